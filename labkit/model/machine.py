@@ -1,0 +1,256 @@
+"""A machine as a value: what it is defined to be (`MachineSpec`) and how it stands (`MachineFacts`).
+
+Knows: the words of the course. Must not know: libvirt, XML, files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Accelerator(StrEnum):
+    """Who runs the guest's instructions: the CPU itself (`KVM`) or a translator (`TCG`)."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+class MachineState(StrEnum):
+    """The four states of a machine."""
+
+    OFF = "off"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SAVED = "saved"
+
+
+class Reason(StrEnum):
+    """Why a machine is in its state, where the hypervisor says so."""
+
+    UNKNOWN = "unknown"
+    BOOTED = "booted"
+    SHUT_DOWN = "shut down"
+    KILLED = "killed"
+    CRASHED = "crashed"
+    PANICKED = "panicked"
+    FAILED = "failed"
+    MIGRATED = "migrated"
+    SAVED = "saved"
+    RESTORED = "restored"
+    BY_USER = "by user"
+    IO_ERROR = "input/output error"
+    SHUTTING_DOWN = "shutting down"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSpec:
+    """A disk as attached to a machine.
+
+    Attributes:
+        name: the disk's name in the lab, e.g. "web.vda".
+        target: what the guest calls it: "vda", "vdb", ….
+        path: the active image, absolute.
+        format: its format as qemu-img names it ("qcow2", "raw", …); never probed.
+    """
+
+    name: str
+    target: str
+    path: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boot:
+    """How the machine starts: a kernel given directly, or the firmware from the first disk.
+
+    Attributes:
+        kernel, initramfs: absolute paths; None: the firmware (BIOS) boots the first disk.
+        command_line: the kernel's command line, without the identity that labkit appends.
+    """
+
+    kernel: str | None = None
+    initramfs: str | None = None
+    command_line: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSpec:
+    """What a machine is defined to be; `hypervisor.domain_xml` writes and reads it.
+
+    Attributes:
+        name: the machine's name in its lab.
+        lab, lab_id: its lab's name and id.
+        id: the machine's UUID, text with dashes.
+        memory: bytes. vcpus: number of virtual CPUs.
+        image: the guest image it was made from, e.g. "tiny".
+        disks: in the order of their targets.
+        accelerator: who runs its instructions.
+        cpu_model: a CPU model name of QEMU, or None for the accelerator's default.
+        panic_device: whether the hypervisor hears of a panic of the guest's kernel.
+        agent: whether a guest agent is expected to answer.
+        pinned_to: the host CPU all its vCPUs are bound to, or None.
+        genid: the generation id (UUID) that tells the guest that it is another copy.
+    """
+
+    name: str
+    lab: str
+    lab_id: str
+    id: str
+    memory: int
+    vcpus: int
+    image: str
+    boot: Boot
+    disks: tuple[DiskSpec, ...]
+    accelerator: Accelerator
+    cpu_model: str | None = None
+    panic_device: bool = True
+    agent: bool = True
+    pinned_to: int | None = None
+    genid: str | None = None
+    console_log: str | None = None
+
+    @property
+    def domain_name(self) -> str:
+        """The name the hypervisor knows: the machine's own in lab `default`, else `lab.machine`."""
+        return domain_name(self.lab, self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineChanges:
+    """What `configure` changes; None leaves a value as it is.
+
+    Attributes:
+        memory: bytes. vcpus: number. cpu_model: a QEMU model name, "" for the default.
+    """
+
+    memory: int | None = None
+    vcpus: int | None = None
+    cpu_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineFacts:
+    """A machine as it stands.
+
+    Attributes:
+        spec: its (persistent) definition.
+        live: the definition the running guest was started with; None when off or saved.
+        state, reason: where it is and why.
+    """
+
+    spec: MachineSpec
+    live: MachineSpec | None
+    state: MachineState
+    reason: Reason
+
+    @property
+    def name(self) -> str:
+        """The machine's name in its lab."""
+        return self.spec.name
+
+    @property
+    def id(self) -> str:
+        """The machine's UUID."""
+        return self.spec.id
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a QEMU process exists for it (running or paused)."""
+        return self.state in (MachineState.RUNNING, MachineState.PAUSED)
+
+    @property
+    def waits_for_restart(self) -> bool:
+        """Whether its definition was changed since it was started."""
+        return self.live is not None and (
+            (self.live.memory, self.live.vcpus, self.live.cpu_model)
+            != (self.spec.memory, self.spec.vcpus, self.spec.cpu_model)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineUsage:
+    """What a machine uses at one instant, as the hypervisor counts it.
+
+    Attributes:
+        machine_id: its UUID.
+        state: its state.
+        cpu_time: seconds of host CPU used since it started.
+        memory: bytes the host really gave its process (resident), 0 when off.
+        read_bytes, written_bytes: by all its disks since it started.
+    """
+
+    machine_id: str
+    state: MachineState
+    cpu_time: float = 0.0
+    memory: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+
+
+def domain_name(lab: str, machine: str) -> str:
+    """Return the name of a machine's domain: names are global to a hypervisor, labs are not."""
+    return machine if lab == "default" else f"{lab}.{machine}"
+
+
+# --- excuses: why a machine cannot be switched; None when it can --------------------------------
+
+
+def why_not_start(machine: MachineFacts) -> str | None:
+    """Return why the machine cannot start (or resume from saved), or None."""
+    return None if not machine.is_active else _is(machine)
+
+
+def why_not_pause(machine: MachineFacts) -> str | None:
+    """Return why the machine cannot be paused, or None."""
+    return None if machine.state is MachineState.RUNNING else _is(machine)
+
+
+def why_not_resume(machine: MachineFacts) -> str | None:
+    """Return why the machine cannot go on, or None."""
+    return None if machine.state is MachineState.PAUSED else _is(machine)
+
+
+def why_not_save(machine: MachineFacts) -> str | None:
+    """Return why the machine's memory cannot be saved, or None."""
+    return None if machine.is_active else _is(machine)
+
+
+def why_not_stop(machine: MachineFacts) -> str | None:
+    """Return why the guest cannot be asked to shut down, or None."""
+    return None if machine.state is MachineState.RUNNING else _is(machine)
+
+
+def why_not_kill(machine: MachineFacts) -> str | None:
+    """Return why its power cannot be cut, or None."""
+    return None if machine.is_active else _is(machine)
+
+
+def why_not_run(machine: MachineFacts) -> str | None:
+    """Return why commands cannot run inside, or None."""
+    if machine.state is not MachineState.RUNNING:
+        return _is(machine)
+    return None if machine.spec.agent else _no_agent(machine)
+
+
+def why_not_pin(machine: MachineFacts) -> str | None:
+    """Return why its vCPUs cannot be bound to a host CPU, or None."""
+    return None if machine.state is not MachineState.SAVED else _is(machine)
+
+
+def _is(machine: MachineFacts) -> str:
+    from labkit.language import _
+
+    words = {
+        MachineState.OFF: _("{name} is off."),
+        MachineState.RUNNING: _("{name} is running."),
+        MachineState.PAUSED: _("{name} is paused."),
+        MachineState.SAVED: _("{name} is saved."),
+    }
+    return words[machine.state].format(name=machine.name)
+
+
+def _no_agent(machine: MachineFacts) -> str:
+    from labkit.language import _
+
+    return _("{name} has no guest agent; use its console.").format(name=machine.name)

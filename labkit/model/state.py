@@ -1,0 +1,51 @@
+"""`LabState`: everything a lab is at one instant, as one value.
+
+It is read, never stored: libvirt and the image headers are the database. Plans are pure functions of it.
+Knows: the other values. Must not know: where they were read from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from labkit.model.image import GuestImage, ImageFacts
+from labkit.model.machine import MachineFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabState:
+    """A lab at one instant.
+
+    Attributes:
+        lab, lab_id, home: its name, id and folder (absolute).
+        machines: by name, sorted.
+        images: the disk images in the lab's folder, by absolute path.
+        guest_images: what new machines can be made of, by name.
+        taken_names: names of domains of this hypervisor that are not of this lab.
+        busy: names of machines an act is at work on, in this or another process.
+    """
+
+    lab: str
+    lab_id: str
+    home: str
+    machines: Mapping[str, MachineFacts] = field(default_factory=dict)
+    images: Mapping[str, ImageFacts] = field(default_factory=dict)
+    guest_images: Mapping[str, GuestImage] = field(default_factory=dict)
+    taken_names: frozenset[str] = frozenset()
+    busy: frozenset[str] = frozenset()
+
+    def fingerprint(self, names: Iterable[str]) -> str:
+        """Return a digest of what the plans about these machines have read: equal means unchanged.
+
+        Sizes that grow while a guest writes are left out.
+        """
+        digest = hashlib.sha256()
+        for name in sorted(set(names)):
+            machine = self.machines.get(name)
+            digest.update(repr((name, machine, name in self.taken_names)).encode())
+            for disk in machine.spec.disks if machine else ():
+                image = self.images.get(disk.path)
+                digest.update(repr(image and (image.path, image.format, image.backing)).encode())
+        return digest.hexdigest()

@@ -1,0 +1,356 @@
+"""Plans of acts on machines: create, configure, rename, delete, clean.
+
+Each is a pure function of the lab's state, a survey and a request whose ids were drawn beforehand.
+Knows: the model, steps. Must not know: libvirt, files.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeVar
+
+from labkit.language import _
+from labkit.model.image import GuestImage
+from labkit.model.machine import (
+    Accelerator,
+    Boot,
+    DiskSpec,
+    MachineChanges,
+    MachineFacts,
+    MachineSpec,
+    domain_name,
+)
+from labkit.model.state import LabState
+from labkit.plans.plan import Plan, Refusal
+from labkit.plans.steps import (
+    ConfigureMachine,
+    CopyImage,
+    CutPower,
+    DefineMachine,
+    DeleteFiles,
+    RenameMachine,
+    Step,
+    UndefineMachine,
+    WriteMessage,
+)
+from labkit.units import MIB, format_size
+
+T = TypeVar("T")
+
+SPACE_MARGIN = 64 * MIB
+"""Bytes of the host's disk that no act may use up."""
+
+LONGEST_DOMAIN = 240
+"""Bytes of a domain's name: libvirt makes file names of it, and those end at 255."""
+
+
+class IfExists(StrEnum):
+    """What `create` does when the name is taken in this lab."""
+
+    ERROR = "error"
+    KEEP = "keep"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What had to be measured for a plan.
+
+    Attributes:
+        host_memory: bytes of memory this host has. host_cpus: its logical CPUs.
+        free_bytes: free on the file system of the lab's folder.
+        accelerator: who will run the instructions of new machines.
+    """
+
+    host_memory: int
+    host_cpus: int
+    free_bytes: int
+    accelerator: Accelerator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRequest:
+    """A new machine as asked for; ids drawn before planning.
+
+    Attributes:
+        memory: bytes. message: what an image such as `sector` greets with, or None for its own.
+    """
+
+    name: str
+    id: str
+    genid: str
+    image: str
+    memory: int
+    vcpus: int
+    if_exists: IfExists = IfExists.ERROR
+    cpu_model: str | None = None
+    panic_device: bool = True
+    message: str | None = None
+
+
+def plan_create(state: LabState, survey: Survey, request: CreateRequest) -> Plan:
+    """Plan a new machine with its own copy of a guest image."""
+    existing = state.machines.get(request.name)
+    if existing and request.if_exists is IfExists.KEEP:
+        return _plan("create", state, request.name)
+    refusal = (
+        _why_not_name(state, request.name, allow=existing if request.if_exists is IfExists.REPLACE else None)
+        or _why_not_sized(survey, request.memory, request.vcpus)
+        or _why_not_image(state, survey, request)
+    )
+    if refusal:
+        return _plan("create", state, request.name, refusal=refusal)
+
+    image = state.guest_images[request.image]
+    spec = _new_spec(state, survey, request, image)
+    steps: list[Step] = [CopyImage(source=image.disk, target=spec.disks[0].path, bytes=image.disk_bytes)]
+    if request.message is not None and image.message is not None:
+        place = image.message
+        steps.append(
+            WriteMessage(
+                path=spec.disks[0].path, offset=place.offset, length=place.length, text=request.message
+            )
+        )
+    removal = _removal_steps(state, [existing]) if existing else []
+    switches = [step for step in removal if not isinstance(step, DeleteFiles)]
+    clean_ups = [step for step in removal if isinstance(step, DeleteFiles)]
+    steps += [*switches, DefineMachine(spec=spec), *clean_ups]
+    return _plan("create", state, request.name, steps=steps)
+
+
+def plan_configure(state: LabState, survey: Survey, name: str, changes: MachineChanges) -> Plan:
+    """Plan new memory, vCPUs or CPU model; a running guest sees them at its next start."""
+    machine = state.machines[name]
+    spec = machine.spec
+    minimum = state.guest_images[spec.image].minimum_memory if spec.image in state.guest_images else 0
+    refusal = _why_not_sized(
+        survey, changes.memory or spec.memory, changes.vcpus or spec.vcpus, minimum=minimum
+    )
+    if machine.state == "saved":
+        refusal = Refusal(
+            why=_("{name} is saved: its saved memory fits only the definition it has.").format(name=name),
+            ways_out=(_("Start it and stop it, then configure it."),),
+        )
+    if refusal:
+        return _plan("configure", state, name, refusal=refusal)
+    effective = MachineChanges(
+        memory=_changed(changes.memory, spec.memory),
+        vcpus=_changed(changes.vcpus, spec.vcpus),
+        cpu_model=_changed(changes.cpu_model, spec.cpu_model or ""),
+    )
+    if effective == MachineChanges():
+        return _plan("configure", state, name)
+    step = ConfigureMachine(machine_id=spec.id, domain=spec.domain_name, changes=effective)
+    notes = [_("{name} sees it when it next starts.").format(name=name)] if machine.is_active else []
+    return _plan("configure", state, name, steps=[step], notes=notes)
+
+
+def plan_rename(state: LabState, name: str, new: str) -> Plan:
+    """Plan another name for a machine; its images keep the names they have."""
+    machine = state.machines[name]
+    refusal = None if new == name else _why_not_name(state, new)
+    if machine.is_active or machine.state == "saved":
+        refusal = Refusal(
+            why=_("{name} is {state}; a machine is renamed while it is off.").format(
+                name=name, state=machine.state
+            ),
+            ways_out=(_("Stop it first."),),
+        )
+    if refusal or new == name:
+        return _plan("rename", state, name, refusal=refusal)
+    step = RenameMachine(
+        machine_id=machine.id,
+        old=name,
+        new=new,
+        old_domain=machine.spec.domain_name,
+        new_domain=domain_name(state.lab, new),
+    )
+    return _plan("rename", state, name, steps=[step], names=(name, new))
+
+
+def plan_delete(state: LabState, name: str) -> Plan:
+    """Plan to delete a machine with its disks."""
+    machine = state.machines[name]
+    if machine.is_active:
+        refusal = Refusal(
+            why=_("{name} is {state}; only a machine that is off is deleted.").format(
+                name=name, state=machine.state
+            ),
+            ways_out=(_("Call stop() to shut it down, or kill() to cut its power."),),
+        )
+        return _plan("delete", state, name, refusal=refusal)
+    return _plan("delete", state, name, steps=_removal_steps(state, [machine]))
+
+
+def plan_clean(state: LabState) -> Plan:
+    """Plan to remove every machine and image of the lab, whatever state they are in."""
+    machines = list(state.machines.values())
+    removal = _removal_steps(state, machines)
+    named = {path for step in removal if isinstance(step, DeleteFiles) for path in step.paths}
+    stray = tuple(path for path in state.images if path not in named)
+    if stray:
+        removal.append(DeleteFiles(paths=stray, bytes=_allocated(state, stray)))
+    order = sorted(removal, key=lambda step: isinstance(step, DeleteFiles))
+    return _plan("clean", state, state.lab, steps=order, names=tuple(state.machines))
+
+
+def _plan(
+    act: str,
+    state: LabState,
+    subject: str,
+    *,
+    steps: Iterable[Step] = (),
+    refusal: Refusal | None = None,
+    notes: Iterable[str] = (),
+    names: tuple[str, ...] = (),
+) -> Plan:
+    about = names or (subject,)
+    return Plan(
+        act=act,
+        subject=subject,
+        home=state.home,
+        names=about,
+        basis=state.fingerprint(about),
+        steps=() if refusal else tuple(steps),
+        refusal=refusal,
+        notes=tuple(notes),
+    )
+
+
+def _new_spec(state: LabState, survey: Survey, request: CreateRequest, image: GuestImage) -> MachineSpec:
+    path = free_image_path(state, f"{request.name}.vda", image.format)
+    spec = MachineSpec(
+        name=request.name,
+        lab=state.lab,
+        lab_id=state.lab_id,
+        id=request.id,
+        memory=request.memory,
+        vcpus=request.vcpus,
+        image=image.name,
+        boot=Boot(kernel=image.kernel, initramfs=image.initramfs, command_line=image.command_line),
+        disks=(DiskSpec(name=f"{request.name}.vda", target="vda", path=path, format=image.format),),
+        accelerator=survey.accelerator,
+        cpu_model=request.cpu_model,
+        panic_device=request.panic_device,
+        agent=image.agent,
+        genid=request.genid,
+    )
+    return replace(spec, console_log=os.path.join(state.home, "consoles", f"{spec.id}.log"))
+
+
+def free_image_path(state: LabState, disk: str, format: str) -> str:
+    """Return the path of a disk's next image: NAME.NUMBER.FORMAT, numbered beyond all there are."""
+    stem = os.path.join(state.home, "disks", disk)
+    own = (path.removeprefix(f"{stem}.").split(".")[0] for path in state.images if path.startswith(f"{stem}."))
+    number = max((int(part) + 1 for part in own if part.isdigit()), default=0)
+    return f"{stem}.{number}.{format}"
+
+
+def _removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
+    """Cut power where needed, undefine, delete the images and the console's log."""
+    steps: list[Step] = []
+    for machine in machines:
+        domain = machine.spec.domain_name
+        if machine.is_active:
+            steps.append(CutPower(machine_id=machine.id, domain=domain))
+        steps.append(UndefineMachine(machine_id=machine.id, domain=domain))
+        paths = tuple(disk.path for disk in machine.spec.disks if disk.path.startswith(state.home + os.sep))
+        log = (machine.spec.console_log,) if machine.spec.console_log else ()
+        steps.append(DeleteFiles(paths=paths + log, bytes=_allocated(state, paths)))
+    return steps
+
+
+def _allocated(state: LabState, paths: Iterable[str]) -> int:
+    return sum(state.images[path].allocated for path in paths if path in state.images)
+
+
+def _changed(asked: T | None, now: T) -> T | None:
+    return None if asked == now else asked
+
+
+def _why_not_name(state: LabState, name: str, *, allow: MachineFacts | None = None) -> Refusal | None:
+    domain = domain_name(state.lab, name)
+    if len(domain.encode()) > LONGEST_DOMAIN:
+        return Refusal(
+            why=_("{name!r} is too long: with its lab's name it takes more than {limit} bytes.").format(
+                name=name, limit=LONGEST_DOMAIN
+            ),
+            ways_out=(_("Choose a shorter name."),),
+        )
+    if name in state.machines and state.machines[name] != allow:
+        return Refusal(
+            why=_("There is already a machine {name!r}.").format(name=name),
+            ways_out=(
+                _('Choose another name, or say if_exists="keep" to use it, if_exists="replace" to start afresh.'),
+            ),
+        )
+    if domain in state.taken_names:
+        return Refusal(
+            why=_("The hypervisor already has a machine {name!r} that is not of this lab.").format(name=domain),
+            ways_out=(_("Choose another name; labkit leaves machines of others alone."),),
+        )
+    return None
+
+
+def _why_not_sized(survey: Survey, memory: int, vcpus: int, *, minimum: int = 0) -> Refusal | None:
+    if memory > survey.host_memory:
+        return Refusal(
+            why=_("{memory} of memory is more than this host has ({host}).").format(
+                memory=format_size(memory), host=format_size(survey.host_memory)
+            ),
+            ways_out=(_("Ask for less memory."),),
+        )
+    if memory < minimum:
+        return Refusal(
+            why=_("{memory} of memory is too little: this guest needs {minimum}.").format(
+                memory=format_size(memory), minimum=format_size(minimum)
+            ),
+            ways_out=(_("Ask for more memory."),),
+        )
+    most = max(8, 4 * survey.host_cpus)
+    if vcpus > most:
+        return Refusal(
+            why=_("{vcpus} vCPUs are too many for a host with {cpus} CPUs.").format(
+                vcpus=vcpus, cpus=survey.host_cpus
+            ),
+            ways_out=(_("Ask for at most {most}.").format(most=most),),
+        )
+    return None
+
+
+def _why_not_image(state: LabState, survey: Survey, request: CreateRequest) -> Refusal | None:
+    image = state.guest_images.get(request.image)
+    if image is None:
+        names = ", ".join(sorted(state.guest_images)) or _("none")
+        return Refusal(
+            why=_("There is no guest image {image!r}; there are: {names}.").format(
+                image=request.image, names=names
+            ),
+            ways_out=(_("Type ./lab setup, which builds the guest images."),),
+        )
+    if request.message is not None:
+        if image.message is None:
+            return Refusal(
+                why=_("The guest image {image!r} has no message to change.").format(image=image.name),
+                ways_out=(_('Use image="sector".'),),
+            )
+        if len(request.message.encode()) >= image.message.length:
+            return Refusal(
+                why=_("The message takes {bytes} bytes; there is room for {room}.").format(
+                    bytes=len(request.message.encode()), room=image.message.length - 1
+                ),
+                ways_out=(_("Write a shorter message."),),
+            )
+    if image.disk_bytes + SPACE_MARGIN > survey.free_bytes:
+        return Refusal(
+            why=_("The host's disk has {free} free; this needs {needed} and leaves {margin} as a margin.").format(
+                free=format_size(survey.free_bytes),
+                needed=format_size(image.disk_bytes),
+                margin=format_size(SPACE_MARGIN),
+            ),
+            ways_out=(_("Delete machines you no longer need, or free space on the host."),),
+        )
+    return _why_not_sized(survey, request.memory, request.vcpus, minimum=image.minimum_memory)

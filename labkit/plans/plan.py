@@ -1,0 +1,133 @@
+"""`Plan`: what an act would do, before it is done; the same value is shown, journalled, carried out.
+
+Knows: steps and the model. Must not know: how a step is carried out.
+"""
+
+from __future__ import annotations
+
+import html
+import os.path
+import re
+from dataclasses import dataclass
+
+from labkit.language import _
+from labkit.plans.steps import CopyImage, DeleteFiles, Phase, Step, WriteMessage
+from labkit.units import format_size
+
+_BLOB = re.compile(r"\S*/blobs/[0-9a-f]{16}-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why an act is not done, and how to go on.
+
+    Attributes:
+        why: one sentence that names the thing and its state.
+        ways_out: what to do first, each a sentence or a call to type.
+        dependants: names of those who depend on it.
+    """
+
+    why: str
+    ways_out: tuple[str, ...] = ()
+    dependants: tuple[str, ...] = ()
+
+    @property
+    def hint(self) -> str:
+        """The ways out as one line."""
+        return " ".join(self.ways_out)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """The files a plan touches, absolute paths in the order of its steps."""
+
+    created: tuple[str, ...] = ()
+    rewritten: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What an act would do.
+
+    Attributes:
+        act: the verb, e.g. "create". subject: the machine's name it is about.
+        home: the lab's folder, which previews shorten away.
+        steps: in the order they run; empty when refused or when there is nothing to do.
+        refusal: why it is not done, or None.
+        names: the machines it reads and changes; basis: their fingerprint when it was made.
+        notes: what to know beforehand, a sentence each.
+    """
+
+    act: str
+    subject: str
+    home: str
+    names: tuple[str, ...]
+    basis: str
+    steps: tuple[Step, ...] = ()
+    refusal: Refusal | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> Files:
+        """The files it creates, rewrites and deletes."""
+        created = tuple(step.target for step in self.steps if isinstance(step, CopyImage))
+        rewritten = tuple(
+            step.path for step in self.steps if isinstance(step, WriteMessage) and step.path not in created
+        )
+        deleted = tuple(
+            path for step in self.steps if isinstance(step, DeleteFiles) for path in step.paths
+        )
+        return Files(created=created, rewritten=rewritten, deleted=deleted)
+
+    @property
+    def bytes_copied(self) -> int:
+        """Bytes its steps copy on the host."""
+        return sum(step.bytes for step in self.steps if isinstance(step, CopyImage))
+
+    @property
+    def bytes_freed(self) -> int:
+        """Bytes its steps give back to the host."""
+        return sum(step.bytes for step in self.steps if isinstance(step, DeleteFiles))
+
+    @property
+    def commit_point(self) -> int | None:
+        """Index of the first switch step, from which there is only forward; None without one."""
+        switches = (index for index, step in enumerate(self.steps) if step.phase is Phase.SWITCH)
+        return next(switches, None)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What a person would type, with the folders of the lab and of guest images left out."""
+        return tuple(line for step in self.steps for line in self._short(step.command).splitlines())
+
+    def preview(self, *, sizes: bool = True) -> str:
+        """Return the plan as text: its steps as commands, or its refusal.
+
+        Args:
+            sizes: whether to tell the bytes copied and freed, which differ between hosts.
+        """
+        title = f"{self.act} {self.subject}"
+        if self.refusal:
+            lines = [_("{act}: refused. {why}").format(act=title, why=self.refusal.why)]
+            if self.refusal.dependants:
+                names = ", ".join(self.refusal.dependants)
+                lines.append("  " + _("depends on it: {names}").format(names=names))
+            return "\n".join(lines + [f"  → {way}" for way in self.refusal.ways_out])
+        lines = [title if self.steps else _("{act}: nothing to do").format(act=title)]
+        lines += [f"  $ {command}" for command in self.commands]
+        lines += [f"  {note}" for note in self.notes]
+        if sizes and (self.bytes_copied or self.bytes_freed):
+            copied, freed = format_size(self.bytes_copied), format_size(self.bytes_freed)
+            lines.append("  " + _("copies {copied}, frees {freed}").format(copied=copied, freed=freed))
+        return "\n".join(lines)
+
+    def _short(self, command: str) -> str:
+        command = command.replace(os.path.join(self.home, ""), "")
+        return _BLOB.sub("images/", command)
+
+    def __repr__(self) -> str:
+        return self.preview(sizes=False)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.preview(sizes=False))}</pre>"

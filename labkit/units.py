@@ -1,0 +1,83 @@
+"""Sizes and names as people write them, and back.
+
+Sizes come in as text with IEC units ("128 MiB") or as a number of bytes and are bytes from there on.
+Knows: text. Must not know: files, machines.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from labkit.errors import BadInput
+from labkit.language import _
+
+KIB, MIB, GIB, TIB = (1024**power for power in (1, 2, 3, 4))
+
+_UNITS = {"": 1, "B": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": TIB}
+_SIZE = re.compile(r"\s*([0-9]+(?:[.,][0-9]+)?)\s*([A-Za-z]*)\s*")
+_NAME = re.compile(r"[^\W_][\w.-]{0,59}")
+
+
+def parse_size(size: str | int, *, what: str = "size") -> int:
+    """Return a size in bytes.
+
+    Args:
+        size: text such as "64 MiB", "1.5 GiB", or a number of bytes (int > 0).
+        what: the name of the quantity, for the error.
+
+    Raises:
+        BadInput: not a size, not positive, or in units of 1000, which would be ambiguous.
+    """
+    hint = _('Write a number with an IEC unit: "64 MiB", "1.5 GiB".')
+    if isinstance(size, bool) or not isinstance(size, str | int):
+        raise BadInput(_("{what} {size!r} is not a size.").format(what=what, size=size), hint)
+    if isinstance(size, int):
+        value: float = size
+    else:
+        match = _SIZE.fullmatch(size)
+        unit = match[2].upper() if match else ""
+        if match and unit in ("K", "M", "G", "T", "KB", "MB", "GB", "TB"):
+            iec = f"{unit[0]}iB"
+            raise BadInput(
+                _("{what} {size!r} is ambiguous: 1000 or 1024?").format(what=what, size=size),
+                _("Write {iec}, which counts in 1024.").format(iec=iec),
+            )
+        if match is None or unit not in _UNITS:
+            raise BadInput(_("{what} {size!r} is not a size.").format(what=what, size=size), hint)
+        value = float(match[1].replace(",", ".")) * _UNITS[unit]
+        if value >= 2**63:
+            raise BadInput(_("{what} {size!r} is too large.").format(what=what, size=size), hint)
+    if value < 1:
+        raise BadInput(_("{what} {size!r} is not more than zero.").format(what=what, size=size), hint)
+    return round(value)
+
+
+def format_size(size: int) -> str:
+    """Return bytes as text with an IEC unit and at most one decimal, e.g. "1.5 MiB"."""
+    for unit, factor in (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if abs(size) >= factor:
+            text = f"{size / factor:.1f}".removesuffix(".0")
+            return f"{text} {unit}"
+    return f"{size} B"
+
+
+def check_name(name: str, *, what: str) -> str:
+    """Return a valid name in Unicode's composed form (NFC).
+
+    A name has 1 to 60 characters: first a letter or digit of any script, then letters, digits,
+    `.`, `_` and `-`.
+
+    Raises:
+        BadInput: the name has another form.
+    """
+    hint = _("Use 1 to 60 letters, digits, '.', '_' or '-', a letter or digit first, such as 'web-1'.")
+    if not isinstance(name, str):
+        raise BadInput(_("The {what} name {name!r} is not text.").format(what=what, name=name), hint)
+    composed = unicodedata.normalize("NFC", name)
+    if not _NAME.fullmatch(composed):
+        shown = composed if len(composed) <= 80 else composed[:77] + "…"
+        raise BadInput(
+            _("{name!r} cannot be the name of a {what}.").format(name=shown, what=what), hint
+        )
+    return composed
