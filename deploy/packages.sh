@@ -1,0 +1,73 @@
+# shellcheck shell=bash
+# The distribution's packages: which ones a lab needs, and their installation through apt, as root or with sudo.
+# No package here starts a system daemon: the lab uses the user's own session daemon.
+
+# packages_of runtime|test: one a line.
+packages_of() {
+  printf '%s\n' qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients # the hypervisor and its tools
+  printf '%s\n' libvirt-dev pkg-config gcc python3-dev python3-venv # to build libvirt's Python binding
+  printf '%s\n' busybox-static cpio e2fsprogs binutils lz4 zstd xz-utils # to make guest images
+  case $(dpkg --print-architecture) in
+    amd64 | i386) printf '%s\n' qemu-system-x86 ;;
+    arm64 | armhf) printf '%s\n' qemu-system-arm ;;
+    *) printf '%s\n' qemu-system-misc ;;
+  esac
+  # virtlogd, which keeps the consoles, has a package of its own where libvirt's daemon is split
+  ! package_is_known libvirt-daemon-log || printf '%s\n' libvirt-daemon-log
+  [ "$1" = runtime ] || printf '%s\n' chromium fonts-dejavu-core vagrant vagrant-libvirt
+}
+
+package_is_known() { [ -n "$(apt-cache madison "$1" 2>/dev/null)" ]; }
+package_is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+# missing_packages runtime|test: one a line.
+missing_packages() {
+  comm -23 <(packages_of "$1" | sort -u) <(packages_of "$1" | xargs dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p' | sort -u)
+}
+
+install_packages() {
+  local set=$1 missing log="$DATA/setup-apt.log"
+  command -v apt-get >/dev/null && command -v dpkg-query >/dev/null ||
+    fail "This set-up needs apt, as Debian and Ubuntu have. On another system use the Vagrantfile or environment.yml (see README.md)."
+  missing=$(missing_packages "$set")
+  [ -n "$missing" ] || { detail "all there"; return 0; }
+  become_root true || fail "Root rights are needed to install packages, and sudo did not give them. As root, run: apt-get install $(echo $missing); then run ./lab again."
+  need_space /var/cache 200 "downloaded packages"
+  run_logged "$log" "package lists" apt_get update || true # one broken source of many is no matter: the next step tells
+  missing=$(missing_packages "$set")                       # the lists may have brought names
+  detail "installing with apt: $(echo $missing)"
+  # shellcheck disable=SC2086 # names of packages, one word each
+  run_logged "$log" "packages" apt_get install --yes --no-install-recommends $missing || explain_apt "$log"
+}
+
+# become_root CMD …: as root, through sudo where we are not.
+become_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    return 1
+  fi
+}
+
+apt_get() {
+  local name keep=(DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8)
+  for name in http_proxy https_proxy no_proxy; do [ -z "${!name:-}" ] || keep+=("$name=${!name}"); done
+  become_root env "${keep[@]}" apt-get --quiet -o DPkg::Lock::Timeout=600 -o Acquire::Retries=2 -o Dpkg::Use-Pty=0 "$@" </dev/null 8<&- 9<&-
+}
+
+explain_apt() {
+  local log=$1 again="then run the same command again: it goes on from here. All of apt's words are in $log."
+  if grep -qE 'No space left on device|enough free space' "$log"; then
+    fail "There is no room to install the packages. Make room in /var and /usr, $again"
+  elif grep -qE 'Temporary failure resolving|Could not resolve|Could not connect|Unable to connect|Connection timed out|Network is unreachable' "$log"; then
+    fail "The package server cannot be reached. Check the network (or apt's proxy), $again"
+  elif grep -q 'Unable to locate package' "$log"; then
+    fail "apt does not know: $(sed -n 's/^E: Unable to locate package //p' "$log" | tr '\n' ' ')– is the network there, and are the distribution's sources complete? Repair that, $again"
+  elif grep -q 'Could not get lock' "$log"; then
+    fail "Another program is installing packages. Wait for it, $again"
+  fi
+  tail -n 5 -- "$log" >&2
+  fail "apt could not install the packages (its last words are above). Repair that, $again"
+}

@@ -1,0 +1,110 @@
+# shellcheck shell=bash
+# Under which user and in which runtime folder everything runs.
+# libvirt's session daemon wants XDG_RUNTIME_DIR to be ours, mode 0700 and short (UNIX sockets have short names), and it
+# wants a user that is not root. So root works inside one user namespace per runtime folder, where its user id is not
+# zero: a small holder process keeps it, every call of ./lab joins it, and it ends when nobody else is left in it.
+
+NAMESPACE_UID=1000
+HOLDER_LOOKS_EVERY=60 # seconds
+
+# enter_environment CMD …: never returns; CMD's exit status and stdin are its own.
+enter_environment() {
+  choose_runtime_folder
+  export VIRTUAL_ENV=$VENV PATH=$VENV/bin:$PATH
+  unset PYTHONHOME PYTHONPATH
+  [ "$(id -u)" = 0 ] || exec "$@"
+  join_namespace "$@"
+}
+
+choose_runtime_folder() {
+  local folder
+  for folder in "${XDG_RUNTIME_DIR:-}" "/run/user/$UID"; do
+    ! is_runtime_folder "$folder" || { export XDG_RUNTIME_DIR=$folder; return 0; }
+  done
+  folder=/tmp/labkit-$UID
+  mkdir -m 0700 -- "$folder" 2>/dev/null || true
+  is_runtime_folder "$folder" || fail "The folder $folder must be ours alone (mode 0700), and it is not. Remove it, or set XDG_RUNTIME_DIR to a short folder of your own."
+  export XDG_RUNTIME_DIR=$folder
+}
+
+is_runtime_folder() {
+  [ -n "$1" ] && [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && [ -w "$1" ] && [ "${#1}" -le 60 ] && [ "$(stat -c %a -- "$1")" = 700 ]
+}
+
+# ------------------------------------------------------------------------------------------ root's user namespace
+namespace_record() { printf '%s\n' "$XDG_RUNTIME_DIR/labkit-namespace"; }
+
+# What tells one process from a later one with the same id: id, start time, namespace.
+process_record() {
+  local stat namespace
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  namespace=$(readlink "/proc/$1/ns/user") || return 1
+  # shellcheck disable=SC2086 # the words after the name; the 20th of them is the start time
+  set -- "$1" ${stat##*) }
+  printf '%s %s %s\n' "$1" "${21}" "$namespace"
+}
+
+# The holder's process id, or nothing.
+find_holder() {
+  local record
+  record=$(cat "$(namespace_record)" 2>/dev/null) || return 0
+  [ "$(process_record "${record%% *}" 2>/dev/null)" = "$record" ] && [ "${record##* }" != "$(readlink /proc/self/ns/user)" ] || return 0
+  printf '%s\n' "${record%% *}"
+}
+
+join_namespace() {
+  local holder answer lock
+  exec {lock}>>"$(namespace_record).lock"
+  flock "$lock"
+  holder=$(find_holder)
+  if [ -z "$holder" ]; then
+    read -r answer < <(cd / && setsid unshare --user --map-user=$NAMESPACE_UID --map-group=$NAMESPACE_UID \
+      bash "$ROOT/deploy/runtime.sh" "$XDG_RUNTIME_DIR" </dev/null 2>&1 {lock}>&-) || true
+    holder=$(find_holder)
+    [ -n "$holder" ] || fail "As root, the lab needs a user namespace, and this system refuses it (${answer:-no reason given}). Run ./lab as an ordinary user with sudo instead; in a container, allow user namespaces."
+  fi
+  touch "$(namespace_record)" # the holder stays for a while after a call, so it cannot end before we are inside
+  exec {lock}>&-
+  exec nsenter --target "$holder" --user --preserve-credentials -- "$@"
+}
+
+end_namespace() {
+  local holder
+  [ "$(id -u)" = 0 ] || return 0
+  choose_runtime_folder
+  holder=$(find_holder)
+  [ -z "$holder" ] || kill -TERM "$holder" 2>/dev/null || true
+}
+
+# The holder itself (this file run, not sourced).
+hold_namespace() {
+  local pause='' lock
+  export XDG_RUNTIME_DIR=$1
+  process_record $$ >"$(namespace_record)"
+  trap 'rm -f -- "$(namespace_record)"; kill "$pause" 2>/dev/null; exit 0' TERM
+  echo ready
+  exec >/dev/null 2>&1
+  while :; do
+    sleep "$HOLDER_LOOKS_EVERY" &
+    pause=$!
+    wait "$pause"
+    exec {lock}>>"$(namespace_record).lock"
+    flock "$lock"
+    is_needed || break
+    exec {lock}>&-
+  done
+  rm -f -- "$(namespace_record)"
+}
+
+# Someone else is in the namespace, or a call has just come to join it.
+is_needed() {
+  local process
+  [ "$(cat "$(namespace_record)" 2>/dev/null)" = "$(process_record $$)" ] || return 1
+  [ $(($(date +%s) - $(stat -c %Y -- "$(namespace_record)"))) -ge "$HOLDER_LOOKS_EVERY" ] || return 0
+  for process in /proc/[0-9]*; do
+    [ "$process" = "/proc/$$" ] || [ ! "$process/ns/user" -ef /proc/self/ns/user ] || return 0
+  done
+  return 1
+}
+
+[ "${BASH_SOURCE[0]}" != "$0" ] || hold_namespace "$1"

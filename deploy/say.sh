@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# How ./lab speaks: sentences on stderr, a stage at a time, and a log for what programs print.
+
+say() { printf '%s\n' "$*" >&2; }
+stage() { printf '%s\n' "$*" >&2; }
+detail() { printf '    %s\n' "$*" >&2; }
+
+fail() {
+  printf 'lab: %s\n' "$*" >&2
+  exit 1
+}
+
+# run_logged LOG LABEL CMD …: runs CMD with its output in LOG, and shows that it goes on: the seconds and its last line,
+# every second on a terminal, every 15 seconds elsewhere. Its exit status is CMD's.
+run_logged() {
+  local log=$1 label=$2 status=0 began=$SECONDS ticker
+  shift 2
+  : >"$log"
+  tick "$log" "$label" "$began" 8<&- 9<&- &
+  ticker=$!
+  # shellcheck disable=SC2064 # the id of now
+  trap "kill $ticker 2>/dev/null || true" EXIT
+  "$@" >>"$log" 2>&1 || status=$?
+  kill "$ticker" 2>/dev/null || true
+  wait "$ticker" 2>/dev/null || true
+  trap - EXIT
+  [ ! -t 2 ] || printf '\r\033[K' >&2
+  [ "$status" != 0 ] || detail "$label: done in $((SECONDS - began)) s"
+  return "$status"
+}
+
+tick() {
+  local log=$1 label=$2 began=$3 last every=15 before='    ' after='\n' pause=''
+  [ ! -t 2 ] || { every=1 before='\r\033[K    ' after=''; }
+  trap 'kill "$pause" 2>/dev/null; exit 0' TERM
+  while :; do
+    sleep "$every" &
+    pause=$!
+    wait "$pause"
+    last=$(tail -n 1 -- "$log" | tr -d '\r' | cut -c 1-60)
+    # shellcheck disable=SC2059 # the format is made of the constants above
+    printf "$before%s: %s s  %s$after" "$label" "$((SECONDS - began))" "$last" >&2
+  done
+}
+
+# need_space FOLDER MEBIBYTES WHAT: ends with a sentence where FOLDER (or the nearest one above it) has less free.
+need_space() {
+  local folder=$1 free
+  while [ ! -d "$folder" ]; do folder=$(dirname -- "$folder"); done
+  free=$(($(df --output=avail --block-size=1M -- "$folder" | tail -n 1)))
+  [ "$free" -ge "$2" ] || fail "There are only $free MiB free in $folder, and $3 may take $2 MiB. Make room, then run the same command again."
+}
