@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Builds the guest images of the course from the distribution's packages.
+
+    python3 images/build.py --into FOLDER [--force] [tiny] [sector]
+
+Needs no root and no network beyond the distribution's package archive. An image that its recipe would make
+again is left as it is. `README.md` beside this file says what is in the images and how to add one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import platform
+import signal
+import sys
+import time
+from pathlib import Path
+
+from builder.store import Manifest, Store, recipe_hash
+from builder.tools import BuildError, say
+from sector import recipe as sector
+from tiny import recipe as tiny
+
+RECIPES = {"tiny": tiny.build, "sector": sector.build}
+HERE = Path(__file__).resolve().parent
+
+
+def main(arguments: list[str]) -> int:
+    """Build what is asked for; return the exit code of the program."""
+    parser = argparse.ArgumentParser(prog="build.py", description="Build the guest images of the course.")
+    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="where the images go")
+    parser.add_argument("--force", action="store_true", help="build again what is there already")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help=f"{', '.join(RECIPES)} (all, if none is named)")
+    asked = parser.parse_args(arguments)
+    unknown = [name for name in asked.images if name not in RECIPES]
+    if unknown:
+        parser.error(f"There is no recipe {unknown[0]}; the recipes are {', '.join(RECIPES)}.")
+    store = Store(folder=asked.into.resolve())
+    try:
+        for name in asked.images or RECIPES:
+            build(name, store, force=asked.force)
+    except BuildError as error:
+        return fail(str(error))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return fail("There is no space left on the disk for the guest images.")
+        return fail(f"The images cannot be written: {error}.")
+    except KeyboardInterrupt:
+        return fail("Stopped before the images were ready; start again to go on.")
+    return 0
+
+
+def build(name: str, store: Store, *, force: bool) -> None:
+    """Build one image into the store, unless the same one is there.
+
+    Raises:
+        BuildError: it cannot be built; the store is as it was, but for blobs that nothing names yet.
+    """
+    if platform.machine() != "x86_64":
+        raise BuildError(f"The guest images are for x86_64; this computer is {platform.machine()}.")
+    recipe = recipe_hash([HERE / "builder", HERE / name], distribution())
+    if not force and store.is_current(name, recipe):
+        say(f"{name}: up to date")
+        return
+    began = time.monotonic()
+    say(f"{name}: building")
+    with store.scratch() as scratch:
+        manifest: Manifest = {"name": name, "recipe": recipe, "architecture": "x86_64"}
+        manifest |= RECIPES[name](store, scratch)
+        store.publish(manifest)
+    say(f"{name}: ready after {time.monotonic() - began:.1f} s")
+
+
+def distribution() -> str:
+    """Return the name and release of this distribution, such as `debian bookworm`."""
+    facts = platform.freedesktop_os_release()
+    return f"{facts.get('ID', '')} {facts.get('VERSION_CODENAME', '')}"
+
+
+def fail(sentence: str) -> int:
+    """Print why there is no image; return the exit code."""
+    print(f"build.py: {sentence}", file=sys.stderr)
+    return 1
+
+
+def interrupt(*_: object) -> None:
+    """Let an end asked for by signal clean up as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGHUP, interrupt)
+    sys.exit(main(sys.argv[1:]))

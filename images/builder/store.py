@@ -1,0 +1,82 @@
+"""Where built images lie: blobs named by their content, and one manifest per image that names its blobs.
+
+Knows the layout that labkit reads (see README.md). Blobs are never changed and never deleted here: machines and
+snapshots may name old ones. The manifest is written last and at once, so an image is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """A folder of images."""
+
+    folder: Path
+
+    def is_current(self, name: str, recipe: str) -> bool:
+        """Say whether the image is there, whole, and made by the recipe with this hash."""
+        try:
+            manifest = json.loads((self.folder / f"{name}.json").read_text())
+        except (OSError, ValueError):
+            return False
+        return manifest.get("recipe") == recipe and all((self.folder / blob).is_file() for blob in blobs(manifest))
+
+    def keep(self, what: str, content: Path) -> str:
+        """Move a finished file of the scratch folder into the store; return its path relative to the store."""
+        with content.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        blob = f"blobs/{digest[:16]}-{what}"
+        (self.folder / "blobs").mkdir(exist_ok=True)
+        if not (self.folder / blob).exists():
+            content.chmod(0o444)
+            content.rename(self.folder / blob)
+        return blob
+
+    def publish(self, manifest: Manifest) -> None:
+        """Write the manifest of an image whose blobs are all kept."""
+        finished = self.folder / f"{manifest['name']}.json"
+        part = finished.with_suffix(".part")
+        part.write_text(json.dumps(manifest, indent=2) + "\n")
+        part.replace(finished)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give a scratch folder on the same file system; one build at a time, and nothing of it stays behind."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with tempfile.TemporaryDirectory(prefix=".build-", dir=self.folder) as scratch:
+                os.chmod(scratch, 0o755)
+                yield Path(scratch)
+
+
+def blobs(manifest: Manifest) -> list[str]:
+    """Return the blobs that a manifest names."""
+    named = [manifest["kernel"], manifest["initramfs"], manifest.get("kernel_packed"), manifest["disk"]["file"]]
+    return [blob for blob in named if blob is not None]
+
+
+def recipe_hash(folders: list[Path], *facts: str) -> str:
+    """Return the SHA-256 of all that decides what a recipe makes: its files and some facts about this system."""
+    digest = hashlib.sha256()
+    for fact in facts:
+        digest.update(fact.encode() + b"\0")
+    for folder in folders:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(file.relative_to(folder.parent).as_posix().encode() + b"\0")
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""The image `sector`: an operating system of 512 bytes."""

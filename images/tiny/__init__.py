@@ -1,0 +1,1 @@
+"""The image `tiny`: a small Linux with a guest agent."""

@@ -1,0 +1,116 @@
+"""The recipe of `tiny`: Debian's kernel, busybox, e2fsprogs and guest agent, and a handful of scripts.
+
+Knows what goes into the image. The scripts under `start/` (initramfs) and `root/` (disk) know how it runs.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from builder.kernel import load_order, unpack_kernel
+from builder.packages import Packages, closure, fetch
+from builder.store import Manifest, Store
+from builder.tools import BuildError, run, say
+from builder.tree import EPOCH, Tree, cpio, ext4
+
+HERE = Path(__file__).resolve().parent
+MIB = 1 << 20
+CAPACITY = 64 * MIB
+UUID = "6c61626b-6974-4000-8000-74696e790001"
+
+PACKAGES = ("linux-image-cloud-amd64", "busybox-static", "e2fsprogs", "qemu-guest-agent")
+#: Of a dependency only libraries and the kernel itself are of use here.
+FOLLOW = re.compile(r"lib.*|linux-(image|modules)-\d.*")
+
+#: Needed to reach the disk and the agent's channel: in the initramfs, loaded in this order.
+FIRST_MODULES = ("virtio_pci", "virtio_console", "virtio_blk")
+#: On the disk, loaded when the agent is up and the device is there.
+LATER_MODULES = ("button", "evdev", "virtio_balloon", "virtio_rng", "virtio_net", "pvpanic_mmio", "pvpanic_pci")
+
+#: Programs beside busybox; busybox has no `mke2fs` for ext4 and no `resize2fs`.
+PROGRAMS = ("sbin/mke2fs", "sbin/e2fsck", "sbin/resize2fs", "usr/sbin/qemu-ga")
+COMMAND_LINE = "console=ttyS0 quiet panic=0"
+
+
+def build(store: Store, scratch: Path) -> Manifest:
+    """Build the image; return its part of the manifest.
+
+    Raises:
+        BuildError: a package, a tool or space is missing.
+    """
+    names = [name for name in closure(PACKAGES, follow=FOLLOW) if name != "linux-image-cloud-amd64"]
+    packages = fetch(names, into=scratch / "packages")
+    modules = next(iter((packages.root / folder for folder in ("lib/modules", "usr/lib/modules")
+                         if (packages.root / folder).is_dir())), None)
+    if modules is None:
+        raise BuildError("The kernel's package holds no modules.")
+    release = next(modules.iterdir())
+    say(f"  unpacking Linux {release.name}")
+    packed = scratch / "vmlinuz"
+    packed.write_bytes(packages.find(f"boot/vmlinuz-{release.name}").read_bytes())
+    kernel = scratch / "vmlinux"
+    kernel.write_bytes(unpack_kernel(packed.read_bytes()))
+    say("  writing the initramfs")
+    initramfs = scratch / "initramfs"
+    initramfs.write_bytes(cpio(start(packages, release).entries))
+    say("  writing the disk")
+    raw, disk = scratch / "disk.raw", scratch / "disk.qcow2"
+    ext4(root(packages, release).entries, raw, capacity=CAPACITY, label="tiny", uuid=UUID, scratch=scratch / "files")
+    run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, disk])
+    return {
+        "boot": "kernel",
+        "kernel": store.keep("vmlinux", kernel),
+        "kernel_packed": store.keep("vmlinuz", packed),
+        "initramfs": store.keep("initramfs", initramfs),
+        "command_line": COMMAND_LINE,
+        "disk": {"file": store.keep("disk.qcow2", disk), "format": "qcow2", "capacity": CAPACITY},
+        "minimum_memory": 96 * MIB,
+        "agent": True,
+        "message": None,
+        "packages": packages.versions,
+    }
+
+
+def start(packages: Packages, release: Path) -> Tree:
+    """Return the initramfs: a shell, the first modules, and the script that finds the disk."""
+    tree = Tree()
+    for folder in ("dev", "proc", "sys", "disk"):
+        tree.folder(folder)
+    tree.file("bin/busybox", packages.find("bin/busybox").read_bytes(), 0o755)
+    tree.link("bin/sh", "busybox")
+    for number, (name, module) in enumerate(load_order(release, FIRST_MODULES).items()):
+        tree.file(f"modules/{number:02}-{name}.ko", module)
+    tree.copy(HERE / "start")
+    return tree
+
+
+def root(packages: Packages, release: Path) -> Tree:
+    """Return the file system of the disk."""
+    tree = Tree()
+    for folder in ("dev", "proc", "sys", "run", "mnt", "root", "usr", "var"):
+        tree.folder(folder)
+    tree.folder("tmp", 0o1777)
+    for path, target in {"sbin": "bin", "usr/bin": "../bin", "usr/sbin": "../bin", "lib64": "lib", "var/run": "../run",
+                         "etc/mtab": "/proc/self/mounts"}.items():
+        tree.link(path, target)
+    programs = [packages.find(path) for path in PROGRAMS]
+    for program in programs:
+        tree.file(f"bin/{program.name}", program.read_bytes(), 0o755)
+    for name, library in packages.libraries(programs).items():
+        loader = name.startswith("ld-linux")
+        tree.file(f"lib/{name}" if loader else f"lib/x86_64-linux-gnu/{name}", library.read_bytes(), 0o755)
+    for name, target in {"mkfs.ext4": "mke2fs", "fsck.ext4": "e2fsck"}.items():
+        tree.link(f"bin/{name}", target)
+    later = load_order(release, LATER_MODULES)
+    for name in load_order(release, FIRST_MODULES):
+        later.pop(name, None)
+    for number, (name, module) in enumerate(later.items()):
+        tree.file(f"lib/modules/{release.name}/{name}.ko", module)
+    tree.copy(HERE / "root")
+    busybox = packages.find("bin/busybox")
+    tree.file("bin/busybox", busybox.read_bytes(), 0o755)
+    for applet in run([busybox, "--list"]).decode().split():
+        tree.link(f"bin/{applet}", "busybox")
+    assert EPOCH  # the disk's times
+    return tree
