@@ -12,30 +12,26 @@ packages_of() {
     arm64 | armhf) printf '%s\n' qemu-system-arm ;;
     *) printf '%s\n' qemu-system-misc ;;
   esac
-  # virtlogd, which keeps the consoles, has a package of its own where libvirt's daemon is split
-  ! package_is_known libvirt-daemon-log || printf '%s\n' libvirt-daemon-log
   [ "$1" = runtime ] || printf '%s\n' chromium fonts-dejavu-core vagrant vagrant-libvirt
 }
 
-package_is_known() { [ -n "$(apt-cache madison "$1" 2>/dev/null)" ]; }
-package_is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
-
 # missing_packages runtime|test: one a line.
+# shellcheck disable=SC2016 # the fields are for dpkg-query
 missing_packages() {
-  comm -23 <(packages_of "$1" | sort -u) <(packages_of "$1" | xargs dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p' | sort -u)
+  comm -23 <(packages_of "$1" | sort -u) \
+    <(packages_of "$1" | xargs dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p' | sort -u)
 }
 
 install_packages() {
   local set=$1 missing log="$DATA/setup-apt.log"
-  command -v apt-get >/dev/null && command -v dpkg-query >/dev/null ||
+  { command -v apt-get && command -v dpkg-query; } >/dev/null ||
     fail "This set-up needs apt, as Debian and Ubuntu have. On another system use the Vagrantfile or environment.yml (see README.md)."
-  missing=$(missing_packages "$set")
+  missing=$(missing_packages "$set" | paste -sd " ")
   [ -n "$missing" ] || { detail "all there"; return 0; }
-  become_root true || fail "Root rights are needed to install packages, and sudo did not give them. As root, run: apt-get install $(echo $missing); then run ./lab again."
+  become_root true || fail "Root rights are needed to install packages, and sudo did not give them. As root, run: apt-get install $missing; then run ./lab again."
   need_space /var/cache 200 "downloaded packages"
   run_logged "$log" "package lists" apt_get update || true # one broken source of many is no matter: the next step tells
-  missing=$(missing_packages "$set")                       # the lists may have brought names
-  detail "installing with apt: $(echo $missing)"
+  detail "installing with apt: $missing"
   # shellcheck disable=SC2086 # names of packages, one word each
   run_logged "$log" "packages" apt_get install --yes --no-install-recommends $missing || explain_apt "$log"
 }
@@ -58,7 +54,8 @@ apt_get() {
 }
 
 explain_apt() {
-  local log=$1 again="then run the same command again: it goes on from here. All of apt's words are in $log."
+  local log=$1
+  local again="then run the same command again: it goes on from here. All of apt's words are in $log."
   if grep -qE 'No space left on device|enough free space' "$log"; then
     fail "There is no room to install the packages. Make room in /var and /usr, $again"
   elif grep -qE 'Temporary failure resolving|Could not resolve|Could not connect|Unable to connect|Connection timed out|Network is unreachable' "$log"; then

@@ -57,7 +57,8 @@ pip_install() {
 }
 
 explain_pip() {
-  local log=$1 again="then run the same command again: it goes on from here. All of pip's words are in $log."
+  local log=$1
+  local again="then run the same command again: it goes on from here. All of pip's words are in $log."
   if grep -q 'No space left on device' "$log"; then
     fail "There is no room for the Python environment in $VENV. Make room, $again"
   elif grep -qE 'Failed to establish a new connection|Temporary failure in name resolution|NewConnectionError|ConnectTimeout|Read timed out' "$log"; then
