@@ -1,0 +1,112 @@
+"""The guest agent's protocol: commands and files inside a guest, over any channel.
+
+Source: QEMU's "QEMU Guest Agent Protocol Reference". The channel is a function that sends one command and
+returns its answer. Knows: the protocol. Must not know: libvirt.
+"""
+
+from __future__ import annotations
+
+import base64
+import shlex
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.errors import BadInput, Cancelled, GuestError, TimedOut
+from labkit.language import _
+
+Channel = Callable[[Mapping[str, Any], float], Any]
+"""Sends one command (a JSON object) with a time limit in seconds and returns the answer's `return`."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """What a command inside the guest said.
+
+    Attributes:
+        stdout, stderr: text (undecodable bytes replaced). exit_code: 0 is success; 128 + n: ended by signal n.
+    """
+
+    stdout: str
+    stderr: str
+    exit_code: int
+
+    def __bool__(self) -> bool:
+        """Whether it succeeded."""
+        return self.exit_code == 0
+
+
+def ping(channel: Channel, timeout: float = 2) -> None:
+    """Return when the agent answers.
+
+    Raises:
+        GuestSilent: it does not, within `timeout` seconds.
+    """
+    channel({"execute": "guest-ping"}, timeout)
+
+
+def run(
+    channel: Channel,
+    command: str | Sequence[str],
+    *,
+    timeout: float,
+    subject: str,
+    stdin: bytes = b"",
+    cancel: threading.Event | None = None,
+) -> CommandResult:
+    """Run a command inside the guest and return what it said.
+
+    Args:
+        command: a line for the guest's shell, or a sequence: program and arguments, no shell.
+        timeout: seconds; after it the process inside is ended.
+
+    Raises:
+        TimedOut, Cancelled: the process inside was ended. GuestSilent, GuestError: the agent's.
+    """
+    program, *arguments = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+    if not program or "\0" in "".join([program, *arguments]):
+        raise BadInput(_("This is no command: {command!r}.").format(command=command), _("Write it as in a shell."))
+    request: dict[str, Any] = {"path": program, "arg": arguments, "capture-output": True}
+    if stdin:
+        request["input-data"] = base64.b64encode(stdin).decode()
+    end = time.monotonic() + timeout
+    pid = channel({"execute": "guest-exec", "arguments": request}, min(timeout, 10))["pid"]
+    pause = _FIRST_PAUSE
+    while True:
+        status = channel({"execute": "guest-exec-status", "arguments": {"pid": pid}}, 10)
+        if status["exited"]:
+            return CommandResult(
+                stdout=_decode(status.get("out-data", "")),
+                stderr=_decode(status.get("err-data", "")),
+                exit_code=status["exitcode"] if "exitcode" in status else 128 + status.get("signal", 0),
+            )
+        cancelled = cancel is not None and cancel.is_set()
+        if cancelled or time.monotonic() > end:
+            _end_process(channel, pid)
+            shown = command if isinstance(command, str) else shlex.join(command)
+            if cancelled:
+                raise Cancelled(_("{subject}: {command!r} was cancelled.").format(subject=subject, command=shown))
+            raise TimedOut(
+                _("{subject}: {command!r} did not end within {seconds:g} s and was ended.").format(
+                    subject=subject, command=shown, seconds=timeout
+                ),
+                _("Give it more time with timeout=…, or start it in the background."),
+            )
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def _end_process(channel: Channel, pid: int) -> None:
+    request = {"path": "/bin/kill", "arg": ["-9", str(pid)]}
+    try:
+        channel({"execute": "guest-exec", "arguments": request}, 5)
+    except GuestError:
+        return  # the guest ends with it
+
+
+def _decode(data: str) -> str:
+    return base64.b64decode(data).decode(errors="replace")

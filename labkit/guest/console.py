@@ -1,0 +1,114 @@
+"""A guest's serial console: what it printed, from the log file; what is typed, through a sender.
+
+The hypervisor writes every byte of the serial line into a log file, so any number of readers follow it
+and none can stall the guest.
+
+Knows: a file and a function that sends bytes. Must not know: libvirt.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from labkit.errors import BadInput, GuestSilent
+from labkit.language import _
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f]")
+_TAIL_BYTES = 64 * 1024
+
+
+class Console:
+    """The serial console of one machine.
+
+    Args:
+        subject: the machine's name. log: the file the hypervisor writes; may not exist yet.
+        send: types bytes on the serial line.
+    """
+
+    def __init__(self, *, subject: str, log: Path | None, send: Callable[[bytes], None]) -> None:
+        self._subject = subject
+        self._log = log
+        self._send = send
+
+    def tail(self, lines: int = 20) -> str:
+        """Return the last lines printed, oldest first, without control characters."""
+        data = self._read(max(0, self.position - _TAIL_BYTES))
+        return "\n".join(_plain(data).splitlines()[-lines:])
+
+    @property
+    def position(self) -> int:
+        """Bytes printed so far: hand it to `since` or `expect` to look only at what comes after."""
+        try:
+            return self._log.stat().st_size if self._log else 0
+        except OSError:
+            return 0
+
+    def since(self, position: int) -> str:
+        """Return what was printed from a position on, without control characters."""
+        return _plain(self._read(position))
+
+    def send(self, text: str, *, end: str = "\n") -> int:
+        """Type a line on the console; returns the position before it, for `expect`."""
+        before = self.position
+        self._send((text + end).encode())
+        return before
+
+    def expect(self, pattern: str, *, timeout: float = 30, position: int = 0) -> str:
+        r"""Wait until the console has printed something that matches and return it.
+
+        Args:
+            pattern: a regular expression, searched in the text without control characters.
+            timeout: seconds. position: where to begin; 0 is the first boot ever.
+
+        Raises:
+            GuestSilent: nothing matched in time; the last lines are in the details.
+        """
+        try:
+            wanted = re.compile(pattern)
+        except re.error as error:
+            raise BadInput(
+                _("{pattern!r} is not a regular expression: {error}.").format(pattern=pattern, error=error),
+                _("To look for plain text, use re.escape()."),
+            ) from error
+        for text in self._follow(position, timeout):
+            if match := wanted.search(text):
+                return match[0]
+        raise GuestSilent(
+            _("{subject}: its console did not show {pattern!r} within {seconds:g} s.").format(
+                subject=self._subject, pattern=pattern, seconds=timeout
+            ),
+            _("Look at what it shows: vm.console.tail()."),
+            details=self.tail(),
+        )
+
+    def _follow(self, position: int, timeout: float) -> Iterator[str]:
+        end = time.monotonic() + timeout
+        seen = -1
+        while True:
+            if self.position != seen:
+                seen = self.position
+                yield self.since(position)
+            if time.monotonic() > end:
+                return
+            time.sleep(0.02)
+
+    def _read(self, position: int) -> bytes:
+        if self._log is None:
+            return b""
+        try:
+            with self._log.open("rb") as file:
+                file.seek(position)
+                return file.read()
+        except OSError:
+            return b""
+
+    def __repr__(self) -> str:
+        return f"Console of {self._subject}"
+
+
+def _plain(data: bytes) -> str:
+    text = data.decode(errors="replace").replace("\r\n", "\n")
+    return _CONTROL.sub("", text)

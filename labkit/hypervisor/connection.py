@@ -1,0 +1,173 @@
+"""The connection to one hypervisor instance: opened once, reopened when its daemon went away.
+
+Every call has a time limit and leaves as one of our errors. Only local hypervisors are accepted, since
+images are local files.
+
+Knows: libvirt's connections. Must not know: domains' contents, plans, files.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+import libvirt
+
+from labkit.errors import BadInput, ConnectionLost, HostTrouble, TimedOut
+from labkit.hypervisor.errors import translate
+from labkit.hypervisor.events import Event, EventHub, EventKind, start_event_loop
+from labkit.language import _
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEFAULT_URI = "qemu:///session"
+CALL_LIMIT = 30.0
+"""Seconds a call may take unless its caller says otherwise."""
+
+
+def check_uri(uri: str) -> str:
+    """Return the URI of a local hypervisor.
+
+    Raises:
+        BadInput: it names another computer or another hypervisor than QEMU.
+    """
+    parts = urlsplit(uri)
+    if parts.netloc or "+" in parts.scheme and parts.scheme.split("+")[1] not in ("unix",):
+        raise BadInput(
+            _("{uri!r} is on another computer; the lab's images are files of this one.").format(uri=uri),
+            _("Use {uri}.").format(uri=DEFAULT_URI),
+        )
+    if parts.scheme.split("+")[0] != "qemu" or parts.path not in ("/session", "/system"):
+        raise BadInput(
+            _("{uri!r} is not a QEMU hypervisor.").format(uri=uri), _("Use {uri}.").format(uri=DEFAULT_URI)
+        )
+    return uri
+
+
+class Connection:
+    """A connection that survives its daemon.
+
+    Attributes:
+        uri: what it is connected to.
+        events: the hub its events go to, across reconnections.
+    """
+
+    def __init__(self, uri: str = DEFAULT_URI) -> None:
+        self.uri = check_uri(uri)
+        start_event_loop()
+        self.events = EventHub()
+        self._lock = threading.Lock()
+        self._raw: libvirt.virConnect | None = None
+        self._workers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="libvirt-call")
+        self._closed = False
+        self._stop_listening = self.events.listen(self._reconnect_after_loss)
+        try:
+            self.raw()
+        except BaseException:
+            self.close()
+            raise
+
+    def raw(self) -> libvirt.virConnect:
+        """Return the live libvirt connection, opening it (and with it the session's daemon) if need be.
+
+        Raises:
+            HostTrouble: there is no daemon to be had.
+            ConnectionLost: this connection was closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise ConnectionLost(_("This lab was closed."), _("Open it again: Lab.open()."))
+            if self._raw is not None and self._raw.isAlive():
+                return self._raw
+            again = self._raw is not None
+            self._raw = self._open()
+            self.events.register(self._raw)
+        if again:
+            self.events.put(Event(kind=EventKind.RECONNECTED))
+        return self._raw
+
+    def call(self, verb: Callable[[libvirt.virConnect], R], *, subject: str = "", timeout: float = CALL_LIMIT) -> R:
+        """Return what `verb` answers on the live connection.
+
+        Args:
+            verb: called in a worker thread; libvirt releases Python's lock meanwhile.
+            subject: the machine's name, for the error.
+            timeout: seconds.
+
+        Raises:
+            TimedOut: no answer in time; the call may still end by itself.
+            LabError: libvirt's error, translated.
+        """
+        raw = self.raw()
+        future = self._workers.submit(verb, raw)
+        try:
+            return future.result(timeout)
+        except FutureTimeout:
+            raise TimedOut(
+                _("{subject}: the hypervisor did not answer within {seconds:g} s.").format(
+                    subject=subject or self.uri, seconds=timeout
+                ),
+                _("It may still be at work: look at the state again. If it stays silent, type ./lab doctor."),
+            ) from None
+        except libvirt.libvirtError as error:
+            if not raw.isAlive():
+                raise ConnectionLost(
+                    _("The hypervisor's daemon went away during the call."),
+                    _("Guests go on without it. Do it again: the daemon is started anew."),
+                    details=str(error),
+                ) from error
+            raise translate(error, subject=subject) from error
+
+    def read(self, verb: Callable[[libvirt.virConnect], R], *, subject: str = "", timeout: float = CALL_LIMIT) -> R:
+        """Return what `verb` answers; asks once more where the daemon went away, since reading changes nothing."""
+        try:
+            return self.call(verb, subject=subject, timeout=timeout)
+        except ConnectionLost:
+            if self._closed:
+                raise
+            return self.call(verb, subject=subject, timeout=timeout)
+
+    def close(self) -> None:
+        """Close the connection; guests go on."""
+        with self._lock:
+            raw, self._raw, self._closed = self._raw, None, True
+        self._stop_listening()
+        self.events.close()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        if raw is not None:
+            try:
+                raw.unregisterCloseCallback()
+                raw.close()
+            except libvirt.libvirtError:
+                pass  # the daemon is gone already
+
+    def _open(self) -> libvirt.virConnect:
+        limit = time.monotonic() + 10
+        while True:
+            try:
+                raw = libvirt.open(self.uri)
+                raw.setKeepAlive(5, 3)
+                return raw
+            except libvirt.libvirtError as error:
+                # A daemon that is just ending or just starting refuses for a moment.
+                if self._raw is None or time.monotonic() > limit:
+                    raise HostTrouble(
+                        _("The hypervisor {uri} cannot be opened.").format(uri=self.uri),
+                        _("Type ./lab doctor: it says what is missing."),
+                        details=str(error),
+                    ) from error
+                time.sleep(0.05)
+
+    def _reconnect_after_loss(self, event: Event) -> None:
+        """Open again after a loss, so that events go on without anybody calling."""
+        if event.kind is EventKind.CLOSED and not self._closed:
+            try:
+                self.raw()
+            except (HostTrouble, ConnectionLost):
+                return  # the next call tries again and tells

@@ -1,0 +1,296 @@
+"""Domains: what they are and how they stand, and the verbs on one of them.
+
+Every domain here is looked up by its UUID, each time: handles do not survive a daemon.
+Knows: libvirt's domains. Must not know: plans, images, whose act it is part of.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import libvirt
+import libvirt_qemu
+
+from labkit.errors import LabError, TimedOut
+from labkit.hypervisor import domain_xml
+from labkit.hypervisor.connection import CALL_LIMIT, Connection
+from labkit.model.machine import MachineChanges, MachineFacts, MachineSpec, MachineState, MachineUsage, Reason
+from labkit.units import KIB
+
+R = TypeVar("R")
+
+ACT_NAMESPACE = "urn:labkit:act:1"
+"""The XML namespace of the mark an act leaves, so that other kernels hear of it."""
+
+_STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: MachineState.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: MachineState.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: MachineState.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTDOWN: MachineState.RUNNING,
+    libvirt.VIR_DOMAIN_CRASHED: MachineState.PAUSED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: MachineState.PAUSED,
+}
+
+_REASONS = {
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED): Reason.BOOTED,
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_RESTORED): Reason.RESTORED,
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_FROM_SNAPSHOT): Reason.RESTORED,
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_MIGRATED): Reason.MIGRATED,
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_UNPAUSED): Reason.BY_USER,
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER): Reason.BY_USER,
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR): Reason.IO_ERROR,
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED): Reason.PANICKED,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN): Reason.SHUT_DOWN,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED): Reason.KILLED,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED): Reason.CRASHED,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_FAILED): Reason.FAILED,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED): Reason.MIGRATED,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SAVED): Reason.SAVED,
+}
+
+_USAGE = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON
+_USAGE |= libvirt.VIR_DOMAIN_STATS_BLOCK
+
+
+class Domains:
+    """The domains of one hypervisor instance."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def read_all(self, lab_id: str) -> tuple[dict[str, MachineFacts], frozenset[str]]:
+        """Return the machines of a lab by name, and the names of all other domains."""
+        return self.connection.read(lambda raw: _read_all(raw, lab_id))
+
+    def usage(self) -> Mapping[str, MachineUsage]:
+        """Return what every domain uses, by UUID: one call, whatever their number."""
+        nowait = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+        stats = self.connection.read(lambda raw: raw.getAllDomainStats(_USAGE, nowait))
+        return {usage.machine_id: usage for usage in (_usage(domain, values) for domain, values in stats)}
+
+    def xml(self, machine_id: str, *, persistent: bool = True) -> str:
+        """Return a domain's XML: the persistent definition, or the live one of a running guest."""
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if persistent else 0
+        return self._on(machine_id, lambda domain: domain.XMLDesc(flags))
+
+    # --- definitions ------------------------------------------------------------------------------
+
+    def define(self, spec: MachineSpec) -> None:
+        """Make a new machine known."""
+        xml = domain_xml.build_domain_xml(spec)
+        self.connection.call(lambda raw: raw.defineXML(xml), subject=spec.name)
+
+    def configure(self, machine_id: str, changes: MachineChanges) -> None:
+        """Change the persistent definition."""
+        changed = domain_xml.change_domain_xml(self.xml(machine_id), changes)
+        self.connection.call(lambda raw: raw.defineXML(changed))
+
+    def rename(self, machine_id: str, domain_name: str, machine_name: str) -> None:
+        """Give a domain that is off another name, and tell its kernel's command line."""
+        self._on(machine_id, lambda domain: domain.rename(domain_name, 0))
+        self.tell_name(machine_id, machine_name)
+
+    def tell_name(self, machine_id: str, machine_name: str) -> None:
+        """Write the machine's name into the kernel's command line of its definition."""
+        renamed = domain_xml.rename_in_domain_xml(self.xml(machine_id), machine_name)
+        self.connection.call(lambda raw: raw.defineXML(renamed), subject=machine_name)
+
+    def undefine(self, machine_id: str) -> None:
+        """Make the hypervisor forget a domain, with its saved memory and the metadata of its snapshots."""
+        flags = (
+            libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+            | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+            | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        )
+        self._on(machine_id, lambda domain: domain.undefineFlags(flags))
+
+    def announce(self, machine_ids: Iterable[str]) -> None:
+        """Make every other listener hear that these machines changed: an event of their metadata."""
+        for machine_id in machine_ids:
+            try:
+                self._on(machine_id, _mark_act)
+            except LabError:
+                continue  # it is gone: its end was an event itself
+
+    # --- switching --------------------------------------------------------------------------------
+
+    def start(self, machine_id: str, *, subject: str, timeout: float = 120) -> None:
+        """Boot a guest, or resume it where it was saved."""
+        self._on(machine_id, lambda domain: domain.create(), subject=subject, timeout=timeout)
+
+    def kill(self, machine_id: str, *, subject: str = "") -> None:
+        """End the QEMU process as a power cut would."""
+        self._on(machine_id, lambda domain: domain.destroy(), subject=subject)
+
+    def pause(self, machine_id: str, *, subject: str) -> None:
+        """Stop the guest's CPUs."""
+        self._on(machine_id, lambda domain: domain.suspend(), subject=subject)
+
+    def resume(self, machine_id: str, *, subject: str) -> None:
+        """Let the guest's CPUs go on."""
+        self._on(machine_id, lambda domain: domain.resume(), subject=subject)
+
+    def save(self, machine_id: str, *, subject: str, timeout: float = 120) -> None:
+        """Write memory and devices to a file and end the process; aborted when the time is up."""
+        try:
+            self._on(machine_id, lambda domain: domain.managedSave(0), subject=subject, timeout=timeout)
+        except TimedOut:
+            self._on(machine_id, lambda domain: domain.abortJob(), subject=subject)
+            raise
+
+    def ask_shutdown(self, machine_id: str, *, subject: str, agent: bool) -> None:
+        """Ask the guest to shut down, through its agent or the ACPI power button."""
+        mode = libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT if agent else libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
+        self._on(machine_id, lambda domain: domain.shutdownFlags(mode), subject=subject)
+
+    def pin(self, machine_id: str, cpu: int | None, *, host_cpus: int, subject: str) -> None:
+        """Bind all vCPUs to one host CPU, or to any (None), now and from every start."""
+        cpus = tuple(cpu is None or index == cpu for index in range(host_cpus))
+
+        def bind(domain: libvirt.virDomain) -> None:
+            flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+            if domain.isActive():
+                flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+            for vcpu in range(domain.vcpusFlags(libvirt.VIR_DOMAIN_AFFECT_CONFIG)):
+                domain.pinVcpuFlags(vcpu, cpus, flags)
+
+        self._on(machine_id, bind, subject=subject)
+
+    def state(self, machine_id: str) -> tuple[MachineState, Reason]:
+        """Return one machine's state and why."""
+        return self._on(machine_id, lambda domain: _state(domain.state(), saved=bool(domain.hasManagedSaveImage())))
+
+    def wait_for(
+        self,
+        machine_id: str,
+        reached: Callable[[], R | None],
+        *,
+        timeout: float,
+        cancel: threading.Event | None = None,
+    ) -> R | None:
+        """Return what `reached` answers as soon as it is not None; asked again after each event and each 0.25 s.
+
+        None when the time is up or `cancel` was set.
+        """
+        end = time.monotonic() + timeout
+        events = self.connection.events
+        while True:
+            count = events.count
+            if (answer := reached()) is not None:
+                return answer
+            left = end - time.monotonic()
+            if left <= 0 or (cancel is not None and cancel.is_set()):
+                return None
+            events.wait_beyond(count, min(left, 0.25))
+
+    # --- channels of the guest --------------------------------------------------------------------
+
+    def agent_command(self, machine_id: str, command: Mapping[str, Any], *, subject: str, timeout: float) -> Any:
+        """Return the `return` value of one command to the guest agent.
+
+        Raises:
+            GuestSilent: no agent is connected, or no answer within `timeout` seconds.
+            GuestError: the agent refused.
+        """
+        text = json.dumps(command)
+        limit = max(1, round(timeout))
+        answer = self._on(
+            machine_id,
+            lambda domain: libvirt_qemu.qemuAgentCommand(domain, text, limit, 0),
+            subject=subject,
+            timeout=timeout + 5,
+        )
+        return json.loads(answer).get("return")
+
+    def send_to_console(self, machine_id: str, data: bytes, *, subject: str) -> None:
+        """Type bytes on the guest's serial line."""
+
+        def type_in(raw: libvirt.virConnect) -> None:
+            domain = raw.lookupByUUIDString(machine_id)
+            stream = raw.newStream(0)
+            domain.openConsole("", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+            sent = 0
+            while sent < len(data):
+                sent += stream.send(data[sent:])
+            stream.finish()
+
+        self.connection.call(type_in, subject=subject)
+
+    def _on(
+        self,
+        machine_id: str,
+        verb: Callable[[libvirt.virDomain], R],
+        *,
+        subject: str = "",
+        timeout: float = CALL_LIMIT,
+    ) -> R:
+        return self.connection.call(
+            lambda raw: verb(raw.lookupByUUIDString(machine_id)), subject=subject, timeout=timeout
+        )
+
+
+def _read_all(raw: libvirt.virConnect, lab_id: str) -> tuple[dict[str, MachineFacts], frozenset[str]]:
+    saved = {
+        domain.UUIDString()
+        for domain in raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)
+    }
+    machines: dict[str, MachineFacts] = {}
+    others: set[str] = set()
+    for domain in raw.listAllDomains(0):
+        try:
+            facts = _read(domain, lab_id, saved=domain.UUIDString() in saved)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                continue  # it went between the listing and the reading
+            raise
+        if facts is None:
+            others.add(domain.name())
+        else:
+            machines[facts.name] = facts
+    return dict(sorted(machines.items())), frozenset(others)
+
+
+def _read(domain: libvirt.virDomain, lab_id: str, *, saved: bool) -> MachineFacts | None:
+    spec = domain_xml.parse_domain_xml(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    if spec is None or spec.lab_id != lab_id:
+        return None
+    state, reason = _state(domain.state(), saved=saved)
+    active = state in (MachineState.RUNNING, MachineState.PAUSED)
+    live = domain_xml.parse_domain_xml(domain.XMLDesc(0)) if active else None
+    return MachineFacts(spec=spec, live=live, state=state, reason=reason)
+
+
+def _state(raw: list[int], *, saved: bool) -> tuple[MachineState, Reason]:
+    number, why = raw[0], raw[1]
+    reason = _REASONS.get((number, why), Reason.UNKNOWN)
+    if number == libvirt.VIR_DOMAIN_SHUTDOWN:
+        reason = Reason.SHUTTING_DOWN
+    if number in _STATES:
+        return _STATES[number], reason
+    return (MachineState.SAVED, Reason.SAVED) if saved else (MachineState.OFF, reason)
+
+
+def _usage(domain: libvirt.virDomain, values: Mapping[str, Any]) -> MachineUsage:
+    blocks = range(int(values.get("block.count", 0)))
+    state, _reason = _state([values.get("state.state", 0), values.get("state.reason", 0)], saved=False)
+    return MachineUsage(
+        machine_id=domain.UUIDString(),
+        state=state,
+        cpu_time=values.get("cpu.time", 0) / 1e9,
+        memory=values.get("balloon.rss", 0) * KIB,
+        read_bytes=sum(values.get(f"block.{index}.rd.bytes", 0) for index in blocks),
+        written_bytes=sum(values.get(f"block.{index}.wr.bytes", 0) for index in blocks),
+    )
+
+
+def _mark_act(domain: libvirt.virDomain) -> None:
+    element = f"<act at='{time.time_ns()}'/>"
+    flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, element, "labkit-act", ACT_NAMESPACE, flags)

@@ -1,0 +1,85 @@
+"""libvirt's errors as ours, told apart by their code, never by their text.
+
+Codes: https://libvirt.org/html/libvirt-virterror.html. Knows: libvirt. Must not know: what was being done.
+"""
+
+from __future__ import annotations
+
+import libvirt
+
+from labkit.errors import (
+    AlreadyExists,
+    Busy,
+    ConnectionLost,
+    GuestError,
+    GuestSilent,
+    HypervisorError,
+    LabError,
+    NoSpace,
+    NotFound,
+    TimedOut,
+    WrongState,
+)
+from labkit.language import _
+
+GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_AUTH_FAILED)
+"""Codes that say the daemon cannot be spoken to."""
+
+
+def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
+    """Return our error for one of libvirt's.
+
+    Args:
+        subject: the name of the machine it is about, or "".
+    """
+    code = error.get_error_code() or 0
+    text = (error.get_error_message() or str(error)).strip()
+    prefix = f"{subject}: " if subject else ""
+    if code in GONE:
+        return ConnectionLost(
+            prefix + _("the hypervisor's daemon cannot be reached."),
+            _("Do it again: it is started anew. If it stays away, type ./lab doctor."),
+            code=code,
+            details=text,
+        )
+    if code == libvirt.VIR_ERR_NO_DOMAIN:
+        return NotFound(
+            prefix + _("the hypervisor has no such machine any more."), _("List them: lab.machines."), details=text
+        )
+    if code in (libvirt.VIR_ERR_DOM_EXIST, libvirt.VIR_ERR_OPERATION_FAILED) and "already exists" in text:
+        return AlreadyExists(
+            prefix + _("the hypervisor already has a machine of that name."), _("Choose another."), details=text
+        )
+    if code == libvirt.VIR_ERR_OPERATION_INVALID:
+        return WrongState(
+            prefix + _("the hypervisor refuses that in the machine's present state."),
+            _("Look at its state, then try again."),
+            details=text,
+        )
+    if code in (libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_AGENT_UNSYNCED):
+        return GuestSilent(
+            prefix + _("the guest agent does not answer."),
+            _("Is it still booting? Call wait_ready(), or look at its console."),
+            details=text,
+        )
+    if code == libvirt.VIR_ERR_AGENT_COMMAND_FAILED:
+        return GuestError(prefix + _("the guest agent refused: {text}").format(text=text), details=text)
+    if code in (libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_AGENT_COMMAND_TIMEOUT):
+        return TimedOut(
+            prefix + _("the time limit passed."), _("Another act may hold the machine: look again."), details=text
+        )
+    if code == libvirt.VIR_ERR_RESOURCE_BUSY:
+        return Busy(prefix + _("the hypervisor is busy with it."), _("Wait, then try again."), details=text)
+    if code == libvirt.VIR_ERR_SYSTEM_ERROR and (error.get_int1() or 0) == _ENOSPC:
+        return NoSpace(
+            prefix + _("the host's disk is full."), _("Free space, then do it again."), details=text
+        )
+    return HypervisorError(
+        prefix + _("the hypervisor refused: {text}").format(text=text),
+        _("The details are libvirt's own words."),
+        code=code,
+        details=text,
+    )
+
+
+_ENOSPC = 28

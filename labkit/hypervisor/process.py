@@ -1,0 +1,75 @@
+"""A running guest as its host sees it: one process of the emulator.
+
+Knows: the process table of this host (through psutil). Must not know: what the guest does inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestProcess:
+    """The QEMU process of a running guest, at one instant.
+
+    Attributes:
+        pid: its process id. program: the executable's name. threads: how many it has.
+        cpu_seconds: host CPU time used since it started.
+        resident: bytes of host memory it holds, translated code and libraries included.
+        guest_memory: bytes of the region that is the guest's RAM.
+        guest_memory_resident: bytes of that region that the host really gave, or None where the
+            process may not be looked into.
+    """
+
+    pid: int
+    program: str
+    threads: int
+    cpu_seconds: float
+    resident: int
+    guest_memory: int
+    guest_memory_resident: int | None
+
+
+def find_pid(machine_id: str) -> int | None:
+    """Return the process id of a machine's QEMU, or None when it has none."""
+    for process in psutil.process_iter(["name", "cmdline"]):
+        arguments = process.info["cmdline"] or []
+        if "-uuid" in arguments and arguments[arguments.index("-uuid") + 1] == machine_id:
+            return int(process.pid)
+    return None
+
+
+def read_process(machine_id: str, guest_memory: int) -> GuestProcess | None:
+    """Return a running guest's process, or None when it has none.
+
+    Args:
+        guest_memory: bytes of memory the machine has: its region is found by its size.
+    """
+    pid = find_pid(machine_id)
+    if pid is None:
+        return None
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times, memory = process.cpu_times(), process.memory_info()
+            return GuestProcess(
+                pid=pid,
+                program=process.name(),
+                threads=process.num_threads(),
+                cpu_seconds=times.user + times.system,
+                resident=memory.rss,
+                guest_memory=guest_memory,
+                guest_memory_resident=_region_resident(process, guest_memory),
+            )
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _region_resident(process: psutil.Process, size: int) -> int | None:
+    try:
+        regions = process.memory_maps(grouped=False)
+    except psutil.AccessDenied:
+        return None
+    return next((int(region.rss) for region in regions if int(region.size) == size), None)
