@@ -4,7 +4,8 @@
 # wants a user that is not root. So root works inside one user namespace per runtime folder, where its user id is not
 # zero: a small holder process keeps it, every call of ./lab joins it, and it ends when nobody else is left in it.
 
-NAMESPACE_UID=1000
+# Inside, root appears as this user of every Debian: libvirt 11 crashes for a user id that /etc/passwd does not know.
+NAMESPACE_USER=daemon
 HOLDER_LOOKS_EVERY=60 # seconds
 
 # enter_environment CMD …: never returns; CMD's exit status and stdin are its own.
@@ -58,7 +59,7 @@ join_namespace() {
   flock "$lock"
   holder=$(find_holder)
   if [ -z "$holder" ]; then
-    read -r answer < <(cd / && setsid unshare --user --map-user=$NAMESPACE_UID --map-group=$NAMESPACE_UID \
+    read -r answer < <(cd / && setsid unshare --user --map-user="$(id -u $NAMESPACE_USER)" --map-group="$(id -g $NAMESPACE_USER)" \
       bash "$ROOT/deploy/runtime.sh" "$XDG_RUNTIME_DIR" </dev/null 2>&1 {lock}>&-) || true
     holder=$(find_holder)
     [ -n "$holder" ] || fail "As root, the lab needs a user namespace, and this system refuses it (${answer:-no reason given}). Run ./lab as an ordinary user with sudo instead; in a container, allow user namespaces."
