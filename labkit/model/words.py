@@ -1,0 +1,49 @@
+"""The words of the model in the reader's language: states, reasons, acts.
+
+Knows: the model's enumerations, the catalogues. Must not know: who says them.
+"""
+
+from __future__ import annotations
+
+from labkit.language import _
+from labkit.model.machine import MachineState, Reason
+
+
+def state_word(state: MachineState) -> str:
+    """Return the word for a machine's state."""
+    return {
+        MachineState.OFF: _("off"),
+        MachineState.RUNNING: _("running"),
+        MachineState.PAUSED: _("paused"),
+        MachineState.SAVED: _("saved"),
+    }[state]
+
+
+def reason_word(reason: Reason) -> str:
+    """Return the word for why a machine is in its state; empty where nobody knows."""
+    return {
+        Reason.UNKNOWN: "",
+        Reason.BOOTED: _("booted"),
+        Reason.SHUT_DOWN: _("it shut down"),
+        Reason.KILLED: _("its power was cut"),
+        Reason.CRASHED: _("it crashed"),
+        Reason.PANICKED: _("its kernel panicked"),
+        Reason.FAILED: _("it could not start"),
+        Reason.MIGRATED: _("it migrated"),
+        Reason.SAVED: _("its memory was saved"),
+        Reason.RESTORED: _("it was restored"),
+        Reason.BY_USER: _("on request"),
+        Reason.IO_ERROR: _("input/output error of a disk"),
+        Reason.SHUTTING_DOWN: _("it is shutting down"),
+    }[reason]
+
+
+def act_word(act: str) -> str:
+    """Return the word for an act of a plan, e.g. "create"; an unknown one comes back as it is."""
+    return {
+        "create": _("create"),
+        "configure": _("configure"),
+        "rename": _("rename"),
+        "delete": _("delete"),
+        "clean": _("clean"),
+    }.get(act, act)

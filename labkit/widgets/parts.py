@@ -1,0 +1,233 @@
+"""The parts that all panels are made of: errors, plans, buttons with excuses, progress, folds.
+
+Each is a function from a value to a tree. Text comes in plain and is escaped where the tree is written.
+
+Knows: errors, plans, trees. Must not know: machines, threads, ipywidgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from labkit.errors import LabError
+from labkit.language import _
+from labkit.plans.plan import Plan
+from labkit.units import format_size
+from labkit.widgets.tree import Child, Node, tag
+from labkit.widgets.work import Work, format_duration
+
+ANNOUNCED_SECONDS = 5.0
+"""An act expected to take longer than this says so beforehand."""
+
+COPY_RATE = 150e6
+"""Bytes a second a copy is expected to run at before one was seen here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """A button of a panel.
+
+    Attributes:
+        label: what it says. action: what it asks for.
+        excuse: why it cannot be pressed now, or None.
+        kind: "plain", "main" (the usual next step) or "danger" (something is lost).
+        tip: what it does, one sentence.
+    """
+
+    label: str
+    action: str
+    excuse: str | None = None
+    kind: str = "plain"
+    tip: str = ""
+
+
+def render_buttons(buttons: Sequence[Button], *, label: str) -> Node:
+    """Return a row of buttons, and beneath it why some of them cannot be pressed."""
+    excuses = list(dict.fromkeys(button.excuse for button in buttons if button.excuse))
+    row = [
+        tag(
+            "button",
+            button.label,
+            key=button.action,
+            type="button",
+            class_=f"labkit-button labkit-{button.kind}",
+            data_action=button.action,
+            title=button.excuse or button.tip or None,
+            aria_disabled="true" if button.excuse else None,
+            aria_describedby=f"excuse-{label}-{excuses.index(button.excuse)}" if button.excuse else None,
+        )
+        for button in buttons
+    ]
+    reasons = [
+        tag("div", _excuse_line(excuse, buttons), id=f"excuse-{label}-{number}", class_="labkit-excuse")
+        for number, excuse in enumerate(excuses)
+    ]
+    return tag("div", tag("div", *row, class_="labkit-buttons"), tag("div", *reasons))
+
+
+def _excuse_line(excuse: str, buttons: Sequence[Button]) -> str:
+    names = ", ".join(button.label for button in buttons if button.excuse == excuse)
+    return _("{buttons}: not now. {excuse}").format(buttons=names, excuse=excuse)
+
+
+def render_error(error: LabError, *, dismiss: str | None = "dismiss") -> Node:
+    """Return an error as a reader needs it: what happened, what to do, the raw words folded away.
+
+    Args:
+        error: what happened.
+        dismiss: the action of its closing button, or None for none.
+    """
+    button = (
+        tag("button", _("Close"), type="button", class_="labkit-button", data_action=dismiss) if dismiss else None
+    )
+    return tag(
+        "div",
+        tag("p", tag("strong", "✗ " + _("Error")), " ", error.message),
+        tag("p", "→ ", error.hint) if error.hint else None,
+        fold(_("Details"), tag("pre", error.details)) if error.details else None,
+        button,
+        class_="labkit-error",
+        role="alert",
+    )
+
+
+def render_plan(plan: Plan, *, sizes: bool = True) -> Node:
+    """Return a plan as a preview: commands, notes, what is copied and what is lost; or its refusal."""
+    if plan.refusal:
+        return tag(
+            "div",
+            tag("p", tag("strong", "✗ " + _("Refused")), " ", plan.refusal.why),
+            _list(plan.refusal.dependants, before=_("What depends on it:")),
+            *[tag("p", "→ ", way) for way in plan.refusal.ways_out],
+            class_="labkit-refusal",
+            role="status",
+        )
+    if not plan.steps:
+        return tag("p", _("There is nothing to do."), role="status")
+    lost = [path.removeprefix(plan.home).lstrip("/") for path in plan.files.deleted]
+    return tag(
+        "div",
+        _list(lost, before="⚠ " + _("This is lost for good:"), class_="labkit-lost"),
+        *[tag("p", note) for note in plan.notes],
+        tag("p", _announce(plan)) if sizes and _announce(plan) else None,
+        fold(_("The commands"), render_commands(plan.commands), is_open=not lost),
+    )
+
+
+def _announce(plan: Plan) -> str:
+    parts = []
+    if plan.bytes_copied:
+        parts.append(_("Copies {size}.").format(size=format_size(plan.bytes_copied)))
+    if plan.bytes_freed:
+        parts.append(_("Frees {size}.").format(size=format_size(plan.bytes_freed)))
+    seconds = plan.bytes_copied / COPY_RATE
+    if seconds > ANNOUNCED_SECONDS:
+        parts.append(_("This takes about {time}.").format(time=format_duration(seconds)))
+    return " ".join(parts)
+
+
+def render_work(work: Work) -> Node:
+    """Return an act under way: what, how far, how fast, how long still, and how to cancel.
+
+    The style sheet shows it only after 0.3 s: what is quicker needs no bar.
+    """
+    progress = work.progress
+    words = [work.label + "…"]
+    bar = tag("progress", key="open", aria_label=work.label)
+    if progress is not None:
+        if progress.label:
+            words.append(progress.label)
+        if progress.steps > 1:
+            words.append(_("step {step} of {steps}").format(step=progress.step, steps=progress.steps))
+        if progress.total:
+            bar = tag("progress", key="far", value=progress.done, max=progress.total, aria_label=work.label)
+            words.append(
+                _("{done} of {total}").format(
+                    done=format_size(progress.done), total=format_size(progress.total)
+                )
+            )
+    if work.rate is not None:
+        words.append(_("{rate} a second").format(rate=format_size(round(work.rate))))
+    if work.seconds_left is not None:
+        words.append(_("{time} left").format(time=format_duration(work.seconds_left)))
+    elif work.expected is not None and work.expected > ANNOUNCED_SECONDS:
+        words.append(_("this takes about {time}").format(time=format_duration(work.expected)))
+    cancel = None
+    if work.cancel.is_set():
+        words.append(_("cancelling"))
+    elif work.can_cancel:
+        cancel = tag("button", _("Cancel"), type="button", class_="labkit-button", data_action="cancel")
+    return tag("div", tag("span", " · ".join(words)), bar, cancel, class_="labkit-work", role="status")
+
+
+def render_commands(commands: Iterable[str]) -> Node:
+    """Return commands as text to copy."""
+    text = "\n".join(commands)
+    button = tag(
+        "button",
+        _("Copy"),
+        type="button",
+        class_="labkit-button labkit-copy",
+        data_copy=text,
+        title=_("Copy these commands"),
+    )
+    return tag("div", tag("pre", text, tabindex=0), button, class_="labkit-commands")
+
+
+def fold(title: str, *children: Child, is_open: bool = False, key: str | None = None) -> Node:
+    """Return a fold that the reader opens and closes."""
+    return tag("details", tag("summary", title), *children, open=is_open, key=key, class_="labkit-fold")
+
+
+def table(rows: Iterable[tuple[str, Child]]) -> Node:
+    """Return a table of names and values."""
+    lines = [
+        tag("tr", tag("th", name, scope="row"), tag("td", value)) for name, value in rows if value is not None
+    ]
+    return tag("table", tag("tbody", *lines), class_="labkit-table")
+
+
+def badge(word: str, *, shape: str, tone: str) -> Node:
+    """Return a state as word, shape and colour.
+
+    Args:
+        word: the state.
+        shape: one character that tells it without colour.
+        tone: "good", "calm", "warn" or "bad".
+    """
+    return tag("span", tag("span", shape, aria_hidden="true"), " ", word, class_=f"labkit-badge labkit-{tone}")
+
+
+def sparkline(values: Sequence[float], *, top: float, label: str) -> Node:
+    """Return a small line of values, oldest first; live view only.
+
+    Args:
+        values: up to 60 of them.
+        top: the value at the upper edge.
+        label: what it says in words.
+    """
+    width, height = 120, 24
+    points = " ".join(
+        f"{width - 2 * (len(values) - 1 - index):d},{height - 1 - (height - 2) * min(value / top, 1.0):.1f}"
+        for index, value in enumerate(values)
+    )
+    return tag(
+        "svg",
+        tag("line", x1=0, y1=height - 0.5, x2=width, y2=height - 0.5, class_="labkit-axis"),
+        tag("polyline", points=points, class_="labkit-line", fill="none"),
+        viewBox=f"0 0 {width} {height}",
+        width=width,
+        height=height,
+        role="img",
+        aria_label=label,
+        class_="labkit-spark",
+    )
+
+
+def _list(items: Sequence[str], *, before: str, class_: str = "") -> Node | None:
+    if not items:
+        return None
+    return tag(
+        "div", tag("p", before), tag("ul", *[tag("li", item) for item in items]), class_=class_ or None
+    )

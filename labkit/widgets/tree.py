@@ -1,0 +1,93 @@
+"""A page as a value: elements and text, the same for the live view and for its static twin.
+
+A panel computes a tree from the state it shows. The live view lays it out in the browser with as few
+changes as it can (`view.js`); `to_html` writes the static twin from the very same tree. Text is never
+markup: both sides escape it.
+
+Knows: elements. Must not know: machines, ipywidgets.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+Child: TypeAlias = "Node | str | None"
+
+_VOID = frozenset({"br", "hr", "input"})
+_ONLY_LIVE = frozenset({"button", "form", "input", "progress", "svg"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """An element of the page.
+
+    Attributes:
+        name: its tag, e.g. "div".
+        attributes: by name, as text; `data-action` names what a click or a submit asks for.
+        children: elements and text, in order.
+    """
+
+    name: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    children: tuple[Node | str, ...] = ()
+
+    def find(self, name: str) -> Iterator[Node]:
+        """Yield this element and all below it that have a tag `name`, in reading order."""
+        if self.name == name:
+            yield self
+        for child in self.children:
+            if isinstance(child, Node):
+                yield from child.find(name)
+
+    @property
+    def text(self) -> str:
+        """All text in it, one space between elements."""
+        parts = (child if isinstance(child, str) else child.text for child in self.children)
+        return " ".join(part for part in parts if part)
+
+
+def tag(element: str, /, *children: Child, **attributes: str | float | bool | None) -> Node:
+    """Return an element; children and attributes that are None or False are left out.
+
+    Args:
+        element: its tag.
+        children: elements and text.
+        attributes: an underscore stands for a dash, one at the end for nothing: `class_`, `aria_label`.
+            True means present without a value.
+    """
+    return Node(
+        name=element,
+        attributes={
+            key.removesuffix("_").replace("_", "-"): "" if value is True else str(value)
+            for key, value in attributes.items()
+            if value is not None and value is not False
+        },
+        children=tuple(child for child in children if child is not None and child != ""),
+    )
+
+
+def to_json(node: Node | str) -> list[object] | str:
+    """Return the tree as `[tag, attributes, children]`, what `view.js` reads."""
+    if isinstance(node, str):
+        return node
+    return [node.name, dict(node.attributes), [to_json(child) for child in node.children]]
+
+
+def to_html(node: Node | str) -> str:
+    """Return the static twin: escaped, without ids, styles, actions and anything that needs a kernel."""
+    if isinstance(node, str):
+        return html.escape(node, quote=False)
+    if node.name in _ONLY_LIVE:
+        return ""
+    attributes = "".join(
+        f' {name}="{html.escape(value)}"' if value else f" {name}"
+        for name, value in node.attributes.items()
+        if name in ("class", "open", "scope", "start")
+    )
+    if node.name in _VOID:
+        return f"<{node.name}{attributes}>"
+    inside = "".join(to_html(child) for child in node.children)
+    return f"<{node.name}{attributes}>{inside}</{node.name}>"

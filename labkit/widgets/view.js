@@ -1,0 +1,148 @@
+// Lays out a tree of [tag, attributes, children] with as few changes to the page as it can, so that focus,
+// text being typed and opened folds stay. Text is only ever set as text, never as markup.
+// Knows: trees, the messages of view.py. Must not know: what is shown.
+
+const SVG = new Set(["svg", "g", "path", "polyline", "line", "rect", "circle", "title"]);
+const LOCAL = new Set(["id", "for", "aria-describedby", "aria-labelledby"]);
+const ONCE = new Set(["open"]); // afterwards the reader's choice
+const isText = (node) => typeof node === "string";
+const keyOf = (node) => (isText(node) ? "#" : node[0] + "/" + (node[1].key ?? ""));
+
+function build(node, uid, inSvg) {
+  if (isText(node)) return document.createTextNode(node);
+  const [name, attributes, children] = node;
+  const svg = name === "svg" || (inSvg && SVG.has(name));
+  const element = svg
+    ? document.createElementNS("http://www.w3.org/2000/svg", name)
+    : document.createElement(name);
+  setAttributes(element, {}, attributes, uid);
+  for (const child of children) element.append(build(child, uid, svg));
+  return element;
+}
+
+function setAttributes(element, before, after, uid) {
+  for (const name of Object.keys(before)) {
+    if (!(name in after) && name !== "key" && !ONCE.has(name)) element.removeAttribute(name);
+  }
+  for (const [name, value] of Object.entries(after)) {
+    if (name === "key" || before[name] === value) continue;
+    if (ONCE.has(name) && Object.keys(before).length) continue;
+    if (name.startsWith("on")) continue;
+    const text = LOCAL.has(name) ? value.split(" ").map((id) => `${uid}-${id}`).join(" ") : value;
+    element.setAttribute(name, text);
+    if (name === "value" && "value" in element) element.value = value;
+  }
+}
+
+function patch(element, before, after, uid) {
+  if (isText(after)) {
+    if (before !== after) element.data = after;
+    return;
+  }
+  setAttributes(element, before[1], after[1], uid);
+  const spare = new Map(); // children on the page by key, in order
+  const nodes = [...element.childNodes];
+  before[2].forEach((child, index) => {
+    const key = keyOf(child);
+    if (!spare.has(key)) spare.set(key, []);
+    spare.get(key).push([nodes[index], child]);
+  });
+  const inSvg = element.namespaceURI === "http://www.w3.org/2000/svg";
+  const wanted = after[2].map((child) => {
+    const match = spare.get(keyOf(child))?.shift();
+    if (!match) return build(child, uid, inSvg);
+    patch(match[0], match[1], child, uid);
+    return match[0];
+  });
+  for (const rest of spare.values()) for (const [node] of rest) node.remove();
+  wanted.forEach((node, index) => {
+    if (element.childNodes[index] !== node) element.insertBefore(node, element.childNodes[index] ?? null);
+  });
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = document.createElement("textarea"); // no permission: the old way
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
+function fieldsOf(element) {
+  const form = element.closest("form");
+  const values = { ...element.dataset };
+  delete values.action;
+  if (form) for (const [name, value] of new FormData(form)) values[name] = value;
+  return values;
+}
+
+function render({ model, el }) {
+  const uid = "labkit-" + Math.random().toString(36).slice(2, 10);
+  const stop = new AbortController();
+  let shown = model.get("page");
+  let root = build(shown, uid, false);
+  el.classList.add("labkit");
+  el.append(root);
+
+  const onPage = () => {
+    const next = model.get("page");
+    patch(root, shown, next, uid);
+    shown = next;
+    for (const pressed of el.querySelectorAll(".labkit-sent")) pressed.classList.remove("labkit-sent");
+    for (const pane of el.querySelectorAll("[data-follow]")) pane.scrollTop = pane.scrollHeight;
+  };
+  const ask = (element) => {
+    if (element.getAttribute("aria-disabled") === "true") return;
+    element.classList.add("labkit-sent"); // until the kernel answers
+    model.send({ action: element.dataset.action, values: fieldsOf(element) });
+  };
+  const listen = (kind, handler) => el.addEventListener(kind, handler, { signal: stop.signal });
+  listen("click", (event) => {
+    const copied = event.target.closest("[data-copy]");
+    if (copied) {
+      copy(copied.dataset.copy);
+      copied.classList.add("labkit-copied");
+      setTimeout(() => copied.classList.remove("labkit-copied"), 1200);
+    }
+    const pressed = event.target.closest("button[data-action]");
+    if (pressed) ask(pressed);
+  });
+  listen("submit", (event) => {
+    event.preventDefault();
+    if (event.target.dataset.action) ask(event.target);
+  });
+  // JupyterLab has commands on plain keys. What is typed into a field, and Enter or space on a button, are ours;
+  // Shift+Enter still runs the cell. The window hears a key before JupyterLab does.
+  const onKey = (event) => {
+    if (!el.contains(event.target)) return;
+    const typing = event.target.matches("input:not([type=radio])");
+    const pressing = event.target.matches("button, summary, input") && /^(Enter| |Arrow.*)$/.test(event.key);
+    const combined = event.shiftKey || event.ctrlKey || event.metaKey || event.altKey;
+    el.toggleAttribute("data-lm-suppress-shortcuts", (typing || pressing) && !combined);
+  };
+  window.addEventListener("keydown", onKey, { capture: true, signal: stop.signal });
+
+  const say = (isShown) => model.send({ view: uid, shown: isShown });
+  let visible = null;
+  const watch = new IntersectionObserver((entries) => {
+    const now = entries[entries.length - 1].isIntersecting;
+    if (now !== visible) say((visible = now));
+  });
+  watch.observe(el);
+  const still = setInterval(() => visible && say(true), 60000);
+  model.on("change:page", onPage);
+  return () => {
+    model.off("change:page", onPage);
+    stop.abort();
+    watch.disconnect();
+    clearInterval(still);
+    if (visible) say(false);
+  };
+}
+
+export default { render };

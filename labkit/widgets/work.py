@@ -1,0 +1,67 @@
+"""One act under way in a panel: how far it is, how long it will take, how to cancel it.
+
+Knows: progress as numbers. Must not know: what is done, widgets.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from labkit.engine.progress import Progress
+from labkit.language import _, ngettext
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """An act under way.
+
+    Attributes:
+        label: what is being done, e.g. "Starting web".
+        can_cancel: whether setting `cancel` ends it.
+        expected: seconds it should take, or None when nobody knows.
+        progress: its last report, or None.
+    """
+
+    label: str
+    can_cancel: bool = False
+    expected: float | None = None
+    cancel: threading.Event = field(default_factory=threading.Event)
+    began: float = field(default_factory=time.monotonic)
+    progress: Progress | None = None
+    _step_began: float = field(default_factory=time.monotonic)
+
+    def report(self, progress: Progress) -> None:
+        """Take a report from the act."""
+        if self.progress is None or self.progress.step != progress.step:
+            self._step_began = time.monotonic()
+        self.progress = progress
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.began
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes a second in this step, or None before it can be told."""
+        seconds = time.monotonic() - self._step_began
+        if self.progress is None or not self.progress.done or seconds < 0.2:
+            return None
+        return self.progress.done / seconds
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds this step still takes at its rate, or None."""
+        if self.progress is None or self.rate is None or not self.progress.total:
+            return None
+        return max(0.0, (self.progress.total - self.progress.done) / self.rate)
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration as a person would say it: "4 s", "about 3 minutes"."""
+    if seconds < 90:
+        return _("{seconds} s").format(seconds=max(1, round(seconds)))
+    minutes = round(seconds / 60)
+    return ngettext("about {minutes} minute", "about {minutes} minutes", minutes).format(minutes=minutes)
