@@ -8,6 +8,7 @@ DATA=$1
 FIRST_PORT=$2
 PORTS_TRIED=20
 START_LIMIT=60 # seconds
+ADDRESS=${LABKIT_BIND:-127.0.0.1}
 server=''      # JupyterLab's process id
 
 # shellcheck source=deploy/say.sh
@@ -22,12 +23,12 @@ use_private_jupyter() {
 }
 
 port_is_free() {
-  python - "$1" <<'PYTHON'
+  python - "$ADDRESS" "$1" <<'PYTHON'
 import socket, sys
 with socket.socket() as probe:
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        probe.bind(("127.0.0.1", int(sys.argv[1])))
+        probe.bind((sys.argv[1], int(sys.argv[2])))
     except OSError:
         sys.exit(1)
 PYTHON
@@ -104,7 +105,7 @@ main() {
   export JUPYTER_TOKEN
   trap stop INT TERM HUP
   # In a session of its own, so that Ctrl-C comes here alone; it ends with this script, however that ends.
-  setsid setpriv --pdeathsig TERM jupyter lab --ServerApp.port="$port" --ServerApp.root_dir="$ROOT" </dev/null >"$log" 2>&1 &
+  setsid setpriv --pdeathsig TERM jupyter lab --ServerApp.ip="$ADDRESS" --ServerApp.port="$port" --ServerApp.root_dir="$ROOT" </dev/null >"$log" 2>&1 &
   server=$!
   until answers "$port"; do
     if ! kill -0 "$server" 2>/dev/null; then
@@ -114,7 +115,8 @@ main() {
     [ $((SECONDS - began)) -lt "$START_LIMIT" ] || { kill -TERM "$server"; fail "JupyterLab did not answer within $START_LIMIT s. Its words are in $log."; }
     sleep 0.2
   done
-  say "JupyterLab is up on this machine alone. Ctrl-C here stops it. Open:"
+  [ "$ADDRESS" = 127.0.0.1 ] || say "It listens on $ADDRESS, as LABKIT_BIND asks: others who reach this address need only the token below."
+  say "JupyterLab is up. Ctrl-C here stops it. Open:"
   printf '\n    http://127.0.0.1:%s/lab/tree/%s?token=%s\n\n' "$port" "$(start_page)" "$JUPYTER_TOKEN"
   wait "$server" || true
   fail "JupyterLab ended by itself (its words are in $log)."
