@@ -16,7 +16,7 @@ from labkit.model.machine import Accelerator
 from labkit.units import format_size
 from labkit.widgets import parts
 from labkit.widgets.panel import Panel
-from labkit.widgets.tree import Node, tag
+from labkit.widgets.tree import Child, Node, tag
 from labkit.widgets.work import Work
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class HostPanel(Panel):
         if self._facts is None:
             return tag("div", head, tag("p", _("Looking at this computer…"), role="status"))
         facts = self._facts
-        rows = [
+        rows: list[tuple[str, Child]] = [
             (_("instructions are run by"), _accelerator(facts)),
             (_("hypervisor"), facts.hypervisor_words),
             ("CPU", f"{facts.cpu} × {facts.cpus}"),
@@ -71,9 +71,7 @@ class HostPanel(Panel):
                 parts.table((name, version or _("not there")) for name, version in facts.version_table),
                 key="versions",
             ),
-            parts.render_buttons(
-                [parts.Button(label=_("Look again"), action="again", excuse=self.busy)], label="host"
-            ),
+            parts.render_buttons([parts.Button(label=_("Look again"), action="again", excuse=self.busy)], label="host"),
         )
 
     def displayed(self) -> None:
@@ -98,9 +96,7 @@ def _accelerator(facts: HostFacts) -> Node:
 
 def _floors(facts: HostFacts) -> Node:
     """Return the floors as they stand: the highest first, the guests on top."""
-    floors = [
-        tag("li", tag("strong", floor.name), " ", _evidence(floor.evidence)) for floor in reversed(facts.floors)
-    ]
+    floors = [tag("li", tag("strong", floor.name), " ", _evidence(floor.evidence)) for floor in reversed(facts.floors)]
     return tag("ul", tag("li", tag("em", _("the guests"))), *floors, class_="labkit-floors")
 
 

@@ -11,6 +11,7 @@ import contextlib
 import shlex
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, overload
 
 from labkit.errors import BadInput, LabError
@@ -82,7 +83,7 @@ class MachinePanel(Panel):
         self._store = Store.of(self._lab)
         self._store.read()
         for act in _SWITCHES:
-            self.on(act, lambda _values, act=act: self._switch(act))
+            self.on(act, partial(self._switch, act))
         self.on("configure", self._configure)
         self.on("delete", self._delete)
 
@@ -270,7 +271,7 @@ class MachinePanel(Panel):
         self._store.read()
         self._store.poke()
 
-    def _switch(self, act: str) -> None:
+    def _switch(self, act: str, _values: Values) -> None:
         def run(_work: Work) -> None:
             began = time.monotonic()
             call()
@@ -289,22 +290,18 @@ class MachinePanel(Panel):
             raise BadInput(
                 _("{text!r} is not a number of vCPUs.").format(text=vcpus), _("Write a whole number from 1.")
             )
-        self._plan_for(
-            _("Change {name}"), lambda: self._machine.configure.plan(memory=memory, vcpus=int(vcpus))
-        )
+        self._plan_for(_("Change {name}"), lambda: self._machine.configure.plan(memory=memory, vcpus=int(vcpus)))
 
     def _delete(self, _values: Values) -> None:
         self._plan_for(_("Delete {name}"), self._machine.delete.plan)
 
     def _plan_for(self, label: str, make: Callable[[], Plan]) -> None:
         label = label.format(name=self.name)
-        self.work(
-            _("Planning"), lambda _work: self.propose(make(), self._carry_out, label=label)
-        )
+        self.work(_("Planning"), lambda _work: self.propose(make(), self._carry_out, label=label))
 
     def _carry_out(self, plan: Plan, work: Work) -> tuple[str, ...]:
         outcome = self._lab.carry_out(
-            plan, progress=lambda progress: self.report(work, progress), cancel=work.cancel
+            plan, on_progress=lambda progress: self.report(work, progress), cancel=work.cancel
         )
         return outcome.commands
 

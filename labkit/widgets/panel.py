@@ -211,9 +211,7 @@ class Panel:
         with self._lock:
             if not self._closed:
                 if self._view is None:
-                    self._view = View(
-                        page=self.page(), on_action=self._receive, on_shown=self.displayed
-                    )
+                    self._view = View(page=self.page(), on_action=self._receive, on_shown=self.displayed)
                 bundle["application/vnd.jupyter.widget-view+json"] = {
                     "version_major": 2,
                     "version_minor": 0,
@@ -281,9 +279,7 @@ class Panel:
             plan, carry_out, label = self._plan
             self._plan = None
         expected = plan.bytes_copied / parts.COPY_RATE
-        self.work(
-            label, lambda work: self.tell(*carry_out(plan, work)), can_cancel=True, expected=expected
-        )
+        self.work(label, lambda work: self.tell(*carry_out(plan, work)), can_cancel=True, expected=expected)
 
 
 def _wrap(error: Exception) -> LabError:

@@ -78,9 +78,7 @@ def render_error(error: LabError, *, dismiss: str | None = "dismiss") -> Node:
         error: what happened.
         dismiss: the action of its closing button, or None for none.
     """
-    button = (
-        tag("button", _("Close"), type="button", class_="labkit-button", data_action=dismiss) if dismiss else None
-    )
+    button = tag("button", _("Close"), type="button", class_="labkit-button", data_action=dismiss) if dismiss else None
     return tag(
         "div",
         tag("p", tag("strong", "✗ " + _("Error")), " ", error.message),
@@ -143,9 +141,7 @@ def render_work(work: Work) -> Node:
         if progress.total:
             bar = tag("progress", key="far", value=progress.done, max=progress.total, aria_label=work.label)
             words.append(
-                _("{done} of {total}").format(
-                    done=format_size(progress.done), total=format_size(progress.total)
-                )
+                _("{done} of {total}").format(done=format_size(progress.done), total=format_size(progress.total))
             )
     if work.rate is not None:
         words.append(_("{rate} a second").format(rate=format_size(round(work.rate))))
@@ -182,9 +178,7 @@ def fold(title: str, *children: Child, is_open: bool = False, key: str | None = 
 
 def table(rows: Iterable[tuple[str, Child]]) -> Node:
     """Return a table of names and values."""
-    lines = [
-        tag("tr", tag("th", name, scope="row"), tag("td", value)) for name, value in rows if value is not None
-    ]
+    lines = [tag("tr", tag("th", name, scope="row"), tag("td", value)) for name, value in rows if value is not None]
     return tag("table", tag("tbody", *lines), class_="labkit-table")
 
 
@@ -228,6 +222,4 @@ def sparkline(values: Sequence[float], *, top: float, label: str) -> Node:
 def _list(items: Sequence[str], *, before: str, class_: str = "") -> Node | None:
     if not items:
         return None
-    return tag(
-        "div", tag("p", before), tag("ul", *[tag("li", item) for item in items]), class_=class_ or None
-    )
+    return tag("div", tag("p", before), tag("ul", *[tag("li", item) for item in items]), class_=class_ or None)

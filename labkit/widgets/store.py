@@ -155,8 +155,7 @@ class Store:
         if state is None:
             return True
         return any(
-            machine.id not in usage or usage[machine.id].state != machine.state
-            for machine in state.machines.values()
+            machine.id not in usage or usage[machine.id].state != machine.state for machine in state.machines.values()
         )
 
     def _turn(self) -> bool:
@@ -164,15 +163,16 @@ class Store:
         woken = self._news.wait(TICK_SECONDS)
         self._news.clear()
         panels = [panel for panel in list(self._panels) if panel.is_shown]
-        if panels:
-            if self._take_usage() or woken or self._reading.trouble:
-                self.read()
-            for panel in panels:
-                panel.redraw()
-        if self._reading.closed or self._lab() is None:
+        if panels and (self._take_usage() or woken or self._reading.trouble):
+            self.read()
+        lab = self._lab()
+        ended = lab is None or lab.closed
+        if ended:
             self._unsubscribe()
-            return False
-        return True
+            self.read()
+        for panel in panels:
+            panel.redraw()
+        return not ended
 
 
 def _follow(store: weakref.ref[Store]) -> None:

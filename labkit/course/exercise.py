@@ -1,0 +1,213 @@
+"""Exercises: a task on a machine of its own, checked where the work was done.
+
+    ex = exercise("primer-arranque")     shows the task
+    ex.check()   ex.hint()   ex.solution()   ex.reset()
+
+A check looks at the hypervisor, the images and inside the guest, never at variables. It changes nothing.
+Each exercise is a class, registered by its slug; the solution shown is the code that is run to prove it.
+
+Knows: the lab as a student uses it, the course's texts, progress. Must not know: panels' insides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from labkit.course.progress import Progress
+from labkit.course.text import find_text, say
+from labkit.errors import BadInput, LabError, NotFound
+from labkit.lab import Lab
+from labkit.language import _
+from labkit.widgets.tree import Node, tag, to_html
+
+
+class Verdict(StrEnum):
+    """How a check came out."""
+
+    DONE = "done"
+    NOT_STARTED = "not started"
+    WRONG = "wrong"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a check found.
+
+    Attributes:
+        verdict: how it came out.
+        why: what was seen, one sentence; what is wrong, or which precondition was broken.
+        hint: the next step, one sentence; for a broken precondition the step that restores it.
+    """
+
+    verdict: Verdict
+    why: str = ""
+    hint: str = ""
+
+    @property
+    def text(self) -> str:
+        """The result in one or two sentences."""
+        words = {
+            Verdict.DONE: _("✓ Done. {why}"),
+            Verdict.NOT_STARTED: _("· Not started yet. {why}"),
+            Verdict.WRONG: _("✗ Not yet, because: {why}"),
+            Verdict.BROKEN: _("⚠ What the exercise starts from is broken: {why}"),
+        }
+        return words[self.verdict].format(why=self.why).strip()
+
+    def __repr__(self) -> str:
+        return f"{self.text}\n→ {self.hint}" if self.verdict is Verdict.BROKEN else self.text
+
+    def _repr_html_(self) -> str:
+        restore = tag("p", "→ ", self.hint) if self.verdict is Verdict.BROKEN else None
+        return to_html(tag("div", tag("p", self.text), restore))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """A hint or a solution: text, and code if there is some."""
+
+    text: str
+    code: str = ""
+
+    def __repr__(self) -> str:
+        return f"{self.text}\n\n{self.code}" if self.code else self.text
+
+    def _repr_html_(self) -> str:
+        return to_html(tag("div", tag("p", self.text), tag("pre", self.code) if self.code else None))
+
+
+class Exercise(ABC):
+    """A task; see the module. A subclass is one exercise.
+
+    Args:
+        lab: where its machines are; None: the lab `default`, opened when it is first needed.
+    """
+
+    slug: ClassVar[str]
+    code: ClassVar[str]
+    """The solution: Python that may use `lab` and `ex`."""
+
+    _registry: ClassVar[dict[str, type[Exercise]]] = {}
+
+    def __init__(self, lab: Lab | None = None, *, progress: Progress | None = None) -> None:
+        self._lab = lab
+        self._progress = progress or Progress()
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        Exercise._registry[cls.slug] = cls
+
+    @property
+    @abstractmethod
+    def machines(self) -> tuple[str, ...]:
+        """Names of the machines it uses; nobody else does."""
+
+    @abstractmethod
+    def look(self) -> Result:
+        """Look at the work and tell how it stands, with the hint for what is wrong."""
+
+    @property
+    def lab(self) -> Lab:
+        """The lab its machines are in."""
+        if self._lab is None:
+            self._lab = Lab.open()
+        return self._lab
+
+    @property
+    def machine(self) -> str:
+        """The name of its (first) machine."""
+        return self.machines[0]
+
+    @property
+    def mark(self) -> str:
+        """The student's mark: eight characters that differ from student to student."""
+        return hashlib.sha256(f"{self._progress.student}:{self.slug}".encode()).hexdigest()[:8]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether a check once found it done."""
+        return self._progress.is_done(self.slug)
+
+    def check(self) -> Result:
+        """Look at the work; changes nothing but the progress file."""
+        try:
+            result = self.look()
+        except LabError as error:
+            return Result(verdict=Verdict.BROKEN, why=error.message, hint=error.hint)
+        if result.verdict is Verdict.DONE:
+            self._progress.record_done(self.slug)
+        return result
+
+    def hint(self) -> Advice:
+        """Return the next step, as it fits what is there now."""
+        return Advice(text=self.check().hint or _("Nothing is left to do."))
+
+    def solution(self) -> Advice:
+        """Return one way to solve it; nothing is run."""
+        return Advice(text=_("One way to do it; {ex} is this exercise:").format(ex="ex"), code=self.code)
+
+    def reset(self) -> Result:
+        """Delete the exercise's machines, with what was done in them, and forget that it was done."""
+        for name in self.machines:
+            if name in self.lab.machines:
+                machine = self.lab.machines[name]
+                if machine.facts.is_active:
+                    machine.kill()
+                machine.delete()
+        self._progress.forget(self.slug)
+        return self.check()
+
+    def task(self, *, mark: bool = True) -> str:
+        """Return the task.
+
+        Args:
+            mark: whether to name the student's mark, which no saved notebook should hold.
+        """
+        text = say(find_text("exercises", self.slug)["task"])
+        return text.format(machine=self.machine, mark=self.mark if mark else "ex.mark")
+
+    @property
+    def title(self) -> str:
+        """Its title."""
+        return say(find_text("exercises", self.slug)["title"])
+
+    def __repr__(self) -> str:
+        return f"{self.title} ({self.slug})\n{self.task(mark=False)}\n{_ways()}"
+
+    def _repr_html_(self) -> str:
+        head: Node = tag("p", tag("strong", self.title), f" ({self.slug})")
+        return to_html(tag("div", head, tag("p", self.task(mark=False)), tag("p", _ways())))
+
+
+def exercise(slug: str, lab: Lab | None = None) -> Exercise:
+    """Return an exercise; it is neither started nor checked by that.
+
+    Args:
+        slug: its name in the course.
+        lab: where its machines are; None: the lab `default`.
+
+    Raises:
+        NotFound: the course has none of that name.
+        BadInput: `lab` is something else than a lab.
+    """
+    import labkit.course.first_boot  # noqa: F401  registers its exercise
+
+    known = Exercise._registry  # noqa: SLF001
+    if slug not in known:
+        raise NotFound(
+            _("There is no {slug!r} in the course.").format(slug=slug),
+            _("There are: {names}.").format(names=", ".join(known)),
+        )
+    if lab is not None and not isinstance(lab, Lab):
+        raise BadInput(_("{lab!r} is not a lab.").format(lab=lab), _("Give what Lab.open() returned."))
+    return known[slug](lab)
+
+
+def _ways() -> str:
+    text = _("{check} looks at your work, {hint} gives the next step, {solution} shows a way, {reset} begins anew.")
+    return text.format(check="ex.check()", hint="ex.hint()", solution="ex.solution()", reset="ex.reset()")

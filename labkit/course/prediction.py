@@ -1,0 +1,243 @@
+"""Predictions: a question before the experiment, and afterwards the answer beside what the machine says.
+
+    predict("boot-time")                shows the question; never blocks, "I don't know" is an answer
+    predict("boot-time").reveal(4.1)    shows what was chosen beside what was measured
+
+What the machine says comes from the run. An answer is kept in the progress file; the static twins never
+hold it, and hold what was observed only where every computer observes the same.
+
+Knows: the course's texts, progress, panels. Must not know: how anything is measured.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+
+from labkit.course.progress import Progress
+from labkit.course.text import find_text, say
+from labkit.errors import BadInput
+from labkit.language import _
+from labkit.units import parse_size
+from labkit.widgets.panel import Panel, Values
+from labkit.widgets.tree import Node, tag
+
+_shown: dict[str, weakref.WeakSet[Panel]] = {}
+"""The panels about each prediction: an answer given in one shows in all."""
+
+UNKNOWN = "unknown"
+"""The option "I don't know"; every prediction has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A possible answer.
+
+    Attributes:
+        slug: its name. text: what it says. below: numbers under this one belong to it, or None.
+    """
+
+    slug: str
+    text: str
+    below: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A prediction's question in the language in force.
+
+    Attributes:
+        options: in order, "I don't know" last.
+        varies: whether computers may answer differently.
+    """
+
+    slug: str
+    text: str
+    options: tuple[Option, ...]
+    varies: bool
+
+    def option(self, slug: str) -> Option:
+        """Return an option by its name; KeyError when there is none."""
+        return {option.slug: option for option in self.options}[slug]
+
+    def classify(self, observed: object) -> Option:
+        """Return the option that an observation belongs to.
+
+        Args:
+            observed: a number where the options are ranges, else an option's slug; True and False are
+                "yes" and "no".
+
+        Raises:
+            BadInput: it belongs to none.
+        """
+        answers = self.options[:-1]
+        if any(option.below is not None for option in answers) and _is_number(observed):
+            number = float(str(observed))
+            return next(option for option in answers if option.below is None or number < option.below)
+        slug = {True: "yes", False: "no"}.get(observed) if isinstance(observed, bool) else str(observed)
+        for option in answers:
+            if option.slug == slug:
+                return option
+        raise BadInput(
+            _("{observed!r} is no answer to {slug!r}.").format(observed=observed, slug=self.slug),
+            _("Give a number, or one of: {names}.").format(names=", ".join(option.slug for option in answers)),
+        )
+
+
+def read_question(slug: str) -> Question:
+    """Return a question from the course's texts.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    table = find_text("predictions", slug)
+    options = tuple(
+        Option(slug=option["slug"], text=say(option), below=_bound(option.get("below"))) for option in table["options"]
+    )
+    unknown = Option(slug=UNKNOWN, text=_("I don't know"))
+    return Question(slug=slug, text=say(table["question"]), options=(*options, unknown), varies=table["varies"])
+
+
+class Prediction(Panel):
+    """A question with its options; the reader chooses one, and may choose another."""
+
+    def __init__(self, slug: str, *, progress: Progress | None = None) -> None:
+        super().__init__()
+        self.slug = slug
+        self._progress = progress or Progress()
+        read_question(slug)
+        self.on("choose", self._choose)
+        _shown.setdefault(slug, weakref.WeakSet()).add(self)
+
+    @property
+    def question(self) -> Question:
+        """The question, in the language in force."""
+        return read_question(self.slug)
+
+    @property
+    def choice(self) -> Option | None:
+        """What the reader has chosen, or None."""
+        slug = self._progress.answer(self.slug)
+        options = {option.slug: option for option in self.question.options}
+        return options.get(slug or "")
+
+    def reveal(self, observed: object) -> Revealed:
+        """Return what the machine says, to be shown beside the choice.
+
+        Args:
+            observed: what the run observed; see `Question.classify`.
+        """
+        return Revealed(self, observed)
+
+    def line(self) -> str:
+        """Return the question and the options."""
+        options = "".join(f"\n  ( ) {option.text}" for option in self.question.options)
+        return f"{self.question.text}{options}"
+
+    def body(self, *, live: bool) -> Node:
+        """Return the question; see `Panel.body`."""
+        question = self.question
+        head = tag("p", tag("strong", _("Predict:") + " "), question.text)
+        if not live:
+            return tag("div", head, tag("ul", *[tag("li", option.text) for option in question.options]))
+        choice = self.choice
+        buttons = [
+            tag(
+                "button",
+                ("● " if choice == option else "○ ") + option.text,
+                key=option.slug,
+                type="button",
+                class_="labkit-button",
+                data_action="choose",
+                data_choice=option.slug,
+                aria_pressed="true" if choice == option else "false",
+            )
+            for option in question.options
+        ]
+        word = _("Your prediction is kept; you may change it.") if choice else _("Choose one, then go on.")
+        return tag(
+            "div",
+            head,
+            tag("div", *buttons, class_="labkit-options", role="group", aria_label=question.text),
+            tag("p", word, class_="labkit-quiet", role="status"),
+        )
+
+    def __repr__(self) -> str:
+        return _("Predict:") + f" {self.line()}"
+
+    def _choose(self, values: Values) -> None:
+        option = self.question.option(values.get("choice", ""))
+        self._progress.record_answer(self.slug, option.slug)
+        for panel in list(_shown[self.slug]):
+            panel.redraw()
+
+
+class Revealed(Panel):
+    """What was predicted, beside what the machine says."""
+
+    def __init__(self, prediction: Prediction, observed: object) -> None:
+        super().__init__()
+        self._prediction = prediction
+        self._observed = prediction.question.classify(observed).slug
+        _shown.setdefault(prediction.slug, weakref.WeakSet()).add(self)
+
+    @property
+    def observed(self) -> Option:
+        """The option that the machine's answer belongs to."""
+        return self._prediction.question.option(self._observed)
+
+    @property
+    def verdict(self) -> str:
+        """The comparison, as a sentence; a prediction is never marked."""
+        choice = self._prediction.choice
+        if choice is None:
+            return _("You have not predicted anything.")
+        if choice.slug == UNKNOWN:
+            return _("You said that you did not know; now you do.")
+        if choice == self.observed:
+            return _("As you predicted.")
+        return _("Not as you predicted: what explains the difference?")
+
+    def line(self) -> str:
+        """Return the question, and the machine's answer where all machines give the same."""
+        return f"{self._prediction.question.text}\n  {self._machine_says()}"
+
+    def body(self, *, live: bool) -> Node:
+        """Return the comparison; see `Panel.body`."""
+        question = tag("p", self._prediction.question.text)
+        if not live:
+            return tag("div", question, tag("p", self._machine_says()))
+        choice = self._prediction.choice
+        you = choice.text if choice else "—"
+        return tag(
+            "div",
+            question,
+            tag("p", _("You predicted: {answer}").format(answer=you)),
+            tag("p", tag("strong", _("The machine says: {answer}").format(answer=self.observed.text))),
+            tag("p", self.verdict, role="status"),
+        )
+
+    def _machine_says(self) -> str:
+        if self._prediction.question.varies:
+            return _("The machine's answer differs from computer to computer: run the cell.")
+        return _("The machine says: {answer}").format(answer=self.observed.text)
+
+    def __repr__(self) -> str:
+        return self.line()
+
+
+def predict(slug: str) -> Prediction:
+    """Return a prediction to show: a question, its options, and what was chosen.
+
+    Raises:
+        NotFound: the course has none of that name.
+    """
+    return Prediction(slug)
+
+
+def _bound(below: str | float | None) -> float | None:
+    return float(parse_size(below)) if isinstance(below, str) else below
+
+
+def _is_number(observed: object) -> bool:
+    return isinstance(observed, int | float) and not isinstance(observed, bool)

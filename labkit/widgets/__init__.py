@@ -1,0 +1,11 @@
+"""Panels: what a lab is, and what can be done with it, beside the code that does the same.
+
+Knows: the lab, the model. Must not know: libvirt, qemu-img.
+"""
+
+from labkit.widgets.doctor import DoctorPanel
+from labkit.widgets.host import HostPanel
+from labkit.widgets.machine import MachinePanel
+from labkit.widgets.panel import Panel
+
+__all__ = ["DoctorPanel", "HostPanel", "MachinePanel", "Panel"]
