@@ -12,7 +12,7 @@ from builder.kernel import load_order, unpack_kernel
 from builder.packages import Packages, closure, fetch
 from builder.store import Manifest, Store
 from builder.tools import BuildError, run, say
-from builder.tree import EPOCH, Tree, cpio, ext4
+from builder.tree import Tree, cpio, ext4
 
 HERE = Path(__file__).resolve().parent
 MIB = 1 << 20
@@ -24,9 +24,9 @@ PACKAGES = ("linux-image-cloud-amd64", "busybox-static", "e2fsprogs", "qemu-gues
 FOLLOW = re.compile(r"lib.*|linux-(image|modules)-\d.*")
 
 #: Needed to reach the disk and the agent's channel: in the initramfs, loaded in this order.
-FIRST_MODULES = ("virtio_pci", "virtio_console", "virtio_blk")
+FIRST_MODULES = ("virtio_pci", "virtio_console", "virtio_blk", "button", "evdev")
 #: On the disk, loaded when the agent is up and the device is there.
-LATER_MODULES = ("button", "evdev", "virtio_balloon", "virtio_rng", "virtio_net", "pvpanic_mmio", "pvpanic_pci")
+LATER_MODULES = ("virtio_balloon", "virtio_rng", "virtio_net", "pvpanic_mmio")
 
 #: Programs beside busybox; busybox has no `mke2fs` for ext4 and no `resize2fs`.
 PROGRAMS = ("sbin/mke2fs", "sbin/e2fsck", "sbin/resize2fs", "usr/sbin/qemu-ga")
@@ -103,14 +103,11 @@ def root(packages: Packages, release: Path) -> Tree:
     for name, target in {"mkfs.ext4": "mke2fs", "fsck.ext4": "e2fsck"}.items():
         tree.link(f"bin/{name}", target)
     later = load_order(release, LATER_MODULES)
-    for name in load_order(release, FIRST_MODULES):
-        later.pop(name, None)
-    for number, (name, module) in enumerate(later.items()):
-        tree.file(f"lib/modules/{release.name}/{name}.ko", module)
+    for name, module in later.items():
+        tree.file(f"lib/modules/{name}.ko", module)
     tree.copy(HERE / "root")
     busybox = packages.find("bin/busybox")
     tree.file("bin/busybox", busybox.read_bytes(), 0o755)
     for applet in run([busybox, "--list"]).decode().split():
         tree.link(f"bin/{applet}", "busybox")
-    assert EPOCH  # the disk's times
     return tree

@@ -11,6 +11,7 @@ import json
 import re
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,29 +23,58 @@ LIMIT = 40.0  # seconds that anything may take
 
 
 class Lines:
-    """A UNIX socket that is read up to a pattern, with everything read so far kept."""
+    """A UNIX socket that is read up to a pattern.
+
+    A thread reads it all the time: QEMU's serial line, and with it the guest, stops when nobody takes its bytes.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        until(lambda: self.socket.connect_ex(str(path)) == 0, f"{path.name} accepts")
-        self.socket.settimeout(LIMIT)
+        self._socket = socket.socket(socket.AF_UNIX)
+        until(lambda: self._socket.connect_ex(str(path)) == 0, f"{path.name} accepts")
+        self._news = threading.Condition()
+        self._open = True
         self.text = b""
+        threading.Thread(target=self._read, daemon=True).start()
 
     def send(self, data: bytes) -> None:
         """Send bytes as they are."""
-        self.socket.sendall(data)
+        self._socket.sendall(data)
 
     def expect(self, pattern: bytes, *, limit: float = LIMIT) -> re.Match[bytes]:
-        """Read until the pattern is there; forget all up to its end and return the match."""
+        """Wait for the pattern; forget all up to its end and return the match.
+
+        Raises:
+            TimeoutError: it did not come.
+            EOFError: the other side closed before it came.
+        """
         end = time.monotonic() + limit
-        while not (found := re.search(pattern, self.text)):
-            self.socket.settimeout(max(0.001, end - time.monotonic()))
-            data = self.socket.recv(65536)
-            if not data:
-                raise EOFError(f"closed before {pattern!r}; read: {self.text!r}")
-            self.text += data
-        self.text = self.text[found.end() :]
+        with self._news:
+            while not (found := re.search(pattern, self.text)):
+                if not self._open:
+                    raise EOFError(f"closed before {pattern!r}; read: {self.text!r}")
+                if not self._news.wait(end - time.monotonic()):
+                    raise TimeoutError(f"no {pattern!r}; read: {self.text!r}")
+            self.text = self.text[found.end() :]
         return found
+
+    def close(self) -> None:
+        """End the reading thread."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = self._socket.recv(65536)
+            except OSError:
+                data = b""
+            with self._news:
+                self.text += data
+                self._open = bool(data)
+                self._news.notify_all()
+            if not data:
+                self._socket.close()
+                return
 
 
 class Qmp:
@@ -84,16 +114,9 @@ class Agent:
         self.lines = Lines(path)
 
     def wait(self) -> None:
-        """Return when the agent answers."""
-        end = time.monotonic() + LIMIT
-        while time.monotonic() < end:
-            with suppress(TimeoutError):
-                number = int(time.monotonic_ns() % 10**9)
-                self.lines.send(b'{"execute":"guest-sync","arguments":{"id":%d}}\n' % number)
-                self.lines.expect(b'"return": ?%d}' % number, limit=0.05)
-                self.lines.text = b""
-                return
-        raise TimeoutError("the agent does not answer")
+        """Return when the agent answers: QEMU holds the question back until the guest opens the channel."""
+        self.lines.send(b'{"execute":"guest-sync","arguments":{"id":7}}\n')
+        self.lines.expect(b'"return": ?7}\\s*')
 
     def send(self, command: str, **arguments: Any) -> None:
         """Send a command that has no answer."""
@@ -164,9 +187,7 @@ def boot(folder: Path, arguments: list[str], *, memory: int = 128) -> Iterator[G
     with (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(argv, stderr=stderr, stdin=subprocess.DEVNULL)
     try:
-        yield Guest(
-            process=process, folder=folder, console=Lines(folder / "console"), qmp=Qmp(folder / "qmp")
-        )
+        yield Guest(process=process, folder=folder, console=Lines(folder / "console"), qmp=Qmp(folder / "qmp"))
     finally:
         process.kill()
         process.wait()
