@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from enum import StrEnum
+from typing import TypeVar
 
 from labkit.errors import BadInput
 from labkit.language import _
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 KIB, MIB, GIB, TIB = (1024**power for power in (1, 2, 3, 4))
 
@@ -81,3 +85,33 @@ def check_name(name: str, *, what: str) -> str:
             _("{name!r} cannot be the name of a {what}.").format(name=shown, what=what), hint
         )
     return composed
+
+
+def check_count(count: int, *, what: str) -> int:
+    """Return a whole number of at least 1.
+
+    Raises:
+        BadInput: it is something else.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise BadInput(
+            _("{what}={count!r} is not a whole number above zero.").format(what=what, count=count),
+            _("Write a number such as {what}=2.").format(what=what),
+        )
+    return count
+
+
+def check_choice(choices: type[Choice], value: str, *, what: str) -> Choice:
+    """Return the member of an enumeration that a text names.
+
+    Raises:
+        BadInput: it names none; the hint lists them.
+    """
+    try:
+        return choices(value)
+    except ValueError:
+        names = ", ".join(repr(str(choice)) for choice in choices)
+        raise BadInput(
+            _("{what}={value!r} is not a choice.").format(what=what, value=value),
+            _("Choose one of: {names}.").format(names=names),
+        ) from None

@@ -7,15 +7,14 @@ returns its answer. Knows: the protocol. Must not know: libvirt.
 from __future__ import annotations
 
 import base64
-import shlex
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.errors import BadInput, Cancelled, GuestError, TimedOut
+from labkit.errors import BadInput, GuestError
 from labkit.language import _
+from labkit.limits import Limit
 
 Channel = Callable[[Mapping[str, Any], float], Any]
 """Sends one command (a JSON object) with a time limit in seconds and returns the answer's `return`."""
@@ -53,19 +52,17 @@ def run(
     channel: Channel,
     command: str | Sequence[str],
     *,
-    timeout: float,
-    subject: str,
+    limit: Limit,
     stdin: bytes = b"",
-    cancel: threading.Event | None = None,
 ) -> CommandResult:
     """Run a command inside the guest and return what it said.
 
     Args:
         command: a line for the guest's shell, or a sequence: program and arguments, no shell.
-        timeout: seconds; after it the process inside is ended.
+        limit: reached, the process inside is ended. stdin: what it reads.
 
     Raises:
-        TimedOut, Cancelled: the process inside was ended. GuestSilent, GuestError: the agent's.
+        BadInput: no command. TimedOut, Cancelled: the limit's. GuestSilent, GuestError: the agent's.
     """
     program, *arguments = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
     if not program or "\0" in "".join([program, *arguments]):
@@ -73,8 +70,7 @@ def run(
     request: dict[str, Any] = {"path": program, "arg": arguments, "capture-output": True}
     if stdin:
         request["input-data"] = base64.b64encode(stdin).decode()
-    end = time.monotonic() + timeout
-    pid = channel({"execute": "guest-exec", "arguments": request}, min(timeout, 10))["pid"]
+    pid = channel({"execute": "guest-exec", "arguments": request}, min(limit.left, 10))["pid"]
     pause = _FIRST_PAUSE
     while True:
         status = channel({"execute": "guest-exec-status", "arguments": {"pid": pid}}, 10)
@@ -84,18 +80,9 @@ def run(
                 stderr=_decode(status.get("err-data", "")),
                 exit_code=status["exitcode"] if "exitcode" in status else 128 + status.get("signal", 0),
             )
-        cancelled = cancel is not None and cancel.is_set()
-        if cancelled or time.monotonic() > end:
+        if limit.reached:
             _end_process(channel, pid)
-            shown = command if isinstance(command, str) else shlex.join(command)
-            if cancelled:
-                raise Cancelled(_("{subject}: {command!r} was cancelled.").format(subject=subject, command=shown))
-            raise TimedOut(
-                _("{subject}: {command!r} did not end within {seconds:g} s and was ended.").format(
-                    subject=subject, command=shown, seconds=timeout
-                ),
-                _("Give it more time with timeout=…, or start it in the background."),
-            )
+            limit.check()
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 

@@ -8,6 +8,7 @@ Knows: libvirt's connections. Must not know: domains' contents, plans, files.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -50,6 +51,21 @@ def check_uri(uri: str) -> str:
     return uri
 
 
+_shared: dict[tuple[str, str], Connection] = {}
+_shared_lock = threading.Lock()
+
+
+def connect(uri: str = DEFAULT_URI) -> Connection:
+    """Return this process's one connection to a hypervisor instance; each caller must `release` it."""
+    key = (uri, os.environ.get("XDG_RUNTIME_DIR", ""))
+    with _shared_lock:
+        connection = _shared.get(key)
+        if connection is None or connection.closed:
+            connection = _shared[key] = Connection(uri)
+        connection.users += 1
+        return connection
+
+
 class Connection:
     """A connection that survives its daemon.
 
@@ -65,7 +81,8 @@ class Connection:
         self._lock = threading.Lock()
         self._raw: libvirt.virConnect | None = None
         self._workers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="libvirt-call")
-        self._closed = False
+        self.closed = False
+        self.users = 0
         self._stop_listening = self.events.listen(self._reconnect_after_loss)
         try:
             self.raw()
@@ -81,7 +98,7 @@ class Connection:
             ConnectionLost: this connection was closed.
         """
         with self._lock:
-            if self._closed:
+            if self.closed:
                 raise ConnectionLost(_("This lab was closed."), _("Open it again: Lab.open()."))
             if self._raw is not None and self._raw.isAlive():
                 return self._raw
@@ -129,14 +146,22 @@ class Connection:
         try:
             return self.call(verb, subject=subject, timeout=timeout)
         except ConnectionLost:
-            if self._closed:
+            if self.closed:
                 raise
             return self.call(verb, subject=subject, timeout=timeout)
+
+    def release(self) -> None:
+        """Let go of a connection got from `connect`; the last one closes it."""
+        with _shared_lock:
+            self.users -= 1
+            last = self.users <= 0
+        if last:
+            self.close()
 
     def close(self) -> None:
         """Close the connection; guests go on."""
         with self._lock:
-            raw, self._raw, self._closed = self._raw, None, True
+            raw, self._raw, self.closed = self._raw, None, True
         self._stop_listening()
         self.events.close()
         self._workers.shutdown(wait=False, cancel_futures=True)
@@ -166,7 +191,7 @@ class Connection:
 
     def _reconnect_after_loss(self, event: Event) -> None:
         """Open again after a loss, so that events go on without anybody calling."""
-        if event.kind is EventKind.CLOSED and not self._closed:
+        if event.kind is EventKind.CLOSED and not self.closed:
             try:
                 self.raw()
             except (HostTrouble, ConnectionLost):

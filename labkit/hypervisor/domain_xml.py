@@ -151,8 +151,8 @@ def identify(boot: Boot, name: str) -> str:
 
 def host_name(name: str) -> str:
     """Return a name as a host name: ASCII letters, digits and hyphens, at most 63."""
-    ascii_name = name.encode("idna" if name.isascii() else "punycode", "replace").decode("ascii", "replace")
-    plain = "".join(char if char.isascii() and char.isalnum() else "-" for char in ascii_name)
+    ascii_name = name if name.isascii() else "xn--" + name.encode("punycode").decode()
+    plain = "".join(char if char.isalnum() else "-" for char in ascii_name)
     return plain.strip("-")[:63].strip("-") or "guest"
 
 
@@ -250,7 +250,7 @@ def _repin(domain: etree._Element, vcpus: int) -> None:
 
 
 def _devices(spec: MachineSpec) -> etree._Element:
-    log = [_E.log(file=spec.console_log, append="on")] if spec.console_log else []
+    log = [_E.log(file=spec.console_log, append="off")] if spec.console_log else []
     return _E.devices(
         *(_disk(disk) for disk in spec.disks),
         _E.controller(type="usb", model="none"),

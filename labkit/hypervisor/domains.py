@@ -7,7 +7,6 @@ Knows: libvirt's domains. Must not know: plans, images, whose act it is part of.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ import libvirt_qemu
 from labkit.errors import LabError, TimedOut
 from labkit.hypervisor import domain_xml
 from labkit.hypervisor.connection import CALL_LIMIT, Connection
+from labkit.limits import Limit
 from labkit.model.machine import MachineChanges, MachineFacts, MachineSpec, MachineState, MachineUsage, Reason
 from labkit.units import KIB
 
@@ -77,7 +77,7 @@ class Domains:
     def xml(self, machine_id: str, *, persistent: bool = True) -> str:
         """Return a domain's XML: the persistent definition, or the live one of a running guest."""
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE if persistent else 0
-        return self._on(machine_id, lambda domain: domain.XMLDesc(flags))
+        return str(self._on(machine_id, lambda domain: domain.XMLDesc(flags)))
 
     # --- definitions ------------------------------------------------------------------------------
 
@@ -155,11 +155,10 @@ class Domains:
         cpus = tuple(cpu is None or index == cpu for index in range(host_cpus))
 
         def bind(domain: libvirt.virDomain) -> None:
-            flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
-            if domain.isActive():
-                flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
-            for vcpu in range(domain.vcpusFlags(libvirt.VIR_DOMAIN_AFFECT_CONFIG)):
-                domain.pinVcpuFlags(vcpu, cpus, flags)
+            live = (libvirt.VIR_DOMAIN_AFFECT_LIVE,) if domain.isActive() else ()
+            for flags in (*live, libvirt.VIR_DOMAIN_AFFECT_CONFIG):
+                for vcpu in range(domain.vcpusFlags(flags)):
+                    domain.pinVcpuFlags(vcpu, cpus, flags)
 
         self._on(machine_id, bind, subject=subject)
 
@@ -169,26 +168,21 @@ class Domains:
 
     def wait_for(
         self,
-        machine_id: str,
         reached: Callable[[], R | None],
-        *,
-        timeout: float,
-        cancel: threading.Event | None = None,
+        limit: Limit,
     ) -> R | None:
-        """Return what `reached` answers as soon as it is not None; asked again after each event and each 0.25 s.
+        """Return what `reached` answers as soon as it is not None; None when the limit is reached.
 
-        None when the time is up or `cancel` was set.
+        It is asked again after each event and each quarter of a second.
         """
-        end = time.monotonic() + timeout
         events = self.connection.events
         while True:
             count = events.count
             if (answer := reached()) is not None:
                 return answer
-            left = end - time.monotonic()
-            if left <= 0 or (cancel is not None and cancel.is_set()):
+            if limit.reached:
                 return None
-            events.wait_beyond(count, min(left, 0.25))
+            events.wait_beyond(count, min(limit.left, 0.25))
 
     # --- channels of the guest --------------------------------------------------------------------
 
@@ -215,7 +209,7 @@ class Domains:
         def type_in(raw: libvirt.virConnect) -> None:
             domain = raw.lookupByUUIDString(machine_id)
             stream = raw.newStream(0)
-            domain.openConsole("", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+            domain.openConsole("serial0", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
             sent = 0
             while sent < len(data):
                 sent += stream.send(data[sent:])

@@ -5,6 +5,8 @@ Codes: https://libvirt.org/html/libvirt-virterror.html. Knows: libvirt. Must not
 
 from __future__ import annotations
 
+import errno
+
 import libvirt
 
 from labkit.errors import (
@@ -24,6 +26,9 @@ from labkit.language import _
 
 GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_AUTH_FAILED)
 """Codes that say the daemon cannot be spoken to."""
+
+# Newer than the oldest libvirt we build with, which does not name them.
+_AGENT_COMMAND_TIMEOUT, _AGENT_COMMAND_FAILED = 111, 112
 
 
 def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
@@ -62,15 +67,15 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
             _("Is it still booting? Call wait_ready(), or look at its console."),
             details=text,
         )
-    if code == libvirt.VIR_ERR_AGENT_COMMAND_FAILED:
+    if code == _AGENT_COMMAND_FAILED:
         return GuestError(prefix + _("the guest agent refused: {text}").format(text=text), details=text)
-    if code in (libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_AGENT_COMMAND_TIMEOUT):
+    if code in (libvirt.VIR_ERR_OPERATION_TIMEOUT, _AGENT_COMMAND_TIMEOUT):
         return TimedOut(
             prefix + _("the time limit passed."), _("Another act may hold the machine: look again."), details=text
         )
     if code == libvirt.VIR_ERR_RESOURCE_BUSY:
         return Busy(prefix + _("the hypervisor is busy with it."), _("Wait, then try again."), details=text)
-    if code == libvirt.VIR_ERR_SYSTEM_ERROR and (error.get_int1() or 0) == _ENOSPC:
+    if code == libvirt.VIR_ERR_SYSTEM_ERROR and (error.get_int1() or 0) == errno.ENOSPC:
         return NoSpace(
             prefix + _("the host's disk is full."), _("Free space, then do it again."), details=text
         )
@@ -80,6 +85,3 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
         code=code,
         details=text,
     )
-
-
-_ENOSPC = 28

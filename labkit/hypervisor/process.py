@@ -41,6 +41,16 @@ def find_pid(machine_id: str) -> int | None:
     return None
 
 
+def find_pids(folder: str) -> list[int]:
+    """Return the process ids of emulators whose command line names a file in a folder."""
+    return [
+        int(process.pid)
+        for process in psutil.process_iter(["name", "cmdline"])
+        if (process.info["name"] or "").startswith("qemu-")
+        and any(f"{folder}/" in argument for argument in process.info["cmdline"] or [])
+    ]
+
+
 def read_process(machine_id: str, guest_memory: int) -> GuestProcess | None:
     """Return a running guest's process, or None when it has none.
 

@@ -92,9 +92,14 @@ class Plan:
 
     @property
     def commit_point(self) -> int | None:
-        """Index of the first switch step, from which there is only forward; None without one."""
-        switches = (index for index, step in enumerate(self.steps) if step.phase is Phase.SWITCH)
-        return next(switches, None)
+        """Index of the first step that cannot be undone: from it there is only forward; None without one."""
+        later = (index for index, step in enumerate(self.steps) if step.phase is not Phase.CREATE)
+        return next(later, None)
+
+    @property
+    def only_cleans_up(self) -> bool:
+        """Whether it does nothing but delete what nobody needs."""
+        return all(step.phase is Phase.CLEAN_UP for step in self.steps)
 
     @property
     def commands(self) -> tuple[str, ...]:

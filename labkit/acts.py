@@ -1,0 +1,72 @@
+"""Acts: methods that can be called, or asked for their plan with the same arguments.
+
+    vm.delete()            does it
+    vm.delete.plan()       returns the plan and does nothing
+
+Knows: plans. Must not know: which acts there are.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from labkit.plans.plan import Plan
+
+S = TypeVar("S")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class BoundAct(Generic[P, R]):
+    """An act of one object: call it, or ask for its `plan`."""
+
+    def __init__(self, plan: Callable[P, Plan], finish: Callable[[Plan, float | None], R], doc: str | None) -> None:
+        self._plan = plan
+        self._finish = finish
+        self.__doc__ = doc
+        self.__name__ = getattr(plan, "__name__", "act")
+        self.__signature__ = inspect.signature(plan)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Plan the act and carry it out."""
+        timeout: Any = kwargs.get("timeout")
+        return self._finish(self._plan(*args, **kwargs), timeout)
+
+    def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
+        """Return what the act would do, and do nothing."""
+        return self._plan(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"act {self.__name__}{self.__signature__}"
+
+
+class Act(Generic[S, P, R]):
+    """Descriptor of an act: a method that makes its plan, and what follows once it is carried out."""
+
+    def __init__(
+        self,
+        plan: Callable[Concatenate[S, P], Plan],
+        finish: Callable[[S, Plan, float | None], R],
+    ) -> None:
+        self._plan = plan
+        self._finish = finish
+        self.__doc__ = plan.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type[S]) -> Act[S, P, R]: ...
+    @overload
+    def __get__(self, instance: S, owner: type[S]) -> BoundAct[P, R]: ...
+    def __get__(self, instance: S | None, owner: type[S]) -> Act[S, P, R] | BoundAct[P, R]:
+        if instance is None:
+            return self
+        plan: Any = self._plan.__get__(instance, owner)  # type: ignore[attr-defined]
+        return BoundAct(plan, lambda made, timeout: self._finish(instance, made, timeout), self.__doc__)
+
+
+def act(
+    finish: Callable[[S, Plan, float | None], R],
+) -> Callable[[Callable[Concatenate[S, P], Plan]], Act[S, P, R]]:
+    """Make an act of a method that returns a plan; `finish(self, plan, timeout)` carries it out and answers."""
+    return lambda plan: Act(plan, finish)

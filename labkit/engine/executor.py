@@ -1,0 +1,178 @@
+"""Carrying a plan out: check that it still holds, write it down, do it, strike it out.
+
+Create steps are undone when something fails before the commit point; from there on there is only
+forward. After any error what is there decides, not what was reported (docs/recovery.md).
+
+Knows: the order of things. Must not know: how a step is done, who asked for it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from labkit.engine.journal import Entry, Record, read_entries, strike_out
+from labkit.engine.locks import MachineLocks, lab_lock
+from labkit.engine.progress import OnProgress, Progress
+from labkit.engine.reader import read_state
+from labkit.engine.steps import Hands, do, is_done, undo
+from labkit.engine.workspace import Workspace
+from labkit.errors import Busy, LabError, Refused, Stale
+from labkit.hypervisor.domains import Domains
+from labkit.language import _
+from labkit.limits import Limit
+from labkit.model.state import LabState
+from labkit.plans.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What really happened.
+
+    Attributes:
+        plan: what was carried out. seconds: how long it took.
+    """
+
+    plan: Plan
+    seconds: float
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What a person would have typed, in the order it was done."""
+        return self.plan.commands
+
+
+class Executor:
+    """Carries out the plans of one lab."""
+
+    def __init__(self, workspace: Workspace, domains: Domains) -> None:
+        self.workspace = workspace
+        self.domains = domains
+
+    def read(self) -> LabState:
+        """Return the lab as it is now."""
+        return read_state(self.workspace, self.domains)
+
+    def carry_out(
+        self,
+        plan: Plan,
+        *,
+        on_progress: OnProgress | None = None,
+        cancel: threading.Event | None = None,
+        timeout: float | None = None,
+    ) -> Outcome:
+        """Do what a plan says and return what happened.
+
+        Args:
+            on_progress: called before each step and as bytes are copied.
+            cancel: set it to stop; heeded up to the commit point.
+            timeout: seconds; likewise.
+
+        Raises:
+            Refused: the plan is a refusal. Stale: what it had read has changed. Busy: another act is at work.
+            LabError: a step failed; the lab is as it was before, or the message says what was completed.
+        """
+        if plan.refusal:
+            raise Refused(plan.refusal.why, plan.refusal.hint, plan=plan)
+        began = time.monotonic()
+        if not plan.steps:
+            return Outcome(plan=plan, seconds=0.0)
+        with lab_lock(self.workspace.locks):
+            locks = MachineLocks(self.workspace.locks, plan.names)
+            try:
+                self._check_fresh(plan)
+                record = Record(self.workspace.journal, plan)
+            except BaseException:
+                locks.release()
+                raise
+        with locks:
+            limit = Limit(timeout, cancel=cancel, what=f"{plan.act} {plan.subject}")
+            self._run(plan, record, on_progress or _ignore, limit)
+        self.domains.announce(self._ids_of(plan))
+        return Outcome(plan=plan, seconds=time.monotonic() - began)
+
+    def recover(self) -> list[str]:
+        """End every interrupted act exactly before or exactly after, and say so, a sentence each."""
+        told = []
+        with lab_lock(self.workspace.locks):
+            for entry in read_entries(self.workspace.journal):
+                try:
+                    locks = MachineLocks(self.workspace.locks, entry.plan.names)
+                except Busy:
+                    continue  # not interrupted: somebody is at work on it
+                with locks:
+                    told.append(self._settle(entry))
+        return told
+
+    def _check_fresh(self, plan: Plan) -> None:
+        if self.read().fingerprint(plan.names) != plan.basis:
+            raise Stale(
+                _("{subject} has changed since this plan was made.").format(subject=plan.subject),
+                _("Make the plan again and look at it."),
+                plan=plan,
+            )
+
+    def _run(self, plan: Plan, record: Record, on_progress: OnProgress, limit: Limit) -> None:
+        commit = plan.commit_point
+        done = 0
+        try:
+            for index, step in enumerate(plan.steps):
+                if commit is None or index <= commit:
+                    limit.check()
+                report = _reporter(on_progress, index, plan)
+                report(0, 0)
+                do(step, Hands(domains=self.domains, on_bytes=report, limit=limit))
+                record.step_done(index)
+                done = index + 1
+        except BaseException as error:
+            self._after_error(Entry(path=record.path, plan=plan, done=done), error)
+            raise
+        record.close()
+
+    def _after_error(self, entry: Entry, error: BaseException) -> None:
+        """Bring the lab to one side of the commit point; add to the error what became of the act."""
+        try:
+            sentence = self._settle(entry, partial=False)
+        except LabError as trouble:
+            sentence = _("It stands half done and is ended at the next Lab.open(): {why}").format(why=trouble.message)
+        if isinstance(error, LabError):
+            error.hint = " ".join(filter(None, (sentence, error.hint)))
+
+    def _settle(self, entry: Entry, *, partial: bool = True) -> str:
+        """End an act on one side of its commit point and strike it out; returns what became of it.
+
+        Args:
+            partial: whether the step after the last one reported may have been begun.
+        """
+        plan = entry.plan
+        title = f"{plan.act} {plan.subject}"
+        commit = plan.commit_point
+        if commit is None or not (plan.only_cleans_up or is_done(plan.steps[commit], self.read())):
+            last = entry.done + 1 if partial else entry.done
+            for step in reversed(plan.steps[:last]):
+                undo(step)
+            strike_out(entry.path)
+            return _("{act} was interrupted and taken back: all is as before.").format(act=title)
+        hands = Hands(domains=self.domains, on_bytes=lambda _done, _total: None, limit=Limit())
+        for step in plan.steps[commit:]:
+            do(step, hands)
+        strike_out(entry.path)
+        return _("{act} was interrupted and has been completed.").format(act=title)
+
+    def _ids_of(self, plan: Plan) -> list[str]:
+        machines = self.read().machines
+        return [machines[name].id for name in plan.names if name in machines]
+
+
+def _ignore(_progress: Progress) -> None:
+    """Hear nothing."""
+
+
+def _reporter(on_progress: OnProgress, index: int, plan: Plan) -> Callable[[int, int], None]:
+    label = plan.steps[index].command.splitlines()[0]
+    steps = len(plan.steps)
+    return lambda done, total: on_progress(
+        Progress(step=index + 1, steps=steps, label=label, done=done, total=total)
+    )

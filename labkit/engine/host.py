@@ -1,0 +1,33 @@
+"""The host of a lab: its accelerator, chosen by a probe guest, and its facts.
+
+Knows: which guest probes, and where the answer is kept. Must not know: how it is found out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labkit.hypervisor import host
+from labkit.hypervisor.accelerator import find_accelerator
+from labkit.hypervisor.capabilities import read_versions
+from labkit.hypervisor.connection import Connection
+from labkit.model.host import AcceleratorFacts, HostFacts
+from labkit.storage.guest_images import read_guest_images
+
+PROBE = "tiny"
+"""The guest that tries KVM out: an operating system, since a boot sector may run where none does."""
+
+
+def choose_accelerator(images: Path) -> AcceleratorFacts:
+    """Return the accelerator for new machines; free of cost but for the first time after a boot.
+
+    Args:
+        images: the folder of guest images.
+    """
+    probe = read_guest_images(images).get(PROBE)
+    return find_accelerator(probe_image=probe, cache=images.parent / "accelerator.json")
+
+
+def read_host(connection: Connection, images: Path) -> HostFacts:
+    """Return the facts of this computer and of its hypervisor."""
+    return host.read_host(choose_accelerator(images), connection.read(read_versions))

@@ -1,0 +1,102 @@
+"""Locks of a lab: one short lock to plan and register, and one for each machine for the long work.
+
+They are `flock`s on files of the lab, so they end with the process that holds them and its children, to
+which they are handed on. Acts hold a machine's lock alone; switching a guest shares it.
+
+Knows: lock files. Must not know: what they guard.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labkit.errors import Busy
+from labkit.language import _
+
+LAB = "lab"
+LAB_WAIT = 20.0
+"""Seconds to wait for the lab's short lock."""
+
+
+def _lock_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.lock"
+
+
+@contextmanager
+def lab_lock(folder: Path, *, timeout: float = LAB_WAIT) -> Iterator[None]:
+    """Hold the lab's lock, waiting for others to be done with their planning."""
+    descriptor = os.open(folder.parent / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        end = time.monotonic() + timeout
+        while not _try(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > end:
+                raise Busy(
+                    _("Another kernel has been planning in this lab for {seconds:g} s.").format(seconds=timeout),
+                    _("Wait, or restart that kernel."),
+                )
+            time.sleep(0.01)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class MachineLocks:
+    """The locks of some machines, held until `release`; children may inherit `descriptors`."""
+
+    def __init__(self, folder: Path, names: Iterable[str], *, shared: bool = False) -> None:
+        self.descriptors: list[int] = []
+        try:
+            for name in sorted(set(names)):
+                descriptor = os.open(_lock_file(folder, name), os.O_RDWR | os.O_CREAT, 0o600)
+                self.descriptors.append(descriptor)
+                if not _try(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
+                    raise Busy(
+                        _("Another act is at work on {name}.").format(name=name),
+                        _("Wait until it has ended, or cancel it where it runs."),
+                    )
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let go of all of them."""
+        while self.descriptors:
+            os.close(self.descriptors.pop())
+
+    def __enter__(self) -> MachineLocks:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.release()
+
+
+def find_busy(folder: Path, names: Iterable[str]) -> frozenset[str]:
+    """Return which of these machines an act holds, here or in another process."""
+    busy = set()
+    for name in names:
+        path = _lock_file(folder, name)
+        if not path.exists():
+            continue
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            if not _try(descriptor, fcntl.LOCK_SH):
+                busy.add(name)
+        finally:
+            os.close(descriptor)
+    return frozenset(busy)
+
+
+def _try(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True

@@ -1,0 +1,109 @@
+"""How each step is carried out, how one knows that it was, and how it is undone: one `match` each.
+
+Every `do` may be repeated: done twice is done once.
+Knows: the rooms below. Must not know: the order of steps, the journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from labkit.errors import NotFound
+from labkit.hypervisor.domains import Domains
+from labkit.limits import Limit
+from labkit.model.state import LabState
+from labkit.plans.steps import (
+    ConfigureMachine,
+    CopyImage,
+    CutPower,
+    DefineMachine,
+    DeleteFiles,
+    RenameMachine,
+    Step,
+    UndefineMachine,
+    WriteMessage,
+)
+from labkit.storage import files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hands:
+    """What steps are carried out with.
+
+    Attributes:
+        domains: the hypervisor's. on_bytes: hears of (bytes done, in all). limit: time and cancellation.
+    """
+
+    domains: Domains
+    on_bytes: Callable[[int, int], None]
+    limit: Limit
+
+
+def do(step: Step, hands: Hands) -> None:
+    """Carry a step out."""
+    domains = hands.domains
+    match step:
+        case CopyImage():
+            files.copy_file(
+                Path(step.source), Path(step.target), on_bytes=hands.on_bytes, limit=hands.limit
+            )
+        case WriteMessage():
+            files.write_padded(Path(step.path), step.offset, step.length, step.text)
+        case DefineMachine():
+            domains.define(step.spec)
+        case ConfigureMachine():
+            domains.configure(step.machine_id, step.changes)
+        case RenameMachine():
+            domains.rename(step.machine_id, step.new_domain, step.new)
+        case CutPower():
+            domains.kill(step.machine_id)
+        case UndefineMachine():
+            with contextlib.suppress(NotFound):
+                domains.undefine(step.machine_id)
+        case DeleteFiles():
+            files.delete_files(step.paths)
+        case _:
+            assert_never(step)
+
+
+def is_done(step: Step, state: LabState) -> bool:
+    """Whether a step has been carried out, judged from what is there."""
+    by_id = {machine.id: machine for machine in state.machines.values()}
+    match step:
+        case CopyImage():
+            return step.target in state.images
+        case WriteMessage():
+            return files.is_written(Path(step.path), step.offset, step.length, step.text)
+        case DefineMachine():
+            return step.spec.id in by_id
+        case ConfigureMachine():
+            machine = by_id.get(step.machine_id)
+            wanted = step.changes
+            return machine is not None and all(
+                asked is None or asked == now
+                for asked, now in (
+                    (wanted.memory, machine.spec.memory),
+                    (wanted.vcpus, machine.spec.vcpus),
+                    (wanted.cpu_model, machine.spec.cpu_model or ""),
+                )
+            )
+        case RenameMachine():
+            return step.machine_id in by_id and by_id[step.machine_id].name == step.new
+        case CutPower():
+            return step.machine_id not in by_id or not by_id[step.machine_id].is_active
+        case UndefineMachine():
+            return step.machine_id not in by_id
+        case DeleteFiles():
+            return not any(Path(path).exists() for path in step.paths)
+        case _:
+            assert_never(step)
+
+
+def undo(step: Step) -> None:
+    """Take a create step back; the others have no way back and none is tried."""
+    if isinstance(step, CopyImage):
+        files.delete_files([step.target])

@@ -1,0 +1,119 @@
+"""Where things are: the data folder, a lab's folder, its identity.
+
+    data folder   images/ (guest images, shared)  labs/ (unless LABKIT_HOME or home= say elsewhere)
+    home/NAME     lab.json  disks/  memory/  consoles/  journal/  locks/
+
+Knows: folders. Must not know: what is done in them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_data_dir
+
+from labkit.errors import BadInput, HostTrouble
+from labkit.language import _
+from labkit.storage.files import host_errors, sync_folder
+from labkit.units import check_name
+
+_PARTS = ("disks", "memory", "consoles", "journal", "locks")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """A lab's folder.
+
+    Attributes:
+        name, id: of the lab. home: its folder, absolute. images: the folder of guest images.
+    """
+
+    name: str
+    id: str
+    home: Path
+    images: Path
+
+    @property
+    def disks(self) -> Path:
+        """Where its disk images are."""
+        return self.home / "disks"
+
+    @property
+    def consoles(self) -> Path:
+        """Where the hypervisor logs the serial consoles."""
+        return self.home / "consoles"
+
+    @property
+    def journal(self) -> Path:
+        """Where acts are written down while they run."""
+        return self.home / "journal"
+
+    @property
+    def locks(self) -> Path:
+        """Where the lock files are."""
+        return self.home / "locks"
+
+
+def data_folder() -> Path:
+    """Return labkit's data folder: LABKIT_DATA, else the user's data folder for labkit."""
+    return Path(os.environ.get("LABKIT_DATA") or user_data_dir("labkit")).absolute()
+
+
+def labs_folder(home: str | Path | None = None) -> Path:
+    """Return the folder that holds labs: `home`, else LABKIT_HOME, else `labs` in the data folder."""
+    chosen = home or os.environ.get("LABKIT_HOME")
+    return Path(chosen).expanduser().absolute() if chosen else data_folder() / "labs"
+
+
+def list_labs(home: str | Path | None = None) -> list[str]:
+    """Return the names of the labs in a home, sorted."""
+    return sorted(path.parent.name for path in labs_folder(home).glob("*/lab.json"))
+
+
+def open_workspace(name: str, home: str | Path | None = None) -> Workspace:
+    """Return the lab's folder, made on first use.
+
+    Raises:
+        BadInput: the name or the folder cannot be used. HostTrouble: it cannot be written.
+    """
+    name = check_name(name, what=_("lab"))
+    folder = labs_folder(home) / name
+    if "," in str(folder) or "\n" in str(folder):
+        raise BadInput(
+            _("The folder {folder} has a comma or a line break in its name, which QEMU cannot take.").format(
+                folder=folder
+            ),
+            _("Choose another with LABKIT_HOME."),
+        )
+    with host_errors(folder):
+        data_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+        for part in _PARTS:
+            (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Workspace(name=name, id=_identity(folder), home=folder, images=data_folder() / "images")
+
+
+def _identity(folder: Path) -> str:
+    """Return the lab's id, drawn when the lab is first opened; two openers agree."""
+    path = folder / "lab.json"
+    draft = folder / f"lab.{os.getpid()}.part"
+    if not path.exists():
+        with host_errors(path):
+            draft.write_text(json.dumps({"id": str(uuid.uuid4())}))
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                pass  # another kernel was first: its id holds
+            finally:
+                draft.unlink()
+            sync_folder(folder)
+    try:
+        return str(json.loads(path.read_text())["id"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise HostTrouble(
+            _("{path} cannot be read: the lab has lost its identity.").format(path=path),
+            _("Restore the file from a backup, or type ./lab clean."),
+        ) from error

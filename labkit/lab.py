@@ -1,0 +1,280 @@
+"""`Lab`: the façade students use. Everything starts with `Lab.open()`.
+
+Thin: it turns what a person writes into requests, and hands them to plans and the engine.
+Knows: the engine, plans, the model. Must not know: libvirt's calls, widgets.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.acts import act
+from labkit.engine.executor import Executor, Outcome
+from labkit.engine.progress import OnProgress
+from labkit.engine.survey import survey_host
+from labkit.engine.workspace import Workspace, open_workspace
+from labkit.errors import HostTrouble, NotFound
+from labkit.language import _, set_language
+from labkit.machine import Machine
+from labkit.model.machine import MachineUsage
+from labkit.model.state import LabState
+from labkit.plans import machine as plans
+from labkit.plans.plan import Plan
+from labkit.units import check_choice, check_count, check_name, parse_size
+
+if TYPE_CHECKING:
+    from labkit.hypervisor.connection import Connection
+    from labkit.hypervisor.domains import Domains
+    from labkit.hypervisor.events import Event
+    from labkit.model.host import HostFacts
+
+
+class Lab:
+    """A laboratory: machines, disks and snapshots that belong together.
+
+    Open one with `Lab.open()`; it closes with `close()` or at the end of a `with` block. Guests go on.
+    """
+
+    def __init__(self, workspace: Workspace, connection: Connection, domains: Domains) -> None:
+        self._workspace = workspace
+        self._connection = connection
+        self._domains = domains
+        self._executor = Executor(workspace, domains)
+        self._history: list[Outcome] = []
+        self.closed = False
+        self.machines = Machines(self)
+        self.recovered: tuple[str, ...] = tuple(self._executor.recover())
+
+    @classmethod
+    def open(
+        cls,
+        name: str = "default",
+        uri: str | None = None,
+        home: str | Path | None = None,
+        language: str | None = None,
+    ) -> Lab:
+        """Open a lab, made on first use; acts that were interrupted are brought to an end and told.
+
+        Args:
+            name: of the lab. uri: of a local libvirt; None: the session's.
+            home: folder that holds labs; None: LABKIT_HOME, else labkit's data folder.
+            language: "en" or "es"; None: chosen by itself.
+
+        Raises:
+            BadInput: a name, URI or language that cannot be used. HostTrouble: the host lacks something.
+        """
+        from labkit.hypervisor.connection import DEFAULT_URI, connect
+        from labkit.hypervisor.domains import Domains
+
+        if language is not None:
+            set_language(language)
+        if uri is None and os.geteuid() == 0:
+            raise HostTrouble(
+                _("As root there is no session hypervisor."),
+                _("Start through ./lab up or ./lab run: they give the lab a user of its own."),
+            )
+        workspace = open_workspace(name, home)
+        connection = connect(uri or DEFAULT_URI)
+        try:
+            lab = cls(workspace, connection, Domains(connection))
+        except BaseException:
+            connection.release()
+            raise
+        for sentence in lab.recovered:
+            print(sentence)  # noqa: T201 — the student should hear of it where the lab is opened
+        return lab
+
+    # --- what is there ----------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The lab's name."""
+        return self._workspace.name
+
+    @property
+    def home(self) -> Path:
+        """The lab's folder."""
+        return self._workspace.home
+
+    @property
+    def state(self) -> LabState:
+        """Everything the lab is now, read afresh, as one value."""
+        return self._executor.read()
+
+    @property
+    def host(self) -> HostFacts:
+        """Facts of this computer: CPU, memory, accelerator and why, the floors below us, versions."""
+        from labkit.engine.host import read_host
+
+        return read_host(self._connection, self._workspace.images)
+
+    @property
+    def history(self) -> tuple[Outcome, ...]:
+        """What this lab object carried out, oldest first."""
+        return tuple(self._history)
+
+    def usage(self) -> Mapping[str, MachineUsage]:
+        """Return what every machine of the hypervisor uses, by machine id: one call, whatever their number."""
+        return self._domains.usage()
+
+    def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        """Call back at every event of the hypervisor, on one dispatcher thread; returns the call that ends it.
+
+        An event carries no state: read `state` again.
+        """
+        return self._connection.events.listen(callback)
+
+    # --- acts -------------------------------------------------------------------------------------
+
+    def carry_out(
+        self,
+        plan: Plan,
+        on_progress: OnProgress | None = None,
+        cancel: threading.Event | None = None,
+        timeout: float | None = None,
+    ) -> Outcome:
+        """Do what a plan says.
+
+        Args:
+            plan: as `.plan(...)` of an act returned it.
+            on_progress: called with a `Progress` before each step and as bytes are copied.
+            cancel: set it to stop; heeded up to the commit point.
+            timeout: seconds; likewise.
+
+        Raises:
+            Refused: the plan is a refusal. Stale: what it had read has changed. Busy: another act is at work.
+            LabError: a step failed; the hint says what became of the act.
+        """
+        outcome = self._executor.carry_out(plan, on_progress=on_progress, cancel=cancel, timeout=timeout)
+        self._history.append(outcome)
+        return outcome
+
+    def _after_create(self, plan: Plan, timeout: float | None) -> Machine:
+        self.carry_out(plan, timeout=timeout)
+        return self.machines[plan.subject]
+
+    @act(_after_create)
+    def create(
+        self,
+        name: str,
+        *,
+        memory: str | int = "128 MiB",
+        vcpus: int = 1,
+        image: str = "tiny",
+        if_exists: str = "error",
+        cpu_model: str | None = None,
+        panic_device: bool = True,
+        message: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002 — used by the call, not by the plan
+    ) -> Plan:
+        """Create a machine with its own copy of a guest image as its disk.
+
+        Args:
+            name: 1 to 60 characters.
+            memory: a size such as "128 MiB". vcpus: number of virtual CPUs.
+            image: a guest image, "tiny" or "sector".
+            if_exists: "error"; "keep": use the one there is; "replace": delete it with its disks first.
+            cpu_model: a CPU model of QEMU; None: the default.
+            panic_device: whether the hypervisor hears of a panic of the guest's kernel.
+            message: what the `sector` image greets with.
+            timeout: seconds.
+
+        Returns:
+            The machine, off (as it is, where it was kept).
+
+        Raises:
+            BadInput: a name, size or number that cannot be used. Refused: see `.plan(...).refusal`.
+        """
+        request = plans.CreateRequest(
+            name=check_name(name, what=_("machine")),
+            id=str(uuid.uuid4()),
+            genid=str(uuid.uuid4()),
+            image=image,
+            memory=parse_size(memory, what=_("memory")),
+            vcpus=check_count(vcpus, what="vcpus"),
+            if_exists=check_choice(plans.IfExists, if_exists, what="if_exists"),
+            cpu_model=cpu_model,
+            panic_device=panic_device,
+            message=message,
+        )
+        return plans.plan_create(self.state, survey_host(self._workspace), request)
+
+    def _after_clean(self, plan: Plan, timeout: float | None) -> None:
+        self.carry_out(plan, timeout=timeout)
+        self._prove_clean()
+
+    @act(_after_clean)
+    def clean(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Remove every machine, image and saved memory of this lab, running guests included.
+
+        Raises:
+            HostTrouble: something is left; the message names it.
+        """
+        return plans.plan_clean(self.state)
+
+    def _prove_clean(self) -> None:
+        from labkit.hypervisor.process import find_pids
+
+        for folder in (self.home / "memory", self._workspace.consoles):
+            for path in folder.iterdir():
+                path.unlink()
+        state = self.state
+        left = [*state.machines, *(Path(path).name for path in state.images)]
+        left += [f"process {pid}" for pid in find_pids(str(self.home))]
+        if left:
+            raise HostTrouble(
+                _("The lab is not clean; left are: {left}.").format(left=", ".join(left)),
+                _("Do it again; if it stays, type ./lab doctor."),
+            )
+
+    # --- its life ---------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let go of the hypervisor; guests go on, and the lab can be opened again. Twice is as once."""
+        if not self.closed:
+            self.closed = True
+            self._connection.release()
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Lab {self.name!r}"
+
+
+class Machines(Mapping[str, Machine]):
+    """The machines of a lab by name, read afresh at every look."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def __getitem__(self, name: str) -> Machine:
+        machines = self._lab.state.machines
+        if name not in machines:
+            known = ", ".join(machines) or _("none yet")
+            raise NotFound(
+                _("There is no machine {name!r} in this lab.").format(name=name),
+                _("There are: {names}.").format(names=known),
+            )
+        return Machine(self._lab, machines[name].id, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lab.state.machines)
+
+    def __len__(self) -> int:
+        return len(self._lab.state.machines)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._lab.state.machines
+
+    def __repr__(self) -> str:
+        lines = [f"{name}: {facts.state}" for name, facts in self._lab.state.machines.items()]
+        return "\n".join(lines) or _("no machines")

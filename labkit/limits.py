@@ -1,0 +1,64 @@
+"""How long work may take, and whether somebody asked to stop it, as one value handed down.
+
+Knows: a clock and an event. Must not know: what is being limited.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from labkit.errors import Cancelled, TimedOut
+from labkit.language import _
+
+
+class Limit:
+    """A time limit and a cancel button.
+
+    Args:
+        timeout: seconds from now, or None: no limit.
+        cancel: set by whoever wants the work to stop, or None.
+        what: what is being done, for the error.
+    """
+
+    def __init__(
+        self, timeout: float | None = None, *, cancel: threading.Event | None = None, what: str = ""
+    ) -> None:
+        self.timeout = timeout
+        self._end = None if timeout is None else time.monotonic() + timeout
+        self._cancel = cancel
+        self._what = what
+
+    @property
+    def left(self) -> float:
+        """Seconds left; infinite without a limit."""
+        return float("inf") if self._end is None else self._end - time.monotonic()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._cancel is not None and self._cancel.is_set()
+
+    @property
+    def reached(self) -> bool:
+        """Whether the work must stop now."""
+        return self.cancelled or self.left <= 0
+
+    def check(self) -> None:
+        """Go on, or raise.
+
+        Raises:
+            Cancelled: somebody asked to stop. TimedOut: the time is up.
+        """
+        if self.cancelled:
+            raise Cancelled(_("{what} was cancelled.").format(what=self._what or _("The act")))
+        if self.left <= 0:
+            raise TimedOut(
+                _("{what} took longer than {seconds:g} s and was stopped.").format(
+                    what=self._what or _("The act"), seconds=self.timeout
+                ),
+                _("Give it more time with timeout=…."),
+            )
+
+
+NO_LIMIT = Limit()

@@ -1,0 +1,384 @@
+"""`Machine`: one machine of a lab, as students use it. It holds no state: it looks again at every question.
+
+Switching a guest (start, stop, pause …) is one call behind an excuse; changing its definition or its files
+is an act with a plan.
+
+Knows: the lab it is of. Must not know: libvirt's calls, widgets.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labkit.acts import act
+from labkit.engine.locks import MachineLocks
+from labkit.engine.survey import survey_host
+from labkit.errors import BadInput, GuestError, GuestSilent, LabError, NotFound, TimedOut, WrongState
+from labkit.guest import agent
+from labkit.guest.agent import CommandResult
+from labkit.guest.console import Console
+from labkit.language import _
+from labkit.limits import Limit
+from labkit.model import machine as model
+from labkit.model.machine import MachineChanges, MachineFacts, MachineState, Reason
+from labkit.plans import machine as plans
+from labkit.plans.plan import Plan
+from labkit.units import check_count, check_name, parse_size
+
+if TYPE_CHECKING:
+    from labkit.hypervisor.domains import Domains
+    from labkit.hypervisor.process import GuestProcess
+    from labkit.lab import Lab
+
+ASK_AGAIN = 3.0
+"""Seconds after which a guest that has not begun to shut down is asked again."""
+
+
+class Machine:
+    """A machine: a definition and disks. Got from `lab.create(...)` or `lab.machines[name]`."""
+
+    def __init__(self, lab: Lab, machine_id: str, name: str) -> None:
+        self._lab = lab
+        self.id = machine_id
+        self._last_name = name
+
+    # --- what it is -------------------------------------------------------------------------------
+
+    @property
+    def lab(self) -> Lab:
+        """The lab it is of."""
+        return self._lab
+
+    @property
+    def facts(self) -> MachineFacts:
+        """Everything the machine is now, read afresh, as one value.
+
+        Raises:
+            NotFound: it was deleted.
+        """
+        for facts in self._lab.state.machines.values():
+            if facts.id == self.id:
+                self._last_name = facts.name
+                return facts
+        raise NotFound(
+            _("The machine {name!r} is no longer there.").format(name=self._last_name),
+            _("It was deleted. List what there is: lab.machines."),
+        )
+
+    @property
+    def name(self) -> str:
+        """Its name in the lab."""
+        return self.facts.name
+
+    @property
+    def state(self) -> MachineState:
+        """Where it is: off, running, paused or saved."""
+        return self._domains.state(self.id)[0]
+
+    @property
+    def reason(self) -> Reason:
+        """Why it is there, as the hypervisor says: booted, shut down, killed, crashed …."""
+        return self._domains.state(self.id)[1]
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory it is defined with."""
+        return self.facts.spec.memory
+
+    @property
+    def vcpus(self) -> int:
+        """Virtual CPUs it is defined with."""
+        return self.facts.spec.vcpus
+
+    @property
+    def console(self) -> Console:
+        """Its serial console: `tail`, `send`, `expect`."""
+        spec = self.facts.spec
+        log = Path(spec.console_log) if spec.console_log else None
+        return Console(
+            subject=spec.name,
+            log=log,
+            send=lambda data: self._domains.send_to_console(self.id, data, subject=spec.name),
+        )
+
+    @property
+    def process(self) -> GuestProcess | None:
+        """The process it is on the host, read now; None when it is off or saved."""
+        from labkit.hypervisor.process import read_process
+
+        facts = self.facts
+        return read_process(self.id, (facts.live or facts.spec).memory) if facts.is_active else None
+
+    @property
+    def definition(self) -> str:
+        """Its definition as libvirt keeps it: domain XML, as `virsh dumpxml --inactive` prints."""
+        return self._domains.xml(self.id)
+
+    # --- switching it -----------------------------------------------------------------------------
+
+    def start(self, *, timeout: float = 120) -> Machine:
+        """Boot the guest, or go on where it was saved; returns at once, see `wait_ready`.
+
+        Raises:
+            WrongState: it is running or paused. HypervisorError: it could not start; it stays off.
+        """
+        with self._switching(model.why_not_start, _("Call stop() first, or resume() if it is paused.")) as name:
+            self._domains.start(self.id, subject=name, timeout=timeout)
+        return self
+
+    def wait_ready(self, *, timeout: float = 120, cancel: threading.Event | None = None) -> Machine:
+        """Wait until the guest's agent answers (without an agent: until its console says something).
+
+        Raises:
+            WrongState: it is not running, or ends meanwhile. GuestSilent: `timeout` seconds have passed;
+                it goes on running.
+        """
+        facts = self._check(model.why_not_pause, _("Call start() first."))
+        limit = Limit(timeout, cancel=cancel, what=_("Waiting for {name}").format(name=facts.name))
+        console = self.console
+        answered = self._domains.wait_for(lambda: self._has_answered(facts, console), limit)
+        if answered is None:
+            if limit.cancelled:
+                limit.check()
+            raise GuestSilent(
+                _("{name} is running but has not answered within {seconds:g} s.").format(
+                    name=facts.name, seconds=timeout
+                ),
+                _("Look at its console, give it more time with timeout=…, or cut its power with kill()."),
+                details=console.tail(),
+            )
+        if not answered:
+            raise WrongState(
+                _("{name} went {state} while it booted ({reason}).").format(
+                    name=facts.name, state=self.state, reason=self.reason
+                ),
+                _("Its console says why: vm.console.tail()."),
+                details=console.tail(),
+            )
+        return self
+
+    def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout: float = 60,
+        stdin: bytes = b"",
+        cancel: threading.Event | None = None,
+    ) -> CommandResult:
+        """Run a command inside the guest, as root, and return what it said.
+
+        Args:
+            command: a line for the guest's shell, or a sequence: program and arguments, no shell.
+            timeout: seconds; after them the command is ended.
+            stdin: bytes the command reads.
+
+        Raises:
+            WrongState: not running, or no agent. GuestSilent: the agent does not answer. TimedOut.
+        """
+        facts = self._check(model.why_not_run, _("Call start() and wait_ready() first."))
+        limit = Limit(timeout, cancel=cancel, what=f"{facts.name}: {command!r}")
+        return agent.run(self._channel(facts.name), command, limit=limit, stdin=stdin)
+
+    def pause(self) -> Machine:
+        """Stop its CPUs; memory and disks stay as they are."""
+        with self._switching(model.why_not_pause, _("Only a running machine is paused.")) as name:
+            self._domains.pause(self.id, subject=name)
+        return self
+
+    def resume(self) -> Machine:
+        """Let a paused machine go on."""
+        with self._switching(model.why_not_resume, _("Only a paused machine is resumed; see start().")) as name:
+            self._domains.resume(self.id, subject=name)
+        return self
+
+    def save(self, *, timeout: float = 120) -> Machine:
+        """Write its memory to a file and switch it off; `start` goes on from that instant."""
+        with self._switching(model.why_not_save, _("Only a running or paused machine is saved.")) as name:
+            self._domains.save(self.id, subject=name, timeout=timeout)
+        return self
+
+    def stop(self, *, timeout: float = 60) -> Machine:
+        """Ask the guest to shut down and wait until it has; does nothing when it is off.
+
+        The agent is asked where it answers, else the ACPI power button is pressed.
+
+        Raises:
+            WrongState: paused or saved. TimedOut: it did not shut down in time and goes on running.
+        """
+        if self.state is MachineState.OFF:
+            return self
+        limit = Limit(timeout)
+        with self._switching(model.why_not_stop, _("Call resume() or start() first, or kill() to cut its power.")) as name:
+            while not self._has_shut_down(name, limit):
+                if limit.reached:
+                    raise TimedOut(
+                        _("{name} did not shut down within {seconds:g} s; it is still running.").format(
+                            name=name, seconds=timeout
+                        ),
+                        _("It may still be booting, or hang: look at its console, or cut its power with kill()."),
+                        details=self.console.tail(),
+                    )
+        return self
+
+    def kill(self) -> Machine:
+        """Cut its power: the guest ends at once, unsaved data is lost. Does nothing when it is off."""
+        if self.state is MachineState.OFF:
+            return self
+        with self._switching(model.why_not_kill, _("A saved machine has no power to cut; start() goes on.")) as name:
+            self._domains.kill(self.id, subject=name)
+        return self
+
+    def pin(self, cpu: int | None) -> Machine:
+        """Bind all its vCPUs to one CPU of the host, or (None) to none in particular.
+
+        Raises:
+            BadInput: the host has no such CPU.
+        """
+        cpus = survey_host(self._lab._workspace).host_cpus  # noqa: SLF001 — a machine is part of its lab
+        if cpu is not None and (isinstance(cpu, bool) or not isinstance(cpu, int) or not 0 <= cpu < cpus):
+            raise BadInput(
+                _("This host has no CPU {cpu!r}.").format(cpu=cpu),
+                _("Its CPUs are numbered 0 to {last}.").format(last=cpus - 1),
+            )
+        with self._switching(model.why_not_pin, _("Start it first.")) as name:
+            self._domains.pin(self.id, cpu, host_cpus=cpus, subject=name)
+        return self
+
+    # --- acts -------------------------------------------------------------------------------------
+
+    def _after(self, plan: Plan, timeout: float | None) -> Machine:
+        self._lab.carry_out(plan, timeout=timeout)
+        return self
+
+    def _after_delete(self, plan: Plan, timeout: float | None) -> None:
+        self._lab.carry_out(plan, timeout=timeout)
+
+    @act(_after)
+    def configure(
+        self,
+        *,
+        memory: str | int | None = None,
+        vcpus: int | None = None,
+        cpu_model: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002 — used by the call, not by the plan
+    ) -> Plan:
+        """Change its definition; a running guest sees it when it next starts.
+
+        Args:
+            memory: a size such as "256 MiB". vcpus: number of virtual CPUs.
+            cpu_model: a CPU model of QEMU, "" for the default. None leaves each as it is.
+
+        Raises:
+            BadInput: a size or number that cannot be used. Refused: see `.plan(...).refusal`.
+        """
+        changes = MachineChanges(
+            memory=None if memory is None else parse_size(memory, what=_("memory")),
+            vcpus=None if vcpus is None else check_count(vcpus, what="vcpus"),
+            cpu_model=cpu_model,
+        )
+        survey = survey_host(self._lab._workspace)  # noqa: SLF001
+        return plans.plan_configure(self._lab.state, survey, self.name, changes)
+
+    @act(_after)
+    def rename(self, new: str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Give it another name; its disk images keep theirs.
+
+        Raises:
+            BadInput: not a name. Refused: the name is taken, or the machine is not off.
+        """
+        return plans.plan_rename(self._lab.state, self.name, check_name(new, what=_("machine")))
+
+    @act(_after_delete)
+    def delete(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Delete it with its disks.
+
+        Raises:
+            Refused: it is running or paused.
+        """
+        return plans.plan_delete(self._lab.state, self.name)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    @property
+    def _domains(self) -> Domains:
+        return self._lab._domains  # noqa: SLF001 — a machine is part of its lab
+
+    def _channel(self, name: str) -> agent.Channel:
+        def send(command: Mapping[str, Any], timeout: float) -> Any:
+            return self._domains.agent_command(self.id, command, subject=name, timeout=timeout)
+
+        return send
+
+    def _check(self, why_not: Callable[[MachineFacts], str | None], hint: str) -> MachineFacts:
+        facts = self.facts
+        if excuse := why_not(facts):
+            raise WrongState(excuse, hint)
+        return facts
+
+    def _switching(self, why_not: Callable[[MachineFacts], str | None], hint: str) -> _Switching:
+        return _Switching(self, why_not, hint)
+
+    def _has_answered(self, facts: MachineFacts, console: Console) -> bool | None:
+        """True: ready. False: it ended. None: not yet."""
+        if self.state is not MachineState.RUNNING:
+            return False
+        if not facts.spec.agent:
+            return True if console.position else None
+        try:
+            agent.ping(self._channel(facts.name), timeout=2)
+        except (GuestSilent, TimedOut):
+            return None
+        return True
+
+    def _has_shut_down(self, name: str, limit: Limit) -> bool:
+        """Ask once, and wait a while for the end."""
+        if self.facts.spec.agent:
+            try:
+                agent.ping(self._channel(name), timeout=1)
+                self._domains.ask_shutdown(self.id, subject=name, agent=True)
+            except (GuestError, TimedOut, WrongState):
+                self._press_power_button(name)
+        else:
+            self._press_power_button(name)
+        wait = Limit(max(0.0, min(limit.left, ASK_AGAIN)))
+        return self._domains.wait_for(lambda: True if self.state is MachineState.OFF else None, wait) is not None
+
+    def _press_power_button(self, name: str) -> None:
+        try:
+            self._domains.ask_shutdown(self.id, subject=name, agent=False)
+        except WrongState:
+            return  # it has just ended
+
+    def __repr__(self) -> str:
+        try:
+            facts = self.facts
+        except LabError:
+            return f"Machine {self._last_name!r} ({_('deleted')})"
+        return f"Machine {facts.name!r} ({facts.state})"
+
+
+class _Switching:
+    """Switch one machine: nobody else may be changing it, and it must be in a fitting state."""
+
+    def __init__(self, machine: Machine, why_not: Callable[[MachineFacts], str | None], hint: str) -> None:
+        self._machine, self._why_not, self._hint = machine, why_not, hint
+        self._locks: MachineLocks | None = None
+
+    def __enter__(self) -> str:
+        name = self._machine.name
+        self._locks = MachineLocks(self._machine._lab._workspace.locks, [name], shared=True)  # noqa: SLF001
+        try:
+            self._machine._check(self._why_not, self._hint)  # noqa: SLF001
+        except BaseException:
+            self._locks.release()
+            raise
+        return name
+
+    def __exit__(self, *_error: object) -> None:
+        if self._locks is not None:
+            self._locks.release()
+
+

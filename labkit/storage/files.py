@@ -1,0 +1,140 @@
+"""Files of images: copied with progress, patched, deleted; durable before they are relied on.
+
+Knows: the file system of the host. Must not know: libvirt, plans.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labkit.errors import HostTrouble, NoSpace
+from labkit.language import _
+from labkit.limits import NO_LIMIT, Limit
+from labkit.units import MIB
+
+OnBytes = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all)."""
+
+_FICLONE = 0x40049409
+_CHUNK = 4 * MIB
+
+
+@contextmanager
+def host_errors(path: Path | str) -> Iterator[None]:
+    """Turn the operating system's errors about a file into ours."""
+    try:
+        yield
+    except OSError as error:
+        name = Path(path).name
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise NoSpace(
+                _("No space left on the host's disk while writing {name}.").format(name=name),
+                _("Delete machines you no longer need, or free space on the host; then do it again."),
+                details=str(error),
+            ) from error
+        raise HostTrouble(
+            _("{name} cannot be written: {why}.").format(name=name, why=error.strerror or error),
+            _("Type ./lab doctor: it looks at the lab's folder."),
+            details=str(error),
+        ) from error
+
+
+def copy_file(
+    source: Path, target: Path, *, on_bytes: OnBytes, limit: Limit = NO_LIMIT, reflink: bool = True
+) -> None:
+    """Copy a file, holes kept; blocks are shared with the source where the file system can.
+
+    The copy is on the disk, under its name, when this returns; after an error nothing is left of it.
+
+    Raises:
+        NoSpace, HostTrouble: the host's. Cancelled, TimedOut: the limit's.
+    """
+    with host_errors(target):
+        writer = target.open("xb")
+    try:
+        with host_errors(target), writer, source.open("rb") as reader:
+            if not (reflink and _cloned(reader.fileno(), writer.fileno())):
+                _copy_data(reader.fileno(), writer.fileno(), on_bytes, limit)
+            os.fsync(writer.fileno())
+        sync_folder(target.parent)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def write_padded(path: Path, offset: int, length: int, text: str) -> None:
+    """Write a text into a file at a fixed place, filled up with zeros to `length` bytes."""
+    data = text.encode().ljust(length, b"\0")
+    with host_errors(path), path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def is_written(path: Path, offset: int, length: int, text: str) -> bool:
+    """Whether `write_padded` has been done."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(length) == text.encode().ljust(length, b"\0")
+    except FileNotFoundError:
+        return False
+
+
+def delete_files(paths: Iterable[str]) -> None:
+    """Delete files, those already gone included."""
+    for path in map(Path, paths):
+        with host_errors(path):
+            path.unlink(missing_ok=True)
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the bytes free for us on a folder's file system."""
+    info = os.statvfs(folder)
+    return info.f_bavail * info.f_frsize
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cloned(reader: int, writer: int) -> bool:
+    try:
+        fcntl.ioctl(writer, _FICLONE, reader)
+    except OSError:
+        return False
+    return True
+
+
+def _copy_data(reader: int, writer: int, on_bytes: OnBytes, limit: Limit) -> None:
+    info = os.fstat(reader)
+    done, position = 0, 0
+    os.ftruncate(writer, info.st_size)
+    while position < info.st_size:
+        try:
+            position = os.lseek(reader, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return  # only a hole is left
+            raise
+        end = os.lseek(reader, position, os.SEEK_HOLE)
+        os.lseek(reader, position, os.SEEK_SET)
+        os.lseek(writer, position, os.SEEK_SET)
+        while position < end:
+            limit.check()
+            sent = os.sendfile(writer, reader, None, min(_CHUNK, end - position))
+            if sent == 0:
+                return
+            position, done = position + sent, done + sent
+            on_bytes(done, info.st_blocks * 512)
