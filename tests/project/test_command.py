@@ -1,0 +1,265 @@
+"""./lab as a person meets it: what it says, how it ends, under which user it runs things."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.project.files import LAB, ROOT, run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """A folder with every program of this system but sudo, to stand alone in PATH; a test may replace some."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for place in ("/usr/sbin", "/usr/bin"):
+        for program in Path(place).iterdir():
+            link = folder / program.name
+            if program.name != "sudo" and not link.is_symlink():
+                link.symlink_to(program)
+    return folder
+
+
+def write_program(folder: Path, name: str, *lines: str) -> None:
+    path = folder / name
+    path.unlink(missing_ok=True)
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]), encoding="utf-8")
+    path.chmod(0o755)
+
+
+# --------------------------------------------------------------------------------------------------- how it ends
+def test_help_names_every_command() -> None:
+    done = run(LAB, "help")
+    assert done.returncode == 0
+    assert re.findall(r"^  (\w+) .*", done.stdout, flags=re.MULTILINE)[:8] == [
+        "up", "test", "setup", "run", "doctor", "bench", "clean", "help",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words", [["fly"], ["run"], ["setup", "now"], ["up", "9000"], ["clean", "--everything"]], ids=" ".join
+)
+def test_what_it_does_not_know_is_one_sentence(words: list[str]) -> None:
+    done = run(LAB, *words)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("lab: ")
+
+
+def test_second_setup_takes_a_moment() -> None:
+    began = time.monotonic()
+    done = run(LAB, "setup")
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 5
+    assert "The lab is set up" in done.stderr
+
+
+# -------------------------------------------------------------------------------------------------- ./lab run CMD
+def test_run_passes_stdin_arguments_and_exit_code() -> None:
+    done = run(LAB, "run", "sh", "-c", 'cat; echo "$1"; exit 7', "sh", "two words", stdin="one line\n")
+    assert (done.returncode, done.stdout) == (7, "one line\ntwo words\n")
+
+
+def test_run_stays_in_the_folder_it_was_called_in(tmp_path: Path) -> None:
+    assert run(LAB, "run", "pwd", cwd=tmp_path).stdout.strip() == str(tmp_path)
+
+
+def test_run_uses_the_environment_of_the_checkout() -> None:
+    done = run(LAB, "run", "python", "-c", "import sys, labkit; print(sys.prefix, labkit.__file__)")
+    prefix, package = done.stdout.split()
+    assert Path(prefix) == Path(os.environ["VIRTUAL_ENV"])
+    assert Path(package).is_relative_to(ROOT)
+
+
+def test_unusable_runtime_folder_is_replaced_by_one_of_ours(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    done = run(
+        LAB, "run", "sh", "-c", 'stat -c "%a %u" "$XDG_RUNTIME_DIR"', environment={"XDG_RUNTIME_DIR": str(shared)}
+    )
+    assert done.stdout.split() == ["700", str(os.getuid())]
+
+
+# ------------------------------------------------------------------------------------------- root's user namespace
+@pytest.fixture
+def runtime_folder() -> Iterator[Path]:
+    """A short runtime folder of our own; the holder of its namespace ends with the test."""
+    folder = Path(f"/tmp/labkit-test-{os.getpid()}")
+    folder.mkdir(mode=0o700)
+    yield folder
+    record = folder / "labkit-namespace"
+    if record.exists():
+        os.kill(int(record.read_text().split()[0]), signal.SIGTERM)
+        wait_until_gone(record)
+    shutil.rmtree(folder)
+
+
+def wait_until_gone(path: Path) -> None:
+    deadline = time.monotonic() + 10
+    while path.exists():
+        assert time.monotonic() < deadline, f"{path} is still there"
+        os.sched_yield()
+
+
+def as_root(*command: str | Path) -> list[str]:
+    """A command line that runs a command as a user who is root, in a namespace made for it."""
+    return ["unshare", "--user", "--map-root-user", *map(str, command)]
+
+
+def test_root_runs_things_as_an_ordinary_user(runtime_folder: Path) -> None:
+    environment = {"XDG_RUNTIME_DIR": str(runtime_folder)}
+    done = run(*as_root(LAB, "run", "sh", "-c", "id -un; exit 5"), environment=environment)
+    assert (done.returncode, done.stdout) == (5, "daemon\n")
+
+
+def test_calls_at_the_same_time_share_one_namespace(runtime_folder: Path) -> None:
+    # both come from one root, as two terminals of one login do
+    both = f"{LAB} run readlink /proc/self/ns/user & {LAB} run readlink /proc/self/ns/user & wait; readlink /proc/self/ns/user"
+    done = run(*as_root("sh", "-c", both), environment={"XDG_RUNTIME_DIR": str(runtime_folder)})
+    first, second, outside = done.stdout.split()
+    assert first == second != outside
+
+
+def test_record_of_a_process_that_is_gone_is_not_believed(runtime_folder: Path) -> None:
+    record = runtime_folder / "labkit-namespace"
+    record.write_text("1 0 user:[1]\n")
+    done = run(*as_root(LAB, "run", "id", "-un"), environment={"XDG_RUNTIME_DIR": str(runtime_folder)})
+    assert done.stdout == "daemon\n"
+    assert record.read_text() != "1 0 user:[1]\n"
+
+
+def test_system_without_user_namespaces_is_named_with_the_way_out(runtime_folder: Path, programs: Path) -> None:
+    # the outer namespace is made with the real program, the inner one is refused as such a kernel refuses it
+    write_program(programs, "unshare", "echo 'unshare: unshare failed: Operation not permitted' >&2", "exit 1")
+    environment = {"XDG_RUNTIME_DIR": str(runtime_folder)}
+    done = run(*as_root("env", f"PATH={programs}", LAB, "run", "true"), environment=environment)
+    assert done.returncode == 1
+    assert "Operation not permitted" in done.stderr
+    assert "ordinary user" in done.stderr
+
+
+# -------------------------------------------------------------------------------------------- trouble in setting up
+def setup_with(programs: Path, data: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    settings = {"PATH": str(programs), "LABKIT_DATA": str(data), **environment}
+    done = run(LAB, "setup", environment=settings)
+    assert done.returncode == 1, done.stderr
+    return done
+
+
+def test_missing_package_without_sudo_names_what_root_must_run(programs: Path, data: Path) -> None:
+    write_program(programs, "dpkg-query", "exit 1")
+    done = setup_with(programs, data)
+    assert "As root, run: apt-get install" in done.stderr
+    assert "qemu-utils" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words_of_apt", "sentence"),
+    [
+        ("Temporary failure resolving", "The package server cannot be reached."),
+        ("E: You do not have enough free space in /var", "There is no room to install the packages."),
+        ("E: Unable to locate package qemu-utils", "apt does not know: qemu-utils"),
+        ("E: Could not get lock /var/lib/dpkg/lock", "Another program is installing packages."),
+        ("E: Broken packages", "apt could not install the packages"),
+    ],
+)
+def test_trouble_of_apt_is_told_in_a_sentence(programs: Path, data: Path, words_of_apt: str, sentence: str) -> None:
+    write_program(programs, "dpkg-query", "exit 1")
+    write_program(programs, "sudo", 'exec "$@"')
+    write_program(programs, "apt-get", f"echo '{words_of_apt}'", "exit 100")
+    done = setup_with(programs, data)
+    assert f"lab: {sentence}" in done.stderr
+
+
+def test_system_without_apt_is_refused(programs: Path, data: Path) -> None:
+    (programs / "apt-get").unlink()
+    assert "needs apt" in setup_with(programs, data).stderr
+
+
+def test_python_of_another_version_is_refused(programs: Path, data: Path, tmp_path: Path) -> None:
+    write_program(programs, "python-next", "echo 3.14")
+    settings = {"LABKIT_PYTHON": str(programs / "python-next"), "LABKIT_VENV": str(tmp_path / "venv")}
+    assert "3.11, 3.12 and 3.13" in setup_with(programs, data, **settings).stderr
+
+
+def test_folder_that_is_no_environment_is_never_emptied(programs: Path, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "chapter").write_text("years of work")
+    done = setup_with(programs, data, LABKIT_VENV=str(folder))
+    assert "is no Python environment" in done.stderr
+    assert (folder / "chapter").read_text() == "years of work"
+
+
+def test_full_disk_is_told_before_anything_is_downloaded(programs: Path, data: Path, tmp_path: Path) -> None:
+    write_program(programs, "df", "echo Avail; echo 12")
+    done = setup_with(programs, data, LABKIT_VENV=str(tmp_path / "venv"))
+    assert "only 12 MiB free" in done.stderr
+
+
+# ---------------------------------------------------------------------------------------------------------- ./lab up
+def start_up(data: Path, **environment: str) -> subprocess.Popen[str]:
+    settings = {**os.environ, "XDG_DATA_HOME": str(data), **environment}
+    return subprocess.Popen([ROOT / "deploy/up.sh", data, "8888"], env=settings, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)  # fmt: skip
+
+
+def test_busy_port_that_was_asked_for_is_an_error(data: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        up = start_up(data, LABKIT_PORT=str(port))
+        output, _ = up.communicate(timeout=60)
+    assert up.returncode == 1
+    assert f"Port {port} is busy" in output
+
+
+@pytest.mark.parametrize("port", ["80", "99999", "http", "-1"])
+def test_port_that_is_none_is_refused(data: Path, port: str) -> None:
+    up = start_up(data, LABKIT_PORT=port)
+    output, _ = up.communicate(timeout=60)
+    assert up.returncode == 1
+    assert "from 1024 to 65535" in output
+
+
+def find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def test_up_prints_an_address_that_answers_and_ends_what_it_started(data: Path) -> None:
+    port = find_free_port()
+    up = start_up(data, LABKIT_PORT=str(port))
+    try:
+        assert up.stdout is not None
+        address = next(line.strip() for line in up.stdout if "http://" in line)
+        assert re.fullmatch(
+            rf"http://127\.0\.0\.1:{port}/lab/tree/notebooks/\w\w/00-your-lab\.ipynb\?token=\w+", address
+        )
+        done = run("python", "-c", f"import urllib.request; print(urllib.request.urlopen({address!r}).status)")
+        assert done.stdout == "200\n", done.stderr
+        refused = f"http://127.0.0.1:{port}/api/status"
+        assert "403" in run("python", "-c", f"import urllib.request; urllib.request.urlopen({refused!r})").stderr
+    finally:
+        up.send_signal(signal.SIGINT)
+        output, _ = up.communicate(timeout=60)
+    assert "Stopping JupyterLab." in output
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
