@@ -61,6 +61,7 @@ def test_what_it_does_not_know_is_one_sentence(words: list[str]) -> None:
 
 
 def test_second_setup_takes_a_moment() -> None:
+    run(LAB, "setup")
     began = time.monotonic()
     done = run(LAB, "setup")
     assert done.returncode == 0, done.stderr
@@ -127,9 +128,9 @@ def test_root_runs_things_as_an_ordinary_user(runtime_folder: Path) -> None:
 
 
 def test_calls_at_the_same_time_share_one_namespace(runtime_folder: Path) -> None:
-    # both come from one root, as two terminals of one login do
-    both = f"{LAB} run readlink /proc/self/ns/user & {LAB} run readlink /proc/self/ns/user & wait; readlink /proc/self/ns/user"
-    done = run(*as_root("sh", "-c", both), environment={"XDG_RUNTIME_DIR": str(runtime_folder)})
+    tell = "readlink /proc/self/ns/user"
+    calls = f"{LAB} run {tell} & {LAB} run {tell} & wait; {tell}"  # as from two terminals of one login of root
+    done = run(*as_root("sh", "-c", calls), environment={"XDG_RUNTIME_DIR": str(runtime_folder)})
     first, second, outside = done.stdout.split()
     assert first == second != outside
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from tests.project.files import ROOT
 
@@ -20,7 +20,7 @@ def read_project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def read_declared() -> dict[str, Requirement]:
+def read_declared() -> dict[NormalizedName, Requirement]:
     project = read_project()["project"]
     requirements = map(Requirement, project["dependencies"] + project["optional-dependencies"]["test"])
     return {canonicalize_name(requirement.name): requirement for requirement in requirements}
@@ -43,7 +43,7 @@ def test_conda_environment_declares_the_same_packages_and_bounds() -> None:
     from_pip = next(entry["pip"] for entry in entries if isinstance(entry, dict))
     named = [entry for entry in entries if isinstance(entry, str)] + from_pip
     assert "--editable ." in named
-    there = {canonicalize_name(r.name): str(r.specifier) for r in map(Requirement, set(named) - {"--editable ."})}
+    there = {str(canonicalize_name(r.name)): str(r.specifier) for r in map(Requirement, set(named) - {"--editable ."})}
     assert there.pop("python") == str(Requirement("python" + read_project()["project"]["requires-python"]).specifier)
     del there["pip"]
     assert there == {name: str(requirement.specifier) for name, requirement in read_declared().items()}
