@@ -77,7 +77,7 @@ class MachinePanel(Panel):
     def __init__(self, where: Machine | Lab, name: str | None = None) -> None:
         super().__init__()
         machine: Machine = where if name is None else where.machines[name]  # type: ignore[assignment,union-attr]
-        self._machine = machine
+        self._machine, self._terminal = machine, machine.console
         self._lab = machine.lab
         self._id, self._last_name = machine.id, machine.name
         self._store = Store.of(self._lab)
@@ -225,7 +225,7 @@ class MachinePanel(Panel):
         text = ""
         if facts.spec.console_log:
             with contextlib.suppress(LabError):
-                text = self._machine.console.tail(CONSOLE_LINES)
+                text = self._terminal.tail(CONSOLE_LINES)
         return parts.fold(
             _("Console, last lines"),
             tag("pre", text or _("Nothing on the console yet."), tabindex=0, data_follow=True),
@@ -260,15 +260,13 @@ class MachinePanel(Panel):
 
     # --- what is done ------------------------------------------------------------------------------
 
-    def displayed(self) -> None:
-        """Read the lab and follow it."""
+    def refresh(self) -> None:
+        """Read the lab."""
         self._store.read()
-        self._store.follow(self)
-        self._store.poke()
 
-    def ended(self) -> None:
-        """Read the lab: something was done."""
-        self._store.read()
+    def displayed(self) -> None:
+        """Follow the lab."""
+        self._store.follow(self)
         self._store.poke()
 
     def _switch(self, act: str, _values: Values) -> None:

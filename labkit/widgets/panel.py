@@ -206,7 +206,7 @@ class Panel:
         return parts.fold(_("What really happened"), parts.render_commands(self._done), key="drawer")
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, object]:
-        self.displayed()
+        self.refresh()
         bundle: dict[str, object] = {"text/plain": repr(self), "text/html": self.static()}
         with self._lock:
             if not self._closed:
@@ -217,10 +217,14 @@ class Panel:
                     "version_minor": 0,
                     "model_id": self._view.model_id,
                 }
+        self.displayed()
         return bundle
 
+    def refresh(self) -> None:
+        """Read again what the panel shows; called before it is displayed and after each of its acts."""
+
     def displayed(self) -> None:
-        """Do what is due when the panel comes on a page or into sight: a subclass may read its lab again."""
+        """Do what is due when the panel comes on a page or into sight: a subclass may follow its lab."""
 
     def static(self) -> str:
         """Return the `text/html` twin."""
@@ -256,11 +260,8 @@ class Panel:
             self._work = None
             if error is not None and not (isinstance(error, Cancelled) and work.cancel.is_set()):
                 self._error = error if isinstance(error, LabError) else _wrap(error)
-        self.ended()
+        self.refresh()
         self.redraw()
-
-    def ended(self) -> None:
-        """Do what is due after an act; a subclass may read its lab again."""
 
     def _dismiss(self, _values: Values) -> None:
         self._error = None

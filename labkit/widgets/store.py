@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from labkit.errors import LabError
-from labkit.model.machine import MachineUsage
+from labkit.model.machine import MachineState, MachineUsage
 from labkit.model.state import LabState
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ FRAME_SECONDS = 0.1
 """The least time between two layouts: events that come faster are one."""
 
 KEPT_SAMPLES = 60
+
+_NOT_ON = (MachineState.OFF, MachineState.SAVED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,52 +129,57 @@ class Store:
     def _hear(self, _event: object) -> None:
         self._news.set()
 
-    def _take_usage(self) -> bool:
-        """Read what all machines use; return whether a machine is in another state than was read."""
-        lab = self._lab()
-        if lab is None or lab.closed:
-            return True
+    def _take_usage(self, lab: Lab) -> bool:
+        """Read what all machines use, if it is time; return whether the state must be read, too."""
+        before, old = self._usage
+        now = time.monotonic()
+        if now - before < TICK_SECONDS:
+            return False
         try:
-            now, usage = time.monotonic(), lab.usage()
+            usage = lab.usage()
         except LabError:
             return True
-        before, old = self._usage
         self._usage = (now, usage)
         for machine_id, used in usage.items():
             last = old.get(machine_id)
-            if last is None or used.cpu_time < last.cpu_time or not used.memory:
+            if last is None or used.cpu_time < last.cpu_time or used.state in _NOT_ON:
                 self._samples.pop(machine_id, None)
                 continue
-            cpus = (used.cpu_time - last.cpu_time) / max(now - before, 1e-3)
+            cpus = (used.cpu_time - last.cpu_time) / (now - before)
             kept = self._samples.setdefault(machine_id, deque(maxlen=KEPT_SAMPLES))
-            kept.append(Sample(cpus=cpus, memory=used.memory))
+            memory = used.memory or (kept[-1].memory if kept else 0)  # 0: not known while it is busy
+            kept.append(Sample(cpus=cpus, memory=memory))
         for machine_id in self._samples.keys() - usage.keys():
             del self._samples[machine_id]
         samples = {machine_id: tuple(kept) for machine_id, kept in self._samples.items()}
         with self._lock:
             self._reading = replace(self._reading, samples=samples)
-        state = self._reading.state
-        if state is None:
-            return True
-        return any(
-            machine.id not in usage or usage[machine.id].state != machine.state for machine in state.machines.values()
-        )
+        return self._reading.state is None or _differs(self._reading.state, usage)
 
     def _turn(self) -> bool:
         """Wait for news or the tick, read, lay out; return whether to go on."""
         woken = self._news.wait(TICK_SECONDS)
         self._news.clear()
-        panels = [panel for panel in list(self._panels) if panel.is_shown]
-        if panels and (self._take_usage() or woken or self._reading.trouble):
-            self.read()
         lab = self._lab()
         ended = lab is None or lab.closed
-        if ended:
+        panels = [panel for panel in list(self._panels) if panel.is_shown]
+        if lab is None or lab.closed:
             self._unsubscribe()
+            self.read()
+        elif panels and (self._take_usage(lab) or woken or self._reading.trouble):
             self.read()
         for panel in panels:
             panel.redraw()
         return not ended
+
+
+def _differs(state: LabState, usage: Mapping[str, MachineUsage]) -> bool:
+    """Whether a machine is on by one reading and not by the other: an event was missed."""
+    return any(
+        machine.id not in usage
+        or (usage[machine.id].state != machine.state and machine.state is not MachineState.SAVED)
+        for machine in state.machines.values()
+    )
 
 
 def _follow(store: weakref.ref[Store]) -> None:
