@@ -6,13 +6,14 @@ Knows: which guest probes, and where the answer is kept. Must not know: how it i
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from labkit.hypervisor import host
 from labkit.hypervisor.accelerator import find_accelerator
-from labkit.hypervisor.capabilities import read_versions
-from labkit.hypervisor.connection import Connection
 from labkit.model.host import AcceleratorFacts, HostFacts
 from labkit.storage.guest_images import read_guest_images
+
+if TYPE_CHECKING:
+    from labkit.hypervisor.connection import Connection
 
 PROBE = "tiny"
 """The guest that tries KVM out: an operating system, since a boot sector may run where none does."""
@@ -30,4 +31,7 @@ def choose_accelerator(images: Path) -> AcceleratorFacts:
 
 def read_host(connection: Connection, images: Path) -> HostFacts:
     """Return the facts of this computer and of its hypervisor."""
+    from labkit.hypervisor import host
+    from labkit.hypervisor.capabilities import read_versions
+
     return host.read_host(choose_accelerator(images), connection.read(read_versions))

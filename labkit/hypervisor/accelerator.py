@@ -55,7 +55,7 @@ def find_accelerator(*, probe_image: GuestImage | None, cache: Path) -> Accelera
 
     Args:
         probe_image: the guest to run, best `tiny`; None where none is built.
-        cache: a folder of ours; the answer is kept in `accelerator.json` there.
+        cache: the file the answer is kept in.
 
     Raises:
         BadInput: `LABKIT_ACCEL` is neither kvm nor tcg.
@@ -66,16 +66,12 @@ def find_accelerator(*, probe_image: GuestImage | None, cache: Path) -> Accelera
         return _facts(_parse_choice(said), _("The variable LABKIT_ACCEL says so."), began)
     emulator = shutil.which(QEMU)
     if emulator is None:
-        return _facts(
-            Accelerator.TCG, _("KVM was not tried: {program} is not there.").format(program=QEMU), began
-        )
+        return _facts(Accelerator.TCG, _("KVM was not tried: {program} is not there.").format(program=QEMU), began)
     why_not = why_not_device(DEVICE)
     if why_not is not None:
         return _facts(Accelerator.TCG, why_not, began)
     if probe_image is None:
-        return _facts(
-            Accelerator.TCG, _("KVM was not tried: the guest that would try it is not built yet."), began
-        )
+        return _facts(Accelerator.TCG, _("KVM was not tried: the guest that would try it is not built yet."), began)
     key = _cache_key(Path(emulator), probe_image)
     probe = _read_cache(cache, key)
     probed = probe is None
@@ -92,23 +88,19 @@ def why_not_device(device: Path) -> str | None:
     if platform.machine() != "x86_64":
         return _("KVM cannot be used: the guests are for another kind of CPU than this host's.")
     if not device.exists():
-        return _(
-            "There is no {device}: the CPU, the firmware or a machine below us does not offer it."
-        ).format(device=device)
+        return _("There is no {device}: the CPU, the firmware or a machine below us does not offer it.").format(
+            device=device
+        )
     try:
         os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
     except PermissionError:
         return _("KVM is there, but we may not open {device}.").format(device=device)
     except OSError as error:
-        return _("KVM is there, but {device} does not open: {reason}.").format(
-            device=device, reason=error.strerror
-        )
+        return _("KVM is there, but {device} does not open: {reason}.").format(device=device, reason=error.strerror)
     return None
 
 
-def run_probe(
-    accelerator: Accelerator, image: GuestImage, *, emulator: str = QEMU, limit: float = TIME_LIMIT
-) -> Probe:
+def run_probe(accelerator: Accelerator, image: GuestImage, *, emulator: str = QEMU, limit: float = TIME_LIMIT) -> Probe:
     """Run a guest until it writes to its serial line, or the limit is over; nothing of it is left then.
 
     Args:
@@ -181,9 +173,7 @@ def _explain(probe: Probe) -> str:
         return _("KVM is there, but a guest does not start with it. QEMU says: {words}").format(
             words=probe.words or _("nothing")
         )
-    return _("KVM is there, but a guest run with it did not answer within {seconds:g} s.").format(
-        seconds=TIME_LIMIT
-    )
+    return _("KVM is there, but a guest run with it did not answer within {seconds:g} s.").format(seconds=TIME_LIMIT)
 
 
 def _parse_choice(text: str) -> Accelerator:
@@ -216,7 +206,7 @@ def _cache_key(emulator: Path, image: GuestImage) -> list[str | int]:
 
 def _read_cache(cache: Path, key: list[str | int]) -> Probe | None:
     try:
-        kept = json.loads((cache / "accelerator.json").read_bytes())
+        kept = json.loads(cache.read_bytes())
         return Probe(**kept["probe"]) if kept["key"] == key else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -229,7 +219,7 @@ def _write_cache(cache: Path, key: list[str | int], probe: Probe) -> None:
         "probe": {"spoke": probe.spoke, "seconds": probe.seconds, "ended": probe.ended, "words": probe.words},
     }
     with suppress(OSError):
-        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = cache / f".accelerator.{os.getpid()}"
+        cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = cache.with_name(f".{cache.name}.{os.getpid()}")
         part.write_text(json.dumps(kept))
-        part.replace(cache / "accelerator.json")
+        part.replace(cache)

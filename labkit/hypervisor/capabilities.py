@@ -8,11 +8,14 @@ Knows: libvirt's capability documents. Must not know: who asks.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import libvirt
 from lxml import etree
 
 from labkit.model.machine import Accelerator
+
+if TYPE_CHECKING:
+    import libvirt
 
 ARCHITECTURE, MACHINE_TYPE = "x86_64", "q35"
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
@@ -46,13 +49,13 @@ def read_capabilities(connection: libvirt.virConnect) -> Capabilities:
         libvirt.libvirtError: as libvirt does; the caller translates.
     """
     library, daemon, qemu = read_versions(connection)
-    return replace(
-        parse_capabilities(connection.getCapabilities()), library=library, daemon=daemon, qemu=qemu
-    )
+    return replace(parse_capabilities(connection.getCapabilities()), library=library, daemon=daemon, qemu=qemu)
 
 
 def read_versions(connection: libvirt.virConnect) -> tuple[str, str, str]:
     """Return the versions of libvirt's library, of its daemon and of QEMU ("" where there is none)."""
+    import libvirt
+
     try:
         qemu = format_version(connection.getVersion())
     except libvirt.libvirtError:
@@ -60,14 +63,10 @@ def read_versions(connection: libvirt.virConnect) -> tuple[str, str, str]:
     return format_version(libvirt.getVersion()), format_version(connection.getLibVersion()), qemu
 
 
-def read_cpu_models(
-    connection: libvirt.virConnect, accelerator: Accelerator, emulator: str
-) -> tuple[str, ...]:
+def read_cpu_models(connection: libvirt.virConnect, accelerator: Accelerator, emulator: str) -> tuple[str, ...]:
     """Return the CPU models a machine may ask for with this accelerator, sorted."""
     kind = "kvm" if accelerator is Accelerator.KVM else "qemu"
-    return parse_cpu_models(
-        connection.getDomainCapabilities(emulator or None, ARCHITECTURE, MACHINE_TYPE, kind, 0)
-    )
+    return parse_cpu_models(connection.getDomainCapabilities(emulator or None, ARCHITECTURE, MACHINE_TYPE, kind, 0))
 
 
 def parse_capabilities(xml: str) -> Capabilities:
@@ -78,9 +77,7 @@ def parse_capabilities(xml: str) -> Capabilities:
         if guest.findtext("os_type") != "hvm" or arch is None:
             continue
         types = {machine.text for machine in arch.iterfind("machine") if machine.text}
-        types |= {
-            canonical for machine in arch.iterfind("machine") if (canonical := machine.get("canonical"))
-        }
+        types |= {canonical for machine in arch.iterfind("machine") if (canonical := machine.get("canonical"))}
         kinds = {domain.get("type") for domain in arch.iterfind("domain")}
         return Capabilities(
             emulator=arch.findtext("emulator") or "",

@@ -1,0 +1,161 @@
+"""What was left behind: machines of labs that are gone, processes and sockets without a machine, acts cut short.
+
+Knows: what a lab leaves on the host. Must not know: how it is brought to an end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from labkit.engine.journal import load_plan
+from labkit.engine.locks import find_busy
+from labkit.hypervisor.inquiry import Inquiry, MarkedDomain
+from labkit.language import _, ngettext
+from labkit.model.diagnosis import Check, Status
+
+
+def check_leftovers(labs: Path, inquiry: Inquiry) -> Iterator[Check]:
+    """Yield the checks of machines, processes and sockets; they need a hypervisor that answers."""
+    if inquiry.reached:
+        yield _check_machines(labs, inquiry)
+        yield _check_processes(labs, inquiry)
+    yield _check_sockets()
+
+
+def check_unfinished(labs: Path) -> Check:
+    """Whether acts were cut short: they stand in a journal, and no one is at work on their machines."""
+    slug = "unfinished-acts"
+    found = sorted(path for path in labs.glob("*/journal/*.jsonl") if not _is_at_work(path))
+    if not found:
+        return Check(slug=slug, status=Status.OK, what=_("No act was cut short."))
+    names = sorted({path.parent.parent.name for path in found})
+    opening = "; ".join(f"Lab.open({name!r}, home={str(labs)!r})" for name in names)
+    return Check(
+        slug=slug,
+        status=Status.NOTE,
+        what=ngettext(
+            "{count} act was cut short, in: {names}.", "{count} acts were cut short, in: {names}.", len(found)
+        ).format(count=len(found), names=", ".join(names)),
+        cause=_("The program that was at work ended before its act; opening the lab brings it to an end."),
+        repair="./lab run " + shlex.join(["python", "-c", f"from labkit import Lab; {opening}"]),
+    )
+
+
+def _is_at_work(path: Path) -> bool:
+    """Whether somebody holds the locks of an act's machines; an act that is not readable is not at work."""
+    try:
+        names = load_plan(path.read_text().splitlines()[0]).names
+    except FileNotFoundError:
+        return True  # it ended this instant
+    except Exception:  # noqa: BLE001 — whatever is wrong with its text, it cannot be at work
+        return False
+    return bool(find_busy(path.parent.parent / "locks", names))
+
+
+def _check_machines(labs: Path, inquiry: Inquiry) -> Check:
+    """Whether machines carry our mark whose lab is gone."""
+    slug = "leftover-machines"
+    ids = _lab_ids(labs)
+    found = [domain for domain in inquiry.marked if domain.lab_id not in ids and _lab_is_gone(domain)]
+    if not found:
+        return Check(slug=slug, status=Status.OK, what=_("Every machine belongs to a lab that is there."))
+    virsh = f"virsh -c {shlex.quote(inquiry.uri)}"
+    names = shlex.join(domain.name for domain in found)
+    forget = f'{virsh} undefine "$m" --managed-save --snapshots-metadata --nvram'
+    loop = f'for m in {names}; do {virsh} destroy "$m"; {forget}; done'
+    return Check(
+        slug=slug,
+        status=Status.NOTE,
+        what=_("Machines of labs that are gone: {names}.").format(names=", ".join(d.name for d in found)),
+        cause=_("The lab's folder was removed by hand; the hypervisor still knows its machines."),
+        repair=f"./lab run bash -c {shlex.quote(loop)}",
+    )
+
+
+def _lab_ids(labs: Path) -> frozenset[str]:
+    ids = set()
+    for path in labs.glob("*/lab.json"):
+        try:
+            ids.add(str(json.loads(path.read_bytes())["id"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return frozenset(ids)
+
+
+def _lab_is_gone(domain: MarkedDomain) -> bool:
+    """Whether no folder is left that its disks were in: labs elsewhere (another home) are not gone."""
+    return not any(Path(path).parent.parent.is_dir() for path in domain.paths)
+
+
+def _check_processes(labs: Path, inquiry: Inquiry) -> Check:
+    """Whether QEMU processes with images of ours run that the hypervisor does not know."""
+    slug = "leftover-processes"
+    found = [pid for pid, id_ in _guests_of(labs) if id_ not in inquiry.active]
+    if not found:
+        return Check(slug=slug, status=Status.OK, what=_("Every guest's process belongs to a machine."))
+    pids = " ".join(map(str, found))
+    return Check(
+        slug=slug,
+        status=Status.NOTE,
+        what=_("QEMU processes that no machine of {uri} owns: {pids}.").format(uri=inquiry.uri, pids=pids),
+        cause=_("The daemon lost them, or they belong to another hypervisor of yours."),
+        repair=f"./lab run kill {pids}",
+    )
+
+
+def _guests_of(labs: Path) -> Iterator[tuple[int, str]]:
+    """Yield process id and machine id of each of our QEMU processes that has an image of these labs open."""
+    for process in psutil.process_iter(["name", "cmdline", "uids"]):
+        arguments = process.info["cmdline"] or []
+        if not (process.info["name"] or "").startswith("qemu-system") or "-uuid" not in arguments[:-1]:
+            continue
+        if process.info["uids"] and process.info["uids"].effective != os.geteuid():
+            continue
+        if any(f"{labs}{os.sep}" in argument for argument in arguments):
+            yield int(process.pid), arguments[arguments.index("-uuid") + 1]
+
+
+def _check_sockets() -> Check:
+    """Whether sockets of machines are left that nobody listens on."""
+    slug = "leftover-sockets"
+    found = list(_stale_sockets())
+    if not found:
+        return Check(slug=slug, status=Status.OK, what=_("No socket is left without a listener."))
+    return Check(
+        slug=slug,
+        status=Status.NOTE,
+        what=ngettext(
+            "{count} socket is left that nobody listens on.",
+            "{count} sockets are left that nobody listens on.",
+            len(found),
+        ).format(count=len(found)),
+        cause=_("A daemon or a guest was killed. They are in nobody's way."),
+        repair=shlex.join(["rm", "-f", *map(str, found)]),
+    )
+
+
+def _stale_sockets() -> Iterator[Path]:
+    listening = {line.split()[-1] for line in _unix_table()}
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")
+    for folder in (config / "libvirt/qemu", runtime / "libvirt"):
+        for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+            try:
+                if stat.S_ISSOCK(path.lstat().st_mode) and str(path) not in listening:
+                    yield path
+            except FileNotFoundError:
+                continue
+
+
+def _unix_table() -> list[str]:
+    try:
+        return [line for line in Path("/proc/net/unix").read_text().splitlines() if line.strip()]
+    except OSError:
+        return []

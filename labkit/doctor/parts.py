@@ -1,0 +1,225 @@
+"""The parts the lab is made of: guest images, accelerator, libvirt and its daemon, QEMU, Python.
+
+Knows: which versions and features the lab needs. Must not know: labs.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from labkit.engine.host import choose_accelerator
+from labkit.errors import BadInput, HostTrouble
+from labkit.hypervisor.accelerator import DEVICE, QEMU
+from labkit.hypervisor.inquiry import OPEN_LIMIT, Inquiry
+from labkit.language import _
+from labkit.model.diagnosis import Check, Status
+from labkit.model.machine import Accelerator
+from labkit.storage.formats import read_formats
+from labkit.storage.guest_images import read_guest_images
+
+LEAST_LIBVIRT, LEAST_QEMU = (9, 0), (7, 2)
+PYTHONS = ((3, 11), (3, 13))
+"""The oldest and the newest Python the lab is tested with."""
+
+GUEST_IMAGES = ("sector", "tiny")
+FORMATS = frozenset({"raw", "qcow2", "vdi", "vmdk", "vpc", "vhdx"})
+MACHINE_TYPE = "q35"
+
+_DAEMONS = ("virtqemud", "libvirtd")
+_SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
+
+
+def check_guest_images(images: Path) -> Check:
+    """Whether the guests' images are built."""
+    missing = [name for name in GUEST_IMAGES if name not in read_guest_images(images)]
+    if not missing:
+        return Check(
+            slug="guest-images",
+            status=Status.OK,
+            what=_("The guest images are built: {names}.").format(names=", ".join(GUEST_IMAGES)),
+        )
+    return Check(
+        slug="guest-images",
+        status=Status.TROUBLE,
+        what=_("Guest images are missing in {folder}: {names}.").format(folder=images, names=", ".join(missing)),
+        cause=_("They were not built yet, or files of theirs were removed."),
+        repair="./lab setup",
+    )
+
+
+def check_accelerator(images: Path) -> Check:
+    """Who runs the guests' instructions; a translator is worth knowing, and no trouble."""
+    slug = "accelerator"
+    try:
+        facts = choose_accelerator(images)
+    except BadInput as error:
+        return Check(
+            slug=slug,
+            status=Status.TROUBLE,
+            what=error.message,
+            cause=_("It was set by hand."),
+            repair="unset LABKIT_ACCEL",
+        )
+    if facts.accelerator is Accelerator.KVM:
+        return Check(slug=slug, status=Status.OK, what=_("The CPU itself runs the guests (KVM)."), cause=facts.why)
+    forbidden = DEVICE.exists() and not os.access(DEVICE, os.R_OK | os.W_OK)
+    return Check(
+        slug=slug,
+        status=Status.NOTE,
+        what=_("A translator runs the guests (TCG): everything works, more slowly."),
+        cause=facts.why,
+        repair=f"sudo usermod --append --groups kvm {shlex.quote(getpass.getuser())}" if forbidden else "",
+    )
+
+
+def check_daemon(inquiry: Inquiry) -> Check:
+    """Whether the hypervisor's daemon is installed and answers."""
+    slug, status = "daemon", Status.TROUBLE
+    if inquiry.reached:
+        what = _("The daemon of {uri} answers (process {pid}).").format(uri=inquiry.uri, pid=inquiry.pid)
+        return Check(slug=slug, status=Status.OK, what=what)
+    if not inquiry.binding:
+        return Check(
+            slug=slug,
+            status=status,
+            what=_("Python cannot speak to libvirt: {words}").format(words=inquiry.words),
+            cause=_("The Python environment is not complete."),
+            repair="./lab setup",
+        )
+    if find_daemon_program() is None:
+        return Check(
+            slug=slug,
+            status=status,
+            what=_("libvirt's daemon is not installed."),
+            cause=_("Neither {programs} was found.").format(programs=", ".join(_DAEMONS)),
+            repair="sudo apt-get install libvirt-daemon libvirt-daemon-driver-qemu",
+        )
+    if os.geteuid() == 0:
+        return Check(
+            slug=slug,
+            status=Status.NOTE,
+            what=_("The daemon was not asked."),
+            cause=_("As root there is no session hypervisor."),
+            repair="./lab doctor",
+        )
+    if inquiry.words:
+        return Check(
+            slug=slug,
+            status=status,
+            what=_("The hypervisor {uri} cannot be opened.").format(uri=inquiry.uri),
+            cause=inquiry.words,
+            repair=f"virsh -c {shlex.quote(inquiry.uri)} list --all",
+        )
+    return Check(
+        slug=slug,
+        status=status,
+        what=_("The daemon of {uri} did not answer within {seconds:g} s.").format(uri=inquiry.uri, seconds=OPEN_LIMIT),
+        cause=_("It hangs. Guests go on without it, and it is started anew when it is needed."),
+        repair=f"kill -KILL {inquiry.pid}" if inquiry.pid else "./lab doctor",
+    )
+
+
+def find_daemon_program() -> str | None:
+    """Return the daemon's program, or None; libvirt looks beyond PATH, and obeys LIBVIRTD_PATH."""
+    said = os.environ.get("LIBVIRTD_PATH")
+    if said is not None:
+        return said if os.access(said, os.X_OK) else None
+    places = os.pathsep.join([os.environ.get("PATH", ""), *_SYSTEM_FOLDERS])
+    return next((found for name in _DAEMONS if (found := shutil.which(name, path=places))), None)
+
+
+def check_versions(inquiry: Inquiry) -> Check:
+    """Whether libvirt, QEMU and Python are new enough."""
+    libvirt = inquiry.capabilities.daemon if inquiry.capabilities else ""
+    qemu = read_qemu_version()
+    python = ".".join(map(str, sys.version_info[:3]))
+    what = _("libvirt {libvirt}, QEMU {qemu}, Python {python}.").format(
+        libvirt=libvirt or _("not asked"), qemu=qemu or _("not there"), python=python
+    )
+    slug, apt = "versions", "sudo apt-get install --only-upgrade"
+    if not qemu:
+        repair = "sudo apt-get install qemu-system-x86 qemu-utils"
+        return Check(
+            slug=slug,
+            status=Status.TROUBLE,
+            what=what,
+            cause=_("{program} is not there or does not run.").format(program=QEMU),
+            repair=repair,
+        )
+    if _numbers(qemu) < LEAST_QEMU:
+        cause = _("QEMU {least} or newer is needed.").format(least=".".join(map(str, LEAST_QEMU)))
+        return Check(slug=slug, status=Status.TROUBLE, what=what, cause=cause, repair=f"{apt} qemu-system-x86")
+    if libvirt and _numbers(libvirt) < LEAST_LIBVIRT:
+        cause = _("libvirt {least} or newer is needed.").format(least=".".join(map(str, LEAST_LIBVIRT)))
+        return Check(slug=slug, status=Status.TROUBLE, what=what, cause=cause, repair=f"{apt} libvirt-daemon")
+    if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
+        cause = _("The lab is tested with Python 3.11 to 3.13.")
+        return Check(slug=slug, status=Status.NOTE, what=what, cause=cause, repair="./lab setup")
+    return Check(slug=slug, status=Status.OK, what=what)
+
+
+def check_capabilities(inquiry: Inquiry) -> Check | None:
+    """Whether the hypervisor offers our machine type, and qemu-img our formats; None where none was asked."""
+    slug = "capabilities"
+    try:
+        missing = sorted(FORMATS - read_formats())
+    except HostTrouble as error:
+        cause = _("The package qemu-utils is missing.")
+        repair = "sudo apt-get install qemu-utils"
+        return Check(slug=slug, status=Status.TROUBLE, what=error.message, cause=cause, repair=repair)
+    if missing:
+        return Check(
+            slug=slug,
+            status=Status.TROUBLE,
+            what=_("qemu-img does not know these formats: {names}.").format(names=", ".join(missing)),
+            cause=_("This QEMU was built without them."),
+            repair="sudo apt-get install qemu-utils",
+        )
+    capabilities = inquiry.capabilities
+    if capabilities is None:
+        return None
+    if MACHINE_TYPE not in capabilities.machine_types:
+        return Check(
+            slug=slug,
+            status=Status.TROUBLE,
+            what=_("The hypervisor offers no machine type {name}.").format(name=MACHINE_TYPE),
+            cause=_("QEMU for x86-64 is missing, or libvirt keeps old knowledge of it."),
+            repair="sudo apt-get install qemu-system-x86",
+        )
+    reverts = (
+        _("libvirt goes back to external snapshots itself.")
+        if capabilities.reverts_external_snapshots
+        else _("libvirt does not go back to external snapshots itself; labkit does.")
+    )
+    what = _("Machine type {name} and all image formats are there.").format(name=MACHINE_TYPE)
+    return Check(slug=slug, status=Status.OK, what=what, cause=reverts)
+
+
+def check_parts(inquiry: Inquiry) -> Iterator[Check]:
+    """Yield the checks of versions and of capabilities."""
+    yield check_versions(inquiry)
+    capabilities = check_capabilities(inquiry)
+    if capabilities is not None:
+        yield capabilities
+
+
+def read_qemu_version() -> str:
+    """Return the version of QEMU in the path, or ""."""
+    try:
+        done = subprocess.run([QEMU, "--version"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    match = re.search(r"version (\d+(?:\.\d+)+)", done.stdout)
+    return match[1] if match else ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])

@@ -1,0 +1,174 @@
+"""The place the lab works in: user, runtime folder, room for sockets, disk and memory.
+
+Knows: the operating system. Must not know: libvirt.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from pathlib import Path
+
+import psutil
+
+from labkit.hypervisor.floors import read_traces
+from labkit.language import _
+from labkit.model.diagnosis import Check, Status
+from labkit.storage.files import free_bytes
+from labkit.units import GIB, MIB, format_size
+
+SOCKET_LIMIT = 107
+"""Bytes of a UNIX socket's path, without the final zero: Linux's `sun_path` has 108."""
+
+LEAST_SPACE = 1 * GIB
+"""Bytes that must be free for labs."""
+LEAST_MEMORY = 512 * MIB
+"""Bytes that must be free for one guest and its process; twice that is comfortable."""
+
+_SHORT_NAME = 20
+"""Characters of a domain's name that libvirt takes into the names of its folders."""
+
+
+def check_user() -> Check:
+    """Whether we are somebody the session's hypervisor serves: anyone but user 0."""
+    slug = "user"
+    if os.geteuid() == 0:
+        return Check(
+            slug=slug,
+            status=Status.TROUBLE,
+            what=_("We are root (user id 0)."),
+            cause=_("libvirt has no session for root: it would look for the system's hypervisor."),
+            repair="./lab doctor",
+        )
+    if not _is_first_user_namespace():
+        return Check(
+            slug=slug,
+            status=Status.NOTE,
+            what=_("We are user {uid} in a user namespace.").format(uid=os.geteuid()),
+            cause=_("./lab makes one for root, since the hypervisor's session wants a user that is not root."),
+        )
+    return Check(slug=slug, status=Status.OK, what=_("We are the ordinary user {uid}.").format(uid=os.geteuid()))
+
+
+def check_runtime_folder() -> Check:
+    """Whether XDG_RUNTIME_DIR, where sockets live, is there, ours and closed to others."""
+    slug, status = "runtime-folder", Status.TROUBLE
+    text = os.environ.get("XDG_RUNTIME_DIR", "")
+    folder = Path(text)
+    fresh = "export XDG_RUNTIME_DIR=$(mktemp -d)"
+    if not text:
+        what, cause, repair = (
+            _("XDG_RUNTIME_DIR is not set."),
+            _("There was no login session to set it; ./lab chooses a folder where it is missing."),
+            "./lab doctor",
+        )
+    elif not folder.is_absolute() or not folder.is_dir():
+        what, cause, repair = (
+            _("XDG_RUNTIME_DIR is {folder}, which is not a folder.").format(folder=folder),
+            _("It was removed, or the variable comes from another session."),
+            fresh,
+        )
+    elif folder.stat().st_uid != os.geteuid():
+        what, cause, repair = (
+            _("XDG_RUNTIME_DIR is {folder}, which belongs to another user.").format(folder=folder),
+            _("The variable was carried over from another user's session, as su and sudo do."),
+            fresh,
+        )
+    elif stat.S_IMODE(folder.stat().st_mode) != 0o700:
+        what, cause, repair = (
+            _("XDG_RUNTIME_DIR is {folder}, whose mode is {mode:o}, not 700.").format(
+                folder=folder, mode=stat.S_IMODE(folder.stat().st_mode)
+            ),
+            _("Other users must not reach the sockets in it."),
+            f"chmod 700 {shlex.quote(text)}",
+        )
+    else:
+        return Check(slug=slug, status=Status.OK, what=_("{folder} is ours alone.").format(folder=folder))
+    return Check(slug=slug, status=status, what=what, cause=cause, repair=repair)
+
+
+def check_socket_length() -> Check:
+    """Whether the sockets that libvirt makes for a machine with a long name fit into the system's limit."""
+    slug = "socket-length"
+    path = longest_socket()
+    length = len(os.fsencode(path))
+    told = _("The longest path of a machine's socket takes {length} of {limit} bytes.").format(
+        length=length, limit=SOCKET_LIMIT
+    )
+    if length <= SOCKET_LIMIT:
+        return Check(slug=slug, status=Status.OK, what=told)
+    if path.startswith(str(_config_folder())):
+        variable, folder = "XDG_CONFIG_HOME", _config_folder()
+    else:
+        variable, folder = "XDG_RUNTIME_DIR", _runtime_folder()
+    return Check(
+        slug=slug,
+        status=Status.TROUBLE,
+        what=told,
+        cause=_("The folder {folder} has a long name.").format(folder=folder),
+        repair=f"export {variable}=$(mktemp -d)",
+    )
+
+
+def longest_socket() -> str:
+    """Return the longest path libvirt would make for a socket of a machine with a name of 60 ASCII letters.
+
+    Old versions (9.0) keep a machine's sockets under XDG_CONFIG_HOME, new ones under XDG_RUNTIME_DIR.
+    """
+    short = f"9999-{'x' * _SHORT_NAME}"
+    config, runtime = _config_folder() / "libvirt/qemu", _runtime_folder() / "libvirt"
+    paths = (
+        config / f"channel/target/domain-{short}/org.qemu.guest_agent.0",
+        config / f"lib/domain-{short}/monitor.sock",
+        runtime / f"qemu/run/channel/{short}/org.qemu.guest_agent.0",
+        runtime / "virtqemud-admin-sock",
+    )
+    return max(map(str, paths), key=lambda path: len(os.fsencode(path)))
+
+
+def check_disk_space(labs: Path) -> Check:
+    """Whether the disk with the labs has room."""
+    folder = next(parent for parent in (labs, *labs.parents) if parent.is_dir())
+    free = free_bytes(folder)
+    what = _("{free} are free for labs in {folder}.").format(free=format_size(free), folder=labs)
+    if free >= LEAST_SPACE:
+        return Check(slug="disk-space", status=Status.OK, what=what)
+    return Check(
+        slug="disk-space",
+        status=Status.TROUBLE,
+        what=what,
+        cause=_("The file system is full, or a quota holds; {least} are wanted.").format(
+            least=format_size(LEAST_SPACE)
+        ),
+        repair=f"du -xh --max-depth=2 {shlex.quote(str(Path.home()))} | sort -h | tail",
+    )
+
+
+def check_memory() -> Check:
+    """Whether there is memory for guests."""
+    memory = psutil.virtual_memory()
+    what = _("{free} of {all} of memory are available.").format(
+        free=format_size(memory.available), all=format_size(memory.total)
+    )
+    if memory.available >= 2 * LEAST_MEMORY:
+        return Check(slug="memory", status=Status.OK, what=what)
+    return Check(
+        slug="memory",
+        status=Status.NOTE if memory.available >= LEAST_MEMORY else Status.TROUBLE,
+        what=what,
+        cause=_("Other programs use the rest; a guest and its process take 200 MiB and more."),
+        repair="ps -eo rss,pid,comm --sort=-rss | head",
+    )
+
+
+def _is_first_user_namespace() -> bool:
+    return read_traces(detected={}).uid_map in ("", "0 0 4294967295")
+
+
+def _config_folder() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+
+
+def _runtime_folder() -> Path:
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")

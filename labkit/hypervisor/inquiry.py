@@ -1,0 +1,157 @@
+"""Questions to a hypervisor that may be missing, silent or broken: each has a time limit, none raises.
+
+Knows: libvirt, where it is there. Must not know: what the doctor makes of the answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from labkit.hypervisor import domain_xml
+from labkit.hypervisor.capabilities import Capabilities, read_capabilities
+
+if TYPE_CHECKING:
+    import libvirt
+
+R = TypeVar("R")
+
+OPEN_LIMIT = 5.0
+"""Seconds a daemon may take to answer."""
+CAPABILITIES_LIMIT = 20.0
+"""Seconds it may take to tell what QEMU can do: with a cold cache it asks QEMU first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkedDomain:
+    """A domain that carries our mark: whose it is and which image files it needs."""
+
+    name: str
+    id: str
+    active: bool
+    lab_id: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry:
+    """What came of asking a hypervisor.
+
+    Attributes:
+        uri: whom. binding: whether Python can speak to libvirt at all.
+        reached: whether it answered in time. words: libvirt's, if it refused.
+        pid: the process id of the session's daemon, or None.
+        capabilities: what it offers, or None: it did not say.
+        marked: the domains of labkit, of whatever lab. active: UUIDs of all domains that run.
+    """
+
+    uri: str
+    binding: bool = True
+    reached: bool = False
+    words: str = ""
+    pid: int | None = None
+    capabilities: Capabilities | None = None
+    marked: tuple[MarkedDomain, ...] = ()
+    active: frozenset[str] = frozenset()
+
+
+def ask_hypervisor(uri: str) -> Inquiry:
+    """Ask a hypervisor what the doctor wants to know; a session's daemon starts for it where none runs."""
+    try:
+        import libvirt
+    except ImportError as error:
+        return Inquiry(uri=uri, binding=False, words=str(error))
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    try:
+        domains = _ask(uri, _survey, OPEN_LIMIT)
+    except libvirt.libvirtError as error:
+        return Inquiry(uri=uri, words=str(error))
+    if domains is None:
+        return Inquiry(uri=uri, pid=find_daemon())
+    capabilities, words = None, ""
+    try:
+        capabilities = _ask(uri, read_capabilities, CAPABILITIES_LIMIT)
+    except libvirt.libvirtError as error:
+        words = str(error)
+    marked, active = domains
+    return Inquiry(
+        uri=uri,
+        reached=True,
+        words=words,
+        pid=find_daemon(),
+        capabilities=capabilities,
+        marked=marked,
+        active=active,
+    )
+
+
+def find_daemon() -> int | None:
+    """Return the process id of the session's daemon, or None when no one listens on its socket."""
+    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / "libvirt"
+    for name in ("virtqemud-sock", "libvirt-sock"):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(1)
+            client.connect(str(folder / name))
+            peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            return int(struct.unpack("3i", peer)[0])
+    return None
+
+
+def _ask(uri: str, question: Callable[[libvirt.virConnect], R], limit: float) -> R | None:
+    """Return the answer, or None: silence. A silent thread is left behind, to end with the program."""
+    import libvirt
+
+    answers: list[R] = []
+    errors: list[libvirt.libvirtError] = []
+
+    def ask() -> None:
+        try:
+            connection = libvirt.open(uri)
+            try:
+                answers.append(question(connection))
+            finally:
+                connection.close()
+        except libvirt.libvirtError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=ask, name="labkit-inquiry", daemon=True)
+    thread.start()
+    thread.join(limit)
+    if errors:
+        raise errors[0]
+    return answers[0] if answers else None
+
+
+def _survey(connection: libvirt.virConnect) -> tuple[tuple[MarkedDomain, ...], frozenset[str]]:
+    import libvirt
+
+    marked, active = [], set()
+    for domain in connection.listAllDomains():
+        with contextlib.suppress(libvirt.libvirtError):  # it may be gone by now
+            if domain.isActive():
+                active.add(domain.UUIDString())
+            found = _read_marked(domain)
+            marked += [found] if found else []
+    return tuple(marked), frozenset(active)
+
+
+def _read_marked(domain: libvirt.virDomain) -> MarkedDomain | None:
+    root = domain_xml.parse(domain.XMLDesc(0))
+    owner = domain_xml.find_owner(root)
+    if owner is None:
+        return None
+    sources = (source.get("file") for source in root.iterfind("devices/disk/source"))
+    return MarkedDomain(
+        name=domain.name(),
+        id=domain.UUIDString(),
+        active=bool(domain.isActive()),
+        lab_id=owner.lab_id,
+        paths=tuple(path for path in sources if path),
+    )
