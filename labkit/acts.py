@@ -61,7 +61,7 @@ class Act(Generic[S, P, R]):
     def __get__(self, instance: S | None, owner: type[S]) -> Act[S, P, R] | BoundAct[P, R]:
         if instance is None:
             return self
-        plan: Any = self._plan.__get__(instance, owner)  # type: ignore[attr-defined]
+        plan: Any = self._plan.__get__(instance, owner)
         return BoundAct(plan, lambda made, timeout: self._finish(instance, made, timeout), self.__doc__)
 
 

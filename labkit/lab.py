@@ -11,7 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from labkit.acts import act
 from labkit.engine.executor import Executor, Outcome
@@ -234,13 +234,20 @@ class Lab:
 
     # --- its life ---------------------------------------------------------------------------------
 
+    def save_running(self, *, timeout: float = 120) -> list[str]:
+        """Save every running or paused machine, so that it goes on from that instant; returns their names."""
+        active = [facts.name for facts in self.state.machines.values() if facts.is_active]
+        for name in active:
+            self.machines[name].save(timeout=timeout)
+        return active
+
     def close(self) -> None:
         """Let go of the hypervisor; guests go on, and the lab can be opened again. Twice is as once."""
         if not self.closed:
             self.closed = True
             self._connection.release()
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:

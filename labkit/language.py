@@ -41,7 +41,7 @@ def set_language(code: str | None) -> None:
     Raises:
         BadInput: no such language.
     """
-    global _chosen
+    global _chosen  # noqa: PLW0603 — one language per process is the meaning
     if code is not None and code not in LANGUAGES:
         from labkit.errors import BadInput
 

@@ -21,9 +21,7 @@ class Limit:
         what: what is being done, for the error.
     """
 
-    def __init__(
-        self, timeout: float | None = None, *, cancel: threading.Event | None = None, what: str = ""
-    ) -> None:
+    def __init__(self, timeout: float | None = None, *, cancel: threading.Event | None = None, what: str = "") -> None:
         self.timeout = timeout
         self._end = None if timeout is None else time.monotonic() + timeout
         self._cancel = cancel

@@ -211,7 +211,8 @@ class Machine:
         if self.state is MachineState.OFF:
             return self
         limit = Limit(timeout)
-        with self._switching(model.why_not_stop, _("Call resume() or start() first, or kill() to cut its power.")) as name:
+        hint = _("Call resume() or start() first, or kill() to cut its power.")
+        with self._switching(model.why_not_stop, hint) as name:
             while not self._has_shut_down(name, limit):
                 if limit.reached:
                     raise TimedOut(
@@ -237,8 +238,8 @@ class Machine:
         Raises:
             BadInput: the host has no such CPU.
         """
-        cpus = survey_host(self._lab._workspace).host_cpus  # noqa: SLF001 — a machine is part of its lab
-        if cpu is not None and (isinstance(cpu, bool) or not isinstance(cpu, int) or not 0 <= cpu < cpus):
+        cpus = survey_host(self._lab._workspace).host_cpus
+        if cpu is not None and (cpu not in range(cpus)):
             raise BadInput(
                 _("This host has no CPU {cpu!r}.").format(cpu=cpu),
                 _("Its CPUs are numbered 0 to {last}.").format(last=cpus - 1),
@@ -279,7 +280,7 @@ class Machine:
             vcpus=None if vcpus is None else check_count(vcpus, what="vcpus"),
             cpu_model=cpu_model,
         )
-        survey = survey_host(self._lab._workspace)  # noqa: SLF001
+        survey = survey_host(self._lab._workspace)
         return plans.plan_configure(self._lab.state, survey, self.name, changes)
 
     @act(_after)
@@ -304,7 +305,7 @@ class Machine:
 
     @property
     def _domains(self) -> Domains:
-        return self._lab._domains  # noqa: SLF001 — a machine is part of its lab
+        return self._lab._domains
 
     def _channel(self, name: str) -> agent.Channel:
         def send(command: Mapping[str, Any], timeout: float) -> Any:
@@ -369,9 +370,9 @@ class _Switching:
 
     def __enter__(self) -> str:
         name = self._machine.name
-        self._locks = MachineLocks(self._machine._lab._workspace.locks, [name], shared=True)  # noqa: SLF001
+        self._locks = MachineLocks(self._machine._lab._workspace.locks, [name], shared=True)
         try:
-            self._machine._check(self._why_not, self._hint)  # noqa: SLF001
+            self._machine._check(self._why_not, self._hint)
         except BaseException:
             self._locks.release()
             raise
@@ -380,5 +381,3 @@ class _Switching:
     def __exit__(self, *_error: object) -> None:
         if self._locks is not None:
             self._locks.release()
-
-

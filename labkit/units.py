@@ -81,9 +81,7 @@ def check_name(name: str, *, what: str) -> str:
     composed = unicodedata.normalize("NFC", name)
     if not _NAME.fullmatch(composed):
         shown = composed if len(composed) <= 80 else composed[:77] + "…"
-        raise BadInput(
-            _("{name!r} cannot be the name of a {what}.").format(name=shown, what=what), hint
-        )
+        raise BadInput(_("{name!r} cannot be the name of a {what}.").format(name=shown, what=what), hint)
     return composed
 
 
@@ -93,7 +91,7 @@ def check_count(count: int, *, what: str) -> int:
     Raises:
         BadInput: it is something else.
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if type(count) is not int or count < 1:
         raise BadInput(
             _("{what}={count!r} is not a whole number above zero.").format(what=what, count=count),
             _("Write a number such as {what}=2.").format(what=what),

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from labkit.errors import Busy
 from labkit.language import _
@@ -69,7 +70,7 @@ class MachineLocks:
         while self.descriptors:
             os.close(self.descriptors.pop())
 
-    def __enter__(self) -> MachineLocks:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:

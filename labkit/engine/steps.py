@@ -48,9 +48,7 @@ def do(step: Step, hands: Hands) -> None:
     domains = hands.domains
     match step:
         case CopyImage():
-            files.copy_file(
-                Path(step.source), Path(step.target), on_bytes=hands.on_bytes, limit=hands.limit
-            )
+            files.copy_file(Path(step.source), Path(step.target), on_bytes=hands.on_bytes, limit=hands.limit)
         case WriteMessage():
             files.write_padded(Path(step.path), step.offset, step.length, step.text)
         case DefineMachine():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,3 +118,10 @@ def _identity(folder: Path) -> str:
             _("{path} cannot be read: the lab has lost its identity.").format(path=path),
             _("Restore the file from a backup, or type ./lab clean."),
         ) from error
+
+
+def forget_lab(name: str, home: str | Path | None = None) -> None:
+    """Remove a lab's folder once the lab is clean: its locks, its empty folders, its identity."""
+    folder = labs_folder(home) / check_name(name, what=_("lab"))
+    with host_errors(folder):
+        shutil.rmtree(folder)

@@ -39,15 +39,13 @@ def check_uri(uri: str) -> str:
         BadInput: it names another computer or another hypervisor than QEMU.
     """
     parts = urlsplit(uri)
-    if parts.netloc or "+" in parts.scheme and parts.scheme.split("+")[1] not in ("unix",):
+    if parts.netloc or ("+" in parts.scheme and parts.scheme.split("+")[1] != "unix"):
         raise BadInput(
             _("{uri!r} is on another computer; the lab's images are files of this one.").format(uri=uri),
             _("Use {uri}.").format(uri=DEFAULT_URI),
         )
     if parts.scheme.split("+")[0] != "qemu" or parts.path not in ("/session", "/system"):
-        raise BadInput(
-            _("{uri!r} is not a QEMU hypervisor.").format(uri=uri), _("Use {uri}.").format(uri=DEFAULT_URI)
-        )
+        raise BadInput(_("{uri!r} is not a QEMU hypervisor.").format(uri=uri), _("Use {uri}.").format(uri=DEFAULT_URI))
     return uri
 
 

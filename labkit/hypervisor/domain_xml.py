@@ -6,6 +6,7 @@ Knows: libvirt's domain format (https://libvirt.org/formatdomain.html). Must not
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 
 from lxml import etree
@@ -51,9 +52,7 @@ def build_domain_xml(spec: MachineSpec) -> str:
         _E.memory(str(-(-spec.memory // KIB)), unit="KiB"),
         _E.vcpu(str(spec.vcpus), placement="static"),
         *([_pins(spec.vcpus, spec.pinned_to)] if spec.pinned_to is not None else []),
-        _E.sysinfo(
-            _E.system(_E.entry("labkit", name="manufacturer"), _E.entry(spec.id, name="uuid")), type="smbios"
-        ),
+        _E.sysinfo(_E.system(_E.entry("labkit", name="manufacturer"), _E.entry(spec.id, name="uuid")), type="smbios"),
         _boot(spec),
         _features(spec),
         *_cpu(spec.cpu_model),
@@ -80,9 +79,7 @@ def parse_domain_xml(xml: str) -> MachineSpec | None:
             path=_attribute(disk, "source", "file"),
             format=_attribute(disk, "driver", "type"),
         )
-        for disk, disk_name in zip(
-            domain.iterfind("devices/disk"), _padded(owner.disks, domain), strict=False
-        )
+        for disk, disk_name in zip(domain.iterfind("devices/disk"), _padded(owner.disks, domain), strict=False)
     )
     pins = {pin.get("cpuset", "") for pin in domain.iterfind("cputune/vcpupin")}
     pinned = pins.pop() if len(pins) == 1 else ""
@@ -121,8 +118,7 @@ def change_domain_xml(xml: str, changes: MachineChanges) -> str:
                 element.set("unit", "KiB")
                 element.text = str(-(-changes.memory // KIB))
     if changes.vcpus is not None:
-        vcpu = domain.find("vcpu")
-        assert vcpu is not None
+        vcpu = _child(domain, "vcpu")
         vcpu.text = str(changes.vcpus)
         if "current" in vcpu.attrib:
             del vcpu.attrib["current"]
@@ -136,11 +132,14 @@ def change_domain_xml(xml: str, changes: MachineChanges) -> str:
 
 
 def rename_in_domain_xml(xml: str, name: str) -> str:
-    """Return the XML in which the kernel's command line tells the guest its new name."""
+    """Return the XML with a machine's new name in its kernel's command line and its console's log."""
     domain = parse(xml)
     line = domain.find("os/cmdline")
     if line is not None:
         line.text = identify(Boot(command_line=(line.text or "").partition(" labkit.name=")[0]), name)
+    log = domain.find("devices/serial/log")
+    if log is not None:
+        log.set("file", posixpath.join(posixpath.dirname(log.get("file", "")), f"{name}.log"))
     return etree.tostring(domain, encoding="unicode")
 
 
@@ -279,6 +278,11 @@ def _disk(disk: DiskSpec) -> etree._Element:
     )
 
 
+def _child(domain: etree._Element, tag: str) -> etree._Element:
+    """Return a child that every domain has."""
+    return next(domain.iterchildren(tag))
+
+
 def _text(element: etree._Element, path: str) -> str:
     return element.findtext(path) or ""
 
@@ -289,7 +293,6 @@ def _attribute(element: etree._Element, path: str, name: str) -> str:
 
 
 def _kib(domain: etree._Element) -> int:
-    memory = domain.find("memory")
-    assert memory is not None, "a domain always has memory"
+    memory = _child(domain, "memory")
     factor = {"b": 1 / KIB, "bytes": 1 / KIB, "KiB": 1, "MiB": KIB, "GiB": KIB * KIB}
     return round(int(memory.text or 0) * factor[memory.get("unit", "KiB")])

@@ -52,6 +52,10 @@ _REASONS = {
     (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SAVED): Reason.SAVED,
 }
 
+_CONSOLE_LOOK = 1.5
+_CONSOLE_CHUNK = 4096
+_NOTHING_YET = -2
+
 _USAGE = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON
 _USAGE |= libvirt.VIR_DOMAIN_STATS_BLOCK
 
@@ -204,16 +208,25 @@ class Domains:
         return json.loads(answer).get("return")
 
     def send_to_console(self, machine_id: str, data: bytes, *, subject: str) -> None:
-        """Type bytes on the guest's serial line."""
+        """Type bytes on the guest's serial line; whoever else had the line open (virsh console) loses it.
+
+        QEMU looks only once a second whether somebody opened the line, and what is typed is lost if the line
+        is closed before. So it stays open until the guest has answered something, or for that long.
+        """
 
         def type_in(raw: libvirt.virConnect) -> None:
-            domain = raw.lookupByUUIDString(machine_id)
-            stream = raw.newStream(0)
-            domain.openConsole("serial0", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
-            sent = 0
-            while sent < len(data):
-                sent += stream.send(data[sent:])
-            stream.finish()
+            stream = raw.newStream(libvirt.VIR_STREAM_NONBLOCK)
+            raw.lookupByUUIDString(machine_id).openConsole("serial0", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+            end, left = time.monotonic() + _CONSOLE_LOOK, data
+            try:
+                while time.monotonic() < end:
+                    if left:
+                        left = left[max(0, stream.send(left)) :]
+                    elif stream.recv(_CONSOLE_CHUNK) != _NOTHING_YET:
+                        break
+                    time.sleep(0.01)
+            finally:
+                stream.abort()
 
         self.connection.call(type_in, subject=subject)
 
@@ -231,10 +244,7 @@ class Domains:
 
 
 def _read_all(raw: libvirt.virConnect, lab_id: str) -> tuple[dict[str, MachineFacts], frozenset[str]]:
-    saved = {
-        domain.UUIDString()
-        for domain in raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)
-    }
+    saved = {domain.UUIDString() for domain in raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)}
     machines: dict[str, MachineFacts] = {}
     others: set[str] = set()
     for domain in raw.listAllDomains(0):

@@ -76,9 +76,7 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
     if code == libvirt.VIR_ERR_RESOURCE_BUSY:
         return Busy(prefix + _("the hypervisor is busy with it."), _("Wait, then try again."), details=text)
     if code == libvirt.VIR_ERR_SYSTEM_ERROR and (error.get_int1() or 0) == errno.ENOSPC:
-        return NoSpace(
-            prefix + _("the host's disk is full."), _("Free space, then do it again."), details=text
-        )
+        return NoSpace(prefix + _("the host's disk is full."), _("Free space, then do it again."), details=text)
     return HypervisorError(
         prefix + _("the hypervisor refused: {text}").format(text=text),
         _("The details are libvirt's own words."),

@@ -18,7 +18,6 @@ from enum import StrEnum
 
 import libvirt
 
-
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +52,7 @@ _loop: threading.Thread | None = None
 
 def start_event_loop() -> None:
     """Start libvirt's event loop, once per process, before the first connection; silence its stderr."""
-    global _loop
+    global _loop  # noqa: PLW0603 — libvirt has one event loop per process
     with _loop_lock:
         if _loop is not None:
             return
@@ -116,7 +115,7 @@ class EventHub:
             for listener in listeners:
                 try:
                     listener(event)
-                except Exception:
+                except Exception:  # noqa: BLE001 — one listener's fault must not silence the others
                     _log.exception("a listener failed on %s", event)
 
     def register(self, connection: libvirt.virConnect) -> None:

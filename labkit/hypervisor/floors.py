@@ -178,9 +178,7 @@ def _kernel(traces: Traces) -> Floor:
 def _container(traces: Traces) -> Floor | None:
     evidence = []
     if traces.pid_namespace and traces.pid_namespace != _FIRST_PID_NAMESPACE:
-        evidence.append(
-            _("/proc/self/ns/pid is not the kernel's first: we see only some of the host's processes.")
-        )
+        evidence.append(_("/proc/self/ns/pid is not the kernel's first: we see only some of the host's processes."))
     if traces.root_file_system == "overlay":
         evidence.append(_('"/" is an overlay of layers, as container images are.'))
     if _CONTAINER_WORDS.search(traces.cgroup):
@@ -196,9 +194,7 @@ def _container(traces: Traces) -> Floor | None:
 def _user_namespace(traces: Traces) -> Floor | None:
     if traces.uid_map in ("", "0 0 4294967295"):
         return None
-    sentence = _("/proc/self/uid_map is {map!r}: user ids here are not the host's.").format(
-        map=traces.uid_map
-    )
+    sentence = _("/proc/self/uid_map is {map!r}: user ids here are not the host's.").format(map=traces.uid_map)
     return Floor(kind=FloorKind.USER_NAMESPACE, name=_("a user namespace"), evidence=(sentence,))
 
 

@@ -9,11 +9,11 @@ import os
 import platform
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
-import labkit
 from labkit.hypervisor.floors import Traces, build_floors, read_traces
 from labkit.language import _
 from labkit.model.host import AcceleratorFacts, HostFacts, HypervisorKind, Versions
@@ -66,7 +66,7 @@ def _versions(traces: Traces, versions: tuple[str, str, str]) -> Versions:
         linux=platform.release(),
         distribution=traces.distribution,
         python=".".join(map(str, sys.version_info[:3])),
-        labkit=labkit.__version__,
+        labkit=version("labkit"),
     )
 
 

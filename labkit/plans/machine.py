@@ -6,7 +6,7 @@ Knows: the model, steps. Must not know: libvirt, files.
 
 from __future__ import annotations
 
-import os.path
+import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -110,9 +110,7 @@ def plan_create(state: LabState, survey: Survey, request: CreateRequest) -> Plan
     if request.message is not None and image.message is not None:
         place = image.message
         steps.append(
-            WriteMessage(
-                path=spec.disks[0].path, offset=place.offset, length=place.length, text=request.message
-            )
+            WriteMessage(path=spec.disks[0].path, offset=place.offset, length=place.length, text=request.message)
         )
     removal = _removal_steps(state, [existing]) if existing else []
     switches = [step for step in removal if not isinstance(step, DeleteFiles)]
@@ -126,9 +124,7 @@ def plan_configure(state: LabState, survey: Survey, name: str, changes: MachineC
     machine = state.machines[name]
     spec = machine.spec
     minimum = state.guest_images[spec.image].minimum_memory if spec.image in state.guest_images else 0
-    refusal = _why_not_sized(
-        survey, changes.memory or spec.memory, changes.vcpus or spec.vcpus, minimum=minimum
-    )
+    refusal = _why_not_sized(survey, changes.memory or spec.memory, changes.vcpus or spec.vcpus, minimum=minimum)
     if machine.state == "saved":
         refusal = Refusal(
             why=_("{name} is saved: its saved memory fits only the definition it has.").format(name=name),
@@ -154,9 +150,7 @@ def plan_rename(state: LabState, name: str, new: str) -> Plan:
     refusal = None if new == name else _why_not_name(state, new)
     if machine.is_active or machine.state == "saved":
         refusal = Refusal(
-            why=_("{name} is {state}; a machine is renamed while it is off.").format(
-                name=name, state=machine.state
-            ),
+            why=_("{name} is {state}; a machine is renamed while it is off.").format(name=name, state=machine.state),
             ways_out=(_("Stop it first."),),
         )
     if refusal or new == name:
@@ -176,9 +170,7 @@ def plan_delete(state: LabState, name: str) -> Plan:
     machine = state.machines[name]
     if machine.is_active:
         refusal = Refusal(
-            why=_("{name} is {state}; only a machine that is off is deleted.").format(
-                name=name, state=machine.state
-            ),
+            why=_("{name} is {state}; only a machine that is off is deleted.").format(name=name, state=machine.state),
             ways_out=(_("Call stop() to shut it down, or kill() to cut its power."),),
         )
         return _plan("delete", state, name, refusal=refusal)
@@ -238,12 +230,12 @@ def _new_spec(state: LabState, survey: Survey, request: CreateRequest, image: Gu
         agent=image.agent,
         genid=request.genid,
     )
-    return replace(spec, console_log=os.path.join(state.home, "consoles", f"{spec.id}.log"))
+    return replace(spec, console_log=posixpath.join(state.home, "consoles", f"{request.name}.log"))
 
 
 def free_image_path(state: LabState, disk: str, format: str) -> str:
     """Return the path of a disk's next image: NAME.NUMBER.FORMAT, numbered beyond all there are."""
-    stem = os.path.join(state.home, "disks", disk)
+    stem = posixpath.join(state.home, "disks", disk)
     own = (path.removeprefix(f"{stem}.").split(".")[0] for path in state.images if path.startswith(f"{stem}."))
     number = max((int(part) + 1 for part in own if part.isdigit()), default=0)
     return f"{stem}.{number}.{format}"
@@ -257,7 +249,7 @@ def _removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
         if machine.is_active:
             steps.append(CutPower(machine_id=machine.id, domain=domain))
         steps.append(UndefineMachine(machine_id=machine.id, domain=domain))
-        paths = tuple(disk.path for disk in machine.spec.disks if disk.path.startswith(state.home + os.sep))
+        paths = tuple(disk.path for disk in machine.spec.disks if disk.path.startswith(f"{state.home}/"))
         log = (machine.spec.console_log,) if machine.spec.console_log else ()
         steps.append(DeleteFiles(paths=paths + log, bytes=_allocated(state, paths)))
     return steps
@@ -313,9 +305,7 @@ def _why_not_sized(survey: Survey, memory: int, vcpus: int, *, minimum: int = 0)
     most = max(8, 4 * survey.host_cpus)
     if vcpus > most:
         return Refusal(
-            why=_("{vcpus} vCPUs are too many for a host with {cpus} CPUs.").format(
-                vcpus=vcpus, cpus=survey.host_cpus
-            ),
+            why=_("{vcpus} vCPUs are too many for a host with {cpus} CPUs.").format(vcpus=vcpus, cpus=survey.host_cpus),
             ways_out=(_("Ask for at most {most}.").format(most=most),),
         )
     return None
@@ -326,9 +316,7 @@ def _why_not_image(state: LabState, survey: Survey, request: CreateRequest) -> R
     if image is None:
         names = ", ".join(sorted(state.guest_images)) or _("none")
         return Refusal(
-            why=_("There is no guest image {image!r}; there are: {names}.").format(
-                image=request.image, names=names
-            ),
+            why=_("There is no guest image {image!r}; there are: {names}.").format(image=request.image, names=names),
             ways_out=(_("Type ./lab setup, which builds the guest images."),),
         )
     if request.message is not None:

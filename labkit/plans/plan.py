@@ -6,7 +6,7 @@ Knows: steps and the model. Must not know: how a step is carried out.
 from __future__ import annotations
 
 import html
-import os.path
+import posixpath
 import re
 from dataclasses import dataclass
 
@@ -75,9 +75,7 @@ class Plan:
         rewritten = tuple(
             step.path for step in self.steps if isinstance(step, WriteMessage) and step.path not in created
         )
-        deleted = tuple(
-            path for step in self.steps if isinstance(step, DeleteFiles) for path in step.paths
-        )
+        deleted = tuple(path for step in self.steps if isinstance(step, DeleteFiles) for path in step.paths)
         return Files(created=created, rewritten=rewritten, deleted=deleted)
 
     @property
@@ -128,7 +126,7 @@ class Plan:
         return "\n".join(lines)
 
     def _short(self, command: str) -> str:
-        command = command.replace(os.path.join(self.home, ""), "")
+        command = command.replace(posixpath.join(self.home, ""), "")
         return _BLOB.sub("images/", command)
 
     def __repr__(self) -> str:

@@ -44,9 +44,7 @@ def host_errors(path: Path | str) -> Iterator[None]:
         ) from error
 
 
-def copy_file(
-    source: Path, target: Path, *, on_bytes: OnBytes, limit: Limit = NO_LIMIT, reflink: bool = True
-) -> None:
+def copy_file(source: Path, target: Path, *, on_bytes: OnBytes, limit: Limit = NO_LIMIT, reflink: bool = True) -> None:
     """Copy a file, holes kept; blocks are shared with the source where the file system can.
 
     The copy is on the disk, under its name, when this returns; after an error nothing is left of it.
