@@ -69,39 +69,44 @@ join_namespace() {
   exec nsenter --target "$holder" --user --preserve-credentials -- "$@"
 }
 
+# Tells the holder to end now, if nobody else is in the namespace.
 end_namespace() {
   local holder
   [ "$(id -u)" = 0 ] || return 0
   choose_runtime_folder
   holder=$(find_holder)
-  [ -z "$holder" ] || kill -TERM "$holder" 2>/dev/null || true
+  [ -z "$holder" ] || kill -USR1 "$holder" 2>/dev/null || true
 }
 
 # The holder itself (this file run, not sourced).
 hold_namespace() {
-  local pause='' lock
+  local pause='' lock grace=$HOLDER_LOOKS_EVERY
   export XDG_RUNTIME_DIR=$1
   process_record $$ >"$(namespace_record)"
   trap 'rm -f -- "$(namespace_record)"; kill "$pause" 2>/dev/null; exit 0' TERM
+  trap 'grace=0; kill "$pause" 2>/dev/null' USR1
   echo ready
   exec >/dev/null 2>&1
   while :; do
-    sleep "$HOLDER_LOOKS_EVERY" &
-    pause=$!
-    wait "$pause"
+    if [ "$grace" != 0 ]; then
+      sleep "$HOLDER_LOOKS_EVERY" &
+      pause=$!
+      wait "$pause" || wait "$pause" # the first one ends at the signal, before the child
+    fi
     exec {lock}>>"$(namespace_record).lock"
     flock "$lock"
-    is_needed || break
+    is_needed "$grace" || break
+    grace=$HOLDER_LOOKS_EVERY
     exec {lock}>&-
   done
   rm -f -- "$(namespace_record)"
 }
 
-# Someone else is in the namespace, or a call has just come to join it.
+# is_needed SECONDS: someone else is in the namespace, or a call came to join it in the last SECONDS.
 is_needed() {
   local process
   [ "$(cat "$(namespace_record)" 2>/dev/null)" = "$(process_record $$)" ] || return 1
-  [ $(($(date +%s) - $(stat -c %Y -- "$(namespace_record)"))) -ge "$HOLDER_LOOKS_EVERY" ] || return 0
+  [ $(($(date +%s) - $(stat -c %Y -- "$(namespace_record)"))) -ge "$1" ] || return 0
   for process in /proc/[0-9]*; do
     [ "$process" = "/proc/$$" ] || [ ! "$process/ns/user" -ef /proc/self/ns/user ] || return 0
   done

@@ -37,6 +37,7 @@ tick() {
     sleep "$every" &
     pause=$!
     wait "$pause"
+    kill -0 $$ 2>/dev/null || exit 0 # the command itself was killed
     last=$(tail -n 1 -- "$log" | tr -d '\r' | cut -c 1-60)
     # shellcheck disable=SC2059 # the format is made of the constants above
     printf "$before%s: %s s  %s$after" "$label" "$((SECONDS - began))" "$last" >&2

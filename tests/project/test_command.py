@@ -98,13 +98,13 @@ def test_unusable_runtime_folder_is_replaced_by_one_of_ours(tmp_path: Path) -> N
 # ------------------------------------------------------------------------------------------- root's user namespace
 @pytest.fixture
 def runtime_folder() -> Iterator[Path]:
-    """A short runtime folder of our own; the holder of its namespace ends with the test."""
+    """A short runtime folder of our own; the holder of its namespace ends with the test, when nobody is left in it."""
     folder = Path(f"/tmp/labkit-test-{os.getpid()}")
     folder.mkdir(mode=0o700)
     yield folder
     record = folder / "labkit-namespace"
     if record.exists():
-        os.kill(int(record.read_text().split()[0]), signal.SIGTERM)
+        os.kill(int(record.read_text().split()[0]), signal.SIGUSR1)
         wait_until_gone(record)
     shutil.rmtree(folder)
 
