@@ -82,7 +82,7 @@ stop() {
 # shellcheck disable=SC2329 # called by stop
 offer_to_save() {
   local running count answer
-  running=$(python -m labkit.cli save-running --list 2>/dev/null) || return 0
+  running=$(python -m labkit.cli list 2>/dev/null | sed -nE 's/\t(running|paused)$//p') || return 0
   [ -n "$running" ] || return 0
   count=$(wc -l <<<"$running")
   if [ ! -t 0 ]; then
