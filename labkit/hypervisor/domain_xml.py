@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from lxml import etree
 from lxml.builder import ElementMaker
 
+from labkit.model.image import Format
 from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineChanges, MachineSpec, domain_name
 from labkit.units import KIB, MIB
 
@@ -77,7 +78,7 @@ def parse_domain_xml(xml: str) -> MachineSpec | None:
             name=disk_name or f"{name}.{_attribute(disk, 'target', 'dev')}",
             target=_attribute(disk, "target", "dev"),
             path=_attribute(disk, "source", "file"),
-            format=_attribute(disk, "driver", "type"),
+            format=_format(_attribute(disk, "driver", "type")),
         )
         for disk, disk_name in zip(domain.iterfind("devices/disk"), _padded(owner.disks, domain), strict=False)
     )
@@ -197,6 +198,10 @@ def _padded(names: tuple[str, ...], domain: etree._Element) -> tuple[str, ...]:
     return (names + ("",) * count)[:count]
 
 
+def _format(driver: str) -> Format:
+    return next((format for format in Format if format.driver == driver), Format.RAW)
+
+
 def _boot(spec: MachineSpec) -> etree._Element:
     os = _E.os(_E.type("hvm", arch="x86_64", machine="q35"))
     if spec.boot.kernel:
@@ -270,7 +275,7 @@ def _agent() -> etree._Element:
 
 def _disk(disk: DiskSpec) -> etree._Element:
     return _E.disk(
-        _E.driver(name="qemu", type=disk.format, discard="unmap"),
+        _E.driver(name="qemu", type=disk.format.driver, discard="unmap"),
         _E.source(file=disk.path),
         _E.target(dev=disk.target, bus="virtio"),
         type="file",

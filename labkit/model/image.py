@@ -9,6 +9,40 @@ Knows: the words of the course. Must not know: how images are read.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Format(StrEnum):
+    """The disk image formats of the lab, by the name people use; files are named by it too."""
+
+    RAW = "raw"
+    QCOW2 = "qcow2"
+    VDI = "vdi"
+    VMDK = "vmdk"
+    VHD = "vhd"
+    VHDX = "vhdx"
+
+    @property
+    def driver(self) -> str:
+        """What QEMU and libvirt call it."""
+        return "vpc" if self is Format.VHD else str(self)
+
+    @property
+    def attachable(self) -> bool:
+        """Whether a machine can use it: libvirt knows no VHDX."""
+        return self is not Format.VHDX
+
+    @property
+    def can_be_saved(self) -> bool:
+        """Whether a running machine's memory can be saved while a layer has this format."""
+        return self in (Format.RAW, Format.QCOW2)
+
+
+class Allocation(StrEnum):
+    """Whether the host gave the whole capacity at once (fixed) or gives as the guest writes (dynamic)."""
+
+    FIXED = "fixed"
+    DYNAMIC = "dynamic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,17 +50,22 @@ class ImageFacts:
     """A disk image as it lies on the host.
 
     Attributes:
-        path: its (first) file, absolute. format: as recorded, e.g. "qcow2".
-        capacity, length, allocated: bytes; see the module.
+        path: its (first) file, absolute. format: as its name records it; never probed.
+        capacity, length, allocated: bytes, the latter two of all its files; see the module.
+        allocation: as its header says; raw and qcow2 have no such mark and are fixed when the host has
+            given at least the capacity.
+        files: all its files, absolute: one, but two for a fixed VMDK.
         backing: absolute path of the image it is a difference to, or None: it is a base.
         frozen: whether it is closed for writing (mode 0444).
     """
 
     path: str
-    format: str
+    format: Format
     capacity: int
     length: int
     allocated: int
+    allocation: Allocation
+    files: tuple[str, ...]
     backing: str | None = None
     frozen: bool = False
 
@@ -59,7 +98,7 @@ class GuestImage:
     initramfs: str | None
     command_line: str
     disk: str
-    format: str
+    format: Format
     capacity: int
     disk_bytes: int
     minimum_memory: int

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from labkit.model.image import Format
+
 
 class Accelerator(StrEnum):
     """Who runs the guest's instructions: the CPU itself (`KVM`) or a translator (`TCG`)."""
@@ -51,13 +53,13 @@ class DiskSpec:
         name: the disk's name in the lab, e.g. "web.vda".
         target: what the guest calls it: "vda", "vdb", ….
         path: the active image, absolute.
-        format: its format as qemu-img names it ("qcow2", "raw", …); never probed.
+        format: its format; never probed.
     """
 
     name: str
     target: str
     path: str
-    format: str
+    format: Format
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from labkit.model.disk import DiskFacts, find_disks
 from labkit.model.image import GuestImage, ImageFacts
 from labkit.model.machine import MachineFacts
 
@@ -35,6 +36,11 @@ class LabState:
     guest_images: Mapping[str, GuestImage] = field(default_factory=dict)
     taken_names: frozenset[str] = frozenset()
     busy: frozenset[str] = frozenset()
+
+    @property
+    def disks(self) -> Mapping[str, DiskFacts]:
+        """The lab's disks by name, sorted: attached and free."""
+        return find_disks(self.machines, self.images)
 
     def fingerprint(self, names: Iterable[str]) -> str:
         """Return a digest of what the plans about these machines have read: equal means unchanged.

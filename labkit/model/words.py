@@ -20,7 +20,7 @@ def state_word(state: MachineState) -> str:
 
 
 def reason_word(reason: Reason) -> str:
-    """Return the word for why a machine is in its state; empty where nobody knows."""
+    """Return the words for why a machine is in its state; empty where nobody knows or it goes without saying."""
     return {
         Reason.UNKNOWN: "",
         Reason.BOOTED: _("booted"),
@@ -32,7 +32,7 @@ def reason_word(reason: Reason) -> str:
         Reason.MIGRATED: _("it migrated"),
         Reason.SAVED: _("its memory was saved"),
         Reason.RESTORED: _("it was restored"),
-        Reason.BY_USER: _("on request"),
+        Reason.BY_USER: "",
         Reason.IO_ERROR: _("input/output error of a disk"),
         Reason.SHUTTING_DOWN: _("it is shutting down"),
     }[reason]

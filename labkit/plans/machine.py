@@ -13,7 +13,8 @@ from enum import StrEnum
 from typing import TypeVar
 
 from labkit.language import _
-from labkit.model.image import GuestImage
+from labkit.model.disk import disk_name, image_number, image_path
+from labkit.model.image import Format, GuestImage
 from labkit.model.machine import (
     Accelerator,
     Boot,
@@ -213,7 +214,7 @@ def _plan(
 
 
 def _new_spec(state: LabState, survey: Survey, request: CreateRequest, image: GuestImage) -> MachineSpec:
-    path = free_image_path(state, f"{request.name}.vda", image.format)
+    path = new_image_path(state, f"{request.name}.vda", image.format)
     spec = MachineSpec(
         name=request.name,
         lab=state.lab,
@@ -233,12 +234,10 @@ def _new_spec(state: LabState, survey: Survey, request: CreateRequest, image: Gu
     return replace(spec, console_log=posixpath.join(state.home, "consoles", f"{request.name}.log"))
 
 
-def free_image_path(state: LabState, disk: str, format: str) -> str:
-    """Return the path of a disk's next image: NAME.NUMBER.FORMAT, numbered beyond all there are."""
-    stem = posixpath.join(state.home, "disks", disk)
-    own = (path.removeprefix(f"{stem}.").split(".")[0] for path in state.images if path.startswith(f"{stem}."))
-    number = max((int(part) + 1 for part in own if part.isdigit()), default=0)
-    return f"{stem}.{number}.{format}"
+def new_image_path(state: LabState, disk: str, format: Format) -> str:
+    """Return the path of a disk's next image, numbered beyond all there are."""
+    number = max((image_number(path) + 1 for path in state.images if disk_name(path) == disk), default=0)
+    return image_path(posixpath.join(state.home, "disks"), disk, number, format)
 
 
 def _removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from labkit.model.image import GuestImage, Message
+from labkit.model.image import Format, GuestImage, Message
 
 
 def read_guest_images(folder: Path) -> dict[str, GuestImage]:
@@ -29,7 +29,7 @@ def _read(manifest: Path) -> GuestImage | None:
             initramfs=_file(manifest, data["initramfs"]),
             command_line=data["command_line"],
             disk=str(disk),
-            format=data["disk"]["format"],
+            format=Format(data["disk"]["format"]),
             capacity=data["disk"]["capacity"],
             disk_bytes=disk.stat().st_blocks * 512,
             minimum_memory=data["minimum_memory"],

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from labkit.errors import HostTrouble
 from labkit.language import _
-from labkit.model.image import ImageFacts
+from labkit.model.image import Allocation, Format, ImageFacts
 
 _QCOW2_START = struct.Struct(">4sIQIIQ")
 _QCOW2_MAGIC = b"QFI\xfb"
 
 
-def read_image(path: Path, format: str) -> ImageFacts:
+def read_image(path: Path, format: Format) -> ImageFacts:
     """Return an image's facts.
 
     Args:
@@ -38,6 +38,8 @@ def read_image(path: Path, format: str) -> ImageFacts:
         capacity=capacity,
         length=info.st_size,
         allocated=info.st_blocks * 512,
+        allocation=Allocation.FIXED if info.st_blocks * 512 >= capacity else Allocation.DYNAMIC,
+        files=(str(path),),
         backing=backing,
         frozen=not info.st_mode & stat.S_IWUSR,
     )
@@ -50,7 +52,7 @@ def read_folder(folder: Path) -> dict[str, ImageFacts]:
         format = path.suffix.removeprefix(".")
         if format in ("qcow2", "raw"):
             try:
-                images[str(path)] = read_image(path, format)
+                images[str(path)] = read_image(path, Format(format))
             except (FileNotFoundError, HostTrouble):
                 continue
     return images

@@ -13,7 +13,7 @@ import pytest
 from labkit.engine.workspace import data_folder
 from labkit.errors import BadInput
 from labkit.hypervisor.accelerator import find_accelerator, run_probe, why_not_device
-from labkit.model.image import GuestImage
+from labkit.model.image import Format, GuestImage
 from labkit.model.machine import Accelerator
 from labkit.storage.guest_images import read_guest_images
 
@@ -33,7 +33,7 @@ def make_guest(folder: Path, code: bytes) -> GuestImage:
         initramfs=None,
         command_line="",
         disk=str(disk),
-        format="raw",
+        format=Format.RAW,
         capacity=1 << 20,
         disk_bytes=512,
         minimum_memory=1 << 20,

@@ -1,0 +1,127 @@
+"""A disk as a value: a named thing of the lab with one active image and the layers below it.
+
+Knows: the words of the course. Must not know: how images are read.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from labkit.model.image import Allocation, Format, ImageFacts
+from labkit.model.machine import MachineFacts
+
+_NUMBERED = re.compile(r"(?P<disk>.+)\.(?P<number>[0-9]+)\.(?P<format>[a-z0-9]+)")
+_TARGETS = tuple(f"vd{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFacts:
+    """A disk as it stands.
+
+    Attributes:
+        name: its name in the lab.
+        layers: its images, top (active) → base.
+        machine: the name of the machine it is attached to, or None: it is free.
+        target: what that machine's guest calls it ("vdb"), or None.
+    """
+
+    name: str
+    layers: tuple[ImageFacts, ...]
+    machine: str | None = None
+    target: str | None = None
+
+    @property
+    def active(self) -> ImageFacts:
+        """The image that is written to."""
+        return self.layers[0]
+
+    @property
+    def base(self) -> ImageFacts:
+        """The lowest image."""
+        return self.layers[-1]
+
+    @property
+    def format(self) -> Format:
+        """Its base's format."""
+        return self.base.format
+
+    @property
+    def allocation(self) -> Allocation:
+        """Its base's allocation."""
+        return self.base.allocation
+
+    @property
+    def capacity(self) -> int:
+        """Bytes the guest sees."""
+        return self.active.capacity
+
+    @property
+    def length(self) -> int:
+        """Bytes its files are long, all layers together."""
+        return sum(image.length for image in self.layers)
+
+    @property
+    def allocated(self) -> int:
+        """Bytes the host really gave, all layers together."""
+        return sum(image.allocated for image in self.layers)
+
+
+def disk_name(path: str) -> str:
+    """Return the name of the disk an image belongs to, from the image's file name."""
+    match = _NUMBERED.fullmatch(posixpath.basename(path))
+    return match["disk"] if match else posixpath.basename(path)
+
+
+def image_number(path: str) -> int:
+    """Return an image's number among those of its disk, from its file name; -1 for a foreign name."""
+    match = _NUMBERED.fullmatch(posixpath.basename(path))
+    return int(match["number"]) if match else -1
+
+
+def image_path(folder: str, disk: str, number: int, format: Format) -> str:
+    """Return the path of a disk's image; inverse of `disk_name` and `image_number`."""
+    return posixpath.join(folder, f"{disk}.{number}.{format}")
+
+
+def free_target(taken: Iterable[str]) -> str | None:
+    """Return the next free name of a disk inside a guest: vda, vdb …; None when all are taken."""
+    used = set(taken)
+    return next((target for target in _TARGETS if target not in used), None)
+
+
+def chain(images: Mapping[str, ImageFacts], path: str) -> tuple[ImageFacts, ...]:
+    """Return an image and all it is a difference to, top → base; ends where a file is missing."""
+    layers: list[ImageFacts] = []
+    image = images.get(path)
+    while image is not None and image not in layers:
+        layers.append(image)
+        image = images.get(image.backing) if image.backing else None
+    return tuple(layers)
+
+
+def find_disks(
+    machines: Mapping[str, MachineFacts], images: Mapping[str, ImageFacts]
+) -> dict[str, DiskFacts]:
+    """Return the disks of a lab by name, sorted: those attached, and the free ones.
+
+    A free disk's active image is one that nothing depends on and no machine uses; of several with one
+    name the newest is the disk.
+    """
+    disks: dict[str, DiskFacts] = {}
+    for machine in machines.values():
+        for disk in machine.spec.disks:
+            layers = chain(images, disk.path)
+            if layers:
+                disks[disk.name] = DiskFacts(
+                    name=disk.name, layers=layers, machine=machine.name, target=disk.target
+                )
+    used = {disk.path for machine in machines.values() for disk in machine.spec.disks}
+    used |= {image.backing for image in images.values() if image.backing}
+    for path in sorted(set(images) - used, key=image_number):
+        name = disk_name(path)
+        if name not in disks or disks[name].machine is None:
+            disks[name] = DiskFacts(name=name, layers=chain(images, path))
+    return dict(sorted(disks.items()))
