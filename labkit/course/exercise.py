@@ -197,7 +197,7 @@ def exercise(slug: str, lab: Lab | None = None) -> Exercise:
     """
     import labkit.course.first_boot  # noqa: F401  registers its exercise
 
-    known = Exercise._registry  # noqa: SLF001
+    known = Exercise._registry
     if slug not in known:
         raise NotFound(
             _("There is no {slug!r} in the course.").format(slug=slug),

@@ -208,11 +208,11 @@ class Revealed(Panel):
         if not live:
             return tag("div", question, tag("p", self._machine_says()))
         choice = self._prediction.choice
-        you = choice.text if choice else "—"
+        you = tag("p", _("You predicted: {answer}").format(answer=choice.text)) if choice else None
         return tag(
             "div",
             question,
-            tag("p", _("You predicted: {answer}").format(answer=you)),
+            you,
             tag("p", tag("strong", _("The machine says: {answer}").format(answer=self.observed.text))),
             tag("p", self.verdict, role="status"),
         )

@@ -80,7 +80,7 @@ class DoctorPanel(Panel):
 def _check(check: Check) -> Node:
     words = {
         Status.OK: ("✓", _("fine"), "good"),
-        Status.NOTE: ("•", _("worth knowing"), "warn"),
+        Status.NOTE: ("•", _("worth knowing"), "calm"),
         Status.TROUBLE: ("✗", _("in the way"), "bad"),
     }
     shape, word, tone = words[check.status]

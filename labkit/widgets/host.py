@@ -64,6 +64,7 @@ class HostPanel(Panel):
             head,
             parts.table(rows),
             tag("h4", _("What the guests stand on")),
+            tag("p", _("Open a floor to see how we know."), class_="labkit-quiet"),
             _floors(facts),
             parts.fold(_("What speaks for the kind of hypervisor"), _sentences(facts.evidence), key="kind"),
             parts.fold(
@@ -95,13 +96,12 @@ def _accelerator(facts: HostFacts) -> Node:
 
 
 def _floors(facts: HostFacts) -> Node:
-    """Return the floors as they stand: the highest first, the guests on top."""
-    floors = [tag("li", tag("strong", floor.name), " ", _evidence(floor.evidence)) for floor in reversed(facts.floors)]
+    """Return the floors as they stand: the guests on top, the hardware at the bottom."""
+    floors = [
+        tag("li", parts.fold(floor.name, _sentences(floor.evidence), key=floor.name) if floor.evidence else floor.name)
+        for floor in reversed(facts.floors)
+    ]
     return tag("ul", tag("li", tag("em", _("the guests"))), *floors, class_="labkit-floors")
-
-
-def _evidence(sentences: tuple[str, ...]) -> Node | None:
-    return parts.fold(_("how we know"), _sentences(sentences)) if sentences else None
 
 
 def _sentences(sentences: tuple[str, ...]) -> Node:

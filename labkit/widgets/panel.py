@@ -188,10 +188,11 @@ class Panel:
         if self._plan is None:
             return None
         plan, _carry_out, label = self._plan
-        leave = parts.Button(label=_("Leave it"), action="leave")
+        can_do = bool(plan.steps) and plan.refusal is None
+        leave = parts.Button(label=_("Leave it") if can_do else _("Close"), action="leave")
         kind = "danger" if plan.files.deleted else "main"
         yes = parts.Button(label=label, action="confirm", kind=kind, excuse=self.busy)
-        buttons = [yes, leave] if plan.steps and not plan.refusal else [leave]
+        buttons = [yes, leave] if can_do else [leave]
         return tag(
             "div",
             tag("h4", _("Plan: {act}").format(act=label)),

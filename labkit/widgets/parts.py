@@ -67,6 +67,8 @@ def render_buttons(buttons: Sequence[Button], *, label: str) -> Node:
 
 
 def _excuse_line(excuse: str, buttons: Sequence[Button]) -> str:
+    if all(button.excuse == excuse for button in buttons):
+        return excuse
     names = ", ".join(button.label for button in buttons if button.excuse == excuse)
     return _("{buttons}: not now. {excuse}").format(buttons=names, excuse=excuse)
 

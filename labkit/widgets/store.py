@@ -186,7 +186,7 @@ def _follow(store: weakref.ref[Store]) -> None:
     """Turn until the lab is closed or the store is gone."""
     while True:
         alive = store()
-        if alive is None or not alive._turn():  # noqa: SLF001  this function is the store's thread
+        if alive is None or not alive._turn():
             return
         del alive
         time.sleep(FRAME_SECONDS)

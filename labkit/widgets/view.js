@@ -114,7 +114,14 @@ function render({ model, el }) {
   });
   listen("submit", (event) => {
     event.preventDefault();
-    if (event.target.dataset.action) ask(event.target);
+    const held = event.target.querySelector("[type=submit][aria-disabled=true]");
+    if (event.target.dataset.action && !held) ask(event.target);
+  });
+  listen("keydown", (event) => {
+    // Not every browser does this by itself inside JupyterLab.
+    if (event.key !== "Enter" || !event.target.matches("form input")) return;
+    event.preventDefault();
+    event.target.form.requestSubmit();
   });
   // JupyterLab has commands on plain keys. What is typed into a field, and Enter or space on a button, are ours;
   // Shift+Enter still runs the cell. The window hears a key before JupyterLab does.
