@@ -9,15 +9,17 @@ Knows: the rooms below, to ask them. Must not know: widgets.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.doctor import leftovers, parts, place
 from labkit.engine.workspace import data_folder, labs_folder
-from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor
-from labkit.model.diagnosis import Check, Diagnosis
+from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor, find_daemon
+from labkit.language import _
+from labkit.model.diagnosis import Check, Diagnosis, Status
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -47,20 +49,47 @@ def run_doctor(*, json: bool = False) -> int:
 
 
 def _checks(labs: Path, uri: str) -> Iterator[Check]:
-    yield place.check_user()
-    yield place.check_runtime_folder()
-    yield place.check_socket_length()
-    yield place.check_disk_space(labs)
-    yield place.check_memory()
-    yield parts.check_guest_images(data_folder() / "images")
-    yield parts.check_accelerator(data_folder() / "images")
+    images = data_folder() / "images"
+    yield from _look("user", place.check_user)
+    yield from _look("runtime-folder", place.check_runtime_folder)
+    yield from _look("socket-length", place.check_socket_length)
+    yield from _look("disk-space", lambda: place.check_disk_space(labs))
+    yield from _look("memory", place.check_memory)
+    yield from _look("guest-images", lambda: parts.check_guest_images(images))
+    yield from _look("accelerator", lambda: parts.check_accelerator(images))
     inquiry = ask_hypervisor(uri) if _may_ask(uri) else Inquiry(uri=uri)
-    yield parts.check_daemon(inquiry)
-    yield from parts.check_parts(inquiry)
-    yield from leftovers.check_leftovers(labs, inquiry)
-    yield leftovers.check_unfinished(labs)
+    yield from _look("daemon", lambda: parts.check_daemon(inquiry))
+    yield from _look("versions", lambda: parts.check_versions(inquiry))
+    yield from _look("capabilities", lambda: parts.check_capabilities(inquiry))
+    if inquiry.reached:
+        yield from _look("leftover-machines", lambda: leftovers.check_machines(labs, inquiry))
+        yield from _look("leftover-processes", lambda: leftovers.check_processes(labs, inquiry))
+    yield from _look("leftover-sockets", leftovers.check_sockets)
+    yield from _look("unfinished-acts", lambda: leftovers.check_unfinished(labs))
+
+
+def _look(slug: str, check: Callable[[], Check | None]) -> Iterator[Check]:
+    """Yield what a check finds; a host that does not even let us look is a finding too."""
+    try:
+        found = check()
+    except OSError as error:
+        what = _("This could not be looked at: {words}.").format(words=error)
+        cause = _("The system forbids it, or the file system fails.")
+        found = Check(slug=slug, status=Status.TROUBLE, what=what, cause=cause, repair=_look_at(error))
+    if found is not None:
+        yield found
+
+
+def _look_at(error: OSError) -> str:
+    """Return the command that shows who may use the file an error is about."""
+    return f"namei -l {shlex.quote(str(error.filename))}" if error.filename else "dmesg | tail"
 
 
 def _may_ask(uri: str) -> bool:
-    """Whether asking means what it says: for root, "the session" would be the system's hypervisor."""
-    return uri != SESSION or os.geteuid() != 0
+    """Whether the session may be asked: it has a daemon, and means for us what it says.
+
+    For root "the session" would be the system's hypervisor; without a daemon libvirt waits for one.
+    """
+    if uri != SESSION:
+        return True
+    return os.geteuid() != 0 and (parts.find_daemon_program() is not None or find_daemon() is not None)

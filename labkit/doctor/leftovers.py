@@ -5,6 +5,7 @@ Knows: what a lab leaves on the host. Must not know: how it is brought to an end
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -16,17 +17,10 @@ import psutil
 
 from labkit.engine.journal import load_plan
 from labkit.engine.locks import find_busy
+from labkit.engine.workspace import labs_folder
 from labkit.hypervisor.inquiry import Inquiry, MarkedDomain
 from labkit.language import _, ngettext
 from labkit.model.diagnosis import Check, Status
-
-
-def check_leftovers(labs: Path, inquiry: Inquiry) -> Iterator[Check]:
-    """Yield the checks of machines, processes and sockets; they need a hypervisor that answers."""
-    if inquiry.reached:
-        yield _check_machines(labs, inquiry)
-        yield _check_processes(labs, inquiry)
-    yield _check_sockets()
 
 
 def check_unfinished(labs: Path) -> Check:
@@ -36,7 +30,7 @@ def check_unfinished(labs: Path) -> Check:
     if not found:
         return Check(slug=slug, status=Status.OK, what=_("No act was cut short."))
     names = sorted({path.parent.parent.name for path in found})
-    opening = "; ".join(f"Lab.open({name!r}, home={str(labs)!r})" for name in names)
+    where = "" if labs == labs_folder() else f"LABKIT_HOME={shlex.quote(str(labs))} "
     return Check(
         slug=slug,
         status=Status.NOTE,
@@ -44,7 +38,7 @@ def check_unfinished(labs: Path) -> Check:
             "{count} act was cut short, in: {names}.", "{count} acts were cut short, in: {names}.", len(found)
         ).format(count=len(found), names=", ".join(names)),
         cause=_("The program that was at work ended before its act; opening the lab brings it to an end."),
-        repair="./lab run " + shlex.join(["python", "-c", f"from labkit import Lab; {opening}"]),
+        repair=f"{where}./lab run labkit list",
     )
 
 
@@ -59,7 +53,7 @@ def _is_at_work(path: Path) -> bool:
     return bool(find_busy(path.parent.parent / "locks", names))
 
 
-def _check_machines(labs: Path, inquiry: Inquiry) -> Check:
+def check_machines(labs: Path, inquiry: Inquiry) -> Check:
     """Whether machines carry our mark whose lab is gone."""
     slug = "leftover-machines"
     ids = _lab_ids(labs)
@@ -94,7 +88,7 @@ def _lab_is_gone(domain: MarkedDomain) -> bool:
     return not any(Path(path).parent.parent.is_dir() for path in domain.paths)
 
 
-def _check_processes(labs: Path, inquiry: Inquiry) -> Check:
+def check_processes(labs: Path, inquiry: Inquiry) -> Check:
     """Whether QEMU processes with images of ours run that the hypervisor does not know."""
     slug = "leftover-processes"
     found = [pid for pid, id_ in _guests_of(labs) if id_ not in inquiry.active]
@@ -122,7 +116,7 @@ def _guests_of(labs: Path) -> Iterator[tuple[int, str]]:
             yield int(process.pid), arguments[arguments.index("-uuid") + 1]
 
 
-def _check_sockets() -> Check:
+def check_sockets() -> Check:
     """Whether sockets of machines are left that nobody listens on."""
     slug = "leftover-sockets"
     found = list(_stale_sockets())
@@ -145,13 +139,12 @@ def _stale_sockets() -> Iterator[Path]:
     listening = {line.split()[-1] for line in _unix_table()}
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")
-    for folder in (config / "libvirt/qemu", runtime / "libvirt"):
-        for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-            try:
-                if stat.S_ISSOCK(path.lstat().st_mode) and str(path) not in listening:
-                    yield path
-            except FileNotFoundError:
-                continue
+    for top in (config / "libvirt/qemu", runtime / "libvirt"):
+        for folder, _folders, names in os.walk(top):  # what may not be read is left out
+            for path in (Path(folder) / name for name in sorted(names)):
+                with contextlib.suppress(OSError):
+                    if stat.S_ISSOCK(path.lstat().st_mode) and str(path) not in listening:
+                        yield path
 
 
 def _unix_table() -> list[str]:

@@ -12,7 +12,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from labkit.engine.host import choose_accelerator
@@ -201,14 +200,6 @@ def check_capabilities(inquiry: Inquiry) -> Check | None:
     )
     what = _("Machine type {name} and all image formats are there.").format(name=MACHINE_TYPE)
     return Check(slug=slug, status=Status.OK, what=what, cause=reverts)
-
-
-def check_parts(inquiry: Inquiry) -> Iterator[Check]:
-    """Yield the checks of versions and of capabilities."""
-    yield check_versions(inquiry)
-    capabilities = check_capabilities(inquiry)
-    if capabilities is not None:
-        yield capabilities
 
 
 def read_qemu_version() -> str:

@@ -56,6 +56,7 @@ def check_runtime_folder() -> Check:
     slug, status = "runtime-folder", Status.TROUBLE
     text = os.environ.get("XDG_RUNTIME_DIR", "")
     folder = Path(text)
+    info = _info(folder)
     fresh = "export XDG_RUNTIME_DIR=$(mktemp -d)"
     if not text:
         what, cause, repair = (
@@ -63,22 +64,22 @@ def check_runtime_folder() -> Check:
             _("There was no login session to set it; ./lab chooses a folder where it is missing."),
             "./lab doctor",
         )
-    elif not folder.is_absolute() or not folder.is_dir():
+    elif info is None or not folder.is_absolute() or not stat.S_ISDIR(info.st_mode):
         what, cause, repair = (
             _("XDG_RUNTIME_DIR is {folder}, which is not a folder.").format(folder=folder),
             _("It was removed, or the variable comes from another session."),
             fresh,
         )
-    elif folder.stat().st_uid != os.geteuid():
+    elif info.st_uid != os.geteuid():
         what, cause, repair = (
             _("XDG_RUNTIME_DIR is {folder}, which belongs to another user.").format(folder=folder),
             _("The variable was carried over from another user's session, as su and sudo do."),
             fresh,
         )
-    elif stat.S_IMODE(folder.stat().st_mode) != 0o700:
+    elif stat.S_IMODE(info.st_mode) != 0o700:
         what, cause, repair = (
             _("XDG_RUNTIME_DIR is {folder}, whose mode is {mode:o}, not 700.").format(
-                folder=folder, mode=stat.S_IMODE(folder.stat().st_mode)
+                folder=folder, mode=stat.S_IMODE(info.st_mode)
             ),
             _("Other users must not reach the sockets in it."),
             f"chmod 700 {shlex.quote(text)}",
@@ -160,6 +161,13 @@ def check_memory() -> Check:
         cause=_("Other programs use the rest; a guest and its process take 200 MiB and more."),
         repair="ps -eo rss,pid,comm --sort=-rss | head",
     )
+
+
+def _info(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def _is_first_user_namespace() -> bool:
