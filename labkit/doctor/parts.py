@@ -183,8 +183,16 @@ def check_capabilities(inquiry: Inquiry) -> Check | None:
             repair="sudo apt-get install qemu-utils",
         )
     capabilities = inquiry.capabilities
-    if capabilities is None:
+    if capabilities is None and not inquiry.reached:
         return None
+    if capabilities is None:
+        return Check(
+            slug=slug,
+            status=Status.NOTE,
+            what=_("The hypervisor did not tell what it offers."),
+            cause=inquiry.words or _("The first time it asks QEMU, which takes a while."),
+            repair="./lab doctor",
+        )
     if MACHINE_TYPE not in capabilities.machine_types:
         return Check(
             slug=slug,

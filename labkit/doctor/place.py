@@ -27,7 +27,7 @@ LEAST_MEMORY = 512 * MIB
 """Bytes that must be free for one guest and its process; twice that is comfortable."""
 
 _SHORT_NAME = 20
-"""Characters of a domain's name that libvirt takes into the names of its folders."""
+"""Bytes of a domain's name that libvirt takes into the names of its folders."""
 
 
 def check_user() -> Check:
@@ -100,20 +100,20 @@ def check_socket_length() -> Check:
     if length <= SOCKET_LIMIT:
         return Check(slug=slug, status=Status.OK, what=told)
     if path.startswith(str(_config_folder())):
-        variable, folder = "XDG_CONFIG_HOME", _config_folder()
+        variable, folder, fresh = "XDG_CONFIG_HOME", _config_folder(), "$(mktemp -d /var/tmp/lab.XXXX)"
     else:
-        variable, folder = "XDG_RUNTIME_DIR", _runtime_folder()
+        variable, folder, fresh = "XDG_RUNTIME_DIR", _runtime_folder(), "$(mktemp -d)"
     return Check(
         slug=slug,
         status=Status.TROUBLE,
         what=told,
         cause=_("The folder {folder} has a long name.").format(folder=folder),
-        repair=f"export {variable}=$(mktemp -d)",
+        repair=f"export {variable}={fresh}",
     )
 
 
 def longest_socket() -> str:
-    """Return the longest path libvirt would make for a socket of a machine with a name of 60 ASCII letters.
+    """Return the longest path libvirt would make for a socket of a machine with a long name.
 
     Old versions (9.0) keep a machine's sockets under XDG_CONFIG_HOME, new ones under XDG_RUNTIME_DIR.
     """
