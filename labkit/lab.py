@@ -23,6 +23,7 @@ from labkit.language import _, set_language
 from labkit.machine import Machine
 from labkit.model.machine import MachineUsage
 from labkit.model.state import LabState
+from labkit.model.words import state_word
 from labkit.plans import machine as plans
 from labkit.plans.plan import Plan
 from labkit.units import check_choice, check_count, check_name, parse_size
@@ -283,5 +284,5 @@ class Machines(Mapping[str, Machine]):
         return name in self._lab.state.machines
 
     def __repr__(self) -> str:
-        lines = [f"{name}: {facts.state}" for name, facts in self._lab.state.machines.items()]
+        lines = [f"{name}: {state_word(facts.state)}" for name, facts in self._lab.state.machines.items()]
         return "\n".join(lines) or _("no machines")

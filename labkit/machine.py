@@ -24,6 +24,7 @@ from labkit.language import _
 from labkit.limits import Limit
 from labkit.model import machine as model
 from labkit.model.machine import MachineChanges, MachineFacts, MachineState, Reason
+from labkit.model.words import reason_word, state_word
 from labkit.plans import machine as plans
 from labkit.plans.plan import Plan
 from labkit.units import check_count, check_name, parse_size
@@ -153,7 +154,7 @@ class Machine:
         if not answered:
             raise WrongState(
                 _("{name} went {state} while it booted ({reason}).").format(
-                    name=facts.name, state=self.state, reason=self.reason
+                    name=facts.name, state=state_word(self.state), reason=reason_word(self.reason)
                 ),
                 _("Its console says why: vm.console.tail()."),
                 details=console.tail(),
@@ -358,7 +359,7 @@ class Machine:
             facts = self.facts
         except LabError:
             return f"Machine {self._last_name!r} ({_('deleted')})"
-        return f"Machine {facts.name!r} ({facts.state})"
+        return f"Machine {facts.name!r} ({state_word(facts.state)})"
 
 
 class _Switching:

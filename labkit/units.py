@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from labkit.errors import BadInput
-from labkit.language import _
+from labkit.language import _, language
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -58,11 +58,11 @@ def parse_size(size: str | int, *, what: str = "size") -> int:
 
 
 def format_size(size: int) -> str:
-    """Return bytes as text with an IEC unit and at most one decimal, e.g. "1.5 MiB"."""
+    """Return bytes as text with an IEC unit and at most one decimal, e.g. "1.5 MiB" (Spanish: "1,5 MiB")."""
     for unit, factor in (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
         if abs(size) >= factor:
             text = f"{size / factor:.1f}".removesuffix(".0")
-            return f"{text} {unit}"
+            return f"{text.replace('.', ',') if language() == 'es' else text} {unit}"
     return f"{size} B"
 
 

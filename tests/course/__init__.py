@@ -1,0 +1,1 @@
+"""Tests of predictions, exercises and progress."""

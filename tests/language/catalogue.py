@@ -1,0 +1,108 @@
+"""The catalogues of messages: extracted from labkit's sources, merged, compiled.
+
+    ./lab run python -m tests.language.update       brings all catalogues into step with the sources
+
+New messages come out of it untranslated: fill them in in `labkit/locale/es/LC_MESSAGES/labkit.po`, then
+run it again.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+ROOT = Path(__file__).parent.parent.parent
+LOCALE = ROOT / "labkit" / "locale"
+TEMPLATE = LOCALE / "labkit.pot"
+LANGUAGES = ("es",)
+
+_KEYWORDS = {"_": None, "ngettext": (1, 2)}
+_HEADER = "# The messages of labkit. Made by: ./lab run python -m tests.language.update"
+_UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+
+
+def po_path(language: str) -> Path:
+    """Return the file a language's messages are written in."""
+    return LOCALE / language / "LC_MESSAGES" / "labkit.po"
+
+
+def extract() -> Catalog:
+    """Return the messages of the sources, with the modules that say them."""
+    catalogue = _undated(Catalog(project="labkit", header_comment=_HEADER, fuzzy=False))
+    found = extract_from_dir(str(ROOT / "labkit"), [("**.py", "python")], keywords=_KEYWORDS)
+    for file, _line, message, _comments, context in sorted(found, key=lambda item: (item[0], item[1])):
+        catalogue.add(message, locations=[(f"labkit/{file}", 0)], context=context)
+    return catalogue
+
+
+def read(path: Path, language: str | None = None) -> Catalog:
+    """Return a catalogue as it was committed."""
+    with path.open("rb") as file:
+        return read_po(file, locale=language)
+
+
+def merged(language: str) -> Catalog:
+    """Return a language's catalogue brought into step with the sources; new messages are untranslated."""
+    path = po_path(language)
+    catalogue = read(path, language) if path.exists() else Catalog(locale=language, project="labkit")
+    catalogue.update(extract(), no_fuzzy_matching=True)
+    catalogue.obsolete.clear()
+    catalogue.header_comment = _HEADER
+    catalogue.fuzzy = False
+    return _undated(catalogue)
+
+
+def po_bytes(catalogue: Catalog) -> bytes:
+    """Return a catalogue as a .po file: no dates, no line numbers, so that it changes only with messages."""
+    buffer = io.BytesIO()
+    write_po(buffer, catalogue, width=100, include_lineno=False, sort_by_file=True, ignore_obsolete=True)
+    return buffer.getvalue()
+
+
+def mo_bytes(catalogue: Catalog) -> bytes:
+    """Return a catalogue as a compiled .mo file."""
+    buffer = io.BytesIO()
+    write_mo(buffer, catalogue)
+    return buffer.getvalue()
+
+
+def untranslated(catalogue: Catalog) -> list[str]:
+    """Return the messages without a translation, or with a doubtful one."""
+    missing = []
+    for message in catalogue:
+        parts = message.string if isinstance(message.string, tuple | list) else (message.string,)
+        if message.id and (message.fuzzy or not all(parts)):
+            missing.append(str(message.id))
+    return missing
+
+
+def broken_placeholders(catalogue: Catalog) -> list[str]:
+    """Return the messages whose translation fills in other values than the original."""
+    broken = []
+    for message in catalogue:
+        originals = message.id if isinstance(message.id, tuple | list) else (message.id,)
+        translations = message.string if isinstance(message.string, tuple | list) else (message.string,)
+        wanted = {frozenset(_PLACEHOLDER.findall(original)) for original in originals}
+        if message.id and any(
+            translation and frozenset(_PLACEHOLDER.findall(translation)) not in wanted
+            for translation in translations
+        ):
+            broken.append(str(message.id))
+    return broken
+
+
+def _undated(catalogue: Catalog) -> Catalog:
+    catalogue.creation_date = _UNDATED
+    catalogue.revision_date = _UNDATED
+    catalogue.last_translator = "labkit"
+    catalogue.language_team = "labkit"
+    catalogue.msgid_bugs_address = "labkit"
+    return catalogue

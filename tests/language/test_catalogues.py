@@ -1,0 +1,79 @@
+"""Every message of labkit is in the catalogues, and said in Spanish."""
+
+from __future__ import annotations
+
+import pytest
+
+from labkit.errors import BadInput
+from labkit.language import _, language, ngettext, set_language
+from tests.language import catalogue
+
+HOW = "type: ./lab run python -m tests.language.update"
+
+
+@pytest.fixture(autouse=True)
+def _chosen_language_ends_with_the_test() -> object:
+    yield
+    set_language(None)
+
+
+def test_template_is_in_step_with_the_sources() -> None:
+    assert catalogue.TEMPLATE.read_bytes() == catalogue.po_bytes(catalogue.extract()), HOW
+
+
+@pytest.mark.parametrize("code", catalogue.LANGUAGES)
+def test_catalogue_is_in_step_with_the_sources(code: str) -> None:
+    assert catalogue.po_path(code).read_bytes() == catalogue.po_bytes(catalogue.merged(code)), HOW
+
+
+@pytest.mark.parametrize("code", catalogue.LANGUAGES)
+def test_compiled_catalogue_is_in_step_with_its_source(code: str) -> None:
+    path = catalogue.po_path(code)
+    assert path.with_suffix(".mo").read_bytes() == catalogue.mo_bytes(catalogue.read(path, code)), HOW
+
+
+@pytest.mark.parametrize("code", catalogue.LANGUAGES)
+def test_every_message_is_translated(code: str) -> None:
+    assert catalogue.untranslated(catalogue.merged(code)) == []
+
+
+@pytest.mark.parametrize("code", catalogue.LANGUAGES)
+def test_translations_fill_in_the_same_values(code: str) -> None:
+    assert catalogue.broken_placeholders(catalogue.merged(code)) == []
+
+
+def test_words_the_course_avoids_are_not_used() -> None:
+    """The glossary's words to avoid: host is *anfitrión*, guest *huésped*, file *archivo*."""
+    avoided = ("invitado", "fichero", "ordenador", "delgado", "vosotros")
+    said = [str(message.string).lower() for message in catalogue.read(catalogue.po_path("es"), "es")]
+    assert [text for text in said if any(word in text for word in avoided)] == []
+
+
+def test_language_is_switched_while_running() -> None:
+    set_language("es")
+    assert _("running") == "en ejecución"
+    set_language("en")
+    assert _("running") == "running"
+
+
+def test_plural_follows_the_number() -> None:
+    set_language("es")
+    assert ngettext("disk", "disks", 1) == "disco"
+    assert ngettext("disk", "disks", 2) == "discos"
+
+
+def test_variable_chooses_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_LANGUAGE", "es")
+    assert language() == "es"
+
+
+def test_folder_of_the_notebook_chooses_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LABKIT_LANGUAGE", raising=False)
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/ana/labkit/notebooks/es/00-your-lab.ipynb")
+    assert language() == "es"
+
+
+def test_unknown_language_is_refused() -> None:
+    with pytest.raises(BadInput) as refusal:
+        set_language("tlh")
+    assert "en, es" in refusal.value.hint
