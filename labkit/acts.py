@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
+from labkit.errors import Stale
 from labkit.plans.plan import Plan
 
 S = TypeVar("S")
@@ -32,7 +33,11 @@ class BoundAct(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Plan the act and carry it out."""
         timeout: Any = kwargs.get("timeout")
-        return self._finish(self._plan(*args, **kwargs), timeout)
+        try:
+            return self._finish(self._plan(*args, **kwargs), timeout)
+        except Stale:
+            # Another kernel was faster. Nobody has looked at that plan, so a fresh one may take its place.
+            return self._finish(self._plan(*args, **kwargs), timeout)
 
     def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
         """Return what the act would do, and do nothing."""

@@ -21,6 +21,7 @@ KIB, MIB, GIB, TIB = (1024**power for power in (1, 2, 3, 4))
 _UNITS = {"": 1, "B": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": TIB}
 _SIZE = re.compile(r"\s*([0-9]+(?:[.,][0-9]+)?)\s*([A-Za-z]*)\s*")
 _NAME = re.compile(r"[^\W_][\w.-]{0,59}")
+_WORD = re.compile(r"[A-Za-z0-9._+-]{1,60}")
 
 
 def parse_size(size: str | int, *, what: str = "size") -> int:
@@ -57,6 +58,11 @@ def parse_size(size: str | int, *, what: str = "size") -> int:
     return round(value)
 
 
+def parse_memory(size: str | int) -> int:
+    """Return an amount of guest memory in bytes: `parse_size`, rounded up to whole MiB, as hypervisors give it."""
+    return -(-parse_size(size, what=_("memory")) // MIB) * MIB
+
+
 def format_size(size: int) -> str:
     """Return bytes as text with an IEC unit and at most one decimal, e.g. "1.5 MiB" (Spanish: "1,5 MiB")."""
     for unit, factor in (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
@@ -83,6 +89,20 @@ def check_name(name: str, *, what: str) -> str:
         shown = composed if len(composed) <= 80 else composed[:77] + "…"
         raise BadInput(_("{name!r} cannot be the name of a {what}.").format(name=shown, what=what), hint)
     return composed
+
+
+def check_word(word: str, *, what: str) -> str:
+    """Return a technical word, such as a CPU model's name: 1 to 60 ASCII letters, digits, `.`, `_`, `-`, `+`.
+
+    Raises:
+        BadInput: it is something else.
+    """
+    if not isinstance(word, str) or not _WORD.fullmatch(word):
+        raise BadInput(
+            _("{what}={word!r} is not a name of one.").format(what=what, word=word),
+            _("Write letters, digits, '.', '_', '-' or '+'."),
+        )
+    return word
 
 
 def check_count(count: int, *, what: str) -> int:

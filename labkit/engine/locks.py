@@ -19,8 +19,8 @@ from typing import Self
 
 from labkit.errors import Busy
 from labkit.language import _
+from labkit.storage.files import host_errors
 
-LAB = "lab"
 LAB_WAIT = 20.0
 """Seconds to wait for the lab's short lock."""
 
@@ -29,10 +29,15 @@ def _lock_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.lock"
 
 
+def _open(path: Path) -> int:
+    with host_errors(path):
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
 @contextmanager
 def lab_lock(folder: Path, *, timeout: float = LAB_WAIT) -> Iterator[None]:
     """Hold the lab's lock, waiting for others to be done with their planning."""
-    descriptor = os.open(folder.parent / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = _open(folder.parent / "lock")
     try:
         end = time.monotonic() + timeout
         while not _try(descriptor, fcntl.LOCK_EX):
@@ -54,7 +59,7 @@ class MachineLocks:
         self.descriptors: list[int] = []
         try:
             for name in sorted(set(names)):
-                descriptor = os.open(_lock_file(folder, name), os.O_RDWR | os.O_CREAT, 0o600)
+                descriptor = _open(_lock_file(folder, name))
                 self.descriptors.append(descriptor)
                 if not _try(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
                     raise Busy(
@@ -81,10 +86,10 @@ def find_busy(folder: Path, names: Iterable[str]) -> frozenset[str]:
     """Return which of these machines an act holds, here or in another process."""
     busy = set()
     for name in names:
-        path = _lock_file(folder, name)
-        if not path.exists():
-            continue
-        descriptor = os.open(path, os.O_RDWR)
+        try:
+            descriptor = os.open(_lock_file(folder, name), os.O_RDWR)
+        except FileNotFoundError:
+            continue  # nobody ever took it
         try:
             if not _try(descriptor, fcntl.LOCK_SH):
                 busy.add(name)

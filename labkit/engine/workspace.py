@@ -8,9 +8,11 @@ Knows: folders. Must not know: what is done in them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +85,10 @@ def open_workspace(name: str, home: str | Path | None = None) -> Workspace:
     """
     name = check_name(name, what=_("lab"))
     folder = labs_folder(home) / name
-    if "," in str(folder) or "\n" in str(folder):
+    if "," in str(folder) or not str(folder).isprintable():
         raise BadInput(
-            _("The folder {folder} has a comma or a line break in its name, which QEMU cannot take.").format(
-                folder=folder
+            _("The folder {folder!r} has a comma or a control character in its name, which QEMU cannot take.").format(
+                folder=str(folder)
             ),
             _("Choose another with LABKIT_HOME."),
         )
@@ -100,16 +102,13 @@ def open_workspace(name: str, home: str | Path | None = None) -> Workspace:
 def _identity(folder: Path) -> str:
     """Return the lab's id, drawn when the lab is first opened; two openers agree."""
     path = folder / "lab.json"
-    draft = folder / f"lab.{os.getpid()}.part"
     if not path.exists():
-        with host_errors(path):
-            draft.write_text(json.dumps({"id": str(uuid.uuid4())}))
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                pass  # another kernel was first: its id holds
-            finally:
-                draft.unlink()
+        with host_errors(path), tempfile.NamedTemporaryFile("w", dir=folder, prefix=".lab-") as draft:
+            json.dump({"id": str(uuid.uuid4())}, draft)
+            draft.flush()
+            os.fsync(draft.fileno())
+            with contextlib.suppress(FileExistsError):  # another kernel was first: its id holds
+                os.link(draft.name, path)
             sync_folder(folder)
     try:
         return str(json.loads(path.read_text())["id"])

@@ -21,6 +21,15 @@ Channel = Callable[[Mapping[str, Any], float], Any]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2
 
+_END_ALL = """end() {
+    kill -STOP "$1"
+    for child in $(pgrep -P "$1"); do end "$child"; done
+    kill -KILL "$1"
+}
+end "$1"
+"""
+"""A shell's script that ends a process and all it has started; it is stopped first, so that it starts no more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
@@ -88,7 +97,7 @@ def run(
 
 
 def _end_process(channel: Channel, pid: int) -> None:
-    request = {"path": "/bin/kill", "arg": ["-9", str(pid)]}
+    request = {"path": "/bin/sh", "arg": ["-c", _END_ALL, "sh", str(pid)]}
     try:
         channel({"execute": "guest-exec", "arguments": request}, 5)
     except GuestError:

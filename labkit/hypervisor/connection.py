@@ -150,11 +150,10 @@ class Connection:
 
     def release(self) -> None:
         """Let go of a connection got from `connect`; the last one closes it."""
-        with _shared_lock:
+        with _shared_lock:  # held while closing, so that nobody is handed a connection that is about to close
             self.users -= 1
-            last = self.users <= 0
-        if last:
-            self.close()
+            if self.users <= 0:
+                self.close()
 
     def close(self) -> None:
         """Close the connection; guests go on."""

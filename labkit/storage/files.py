@@ -38,7 +38,7 @@ def host_errors(path: Path | str) -> Iterator[None]:
                 details=str(error),
             ) from error
         raise HostTrouble(
-            _("{name} cannot be written: {why}.").format(name=name, why=error.strerror or error),
+            _("{name} cannot be used: {why}.").format(name=name, why=error.strerror or error),
             _("Type ./lab doctor: it looks at the lab's folder."),
             details=str(error),
         ) from error
@@ -52,17 +52,20 @@ def copy_file(source: Path, target: Path, *, on_bytes: OnBytes, limit: Limit = N
     Raises:
         NoSpace, HostTrouble: the host's. Cancelled, TimedOut: the limit's.
     """
-    with host_errors(target):
-        writer = target.open("xb")
-    try:
-        with host_errors(target), writer, source.open("rb") as reader:
-            if not (reflink and _cloned(reader.fileno(), writer.fileno())):
-                _copy_data(reader.fileno(), writer.fileno(), on_bytes, limit)
-            os.fsync(writer.fileno())
-        sync_folder(target.parent)
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
+    with host_errors(source):
+        reader = source.open("rb")
+    with reader:
+        with host_errors(target):
+            writer = target.open("xb")
+        try:
+            with host_errors(target), writer:
+                if not (reflink and _cloned(reader.fileno(), writer.fileno())):
+                    _copy_data(reader.fileno(), writer.fileno(), on_bytes, limit)
+                os.fsync(writer.fileno())
+            sync_folder(target.parent)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
 
 
 def write_padded(path: Path, offset: int, length: int, text: str) -> None:
@@ -94,7 +97,8 @@ def delete_files(paths: Iterable[str]) -> None:
 
 def free_bytes(folder: Path) -> int:
     """Return the bytes free for us on a folder's file system."""
-    info = os.statvfs(folder)
+    with host_errors(folder):
+        info = os.statvfs(folder)
     return info.f_bavail * info.f_frsize
 
 
