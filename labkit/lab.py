@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from labkit.acts import act
+from labkit.disk import Disks
 from labkit.engine.executor import Executor, Outcome
 from labkit.engine.progress import OnProgress
 from labkit.engine.survey import survey_host
@@ -25,7 +26,9 @@ from labkit.model.machine import MachineUsage
 from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans import machine as plans
+from labkit.plans.disk import DiskSurvey
 from labkit.plans.plan import Plan
+from labkit.storage.files import free_bytes
 from labkit.units import check_choice, check_count, check_name, parse_size
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ class Lab:
         self._history: list[Outcome] = []
         self.closed = False
         self.machines = Machines(self)
+        self.disks = Disks(self)
         self.recovered: tuple[str, ...] = tuple(self._executor.recover())
 
     @classmethod
@@ -118,6 +122,10 @@ class Lab:
     def history(self) -> tuple[Outcome, ...]:
         """What this lab object carried out, oldest first."""
         return tuple(self._history)
+
+    def survey_disks(self, mounted: Mapping[str, str] | None = None) -> DiskSurvey:
+        """Return what plans about disks need measured: free space, and what a guest has mounted."""
+        return DiskSurvey(free_bytes=free_bytes(self.home), mounted=mounted or {})
 
     def usage(self) -> Mapping[str, MachineUsage]:
         """Return what every machine of the hypervisor uses, by machine id: one call, whatever their number."""

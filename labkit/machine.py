@@ -25,11 +25,13 @@ from labkit.limits import Limit
 from labkit.model import machine as model
 from labkit.model.machine import MachineChanges, MachineFacts, MachineState, Reason
 from labkit.model.words import reason_word, state_word
+from labkit.plans import disk as disk_plans
 from labkit.plans import machine as plans
 from labkit.plans.plan import Plan
 from labkit.units import check_count, check_name, parse_size
 
 if TYPE_CHECKING:
+    from labkit.disk import Disk
     from labkit.hypervisor.domains import Domains
     from labkit.hypervisor.process import GuestProcess
     from labkit.lab import Lab
@@ -302,6 +304,54 @@ class Machine:
         """
         return plans.plan_delete(self._lab.state, self.name)
 
+    @act(_after)
+    def attach(self, disk: Disk | str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Attach a free disk as the guest's next (vdb, vdc …), also while the guest runs.
+
+        Raises:
+            NotFound: no such disk. Refused: it is attached already, or cannot be attached; see the refusal.
+        """
+        name = self._lab.disks[disk if isinstance(disk, str) else disk.name].name
+        return disk_plans.plan_attach(self._lab.state, name, self.name)
+
+    @act(_after)
+    def detach(self, disk: Disk | str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Take a disk from the machine, also while the guest runs; it stays in the lab with its content.
+
+        Raises:
+            NotFound: no such disk. Refused: it is not attached here, or mounted inside.
+            TimedOut: the running guest does not let go of it.
+        """
+        name = self._lab.disks[disk if isinstance(disk, str) else disk.name].name
+        return disk_plans.plan_detach(self._lab.state, self._lab.survey_disks(self._find_mounted()), name, self.name)
+
+    def throttle(self, disk: Disk | str, *, iops: int = 0, bytes_per_second: str | int = 0) -> Machine:
+        """Limit how fast a disk works, now and from every start.
+
+        Args:
+            disk: one of its disks. iops: requests per second; 0: no limit.
+            bytes_per_second: a size such as "1 MiB"; 0: no limit.
+
+        Raises:
+            NotFound: it has no such disk.
+        """
+        name = disk if isinstance(disk, str) else disk.name
+        targets = {spec.name: spec.target for spec in self.facts.spec.disks}
+        if name not in targets:
+            raise NotFound(
+                _("{machine} has no disk {disk!r}.").format(machine=self.name, disk=name),
+                _("It has: {names}.").format(names=", ".join(targets)),
+            )
+        if type(iops) is not int or iops < 0:
+            raise BadInput(
+                _("iops={iops!r} is not a number of requests per second.").format(iops=iops),
+                _("Write a whole number; 0 is no limit."),
+            )
+        size = 0 if bytes_per_second == 0 else parse_size(bytes_per_second, what="bytes_per_second")
+        with self._switching(model.why_not_pin, _("Start it first.")) as subject:
+            self._domains.throttle(self.id, targets[name], iops=iops, bytes_per_second=size, subject=subject)
+        return self
+
     # --- inside -----------------------------------------------------------------------------------
 
     @property
@@ -313,6 +363,23 @@ class Machine:
             return self._domains.agent_command(self.id, command, subject=name, timeout=timeout)
 
         return send
+
+    def _find_mounted(self) -> dict[str, str]:
+        """Where the running guest has its disks mounted, by target; empty where no agent answers."""
+        facts = self.facts
+        if model.why_not_run(facts):
+            return {}
+        try:
+            table = agent.run(self._channel(facts.name), ["cat", "/proc/mounts"], limit=Limit(5)).stdout
+        except (GuestError, TimedOut):
+            return {}
+        mounts = [line.split()[:2] for line in table.splitlines()]
+        mounted: dict[str, str] = {}
+        for disk in facts.spec.disks:
+            for device, place in mounts:
+                if device.startswith(f"/dev/{disk.target}") or (device == "/dev/root" and disk.target == "vda"):
+                    mounted.setdefault(disk.target, place)
+        return mounted
 
     def _check(self, why_not: Callable[[MachineFacts], str | None], hint: str) -> MachineFacts:
         facts = self.facts

@@ -80,7 +80,8 @@ class Executor:
         if not plan.steps:
             return Outcome(plan=plan, seconds=0.0)
         with lab_lock(self.workspace.locks):
-            locks = MachineLocks(self.workspace.locks, plan.names)
+            self._end_interrupted()
+            locks = MachineLocks(self.workspace.locks, plan.locks)
             try:
                 self._check_fresh(plan)
                 record = Record(self.workspace.journal, plan)
@@ -88,33 +89,37 @@ class Executor:
                 locks.release()
                 raise
         with locks:
-            limit = Limit(timeout, cancel=cancel, what=f"{plan.act} {plan.subject}")
-            self._run(plan, record, on_progress or _ignore, limit)
+            limit = Limit(timeout, cancel=cancel, what=plan.title)
+            self._run(plan, record, on_progress or _ignore, limit, tuple(locks.descriptors))
         self.domains.announce(self._ids_of(plan))
         return Outcome(plan=plan, seconds=time.monotonic() - began)
 
     def recover(self) -> list[str]:
         """End every interrupted act exactly before or exactly after, and say so, a sentence each."""
-        told = []
         with lab_lock(self.workspace.locks):
-            for entry in read_entries(self.workspace.journal):
-                try:
-                    locks = MachineLocks(self.workspace.locks, entry.plan.names)
-                except Busy:
-                    continue  # not interrupted: somebody is at work on it
-                with locks:
-                    told.append(self._settle(entry))
+            return self._end_interrupted()
+
+    def _end_interrupted(self) -> list[str]:
+        """The lab's lock is held: nobody begins an act meanwhile."""
+        told = []
+        for entry in read_entries(self.workspace.journal):
+            try:
+                locks = MachineLocks(self.workspace.locks, entry.plan.locks)
+            except Busy:
+                continue  # not interrupted: somebody is at work on it
+            with locks:
+                told.append(self._settle(entry))
         return told
 
     def _check_fresh(self, plan: Plan) -> None:
-        if self.read().fingerprint(plan.names) != plan.basis:
+        if self.read().fingerprint(plan.names, plan.disks) != plan.basis:
             raise Stale(
                 _("{subject} has changed since this plan was made.").format(subject=plan.subject),
                 _("Make the plan again and look at it."),
                 plan=plan,
             )
 
-    def _run(self, plan: Plan, record: Record, on_progress: OnProgress, limit: Limit) -> None:
+    def _run(self, plan: Plan, record: Record, on_progress: OnProgress, limit: Limit, inherit: tuple[int, ...]) -> None:
         commit = plan.commit_point
         done = 0
         try:
@@ -123,7 +128,7 @@ class Executor:
                     limit.check()
                 report = _reporter(on_progress, index, plan)
                 report(0, 0)
-                do(step, Hands(domains=self.domains, on_bytes=report, limit=limit))
+                do(step, Hands(domains=self.domains, on_bytes=report, limit=limit, inherit=inherit))
                 record.step_done(index)
                 done = index + 1
         except BaseException as error:
@@ -147,7 +152,7 @@ class Executor:
             partial: whether the step after the last one reported may have been begun.
         """
         plan = entry.plan
-        title = f"{plan.act} {plan.subject}"
+        title = plan.title
         commit = plan.commit_point
         if commit is None or not (plan.only_cleans_up or is_done(plan.steps[commit], self.read())):
             last = entry.done + 1 if partial else entry.done

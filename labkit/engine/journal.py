@@ -90,6 +90,19 @@ def read_entries(folder: Path) -> Iterator[Entry]:
                 yield Entry(path=path, plan=load_plan(first), done=len(rest))
 
 
+def find_unfinished(folder: Path) -> frozenset[str]:
+    """Return the files that acts in the journal are making: they are there only when the act has ended."""
+    unfinished: set[str] = set()
+    for path in folder.glob("*.jsonl"):
+        with contextlib.suppress(FileNotFoundError):
+            lines = path.read_text().splitlines()
+            plan = load_plan(lines[0])
+            commit = plan.commit_point
+            if commit is None or len(lines) - 1 < commit:
+                unfinished.update(plan.files.created)
+    return frozenset(unfinished)
+
+
 def dump_plan(plan: Plan) -> str:
     """Return a plan as one line of JSON; inverse of `load_plan`."""
     return str(_converter.dumps(plan))

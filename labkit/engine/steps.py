@@ -14,15 +14,22 @@ from typing import assert_never
 
 from labkit.errors import NotFound
 from labkit.hypervisor.domains import Domains
-from labkit.limits import Limit
+from labkit.limits import NO_LIMIT, Limit
+from labkit.model.image import Allocation
 from labkit.model.state import LabState
 from labkit.plans.steps import (
+    AttachDisk,
     ConfigureMachine,
+    ConvertImage,
     CopyImage,
+    CreateImage,
     CutPower,
     DefineMachine,
     DeleteFiles,
+    DetachDisk,
+    GrowImage,
     RenameMachine,
+    RepointDisk,
     Step,
     UndefineMachine,
     WriteMessage,
@@ -36,21 +43,61 @@ class Hands:
 
     Attributes:
         domains: the hypervisor's. on_bytes: hears of (bytes done, in all). limit: time and cancellation.
+        inherit: descriptors of locks that child processes keep holding if we die.
     """
 
     domains: Domains
     on_bytes: Callable[[int, int], None]
     limit: Limit
+    inherit: tuple[int, ...] = ()
 
 
 def do(step: Step, hands: Hands) -> None:
     """Carry a step out."""
+    from labkit.storage import qemu_img, zeros
+
     domains = hands.domains
     match step:
         case CopyImage():
             files.copy_file(Path(step.source), Path(step.target), on_bytes=hands.on_bytes, limit=hands.limit)
         case WriteMessage():
             files.write_padded(Path(step.path), step.offset, step.length, step.text)
+        case CreateImage():
+            qemu_img.create(
+                Path(step.path),
+                step.format,
+                step.capacity,
+                step.allocation,
+                cluster_size=step.cluster_size,
+                extended_l2=step.extended_l2,
+                on_bytes=hands.on_bytes,
+                limit=hands.limit,
+                inherit=hands.inherit,
+            )
+        case ConvertImage():
+            qemu_img.convert(
+                Path(step.source),
+                step.source_format,
+                Path(step.target),
+                step.target_format,
+                step.allocation,
+                capacity=step.capacity,
+                on_bytes=hands.on_bytes,
+                limit=hands.limit,
+                inherit=hands.inherit,
+            )
+        case GrowImage() if step.machine_id and step.disk_target:
+            domains.grow_disk(step.machine_id, step.disk_target, step.capacity)
+        case GrowImage():
+            qemu_img.resize(Path(step.path), step.format, step.capacity)
+            if step.allocation is Allocation.FIXED:
+                zeros.fill_holes(Path(step.path), on_bytes=hands.on_bytes, limit=NO_LIMIT)
+        case AttachDisk():
+            domains.attach(step.machine_id, step.disk)
+        case DetachDisk():
+            domains.detach(step.machine_id, step.target, hands.limit)
+        case RepointDisk():
+            domains.repoint(step.machine_id, step.disk)
         case DefineMachine():
             domains.define(step.spec)
         case ConfigureMachine():
@@ -69,11 +116,21 @@ def do(step: Step, hands: Hands) -> None:
 
 
 def is_done(step: Step, state: LabState) -> bool:
-    """Whether a step has been carried out, judged from what is there."""
+    """Whether a step has been carried out, judged from what is there; deleting counts from the first file on."""
     by_id = {machine.id: machine for machine in state.machines.values()}
     match step:
-        case CopyImage():
-            return step.target in state.images
+        case CopyImage() | ConvertImage():
+            return Path(step.target).exists()
+        case CreateImage():
+            return Path(step.path).exists()
+        case GrowImage():
+            return step.path in state.images and state.images[step.path].capacity >= step.capacity
+        case AttachDisk() | RepointDisk():
+            machine = by_id.get(step.machine_id)
+            return machine is not None and any(disk.path == step.disk.path for disk in machine.spec.disks)
+        case DetachDisk():
+            machine = by_id.get(step.machine_id)
+            return machine is None or all(disk.target != step.target for disk in machine.spec.disks)
         case WriteMessage():
             return files.is_written(Path(step.path), step.offset, step.length, step.text)
         case DefineMachine():
@@ -96,12 +153,21 @@ def is_done(step: Step, state: LabState) -> bool:
         case UndefineMachine():
             return step.machine_id not in by_id
         case DeleteFiles():
-            return not any(Path(path).exists() for path in step.paths)
+            return not all(Path(path).exists() for path in step.paths)
         case _:
             assert_never(step)
 
 
 def undo(step: Step) -> None:
     """Take a create step back; the others have no way back and none is tried."""
-    if isinstance(step, CopyImage):
-        files.delete_files([step.target])
+    from labkit.storage import qemu_img
+
+    match step:
+        case CopyImage():
+            files.delete_files([step.target])
+        case ConvertImage():
+            files.delete_files(qemu_img.files_of(step.target, step.target_format))
+        case CreateImage():
+            files.delete_files(qemu_img.files_of(step.path, step.format))
+        case _:
+            pass

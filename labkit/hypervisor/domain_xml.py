@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from lxml import etree
 from lxml.builder import ElementMaker
 
+from labkit.model.disk import disk_name
 from labkit.model.image import Format
 from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineChanges, MachineSpec, domain_name
 from labkit.units import KIB, MIB
@@ -40,7 +41,6 @@ class Owner:
     lab: str
     image: str
     agent: bool
-    disks: tuple[str, ...]
 
 
 def build_domain_xml(spec: MachineSpec) -> str:
@@ -73,15 +73,7 @@ def parse_domain_xml(xml: str) -> MachineSpec | None:
     if owner is None:
         return None
     name = _text(domain, "name")
-    disks = tuple(
-        DiskSpec(
-            name=disk_name or f"{name}.{_attribute(disk, 'target', 'dev')}",
-            target=_attribute(disk, "target", "dev"),
-            path=_attribute(disk, "source", "file"),
-            format=_format(_attribute(disk, "driver", "type")),
-        )
-        for disk, disk_name in zip(domain.iterfind("devices/disk"), _padded(owner.disks, domain), strict=False)
-    )
+    disks = tuple(parse_disk(disk) for disk in domain.iterfind("devices/disk"))
     pins = {pin.get("cpuset", "") for pin in domain.iterfind("cputune/vcpupin")}
     pinned = pins.pop() if len(pins) == 1 else ""
     command_line = _text(domain, "os/cmdline")
@@ -179,7 +171,6 @@ def parse_owner(element: etree._Element) -> Owner:
         lab=element.get("lab", ""),
         image=element.get("image", ""),
         agent=element.get("agent") == "yes",
-        disks=tuple(disk.get("name", "") for disk in element.iterfind(f"{{{NAMESPACE}}}disk")),
     )
 
 
@@ -190,12 +181,7 @@ def _owner_element(spec: MachineSpec) -> etree._Element:
         "image": spec.image,
         "agent": "yes" if spec.agent else "no",
     }
-    return _M.machine(*(_M.disk(name=disk.name) for disk in spec.disks), **attributes)
-
-
-def _padded(names: tuple[str, ...], domain: etree._Element) -> tuple[str, ...]:
-    count = len(domain.findall("devices/disk"))
-    return (names + ("",) * count)[:count]
+    return _M.machine(**attributes)
 
 
 def _format(driver: str) -> Format:
@@ -271,6 +257,40 @@ def _devices(spec: MachineSpec) -> etree._Element:
 
 def _agent() -> etree._Element:
     return _E.channel(_E.target(type="virtio", name=AGENT_CHANNEL), type="unix")
+
+
+def build_disk_xml(disk: DiskSpec) -> str:
+    """Return the XML of one disk, as attached to a machine."""
+    return etree.tostring(_disk(disk), encoding="unicode")
+
+
+def parse_disk(element: etree._Element) -> DiskSpec:
+    """Return the disk of a `<disk>` element; its name in the lab is in its image's file name."""
+    path = _attribute(element, "source", "file")
+    return DiskSpec(
+        name=disk_name(path),
+        target=_attribute(element, "target", "dev"),
+        path=path,
+        format=_format(_attribute(element, "driver", "type")),
+    )
+
+
+def find_disk_xml(xml: str, target: str) -> str | None:
+    """Return the XML of the disk a domain has under a target, or None."""
+    for disk in parse(xml).iterfind("devices/disk"):
+        if _attribute(disk, "target", "dev") == target:
+            return etree.tostring(disk, encoding="unicode")
+    return None
+
+
+def repoint_in_domain_xml(xml: str, spec: DiskSpec) -> str:
+    """Return the XML in which a disk is another image."""
+    domain = parse(xml)
+    for disk in domain.iterfind("devices/disk"):
+        if _attribute(disk, "target", "dev") == spec.target:
+            _child(disk, "source").set("file", spec.path)
+            _child(disk, "driver").set("type", spec.format.driver)
+    return etree.tostring(domain, encoding="unicode")
 
 
 def _disk(disk: DiskSpec) -> etree._Element:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import libvirt
@@ -17,8 +18,18 @@ import libvirt_qemu
 from labkit.errors import LabError, TimedOut
 from labkit.hypervisor import domain_xml
 from labkit.hypervisor.connection import CALL_LIMIT, Connection
+from labkit.language import _
 from labkit.limits import Limit
-from labkit.model.machine import MachineChanges, MachineFacts, MachineSpec, MachineState, MachineUsage, Reason
+from labkit.model.machine import (
+    DiskSpec,
+    DiskUsage,
+    MachineChanges,
+    MachineFacts,
+    MachineSpec,
+    MachineState,
+    MachineUsage,
+    Reason,
+)
 from labkit.units import KIB
 
 R = TypeVar("R")
@@ -52,6 +63,7 @@ _REASONS = {
     (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SAVED): Reason.SAVED,
 }
 
+_UNPLUG_LIMIT = 20.0
 _CONSOLE_LOOK = 1.5
 _CONSOLE_CHUNK = 4096
 _NOTHING_YET = -2
@@ -104,6 +116,59 @@ class Domains:
         """Write the machine's name into the kernel's command line of its definition."""
         renamed = domain_xml.rename_in_domain_xml(self.xml(machine_id), machine_name)
         self.connection.call(lambda raw: raw.defineXML(renamed), subject=machine_name)
+
+    def attach(self, machine_id: str, disk: DiskSpec) -> None:
+        """Attach a disk to the definition and, where there is one, to the running guest; once is enough."""
+        xml = domain_xml.build_disk_xml(disk)
+        for flag, persistent in self._views(machine_id):
+            if domain_xml.find_disk_xml(self.xml(machine_id, persistent=persistent), disk.target) is None:
+                self._on(machine_id, partial(_attach_device, xml, flag))
+
+    def detach(self, machine_id: str, target: str, limit: Limit) -> None:
+        """Take a disk from the running guest, wait until it has let go, and from the definition.
+
+        Raises:
+            TimedOut: the guest does not let go of it; it stays attached.
+        """
+        for flag, persistent in self._views(machine_id):
+            xml = domain_xml.find_disk_xml(self.xml(machine_id, persistent=persistent), target)
+            if xml is None:
+                continue
+            self._on(machine_id, partial(_detach_device, xml, flag))
+            if persistent:
+                continue
+
+            def has_gone() -> bool | None:
+                live = self.xml(machine_id, persistent=False)
+                return True if domain_xml.find_disk_xml(live, target) is None else None
+
+            if self.wait_for(has_gone, Limit(min(limit.left, _UNPLUG_LIMIT))) is None:
+                raise TimedOut(
+                    _("The guest does not let go of {target}.").format(target=target),
+                    _("Is it still booting, or using the disk? Unmount it inside, or stop the machine first."),
+                )
+
+    def repoint(self, machine_id: str, disk: DiskSpec) -> None:
+        """Let a domain that is off use another image for a disk."""
+        repointed = domain_xml.repoint_in_domain_xml(self.xml(machine_id), disk)
+        self.connection.call(lambda raw: raw.defineXML(repointed))
+
+    def grow_disk(self, machine_id: str, target: str, capacity: int) -> None:
+        """Give a running guest's disk more capacity (bytes)."""
+        flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
+        self._on(machine_id, lambda domain: domain.blockResize(target, capacity, flags))
+
+    def throttle(self, machine_id: str, target: str, *, iops: int, bytes_per_second: int, subject: str) -> None:
+        """Limit a disk's requests and bytes per second, now and from every start; 0 is no limit."""
+        limits = {"total_iops_sec": iops, "total_bytes_sec": bytes_per_second}
+        for flag, _persistent in self._views(machine_id):
+            self._on(machine_id, partial(_tune_disk, target, limits, flag), subject=subject)
+
+    def _views(self, machine_id: str) -> tuple[tuple[int, bool], ...]:
+        """The flags to change a domain with: the running guest first, then the definition."""
+        config = (libvirt.VIR_DOMAIN_AFFECT_CONFIG, True)
+        active = self._on(machine_id, lambda domain: bool(domain.isActive()))
+        return ((libvirt.VIR_DOMAIN_AFFECT_LIVE, False), config) if active else (config,)
 
     def undefine(self, machine_id: str) -> None:
         """Make the hypervisor forget a domain, with its saved memory and the metadata of its snapshots."""
@@ -289,8 +354,30 @@ def _usage(domain: libvirt.virDomain, values: Mapping[str, Any]) -> MachineUsage
         state=state,
         cpu_time=values.get("cpu.time", 0) / 1e9,
         memory=values.get("balloon.rss", 0) * KIB,
-        read_bytes=sum(values.get(f"block.{index}.rd.bytes", 0) for index in blocks),
-        written_bytes=sum(values.get(f"block.{index}.wr.bytes", 0) for index in blocks),
+        disks=tuple(_disk_usage(values, index) for index in blocks if f"block.{index}.backingIndex" not in values),
+    )
+
+
+def _attach_device(xml: str, flag: int, domain: libvirt.virDomain) -> None:
+    domain.attachDeviceFlags(xml, flag)
+
+
+def _detach_device(xml: str, flag: int, domain: libvirt.virDomain) -> None:
+    domain.detachDeviceFlags(xml, flag)
+
+
+def _tune_disk(target: str, limits: Mapping[str, int], flag: int, domain: libvirt.virDomain) -> None:
+    domain.setBlockIoTune(target, dict(limits), flag)
+
+
+def _disk_usage(values: Mapping[str, Any], index: int) -> DiskUsage:
+    return DiskUsage(
+        target=values.get(f"block.{index}.name", ""),
+        path=values.get(f"block.{index}.path", ""),
+        reads=values.get(f"block.{index}.rd.reqs", 0),
+        writes=values.get(f"block.{index}.wr.reqs", 0),
+        read_bytes=values.get(f"block.{index}.rd.bytes", 0),
+        written_bytes=values.get(f"block.{index}.wr.bytes", 0),
     )
 
 

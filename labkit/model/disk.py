@@ -102,9 +102,7 @@ def chain(images: Mapping[str, ImageFacts], path: str) -> tuple[ImageFacts, ...]
     return tuple(layers)
 
 
-def find_disks(
-    machines: Mapping[str, MachineFacts], images: Mapping[str, ImageFacts]
-) -> dict[str, DiskFacts]:
+def find_disks(machines: Mapping[str, MachineFacts], images: Mapping[str, ImageFacts]) -> dict[str, DiskFacts]:
     """Return the disks of a lab by name, sorted: those attached, and the free ones.
 
     A free disk's active image is one that nothing depends on and no machine uses; of several with one
@@ -115,9 +113,7 @@ def find_disks(
         for disk in machine.spec.disks:
             layers = chain(images, disk.path)
             if layers:
-                disks[disk.name] = DiskFacts(
-                    name=disk.name, layers=layers, machine=machine.name, target=disk.target
-                )
+                disks[disk.name] = DiskFacts(name=disk.name, layers=layers, machine=machine.name, target=disk.target)
     used = {disk.path for machine in machines.values() for disk in machine.spec.disks}
     used |= {image.backing for image in images.values() if image.backing}
     for path in sorted(set(images) - used, key=image_number):

@@ -171,6 +171,23 @@ class MachineFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskUsage:
+    """What a disk of a running guest did since the guest started, as the hypervisor counts it.
+
+    Attributes:
+        target: what the guest calls it. path: its active image.
+        reads, writes: requests. read_bytes, written_bytes: bytes.
+    """
+
+    target: str
+    path: str
+    reads: int
+    writes: int
+    read_bytes: int
+    written_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MachineUsage:
     """What a machine uses at one instant, as the hypervisor counts it.
 
@@ -179,15 +196,24 @@ class MachineUsage:
         state: its state.
         cpu_time: seconds of host CPU used since it started.
         memory: bytes the host really gave its process (resident), 0 when off.
-        read_bytes, written_bytes: by all its disks since it started.
+        disks: what each disk did since it started.
     """
 
     machine_id: str
     state: MachineState
     cpu_time: float = 0.0
     memory: int = 0
-    read_bytes: int = 0
-    written_bytes: int = 0
+    disks: tuple[DiskUsage, ...] = ()
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes read by all its disks."""
+        return sum(disk.read_bytes for disk in self.disks)
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes written by all its disks."""
+        return sum(disk.written_bytes for disk in self.disks)
 
 
 def domain_name(lab: str, machine: str) -> str:

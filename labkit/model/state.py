@@ -42,16 +42,22 @@ class LabState:
         """The lab's disks by name, sorted: attached and free."""
         return find_disks(self.machines, self.images)
 
-    def fingerprint(self, names: Iterable[str]) -> str:
-        """Return a digest of what the plans about these machines have read: equal means unchanged.
+    def fingerprint(self, names: Iterable[str], disks: Iterable[str] = ()) -> str:
+        """Return a digest of what the plans about these machines and disks have read: equal means unchanged.
 
         Sizes that grow while a guest writes are left out.
         """
         digest = hashlib.sha256()
+        paths: list[str] = []
         for name in sorted(set(names)):
             machine = self.machines.get(name)
             digest.update(repr((name, machine, name in self.taken_names)).encode())
-            for disk in machine.spec.disks if machine else ():
-                image = self.images.get(disk.path)
-                digest.update(repr(image and (image.path, image.format, image.backing)).encode())
+            paths += [disk.path for disk in machine.spec.disks] if machine else []
+        everything = self.disks if disks else {}
+        for name in sorted(set(disks)):
+            disk = everything.get(name)
+            digest.update(repr((name, disk and (disk.machine, disk.target))).encode())
+            paths += [layer.path for layer in disk.layers] if disk else []
+        for image in map(self.images.get, paths):
+            digest.update(repr(image and (image.path, image.format, image.capacity, image.backing)).encode())
         return digest.hexdigest()

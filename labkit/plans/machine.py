@@ -13,8 +13,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from labkit.language import _
-from labkit.model.disk import disk_name, image_number, image_path
-from labkit.model.image import Format, GuestImage
+from labkit.model.image import GuestImage
 from labkit.model.machine import (
     Accelerator,
     Boot,
@@ -25,6 +24,8 @@ from labkit.model.machine import (
     domain_name,
 )
 from labkit.model.state import LabState
+from labkit.model.words import state_word
+from labkit.plans.disk import SPACE_MARGIN, next_image_path
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import (
     ConfigureMachine,
@@ -37,12 +38,9 @@ from labkit.plans.steps import (
     UndefineMachine,
     WriteMessage,
 )
-from labkit.units import MIB, format_size
+from labkit.units import format_size
 
 T = TypeVar("T")
-
-SPACE_MARGIN = 64 * MIB
-"""Bytes of the host's disk that no act may use up."""
 
 LONGEST_DOMAIN = 240
 """Bytes of a domain's name: libvirt makes file names of it, and those end at 255."""
@@ -151,7 +149,9 @@ def plan_rename(state: LabState, name: str, new: str) -> Plan:
     refusal = None if new == name else _why_not_name(state, new)
     if machine.is_active or machine.state == "saved":
         refusal = Refusal(
-            why=_("{name} is {state}; a machine is renamed while it is off.").format(name=name, state=machine.state),
+            why=_("{name} is {state}; a machine is renamed while it is off.").format(
+                name=name, state=state_word(machine.state)
+            ),
             ways_out=(_("Stop it first."),),
         )
     if refusal or new == name:
@@ -171,7 +171,9 @@ def plan_delete(state: LabState, name: str) -> Plan:
     machine = state.machines[name]
     if machine.is_active:
         refusal = Refusal(
-            why=_("{name} is {state}; only a machine that is off is deleted.").format(name=name, state=machine.state),
+            why=_("{name} is {state}; only a machine that is off is deleted.").format(
+                name=name, state=state_word(machine.state)
+            ),
             ways_out=(_("Call stop() to shut it down, or kill() to cut its power."),),
         )
         return _plan("delete", state, name, refusal=refusal)
@@ -214,7 +216,7 @@ def _plan(
 
 
 def _new_spec(state: LabState, survey: Survey, request: CreateRequest, image: GuestImage) -> MachineSpec:
-    path = new_image_path(state, f"{request.name}.vda", image.format)
+    path = next_image_path(state, f"{request.name}.vda", image.format)
     spec = MachineSpec(
         name=request.name,
         lab=state.lab,
@@ -232,12 +234,6 @@ def _new_spec(state: LabState, survey: Survey, request: CreateRequest, image: Gu
         genid=request.genid,
     )
     return replace(spec, console_log=posixpath.join(state.home, "consoles", f"{request.name}.log"))
-
-
-def new_image_path(state: LabState, disk: str, format: Format) -> str:
-    """Return the path of a disk's next image, numbered beyond all there are."""
-    number = max((image_number(path) + 1 for path in state.images if disk_name(path) == disk), default=0)
-    return image_path(posixpath.join(state.home, "disks"), disk, number, format)
 
 
 def _removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:

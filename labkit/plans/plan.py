@@ -11,7 +11,17 @@ import re
 from dataclasses import dataclass
 
 from labkit.language import _
-from labkit.plans.steps import CopyImage, DeleteFiles, Phase, Step, WriteMessage
+from labkit.model.words import act_word
+from labkit.plans.steps import (
+    ConvertImage,
+    CopyImage,
+    CreateImage,
+    DeleteFiles,
+    GrowImage,
+    Phase,
+    Step,
+    WriteMessage,
+)
 from labkit.units import format_size
 
 _BLOB = re.compile(r"\S*/blobs/[0-9a-f]{16}-")
@@ -55,7 +65,7 @@ class Plan:
         home: the lab's folder, which previews shorten away.
         steps: in the order they run; empty when refused or when there is nothing to do.
         refusal: why it is not done, or None.
-        names: the machines it reads and changes; basis: their fingerprint when it was made.
+        names, disks: the machines and disks it reads and changes; basis: their fingerprint when it was made.
         notes: what to know beforehand, a sentence each.
     """
 
@@ -67,21 +77,42 @@ class Plan:
     steps: tuple[Step, ...] = ()
     refusal: Refusal | None = None
     notes: tuple[str, ...] = ()
+    disks: tuple[str, ...] = ()
+
+    @property
+    def locks(self) -> tuple[str, ...]:
+        """The names of the locks it needs: a space keeps disks apart from machines."""
+        return (*self.names, *(f"disk {disk}" for disk in self.disks))
+
+    @property
+    def title(self) -> str:
+        """The act and what it is about, in the language in force, e.g. "create web"."""
+        return f"{act_word(self.act)} {self.subject}"
 
     @property
     def files(self) -> Files:
         """The files it creates, rewrites and deletes."""
-        created = tuple(step.target for step in self.steps if isinstance(step, CopyImage))
-        rewritten = tuple(
-            step.path for step in self.steps if isinstance(step, WriteMessage) and step.path not in created
-        )
-        deleted = tuple(path for step in self.steps if isinstance(step, DeleteFiles) for path in step.paths)
-        return Files(created=created, rewritten=rewritten, deleted=deleted)
+        created: list[str] = []
+        rewritten: list[str] = []
+        deleted: list[str] = []
+        for step in self.steps:
+            match step:
+                case CopyImage() | ConvertImage():
+                    created.append(step.target)
+                case CreateImage():
+                    created.append(step.path)
+                case WriteMessage() | GrowImage():
+                    rewritten.append(step.path)
+                case DeleteFiles():
+                    deleted += step.paths
+        rewritten = [path for path in rewritten if path not in created]
+        return Files(created=tuple(created), rewritten=tuple(rewritten), deleted=tuple(deleted))
 
     @property
     def bytes_copied(self) -> int:
-        """Bytes its steps copy on the host."""
-        return sum(step.bytes for step in self.steps if isinstance(step, CopyImage))
+        """Bytes its steps write on the host."""
+        writing = (CopyImage, ConvertImage, CreateImage, GrowImage)
+        return sum(step.bytes for step in self.steps if isinstance(step, writing))
 
     @property
     def bytes_freed(self) -> int:
@@ -110,7 +141,7 @@ class Plan:
         Args:
             sizes: whether to tell the bytes copied and freed, which differ between hosts.
         """
-        title = f"{self.act} {self.subject}"
+        title = self.title
         if self.refusal:
             lines = [_("{act}: refused. {why}").format(act=title, why=self.refusal.why)]
             if self.refusal.dependants:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from labkit.model.machine import MachineChanges, MachineSpec
+from labkit.model.image import Allocation, Format
+from labkit.model.machine import DiskSpec, MachineChanges, MachineSpec
 from labkit.units import KIB
 
 
@@ -56,6 +57,136 @@ class WriteMessage:
         """What a person would type."""
         dd = _line("dd", f"of={self.path}", "bs=1", f"seek={self.offset}", "conv=notrunc")
         return f"printf %s {shlex.quote(self.text)} | {dd}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateImage:
+    """Create an empty image; a fixed one is written with zeros all through.
+
+    Attributes:
+        path: absolute. capacity: bytes. bytes: what is written at once.
+        cluster_size: bytes, or None for the format's default. extended_l2: subclusters (qcow2).
+    """
+
+    path: str
+    format: Format
+    capacity: int
+    allocation: Allocation
+    bytes: int = 0
+    cluster_size: int | None = None
+    extended_l2: bool = False
+    phase: ClassVar[Phase] = Phase.CREATE
+
+    @property
+    def command(self) -> str:
+        """What a person would type."""
+        options = image_options(self.format, self.allocation)
+        if self.cluster_size:
+            options.append(f"cluster_size={self.cluster_size}")
+        if self.extended_l2:
+            options.append("extended_l2=on")
+        chosen = ["-o", ",".join(options)] if options else []
+        return _line("qemu-img", "create", "-f", self.format.driver, *chosen, self.path, str(self.capacity))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertImage:
+    """Copy the content of a chain of images into one new image that stands alone.
+
+    Attributes:
+        source, target: absolute paths. capacity: bytes, at least the source's. bytes: what is copied, about.
+    """
+
+    source: str
+    source_format: Format
+    target: str
+    target_format: Format
+    allocation: Allocation
+    capacity: int
+    bytes: int
+    phase: ClassVar[Phase] = Phase.CREATE
+
+    @property
+    def command(self) -> str:
+        """What a person would type."""
+        options = image_options(self.target_format, self.allocation)
+        chosen = ["-o", ",".join(options)] if options else []
+        formats = ["-f", self.source_format.driver, "-O", self.target_format.driver]
+        return _line("qemu-img", "convert", "-p", *formats, *chosen, self.source, self.target)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowImage:
+    """Give an image more capacity, in place; a running guest sees it at once.
+
+    Attributes:
+        machine_id, domain, target: of the running machine it is attached to, or None.
+        bytes: what is written at once (a fixed image).
+    """
+
+    path: str
+    format: Format
+    capacity: int
+    allocation: Allocation
+    bytes: int = 0
+    machine_id: str | None = None
+    domain: str | None = None
+    disk_target: str | None = None
+    phase: ClassVar[Phase] = Phase.SWITCH
+
+    @property
+    def command(self) -> str:
+        """What a person would type."""
+        if self.domain and self.disk_target:
+            return _line("virsh", "blockresize", self.domain, self.disk_target, f"{self.capacity}B")
+        return _line("qemu-img", "resize", "-f", self.format.driver, self.path, str(self.capacity))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachDisk:
+    """Attach a disk to a machine, to the running guest as well as to the definition."""
+
+    machine_id: str
+    domain: str
+    disk: DiskSpec
+    phase: ClassVar[Phase] = Phase.SWITCH
+
+    @property
+    def command(self) -> str:
+        """What a person would type."""
+        driver = ["--driver", "qemu", "--subdriver", self.disk.format.driver]
+        return _line("virsh", "attach-disk", self.domain, self.disk.path, self.disk.target, *driver, "--persistent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetachDisk:
+    """Take a disk from a machine, from the running guest as well as from the definition."""
+
+    machine_id: str
+    domain: str
+    target: str
+    phase: ClassVar[Phase] = Phase.SWITCH
+
+    @property
+    def command(self) -> str:
+        """What a person would type."""
+        return _line("virsh", "detach-disk", self.domain, self.target, "--persistent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepointDisk:
+    """Let a machine that is off use another image for a disk."""
+
+    machine_id: str
+    domain: str
+    disk: DiskSpec
+    phase: ClassVar[Phase] = Phase.SWITCH
+
+    @property
+    def command(self) -> str:
+        """What a person would type."""
+        edit = f"target.dev={self.disk.target}"
+        return _line("virt-xml", self.domain, "--edit", edit, "--disk", f"path={self.disk.path}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +299,12 @@ class DeleteFiles:
 Step = (
     CopyImage
     | WriteMessage
+    | CreateImage
+    | ConvertImage
+    | GrowImage
+    | AttachDisk
+    | DetachDisk
+    | RepointDisk
     | DefineMachine
     | ConfigureMachine
     | RenameMachine
@@ -175,6 +312,19 @@ Step = (
     | UndefineMachine
     | DeleteFiles
 )
+
+
+def image_options(format: Format, allocation: Allocation) -> list[str]:
+    """Return the options by which `qemu-img create` and `convert` make a fixed or a dynamic image."""
+    fixed = {
+        Format.RAW: ["preallocation=full"],
+        Format.QCOW2: ["preallocation=full"],
+        Format.VDI: ["static=on"],
+        Format.VMDK: ["subformat=monolithicFlat"],
+        Format.VHD: ["subformat=fixed"],
+        Format.VHDX: ["subformat=fixed"],
+    }
+    return list(fixed[format]) if allocation is Allocation.FIXED else []
 
 
 def _line(*words: str) -> str:

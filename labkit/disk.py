@@ -1,0 +1,294 @@
+"""`Disk`: a disk of a lab, as students use it; `Disks`: all of them by name. They hold no state.
+
+A disk is a named thing with one active image, which the guest writes, and the layers below it.
+Knows: the lab it is of. Must not know: libvirt's calls, widgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.acts import act
+from labkit.errors import NotFound
+from labkit.language import _
+from labkit.model.disk import DiskFacts
+from labkit.model.image import Allocation, Format, ImageFacts
+from labkit.model.machine import DiskUsage
+from labkit.plans import disk as plans
+from labkit.plans.plan import Plan
+from labkit.units import check_choice, check_name, format_size, parse_size
+
+if TYPE_CHECKING:
+    from labkit.lab import Lab
+    from labkit.model.regions import Region
+
+
+class Disk:
+    """A disk. Got from `lab.disks.create(...)` or `lab.disks[name]`."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self._lab = lab
+        self.name = name
+
+    # --- what it is -------------------------------------------------------------------------------
+
+    @property
+    def facts(self) -> DiskFacts:
+        """Everything the disk is now, read afresh, as one value.
+
+        Raises:
+            NotFound: it was deleted.
+        """
+        disks = self._lab.state.disks
+        if self.name not in disks:
+            raise NotFound(
+                _("The disk {name!r} is no longer there.").format(name=self.name),
+                _("It was deleted. List what there is: lab.disks."),
+            )
+        return disks[self.name]
+
+    @property
+    def capacity(self) -> int:
+        """Bytes the guest sees."""
+        return self.facts.capacity
+
+    @property
+    def length(self) -> int:
+        """Bytes its files are long, all layers together."""
+        return self.facts.length
+
+    @property
+    def allocated(self) -> int:
+        """Bytes the host really gave, all layers together."""
+        return self.facts.allocated
+
+    @property
+    def format(self) -> Format:
+        """Its base's format."""
+        return self.facts.format
+
+    @property
+    def allocation(self) -> Allocation:
+        """Its base's allocation: fixed or dynamic."""
+        return self.facts.allocation
+
+    @property
+    def layers(self) -> tuple[ImageFacts, ...]:
+        """Its images, top (active) → base."""
+        return self.facts.layers
+
+    @property
+    def path(self) -> Path:
+        """The active image's (first) file."""
+        return Path(self.facts.active.path)
+
+    @property
+    def machine(self) -> str | None:
+        """The name of the machine it is attached to, or None."""
+        return self.facts.machine
+
+    @property
+    def target(self) -> str | None:
+        """What that machine's guest calls it, e.g. "vdb", or None."""
+        return self.facts.target
+
+    @property
+    def usage(self) -> DiskUsage | None:
+        """What its running guest did with it since it started, as the hypervisor counts; None when not running."""
+        facts = self.facts
+        if facts.machine is None:
+            return None
+        machine_id = self._lab.machines[facts.machine].id
+        usage = self._lab.usage().get(machine_id)
+        return next((disk for disk in usage.disks if disk.target == facts.target), None) if usage else None
+
+    def map(self) -> tuple[Region, ...]:
+        """Return its regions in the guest's order: what each holds, and which layer's file serves it."""
+        from labkit.storage.maps import read_map
+
+        return read_map(self.facts.layers)
+
+    def locate(self, offset: int) -> tuple[Path, int]:
+        """Return the host's file and the offset in it where a byte of the guest's disk is.
+
+        Args:
+            offset: in bytes from the start of the disk, as the guest counts.
+
+        Raises:
+            BadInput: beyond the capacity. WrongState: the host holds nothing there yet.
+        """
+        from labkit.storage.maps import locate
+
+        return locate(self.map(), offset)
+
+    # --- acts -------------------------------------------------------------------------------------
+
+    def _after(self, plan: Plan, timeout: float | None) -> Disk:
+        self._lab.carry_out(plan, timeout=timeout)
+        return self
+
+    def _after_convert(self, plan: Plan, timeout: float | None) -> Disk:
+        self._lab.carry_out(plan, timeout=timeout)
+        return Disk(self._lab, plan.disks[1])
+
+    def _after_delete(self, plan: Plan, timeout: float | None) -> None:
+        self._lab.carry_out(plan, timeout=timeout)
+
+    @act(_after_convert)
+    def convert(
+        self,
+        new: str,
+        *,
+        format: str | None = None,
+        allocation: str = "dynamic",
+        timeout: float | None = None,  # noqa: ARG002 — used by the call, not by the plan
+    ) -> Plan:
+        """Make a new disk with the same content, standing alone; this one stays.
+
+        Args:
+            new: the new disk's name. format: raw, qcow2, vdi, vmdk, vhd or vhdx; None: the same.
+            allocation: "fixed" or "dynamic". timeout: seconds.
+
+        Returns:
+            The new disk.
+
+        Raises:
+            BadInput: a name, format or allocation that cannot be used. Refused: see `.plan(...).refusal`.
+        """
+        self.facts  # noqa: B018 — says so if it is gone
+        return plans.plan_convert(
+            self._lab.state,
+            self._lab.survey_disks(),
+            self.name,
+            check_name(new, what=_("disk")),
+            check_choice(Format, format, what="format") if format else self.facts.format,
+            check_choice(Allocation, allocation, what="allocation"),
+        )
+
+    @act(_after)
+    def resize(self, capacity: str | int, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Give it more capacity; raw and qcow2 also while their guest runs. It cannot shrink.
+
+        Args:
+            capacity: the new one, a size such as "128 MiB", a multiple of 512 bytes.
+        """
+        self.facts  # noqa: B018
+        size = parse_size(capacity, what=_("capacity"))
+        return plans.plan_resize(self._lab.state, self._lab.survey_disks(), self.name, size)
+
+    @act(_after)
+    def compact(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Give back what it no longer uses; its machine must be off."""
+        self.facts  # noqa: B018
+        return plans.plan_compact(self._lab.state, self._lab.survey_disks(), self.name)
+
+    @act(_after_delete)
+    def delete(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Delete it; it must be free."""
+        self.facts  # noqa: B018
+        return plans.plan_delete(self._lab.state, self.name)
+
+    def __repr__(self) -> str:
+        try:
+            facts = self.facts
+        except NotFound:
+            return f"Disk {self.name!r} ({_('deleted')})"
+        place = f", {facts.target} of {facts.machine}" if facts.machine else ""
+        return f"Disk {self.name!r} ({facts.format}, {facts.allocation}, {format_size(facts.capacity)}{place})"
+
+
+class Disks(Mapping[str, Disk]):
+    """The disks of a lab by name, attached and free, read afresh at every look."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def _after_create(self, plan: Plan, timeout: float | None) -> Disk:
+        self._lab.carry_out(plan, timeout=timeout)
+        return Disk(self._lab, plan.subject)
+
+    @act(_after_create)
+    def create(
+        self,
+        name: str,
+        *,
+        capacity: str | int,
+        format: str = "qcow2",
+        allocation: str = "dynamic",
+        cluster_size: str | int | None = None,
+        extended_l2: bool = False,
+        timeout: float | None = None,  # noqa: ARG002 — used by the call, not by the plan
+    ) -> Plan:
+        """Create an empty disk.
+
+        Args:
+            name: 1 to 60 characters. capacity: what a guest will see, e.g. "64 MiB", a multiple of 512 bytes.
+            format: raw, qcow2, vdi, vmdk, vhd or vhdx (which no machine can use here, see the refusal).
+            allocation: "fixed": written with zeros all through now; "dynamic": grows as a guest writes.
+            cluster_size: of qcow2, e.g. "64 KiB". extended_l2: subclusters of qcow2.
+
+        Raises:
+            BadInput: something that cannot be used. Refused: see `.plan(...).refusal`.
+        """
+        request = plans.DiskRequest(
+            name=check_name(name, what=_("disk")),
+            capacity=parse_size(capacity, what=_("capacity")),
+            format=check_choice(Format, format, what="format"),
+            allocation=check_choice(Allocation, allocation, what="allocation"),
+            cluster_size=None if cluster_size is None else parse_size(cluster_size, what="cluster_size"),
+            extended_l2=extended_l2,
+        )
+        return plans.plan_create(self._lab.state, self._lab.survey_disks(), request)
+
+    @act(_after_create)
+    def import_file(
+        self,
+        path: str | Path,
+        name: str,
+        *,
+        format: str | None = None,
+        allocation: str = "dynamic",
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> Plan:
+        """Make a disk of an image file somebody brought; the file is inspected first and stays as it is.
+
+        Args:
+            path: the file. name: the new disk's. format: what the file is said to be; None: looked up in it.
+
+        Raises:
+            BadInput: not an image, or not what it is said to be. Refused: see `.plan(...).refusal`.
+        """
+        from labkit.storage.foreign import inspect
+
+        checked = check_name(name, what=_("disk"))
+        said = check_choice(Format, format, what="format") if format else None
+        found = inspect(Path(path).expanduser().absolute(), said)
+        image = plans.ForeignImage(
+            path=str(found.path), format=found.format, capacity=found.capacity, allocated=found.allocated
+        )
+        kind = check_choice(Allocation, allocation, what="allocation")
+        return plans.plan_import(self._lab.state, self._lab.survey_disks(), image, checked, image.format, kind)
+
+    def __getitem__(self, name: str) -> Disk:
+        disks = self._lab.state.disks
+        if name not in disks:
+            known = ", ".join(disks) or _("none yet")
+            raise NotFound(
+                _("There is no disk {name!r} in this lab.").format(name=name),
+                _("There are: {names}.").format(names=known),
+            )
+        return Disk(self._lab, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lab.state.disks)
+
+    def __len__(self) -> int:
+        return len(self._lab.state.disks)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._lab.state.disks
+
+    def __repr__(self) -> str:
+        return "\n".join(repr(Disk(self._lab, name)) for name in self) or _("no disks")

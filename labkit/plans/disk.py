@@ -1,0 +1,454 @@
+"""Plans of acts on disks: create, import, attach, detach, convert, resize, compact, delete.
+
+Each is a pure function of the lab's state, a survey and a request.
+Knows: the model, steps. Must not know: libvirt, files, qemu-img's doings.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from labkit.language import _
+from labkit.model.disk import DiskFacts, disk_name, free_target, image_number, image_path
+from labkit.model.image import Allocation, Format
+from labkit.model.machine import DiskSpec, MachineFacts, MachineState
+from labkit.model.state import LabState
+from labkit.plans.plan import Plan, Refusal
+from labkit.plans.steps import (
+    AttachDisk,
+    ConvertImage,
+    CreateImage,
+    DeleteFiles,
+    DetachDisk,
+    GrowImage,
+    RepointDisk,
+    Step,
+)
+from labkit.units import GIB, MIB, TIB, format_size
+
+SPACE_MARGIN = 64 * MIB
+"""Bytes of the host's disk that no act may use up."""
+
+SECTOR = 512
+"""Bytes of a sector: a capacity is a multiple of it."""
+
+LARGEST = {Format.VHD: 2040 * GIB, Format.VMDK: 2 * TIB - 64 * 1024}
+"""Bytes of the largest capacity a format can have, where it is less than a host may ask for."""
+
+_GROWS_IN_PLACE = (Format.RAW, Format.QCOW2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSurvey:
+    """What had to be measured for a plan about a disk.
+
+    Attributes:
+        free_bytes: free on the file system of the lab's folder.
+        mounted: where a running guest has its disks mounted, by target ("vdb" → "/mnt/data").
+    """
+
+    free_bytes: int
+    mounted: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskRequest:
+    """A new disk as asked for.
+
+    Attributes:
+        capacity: bytes. cluster_size: bytes, or None. extended_l2: subclusters; both qcow2 only.
+    """
+
+    name: str
+    capacity: int
+    format: Format
+    allocation: Allocation
+    cluster_size: int | None = None
+    extended_l2: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignImage:
+    """A file somebody brought, already inspected: its true format and what it holds.
+
+    Attributes:
+        path: absolute. capacity, allocated: bytes.
+    """
+
+    path: str
+    format: Format
+    capacity: int
+    allocated: int
+
+
+def plan_create(state: LabState, survey: DiskSurvey, request: DiskRequest) -> Plan:
+    """Plan a new empty disk."""
+    needed = request.capacity if request.allocation is Allocation.FIXED else 0
+    refusal = (
+        _why_not_name(state, request.name)
+        or _why_not_capacity(request.capacity, request.format)
+        or _why_not_options(request)
+        or _why_no_room(survey, needed)
+    )
+    notes = []
+    if request.allocation is Allocation.DYNAMIC and request.capacity > survey.free_bytes:
+        notes.append(
+            _("It may grow to {capacity}, but the host has only {free} free: a full host pauses the guest.").format(
+                capacity=format_size(request.capacity), free=format_size(survey.free_bytes)
+            )
+        )
+    step = CreateImage(
+        path=next_image_path(state, request.name, request.format),
+        format=request.format,
+        capacity=request.capacity,
+        allocation=request.allocation,
+        bytes=needed,
+        cluster_size=request.cluster_size,
+        extended_l2=request.extended_l2,
+    )
+    return _plan("create", state, request.name, steps=[step], refusal=refusal, notes=notes)
+
+
+def plan_import(
+    state: LabState, survey: DiskSurvey, image: ForeignImage, name: str, format: Format, allocation: Allocation
+) -> Plan:
+    """Plan a disk with the content of a file somebody brought; the file itself stays as it is."""
+    needed = image.capacity if allocation is Allocation.FIXED else image.allocated
+    refusal = _why_not_name(state, name) or _why_not_capacity(image.capacity, format) or _why_no_room(survey, needed)
+    step = ConvertImage(
+        source=image.path,
+        source_format=image.format,
+        target=next_image_path(state, name, format),
+        target_format=format,
+        allocation=allocation,
+        capacity=image.capacity,
+        bytes=needed,
+    )
+    return _plan("import", state, name, steps=[step], refusal=refusal)
+
+
+def plan_attach(state: LabState, name: str, machine: str) -> Plan:
+    """Plan to attach a free disk to a machine, as the guest's next disk."""
+    disk, facts = state.disks[name], state.machines[machine]
+    target = free_target(spec.target for spec in facts.spec.disks)
+    refusal = _why_not_attach(disk, facts)
+    if refusal or target is None:
+        full = Refusal(why=_("{machine} has no room for another disk.").format(machine=machine))
+        return _plan("attach", state, name, machines=[machine], refusal=refusal or full)
+    spec = DiskSpec(name=name, target=target, path=disk.active.path, format=disk.active.format)
+    step = AttachDisk(machine_id=facts.id, domain=facts.spec.domain_name, disk=spec)
+    note = _("{machine} sees it as {target}.").format(machine=machine, target=target)
+    return _plan("attach", state, name, machines=[machine], steps=[step], notes=[note])
+
+
+def plan_detach(state: LabState, survey: DiskSurvey, name: str, machine: str) -> Plan:
+    """Plan to take a disk from its machine; it stays in the lab, with its content, as a free disk."""
+    disk, facts = state.disks[name], state.machines[machine]
+    refusal = None
+    if disk.machine != machine or disk.target is None:
+        holder = _("it is free") if disk.machine is None else _("it is attached to {name}").format(name=disk.machine)
+        why = _("{disk} is not attached to {machine}: {holder}.").format(disk=name, machine=machine, holder=holder)
+        return _plan("detach", state, name, machines=[machine], refusal=Refusal(why=why))
+    if facts.state is MachineState.SAVED:
+        refusal = Refusal(
+            why=_("{machine} is saved: its saved memory fits only the disks it has.").format(machine=machine),
+            ways_out=(_("Start it, then detach the disk."),),
+        )
+    elif facts.is_active and disk.target in survey.mounted:
+        place = survey.mounted[disk.target]
+        refusal = Refusal(
+            why=_("{disk} is mounted at {place} inside {machine}.").format(disk=name, place=place, machine=machine),
+            ways_out=(
+                _("Unmount it first: vm.run({command!r}).").format(command=f"umount {place}"),
+                _("Or stop the machine."),
+            )
+            if place != "/"
+            else (_("Stop the machine first: it runs from this disk."),),
+        )
+    step = DetachDisk(machine_id=facts.id, domain=facts.spec.domain_name, target=disk.target)
+    return _plan("detach", state, name, machines=[machine], steps=[step], refusal=refusal)
+
+
+def plan_convert(
+    state: LabState, survey: DiskSurvey, name: str, new: str, format: Format, allocation: Allocation
+) -> Plan:
+    """Plan a new disk with the same content in another format; the old one stays."""
+    disk = state.disks[name]
+    needed = disk.capacity if allocation is Allocation.FIXED else disk.allocated
+    refusal = None
+    if new == name:
+        refusal = Refusal(
+            why=_("{disk} cannot be converted onto itself.").format(disk=name),
+            ways_out=(_("Give the new disk another name."),),
+        )
+    refusal = (
+        refusal
+        or _why_not_name(state, new)
+        or _why_not_still(state, disk)
+        or _why_not_capacity(disk.capacity, format)
+        or _why_no_room(survey, needed)
+    )
+    step = _conversion(disk, next_image_path(state, new, format), format, allocation, disk.capacity, needed)
+    return _plan("convert", state, name, new, machines=_holder(disk), steps=[step], refusal=refusal)
+
+
+def plan_resize(state: LabState, survey: DiskSurvey, name: str, capacity: int) -> Plan:
+    """Plan more capacity for a disk: in place where the format can, else through a larger copy."""
+    disk = state.disks[name]
+    if capacity == disk.capacity:
+        return _plan("resize", state, name, machines=_holder(disk))
+    in_place = disk.active.format in _GROWS_IN_PLACE
+    fixed = disk.active.allocation is Allocation.FIXED
+    more = (capacity - disk.capacity) if fixed else 0
+    needed = more if in_place else (capacity if fixed else disk.active.allocated)
+    refusal = (
+        _why_not_grow(disk, capacity)
+        or _why_not_capacity(capacity, disk.active.format)
+        or (None if in_place else _why_not_still(state, disk) or _why_not_single(disk))
+        or _why_no_room(survey, needed)
+    )
+    holder = state.machines[disk.machine] if disk.machine else None
+    notes = [_("The file system inside does not grow by itself: resize2fs does that.")]
+    steps: list[Step] = (
+        [_growth(disk, capacity, more, holder)]
+        if in_place
+        else _replacement(state, disk, disk.active.allocation, capacity, needed, holder)
+    )
+    return _plan("resize", state, name, machines=_holder(disk), steps=steps, refusal=refusal, notes=notes)
+
+
+def plan_compact(state: LabState, survey: DiskSurvey, name: str) -> Plan:
+    """Plan to give back what a dynamic disk no longer uses, through a copy that leaves zeros out."""
+    disk = state.disks[name]
+    refusal = None
+    if disk.allocation is Allocation.FIXED:
+        refusal = Refusal(
+            why=_("{disk} is fixed: it holds its whole capacity by design.").format(disk=name),
+            ways_out=(_('Convert it: disk.convert("…", format=…, allocation="dynamic").'),),
+        )
+    holder = state.machines[disk.machine] if disk.machine else None
+    needed = disk.active.allocated
+    refusal = refusal or _why_not_still(state, disk) or _why_not_single(disk) or _why_no_room(survey, needed)
+    steps = _replacement(state, disk, Allocation.DYNAMIC, disk.capacity, needed, holder)
+    note = _("Only zeros are left out: what was deleted inside counts once it is discarded (fstrim) or overwritten.")
+    return _plan("compact", state, name, machines=_holder(disk), steps=steps, refusal=refusal, notes=[note])
+
+
+def plan_delete(state: LabState, name: str) -> Plan:
+    """Plan to delete a free disk with its images."""
+    disk = state.disks[name]
+    refusal = None
+    if disk.machine is not None:
+        refusal = Refusal(
+            why=_("{disk} is attached to {machine}.").format(disk=name, machine=disk.machine),
+            ways_out=(
+                _("Detach it first: lab.machines[{machine!r}].detach({disk!r}).").format(
+                    machine=disk.machine, disk=name
+                ),
+            ),
+            dependants=(disk.machine,),
+        )
+    own = [image for image in disk.layers if disk_name(image.path) == name]
+    others = {image.backing for image in state.images.values() if image.path not in {layer.path for layer in own}}
+    images = [image for image in own if image.path not in others]
+    paths = tuple(file for image in images for file in image.files)
+    steps = [DeleteFiles(paths=paths, bytes=sum(image.allocated for image in images))]
+    return _plan("delete", state, name, steps=steps, refusal=refusal)
+
+
+def next_image_path(state: LabState, disk: str, format: Format) -> str:
+    """Return the path of a disk's next image, numbered beyond all there are."""
+    number = max((image_number(path) + 1 for path in state.images if disk_name(path) == disk), default=0)
+    return image_path(posixpath.join(state.home, "disks"), disk, number, format)
+
+
+def _plan(
+    act: str,
+    state: LabState,
+    *disks: str,
+    machines: Iterable[str] = (),
+    steps: Iterable[Step] = (),
+    refusal: Refusal | None = None,
+    notes: Iterable[str] = (),
+) -> Plan:
+    names = tuple(machines)
+    return Plan(
+        act=act,
+        subject=disks[0],
+        home=state.home,
+        names=names,
+        disks=disks,
+        basis=state.fingerprint(names, disks),
+        steps=() if refusal else tuple(steps),
+        refusal=refusal,
+        notes=() if refusal else tuple(notes),
+    )
+
+
+def _holder(disk: DiskFacts) -> tuple[str, ...]:
+    return (disk.machine,) if disk.machine else ()
+
+
+def _conversion(
+    disk: DiskFacts, target: str, format: Format, allocation: Allocation, capacity: int, needed: int
+) -> ConvertImage:
+    return ConvertImage(
+        source=disk.active.path,
+        source_format=disk.active.format,
+        target=target,
+        target_format=format,
+        allocation=allocation,
+        capacity=capacity,
+        bytes=needed,
+    )
+
+
+def _growth(disk: DiskFacts, capacity: int, more: int, holder: MachineFacts | None) -> GrowImage:
+    running = holder if holder is not None and holder.is_active else None
+    return GrowImage(
+        path=disk.active.path,
+        format=disk.active.format,
+        capacity=capacity,
+        allocation=disk.active.allocation,
+        bytes=more,
+        machine_id=running.id if running else None,
+        domain=running.spec.domain_name if running else None,
+        disk_target=disk.target if running else None,
+    )
+
+
+def _replacement(
+    state: LabState,
+    disk: DiskFacts,
+    allocation: Allocation,
+    capacity: int,
+    needed: int,
+    holder: MachineFacts | None,
+) -> list[Step]:
+    """Copy a disk's one image to its next, let its machine use that, delete the old."""
+    old = disk.active
+    target = next_image_path(state, disk.name, old.format)
+    steps: list[Step] = [_conversion(disk, target, old.format, allocation, capacity, needed)]
+    if holder is not None and disk.target is not None:
+        spec = DiskSpec(name=disk.name, target=disk.target, path=target, format=old.format)
+        steps.append(RepointDisk(machine_id=holder.id, domain=holder.spec.domain_name, disk=spec))
+    return [*steps, DeleteFiles(paths=old.files, bytes=old.allocated)]
+
+
+# --- why not ------------------------------------------------------------------------------------
+
+
+def _why_not_name(state: LabState, name: str) -> Refusal | None:
+    if name not in state.disks and not any(disk_name(path) == name for path in state.images):
+        return None
+    return Refusal(why=_("There is already a disk {name!r}.").format(name=name), ways_out=(_("Choose another name."),))
+
+
+def _why_not_capacity(capacity: int, format: Format) -> Refusal | None:
+    if capacity % SECTOR:
+        return Refusal(
+            why=_("A capacity of {capacity} bytes is not a whole number of sectors of {sector} bytes.").format(
+                capacity=capacity, sector=SECTOR
+            ),
+            ways_out=(_("Ask for {capacity}.").format(capacity=-(-capacity // SECTOR) * SECTOR),),
+        )
+    largest = LARGEST.get(format)
+    if largest is not None and capacity > largest:
+        return Refusal(
+            why=_("{format} holds at most {largest}.").format(format=format, largest=format_size(largest)),
+            ways_out=(_("Ask for less, or choose qcow2."),),
+        )
+    return None
+
+
+def _why_not_options(request: DiskRequest) -> Refusal | None:
+    if request.format is not Format.QCOW2 and (request.cluster_size or request.extended_l2):
+        return Refusal(
+            why=_("cluster_size and extended_l2 belong to qcow2, not to {format}.").format(format=request.format),
+            ways_out=(_('Say format="qcow2".'),),
+        )
+    size = request.cluster_size
+    if size is not None and (size not in (2**power for power in range(9, 22))):
+        return Refusal(
+            why=_("A cluster is a power of two from 512 B to 2 MiB, not {size} bytes.").format(size=size),
+            ways_out=(_("64 KiB is the default."),),
+        )
+    return None
+
+
+def _why_no_room(survey: DiskSurvey, needed: int) -> Refusal | None:
+    if needed == 0 or needed + SPACE_MARGIN <= survey.free_bytes:
+        return None
+    return Refusal(
+        why=_("This needs {needed}, and the host's disk has {free} free ({margin} stay as a margin).").format(
+            needed=format_size(needed), free=format_size(survey.free_bytes), margin=format_size(SPACE_MARGIN)
+        ),
+        ways_out=(_("Ask for less or for a dynamic disk, or free space on the host."),),
+    )
+
+
+def _why_not_attach(disk: DiskFacts, machine: MachineFacts) -> Refusal | None:
+    if disk.machine is not None:
+        return Refusal(
+            why=_("{disk} is already attached to {machine}: two guests that write one image destroy it.").format(
+                disk=disk.name, machine=disk.machine
+            ),
+            ways_out=(_("Detach it there first, or attach a copy: disk.convert(…)."),),
+        )
+    strange = [image.format for image in disk.layers if not image.format.attachable]
+    if strange:
+        return Refusal(
+            why=_(
+                "{disk} has a layer in {format}, which libvirt does not know: "
+                "the guest would read the container instead of the data."
+            ).format(disk=disk.name, format=strange[0]),
+            ways_out=(_('Convert it: disk.convert("…", format="qcow2").'),),
+        )
+    if disk.active.frozen:
+        return Refusal(
+            why=_("{disk} is frozen: something depends on its content.").format(disk=disk.name),
+            ways_out=(_("Attach a copy: disk.convert(…)."),),
+        )
+    if machine.state is MachineState.SAVED:
+        return Refusal(
+            why=_("{machine} is saved: its saved memory fits only the disks it has.").format(machine=machine.name),
+            ways_out=(_("Start it, then attach the disk."),),
+        )
+    return None
+
+
+def _why_not_still(state: LabState, disk: DiskFacts) -> Refusal | None:
+    """Why a disk's content cannot be copied now: a guest may be writing to it."""
+    holder = state.machines.get(disk.machine or "")
+    if holder is None or holder.state is MachineState.OFF:
+        return None
+    return Refusal(
+        why=_("{disk} is in use by {machine}, which is {state}.").format(
+            disk=disk.name, machine=holder.name, state=holder.state
+        ),
+        ways_out=(_("Stop {machine}, or detach the disk.").format(machine=holder.name),),
+    )
+
+
+def _why_not_single(disk: DiskFacts) -> Refusal | None:
+    if len(disk.layers) == 1 and not disk.active.frozen:
+        return None
+    return Refusal(
+        why=_("{disk} has {count} layers, and what is below belongs to snapshots.").format(
+            disk=disk.name, count=len(disk.layers)
+        ),
+        ways_out=(_("Make a disk that stands alone: disk.convert(…)."),),
+    )
+
+
+def _why_not_grow(disk: DiskFacts, capacity: int) -> Refusal | None:
+    if capacity > disk.capacity:
+        return None
+    return Refusal(
+        why=_("{disk} has {capacity}; making it smaller would cut off what the guest put there.").format(
+            disk=disk.name, capacity=format_size(disk.capacity)
+        ),
+        ways_out=(_("Create a smaller disk and copy the files inside the guest."),),
+    )
