@@ -15,6 +15,16 @@ from labkit.model.disk import DiskFacts, disk_name, free_target, image_number, i
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.state import LabState
+from labkit.plans.disk_excuses import (
+    why_no_room,
+    why_not_attach,
+    why_not_capacity,
+    why_not_grow,
+    why_not_name,
+    why_not_options,
+    why_not_single,
+    why_not_still,
+)
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import (
     AttachDisk,
@@ -26,16 +36,7 @@ from labkit.plans.steps import (
     RepointDisk,
     Step,
 )
-from labkit.units import GIB, MIB, TIB, format_size
-
-SPACE_MARGIN = 64 * MIB
-"""Bytes of the host's disk that no act may use up."""
-
-SECTOR = 512
-"""Bytes of a sector: a capacity is a multiple of it."""
-
-LARGEST = {Format.VHD: 2040 * GIB, Format.VMDK: 2 * TIB - 64 * 1024}
-"""Bytes of the largest capacity a format can have, where it is less than a host may ask for."""
+from labkit.units import format_size
 
 _GROWS_IN_PLACE = (Format.RAW, Format.QCOW2)
 
@@ -87,10 +88,10 @@ def plan_create(state: LabState, survey: DiskSurvey, request: DiskRequest) -> Pl
     """Plan a new empty disk."""
     needed = request.capacity if request.allocation is Allocation.FIXED else 0
     refusal = (
-        _why_not_name(state, request.name)
-        or _why_not_capacity(request.capacity, request.format)
-        or _why_not_options(request)
-        or _why_no_room(survey, needed)
+        why_not_name(state, request.name)
+        or why_not_capacity(request.capacity, request.format)
+        or why_not_options(request.format, request.cluster_size, request.extended_l2)
+        or why_no_room(survey.free_bytes, needed)
     )
     notes = []
     if request.allocation is Allocation.DYNAMIC and request.capacity > survey.free_bytes:
@@ -116,7 +117,9 @@ def plan_import(
 ) -> Plan:
     """Plan a disk with the content of a file somebody brought; the file itself stays as it is."""
     needed = image.capacity if allocation is Allocation.FIXED else image.allocated
-    refusal = _why_not_name(state, name) or _why_not_capacity(image.capacity, format) or _why_no_room(survey, needed)
+    refusal = (
+        why_not_name(state, name) or why_not_capacity(image.capacity, format) or why_no_room(survey.free_bytes, needed)
+    )
     step = ConvertImage(
         source=image.path,
         source_format=image.format,
@@ -133,7 +136,7 @@ def plan_attach(state: LabState, name: str, machine: str) -> Plan:
     """Plan to attach a free disk to a machine, as the guest's next disk."""
     disk, facts = state.disks[name], state.machines[machine]
     target = free_target(spec.target for spec in facts.spec.disks)
-    refusal = _why_not_attach(disk, facts)
+    refusal = why_not_attach(disk, facts)
     if refusal or target is None:
         full = Refusal(why=_("{machine} has no room for another disk.").format(machine=machine))
         return _plan("attach", state, name, machines=[machine], refusal=refusal or full)
@@ -185,10 +188,10 @@ def plan_convert(
         )
     refusal = (
         refusal
-        or _why_not_name(state, new)
-        or _why_not_still(state, disk)
-        or _why_not_capacity(disk.capacity, format)
-        or _why_no_room(survey, needed)
+        or why_not_name(state, new)
+        or why_not_still(state, disk)
+        or why_not_capacity(disk.capacity, format)
+        or why_no_room(survey.free_bytes, needed)
     )
     step = _conversion(disk, next_image_path(state, new, format), format, allocation, disk.capacity, needed)
     return _plan("convert", state, name, new, machines=_holder(disk), steps=[step], refusal=refusal)
@@ -204,10 +207,10 @@ def plan_resize(state: LabState, survey: DiskSurvey, name: str, capacity: int) -
     more = (capacity - disk.capacity) if fixed else 0
     needed = more if in_place else (capacity if fixed else disk.active.allocated)
     refusal = (
-        _why_not_grow(disk, capacity)
-        or _why_not_capacity(capacity, disk.active.format)
-        or (None if in_place else _why_not_still(state, disk) or _why_not_single(disk))
-        or _why_no_room(survey, needed)
+        why_not_grow(disk, capacity)
+        or why_not_capacity(capacity, disk.active.format)
+        or (None if in_place else why_not_still(state, disk) or why_not_single(disk))
+        or why_no_room(survey.free_bytes, needed)
     )
     holder = state.machines[disk.machine] if disk.machine else None
     notes = [_("The file system inside does not grow by itself: resize2fs does that.")]
@@ -230,7 +233,7 @@ def plan_compact(state: LabState, survey: DiskSurvey, name: str) -> Plan:
         )
     holder = state.machines[disk.machine] if disk.machine else None
     needed = disk.active.allocated
-    refusal = refusal or _why_not_still(state, disk) or _why_not_single(disk) or _why_no_room(survey, needed)
+    refusal = refusal or why_not_still(state, disk) or why_not_single(disk) or why_no_room(survey.free_bytes, needed)
     steps = _replacement(state, disk, Allocation.DYNAMIC, disk.capacity, needed, holder)
     note = _("Only zeros are left out: what was deleted inside counts once it is discarded (fstrim) or overwritten.")
     return _plan("compact", state, name, machines=_holder(disk), steps=steps, refusal=refusal, notes=[note])
@@ -335,120 +338,3 @@ def _replacement(
         spec = DiskSpec(name=disk.name, target=disk.target, path=target, format=old.format)
         steps.append(RepointDisk(machine_id=holder.id, domain=holder.spec.domain_name, disk=spec))
     return [*steps, DeleteFiles(paths=old.files, bytes=old.allocated)]
-
-
-# --- why not ------------------------------------------------------------------------------------
-
-
-def _why_not_name(state: LabState, name: str) -> Refusal | None:
-    if name not in state.disks and not any(disk_name(path) == name for path in state.images):
-        return None
-    return Refusal(why=_("There is already a disk {name!r}.").format(name=name), ways_out=(_("Choose another name."),))
-
-
-def _why_not_capacity(capacity: int, format: Format) -> Refusal | None:
-    if capacity % SECTOR:
-        return Refusal(
-            why=_("A capacity of {capacity} bytes is not a whole number of sectors of {sector} bytes.").format(
-                capacity=capacity, sector=SECTOR
-            ),
-            ways_out=(_("Ask for {capacity}.").format(capacity=-(-capacity // SECTOR) * SECTOR),),
-        )
-    largest = LARGEST.get(format)
-    if largest is not None and capacity > largest:
-        return Refusal(
-            why=_("{format} holds at most {largest}.").format(format=format, largest=format_size(largest)),
-            ways_out=(_("Ask for less, or choose qcow2."),),
-        )
-    return None
-
-
-def _why_not_options(request: DiskRequest) -> Refusal | None:
-    if request.format is not Format.QCOW2 and (request.cluster_size or request.extended_l2):
-        return Refusal(
-            why=_("cluster_size and extended_l2 belong to qcow2, not to {format}.").format(format=request.format),
-            ways_out=(_('Say format="qcow2".'),),
-        )
-    size = request.cluster_size
-    if size is not None and (size not in (2**power for power in range(9, 22))):
-        return Refusal(
-            why=_("A cluster is a power of two from 512 B to 2 MiB, not {size} bytes.").format(size=size),
-            ways_out=(_("64 KiB is the default."),),
-        )
-    return None
-
-
-def _why_no_room(survey: DiskSurvey, needed: int) -> Refusal | None:
-    if needed == 0 or needed + SPACE_MARGIN <= survey.free_bytes:
-        return None
-    return Refusal(
-        why=_("This needs {needed}, and the host's disk has {free} free ({margin} stay as a margin).").format(
-            needed=format_size(needed), free=format_size(survey.free_bytes), margin=format_size(SPACE_MARGIN)
-        ),
-        ways_out=(_("Ask for less or for a dynamic disk, or free space on the host."),),
-    )
-
-
-def _why_not_attach(disk: DiskFacts, machine: MachineFacts) -> Refusal | None:
-    if disk.machine is not None:
-        return Refusal(
-            why=_("{disk} is already attached to {machine}: two guests that write one image destroy it.").format(
-                disk=disk.name, machine=disk.machine
-            ),
-            ways_out=(_("Detach it there first, or attach a copy: disk.convert(…)."),),
-        )
-    strange = [image.format for image in disk.layers if not image.format.attachable]
-    if strange:
-        return Refusal(
-            why=_(
-                "{disk} has a layer in {format}, which libvirt does not know: "
-                "the guest would read the container instead of the data."
-            ).format(disk=disk.name, format=strange[0]),
-            ways_out=(_('Convert it: disk.convert("…", format="qcow2").'),),
-        )
-    if disk.active.frozen:
-        return Refusal(
-            why=_("{disk} is frozen: something depends on its content.").format(disk=disk.name),
-            ways_out=(_("Attach a copy: disk.convert(…)."),),
-        )
-    if machine.state is MachineState.SAVED:
-        return Refusal(
-            why=_("{machine} is saved: its saved memory fits only the disks it has.").format(machine=machine.name),
-            ways_out=(_("Start it, then attach the disk."),),
-        )
-    return None
-
-
-def _why_not_still(state: LabState, disk: DiskFacts) -> Refusal | None:
-    """Why a disk's content cannot be copied now: a guest may be writing to it."""
-    holder = state.machines.get(disk.machine or "")
-    if holder is None or holder.state is MachineState.OFF:
-        return None
-    return Refusal(
-        why=_("{disk} is in use by {machine}, which is {state}.").format(
-            disk=disk.name, machine=holder.name, state=holder.state
-        ),
-        ways_out=(_("Stop {machine}, or detach the disk.").format(machine=holder.name),),
-    )
-
-
-def _why_not_single(disk: DiskFacts) -> Refusal | None:
-    if len(disk.layers) == 1 and not disk.active.frozen:
-        return None
-    return Refusal(
-        why=_("{disk} has {count} layers, and what is below belongs to snapshots.").format(
-            disk=disk.name, count=len(disk.layers)
-        ),
-        ways_out=(_("Make a disk that stands alone: disk.convert(…)."),),
-    )
-
-
-def _why_not_grow(disk: DiskFacts, capacity: int) -> Refusal | None:
-    if capacity > disk.capacity:
-        return None
-    return Refusal(
-        why=_("{disk} has {capacity}; making it smaller would cut off what the guest put there.").format(
-            disk=disk.name, capacity=format_size(disk.capacity)
-        ),
-        ways_out=(_("Create a smaller disk and copy the files inside the guest."),),
-    )

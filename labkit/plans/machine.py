@@ -25,7 +25,8 @@ from labkit.model.machine import (
 )
 from labkit.model.state import LabState
 from labkit.model.words import state_word
-from labkit.plans.disk import SPACE_MARGIN, next_image_path
+from labkit.plans.disk import next_image_path
+from labkit.plans.disk_excuses import SPACE_MARGIN
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import (
     ConfigureMachine,

@@ -1,0 +1,143 @@
+"""Why an act on a disk is refused: one pure function for each reason, None where there is none.
+
+Knows: the model. Must not know: which acts ask.
+"""
+
+from __future__ import annotations
+
+from labkit.language import _
+from labkit.model.disk import DiskFacts, disk_name
+from labkit.model.image import Format
+from labkit.model.machine import MachineFacts, MachineState
+from labkit.model.state import LabState
+from labkit.plans.plan import Refusal
+from labkit.units import GIB, MIB, TIB, format_size
+
+SPACE_MARGIN = 64 * MIB
+"""Bytes of the host's disk that no act may use up."""
+
+SECTOR = 512
+"""Bytes of a sector: a capacity is a multiple of it."""
+
+LARGEST = {Format.VHD: 2040 * GIB, Format.VMDK: 2 * TIB - 64 * 1024}
+"""Bytes of the largest capacity a format can have, where it is less than a host may ask for."""
+
+
+def why_not_name(state: LabState, name: str) -> Refusal | None:
+    """Return why a new disk cannot have a name: it is taken."""
+    if name not in state.disks and not any(disk_name(path) == name for path in state.images):
+        return None
+    return Refusal(why=_("There is already a disk {name!r}.").format(name=name), ways_out=(_("Choose another name."),))
+
+
+def why_not_capacity(capacity: int, format: Format) -> Refusal | None:
+    """Return why a format cannot have a capacity (bytes)."""
+    if capacity % SECTOR:
+        return Refusal(
+            why=_("A capacity of {capacity} bytes is not a whole number of sectors of {sector} bytes.").format(
+                capacity=capacity, sector=SECTOR
+            ),
+            ways_out=(_("Ask for {capacity}.").format(capacity=-(-capacity // SECTOR) * SECTOR),),
+        )
+    largest = LARGEST.get(format)
+    if largest is not None and capacity > largest:
+        return Refusal(
+            why=_("{format} holds at most {largest}.").format(format=format, largest=format_size(largest)),
+            ways_out=(_("Ask for less, or choose qcow2."),),
+        )
+    return None
+
+
+def why_not_options(format: Format, cluster_size: int | None, extended_l2: bool) -> Refusal | None:
+    """Return why a format cannot have these options."""
+    if format is not Format.QCOW2 and (cluster_size or extended_l2):
+        return Refusal(
+            why=_("cluster_size and extended_l2 belong to qcow2, not to {format}.").format(format=format),
+            ways_out=(_('Say format="qcow2".'),),
+        )
+    if cluster_size is not None and cluster_size not in (2**power for power in range(9, 22)):
+        return Refusal(
+            why=_("A cluster is a power of two from 512 B to 2 MiB, not {size} bytes.").format(size=cluster_size),
+            ways_out=(_("64 KiB is the default."),),
+        )
+    return None
+
+
+def why_no_room(free: int, needed: int) -> Refusal | None:
+    """Return why `needed` bytes do not fit into the `free` ones of the host's disk."""
+    if needed == 0 or needed + SPACE_MARGIN <= free:
+        return None
+    return Refusal(
+        why=_("This needs {needed}, and the host's disk has {free} free ({margin} stay as a margin).").format(
+            needed=format_size(needed), free=format_size(free), margin=format_size(SPACE_MARGIN)
+        ),
+        ways_out=(_("Ask for less or for a dynamic disk, or free space on the host."),),
+    )
+
+
+def why_not_attach(disk: DiskFacts, machine: MachineFacts) -> Refusal | None:
+    """Return why a disk cannot be attached to a machine."""
+    if disk.machine is not None:
+        return Refusal(
+            why=_("{disk} is already attached to {machine}: two guests that write one image destroy it.").format(
+                disk=disk.name, machine=disk.machine
+            ),
+            ways_out=(_("Detach it there first, or attach a copy: disk.convert(…)."),),
+        )
+    strange = [image.format for image in disk.layers if not image.format.attachable]
+    if strange:
+        return Refusal(
+            why=_(
+                "{disk} has a layer in {format}, which libvirt does not know: "
+                "the guest would read the container instead of the data."
+            ).format(disk=disk.name, format=strange[0]),
+            ways_out=(_('Convert it: disk.convert("…", format="qcow2").'),),
+        )
+    if disk.active.frozen:
+        return Refusal(
+            why=_("{disk} is frozen: something depends on its content.").format(disk=disk.name),
+            ways_out=(_("Attach a copy: disk.convert(…)."),),
+        )
+    if machine.state is MachineState.SAVED:
+        return Refusal(
+            why=_("{machine} is saved: its saved memory fits only the disks it has.").format(machine=machine.name),
+            ways_out=(_("Start it, then attach the disk."),),
+        )
+    return None
+
+
+def why_not_still(state: LabState, disk: DiskFacts) -> Refusal | None:
+    """Return why a disk's content cannot be copied now: a guest may be writing to it."""
+    holder = state.machines.get(disk.machine or "")
+    if holder is None or holder.state is MachineState.OFF:
+        return None
+    return Refusal(
+        why=_("{disk} is in use by {machine}, which is {state}.").format(
+            disk=disk.name, machine=holder.name, state=holder.state
+        ),
+        ways_out=(_("Stop {machine}, or detach the disk.").format(machine=holder.name),),
+    )
+
+
+def why_not_single(disk: DiskFacts) -> Refusal | None:
+    """Return why a disk's image cannot be replaced by a copy: it has layers of snapshots."""
+    if len(disk.layers) == 1 and not disk.active.frozen:
+        return None
+    return Refusal(
+        why=_("{disk} has {count} layers, and what is below belongs to snapshots.").format(
+            disk=disk.name, count=len(disk.layers)
+        ),
+        ways_out=(_("Make a disk that stands alone: disk.convert(…)."),),
+    )
+
+
+def why_not_grow(disk: DiskFacts, capacity: int) -> Refusal | None:
+    """Return why a disk cannot be given a capacity (bytes)."""
+    if capacity > disk.capacity:
+        return None
+    return Refusal(
+        why=_("{disk} has {capacity}; making it smaller would cut off what the guest put there.").format(
+            disk=disk.name, capacity=format_size(disk.capacity)
+        ),
+        ways_out=(_("Create a smaller disk and copy the files inside the guest."),),
+    )
