@@ -18,6 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeAlias
 
 from labkit.engine.progress import Progress
@@ -252,16 +253,16 @@ class Panel:
         self.redraw()
 
     def _run(self, work: Work, act: Callable[[Work], object]) -> None:
-        error: Exception | None = None
-        try:
-            act(work)
-        except Exception as caught:  # noqa: BLE001  no thread above to take it: the panel shows it
-            error = caught
+        errors: list[Exception] = []
+        for call in (partial(act, work), self.refresh):
+            try:
+                call()
+            except Exception as caught:  # noqa: BLE001  no thread above to take it: the panel shows it
+                errors.append(caught)
         with self._lock:
             self._work = None
-            if error is not None and not (isinstance(error, Cancelled) and work.cancel.is_set()):
-                self._error = error if isinstance(error, LabError) else _wrap(error)
-        self.refresh()
+            if errors and not (isinstance(errors[0], Cancelled) and work.cancel.is_set()):
+                self._error = errors[0] if isinstance(errors[0], LabError) else _wrap(errors[0])
         self.redraw()
 
     def _dismiss(self, _values: Values) -> None:

@@ -44,8 +44,8 @@ class Node:
 
     @property
     def text(self) -> str:
-        """All text in it, one space between elements."""
-        parts = (child if isinstance(child, str) else child.text for child in self.children)
+        """All text in it, one space between its parts."""
+        parts = (child.strip() if isinstance(child, str) else child.text for child in self.children)
         return " ".join(part for part in parts if part)
 
 

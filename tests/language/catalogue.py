@@ -92,8 +92,7 @@ def broken_placeholders(catalogue: Catalog) -> list[str]:
         translations = message.string if isinstance(message.string, tuple | list) else (message.string,)
         wanted = {frozenset(_PLACEHOLDER.findall(original)) for original in originals}
         if message.id and any(
-            translation and frozenset(_PLACEHOLDER.findall(translation)) not in wanted
-            for translation in translations
+            translation and frozenset(_PLACEHOLDER.findall(translation)) not in wanted for translation in translations
         ):
             broken.append(str(message.id))
     return broken

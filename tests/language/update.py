@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.language import catalogue
 
+say = print  # a command speaks
+
 
 def update() -> int:
     """Write template, catalogues and compiled catalogues; return how many messages lack a translation."""
@@ -18,9 +20,9 @@ def update() -> int:
         path.with_suffix(".mo").write_bytes(catalogue.mo_bytes(merged))
         left = catalogue.untranslated(merged)
         missing += len(left)
-        print(f"{path.relative_to(catalogue.ROOT)}: {len(merged)} messages, {len(left)} without a translation")
+        say(f"{path.relative_to(catalogue.ROOT)}: {len(merged)} messages, {len(left)} without a translation")
         for message in left:
-            print(f"  {message!r}")
+            say(f"  {message!r}")
     return missing
 
 

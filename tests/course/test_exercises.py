@@ -1,0 +1,100 @@
+"""Exercises, proved on real machines: the start fails the check, the solution passes it, reset undoes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labkit import Lab
+from labkit.course import exercise
+from labkit.course.exercise import Exercise, Verdict
+from labkit.course.first_boot import FirstBoot
+from labkit.course.progress import Progress
+from labkit.course.text import read_texts
+from labkit.errors import BadInput, NotFound
+from labkit.language import LANGUAGES, set_language
+
+
+@pytest.fixture
+def ex(lab: Lab, tmp_path: Path) -> Exercise:
+    """The warm-up, not started."""
+    return FirstBoot(lab, progress=Progress(tmp_path / "course"))
+
+
+def solve(ex: Exercise) -> None:
+    """Run the solution that is shown."""
+    exec(ex.solution().code, {"lab": ex.lab, "ex": ex})  # noqa: S102  what is shown is what is proved
+
+
+def test_solution_passes_twice_and_reset_returns_to_the_start(ex: Exercise) -> None:
+    for _round in range(2):
+        before = (ex.check().verdict, ex.is_done)
+        solve(ex)
+        solved = (ex.check().verdict, ex.is_done)
+        after = (ex.reset().verdict, ex.is_done)
+        assert before == after == (Verdict.NOT_STARTED, False)
+        assert solved == (Verdict.DONE, True)
+        assert ex.machine not in ex.lab.machines
+
+
+def test_what_is_wrong_decides_the_hint(ex: Exercise) -> None:
+    assert "lab.create('primer-arranque')" in ex.hint().text
+    vm = ex.lab.create(ex.machine)
+    assert (ex.check().verdict, ex.check().why) == (Verdict.WRONG, "primer-arranque is off.")
+    vm.start().wait_ready()
+    assert "no file /root/mark" in ex.check().why
+    vm.run("echo wrong > /root/mark")
+    assert "'wrong'" in ex.check().why
+    assert ex.mark in ex.hint().text
+    assert not ex.is_done
+
+
+def test_machine_that_cannot_be_used_is_a_broken_precondition(ex: Exercise) -> None:
+    ex.lab.create(ex.machine, image="sector")
+    result = ex.check()
+    assert result.verdict is Verdict.BROKEN
+    assert "ex.reset()" in repr(result)
+    assert ex.reset().verdict is Verdict.NOT_STARTED
+
+
+def test_check_changes_nothing(ex: Exercise) -> None:
+    before = ex.lab.state
+    ex.check()
+    ex.hint()
+    ex.solution()
+    assert ex.lab.state == before
+
+
+def test_twins_do_not_hold_the_students_mark(ex: Exercise) -> None:
+    assert ex.mark in ex.task()
+    assert ex.mark not in repr(ex)
+    assert ex.mark not in ex._repr_html_()
+
+
+def test_marks_differ_between_students(lab: Lab, tmp_path: Path) -> None:
+    marks = {FirstBoot(lab, progress=Progress(tmp_path / name)).mark for name in ("a", "b")}
+    assert len(marks) == 2
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_every_exercise_has_its_texts(code: str) -> None:
+    set_language(code)
+    try:
+        for slug in read_texts("exercises"):
+            shown = exercise(slug)
+            assert shown.title in repr(shown)
+            assert "{" not in shown.task()
+    finally:
+        set_language(None)
+
+
+def test_unknown_exercise_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(NotFound) as refusal:
+        exercise("segundo-arranque")
+    assert "primer-arranque" in refusal.value.hint
+
+
+def test_something_else_than_a_lab_is_refused() -> None:
+    with pytest.raises(BadInput):
+        exercise("primer-arranque", "default")  # type: ignore[arg-type]
