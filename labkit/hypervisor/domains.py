@@ -354,7 +354,7 @@ def _usage(domain: libvirt.virDomain, values: Mapping[str, Any]) -> MachineUsage
         state=state,
         cpu_time=values.get("cpu.time", 0) / 1e9,
         memory=values.get("balloon.rss", 0) * KIB,
-        disks=tuple(_disk_usage(values, index) for index in blocks if f"block.{index}.backingIndex" not in values),
+        disks=tuple(_disk_usage(values, index) for index in blocks),
     )
 
 
