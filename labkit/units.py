@@ -97,7 +97,7 @@ def check_word(word: str, *, what: str) -> str:
     Raises:
         BadInput: it is something else.
     """
-    if not isinstance(word, str) or not _WORD.fullmatch(word):
+    if type(word) is not str or not _WORD.fullmatch(word):
         raise BadInput(
             _("{what}={word!r} is not a name of one.").format(what=what, word=word),
             _("Write letters, digits, '.', '_', '-' or '+'."),
