@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import unicodedata
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,14 +23,14 @@ from labkit.engine.workspace import Workspace, open_workspace
 from labkit.errors import HostTrouble, NotFound
 from labkit.language import _, set_language
 from labkit.machine import Machine
-from labkit.model.machine import MachineUsage
+from labkit.model.machine import DEFAULT_CPU, MachineUsage
 from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans import machine as plans
 from labkit.plans.disk import DiskSurvey
 from labkit.plans.plan import Plan
 from labkit.storage.files import free_bytes
-from labkit.units import check_choice, check_count, check_name, parse_size
+from labkit.units import check_choice, check_count, check_name, check_text, check_word, parse_memory
 
 if TYPE_CHECKING:
     from labkit.hypervisor.connection import Connection
@@ -53,7 +54,7 @@ class Lab:
         self.closed = False
         self.machines = Machines(self)
         self.disks = Disks(self)
-        self.recovered: tuple[str, ...] = tuple(self._executor.recover())
+        self._executor.recover()
 
     @classmethod
     def open(
@@ -119,6 +120,11 @@ class Lab:
         return read_host(self._connection, self._workspace.images)
 
     @property
+    def recovered(self) -> tuple[str, ...]:
+        """What became of acts that had been interrupted, a sentence each."""
+        return tuple(self._executor.told)
+
+    @property
     def history(self) -> tuple[Outcome, ...]:
         """What this lab object carried out, oldest first."""
         return tuple(self._history)
@@ -176,7 +182,7 @@ class Lab:
         vcpus: int = 1,
         image: str = "tiny",
         if_exists: str = "error",
-        cpu_model: str | None = None,
+        cpu_model: str = DEFAULT_CPU,
         panic_device: bool = True,
         message: str | None = None,
         timeout: float | None = None,  # noqa: ARG002 — used by the call, not by the plan
@@ -188,7 +194,7 @@ class Lab:
             memory: a size such as "128 MiB". vcpus: number of virtual CPUs.
             image: a guest image, "tiny" or "sector".
             if_exists: "error"; "keep": use the one there is; "replace": delete it with its disks first.
-            cpu_model: a CPU model of QEMU; None: the default.
+            cpu_model: a CPU model of QEMU.
             panic_device: whether the hypervisor hears of a panic of the guest's kernel.
             message: what the `sector` image greets with.
             timeout: seconds.
@@ -204,12 +210,12 @@ class Lab:
             id=str(uuid.uuid4()),
             genid=str(uuid.uuid4()),
             image=image,
-            memory=parse_size(memory, what=_("memory")),
+            memory=parse_memory(memory),
             vcpus=check_count(vcpus, what="vcpus"),
             if_exists=check_choice(plans.IfExists, if_exists, what="if_exists"),
-            cpu_model=cpu_model,
+            cpu_model=check_word(cpu_model, what="cpu_model"),
             panic_device=panic_device,
-            message=message,
+            message=None if message is None else check_text(message, what="message"),
         )
         return plans.plan_create(self.state, survey_host(self._workspace), request)
 
@@ -219,7 +225,7 @@ class Lab:
 
     @act(_after_clean)
     def clean(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
-        """Remove every machine, image and saved memory of this lab, running guests included.
+        """Remove every machine and every file of this lab, running guests included.
 
         Raises:
             HostTrouble: something is left; the message names it.
@@ -229,11 +235,8 @@ class Lab:
     def _prove_clean(self) -> None:
         from labkit.hypervisor.process import find_pids
 
-        for folder in (self.home / "memory", self._workspace.consoles):
-            for path in folder.iterdir():
-                path.unlink()
         state = self.state
-        left = [*state.machines, *(Path(path).name for path in state.images)]
+        left = [*state.machines, *(Path(path).name for path in (*state.images, *state.strays))]
         left += [f"process {pid}" for pid in find_pids(str(self.home))]
         if left:
             raise HostTrouble(
@@ -274,6 +277,7 @@ class Machines(Mapping[str, Machine]):
 
     def __getitem__(self, name: str) -> Machine:
         machines = self._lab.state.machines
+        name = unicodedata.normalize("NFC", name)
         if name not in machines:
             known = ", ".join(machines) or _("none yet")
             raise NotFound(
@@ -289,7 +293,7 @@ class Machines(Mapping[str, Machine]):
         return len(self._lab.state.machines)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._lab.state.machines
+        return isinstance(name, str) and unicodedata.normalize("NFC", name) in self._lab.state.machines
 
     def __repr__(self) -> str:
         lines = [f"{name}: {state_word(facts.state)}" for name, facts in self._lab.state.machines.items()]

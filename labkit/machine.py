@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any
 from labkit.acts import act
 from labkit.engine.locks import MachineLocks
 from labkit.engine.survey import survey_host
-from labkit.errors import BadInput, GuestError, GuestSilent, LabError, NotFound, TimedOut, WrongState
+from labkit.errors import (
+    BadInput,
+    ConnectionLost,
+    GuestError,
+    GuestSilent,
+    LabError,
+    NotFound,
+    TimedOut,
+    WrongState,
+)
 from labkit.guest import agent
 from labkit.guest.agent import CommandResult
 from labkit.guest.console import Console
@@ -28,13 +37,14 @@ from labkit.model.words import reason_word, state_word
 from labkit.plans import disk as disk_plans
 from labkit.plans import machine as plans
 from labkit.plans.plan import Plan
-from labkit.units import check_count, check_name, parse_size
+from labkit.units import check_count, check_name, check_word, parse_memory, parse_size
 
 if TYPE_CHECKING:
     from labkit.disk import Disk
     from labkit.hypervisor.domains import Domains
     from labkit.hypervisor.process import GuestProcess
     from labkit.lab import Lab
+    from labkit.model.state import LabState
 
 ASK_AGAIN = 3.0
 """Seconds after which a guest that has not begun to shut down is asked again."""
@@ -62,14 +72,11 @@ class Machine:
         Raises:
             NotFound: it was deleted.
         """
-        for facts in self._lab.state.machines.values():
-            if facts.id == self.id:
-                self._last_name = facts.name
-                return facts
-        raise NotFound(
-            _("The machine {name!r} is no longer there.").format(name=self._last_name),
-            _("It was deleted. List what there is: lab.machines."),
-        )
+        facts = self._domains.read_one(self.id, self._lab._workspace.id)
+        if facts is None:
+            raise self._gone()
+        self._last_name = facts.name
+        return facts
 
     @property
     def name(self) -> str:
@@ -79,12 +86,12 @@ class Machine:
     @property
     def state(self) -> MachineState:
         """Where it is: off, running, paused or saved."""
-        return self._domains.state(self.id)[0]
+        return self._stands()[0]
 
     @property
     def reason(self) -> Reason:
         """Why it is there, as the hypervisor says: booted, shut down, killed, crashed …."""
-        return self._domains.state(self.id)[1]
+        return self._stands()[1]
 
     @property
     def memory(self) -> int:
@@ -273,18 +280,18 @@ class Machine:
 
         Args:
             memory: a size such as "256 MiB". vcpus: number of virtual CPUs.
-            cpu_model: a CPU model of QEMU, "" for the default. None leaves each as it is.
+            cpu_model: a CPU model of QEMU. None leaves each as it is.
 
         Raises:
             BadInput: a size or number that cannot be used. Refused: see `.plan(...).refusal`.
         """
         changes = MachineChanges(
-            memory=None if memory is None else parse_size(memory, what=_("memory")),
+            memory=None if memory is None else parse_memory(memory),
             vcpus=None if vcpus is None else check_count(vcpus, what="vcpus"),
-            cpu_model=cpu_model,
+            cpu_model=None if cpu_model is None else check_word(cpu_model, what="cpu_model"),
         )
-        survey = survey_host(self._lab._workspace)
-        return plans.plan_configure(self._lab.state, survey, self.name, changes)
+        state, name = self._find()
+        return plans.plan_configure(state, survey_host(self._lab._workspace), name, changes)
 
     @act(_after)
     def rename(self, new: str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
@@ -293,7 +300,8 @@ class Machine:
         Raises:
             BadInput: not a name. Refused: the name is taken, or the machine is not off.
         """
-        return plans.plan_rename(self._lab.state, self.name, check_name(new, what=_("machine")))
+        new = check_name(new, what=_("machine"))
+        return plans.plan_rename(*self._find(), new)
 
     @act(_after_delete)
     def delete(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
@@ -302,7 +310,7 @@ class Machine:
         Raises:
             Refused: it is running or paused.
         """
-        return plans.plan_delete(self._lab.state, self.name)
+        return plans.plan_delete(*self._find())
 
     @act(_after)
     def attach(self, disk: Disk | str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
@@ -381,6 +389,26 @@ class Machine:
                     mounted.setdefault(disk.target, place)
         return mounted
 
+    def _find(self) -> tuple[LabState, str]:
+        """The lab as it is now, and the machine's name in it."""
+        state = self._lab.state
+        for facts in state.machines.values():
+            if facts.id == self.id:
+                return state, facts.name
+        raise self._gone()
+
+    def _stands(self) -> tuple[MachineState, Reason]:
+        try:
+            return self._domains.state(self.id)
+        except NotFound:
+            raise self._gone() from None
+
+    def _gone(self) -> NotFound:
+        return NotFound(
+            _("The machine {name!r} is no longer there.").format(name=self._last_name),
+            _("It was deleted. List what there is: lab.machines."),
+        )
+
     def _check(self, why_not: Callable[[MachineFacts], str | None], hint: str) -> MachineFacts:
         facts = self.facts
         if excuse := why_not(facts):
@@ -395,10 +423,11 @@ class Machine:
         if self.state is not MachineState.RUNNING:
             return False
         if not facts.spec.agent:
-            return True if console.position else None
+            # A machine that goes on from its saved memory has been ready before, and may have nothing to say.
+            return True if console.position or facts.reason is Reason.RESTORED else None
         try:
             agent.ping(self._channel(facts.name), timeout=2)
-        except (GuestSilent, TimedOut):
+        except (GuestSilent, TimedOut, ConnectionLost):
             return None
         return True
 

@@ -91,6 +91,19 @@ def check_name(name: str, *, what: str) -> str:
     return composed
 
 
+def check_text(text: str, *, what: str) -> str:
+    """Return a text that can be stored and shown.
+
+    Raises:
+        BadInput: it is no text, or holds a NUL or half a character.
+    """
+    if type(text) is not str or "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise BadInput(
+            _("{what}={text!r} is not a text.").format(what=what, text=text), _("Write letters, digits, signs.")
+        )
+    return text
+
+
 def check_word(word: str, *, what: str) -> str:
     """Return a technical word, such as a CPU model's name: 1 to 60 ASCII letters, digits, `.`, `_`, `-`, `+`.
 

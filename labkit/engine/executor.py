@@ -8,18 +8,20 @@ Knows: the order of things. Must not know: how a step is done, who asked for it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from labkit.engine.journal import Entry, Record, read_entries, strike_out
-from labkit.engine.locks import MachineLocks, lab_lock
+from labkit.engine.journal import Entry, Record, drop_drafts, find_entries, read_entry, set_aside, strike_out
+from labkit.engine.locks import MachineLocks, every_lock, lab_lock
 from labkit.engine.progress import OnProgress, Progress
 from labkit.engine.reader import read_state
 from labkit.engine.steps import Hands, do, is_done, undo
 from labkit.engine.workspace import Workspace
-from labkit.errors import Busy, LabError, Refused, Stale
+from labkit.errors import Busy, HostTrouble, LabError, Refused, Stale
 from labkit.hypervisor.domains import Domains
 from labkit.language import _
 from labkit.limits import Limit
@@ -45,11 +47,16 @@ class Outcome:
 
 
 class Executor:
-    """Carries out the plans of one lab."""
+    """Carries out the plans of one lab.
+
+    Attributes:
+        told: what became of the interrupted acts it found, a sentence each.
+    """
 
     def __init__(self, workspace: Workspace, domains: Domains) -> None:
         self.workspace = workspace
         self.domains = domains
+        self.told: list[str] = []
 
     def read(self) -> LabState:
         """Return the lab as it is now."""
@@ -77,39 +84,54 @@ class Executor:
         if plan.refusal:
             raise Refused(plan.refusal.why, plan.refusal.hint, plan=plan)
         began = time.monotonic()
-        if not plan.steps:
-            return Outcome(plan=plan, seconds=0.0)
-        with lab_lock(self.workspace.locks):
-            self._end_interrupted()
-            locks = MachineLocks(self.workspace.locks, plan.locks)
-            try:
+        with contextlib.ExitStack() as planning, contextlib.ExitStack() as working:
+            planning.enter_context(lab_lock(self.workspace.locks))
+            self.told += self._end_interrupted()
+            locks = working.enter_context(MachineLocks(self.workspace.locks, self._locks_of(plan)))
+            if plan.steps:
                 self._check_fresh(plan)
                 record = Record(self.workspace.journal, plan)
-            except BaseException:
-                locks.release()
-                raise
-        with locks:
-            limit = Limit(timeout, cancel=cancel, what=plan.title)
-            self._run(plan, record, on_progress or _ignore, limit, tuple(locks.descriptors))
+                if not plan.whole_lab:
+                    planning.close()
+                limit = Limit(timeout, cancel=cancel, what=plan.title)
+                self._run(plan, record, on_progress or _ignore, limit, tuple(locks.descriptors))
         self.domains.announce(self._ids_of(plan))
         return Outcome(plan=plan, seconds=time.monotonic() - began)
 
-    def recover(self) -> list[str]:
-        """End every interrupted act exactly before or exactly after, and say so, a sentence each."""
+    def recover(self) -> None:
+        """End every interrupted act exactly before or exactly after, and say so in `told`, a sentence each."""
         with lab_lock(self.workspace.locks):
-            return self._end_interrupted()
+            self.told += self._end_interrupted()
 
     def _end_interrupted(self) -> list[str]:
         """The lab's lock is held: nobody begins an act meanwhile."""
-        told = []
-        for entry in read_entries(self.workspace.journal):
+        drop_drafts(self.workspace.journal)
+        sentences = (self._end_one(path) for path in find_entries(self.workspace.journal))
+        return [sentence for sentence in sentences if sentence]
+
+    def _end_one(self, path: Path) -> str | None:
+        """End one act of the journal; None: it was not interrupted, somebody is at work on it."""
+        try:
+            entry = read_entry(path)
+        except HostTrouble as trouble:
+            set_aside(path)
+            return trouble.message
+        if entry is None:
+            return None
+        try:
+            locks = MachineLocks(self.workspace.locks, entry.plan.locks)
+        except Busy:
+            return None
+        with locks:
             try:
-                locks = MachineLocks(self.workspace.locks, entry.plan.locks)
-            except Busy:
-                continue  # not interrupted: somebody is at work on it
-            with locks:
-                told.append(self._settle(entry))
-        return told
+                return self._settle(entry)
+            except LabError as trouble:
+                return _("{act} was interrupted and cannot be ended yet: {why}").format(
+                    act=entry.plan.title, why=trouble.message
+                )
+
+    def _locks_of(self, plan: Plan) -> Iterable[str]:
+        return (*plan.locks, *every_lock(self.workspace.locks)) if plan.whole_lab else plan.locks
 
     def _check_fresh(self, plan: Plan) -> None:
         if self.read().fingerprint(plan.names, plan.disks) != plan.basis:

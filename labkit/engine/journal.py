@@ -12,13 +12,14 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cattrs.preconf.json import make_converter
 from cattrs.strategies import configure_tagged_union
 
+from labkit.errors import HostTrouble
+from labkit.language import _
 from labkit.plans.plan import Plan
 from labkit.plans.steps import Step
 from labkit.storage.files import host_errors, sync_folder
@@ -79,27 +80,53 @@ def strike_out(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def read_entries(folder: Path) -> Iterator[Entry]:
-    """Yield the acts in a journal, oldest first; drafts of acts that never began are removed."""
+def find_entries(folder: Path) -> list[Path]:
+    """Return the files of the acts in a journal, oldest first."""
+    found = []
+    for path in folder.glob("*.jsonl"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append((path.stat().st_mtime_ns, path))
+    return [path for _age, path in sorted(found)]
+
+
+def read_entry(path: Path) -> Entry | None:
+    """Return an act of the journal, or None: it has ended this instant.
+
+    Raises:
+        HostTrouble: the file holds no act that this labkit understands.
+    """
+    try:
+        first, *rest = path.read_text().splitlines()
+        return Entry(path=path, plan=load_plan(first), done=len(rest))
+    except FileNotFoundError:
+        return None
+    except Exception as error:
+        raise HostTrouble(
+            _("{file} in the lab's journal cannot be read.").format(file=path.name), details=str(error)
+        ) from error
+
+
+def set_aside(path: Path) -> None:
+    """Take a file that cannot be read out of the journal; it is kept beside it."""
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(path.with_suffix(".unreadable"))
+
+
+def drop_drafts(folder: Path) -> None:
+    """Remove the drafts of acts that never began; the lab's lock must be held."""
     for draft in folder.glob("*.part"):
         draft.unlink(missing_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns):
-            with contextlib.suppress(FileNotFoundError):
-                first, *rest = path.read_text().splitlines()
-                yield Entry(path=path, plan=load_plan(first), done=len(rest))
 
 
 def find_unfinished(folder: Path) -> frozenset[str]:
     """Return the files that acts in the journal are making: they are there only when the act has ended."""
     unfinished: set[str] = set()
-    for path in folder.glob("*.jsonl"):
-        with contextlib.suppress(FileNotFoundError):
-            lines = path.read_text().splitlines()
-            plan = load_plan(lines[0])
-            commit = plan.commit_point
-            if commit is None or len(lines) - 1 < commit:
-                unfinished.update(plan.files.created)
+    for path in find_entries(folder):
+        with contextlib.suppress(HostTrouble):
+            entry = read_entry(path)
+            commit = entry.plan.commit_point if entry else None
+            if entry and (commit is None or entry.done < commit):
+                unfinished.update(entry.plan.files.created)
     return frozenset(unfinished)
 
 

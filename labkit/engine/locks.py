@@ -82,6 +82,11 @@ class MachineLocks:
         self.release()
 
 
+def every_lock(folder: Path) -> list[str]:
+    """Return the names of all locks that were ever taken."""
+    return [path.stem for path in folder.glob("*.lock")]
+
+
 def find_busy(folder: Path, names: Iterable[str]) -> frozenset[str]:
     """Return which of these machines an act holds, here or in another process."""
     busy = set()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from labkit.errors import NotFound
+from labkit.errors import NotFound, WrongState
 from labkit.hypervisor.domains import Domains
 from labkit.limits import NO_LIMIT, Limit
 from labkit.model.image import Allocation
@@ -105,7 +105,8 @@ def do(step: Step, hands: Hands) -> None:
         case RenameMachine():
             domains.rename(step.machine_id, step.new_domain, step.new)
         case CutPower():
-            domains.kill(step.machine_id)
+            with contextlib.suppress(NotFound, WrongState):  # it is gone, or off already
+                domains.kill(step.machine_id)
         case UndefineMachine():
             with contextlib.suppress(NotFound):
                 domains.undefine(step.machine_id)
@@ -143,7 +144,7 @@ def is_done(step: Step, state: LabState) -> bool:
                 for asked, now in (
                     (wanted.memory, machine.spec.memory),
                     (wanted.vcpus, machine.spec.vcpus),
-                    (wanted.cpu_model, machine.spec.cpu_model or ""),
+                    (wanted.cpu_model, machine.spec.cpu_model),
                 )
             )
         case RenameMachine():

@@ -46,6 +46,11 @@ class Workspace:
         return self.home / "disks"
 
     @property
+    def memory(self) -> Path:
+        """Where the memory of snapshots is."""
+        return self.home / "memory"
+
+    @property
     def consoles(self) -> Path:
         """Where the hypervisor logs the serial consoles."""
         return self.home / "consoles"

@@ -6,7 +6,6 @@ Knows: libvirt's domain format (https://libvirt.org/formatdomain.html). Must not
 
 from __future__ import annotations
 
-import posixpath
 from dataclasses import dataclass
 
 from lxml import etree
@@ -14,7 +13,15 @@ from lxml.builder import ElementMaker
 
 from labkit.model.disk import disk_name
 from labkit.model.image import Format
-from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineChanges, MachineSpec, domain_name
+from labkit.model.machine import (
+    DEFAULT_CPU,
+    Accelerator,
+    Boot,
+    DiskSpec,
+    MachineChanges,
+    MachineSpec,
+    domain_name,
+)
 from labkit.units import KIB, MIB
 
 NAMESPACE = "urn:labkit:machine:1"
@@ -56,7 +63,7 @@ def build_domain_xml(spec: MachineSpec) -> str:
         _E.sysinfo(_E.system(_E.entry("labkit", name="manufacturer"), _E.entry(spec.id, name="uuid")), type="smbios"),
         _boot(spec),
         _features(spec),
-        *_cpu(spec.cpu_model),
+        _cpu(spec.cpu_model),
         _E.on_poweroff("destroy"),
         _E.on_reboot("restart"),
         _E.on_crash("destroy"),
@@ -92,7 +99,7 @@ def parse_domain_xml(xml: str) -> MachineSpec | None:
         ),
         disks=disks,
         accelerator=Accelerator.KVM if domain.get("type") == "kvm" else Accelerator.TCG,
-        cpu_model=_own_cpu_model(domain),
+        cpu_model=_text(domain, "cpu/model") or DEFAULT_CPU,
         panic_device=domain.find("devices/panic") is not None,
         agent=owner.agent,
         pinned_to=int(pinned) if pinned.isdigit() else None,
@@ -119,20 +126,16 @@ def change_domain_xml(xml: str, changes: MachineChanges) -> str:
     if changes.cpu_model is not None:
         for element in domain.findall("cpu"):
             domain.remove(element)
-        for element in _cpu(changes.cpu_model):
-            domain.append(element)
+        domain.append(_cpu(changes.cpu_model))
     return etree.tostring(domain, encoding="unicode")
 
 
 def rename_in_domain_xml(xml: str, name: str) -> str:
-    """Return the XML with a machine's new name in its kernel's command line and its console's log."""
+    """Return the XML with a machine's new name in its kernel's command line."""
     domain = parse(xml)
     line = domain.find("os/cmdline")
     if line is not None:
         line.text = identify(Boot(command_line=(line.text or "").partition(" labkit.name=")[0]), name)
-    log = domain.find("devices/serial/log")
-    if log is not None:
-        log.set("file", posixpath.join(posixpath.dirname(log.get("file", "")), f"{name}.log"))
     return etree.tostring(domain, encoding="unicode")
 
 
@@ -209,18 +212,8 @@ def _features(spec: MachineSpec) -> etree._Element:
     return features
 
 
-def _cpu(model: str | None) -> list[etree._Element]:
-    if not model:
-        return []
-    return [_E.cpu(_E.model(model, fallback="forbid"), mode="custom", match="exact", check="none")]
-
-
-def _own_cpu_model(domain: etree._Element) -> str | None:
-    """Return the model that was asked for; libvirt writes the default into a running domain's XML."""
-    cpu = domain.find("cpu")
-    if cpu is None or cpu.get("check") == "partial" or cpu.get("mode") != "custom":
-        return None
-    return _text(cpu, "model") or None
+def _cpu(model: str) -> etree._Element:
+    return _E.cpu(_E.model(model, fallback="forbid"), mode="custom", match="exact", check="none")
 
 
 def _pins(vcpus: int, cpu: int) -> etree._Element:

@@ -6,6 +6,7 @@ Knows: libvirt's domains. Must not know: plans, images, whose act it is part of.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 import libvirt
 import libvirt_qemu
 
-from labkit.errors import LabError, TimedOut
+from labkit.errors import LabError, NotFound, TimedOut
 from labkit.hypervisor import domain_xml
 from labkit.hypervisor.connection import CALL_LIMIT, Connection
 from labkit.language import _
@@ -84,6 +85,18 @@ class Domains:
         """Return the machines of a lab by name, and the names of all other domains."""
         return self.connection.read(lambda raw: _read_all(raw, lab_id))
 
+    def read_one(self, machine_id: str, lab_id: str) -> MachineFacts | None:
+        """Return one machine of a lab, or None: there is none, or it is not of this lab."""
+
+        def look(raw: libvirt.virConnect) -> MachineFacts | None:
+            domain = raw.lookupByUUIDString(machine_id)
+            return _read(domain, lab_id, saved=bool(domain.hasManagedSaveImage()))
+
+        try:
+            return self.connection.read(look)
+        except NotFound:
+            return None
+
     def usage(self) -> Mapping[str, MachineUsage]:
         """Return what every domain uses, by UUID: one call, whatever their number."""
         nowait = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
@@ -108,12 +121,13 @@ class Domains:
         self.connection.call(lambda raw: raw.defineXML(changed))
 
     def rename(self, machine_id: str, domain_name: str, machine_name: str) -> None:
-        """Give a domain that is off another name, and tell its kernel's command line."""
-        self._on(machine_id, lambda domain: domain.rename(domain_name, 0))
-        self.tell_name(machine_id, machine_name)
+        """Give a domain that is off another name, and tell its kernel's command line; once is enough."""
 
-    def tell_name(self, machine_id: str, machine_name: str) -> None:
-        """Write the machine's name into the kernel's command line of its definition."""
+        def give_name(domain: libvirt.virDomain) -> None:
+            if domain.name() != domain_name:
+                domain.rename(domain_name, 0)
+
+        self._on(machine_id, give_name, subject=machine_name)
         renamed = domain_xml.rename_in_domain_xml(self.xml(machine_id), machine_name)
         self.connection.call(lambda raw: raw.defineXML(renamed), subject=machine_name)
 
@@ -211,7 +225,8 @@ class Domains:
         try:
             self._on(machine_id, lambda domain: domain.managedSave(0), subject=subject, timeout=timeout)
         except TimedOut:
-            self._on(machine_id, lambda domain: domain.abortJob(), subject=subject)
+            with contextlib.suppress(LabError):  # it has just ended, and with it what could be aborted
+                self._on(machine_id, lambda domain: domain.abortJob(), subject=subject)
             raise
 
     def ask_shutdown(self, machine_id: str, *, subject: str, agent: bool) -> None:
@@ -233,7 +248,12 @@ class Domains:
 
     def state(self, machine_id: str) -> tuple[MachineState, Reason]:
         """Return one machine's state and why."""
-        return self._on(machine_id, lambda domain: _state(domain.state(), saved=bool(domain.hasManagedSaveImage())))
+
+        def look(raw: libvirt.virConnect) -> tuple[MachineState, Reason]:
+            domain = raw.lookupByUUIDString(machine_id)
+            return _state(domain.state(), saved=bool(domain.hasManagedSaveImage()))
+
+        return self.connection.read(look)
 
     def wait_for(
         self,

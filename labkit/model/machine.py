@@ -10,6 +10,9 @@ from enum import StrEnum
 
 from labkit.model.image import Format
 
+DEFAULT_CPU = "qemu64"
+"""The CPU model of QEMU's machines when none is asked for."""
+
 
 class Accelerator(StrEnum):
     """Who runs the guest's instructions: the CPU itself (`KVM`) or a translator (`TCG`)."""
@@ -88,7 +91,7 @@ class MachineSpec:
         image: the guest image it was made from, e.g. "tiny".
         disks: in the order of their targets.
         accelerator: who runs its instructions.
-        cpu_model: a CPU model name of QEMU, or None for the accelerator's default.
+        cpu_model: a CPU model name of QEMU.
         panic_device: whether the hypervisor hears of a panic of the guest's kernel.
         agent: whether a guest agent is expected to answer.
         pinned_to: the host CPU all its vCPUs are bound to, or None.
@@ -105,7 +108,7 @@ class MachineSpec:
     boot: Boot
     disks: tuple[DiskSpec, ...]
     accelerator: Accelerator
-    cpu_model: str | None = None
+    cpu_model: str = DEFAULT_CPU
     panic_device: bool = True
     agent: bool = True
     pinned_to: int | None = None
@@ -123,7 +126,7 @@ class MachineChanges:
     """What `configure` changes; None leaves a value as it is.
 
     Attributes:
-        memory: bytes. vcpus: number. cpu_model: a QEMU model name, "" for the default.
+        memory: bytes. vcpus: number. cpu_model: a CPU model name of QEMU.
     """
 
     memory: int | None = None

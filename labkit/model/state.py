@@ -26,6 +26,7 @@ class LabState:
         guest_images: what new machines can be made of, by name.
         taken_names: names of domains of this hypervisor that are not of this lab.
         busy: names of machines an act is at work on, in this or another process.
+        strays: files in the lab's folders that belong to nothing, absolute paths.
     """
 
     lab: str
@@ -36,6 +37,7 @@ class LabState:
     guest_images: Mapping[str, GuestImage] = field(default_factory=dict)
     taken_names: frozenset[str] = frozenset()
     busy: frozenset[str] = frozenset()
+    strays: tuple[str, ...] = ()
 
     @property
     def disks(self) -> Mapping[str, DiskFacts]:

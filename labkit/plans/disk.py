@@ -263,7 +263,8 @@ def plan_delete(state: LabState, name: str) -> Plan:
 
 def next_image_path(state: LabState, disk: str, format: Format) -> str:
     """Return the path of a disk's next image, numbered beyond all there are."""
-    number = max((image_number(path) + 1 for path in state.images if disk_name(path) == disk), default=0)
+    files = (*state.images, *state.strays)
+    number = max((image_number(path) + 1 for path in files if disk_name(path) == disk), default=0)
     return image_path(posixpath.join(state.home, "disks"), disk, number, format)
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
 from labkit.language import _
 from labkit.model.image import GuestImage
 from labkit.model.machine import (
+    DEFAULT_CPU,
     Accelerator,
     Boot,
     DiskSpec,
@@ -86,7 +87,7 @@ class CreateRequest:
     memory: int
     vcpus: int
     if_exists: IfExists = IfExists.ERROR
-    cpu_model: str | None = None
+    cpu_model: str = DEFAULT_CPU
     panic_device: bool = True
     message: str | None = None
 
@@ -135,7 +136,7 @@ def plan_configure(state: LabState, survey: Survey, name: str, changes: MachineC
     effective = MachineChanges(
         memory=_changed(changes.memory, spec.memory),
         vcpus=_changed(changes.vcpus, spec.vcpus),
-        cpu_model=_changed(changes.cpu_model, spec.cpu_model or ""),
+        cpu_model=_changed(changes.cpu_model, spec.cpu_model),
     )
     if effective == MachineChanges():
         return _plan("configure", state, name)
@@ -182,15 +183,26 @@ def plan_delete(state: LabState, name: str) -> Plan:
 
 
 def plan_clean(state: LabState) -> Plan:
-    """Plan to remove every machine and image of the lab, whatever state they are in."""
+    """Plan to remove every machine and file of the lab, whatever state they are in."""
     machines = list(state.machines.values())
     removal = _removal_steps(state, machines)
-    named = {path for step in removal if isinstance(step, DeleteFiles) for path in step.paths}
-    stray = tuple(path for path in state.images if path not in named)
-    if stray:
-        removal.append(DeleteFiles(paths=stray, bytes=_allocated(state, stray)))
+    attached = {disk.path for machine in machines for disk in machine.spec.disks}
+    free = [path for path in state.images if path not in attached]
+    rest = _files(state, free) + state.strays
+    if rest:
+        removal.append(DeleteFiles(paths=rest, bytes=_allocated(state, free)))
     order = sorted(removal, key=lambda step: isinstance(step, DeleteFiles))
-    return _plan("clean", state, state.lab, steps=order, names=tuple(state.machines))
+    names, disks = tuple(state.machines), tuple(state.disks)
+    return Plan(
+        act="clean",
+        subject=state.lab,
+        home=state.home,
+        names=names,
+        disks=disks,
+        basis=state.fingerprint(names, disks),
+        steps=tuple(order),
+        whole_lab=True,
+    )
 
 
 def _plan(
@@ -218,7 +230,7 @@ def _plan(
 
 def _new_spec(state: LabState, survey: Survey, request: CreateRequest, image: GuestImage) -> MachineSpec:
     path = next_image_path(state, f"{request.name}.vda", image.format)
-    spec = MachineSpec(
+    return MachineSpec(
         name=request.name,
         lab=state.lab,
         lab_id=state.lab_id,
@@ -233,8 +245,8 @@ def _new_spec(state: LabState, survey: Survey, request: CreateRequest, image: Gu
         panic_device=request.panic_device,
         agent=image.agent,
         genid=request.genid,
+        console_log=posixpath.join(state.home, "consoles", f"{request.id}.log"),
     )
-    return replace(spec, console_log=posixpath.join(state.home, "consoles", f"{request.name}.log"))
 
 
 def _removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
@@ -245,10 +257,15 @@ def _removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
         if machine.is_active:
             steps.append(CutPower(machine_id=machine.id, domain=domain))
         steps.append(UndefineMachine(machine_id=machine.id, domain=domain))
-        paths = tuple(disk.path for disk in machine.spec.disks if disk.path.startswith(f"{state.home}/"))
+        paths = [disk.path for disk in machine.spec.disks if disk.path.startswith(f"{state.home}/")]
         log = (machine.spec.console_log,) if machine.spec.console_log else ()
-        steps.append(DeleteFiles(paths=paths + log, bytes=_allocated(state, paths)))
+        steps.append(DeleteFiles(paths=_files(state, paths) + log, bytes=_allocated(state, paths)))
     return steps
+
+
+def _files(state: LabState, paths: Iterable[str]) -> tuple[str, ...]:
+    """All files of some images; an image that cannot be read is one file."""
+    return tuple(file for path in paths for file in (state.images[path].files if path in state.images else (path,)))
 
 
 def _allocated(state: LabState, paths: Iterable[str]) -> int:

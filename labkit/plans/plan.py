@@ -67,6 +67,7 @@ class Plan:
         refusal: why it is not done, or None.
         names, disks: the machines and disks it reads and changes; basis: their fingerprint when it was made.
         notes: what to know beforehand, a sentence each.
+        whole_lab: whether nothing else may go on in the lab meanwhile.
     """
 
     act: str
@@ -78,6 +79,7 @@ class Plan:
     refusal: Refusal | None = None
     notes: tuple[str, ...] = ()
     disks: tuple[str, ...] = ()
+    whole_lab: bool = False
 
     @property
     def locks(self) -> tuple[str, ...]:

@@ -228,8 +228,7 @@ class ConfigureMachine:
                 _line("virsh", "setvcpus", self.domain, count, "--config"),
             ]
         if self.changes.cpu_model is not None:
-            model = f"custom,model={self.changes.cpu_model}" if self.changes.cpu_model else "clearxml=yes"
-            lines.append(_line("virt-xml", self.domain, "--edit", "--cpu", model))
+            lines.append(_line("virt-xml", self.domain, "--edit", "--cpu", self.changes.cpu_model))
         return "\n".join(lines)
 
 

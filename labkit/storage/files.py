@@ -95,6 +95,11 @@ def delete_files(paths: Iterable[str]) -> None:
             path.unlink(missing_ok=True)
 
 
+def list_files(*folders: Path) -> list[str]:
+    """Return the absolute paths of the files in some folders, sorted; a folder that is not there has none."""
+    return sorted(str(path) for folder in folders for path in folder.glob("*"))
+
+
 def free_bytes(folder: Path) -> int:
     """Return the bytes free for us on a folder's file system."""
     with host_errors(folder):
