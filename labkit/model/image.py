@@ -56,6 +56,8 @@ class ImageFacts:
             given at least the capacity.
         files: all its files, absolute: one, but two for a fixed VMDK.
         backing: absolute path of the image it is a difference to, or None: it is a base.
+        backing_format: that one's format, as recorded beside its name; None: a base, or not recorded, and then
+            the image is of no use, since nothing is probed.
         frozen: whether it is closed for writing (mode 0444).
     """
 
@@ -67,6 +69,7 @@ class ImageFacts:
     allocation: Allocation
     files: tuple[str, ...]
     backing: str | None = None
+    backing_format: Format | None = None
     frozen: bool = False
 
 

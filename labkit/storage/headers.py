@@ -1,74 +1,161 @@
-"""What an image file says of itself: capacity and backing file, from its header.
+"""What images say of themselves, as facts: three sizes, allocation, files, what they are a difference to.
 
-Source: QEMU's docs/interop/qcow2.txt. The format is always given, never probed.
-Knows: the headers of qcow2 and raw. Must not know: libvirt, plans.
+The format is always given, never probed; a file that is not what its name says is an error, not a guess.
+No other program is run: 500 images take about 0.03 s.
+Knows: image headers and the host's files. Must not know: libvirt, plans.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
-import struct
 from pathlib import Path
 
 from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.model.image import Allocation, Format, ImageFacts
+from labkit.storage.containers import BadHeader, Extent, Header, read_header
 
-_QCOW2_START = struct.Struct(">4sIQIIQ")
-_QCOW2_MAGIC = b"QFI\xfb"
+FLAT = "-flat.vmdk"
+"""How the second file of a fixed VMDK ends: it is no image of its own."""
+
+_DRIVERS = {format.driver: format for format in Format}
+_FORMATS = {str(format): format for format in Format}
+_PROTOCOL = re.compile(r"[^/]*:")
 
 
 def read_image(path: Path, format: Format) -> ImageFacts:
     """Return an image's facts.
 
     Args:
-        path: absolute. format: "qcow2" or "raw".
+        path: absolute. format: of the image; never probed.
 
     Raises:
-        FileNotFoundError: it is gone. HostTrouble: its header is not of that format.
+        FileNotFoundError: it is gone. HostTrouble: its header is not of that format or damaged, it is no
+            regular file, or it depends on something that is not another image file.
     """
-    info = path.stat()
-    capacity, backing = info.st_size, None
-    if format == "qcow2":
-        capacity, backing = _read_qcow2(path)
+    return _read(str(path), format)
+
+
+def read_folder(folder: Path) -> dict[str, ImageFacts]:
+    """Return the images in a folder by absolute path, sorted; their names end in their format.
+
+    Files that cannot be read as what their names say are left out: `find_broken` names them.
+    """
+    return _scan(folder)[0]
+
+
+def find_broken(folder: Path) -> dict[str, HostTrouble]:
+    """Return, by absolute path, the files of a folder that are named as images but cannot be read as such."""
+    return _scan(folder)[1]
+
+
+def read_chain(path: Path, format: Format) -> tuple[ImageFacts, ...]:
+    """Return an image and all it is a difference to, top → base.
+
+    Raises:
+        FileNotFoundError: one is gone. HostTrouble: one cannot be read, or they form a ring.
+    """
+    layers = [read_image(path, format)]
+    while (backing := layers[-1].backing) is not None:
+        backing_format = layers[-1].backing_format
+        if backing_format is None:
+            raise _trouble(layers[-1].path, _("it does not record the format of the image below it"))
+        if any(backing == layer.path for layer in layers):
+            raise _trouble(str(path), _("it is a difference to itself"))
+        layers.append(read_image(Path(backing), backing_format))
+    return tuple(layers)
+
+
+def _scan(folder: Path) -> tuple[dict[str, ImageFacts], dict[str, HostTrouble]]:
+    images: dict[str, ImageFacts] = {}
+    broken: dict[str, HostTrouble] = {}
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return images, broken
+    for name in names:
+        format = _FORMATS.get(name.rpartition(".")[2])
+        if format is None or name.endswith(FLAT) or name.startswith("."):
+            continue
+        path = os.path.join(folder, name)
+        try:
+            images[path] = _read(path, format)
+        except FileNotFoundError:
+            continue
+        except HostTrouble as error:
+            broken[path] = error
+    return images, broken
+
+
+def _read(path: str, format: Format) -> ImageFacts:
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not make us wait
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _trouble(path, error.strerror or str(error)) from error
+    try:
+        info = os.fstat(file)
+        if not stat.S_ISREG(info.st_mode):
+            raise _trouble(path, _("it is no regular file"))
+        header = read_header(file, format)
+    except BadHeader as error:
+        raise _trouble(path, str(error)) from error
+    except OSError as error:
+        raise _trouble(path, error.strerror or str(error)) from error
+    finally:
+        os.close(file)
+    if header.data_file:
+        raise _trouble(path, _("it keeps its data in a file of its own choice"))
+    parts = [info, *(_stat_extent(path, extent) for extent in header.extents)]
+    allocated = sum(part.st_blocks for part in parts) * 512
+    backing, backing_format = _backing(path, format, header)
     return ImageFacts(
-        path=str(path),
+        path=path,
         format=format,
-        capacity=capacity,
-        length=info.st_size,
-        allocated=info.st_blocks * 512,
-        allocation=Allocation.FIXED if info.st_blocks * 512 >= capacity else Allocation.DYNAMIC,
-        files=(str(path),),
+        capacity=header.capacity,
+        length=sum(part.st_size for part in parts),
+        allocated=allocated,
+        allocation=header.allocation
+        or (Allocation.FIXED if allocated >= header.capacity and backing is None else Allocation.DYNAMIC),
+        files=(path, *(os.path.join(os.path.dirname(path), extent.name or "") for extent in header.extents)),
         backing=backing,
+        backing_format=backing_format,
         frozen=not info.st_mode & stat.S_IWUSR,
     )
 
 
-def read_folder(folder: Path) -> dict[str, ImageFacts]:
-    """Return the images in a folder by absolute path; their names end in their format."""
-    images = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        format = path.suffix.removeprefix(".")
-        if format in ("qcow2", "raw"):
-            try:
-                images[str(path)] = read_image(path, Format(format))
-            except (FileNotFoundError, HostTrouble):
-                continue
-    return images
+def _stat_extent(path: str, extent: Extent) -> os.stat_result:
+    if not is_plain_name(extent.name):
+        raise _trouble(path, _("it keeps its data in a file of its own choice"))
+    try:
+        info = os.stat(os.path.join(os.path.dirname(path), extent.name or ""))
+    except OSError as error:
+        raise _trouble(path, _("its second file {name} is missing").format(name=extent.name)) from error
+    if info.st_size < extent.offset + extent.length and extent.kind != "SPARSE":
+        raise _trouble(path, _("its second file {name} is too short").format(name=extent.name))
+    return info
 
 
-def _read_qcow2(path: Path) -> tuple[int, str | None]:
-    with path.open("rb") as file:
-        start = file.read(_QCOW2_START.size)
-        if len(start) < _QCOW2_START.size or start[:4] != _QCOW2_MAGIC:
-            raise HostTrouble(
-                _("{path} is not a qcow2 image.").format(path=path.name),
-                _("It may have been written to by another program; delete the machine or restore the file."),
-            )
-        _magic, _version, offset, size, _cluster_bits, capacity = _QCOW2_START.unpack(start)
-        if not offset:
-            return capacity, None
-        file.seek(offset)
-        name = file.read(min(size, 1023)).decode(errors="surrogateescape")
-    return capacity, os.path.normpath(path.parent / name)
+def is_plain_name(name: str | None) -> bool:
+    """Whether a name is that of a file in the same folder, and nothing else."""
+    return bool(name) and name not in (".", "..") and not set(name or "") & set("/:\0\n")
+
+
+def _backing(path: str, format: Format, header: Header) -> tuple[str | None, Format | None]:
+    if header.backing is None:
+        return None, None
+    if format is not Format.QCOW2 or _PROTOCOL.match(header.backing):
+        raise _trouble(path, _("it is a difference to {name}, which the lab cannot follow").format(name=header.backing))
+    below = os.path.normpath(os.path.join(os.path.dirname(path), header.backing))
+    return below, _DRIVERS.get(header.backing_format or "")
+
+
+def _trouble(path: str, why: str) -> HostTrouble:
+    return HostTrouble(
+        _("{name} cannot be used as a disk image: {why}.").format(name=os.path.basename(path), why=why),
+        _("Another program may have written to it. Restore the file from a copy, or delete it."),
+        details=path,
+    )

@@ -1,0 +1,327 @@
+"""The headers of the six image formats, read byte by byte: what a file says it holds.
+
+Nothing is probed and no other program is asked; a header is a few reads of a few hundred bytes.
+Sources: QEMU docs/interop/qcow2.txt and block/{vdi,vmdk,vpc,vhdx}.c; Microsoft's VHD specification 1.0 and
+[MS-VHDX]; VMware's Virtual Disk Format 5.0.
+Knows: bytes. Must not know: folders, what an image is for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from labkit.language import _
+from labkit.model.image import Allocation, Format
+
+_SECTOR = 512
+
+
+class BadHeader(Exception):
+    """A file's header is not one of its format, or is damaged; says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """A piece of a VMDK: its kind ("FLAT", "SPARSE", …), bytes, and the file that holds it."""
+
+    kind: str
+    length: int
+    name: str | None
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a header says.
+
+    Attributes:
+        capacity: bytes the guest sees, as QEMU counts them.
+        allocation: None where the format has no such mark (raw, qcow2).
+        backing: name of the image it is a difference to, as written; backing_format: as written.
+        data_file: whether the data lie in another file that is not part of the format's own set.
+        encrypted, corrupt: marks.
+        extents: a VMDK's pieces that lie in other files, in order.
+    """
+
+    capacity: int
+    allocation: Allocation | None = None
+    backing: str | None = None
+    backing_format: str | None = None
+    data_file: bool = False
+    encrypted: bool = False
+    corrupt: bool = False
+    extents: tuple[Extent, ...] = ()
+
+
+def read_header(file: int, format: Format) -> Header:
+    """Return what an open file's header says.
+
+    Args:
+        file: a descriptor open for reading. format: of the image, never probed.
+
+    Raises:
+        BadHeader: it is not an image of that format. OSError: it cannot be read.
+    """
+    try:
+        return _READERS[format](file)
+    except (struct.error, IndexError) as error:
+        raise BadHeader(_("it ends too early")) from error
+
+
+def true_format(file: int) -> Format | None:
+    """Return the format an open file's magic bytes tell, or None: it has none of ours (raw has no magic)."""
+    start = os.pread(file, 512, 0)
+    if start.startswith(_QCOW2_MAGIC):
+        return Format.QCOW2
+    if start[0x40:0x44] == _VDI_MAGIC:
+        return Format.VDI
+    if start.startswith((_VMDK_MAGIC, b"COWD")) or _is_descriptor(start):
+        return Format.VMDK
+    if start.startswith(_VHDX_MAGIC):
+        return Format.VHDX
+    if start.startswith(_VHD_MAGIC) or _last_sector(file).startswith(_VHD_MAGIC):
+        return Format.VHD
+    return None
+
+
+def _read_raw(file: int) -> Header:
+    size = os.fstat(file).st_size
+    return Header(capacity=-(-size // _SECTOR) * _SECTOR)
+
+
+# qcow2 ------------------------------------------------------------------------------------------------------
+
+_QCOW2_MAGIC = b"QFI\xfb"
+_QCOW2 = struct.Struct(">4sIQIIQI")  # magic, version, backing offset and length, cluster bits, capacity, encryption
+_QCOW2_V2_LENGTH = 72
+_CORRUPT, _DATA_FILE = 2, 4  # incompatible features
+_BACKING_FORMAT = 0xE2792ACA  # a header extension
+
+
+def _read_qcow2(file: int) -> Header:
+    start = os.pread(file, 4096, 0)
+    magic, version, name_at, name_length, cluster_bits, capacity, encryption = _QCOW2.unpack_from(start)
+    if magic != _QCOW2_MAGIC:
+        raise BadHeader(_("it does not begin as a qcow2 image"))
+    if version not in (2, 3) or not 9 <= cluster_bits <= 21 or name_length > 1023:
+        raise BadHeader(_("its header holds impossible values"))
+    features, end = 0, _QCOW2_V2_LENGTH
+    if version == 3:
+        features, end = struct.unpack_from(">Q", start, 72)[0], struct.unpack_from(">I", start, 100)[0]
+    backing = None
+    if name_at:
+        name = os.pread(file, name_length, name_at)
+        if len(name) < name_length:
+            raise BadHeader(_("it ends too early"))
+        backing = os.fsdecode(name)
+    return Header(
+        capacity=capacity // _SECTOR * _SECTOR,
+        backing=backing,
+        backing_format=_qcow2_extensions(start, end).get(_BACKING_FORMAT, b"").decode("ascii", "replace") or None,
+        data_file=bool(features & _DATA_FILE),
+        corrupt=bool(features & _CORRUPT),
+        encrypted=bool(encryption),
+    )
+
+
+def _qcow2_extensions(start: bytes, position: int) -> dict[int, bytes]:
+    extensions = {}
+    while position + 8 <= len(start):
+        kind, length = struct.unpack_from(">II", start, position)
+        if kind == 0:
+            break
+        extensions[kind] = start[position + 8 : position + 8 + length]
+        position += 8 + -(-length // 8) * 8
+    return extensions
+
+
+# VDI --------------------------------------------------------------------------------------------------------
+
+_VDI_MAGIC = b"\x7f\x10\xda\xbe"
+_VDI_ALLOCATION = {1: Allocation.DYNAMIC, 2: Allocation.FIXED}
+
+
+def _read_vdi(file: int) -> Header:
+    start = os.pread(file, 512, 0)
+    if start[0x40:0x44] != _VDI_MAGIC:
+        raise BadHeader(_("it does not begin as a VDI image"))
+    kind = struct.unpack_from("<I", start, 0x4C)[0]
+    capacity = struct.unpack_from("<Q", start, 0x170)[0]
+    if kind == 4:  # a differencing image of VirtualBox; it knows its parent by UUID only
+        return Header(capacity=capacity, backing=str(uuid.UUID(bytes_le=start[0x1A8:0x1B8])))
+    if kind not in _VDI_ALLOCATION:
+        raise BadHeader(_("its header holds impossible values"))
+    return Header(capacity=-(-capacity // _SECTOR) * _SECTOR, allocation=_VDI_ALLOCATION[kind])
+
+
+# VMDK -------------------------------------------------------------------------------------------------------
+
+_VMDK_MAGIC = b"KDMV"
+_VMDK = struct.Struct("<4sIIQQQQ")  # magic, version, flags, capacity, grain, descriptor's offset and length: sectors
+_DESCRIPTOR_MOST = 64 * 1024
+_EXTENT = re.compile(
+    r'^\s*(?:RW|RDONLY|NOACCESS)\s+(?P<sectors>\d+)\s+(?P<kind>[A-Z]+)(?:\s+"(?P<name>[^"]*)"(?:\s+(?P<at>\d+))?)?',
+    re.MULTILINE,
+)
+_PARENT = re.compile(r'^\s*parentFileNameHint\s*=\s*"(?P<name>[^"]*)"', re.MULTILINE)
+_FLAT = ("FLAT", "VMFS")
+
+
+def _read_vmdk(file: int) -> Header:
+    start = os.pread(file, 4096, 0)
+    if start.startswith(_VMDK_MAGIC):
+        _magic, version, _flags, sectors, grain, at, length = _VMDK.unpack_from(start)
+        if version not in (1, 2, 3) or not grain or sectors >= 2**54:
+            raise BadHeader(_("its header holds impossible values"))
+        text = _text(os.pread(file, min(length * _SECTOR, _DESCRIPTOR_MOST), at * _SECTOR)) if at else ""
+        parent = _PARENT.search(text)
+        return Header(
+            capacity=sectors * _SECTOR, allocation=Allocation.DYNAMIC, backing=parent["name"] if parent else None
+        )
+    if not _is_descriptor(start):
+        raise BadHeader(_("it does not begin as a VMDK image"))
+    text = _text(os.pread(file, _DESCRIPTOR_MOST, 0))
+    extents = tuple(
+        Extent(
+            kind=match["kind"],
+            length=int(match["sectors"]) * _SECTOR,
+            name=match["name"],
+            offset=int(match["at"] or 0) * _SECTOR,
+        )
+        for match in _EXTENT.finditer(text)
+    )
+    if not extents:
+        raise BadHeader(_("it names no file that holds the data"))
+    parent = _PARENT.search(text)
+    fixed = all(extent.kind in _FLAT for extent in extents)
+    return Header(
+        capacity=sum(extent.length for extent in extents),
+        allocation=Allocation.FIXED if fixed else Allocation.DYNAMIC,
+        backing=parent["name"] if parent else None,
+        extents=extents,
+    )
+
+
+def _is_descriptor(start: bytes) -> bool:
+    return start.lstrip().startswith(b"# Disk DescriptorFile")
+
+
+def _text(data: bytes) -> str:
+    return data.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+
+
+# VHD --------------------------------------------------------------------------------------------------------
+
+_VHD_MAGIC = b"conectix"
+_VHD_ALLOCATION = {2: Allocation.FIXED, 3: Allocation.DYNAMIC}
+_VHD_EXACT = (b"win ", b"qem2", b"d2v ", b"CTXS", b"tap\0", b"wa\0\0")  # programs that do not round to a geometry
+_VHD_MOST_GEOMETRY = 65535 * 16 * 255
+
+
+def _read_vhd(file: int) -> Header:
+    footer = os.pread(file, 512, 0)
+    if not footer.startswith(_VHD_MAGIC):
+        footer = _last_sector(file)
+    if not footer.startswith(_VHD_MAGIC):
+        raise BadHeader(_("it has no VHD footer"))
+    size, cylinders, heads, sectors, kind = struct.unpack_from(">QHBBI", footer, 0x30)
+    geometry = cylinders * heads * sectors
+    if footer[0x1C:0x20] in _VHD_EXACT or geometry == _VHD_MOST_GEOMETRY:
+        geometry = size // _SECTOR
+    if kind == 4:  # a differencing image; QEMU does not know them
+        return Header(capacity=geometry * _SECTOR, backing="?")
+    if kind not in _VHD_ALLOCATION:
+        raise BadHeader(_("its footer holds impossible values"))
+    return Header(capacity=geometry * _SECTOR, allocation=_VHD_ALLOCATION[kind])
+
+
+def _last_sector(file: int) -> bytes:
+    size = os.fstat(file).st_size
+    return os.pread(file, 512, size - 512) if size >= 512 else b""
+
+
+# VHDX -------------------------------------------------------------------------------------------------------
+
+_VHDX_MAGIC = b"vhdxfile"
+_REGIONS_AT = 192 * 1024
+_METADATA = uuid.UUID("8B7CA206-4790-4B9A-B8FE-575F050F886E").bytes_le
+_BLOCK_TABLE = uuid.UUID("2DC27766-F623-4200-9D64-115E9BFD4A08").bytes_le
+_PARAMETERS = uuid.UUID("CAA16737-FA36-4D43-B3B6-33F0AA44E76B").bytes_le
+_SIZE = uuid.UUID("2FA54224-CD1B-4876-B211-5DBED83BF4B8").bytes_le
+_SECTOR_SIZE = uuid.UUID("8141BF1D-A96F-4709-BA47-F233A8FAAB5F").bytes_le
+_LEAVE_ALLOCATED, _HAS_PARENT = 1, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VhdxLayout:
+    """Where a VHDX keeps its blocks: bytes per block and per sector, the block table's place, marks."""
+
+    capacity: int
+    block_size: int
+    sector_size: int
+    table_at: int
+    flags: int
+
+
+def read_vhdx_layout(file: int) -> VhdxLayout:
+    """Return a VHDX's layout.
+
+    Raises:
+        BadHeader: it is not a VHDX. OSError: it cannot be read.
+    """
+    if os.pread(file, 8, 0) != _VHDX_MAGIC:
+        raise BadHeader(_("it does not begin as a VHDX image"))
+    regions = _table(os.pread(file, 4096, _REGIONS_AT), b"regi", count_at=8, first=16, entry="<16sQII")
+    if not {_METADATA, _BLOCK_TABLE} <= regions.keys():
+        raise BadHeader(_("its table of regions is damaged"))
+    metadata_at = regions[_METADATA]
+    items = _table(os.pread(file, 4096, metadata_at), b"metadata", count_at=10, first=32, entry="<16sIII4x")
+    try:
+        block_size, flags = struct.unpack("<II", os.pread(file, 8, metadata_at + items[_PARAMETERS]))
+        capacity = struct.unpack("<Q", os.pread(file, 8, metadata_at + items[_SIZE]))[0]
+        sector_size = struct.unpack("<I", os.pread(file, 4, metadata_at + items[_SECTOR_SIZE]))[0]
+    except KeyError as error:
+        raise BadHeader(_("its metadata are damaged")) from error
+    if block_size < 2**20 or block_size % 2**20 or sector_size not in (512, 4096):
+        raise BadHeader(_("its metadata hold impossible values"))
+    return VhdxLayout(
+        capacity=capacity,
+        block_size=block_size,
+        sector_size=sector_size,
+        table_at=regions[_BLOCK_TABLE],
+        flags=flags,
+    )
+
+
+def _table(data: bytes, magic: bytes, *, count_at: int, first: int, entry: str) -> dict[bytes, int]:
+    """Return a VHDX table's entries: identifier → offset."""
+    if not data.startswith(magic):
+        raise BadHeader(_("its tables are damaged"))
+    line = struct.Struct(entry)
+    count = min(struct.unpack_from("<H", data, count_at)[0], (len(data) - first) // line.size)
+    entries = (line.unpack_from(data, first + number * line.size) for number in range(count))
+    return {name: offset for name, offset, *_rest in entries}
+
+
+def _read_vhdx(file: int) -> Header:
+    layout = read_vhdx_layout(file)
+    return Header(
+        capacity=layout.capacity,
+        allocation=Allocation.FIXED if layout.flags & _LEAVE_ALLOCATED else Allocation.DYNAMIC,
+        backing="?" if layout.flags & _HAS_PARENT else None,
+    )
+
+
+_READERS: dict[Format, Callable[[int], Header]] = {
+    Format.RAW: _read_raw,
+    Format.QCOW2: _read_qcow2,
+    Format.VDI: _read_vdi,
+    Format.VMDK: _read_vmdk,
+    Format.VHD: _read_vhd,
+    Format.VHDX: _read_vhdx,
+}

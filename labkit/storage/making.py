@@ -1,0 +1,72 @@
+"""A place to make an image in, so that whatever bears an image's name is whole.
+
+An image is made in a hidden folder beside its place and renamed into it when it is on the disk. A process
+killed half way leaves that folder and nothing else; the next attempt, or `discard`, removes it.
+Knows: files. Must not know: how an image is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labkit.errors import AlreadyExists
+from labkit.language import _
+from labkit.storage.files import host_errors, sync_folder
+
+
+@contextmanager
+def making(target: Path) -> Iterator[Path]:
+    """Give the path to make an image at; when the block ends well the image stands at `target`, durable.
+
+    Every file made beside it moves along (a fixed VMDK has two); after an error nothing is left.
+
+    Raises:
+        AlreadyExists: there is such a file. NoSpace, HostTrouble: the host's.
+    """
+    if os.path.lexists(target):
+        raise AlreadyExists(
+            _("There is already a file {name}.").format(name=target.name),
+            _("Choose another name, or delete it first."),
+        )
+    folder = making_folder(target)
+    with host_errors(target):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+    try:
+        yield folder / target.name
+        with host_errors(target):
+            _publish(folder, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def making_folder(target: Path) -> Path:
+    """Return the hidden folder in which an image is made; it exists only while it is made."""
+    return target.parent / f".making-{hashlib.sha256(target.name.encode(errors='surrogateescape')).hexdigest()[:16]}"
+
+
+def discard(target: Path) -> None:
+    """Remove what a killed attempt to make an image has left; nothing, if there was none."""
+    shutil.rmtree(making_folder(target), ignore_errors=True)
+
+
+def _publish(folder: Path, target: Path) -> None:
+    parts = sorted(folder.iterdir(), key=lambda part: part.name == target.name)  # the one with the name comes last
+    for part in parts:
+        _sync(part)
+    for part in parts:
+        part.rename(target.parent / part.name)
+    sync_folder(target.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,60 @@
+"""Zeros written into a file's holes, so that the host has really given every byte of it.
+
+Knows: one file. Must not know: formats.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from labkit.limits import NO_LIMIT, Limit
+from labkit.storage.files import OnBytes, host_errors
+from labkit.units import MIB
+
+_ZEROS = memoryview(bytes(4 * MIB))
+_SYNC_EVERY = 64 * MIB  # so that progress tells what is on the disk, and cancelling does not wait for the rest
+
+
+def fill_holes(path: Path, on_bytes: OnBytes, limit: Limit = NO_LIMIT) -> None:
+    """Write zeros into every hole of a file; what it holds is left alone, its length stays.
+
+    Safe only while nobody else writes the file. It is on the disk when this returns; after an error the
+    file reads as before.
+
+    Raises:
+        NoSpace, HostTrouble: the host's. Cancelled, TimedOut: the limit's.
+    """
+    with host_errors(path), path.open("r+b", buffering=0) as file:
+        holes = list(find_holes(file.fileno()))
+        total = sum(end - start for start, end in holes)
+        done = synced = 0
+        for start, end in holes:
+            position = start
+            while position < end:
+                limit.check()
+                written = os.pwrite(file.fileno(), _ZEROS[: end - position], position)
+                position, done = position + written, done + written
+                if done - synced >= _SYNC_EVERY:
+                    os.fdatasync(file.fileno())
+                    synced = done
+                on_bytes(done, total)
+        os.fsync(file.fileno())
+
+
+def find_holes(file: int) -> Iterator[tuple[int, int]]:
+    """Yield the holes of an open file as (start, end), in bytes."""
+    size, position = os.fstat(file).st_size, 0
+    while position < size:
+        start = os.lseek(file, position, os.SEEK_HOLE)
+        if start >= size:
+            return
+        try:
+            position = os.lseek(file, start, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            position = size  # nothing but a hole is left
+        yield start, position
