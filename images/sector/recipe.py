@@ -38,7 +38,7 @@ def build(store: Store, scratch: Path) -> Manifest:
         "initramfs": None,
         "command_line": "",
         "disk": {"file": store.keep("disk.raw", disk), "format": "raw", "capacity": CAPACITY},
-        "minimum_memory": 1 * MIB,
+        "minimum_memory": 4 * MIB,  # below, the firmware does not find room for itself
         "agent": False,
         "message": {"offset": MESSAGE_OFFSET, "length": MESSAGE_LENGTH},
         "packages": {},

@@ -30,7 +30,9 @@ LATER_MODULES = ("virtio_balloon", "virtio_rng", "virtio_net", "pvpanic_mmio")
 
 #: Programs beside busybox; busybox has no `mke2fs` for ext4 and no `resize2fs`.
 PROGRAMS = ("sbin/mke2fs", "sbin/e2fsck", "sbin/resize2fs", "usr/sbin/qemu-ga")
-COMMAND_LINE = "console=ttyS0 quiet panic=0"
+#: Other names of programs; these go before busybox's of the same name.
+ALIASES = {"mkfs.ext4": "mke2fs", "fsck.ext4": "e2fsck", "poweroff": "shutdown", "reboot": "shutdown", "halt": "shutdown"}
+COMMAND_LINE = "console=ttyS0 quiet panic=0 cryptomgr.notests noreplace-smp"
 
 
 def build(store: Store, scratch: Path) -> Manifest:
@@ -100,7 +102,7 @@ def root(packages: Packages, release: Path) -> Tree:
     for name, library in packages.libraries(programs).items():
         loader = name.startswith("ld-linux")
         tree.file(f"lib/{name}" if loader else f"lib/x86_64-linux-gnu/{name}", library.read_bytes(), 0o755)
-    for name, target in {"mkfs.ext4": "mke2fs", "fsck.ext4": "e2fsck"}.items():
+    for name, target in ALIASES.items():
         tree.link(f"bin/{name}", target)
     later = load_order(release, LATER_MODULES)
     for name, module in later.items():

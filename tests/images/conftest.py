@@ -1,0 +1,78 @@
+"""Guest images for the tests: those of `LABKIT_IMAGES`, else freshly built ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.images.bare import Guest, boot
+
+BUILDER = Path(__file__).resolve().parents[2] / "images" / "build.py"
+UUID = "11112222-3333-4444-5555-66667777888a"
+
+
+def build(into: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the builder as a person would."""
+    argv = [sys.executable, str(BUILDER), "--into", str(into), *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """A folder of built images."""
+
+    folder: Path
+
+    def manifest(self, name: str) -> dict[str, Any]:
+        """Return what is known of an image."""
+        manifest: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
+        return manifest
+
+    def disk(self, name: str, copy: Path) -> Path:
+        """Copy the image's disk, so that it can be written."""
+        copy.write_bytes((self.folder / self.manifest(name)["disk"]["file"]).read_bytes())
+        return copy
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """The images under test."""
+    given = os.environ.get("LABKIT_IMAGES")
+    if given:
+        return Images(Path(given))
+    folder = tmp_path_factory.mktemp("images")
+    done = build(folder)
+    assert done.returncode == 0, done.stderr
+    return Images(folder)
+
+
+@pytest.fixture
+def start_tiny(images: Images, tmp_path: Path) -> Iterator[Callable[..., Guest]]:
+    """Start `tiny` on a disk (a new one, if none is given), with more words for its kernel and for QEMU."""
+    with ExitStack() as stack:
+        count = 0
+
+        def start(*devices: str, disk: Path | None = None, words: str = "", uuid: str = UUID) -> Guest:
+            nonlocal count
+            count += 1
+            manifest = images.manifest("tiny")
+            disk = disk or images.disk("tiny", tmp_path / f"disk{count}.qcow2")
+            arguments = [
+                "-kernel", str(images.folder / manifest["kernel"]),
+                "-initrd", str(images.folder / manifest["initramfs"]),
+                "-append", f"{manifest['command_line']} {words}",
+                "-uuid", uuid,
+                "-drive", f"file={disk},if=none,id=vda,discard=unmap", "-device", "virtio-blk-pci,drive=vda",
+                *devices,
+            ]  # fmt: skip
+            return stack.enter_context(boot(tmp_path / f"guest{count}", arguments))
+
+        yield start

@@ -1,0 +1,123 @@
+"""What the builder promises: equal builds, small images, no work twice, plain words when it cannot."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.images.conftest import BUILDER, Images, build
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images built for this module."""
+    folder = tmp_path_factory.mktemp("fresh")
+    done = build(folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_two_builds_are_equal(fresh: Path, tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert build(tmp_path).returncode == 0
+    assert time.monotonic() - began < 60
+    for name in ("tiny", "sector"):
+        assert (fresh / f"{name}.json").read_text() == (tmp_path / f"{name}.json").read_text()
+    assert {path.name for path in (fresh / "blobs").iterdir()} == {path.name for path in (tmp_path / "blobs").iterdir()}
+
+
+def test_a_blob_is_named_by_its_content_and_frozen(images: Images) -> None:
+    for blob in (images.folder / "blobs").iterdir():
+        assert blob.name.startswith(hashlib.sha256(blob.read_bytes()).hexdigest()[:16] + "-")
+        assert blob.stat().st_mode & 0o777 == 0o444
+
+
+def test_the_images_are_small(images: Images) -> None:
+    tiny, sector = images.manifest("tiny"), images.manifest("sector")
+    assert (images.folder / tiny["disk"]["file"]).stat().st_size <= 15 * MIB
+    assert (images.folder / tiny["initramfs"]).stat().st_size <= 4 * MIB
+    assert tiny["disk"] | {"file": ""} == {"file": "", "format": "qcow2", "capacity": 64 * MIB}
+    disk = (images.folder / sector["disk"]["file"]).read_bytes()
+    assert len(disk) == sector["disk"]["capacity"] == 1 * MIB
+    assert disk[510:512] == b"\x55\xaa"
+    assert not disk[512:].strip(b"\0")
+
+
+def test_what_is_there_is_not_built_again(fresh: Path) -> None:
+    before = sorted((path, path.stat().st_mtime_ns) for path in fresh.rglob("*.json"))
+    began = time.monotonic()
+    done = build(fresh)
+    assert done.returncode == 0
+    assert done.stderr == "tiny: up to date\nsector: up to date\n"
+    assert time.monotonic() - began < 1  # the interpreter's own start included
+    assert sorted((path, path.stat().st_mtime_ns) for path in fresh.rglob("*.json")) == before
+
+
+def test_a_lost_blob_is_built_again(fresh: Path, tmp_path: Path) -> None:
+    shutil.copytree(fresh, tmp_path / "images")
+    lost = tmp_path / "images" / json.loads((fresh / "sector.json").read_text())["disk"]["file"]
+    lost.unlink()
+    assert build(tmp_path / "images", "sector").returncode == 0
+    assert lost.is_file()
+
+
+def test_unknown_packages_are_named_and_nothing_is_left(tmp_path: Path) -> None:
+    empty = tmp_path / "lists"
+    empty.mkdir()
+    config = tmp_path / "apt.conf"
+    config.write_text(
+        f'Dir::State::lists "{empty}"; Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache ""; Dir::State::status "/dev/null";'
+    )
+    done = subprocess.run(
+        [sys.executable, BUILDER, "--into", tmp_path / "images", "tiny"],
+        env=os.environ | {"APT_CONFIG": str(config)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "apt-get update" in done.stderr.splitlines()[-1]
+    assert [path.name for path in (tmp_path / "images").iterdir()] == [".lock"]
+
+
+def test_a_missing_tool_names_its_package(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(BUILDER.parent, broken)
+    tools = broken / "builder" / "tools.py"
+    tools.write_text(tools.read_text().replace('"as": "binutils"', '"no-such-as": "binutils"'))
+    recipe = broken / "sector" / "recipe.py"
+    recipe.write_text(recipe.read_text().replace('["as", ', '["no-such-as", '))
+    done = subprocess.run(
+        [sys.executable, broken / "build.py", "--into", tmp_path / "images", "sector"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "build.py: The program no-such-as is missing: apt-get install binutils."
+
+
+def test_an_interrupted_build_leaves_nothing_half_made(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, BUILDER, "--into", tmp_path / "images", "tiny"], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "unpacking" in line:
+            process.terminate()
+            break
+    assert "Stopped before the images were ready" in process.stderr.read()
+    assert process.wait() == 1
+    assert not list((tmp_path / "images").glob(".build-*"))
+    assert not (tmp_path / "images" / "tiny.json").exists()
+
+
+def test_an_unknown_image_is_refused(tmp_path: Path) -> None:
+    done = build(tmp_path, "huge")
+    assert done.returncode == 2
+    assert "There is no recipe huge; the recipes are tiny, sector." in done.stderr
