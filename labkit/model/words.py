@@ -41,9 +41,15 @@ def reason_word(reason: Reason) -> str:
 def act_word(act: str) -> str:
     """Return the word for an act of a plan, e.g. "create"; an unknown one comes back as it is."""
     return {
-        "create": _("create"),
-        "configure": _("configure"),
-        "rename": _("rename"),
-        "delete": _("delete"),
+        "attach": _("attach"),
         "clean": _("clean"),
+        "compact": _("compact"),
+        "configure": _("configure"),
+        "convert": _("convert"),
+        "create": _("create"),
+        "delete": _("delete"),
+        "detach": _("detach"),
+        "import": _("import"),
+        "rename": _("rename"),
+        "resize": _("resize"),
     }.get(act, act)
