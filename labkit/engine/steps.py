@@ -14,8 +14,8 @@ from typing import assert_never
 
 from labkit.errors import NotFound, WrongState
 from labkit.hypervisor.domains import Domains
-from labkit.limits import NO_LIMIT, Limit
-from labkit.model.image import Allocation
+from labkit.limits import Limit
+from labkit.model.image import Allocation, Format
 from labkit.model.state import LabState
 from labkit.plans.steps import (
     AttachDisk,
@@ -34,7 +34,7 @@ from labkit.plans.steps import (
     UndefineMachine,
     WriteMessage,
 )
-from labkit.storage import files
+from labkit.storage import files, headers, making, qemu_img, zeros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +54,6 @@ class Hands:
 
 def do(step: Step, hands: Hands) -> None:
     """Carry a step out."""
-    from labkit.storage import qemu_img, zeros
-
     domains = hands.domains
     match step:
         case CopyImage():
@@ -89,9 +87,16 @@ def do(step: Step, hands: Hands) -> None:
         case GrowImage() if step.machine_id and step.disk_target:
             domains.grow_disk(step.machine_id, step.disk_target, step.capacity)
         case GrowImage():
-            qemu_img.resize(Path(step.path), step.format, step.capacity)
-            if step.allocation is Allocation.FIXED:
-                zeros.fill_holes(Path(step.path), on_bytes=hands.on_bytes, limit=NO_LIMIT)
+            qemu_img.resize(
+                Path(step.path),
+                step.format,
+                step.capacity,
+                on_bytes=hands.on_bytes,
+                limit=hands.limit,
+                inherit=hands.inherit,
+            )
+            if step.allocation is Allocation.FIXED:  # also after a crash between the two
+                zeros.fill_holes(Path(step.path), hands.on_bytes)
         case AttachDisk():
             domains.attach(step.machine_id, step.disk)
         case DetachDisk():
@@ -161,14 +166,19 @@ def is_done(step: Step, state: LabState) -> bool:
 
 def undo(step: Step) -> None:
     """Take a create step back; the others have no way back and none is tried."""
-    from labkit.storage import qemu_img
-
     match step:
         case CopyImage():
             files.delete_files([step.target])
         case ConvertImage():
-            files.delete_files(qemu_img.files_of(step.target, step.target_format))
+            _remove_image(step.target, step.target_format)
         case CreateImage():
-            files.delete_files(qemu_img.files_of(step.path, step.format))
+            _remove_image(step.path, step.format)
         case _:
             pass
+
+
+def _remove_image(path: str, format: Format) -> None:
+    """Remove an image that was just made, with all its files, and what a killed attempt has left."""
+    making.discard(Path(path))
+    with contextlib.suppress(FileNotFoundError):
+        files.delete_files(reversed(headers.read_image(Path(path), format).files))
