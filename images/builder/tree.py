@@ -55,12 +55,12 @@ class Tree:
         self.entries.setdefault(path, Entry(mode=stat.S_IFLNK | 0o777, data=target.encode()))
 
     def copy(self, source: Path) -> None:
-        """Copy a folder of text files from the recipe; those under a `bin` or `sbin`, and `init`, can be executed."""
+        """Copy a folder of text files from the recipe; those that begin with `#!` are programs."""
         for file in sorted(source.rglob("*")):
             if file.is_file():
-                path = file.relative_to(source)
-                program = path.name == "init" or bool({"bin", "sbin"} & set(path.parts))
-                self.file(path.as_posix(), file.read_bytes(), 0o755 if program else 0o644)
+                data = file.read_bytes()
+                mode = 0o755 if data.startswith(b"#!") else 0o644
+                self.file(file.relative_to(source).as_posix(), data, mode)
 
     def _parent(self, path: str) -> None:
         parent = PurePosixPath(path).parent

@@ -85,7 +85,7 @@ def test_a_copied_disk_becomes_a_machine_of_its_own(start_tiny: Start, images: I
 
 
 def test_disks_are_formatted_mounted_written_and_trimmed(start_tiny: Start, tmp_path: Path) -> None:
-    root_port = ["-device", "pcie-root-port,id=port,slot=1"]
+    root_port = ["-device", "pcie-root-port,id=socket,slot=1"]
     guest = start_tiny(*plugged(tmp_path, "b"), *root_port)
     run = guest.agent.run
     assert run("labkit-mount vdb") == "formatted /dev/vdb as ext4\nmounted /dev/vdb on /mnt/vdb\n"
@@ -98,7 +98,7 @@ def test_disks_are_formatted_mounted_written_and_trimmed(start_tiny: Start, tmp_
     plugged(tmp_path, "c")
     file = {"driver": "file", "filename": str(tmp_path / "c.qcow2")}
     guest.qmp.call("blockdev-add", **{"node-name": "c", "driver": "qcow2", "file": file})
-    guest.qmp.call("device_add", driver="virtio-blk-pci", drive="c", bus="port", id="vdc")
+    guest.qmp.call("device_add", driver="virtio-blk-pci", drive="c", bus="socket", id="vdc")
     run("until [ -b /dev/vdc ]; do usleep 9999; done; labkit-mount vdc /mnt/third")
     assert guest.agent.call("guest-fsfreeze-freeze") == 3
     assert guest.agent.call("guest-fsfreeze-thaw") == 3
