@@ -121,7 +121,8 @@ class Disk:
         """
         from labkit.storage.maps import locate
 
-        return locate(self.map(), offset)
+        path, place = locate(self.map(), offset)
+        return Path(path), place
 
     # --- acts -------------------------------------------------------------------------------------
 

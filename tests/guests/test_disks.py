@@ -1,0 +1,171 @@
+"""Disks on real guests: attached, written, found on the host, grown, throttled, detached."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from labkit import Lab
+from labkit.errors import NotFound, Refused
+from labkit.machine import Machine
+from labkit.model.disk import disk_name
+from labkit.units import KIB, MIB
+
+FORMATS = ("raw", "qcow2", "vdi", "vmdk", "vhd")
+MARK = "the-guest-was-here"
+
+
+@pytest.fixture
+def data(shared_guest: Machine) -> str:
+    """A fresh 64 MiB disk attached to the module's guest; its name."""
+    lab = shared_guest._lab
+    for name in list(lab.disks):
+        if name == "data":
+            _release(shared_guest, name)
+    lab.disks.create("data", capacity="64 MiB")
+    shared_guest.attach("data")
+    _wait_for_device(shared_guest, lab.disks["data"].target)
+    return "data"
+
+
+def _release(guest: Machine, name: str) -> None:
+    disk = guest._lab.disks[name]
+    if disk.machine:
+        guest.run(f"umount /dev/{disk.target}")
+        guest.detach(name)
+    disk.delete()
+
+
+def _wait_for_device(guest: Machine, target: str | None) -> None:
+    assert guest.run(f"until [ -b /dev/{target} ]; do sleep 0.05; done", timeout=20)
+
+
+def _write_mark(guest: Machine, target: str | None, offset: int) -> None:
+    command = f"printf %s {MARK} | dd of=/dev/{target} bs=1 seek={offset} conv=notrunc,fsync 2>/dev/null"
+    assert guest.run(command)
+
+
+def test_a_disk_attached_to_a_running_guest_is_its_next_device(shared_guest: Machine, data: str) -> None:
+    disk = shared_guest._lab.disks[data]
+    assert (disk.machine, disk.target) == ("web", "vdb")
+    assert shared_guest.run("cat /sys/block/vdb/size").stdout.strip() == str(64 * MIB // 512)
+
+
+def test_a_mark_the_guest_writes_is_in_the_host_file_where_locate_says(shared_guest: Machine, data: str) -> None:
+    disk = shared_guest._lab.disks[data]
+    _write_mark(shared_guest, disk.target, 2 * MIB)
+    path, offset = disk.locate(2 * MIB)
+    assert path.read_bytes()[offset : offset + len(MARK)] == MARK.encode()
+
+
+def test_direct_writes_raise_the_hypervisors_counter_one_by_one(shared_guest: Machine, data: str) -> None:
+    disk = shared_guest._lab.disks[data]
+    before = disk.usage
+    assert shared_guest.run("dd if=/dev/zero of=/dev/vdb bs=4k count=25 oflag=direct")
+    after = disk.usage
+    assert before is not None and after is not None
+    assert (after.writes - before.writes, after.written_bytes - before.written_bytes) == (25, 25 * 4 * KIB)
+
+
+def test_a_mounted_disk_is_not_detached_until_it_is_unmounted(shared_guest: Machine, data: str) -> None:
+    assert shared_guest.run("labkit-mount vdb")
+    with pytest.raises(Refused, match="mounted at /mnt/vdb") as refusal:
+        shared_guest.detach(data)
+    assert "umount" in refusal.value.hint
+    assert shared_guest.run("umount /mnt/vdb")
+    shared_guest.detach(data)
+    assert shared_guest._lab.disks[data].machine is None
+    assert not shared_guest.run("test -b /dev/vdb")
+
+
+def test_an_attached_disk_is_neither_attached_again_nor_deleted(shared_guest: Machine, data: str) -> None:
+    lab = shared_guest._lab
+    other = lab.create("other", image="sector", memory="32 MiB", if_exists="replace")
+    with pytest.raises(Refused, match="already attached to web"):
+        other.attach(data)
+    with pytest.raises(Refused, match="attached to web"):
+        lab.disks[data].delete()
+    with pytest.raises(Refused, match="not attached to other"):
+        other.detach(data)
+    other.delete()
+
+
+def test_a_running_guests_disk_grows_and_the_guest_sees_it(shared_guest: Machine, data: str) -> None:
+    disk = shared_guest._lab.disks[data].resize("96 MiB")
+    assert disk.capacity == 96 * MIB
+    assert shared_guest.run("cat /sys/block/vdb/size").stdout.strip() == str(96 * MIB // 512)
+
+
+def test_a_disk_in_use_is_not_converted_or_compacted(shared_guest: Machine, data: str) -> None:
+    disk = shared_guest._lab.disks[data]
+    for plan in (disk.convert.plan("copy", format="vdi"), disk.compact.plan()):
+        assert plan.refusal is not None
+        assert "in use by web" in plan.refusal.why
+
+
+def test_a_throttled_disk_takes_the_time_its_limit_says(shared_guest: Machine, data: str) -> None:
+    shared_guest.throttle(data, iops=20)
+    slow = shared_guest.run("time -p dd if=/dev/zero of=/dev/vdb bs=4k count=40 oflag=direct")
+    shared_guest.throttle(data, iops=0)
+    fast = shared_guest.run("time -p dd if=/dev/zero of=/dev/vdb bs=4k count=40 oflag=direct")
+    assert _seconds(slow.stderr) > 1.0 > _seconds(fast.stderr)
+    with pytest.raises(NotFound, match="has no disk 'nope'"):
+        shared_guest.throttle("nope", iops=1)
+
+
+def _seconds(report: str) -> float:
+    return float(next(line for line in report.splitlines() if line.startswith("real")).split()[1])
+
+
+def test_what_the_guest_deletes_comes_back_only_when_it_is_discarded(shared_guest: Machine, data: str) -> None:
+    disk = shared_guest._lab.disks[data]
+    assert shared_guest.run("labkit-mount vdb && dd if=/dev/urandom of=/mnt/vdb/f bs=1M count=20 && sync", timeout=120)
+    full = disk.allocated
+    assert shared_guest.run("rm /mnt/vdb/f && sync")
+    assert disk.allocated >= full - MIB
+    assert shared_guest.run("fstrim /mnt/vdb")
+    assert disk.allocated < full - 15 * MIB
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_smallest_system_boots_through_the_bios_from_a_disk_of_each_format(lab: Lab, format: str) -> None:
+    message = f"booted from {format}"
+    vm = lab.create("s", image="sector", memory="32 MiB", message=message)
+    vm.detach("s.vda")
+    lab.disks["s.vda"].convert("boot", format=format, allocation="fixed")
+    vm.attach("boot")
+    vm.start()
+    assert vm.console.expect(message, timeout=30) == message
+    assert lab.disks["boot"].format == format
+
+
+def test_no_machine_takes_a_vhdx_disk_and_the_refusal_says_why(lab: Lab) -> None:
+    vm = lab.create("s", image="sector", memory="32 MiB")
+    lab.disks.create("x", capacity="8 MiB", format="vhdx")
+    with pytest.raises(Refused, match="vhdx, which libvirt does not know") as refusal:
+        vm.attach("x")
+    assert "convert" in refusal.value.hint
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_compact_gives_back_zeros_and_keeps_the_content(lab: Lab, format: str) -> None:
+    vm = lab.create("s", image="sector", memory="32 MiB")
+    disk = lab.disks.create("data", capacity="16 MiB", format=format)
+    driver = disk.format.driver
+    image = f"driver={driver},file.driver=file,file.filename={disk.path}"
+    subprocess.run(
+        ["qemu-io", "--image-opts", "-c", "write -P 7 1M 1M", "-c", "write -P 0 4M 8M", image],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    vm.attach(disk)
+    before = disk.allocated
+    old = disk.path
+    disk.compact()
+    assert disk.allocated < before - 6 * MIB
+    assert not old.exists()
+    assert (disk.machine, disk.target, disk_name(str(disk.path))) == ("s", "vdb", "data")
+    path, offset = disk.locate(MIB)
+    assert Path(path).read_bytes()[offset : offset + 16] == b"\x07" * 16
