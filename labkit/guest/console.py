@@ -50,8 +50,8 @@ class Console:
         """Return what was printed from a position on, without control characters."""
         return _plain(self._read(position))
 
-    def send(self, text: str, *, end: str = "\n") -> int:
-        """Type a line on the console; returns the position before it, for `expect`."""
+    def send(self, text: str, *, end: str = "\r") -> int:
+        """Type a line on the console, ended as the Enter key does; returns the position before it, for `expect`."""
         before = self.position
         self._send((text + end).encode())
         return before
