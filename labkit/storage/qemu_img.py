@@ -31,7 +31,7 @@ _FIXED = {
     Format.VDI: "static=on",
     Format.VMDK: "subformat=monolithicFlat",
     Format.VHD: "subformat=fixed",
-    Format.VHDX: "subformat=fixed",
+    Format.VHDX: "subformat=fixed,block_state_zero=off",  # else every block is born again at the end when written
 }
 
 

@@ -1,0 +1,94 @@
+"""Maps of disks, read from qemu-img in one call; for VHDX, which qemu-img cannot map, from its block table.
+
+Only reading: the image may be in use, and its map is then of that instant.
+Sources: QEMU docs/tools/qemu-img.rst (map); [MS-VHDX] 2.5.
+Knows: qemu-img's map and VHDX's. Must not know: libvirt, plans.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from labkit.errors import HostTrouble
+from labkit.language import _
+from labkit.limits import NO_LIMIT, Limit
+from labkit.model.image import Format, ImageFacts
+from labkit.model.regions import Kind, Region, join_regions, locate
+from labkit.storage.containers import BadHeader, read_vhdx_layout
+from labkit.storage.process import run
+
+__all__ = ["locate", "read_map"]
+
+_VHDX_DATA = (6, 7)  # fully and partly present; any other state reads as zeros
+_UNMARKED = (Format.VDI, Format.VHD, Format.VHDX)  # QEMU does not tell their absent blocks from zeros
+
+
+def read_map(layers: Sequence[ImageFacts], *, limit: Limit = NO_LIMIT) -> tuple[Region, ...]:
+    """Return the map of a disk: regions in order, from its first byte to its last.
+
+    Args:
+        layers: its images, top → base.
+
+    Raises:
+        HostTrouble: an image cannot be read, or the layers are not these any more.
+        Cancelled, TimedOut: the limit's.
+    """
+    top = layers[0]
+    if top.format is Format.VHDX:
+        return join_regions(_read_vhdx(top))
+    argv = ["qemu-img", "map", "-U", "--output=json", "-f", top.format.driver, top.path]
+    told: list[dict[str, Any]] = json.loads(run(argv, limit=limit).output)
+    if any(entry["depth"] >= len(layers) for entry in told):
+        raise _trouble(top, _("it has other layers now"))
+    return join_regions(_region(entry, layers[entry["depth"]], len(layers)) for entry in told)
+
+
+def _region(entry: dict[str, Any], image: ImageFacts, layers: int) -> Region:
+    start, length, offset = entry["start"], entry["length"], entry.get("offset")
+    if entry["data"]:
+        kind = Kind.DATA
+    elif offset is None and (not entry["present"] or (image.format in _UNMARKED and entry["depth"] == layers - 1)):
+        return Region(start=start, length=length, kind=Kind.ABSENT)
+    else:
+        kind = Kind.ZERO
+    path = image.files[-1] if len(image.files) <= 2 else None  # a fixed VMDK's bytes are in its second file
+    if path is None or (kind is Kind.ZERO and offset is None):
+        path = offset = None
+    return Region(start=start, length=length, kind=kind, layer=entry["depth"], path=path, offset=offset)
+
+
+def _read_vhdx(image: ImageFacts) -> Iterator[Region]:
+    """Yield a VHDX's blocks; its table has an entry for each, and one for a bitmap after every `ratio`."""
+    try:
+        file = os.open(image.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            layout = read_vhdx_layout(file)
+            blocks = -(-layout.capacity // layout.block_size)
+            ratio = 2**23 * layout.sector_size // layout.block_size
+            table = os.pread(file, (blocks + blocks // ratio + 1) * 8, layout.table_at)
+        finally:
+            os.close(file)
+        entries = struct.unpack_from(f"<{blocks + (blocks - 1) // ratio}Q", table) if blocks else ()
+    except (OSError, BadHeader, struct.error) as error:
+        raise _trouble(image, str(error)) from error
+    for block in range(blocks):
+        entry = entries[block + block // ratio]
+        start = block * layout.block_size
+        length = min(layout.block_size, layout.capacity - start)
+        state, offset = entry & 7, entry >> 20 << 20
+        if state in _VHDX_DATA:
+            yield Region(start=start, length=length, kind=Kind.DATA, layer=0, path=image.path, offset=offset)
+        else:
+            yield Region(start=start, length=length, kind=Kind.ABSENT)
+
+
+def _trouble(image: ImageFacts, why: str) -> HostTrouble:
+    return HostTrouble(
+        _("The map of {name} cannot be read: {why}.").format(name=Path(image.path).name, why=why),
+        _("Look at it again; if that does not help, check the image."),
+    )
