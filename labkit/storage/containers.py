@@ -1,8 +1,8 @@
 """The headers of the six image formats, read byte by byte: what a file says it holds.
 
 Nothing is probed and no other program is asked; a header is a few reads of a few hundred bytes.
-Sources: QEMU docs/interop/qcow2.txt and block/{vdi,vmdk,vpc,vhdx}.c; Microsoft's VHD specification 1.0 and
-[MS-VHDX]; VMware's Virtual Disk Format 5.0.
+Sources: QEMU docs/interop/qcow2.txt and block/{vdi,vmdk,vpc}.c; Microsoft's VHD specification
+1.0; VMware's Virtual Disk Format 5.0.
 Knows: bytes. Must not know: folders, what an image is for.
 """
 
@@ -13,49 +13,13 @@ import re
 import struct
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from labkit.language import _
 from labkit.model.image import Allocation, Format
+from labkit.storage.header_values import BadHeader, Extent, Header
+from labkit.storage.vhdx import VHDX_MAGIC, read_vhdx
 
 _SECTOR = 512
-
-
-class BadHeader(Exception):
-    """A file's header is not one of its format, or is damaged; says what is wrong."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extent:
-    """A piece of a VMDK: its kind ("FLAT", "SPARSE", …), bytes, and the file that holds it."""
-
-    kind: str
-    length: int
-    name: str | None
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """What a header says.
-
-    Attributes:
-        capacity: bytes the guest sees, as QEMU counts them.
-        allocation: None where the format has no such mark (raw, qcow2).
-        backing: name of the image it is a difference to, as written; backing_format: as written.
-        data_file: whether the data lie in another file that is not part of the format's own set.
-        encrypted, corrupt: marks.
-        extents: a VMDK's pieces that lie in other files, in order.
-    """
-
-    capacity: int
-    allocation: Allocation | None = None
-    backing: str | None = None
-    backing_format: str | None = None
-    data_file: bool = False
-    encrypted: bool = False
-    corrupt: bool = False
-    extents: tuple[Extent, ...] = ()
 
 
 def read_header(file: int, format: Format) -> Header:
@@ -69,7 +33,7 @@ def read_header(file: int, format: Format) -> Header:
     """
     try:
         return _READERS[format](file)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         raise BadHeader(_("it ends too early")) from error
 
 
@@ -82,7 +46,7 @@ def true_format(file: int) -> Format | None:
         return Format.VDI
     if start.startswith((_VMDK_MAGIC, b"COWD")) or _is_descriptor(start):
         return Format.VMDK
-    if start.startswith(_VHDX_MAGIC):
+    if start.startswith(VHDX_MAGIC):
         return Format.VHDX
     if start.startswith(_VHD_MAGIC) or _last_sector(file).startswith(_VHD_MAGIC):
         return Format.VHD
@@ -168,6 +132,7 @@ _EXTENT = re.compile(
     r'^\s*(?:RW|RDONLY|NOACCESS)\s+(?P<sectors>\d+)\s+(?P<kind>[A-Z]+)(?:\s+"(?P<name>[^"]*)"(?:\s+(?P<at>\d+))?)?',
     re.MULTILINE,
 )
+_EXTENT_START = re.compile(r"^\s*(?:RW|RDONLY|NOACCESS)\s", re.MULTILINE)
 _PARENT = re.compile(r'^\s*parentFileNameHint\s*=\s*"(?P<name>[^"]*)"', re.MULTILINE)
 _FLAT = ("FLAT", "VMFS")
 
@@ -176,7 +141,7 @@ def _read_vmdk(file: int) -> Header:
     start = os.pread(file, 4096, 0)
     if start.startswith(_VMDK_MAGIC):
         _magic, version, _flags, sectors, grain, at, length = _VMDK.unpack_from(start)
-        if version not in (1, 2, 3) or not grain or sectors >= 2**54:
+        if version not in (1, 2, 3) or not grain or not 0 < sectors < 2**54:  # without a size it would name extents
             raise BadHeader(_("its header holds impossible values"))
         text = _text(os.pread(file, min(length * _SECTOR, _DESCRIPTOR_MOST), at * _SECTOR)) if at else ""
         parent = _PARENT.search(text)
@@ -186,6 +151,9 @@ def _read_vmdk(file: int) -> Header:
     if not _is_descriptor(start):
         raise BadHeader(_("it does not begin as a VMDK image"))
     text = _text(os.pread(file, _DESCRIPTOR_MOST, 0))
+    matches = list(_EXTENT.finditer(text))
+    if len(matches) != len(_EXTENT_START.findall(text)):
+        raise BadHeader(_("its list of files is damaged"))
     extents = tuple(
         Extent(
             kind=match["kind"],
@@ -193,7 +161,7 @@ def _read_vmdk(file: int) -> Header:
             name=match["name"],
             offset=int(match["at"] or 0) * _SECTOR,
         )
-        for match in _EXTENT.finditer(text)
+        for match in matches
     )
     if not extents:
         raise BadHeader(_("it names no file that holds the data"))
@@ -245,83 +213,11 @@ def _last_sector(file: int) -> bytes:
     return os.pread(file, 512, size - 512) if size >= 512 else b""
 
 
-# VHDX -------------------------------------------------------------------------------------------------------
-
-_VHDX_MAGIC = b"vhdxfile"
-_REGIONS_AT = 192 * 1024
-_METADATA = uuid.UUID("8B7CA206-4790-4B9A-B8FE-575F050F886E").bytes_le
-_BLOCK_TABLE = uuid.UUID("2DC27766-F623-4200-9D64-115E9BFD4A08").bytes_le
-_PARAMETERS = uuid.UUID("CAA16737-FA36-4D43-B3B6-33F0AA44E76B").bytes_le
-_SIZE = uuid.UUID("2FA54224-CD1B-4876-B211-5DBED83BF4B8").bytes_le
-_SECTOR_SIZE = uuid.UUID("8141BF1D-A96F-4709-BA47-F233A8FAAB5F").bytes_le
-_LEAVE_ALLOCATED, _HAS_PARENT = 1, 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VhdxLayout:
-    """Where a VHDX keeps its blocks: bytes per block and per sector, the block table's place, marks."""
-
-    capacity: int
-    block_size: int
-    sector_size: int
-    table_at: int
-    flags: int
-
-
-def read_vhdx_layout(file: int) -> VhdxLayout:
-    """Return a VHDX's layout.
-
-    Raises:
-        BadHeader: it is not a VHDX. OSError: it cannot be read.
-    """
-    if os.pread(file, 8, 0) != _VHDX_MAGIC:
-        raise BadHeader(_("it does not begin as a VHDX image"))
-    regions = _table(os.pread(file, 4096, _REGIONS_AT), b"regi", count_at=8, first=16, entry="<16sQII")
-    if not {_METADATA, _BLOCK_TABLE} <= regions.keys():
-        raise BadHeader(_("its table of regions is damaged"))
-    metadata_at = regions[_METADATA]
-    items = _table(os.pread(file, 4096, metadata_at), b"metadata", count_at=10, first=32, entry="<16sIII4x")
-    try:
-        block_size, flags = struct.unpack("<II", os.pread(file, 8, metadata_at + items[_PARAMETERS]))
-        capacity = struct.unpack("<Q", os.pread(file, 8, metadata_at + items[_SIZE]))[0]
-        sector_size = struct.unpack("<I", os.pread(file, 4, metadata_at + items[_SECTOR_SIZE]))[0]
-    except KeyError as error:
-        raise BadHeader(_("its metadata are damaged")) from error
-    if block_size < 2**20 or block_size % 2**20 or sector_size not in (512, 4096):
-        raise BadHeader(_("its metadata hold impossible values"))
-    return VhdxLayout(
-        capacity=capacity,
-        block_size=block_size,
-        sector_size=sector_size,
-        table_at=regions[_BLOCK_TABLE],
-        flags=flags,
-    )
-
-
-def _table(data: bytes, magic: bytes, *, count_at: int, first: int, entry: str) -> dict[bytes, int]:
-    """Return a VHDX table's entries: identifier → offset."""
-    if not data.startswith(magic):
-        raise BadHeader(_("its tables are damaged"))
-    line = struct.Struct(entry)
-    count = min(struct.unpack_from("<H", data, count_at)[0], (len(data) - first) // line.size)
-    entries = (line.unpack_from(data, first + number * line.size) for number in range(count))
-    return {name: offset for name, offset, *_rest in entries}
-
-
-def _read_vhdx(file: int) -> Header:
-    layout = read_vhdx_layout(file)
-    return Header(
-        capacity=layout.capacity,
-        allocation=Allocation.FIXED if layout.flags & _LEAVE_ALLOCATED else Allocation.DYNAMIC,
-        backing="?" if layout.flags & _HAS_PARENT else None,
-    )
-
-
 _READERS: dict[Format, Callable[[int], Header]] = {
     Format.RAW: _read_raw,
     Format.QCOW2: _read_qcow2,
     Format.VDI: _read_vdi,
     Format.VMDK: _read_vmdk,
     Format.VHD: _read_vhd,
-    Format.VHDX: _read_vhdx,
+    Format.VHDX: read_vhdx,
 }

@@ -15,7 +15,8 @@ from pathlib import Path
 from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.model.image import Allocation, Format, ImageFacts
-from labkit.storage.containers import BadHeader, Extent, Header, read_header
+from labkit.storage.containers import read_header
+from labkit.storage.header_values import BadHeader, Extent, Header
 
 FLAT = "-flat.vmdk"
 """How the second file of a fixed VMDK ends: it is no image of its own."""

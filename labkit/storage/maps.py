@@ -1,15 +1,13 @@
 """Maps of disks, read from qemu-img in one call; for VHDX, which qemu-img cannot map, from its block table.
 
 Only reading: the image may be in use, and its map is then of that instant.
-Sources: QEMU docs/tools/qemu-img.rst (map); [MS-VHDX] 2.5.
+Sources: QEMU docs/tools/qemu-img.rst (map).
 Knows: qemu-img's map and VHDX's. Must not know: libvirt, plans.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,12 @@ from labkit.language import _
 from labkit.limits import NO_LIMIT, Limit
 from labkit.model.image import Format, ImageFacts
 from labkit.model.regions import Kind, Region, join_regions, locate
-from labkit.storage.containers import BadHeader, read_vhdx_layout
+from labkit.storage.header_values import BadHeader
 from labkit.storage.process import run
+from labkit.storage.vhdx import read_blocks
 
 __all__ = ["locate", "read_map"]
 
-_VHDX_DATA = (6, 7)  # fully and partly present; any other state reads as zeros
 _UNMARKED = (Format.VDI, Format.VHD, Format.VHDX)  # QEMU does not tell their absent blocks from zeros
 
 
@@ -63,28 +61,15 @@ def _region(entry: dict[str, Any], image: ImageFacts, layers: int) -> Region:
 
 
 def _read_vhdx(image: ImageFacts) -> Iterator[Region]:
-    """Yield a VHDX's blocks; its table has an entry for each, and one for a bitmap after every `ratio`."""
     try:
-        file = os.open(image.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            layout = read_vhdx_layout(file)
-            blocks = -(-layout.capacity // layout.block_size)
-            ratio = 2**23 * layout.sector_size // layout.block_size
-            table = os.pread(file, (blocks + blocks // ratio + 1) * 8, layout.table_at)
-        finally:
-            os.close(file)
-        entries = struct.unpack_from(f"<{blocks + (blocks - 1) // ratio}Q", table) if blocks else ()
-    except (OSError, BadHeader, struct.error) as error:
+        with open(image.path, "rb") as file:
+            for start, length, offset in read_blocks(file.fileno()):
+                if offset is None:
+                    yield Region(start=start, length=length, kind=Kind.ABSENT)
+                else:
+                    yield Region(start=start, length=length, kind=Kind.DATA, layer=0, path=image.path, offset=offset)
+    except (OSError, BadHeader) as error:
         raise _trouble(image, str(error)) from error
-    for block in range(blocks):
-        entry = entries[block + block // ratio]
-        start = block * layout.block_size
-        length = min(layout.block_size, layout.capacity - start)
-        state, offset = entry & 7, entry >> 20 << 20
-        if state in _VHDX_DATA:
-            yield Region(start=start, length=length, kind=Kind.DATA, layer=0, path=image.path, offset=offset)
-        else:
-            yield Region(start=start, length=length, kind=Kind.ABSENT)
 
 
 def _trouble(image: ImageFacts, why: str) -> HostTrouble:

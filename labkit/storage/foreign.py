@@ -1,0 +1,289 @@
+"""Image files from outside: looked at without trust, and brought in by copy.
+
+An image can name other files and servers (a backing file, a data file, a VMDK's extents) and can claim to be
+what it is not. So its own bytes are read first, by us; only when they name nothing but its own files is
+qemu-img asked, with the format given, with little memory and time. What is converted is a copy that nobody
+else can change, looked at again.
+Knows: headers, the host's files, qemu-img's words. Must not know: libvirt, plans.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from labkit.errors import BadInput, Cancelled, HostTrouble, LabError, NoSpace, NotFound, TimedOut
+from labkit.language import _
+from labkit.limits import NO_LIMIT, Limit
+from labkit.model.foreign import Foreign
+from labkit.model.image import Allocation, Format
+from labkit.storage.containers import read_header, true_format
+from labkit.storage.files import OnBytes, copy_file, free_bytes, host_errors
+from labkit.storage.header_values import BadHeader, Extent, Header
+from labkit.storage.headers import is_plain_name
+from labkit.storage.process import run
+from labkit.storage.qemu_img import convert
+from labkit.units import GIB, TIB
+
+MOST_CAPACITY = 2 * TIB
+"""A larger image is taken for a trap, or for a mistake."""
+
+_CAGE = ("prlimit", f"--as={GIB}", "--cpu=10", "--core=0", "--")
+_SECONDS = 20.0
+_SUFFIXES = {
+    **{str(format): format for format in Format},
+    **dict.fromkeys(("img", "dd", "iso", "bin"), Format.RAW),
+    "vpc": Format.VHD,
+}
+
+
+def inspect(path: Path, format: Format | None = None, *, most: int = MOST_CAPACITY) -> Foreign:
+    """Look at a file from outside.
+
+    Args:
+        path: of the file. format: what it is said to be; None: what its name says, or without a known
+            ending its own bytes. most: bytes of capacity that are accepted.
+
+    Raises:
+        NotFound: there is no such file. BadInput: it is no regular file, not of that format, damaged,
+            encrypted, too large, or it names other files. HostTrouble: it cannot be read.
+    """
+    name = path.name
+    try:
+        real = os.path.realpath(path, strict=True)
+        file = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise _cannot_open(path, error) from error
+    try:
+        info = os.fstat(file)
+        if not stat.S_ISREG(info.st_mode):
+            raise _refused(name, _("it is a folder, a pipe or a device"), _("Name the image file itself."))
+        true = _agree(name, format, true_format(file))
+        header = read_header(file, true)
+    except BadHeader as error:
+        raise _refused(name, str(error), _("Fetch it again: it may have been cut short.")) from error
+    except OSError as error:
+        raise _cannot_open(path, error) from error
+    finally:
+        os.close(file)
+    _refuse_dependence(name, header)
+    if not 0 < header.capacity <= most:
+        raise _refused(
+            name,
+            _("it claims a capacity of {capacity} bytes").format(capacity=header.capacity),
+            _("Images of up to {most} bytes are brought in.").format(most=most),
+        )
+    parts = [(real, info), *(_look_at_extent(name, real, extent) for extent in header.extents if extent.name)]
+    files = tuple(part for part, _info in parts)
+    told = _ask(name, real, true, files)
+    if told["virtual-size"] != header.capacity:
+        raise _refused(name, _("its capacity is not clear"), _("Fetch it again."))
+    allocated = sum(part.st_blocks for _file, part in parts) * 512
+    return Foreign(
+        path=real,
+        format=true,
+        capacity=header.capacity,
+        length=sum(part.st_size for _file, part in parts),
+        allocated=allocated,
+        allocation=header.allocation or (Allocation.FIXED if allocated >= header.capacity else Allocation.DYNAMIC),
+        data=_measure(name, real, true),
+        files=files,
+        seals=tuple(_seal(part) for _file, part in parts),
+    )
+
+
+def bring_in(
+    foreign: Foreign,
+    target: Path,
+    target_format: Format,
+    allocation: Allocation,
+    *,
+    on_bytes: OnBytes,
+    limit: Limit = NO_LIMIT,
+    inherit: Sequence[int] = (),
+    capacity: int | None = None,
+) -> None:
+    """Make an image of the lab from a foreign one; that one is only read. After an error nothing is left.
+
+    Args:
+        foreign: as looked at. target: absolute; the image to make. capacity: as for `convert`.
+        on_bytes: hears of (bytes done, in all), copy and conversion together.
+
+    Raises:
+        BadInput: the file has changed since it was looked at, or while it was copied. AlreadyExists: there
+            is such a file as the target. NoSpace: the host has less than copy and image need.
+        HostTrouble: the host's. Cancelled, TimedOut: the limit's.
+    """
+    image = max(foreign.capacity, capacity or 0) if allocation is Allocation.FIXED else foreign.data
+    if foreign.allocated + image > free_bytes(target.parent):
+        raise NoSpace(
+            _("{name} needs {needed} bytes here, copy and image together; the host has {free}.").format(
+                name=Path(foreign.path).name, needed=foreign.allocated + image, free=free_bytes(target.parent)
+            ),
+            _("Delete what you no longer need, or free space on the host; then do it again."),
+        )
+    folder = bringing_folder(target)
+    with host_errors(target):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+    try:
+        _copy(foreign, folder, lambda done: on_bytes(done, foreign.allocated + image), limit)
+        copy = inspect(folder / Path(foreign.path).name, foreign.format)
+        convert(
+            Path(copy.path),
+            copy.format,
+            target,
+            target_format,
+            allocation,
+            on_bytes=lambda done, all_: on_bytes(
+                foreign.allocated + (image * done // all_ if all_ else 0), foreign.allocated + image
+            ),
+            limit=limit,
+            inherit=inherit,
+            capacity=capacity,
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy(foreign: Foreign, folder: Path, on_copied: Callable[[int], None], limit: Limit) -> None:
+    before = 0
+
+    def hear(done: int, _all: int) -> None:
+        on_copied(before + done)
+
+    for file, seal in zip(map(Path, foreign.files), foreign.seals, strict=True):
+        copy_file(file, folder / file.name, on_bytes=hear, limit=limit)
+        before += (folder / file.name).stat().st_blocks * 512
+        if _seal(file.stat()) != seal:
+            raise BadInput(
+                _("{name} has changed while it was copied.").format(name=file.name),
+                _("Wait until nothing writes to it, then import it again."),
+            )
+
+
+def bringing_folder(target: Path) -> Path:
+    """Return the hidden folder that holds the copy; it exists only while the image is made."""
+    return target.parent / f".bringing-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}"
+
+
+def _agree(name: str, said: Format | None, true: Format | None) -> Format:
+    """Return the format, if what is said and what the bytes tell are one."""
+    claimed = said or _SUFFIXES.get(name.rpartition(".")[2].lower()) or true
+    if claimed is None:
+        raise BadInput(
+            _("{name} does not tell what it is.").format(name=name),
+            _('If it is the plain content of a disk, import it with format="raw".'),
+        )
+    found = true or Format.RAW
+    if claimed is found:
+        return claimed
+    if true is None:
+        raise _refused(
+            name,
+            _("it is said to be {format}, but does not begin as one").format(format=claimed),
+            _('Fetch it again; or, if it is the plain content of a disk, import it with format="raw".'),
+        )
+    raise _refused(
+        name,
+        _("it is said to be {claimed}, but its content is {true}").format(claimed=claimed, true=true),
+        _('A name does not change the format. Import it with format="{true}".').format(true=true),
+    )
+
+
+def _refuse_dependence(name: str, header: Header) -> None:
+    alone = _("Convert it to one whole image where it was made, and bring that.")
+    if header.backing is not None:
+        raise _refused(name, _("it is only the difference to {file}").format(file=header.backing), alone)
+    if header.data_file:
+        raise _refused(name, _("it keeps its data in another file"), alone)
+    if header.encrypted:
+        raise _refused(name, _("it is encrypted"), _("Decrypt it where it was made, and bring that."))
+    if header.corrupt:
+        raise _refused(name, _("it is marked as damaged"), _("Repair it with qemu-img check -r all on a copy."))
+    for extent in header.extents:
+        if extent.kind not in ("FLAT", "VMFS", "SPARSE", "ZERO") or (extent.kind != "ZERO" and not extent.name):
+            raise _refused(name, _("it has a part of the unknown kind {kind}").format(kind=extent.kind), alone)
+        if extent.name is not None and not is_plain_name(extent.name):
+            raise _refused(name, _("it wants the file {file}").format(file=extent.name), alone)
+
+
+def _look_at_extent(name: str, path: str, extent: Extent) -> tuple[str, os.stat_result]:
+    place = os.path.join(os.path.dirname(path), extent.name or "")
+    try:
+        file = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError as error:
+        why = _("its part {file} is missing or a link").format(file=extent.name)
+        raise _refused(name, why, _("Put all its files into one folder.")) from error
+    info = os.fstat(file)
+    try:
+        whole = stat.S_ISREG(info.st_mode)
+        if extent.kind == "SPARSE":
+            part = read_header(file, Format.VMDK)
+            whole = whole and not part.extents and part.backing is None
+        else:
+            whole = whole and info.st_size >= extent.offset + extent.length
+    except (BadHeader, OSError):
+        whole = False
+    finally:
+        os.close(file)
+    if not whole:
+        raise _refused(name, _("its part {file} is damaged").format(file=extent.name), _("Fetch it again."))
+    return place, info
+
+
+def _ask(name: str, path: str, format: Format, files: Sequence[str]) -> dict[str, Any]:
+    """Return what qemu-img says, and make sure that it saw no other files than we did."""
+    told = _caged(name, ["qemu-img", "info", "-U", "--output=json", "-f", format.driver, path])
+    special = told.get("format-specific", {}).get("data", {})
+    others = {
+        told.get("backing-filename"),
+        special.get("data-file"),
+        *(extent.get("filename") for extent in special.get("extents", ()) if isinstance(extent, dict)),
+    }
+    if others - {None, *files} or told.get("encrypted"):
+        raise _refused(name, _("it depends on other files"), _("Convert it to one whole image where it was made."))
+    return told
+
+
+def _measure(name: str, path: str, format: Format) -> int:
+    told = _caged(name, ["qemu-img", "measure", "-U", "--output=json", "-f", format.driver, "-O", "raw", path])
+    return int(told["required"])
+
+
+def _caged(name: str, argv: Sequence[str]) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = json.loads(run([*_CAGE, *argv], limit=Limit(_SECONDS, what=name)).output)
+    except (Cancelled, TimedOut, HostTrouble, ValueError) as error:
+        details = error.details if isinstance(error, LabError) else ""
+        raise _refused(name, _("qemu-img cannot read it"), _("Fetch it again."), details) from error
+    return answer
+
+
+def _seal(info: os.stat_result) -> tuple[int, int, int]:
+    return info.st_ino, info.st_size, info.st_mtime_ns
+
+
+def _refused(name: str, why: str, hint: str, details: str = "") -> BadInput:
+    return BadInput(_("{name} is not brought in: {why}.").format(name=name, why=why), hint, details=details)
+
+
+def _cannot_open(path: Path, error: OSError) -> LabError:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return NotFound(
+            _("There is no file {path}.").format(path=path), _("Look at its name, and at the folder you are in.")
+        )
+    if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG):
+        return _refused(path.name, error.strerror or str(error), _("Name the image file itself."))
+    return HostTrouble(
+        _("{name} cannot be read: {why}.").format(name=path.name, why=error.strerror or error),
+        _("Make it readable for yourself, then do it again."),
+        details=str(error),
+    )
