@@ -15,25 +15,16 @@ from functools import partial
 from typing import TYPE_CHECKING, overload
 
 from labkit.errors import BadInput, LabError
-from labkit.language import _, ngettext
-from labkit.model.machine import (
-    MachineFacts,
-    MachineState,
-    why_not_kill,
-    why_not_pause,
-    why_not_resume,
-    why_not_save,
-    why_not_start,
-    why_not_stop,
-)
-from labkit.model.words import reason_word, state_word
+from labkit.language import _
+from labkit.model.machine import MachineFacts
+from labkit.model.words import state_word
 from labkit.plans.plan import Plan
-from labkit.units import format_size, parse_size
+from labkit.units import parse_size
+from labkit.widgets import machine_parts as drawing
 from labkit.widgets import parts
 from labkit.widgets.panel import Panel, Values
-from labkit.widgets.parts import Button
-from labkit.widgets.store import Reading, Sample, Store
-from labkit.widgets.tree import Child, Node, tag
+from labkit.widgets.store import Reading, Store
+from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work
 
 if TYPE_CHECKING:
@@ -41,13 +32,6 @@ if TYPE_CHECKING:
     from labkit.machine import Machine
 
 CONSOLE_LINES = 12
-
-_LOOKS = {
-    MachineState.OFF: ("○", "calm"),
-    MachineState.RUNNING: ("▶", "good"),
-    MachineState.PAUSED: ("❚❚", "warn"),
-    MachineState.SAVED: ("▣", "calm"),
-}
 
 _SWITCHES = {
     "start": "start",
@@ -107,119 +91,33 @@ class MachinePanel(Panel):
         reading = self._store.reading
         facts = self._facts(reading)
         if reading.closed:
-            return _notice(self.name, _("The lab is closed. Lab.open() opens it again."))
+            return drawing.render_notice(self.name, _("The lab is closed. Lab.open() opens it again."))
         if facts is None and reading.trouble is None:
-            return _notice(self.name, _("This machine is no longer in the lab."))
+            return drawing.render_notice(self.name, _("This machine is no longer in the lab."))
         if facts is None:
-            return _notice(self.name, _("The lab cannot be read."), reading.trouble)
+            return drawing.render_notice(self.name, _("The lab cannot be read."), reading.trouble)
         if not live:
-            return tag("div", self._head(facts), parts.table(_definition(facts)))
+            return tag("div", drawing.render_head(facts), parts.table(drawing.list_definition(facts)))
+        samples = reading.samples.get(self._id, ())
         return tag(
             "div",
-            tag("div", self._trouble(reading), key="trouble"),
-            self._head(facts),
-            parts.render_buttons(self._buttons(facts), label="acts"),
-            parts.table([*_definition(facts), *self._usage(facts, reading)]),
+            tag("div", drawing.render_trouble(reading.trouble), key="trouble"),
+            drawing.render_head(facts),
+            parts.render_buttons(drawing.list_buttons(facts, busy=self._why_not(reading)), label="acts"),
+            parts.table([*drawing.list_definition(facts), *drawing.list_usage(facts, samples)]),
             self._console(facts),
-            self._changes(facts),
+            drawing.render_changes(facts, busy=self.busy),
         )
 
     def _facts(self, reading: Reading) -> MachineFacts | None:
         machines = reading.state.machines.values() if reading.state else ()
         return next((machine for machine in machines if machine.id == self._id), None)
 
-    def _head(self, facts: MachineFacts) -> Node:
-        shape, tone = _LOOKS[facts.state]
-        reason = reason_word(facts.reason)
-        if facts.reason.value in ("crashed", "panicked", "failed", "input/output error"):
-            tone = "bad"
-        return tag(
-            "div",
-            tag("h3", facts.name),
-            tag("div", parts.badge(state_word(facts.state), shape=shape, tone=tone), role="status"),
-            tag("span", reason, class_="labkit-quiet") if reason else None,
-            class_="labkit-head",
-        )
-
-    def _trouble(self, reading: Reading) -> Child:
-        if reading.trouble is None:
-            return None
-        return tag(
-            "div",
-            tag("p", reading.trouble.message),
-            tag("p", _("What is below was read before. The panel tries again every second.")),
-            class_="labkit-note",
-            role="alert",
-        )
-
-    def _buttons(self, facts: MachineFacts) -> list[Button]:
-        busy = self.busy or (
-            _("Another act is at work on {name}.").format(name=facts.name)
-            if self._store.reading.state and facts.name in self._store.reading.state.busy
-            else None
-        )
-        saved = facts.state is MachineState.SAVED
-        pause = Button(
-            label=_("Pause"),
-            action="pause",
-            excuse=busy or why_not_pause(facts),
-            tip=_("Stop its virtual CPUs; memory stays."),
-        )
-        if facts.state is MachineState.PAUSED:
-            pause = Button(
-                label=_("Resume"),
-                action="resume",
-                excuse=busy or why_not_resume(facts),
-                kind="main",
-                tip=_("Let its virtual CPUs run on."),
-            )
-        return [
-            Button(
-                label=_("Start"),
-                action="start",
-                excuse=busy or why_not_start(facts),
-                kind="main" if not facts.is_active else "plain",
-                tip=_("Go on where it was saved.") if saved else _("Switch it on."),
-            ),
-            Button(
-                label=_("Shut down"),
-                action="stop",
-                excuse=busy or why_not_stop(facts),
-                tip=_("Ask the guest to shut down, as its power button would."),
-            ),
-            pause,
-            Button(
-                label=_("Save"),
-                action="save",
-                excuse=busy or why_not_save(facts),
-                tip=_("Write its memory to a file and switch it off; start goes on from there."),
-            ),
-            Button(
-                label=_("Cut the power"),
-                action="kill",
-                excuse=busy or why_not_kill(facts),
-                kind="danger",
-                tip=_("End it at once, as a power cut would: what the guest has not written is lost."),
-            ),
-            Button(
-                label=_("Delete…"),
-                action="delete",
-                excuse=busy,
-                kind="danger",
-                tip=_("Show what would be deleted; nothing is lost before you confirm."),
-            ),
-        ]
-
-    def _usage(self, facts: MachineFacts, reading: Reading) -> list[tuple[str, Child]]:
-        if not facts.is_active:
-            return []
-        samples = reading.samples.get(self._id, ())
-        if not samples:
-            return [(_("CPU of the host"), _("measuring…"))]
-        return [
-            (_("CPU of the host"), _cpu_line(samples, facts.spec.vcpus)),
-            (_("memory the host gave"), format_size(samples[-1].memory)),
-        ]
+    def _why_not(self, reading: Reading) -> str | None:
+        """Return why nothing can be done now, or None."""
+        if self.busy is None and reading.state is not None and self.name in reading.state.busy:
+            return _("Another act is at work on {name}.").format(name=self.name)
+        return self.busy
 
     def _console(self, facts: MachineFacts) -> Node:
         text = ""
@@ -231,38 +129,6 @@ class MachinePanel(Panel):
             tag("pre", text or _("Nothing on the console yet."), tabindex=0, data_follow=True),
             is_open=True,
             key="console",
-        )
-
-    def _changes(self, facts: MachineFacts) -> Node:
-        return parts.fold(
-            _("Change memory and vCPUs"),
-            tag(
-                "form",
-                tag(
-                    "label",
-                    _("Memory"),
-                    tag("input", name="memory", value=format_size(facts.spec.memory), autocomplete="off"),
-                ),
-                tag(
-                    "label",
-                    _("vCPUs"),
-                    tag("input", name="vcpus", value=facts.spec.vcpus, inputmode="numeric", autocomplete="off"),
-                ),
-                tag(
-                    "button",
-                    _("Show the plan"),
-                    type="submit",
-                    class_="labkit-button",
-                    aria_disabled="true" if self.busy else None,
-                    title=self.busy,
-                ),
-                class_="labkit-form",
-                data_action="configure",
-            ),
-            tag("p", _("{name} sees it when it next starts.").format(name=facts.name), class_="labkit-quiet")
-            if facts.is_active
-            else None,
-            key="changes",
         )
 
     # --- what is done ------------------------------------------------------------------------------
@@ -286,7 +152,7 @@ class MachinePanel(Panel):
 
         call: Callable[[], object] = getattr(self._machine, act)
         facts = self._facts(self._store.reading)
-        self.work(_under_way(act, self.name), run, expected=self._store.expected(act))
+        self.work(drawing.under_way(act, self.name), run, expected=self._store.expected(act))
 
     def _configure(self, values: Values) -> None:
         memory = parse_size(values.get("memory", ""), what=_("memory"))
@@ -309,58 +175,3 @@ class MachinePanel(Panel):
             plan, on_progress=lambda progress: self.report(work, progress), cancel=work.cancel
         )
         return outcome.commands
-
-
-def _under_way(act: str, name: str) -> str:
-    words = {
-        "start": _("Starting {name}"),
-        "stop": _("Shutting {name} down"),
-        "pause": _("Pausing {name}"),
-        "resume": _("Resuming {name}"),
-        "save": _("Saving {name}"),
-        "kill": _("Cutting the power of {name}"),
-    }
-    return words[act].format(name=name)
-
-
-def _definition(facts: MachineFacts) -> list[tuple[str, Child]]:
-    spec = facts.spec
-    rows: list[tuple[str, Child]] = [
-        (_("memory"), _from_next_start(format_size(spec.memory), _live_memory(facts))),
-        (_("vCPUs"), _from_next_start(str(spec.vcpus), str(facts.live.vcpus) if facts.live else None)),
-        (_("made from"), spec.image),
-    ]
-    if spec.disks:
-        names = ", ".join(f"{disk.target} ({disk.format})" for disk in spec.disks)
-        rows.append((ngettext("disk", "disks", len(spec.disks)), names))
-    return rows
-
-
-def _live_memory(facts: MachineFacts) -> str | None:
-    return format_size(facts.live.memory) if facts.live else None
-
-
-def _from_next_start(defined: str, live: str | None) -> str:
-    if live is None or live == defined:
-        return defined
-    return _("{live} now; {defined} from the next start").format(live=live, defined=defined)
-
-
-def _cpu_line(samples: tuple[Sample, ...], vcpus: int) -> Node:
-    percent = round(100 * samples[-1].cpus)
-    words = _("{percent} % of one host CPU").format(percent=percent)
-    line = parts.sparkline(
-        [sample.cpus for sample in samples],
-        top=max(1.0, float(vcpus)),
-        label=_("CPU over the last minute, now {percent} %").format(percent=percent),
-    )
-    return tag("span", line, " ", words)
-
-
-def _notice(title: str, text: str, error: LabError | None = None) -> Node:
-    return tag(
-        "div",
-        tag("div", tag("h3", title), class_="labkit-head"),
-        tag("p", text, role="status"),
-        parts.render_error(error, dismiss=None) if error else None,
-    )

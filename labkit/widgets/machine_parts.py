@@ -1,0 +1,227 @@
+"""How a machine is drawn: head, buttons with their excuses, definition, use, the form for changes.
+
+Each is a function of values. Knows: the model's machine. Must not know: labs, threads.
+"""
+
+from __future__ import annotations
+
+from labkit.errors import LabError
+from labkit.language import _, ngettext
+from labkit.model.machine import (
+    MachineFacts,
+    MachineState,
+    Reason,
+    why_not_kill,
+    why_not_pause,
+    why_not_resume,
+    why_not_save,
+    why_not_start,
+    why_not_stop,
+)
+from labkit.model.words import reason_word, state_word
+from labkit.units import format_size
+from labkit.widgets import parts
+from labkit.widgets.parts import Button
+from labkit.widgets.store import Sample
+from labkit.widgets.tree import Child, Node, tag
+
+_LOOKS = {
+    MachineState.OFF: ("○", "calm"),
+    MachineState.RUNNING: ("▶", "good"),
+    MachineState.PAUSED: ("❚❚", "warn"),
+    MachineState.SAVED: ("▣", "calm"),
+}
+
+_BAD = (Reason.CRASHED, Reason.PANICKED, Reason.FAILED, Reason.IO_ERROR)
+
+
+def render_head(facts: MachineFacts) -> Node:
+    """Return name, state and, where it tells something, why."""
+    shape, tone = _LOOKS[facts.state]
+    reason = reason_word(facts.reason)
+    if facts.reason in _BAD:
+        tone = "bad"
+    return tag(
+        "div",
+        tag("h3", facts.name),
+        tag("div", parts.badge(state_word(facts.state), shape=shape, tone=tone), role="status"),
+        tag("span", reason, class_="labkit-quiet") if reason else None,
+        class_="labkit-head",
+    )
+
+
+def render_trouble(trouble: LabError | None) -> Child:
+    """Return that the lab cannot be read now, or nothing."""
+    if trouble is None:
+        return None
+    return tag(
+        "div",
+        tag("p", trouble.message),
+        tag("p", _("What is below was read before. The panel tries again every second.")),
+        class_="labkit-note",
+        role="alert",
+    )
+
+
+def list_buttons(facts: MachineFacts, *, busy: str | None) -> list[Button]:
+    """Return the buttons of a machine.
+
+    Args:
+        facts: the machine.
+        busy: why none can be pressed now, or None.
+    """
+    saved = facts.state is MachineState.SAVED
+    pause = Button(
+        label=_("Pause"),
+        action="pause",
+        excuse=busy or why_not_pause(facts),
+        tip=_("Stop its virtual CPUs; memory stays."),
+    )
+    if facts.state is MachineState.PAUSED:
+        pause = Button(
+            label=_("Resume"),
+            action="resume",
+            excuse=busy or why_not_resume(facts),
+            kind="main",
+            tip=_("Let its virtual CPUs run on."),
+        )
+    return [
+        Button(
+            label=_("Start"),
+            action="start",
+            excuse=busy or why_not_start(facts),
+            kind="main" if not facts.is_active else "plain",
+            tip=_("Go on where it was saved.") if saved else _("Switch it on."),
+        ),
+        Button(
+            label=_("Shut down"),
+            action="stop",
+            excuse=busy or why_not_stop(facts),
+            tip=_("Ask the guest to shut down, as its power button would."),
+        ),
+        pause,
+        Button(
+            label=_("Save"),
+            action="save",
+            excuse=busy or why_not_save(facts),
+            tip=_("Write its memory to a file and switch it off; start goes on from there."),
+        ),
+        Button(
+            label=_("Cut the power"),
+            action="kill",
+            excuse=busy or why_not_kill(facts),
+            kind="danger",
+            tip=_("End it at once, as a power cut would: what the guest has not written is lost."),
+        ),
+        Button(
+            label=_("Delete…"),
+            action="delete",
+            excuse=busy,
+            kind="danger",
+            tip=_("Show what would be deleted; nothing is lost before you confirm."),
+        ),
+    ]
+
+
+def list_usage(facts: MachineFacts, samples: tuple[Sample, ...]) -> list[tuple[str, Child]]:
+    """Return what the machine uses, as rows of a table; none when it is off."""
+    if not facts.is_active:
+        return []
+    if not samples:
+        return [(_("CPU of the host"), _("measuring…"))]
+    return [
+        (_("CPU of the host"), _cpu_line(samples, facts.spec.vcpus)),
+        (_("memory the host gave"), format_size(samples[-1].memory)),
+    ]
+
+
+def render_changes(facts: MachineFacts, *, busy: str | None) -> Node:
+    """Return the form for memory and vCPUs; `busy` is why it cannot be sent now, or None."""
+    return parts.fold(
+        _("Change memory and vCPUs"),
+        tag(
+            "form",
+            tag(
+                "label",
+                _("Memory"),
+                tag("input", name="memory", value=format_size(facts.spec.memory), autocomplete="off"),
+            ),
+            tag(
+                "label",
+                _("vCPUs"),
+                tag("input", name="vcpus", value=facts.spec.vcpus, inputmode="numeric", autocomplete="off"),
+            ),
+            tag(
+                "button",
+                _("Show the plan"),
+                type="submit",
+                class_="labkit-button",
+                aria_disabled="true" if busy else None,
+                title=busy,
+            ),
+            class_="labkit-form",
+            data_action="configure",
+        ),
+        tag("p", _("{name} sees it when it next starts.").format(name=facts.name), class_="labkit-quiet")
+        if facts.is_active
+        else None,
+        key="changes",
+    )
+
+
+def under_way(act: str, name: str) -> str:
+    """Return the words for a switch under way."""
+    words = {
+        "start": _("Starting {name}"),
+        "stop": _("Shutting {name} down"),
+        "pause": _("Pausing {name}"),
+        "resume": _("Resuming {name}"),
+        "save": _("Saving {name}"),
+        "kill": _("Cutting the power of {name}"),
+    }
+    return words[act].format(name=name)
+
+
+def list_definition(facts: MachineFacts) -> list[tuple[str, Child]]:
+    """Return what the machine is defined to be, as rows of a table."""
+    spec = facts.spec
+    rows: list[tuple[str, Child]] = [
+        (_("memory"), _from_next_start(format_size(spec.memory), _live_memory(facts))),
+        (_("vCPUs"), _from_next_start(str(spec.vcpus), str(facts.live.vcpus) if facts.live else None)),
+        (_("made from"), spec.image),
+    ]
+    if spec.disks:
+        names = ", ".join(f"{disk.target} ({disk.format})" for disk in spec.disks)
+        rows.append((ngettext("disk", "disks", len(spec.disks)), names))
+    return rows
+
+
+def _live_memory(facts: MachineFacts) -> str | None:
+    return format_size(facts.live.memory) if facts.live else None
+
+
+def _from_next_start(defined: str, live: str | None) -> str:
+    if live is None or live == defined:
+        return defined
+    return _("{live} now; {defined} from the next start").format(live=live, defined=defined)
+
+
+def _cpu_line(samples: tuple[Sample, ...], vcpus: int) -> Node:
+    percent = round(100 * samples[-1].cpus)
+    words = _("{percent} % of one host CPU").format(percent=percent)
+    line = parts.sparkline(
+        [sample.cpus for sample in samples],
+        top=max(1.0, float(vcpus)),
+        label=_("CPU over the last minute, now {percent} %").format(percent=percent),
+    )
+    return tag("span", line, " ", words)
+
+
+def render_notice(title: str, text: str, error: LabError | None = None) -> Node:
+    """Return a panel that has no machine to show, and why."""
+    return tag(
+        "div",
+        tag("div", tag("h3", title), class_="labkit-head"),
+        tag("p", text, role="status"),
+        parts.render_error(error, dismiss=None) if error else None,
+    )
