@@ -26,7 +26,7 @@ FOLLOW = re.compile(r"lib.*|linux-(image|modules)-\d.*")
 #: Needed to reach the disk and the agent's channel: in the initramfs, loaded in this order.
 FIRST_MODULES = ("virtio_pci", "virtio_console", "virtio_blk", "button", "evdev")
 #: On the disk, loaded when the agent is up and the device is there.
-LATER_MODULES = ("virtio_balloon", "virtio_rng", "virtio_net", "pvpanic_mmio")
+LATER_MODULES = ("virtio_balloon", "virtio_rng", "virtio_net", "pvpanic_mmio", "pvpanic_pci")
 
 #: Programs beside busybox; busybox has no `mke2fs` for ext4 and no `resize2fs`.
 PROGRAMS = ("sbin/mke2fs", "sbin/e2fsck", "sbin/resize2fs", "usr/sbin/qemu-ga")
@@ -104,9 +104,11 @@ def root(packages: Packages, release: Path) -> Tree:
         tree.file(f"lib/{name}" if loader else f"lib/x86_64-linux-gnu/{name}", library.read_bytes(), 0o755)
     for name, target in ALIASES.items():
         tree.link(f"bin/{name}", target)
-    later = load_order(release, LATER_MODULES)
-    for name, module in later.items():
-        tree.file(f"lib/modules/{name}.ko", module)
+    first = load_order(release, FIRST_MODULES)
+    for driver in LATER_MODULES:
+        modules = load_order(release, [driver])
+        for number, name in enumerate(name for name in modules if name not in first):
+            tree.file(f"lib/modules/{driver}/{number}-{name}.ko", modules[name])
     tree.copy(HERE / "root")
     busybox = packages.find("bin/busybox")
     tree.file("bin/busybox", busybox.read_bytes(), 0o755)
