@@ -12,8 +12,9 @@ import selectors
 import shlex
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from labkit.errors import HostTrouble, NoSpace
@@ -55,7 +56,7 @@ def run(
         NoSpace: the host's disk is full. HostTrouble: the tool is missing, failed or was killed; the details
             hold the line to paste. Cancelled, TimedOut: the limit's; the child has ended.
     """
-    with _child(argv, inherit) as child:
+    with _child(argv, inherit=inherit) as child:
         output, errors = _listen(child, limit, on_fraction)
         code = child.wait()
     if code not in accept:
@@ -63,14 +64,37 @@ def run(
     return Done(code=code, output=output, errors=errors)
 
 
+def run_daemon(argv: Sequence[str], *, limit: Limit = NO_LIMIT) -> None:
+    """Run a tool that leaves a server behind; done when the tool itself has ended. No lock is inherited.
+
+    Raises:
+        As `run`.
+    """
+    with tempfile.TemporaryFile() as errors:  # the server keeps it open: a pipe would never end
+        with _child(argv, output=subprocess.DEVNULL, errors=errors.fileno()) as child:
+            while child.poll() is None:
+                limit.check()
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(_TICK)
+        if child.returncode:
+            errors.seek(0)
+            raise _failure(argv, child.returncode, errors.read().decode(errors="replace"))
+
+
 @contextmanager
-def _child(argv: Sequence[str], inherit: Sequence[int]) -> Iterator[subprocess.Popen[bytes]]:
+def _child(
+    argv: Sequence[str],
+    *,
+    inherit: Sequence[int] = (),
+    output: int = subprocess.PIPE,
+    errors: int = subprocess.PIPE,
+) -> Iterator[subprocess.Popen[bytes]]:
     try:
         child = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output,
+            stderr=errors,
             pass_fds=tuple(inherit),
             env={**os.environ, "LC_ALL": "C"},
             start_new_session=True,  # Ctrl-C in a terminal reaches us, and we end the child

@@ -1,0 +1,102 @@
+"""An image served as blocks over a UNIX socket with NBD: another machine's storage, as a SAN gives it.
+
+The server is a process of its own that outlives us; it is found again by the socket in its command line, so
+that it can be ended also after a crash.
+Source: QEMU docs/tools/qemu-nbd.rst.
+Knows: qemu-nbd and processes. Must not know: libvirt, plans.
+"""
+
+from __future__ import annotations
+
+import os
+import socket as sockets
+from pathlib import Path
+
+import psutil
+
+from labkit.errors import BadInput, Busy, HostTrouble
+from labkit.language import _
+from labkit.limits import NO_LIMIT, Limit
+from labkit.model.image import Format
+from labkit.storage.process import run_daemon
+
+_LONGEST = 107  # bytes of a UNIX socket's path
+_PATIENCE = 5.0  # seconds to end in good order
+
+
+def start_server(image: Path, format: Format, socket: Path, *, read_only: bool = False, limit: Limit = NO_LIMIT) -> int:
+    """Serve an image until it is stopped; done when the server answers.
+
+    Args:
+        image: absolute; nobody else may have it open. socket: absolute path, at most 107 bytes; one left
+            by a server that is gone is replaced.
+
+    Returns:
+        The server's process id; the running one's, if this image is served there already.
+
+    Raises:
+        BadInput: the socket's path is too long. Busy: another image is served there.
+        HostTrouble: qemu-nbd is missing, or the image cannot be served.
+        Cancelled, TimedOut: the limit's.
+    """
+    if len(os.fsencode(socket)) > _LONGEST:
+        raise BadInput(
+            _("The path {path} is too long for a socket: at most {most} bytes.").format(path=socket, most=_LONGEST),
+            _("Give the lab a folder with a shorter path: Lab.open(home=…)."),
+        )
+    if (running := _find(socket)) is not None:
+        if str(image) in running.cmdline():
+            return int(running.pid)
+        raise Busy(_("Another image is served at {socket}.").format(socket=socket.name), _("Stop that server first."))
+    socket.unlink(missing_ok=True)
+    argv = [
+        *("qemu-nbd", "--fork", "--persistent", "--shared=0", f"--socket={socket}"),
+        *("--discard=unmap", *(("--read-only",) if read_only else ()), f"--format={format.driver}", str(image)),
+    ]
+    run_daemon(argv, limit=limit)
+    server = _find(socket)
+    if server is None:
+        raise HostTrouble(
+            _("qemu-nbd ended as soon as it had begun to serve {name}.").format(name=image.name), _("Start it again.")
+        )
+    return int(server.pid)
+
+
+def find_server(socket: Path) -> int | None:
+    """Return the process id of the server at a socket, or None."""
+    server = _find(socket)
+    return None if server is None else int(server.pid)
+
+
+def is_alive(socket: Path) -> bool:
+    """Whether a server takes connections at a socket."""
+    with sockets.socket(sockets.AF_UNIX) as client:
+        client.settimeout(1.0)
+        try:
+            client.connect(str(socket))
+        except OSError:
+            return False
+    return True
+
+
+def stop_server(socket: Path) -> None:
+    """End the server at a socket, what it holds written to its image; nothing, if there is none."""
+    server = _find(socket)
+    if server is not None:
+        try:
+            server.terminate()
+            server.wait(_PATIENCE)
+        except psutil.NoSuchProcess:
+            pass
+        except psutil.TimeoutExpired:
+            server.kill()
+            server.wait(_PATIENCE)
+    socket.unlink(missing_ok=True)
+
+
+def _find(socket: Path) -> psutil.Process | None:
+    wanted = f"--socket={socket}"
+    for process in psutil.process_iter(["name", "cmdline"]):
+        if process.info["name"] == "qemu-nbd" and wanted in (process.info["cmdline"] or ()):
+            return process
+    return None
