@@ -12,7 +12,7 @@ packages_of() {
     arm64 | armhf) printf '%s\n' qemu-system-arm ;;
     *) printf '%s\n' qemu-system-misc ;;
   esac
-  [ "$1" = runtime ] || printf '%s\n' chromium fonts-dejavu-core vagrant vagrant-libvirt
+  [ "$1" = runtime ] || printf '%s\n' chromium fonts-dejavu-core nbdkit vagrant vagrant-libvirt
 }
 
 # missing_packages runtime|test: one a line.
