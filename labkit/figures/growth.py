@@ -1,0 +1,94 @@
+"""Drawings of a disk over time: what the host gave while the guest wrote, and how fast it was written.
+
+Knows: samples. Must not know: who took them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from labkit.figures import style
+from labkit.figures.drawing import Drawing
+from labkit.figures.kinds import legend
+from labkit.language import _
+from labkit.model.measurement import GrowthSample, rates
+from labkit.units import MIB, format_size
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_growth(samples: Sequence[GrowthSample], capacity: int, ax: Axes | None = None) -> Drawing:
+    """Draw what the host gave to a disk while its guest wrote, below the ceiling of its capacity.
+
+    Args:
+        samples: in order, one or more. capacity: bytes.
+    """
+    first, last = samples[0], samples[-1]
+    times = [sample.seconds for sample in samples]
+
+    def draw(axes: Axes) -> None:
+        given = [sample.allocated / MIB for sample in samples]
+        asked = [sample.written_bytes / MIB for sample in samples]
+        axes.fill_between(times, given, step="post", color=style.HOST_GROUND)
+        axes.step(times, given, where="post", color=style.HOST, linewidth=2.4, label=_("allocated by the host"))
+        axes.plot(times, asked, color=style.GUEST, linewidth=2, linestyle=":", label=_("written by the guest"))
+        axes.axhline(capacity / MIB, color=style.INK, linewidth=1.4, linestyle="--")
+        axes.text(
+            0, capacity / MIB * 1.02, _("capacity {size}").format(size=format_size(capacity)),
+            va="bottom", size=style.SMALL, color=style.INK,
+        )  # fmt: skip
+        axes.set_xlim(0, max(times[-1], 0.1))
+        axes.set_ylim(0, max(capacity / MIB, *given, *asked) * 1.16)
+        axes.set_xlabel(_("seconds"), size=style.SMALL, color=style.QUIET)
+        axes.set_ylabel("MiB", size=style.SMALL, color=style.QUIET)
+        legend(axes)
+
+    return Drawing(draw, growth_words(first, last, capacity), height=3.4, ax=ax)
+
+
+def growth_words(first: GrowthSample, last: GrowthSample, capacity: int) -> str:
+    """Return what became of a disk in words, coarse enough to be the same on every host."""
+    change = last.allocated - first.allocated
+    if change > capacity / 10:
+        return _("The disk grew while the guest wrote.")
+    if change < -capacity / 10:
+        return _("The disk gave space back.")
+    return _("The disk hardly changed its size.")
+
+
+def draw_throughput(
+    samples: Sequence[GrowthSample],
+    *,
+    iops: int = 0,
+    bytes_per_second: int = 0,
+    marks: Mapping[str, float] | None = None,
+    ax: Axes | None = None,
+) -> Drawing:
+    """Draw how fast a disk was written, over time, and the limit it was given.
+
+    Args:
+        samples: in order. iops: the limit in requests a second; bytes_per_second: or in bytes; 0: none.
+        marks: what was done, by word, and after how many seconds.
+    """
+    shown = rates(samples)
+
+    def draw(axes: Axes) -> None:
+        limit = iops or bytes_per_second / MIB
+        values = [rate.writes if iops else rate.written_bytes / MIB for rate in shown]
+        edges = [*(rate.start for rate in shown), shown[-1].end if shown else 1.0]
+        axes.stairs(values, edges, fill=True, facecolor=style.GUEST_GROUND, edgecolor=style.GUEST, linewidth=2)
+        top = max([*values, limit, 1e-6]) * 1.25
+        axes.axhline(limit, color=style.INK, linewidth=1.4, linestyle="--")
+        axes.text(edges[-1], limit, _("the limit"), ha="right", va="bottom", size=style.SMALL, color=style.INK)
+        for word, second in (marks or {}).items():
+            axes.axvline(second, color=style.QUIET, linewidth=1.2, linestyle=":")
+            axes.text(second, top, f" {word}", va="top", size=style.SMALL, color=style.QUIET)
+        axes.set_xlim(0, edges[-1])
+        axes.set_ylim(0, top)
+        axes.set_xlabel(_("seconds"), size=style.SMALL, color=style.QUIET)
+        unit = _("writes a second") if iops else _("MiB a second")
+        axes.set_ylabel(unit, size=style.SMALL, color=style.QUIET)
+
+    return Drawing(draw, _("How fast the guest wrote, and the limit of its disk."), height=3.0, ax=ax)

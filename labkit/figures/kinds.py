@@ -1,0 +1,49 @@
+"""What all drawings of disks share: colours, hatches and marks of their own, and words for sizes.
+
+A colour beside `style`'s never stands alone: a hatch, a mark or a word says the same.
+Knows: constants. Must not know: what is drawn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from labkit.figures import style
+from labkit.language import _
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LENGTH: Final = "#F6C9A6"
+"""How long a file is: pale, and the host's."""
+
+ZERO: Final = "#F0E442"
+"""Zeros that are promised and not stored: yellow, dotted."""
+
+GIVEN_HATCH, ZERO_HATCH = "//", ".."
+
+COLOURS: Final = {"fixed": "#009E73", "dynamic": "#CC79A7", "on-base": "#56B4E9"}
+"""The colour of each kind of disk."""
+
+MARKS: Final = {"fixed": "s", "dynamic": "o", "on-base": "^"}
+"""The mark of each kind of disk."""
+
+
+def kind_word(slug: str) -> str:
+    """Return what a kind of disk is called, in the language in force."""
+    words = {"fixed": _("fixed"), "dynamic": _("dynamic"), "on-base": _("dynamic, on a base")}
+    return words.get(slug, slug)
+
+
+def legend(axes: Axes, *, columns: int = 3) -> None:
+    """Put the legend above the axes, where it hides nothing."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        ncols=columns,
+        fontsize=style.SMALL,
+        frameon=False,
+        borderaxespad=0.2,
+        handlelength=1.6,
+        columnspacing=1.4,
+    )

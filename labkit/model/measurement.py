@@ -1,0 +1,106 @@
+"""What experiments measure, as values: how a disk grew, how long something took, what a format costs.
+
+Knows: numbers and when two of them can be told apart. Must not know: how anything is measured.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from labkit.model.image import Allocation, Format
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowthSample:
+    """A disk at one instant while its guest works.
+
+    Attributes:
+        seconds: since the sampling began.
+        allocated, length: bytes, all layers together; see `labkit.model.image`.
+        writes, written_bytes: what the guest asked for since the sampling began, as the hypervisor counts;
+            0 where no guest runs.
+    """
+
+    seconds: float
+    allocated: int
+    length: int
+    writes: int = 0
+    written_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What a disk was written at over one stretch of time: seconds, requests and bytes a second."""
+
+    start: float
+    end: float
+    writes: float
+    written_bytes: float
+
+
+def rates(samples: Sequence[GrowthSample], *, least: float = 0.5) -> tuple[Rate, ...]:
+    """Return the rates between samples, over stretches of at least `least` seconds."""
+    found: list[Rate] = []
+    last = samples[0] if samples else None
+    for sample in samples[1:]:
+        if last is None or (span := sample.seconds - last.seconds) < least:
+            continue
+        found.append(
+            Rate(
+                start=last.seconds,
+                end=sample.seconds,
+                writes=(sample.writes - last.writes) / span,
+                written_bytes=(sample.written_bytes - last.written_bytes) / span,
+            )
+        )
+        last = sample
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long the same work took, several times over.
+
+    Attributes:
+        slug: what was done, one of the course's words: "fixed", "dynamic", "on-base", ….
+        first, again: seconds of each run: writing blocks for the first time, and once more.
+    """
+
+    slug: str
+    first: tuple[float, ...]
+    again: tuple[float, ...]
+
+    @property
+    def first_costs_more(self) -> bool:
+        """Whether first writes took longer than rewrites, beyond doubt: every one longer than any other."""
+        return is_slower(self.first, self.again)
+
+
+def is_slower(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether one series of durations is longer than another beyond doubt: the spreads do not overlap."""
+    return bool(one) and bool(other) and min(one) > max(other)
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the middle value of a series that is not empty."""
+    return statistics.median(values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormatRow:
+    """A disk format as measured on this host.
+
+    Attributes:
+        capacity, length, allocated: bytes, of an empty disk. seconds: to create it.
+        boots: whether a machine booted from such a disk; None: not tried, since none can use it.
+    """
+
+    format: Format
+    allocation: Allocation
+    capacity: int
+    length: int
+    allocated: int
+    seconds: float
+    boots: bool | None = None

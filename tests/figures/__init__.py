@@ -1,0 +1,1 @@
+"""Tests of drawings: the same picture every time, twins without measured numbers."""
