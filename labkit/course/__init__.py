@@ -5,5 +5,7 @@ Knows: the lab as a student uses it, panels. Must not know: the insides of eithe
 
 from labkit.course.exercise import Exercise, exercise
 from labkit.course.prediction import Prediction, predict
+from labkit.course.stopwatch import Stopwatch, time_steps
+from labkit.course.tidy import tidy
 
-__all__ = ["Exercise", "Prediction", "exercise", "predict"]
+__all__ = ["Exercise", "Prediction", "Stopwatch", "exercise", "predict", "tidy", "time_steps"]

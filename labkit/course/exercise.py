@@ -208,6 +208,13 @@ def exercise(slug: str, lab: Lab | None = None) -> Exercise:
     return known[slug](lab)
 
 
+def exercise_machines() -> frozenset[str]:
+    """Return the names of the machines that belong to exercises: notebooks leave them alone."""
+    import labkit.course.first_boot  # noqa: F401  registers its exercise
+
+    return frozenset(name for kind in Exercise._registry.values() for name in kind().machines)
+
+
 def _ways() -> str:
     text = _("{check} looks at your work, {hint} gives the next step, {solution} shows a way, {reset} begins anew.")
     return text.format(check="ex.check()", hint="ex.hint()", solution="ex.solution()", reset="ex.reset()")

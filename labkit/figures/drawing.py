@@ -1,0 +1,61 @@
+"""`Drawing`: a picture with its text twin. The picture may hold what was measured, the text never does.
+
+Knows: matplotlib, loaded when a picture is made. Must not know: what is drawn.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from labkit.figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Drawing:
+    """A picture for a notebook.
+
+    Args:
+        draw: draws on the axes it is given.
+        text: what the picture shows, in words, without anything that differs between runs.
+        height: inches. ax: where to draw; None: a figure of its own.
+    """
+
+    def __init__(self, draw: Callable[[Axes], None], text: str, *, height: float, ax: Axes | None = None) -> None:
+        self.text = text
+        self._ax = ax or _new_axes(height)
+        draw(self._ax)
+
+    def to_png(self) -> bytes:
+        """Return the picture as a PNG file."""
+        file = io.BytesIO()
+        figure = self._ax.get_figure(root=True)
+        assert figure is not None  # noqa: S101  axes that were drawn on have a figure
+        figure.savefig(file, format="png", dpi=style.DOTS, metadata={"Software": None})
+        return file.getvalue()
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
+        return {"text/plain": self.text, "image/png": base64.b64encode(self.to_png()).decode()}
+
+
+def _new_axes(height: float) -> Axes:
+    # The first picture ever on a computer may take a while, and matplotlib would warn of it inside the notebook.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(style.WIDTH, height), layout="constrained", facecolor=style.GROUND)
+    FigureCanvasAgg(figure)
+    axes: Axes = figure.add_subplot()
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(labelsize=style.SMALL, colors=style.QUIET)
+    return axes

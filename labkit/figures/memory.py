@@ -1,0 +1,47 @@
+"""Drawing of memory: what a guest was promised, and what the host has really given.
+
+Knows: bytes. Must not know: processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from labkit.figures import style
+from labkit.figures.drawing import Drawing
+from labkit.language import _
+from labkit.units import MIB, format_size
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_memory(given: Mapping[str, int], promised: int, ax: Axes | None = None) -> Drawing:
+    """Draw the memory given at several moments as bars inside the frame of what was promised.
+
+    Args:
+        given: bytes the host had given, by what was done before, in order.
+        promised: bytes the guest believes to have.
+    """
+
+    def draw(axes: Axes) -> None:
+        for row, size in enumerate(given.values()):
+            axes.barh(row, promised / MIB, height=0.56, facecolor=style.GROUND, edgecolor=style.GUEST, linewidth=1.2)
+            axes.barh(row, size / MIB, height=0.56, color=style.HOST, hatch="//", edgecolor=style.HOST_GROUND)
+            axes.text(size / MIB + promised / MIB / 80, row, format_size(size), va="center", size=style.TEXT)
+        axes.set_yticks(range(len(given)), list(given), size=style.TEXT, color=style.INK)
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.set_xlim(0, promised / MIB * 1.02)
+        axes.set_xlabel(
+            _("MiB; hatched: really given by the host, frame: what the guest was promised"),
+            size=style.SMALL,
+            color=style.QUIET,
+        )
+
+    moments = ", ".join(given)
+    text = _("Memory really given, of {promised} promised: {moments}").format(
+        promised=format_size(promised), moments=moments
+    )
+    return Drawing(draw, text, height=0.7 + 0.48 * len(given), ax=ax)

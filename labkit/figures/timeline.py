@@ -1,0 +1,85 @@
+"""Drawings of time: what happened after how many seconds.
+
+Knows: moments. Must not know: who measured them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from labkit.figures import style
+from labkit.figures.drawing import Drawing
+from labkit.language import _, ngettext
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Moment(Protocol):
+    """What happened, in words, and after how many seconds."""
+
+    @property
+    def label(self) -> str:
+        """What happened."""
+
+    @property
+    def seconds(self) -> float:
+        """After how many seconds."""
+
+
+def draw_timeline(moments: Sequence[Moment], ax: Axes | None = None) -> Drawing:
+    """Draw moments one below the other, each with a bar as long as it took until then.
+
+    Args:
+        moments: in the order they happened, one or more.
+    """
+    begins = [0.0, *[moment.seconds for moment in moments[:-1]]]
+    longest = max(moment.seconds for moment in moments)
+
+    def draw(axes: Axes) -> None:
+        for row, (begin, moment) in enumerate(zip(begins, moments, strict=True)):
+            axes.barh(row, begin, height=0.5, color=style.GUEST_GROUND)
+            axes.barh(row, moment.seconds - begin, left=begin, height=0.5, color=style.GUEST)
+            words = _("{seconds} s").format(seconds=f"{moment.seconds:.1f}")
+            axes.text(moment.seconds + longest / 60, row, words, va="center", color=style.INK, size=style.TEXT)
+        axes.set_yticks(range(len(moments)), [moment.label for moment in moments], size=style.TEXT, color=style.INK)
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.set_xlim(0, longest * 1.14)
+        axes.set_xlabel(_("seconds since the call"), size=style.SMALL, color=style.QUIET)
+
+    steps = " → ".join(moment.label for moment in moments)
+    return Drawing(draw, _("Seconds until: {steps}").format(steps=steps), height=0.7 + 0.42 * len(moments), ax=ax)
+
+
+def draw_answers(moments: Sequence[Moment], ax: Axes | None = None) -> Drawing:
+    """Draw how many machines have answered, over time.
+
+    Args:
+        moments: when each machine was first heard of, one or more.
+    """
+    times = sorted(moment.seconds for moment in moments)
+    count = len(times)
+
+    def draw(axes: Axes) -> None:
+        axes.step([0, *times], range(count + 1), where="post", color=style.GUEST, linewidth=2)
+        axes.plot(times[-1], count, marker="o", color=style.GUEST)
+        words = ngettext("{count} machine after {seconds} s", "{count} machines after {seconds} s", count)
+        axes.annotate(
+            words.format(count=count, seconds=f"{times[-1]:.1f}"),
+            (times[-1], count),
+            xytext=(-8, 5),
+            textcoords="offset points",
+            ha="right",
+            size=style.TEXT,
+            color=style.INK,
+        )
+        axes.set_xlim(0, times[-1] * 1.05)
+        axes.set_ylim(0, count * 1.15)
+        axes.locator_params(axis="y", integer=True)
+        axes.set_xlabel(_("seconds since the first call"), size=style.SMALL, color=style.QUIET)
+        axes.set_ylabel(_("machines that answer"), size=style.SMALL, color=style.QUIET)
+
+    text = ngettext("{count} machine answers.", "{count} machines answer.", count).format(count=count)
+    return Drawing(draw, text, height=2.6, ax=ax)

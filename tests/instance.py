@@ -1,0 +1,104 @@
+"""A hypervisor instance of the tests' own: folders, the environment that leads to it, and its end.
+
+It has private XDG folders, so it never sees a user's machines. Whoever makes one ends it: its daemons and
+guests do not outlive it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from labkit.engine.workspace import data_folder
+
+ROOT = Path(__file__).parent.parent
+
+_USER_DATA = data_folder()
+
+
+def find_guest_images() -> Path:
+    """Return the folder of guest images: LABKIT_IMAGES, else the user's, else built now."""
+    for folder in (os.environ.get("LABKIT_IMAGES"), str(_USER_DATA / "images"), str(data_folder() / "images")):
+        if folder and (Path(folder) / "tiny.json").exists():
+            return Path(folder)
+    folder = tempfile.mkdtemp(prefix="labkit-images-", dir="/var/tmp")
+    subprocess.run([sys.executable, ROOT / "images/build.py", "--into", folder], check=True)
+    return Path(folder)
+
+
+class Instance:
+    """A hypervisor instance with folders of its own: the environment that leads to it, and its end."""
+
+    def __init__(self, images: Path) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="lk-", dir="/tmp"))
+        self.images = images
+        self.environment = {
+            "XDG_RUNTIME_DIR": str(self.folder / "r"),
+            "XDG_CONFIG_HOME": str(self.folder / "c"),
+            "XDG_CACHE_HOME": str(self.folder / "k"),
+            "XDG_DATA_HOME": str(self.folder / "d"),
+            "LABKIT_DATA": str(self.folder / "d" / "labkit"),
+            "IPYTHONDIR": str(self.folder / "i"),
+        }
+        for folder in self.environment.values():
+            Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.folder / "d" / "labkit" / "images").symlink_to(images)
+
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Let this process and those it starts find the instance, and no lab of the user's."""
+        changed = {**self.environment, "LABKIT_IMAGES": str(self.images), "LABKIT_HOME": None, "LABKIT_LANGUAGE": None}
+        before = {name: os.environ.get(name) for name in changed}
+        _change_environment(changed)
+        try:
+            yield
+        finally:
+            _change_environment(before)
+
+    def processes(self) -> list[psutil.Process]:
+        """Return the daemons and guests of this instance."""
+        mine = []
+        for process in psutil.process_iter(["name"]):
+            if process.info["name"] in ("libvirtd", "virtlogd", "qemu-system-x86_64", "qemu-system-x86"):
+                try:
+                    environment = process.environ()
+                except psutil.Error:
+                    continue
+                if environment.get("XDG_RUNTIME_DIR") == self.environment["XDG_RUNTIME_DIR"] or any(
+                    str(self.folder) in argument for argument in process.cmdline()
+                ):
+                    mine.append(process)
+        return mine
+
+    def daemon(self) -> psutil.Process:
+        """Return the instance's libvirtd."""
+        return next(process for process in self.processes() if process.name() == "libvirtd")
+
+    def end(self) -> None:
+        """End everything of the instance and remove its folders."""
+        processes = self.processes()
+        for process in processes:
+            process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(processes, timeout=10)
+        shutil.rmtree(self.folder)
+
+
+INSTANCE = pytest.StashKey[Instance]()
+"""Where a test run keeps its instance."""
+
+
+def _change_environment(values: dict[str, str | None] | dict[str, str]) -> None:
+    for name, value in values.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value

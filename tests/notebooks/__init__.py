@@ -1,0 +1,1 @@
+"""The notebooks: run for real, compared, and held to their shape."""

@@ -1,0 +1,199 @@
+"""What every notebook keeps to: its shape, its code, and outputs that hold on every computer."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from tests.notebooks.execute import FOLDER, METADATA, find_notebooks, read_notebook
+
+NOTEBOOKS = find_notebooks()
+PANELS = re.compile(r"\b([A-Z]\w+Panel)\b")
+
+MOST_LINES, MEDIAN_LINES = 25, 4
+MOST_PANELS = 3
+MOST_WORDS = 80
+
+PROSE = re.compile(r"[^\W\d_]{2,}[,;:]? +[^\W\d_]{2,}|[.!?] ?$|[^\x00-\x7f]")
+"""Two words side by side, the end of a sentence, a letter that only some languages have."""
+
+COMMANDS = ("run", "send", "expect")
+"""Methods whose text is for a guest."""
+
+ONE_COMPUTER = re.compile(
+    r"/(home|tmp|run|usr|var|work)/"  # paths
+    r"|[0-9a-f]{8}-[0-9a-f]{4}-"  # ids
+    r"|0x[0-9a-f]{6,}"  # addresses
+    r"|\b\d+[.,]\d+ ?(s|ms|MiB|GiB|KiB)\b"  # measured
+    r"|\b\d+ ?(s|ms)\b"
+    r"|\bpid\b|\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d|\bv?\d+\.\d+\.\d+\b"
+)
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def path(request: pytest.FixtureRequest) -> Path:
+    chosen: Path = request.param
+    return chosen
+
+
+@pytest.fixture
+def notebook(path: Path) -> NotebookNode:
+    return read_notebook(path)
+
+
+def code_of(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def prose_of(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def test_there_are_notebooks() -> None:
+    assert [path.stem for path in NOTEBOOKS if path.parent.name == "en"][:2] == ["00-your-lab", "01-host-and-guest"]
+
+
+def test_every_notebook_is_a_valid_one(notebook: NotebookNode) -> None:
+    nbformat.validate(notebook)
+
+
+def test_begins_with_title_question_budget_and_goals(notebook: NotebookNode) -> None:
+    first = notebook.cells[0].source
+    assert first.startswith("# ")
+    assert re.search(r"^\*\*.*\?\*\*$", first, re.MULTILINE), "the question"
+    assert first.count("| ") > 4, "the budget"
+    assert re.search(r"^- ", first, re.MULTILINE), "the goals"
+
+
+def test_set_up_is_the_first_cell_and_has_three_lines(notebook: NotebookNode) -> None:
+    setup = code_of(notebook)[0]
+    assert notebook.cells[1] is setup
+    assert len(setup.source.splitlines()) == 3
+    assert "Lab.open()" in setup.source
+
+
+def test_ends_with_what_was_learned_exercises_and_clean_up(notebook: NotebookNode) -> None:
+    ids = [cell.id for cell in notebook.cells]
+    assert ids.index("learned") < ids.index("exercises") < ids.index("cleanup")
+    assert code_of(notebook)[-1].id == "cleanup-do"
+
+
+def test_cells_are_named(notebook: NotebookNode) -> None:
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in ids)
+
+
+def test_code_is_short(notebook: NotebookNode) -> None:
+    lengths = [len(cell.source.splitlines()) for cell in code_of(notebook)]
+    assert statistics.median(lengths) <= MEDIAN_LINES
+    assert max(lengths) <= MOST_LINES
+
+
+def test_explanations_are_short(notebook: NotebookNode) -> None:
+    long = [cell.id for cell in prose_of(notebook) if cell.id.endswith("-explain") and words(cell.source) > MOST_WORDS]
+    assert long == []
+
+
+def test_code_holds_no_prose(notebook: NotebookNode) -> None:
+    """Both editions share the code: no text in it is in one language."""
+    found = [text for cell in code_of(notebook) for text in texts_in(cell.source) if PROSE.search(text)]
+    assert found == []
+    assert [cell.id for cell in code_of(notebook) if re.search(r"^\s*#|\s# ", cell.source, re.MULTILINE)] == []
+
+
+def test_at_most_three_kinds_of_panel(notebook: NotebookNode) -> None:
+    kinds = {kind for cell in code_of(notebook) for kind in PANELS.findall(cell.source)}
+    assert len(kinds) <= MOST_PANELS
+
+
+def test_every_cell_was_run_in_order(notebook: NotebookNode) -> None:
+    cells = code_of(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+
+
+def test_errors_are_shown_only_where_they_are_wanted(notebook: NotebookNode) -> None:
+    for cell in code_of(notebook):
+        failed = any(output.output_type == "error" for output in cell.outputs)
+        assert failed == ("raises-exception" in cell.metadata.get("tags", [])), cell.id
+
+
+def test_no_output_is_left_out_of_the_comparison(notebook: NotebookNode) -> None:
+    for cell in code_of(notebook):
+        assert set(cell.metadata.get("tags", [])) <= {"raises-exception"}
+        assert "NBVAL" not in cell.source.upper()
+
+
+def test_outputs_hold_on_every_computer(notebook: NotebookNode) -> None:
+    found = [
+        (cell.id, match[0])
+        for cell in code_of(notebook)
+        for text in outputs_of(cell)
+        for match in ONE_COMPUTER.finditer(text)
+    ]
+    assert found == []
+
+
+def test_nothing_of_the_run_is_saved(notebook: NotebookNode) -> None:
+    assert notebook.metadata == METADATA
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}
+    kinds = {kind for cell in code_of(notebook) for output in cell.outputs for kind in output.get("data", {})}
+    assert kinds <= {"text/plain", "text/html", "image/png"}
+
+
+def test_pictures_have_a_text_twin(notebook: NotebookNode) -> None:
+    for cell in code_of(notebook):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                assert "object at" not in output.data["text/plain"]
+                assert len(output.data["text/plain"]) > 20
+
+
+def test_links_lead_somewhere(notebook: NotebookNode, path: Path) -> None:
+    for cell in prose_of(notebook):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", cell.source):
+            assert (path.parent / target).exists(), target
+
+
+def test_editions_have_the_same_code() -> None:
+    for path in NOTEBOOKS:
+        for other in FOLDER.glob(f"*/{path.name}"):
+            ours, theirs = (code_of(read_notebook(each)) for each in (path, other))
+            assert [(cell.id, cell.source) for cell in ours] == [(cell.id, cell.source) for cell in theirs]
+
+
+def words(text: str) -> int:
+    """Count the words of prose, code blocks left out."""
+    return len(re.sub(r"```.*?```", "", text, flags=re.DOTALL).split())
+
+
+def texts_in(source: str) -> list[str]:
+    """Return the texts in code, without those that are commands for a guest."""
+    tree = ast.parse(source)
+    commands = {
+        id(argument)
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in COMMANDS
+        for argument in call.args
+    }
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in commands
+    ]
+
+
+def outputs_of(cell: NotebookNode) -> list[str]:
+    """Return all text that a cell's outputs hold."""
+    found = []
+    for output in cell.outputs:
+        found += [output.get("text", ""), output.get("evalue", "")]
+        found += [str(text) for kind, text in output.get("data", {}).items() if kind.startswith("text/")]
+    return found
