@@ -67,6 +67,8 @@ def build(name: str, store: Store, *, force: bool) -> None:
     began = time.monotonic()
     say(f"{name}: building")
     with store.scratch() as scratch:
+        if not force and store.is_current(name, recipe):  # another build was first
+            return
         manifest: Manifest = {"name": name, "recipe": recipe, "architecture": "x86_64"}
         manifest |= RECIPES[name](store, scratch)
         store.publish(manifest)

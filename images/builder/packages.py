@@ -123,11 +123,12 @@ def needed(program: Path) -> Iterator[str]:
     if data[:5] != b"\x7fELF\x02":
         return
     table, size, count = (struct.unpack_from(form, data, at)[0] for form, at in (("<Q", 32), ("<H", 54), ("<H", 56)))
-    headers = [struct.unpack_from("<IIQQQQ", data, table + size * n) for n in range(count)]
+    headers: list[tuple[int, ...]] = [struct.unpack_from("<IIQQQQ", data, table + size * n) for n in range(count)]
 
     def offset_of(address: int) -> int:
-        return next(off + address - start for kind, _, off, start, _, length in headers
-                    if kind == 1 and start <= address < start + length)
+        loaded = (header for header in headers if header[0] == 1)  # PT_LOAD: from file to memory
+        return next(offset + address - start for _, _, offset, start, _, length in loaded
+                    if start <= address < start + length)  # fmt: skip
 
     def text_at(offset: int) -> str:
         return data[offset : data.index(b"\0", offset)].decode()

@@ -93,8 +93,8 @@ def ext4(entries: Mapping[str, Entry], image: Path, *, capacity: int, label: str
         file.truncate(capacity)
     clock = {"E2FSPROGS_FAKE_TIME": str(EPOCH), "SOURCE_DATE_EPOCH": str(EPOCH), "MKE2FS_CONFIG": "/dev/null"}
     options = f"hash_seed={uuid},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,nodiscard"
-    run(["mke2fs", "-q", "-F", "-t", "ext4", "-O", EXT4_FEATURES, "-b", "4096", "-I", "256", "-i", "16384", "-m", "0",
-         "-J", "size=4", "-L", label, "-U", uuid, "-E", options, image], environment=clock)
+    layout = ["-O", EXT4_FEATURES, "-b", "4096", "-I", "256", "-i", "16384", "-m", "0", "-J", "size=4"]
+    run(["mke2fs", "-qF", "-t", "ext4", *layout, "-L", label, "-U", uuid, "-E", options, image], environment=clock)
     script: list[str] = []
     for number, (path, entry) in enumerate(sorted(entries.items())):
         if stat.S_ISDIR(entry.mode):
@@ -103,7 +103,7 @@ def ext4(entries: Mapping[str, Entry], image: Path, *, capacity: int, label: str
             script.append(f"symlink /{path} {entry.data.decode()}")
         else:
             (scratch / str(number)).write_bytes(entry.data)
-            script.append(f"write {scratch / str(number)} /{path}")
+            script.append(f'write "{scratch / str(number)}" /{path}')
         if not stat.S_ISLNK(entry.mode):
             script.append(f"set_inode_field /{path} mode 0{entry.mode:o}")
     listing = scratch / "script"
@@ -115,10 +115,13 @@ def ext4(entries: Mapping[str, Entry], image: Path, *, capacity: int, label: str
 
 
 def absent(entries: Mapping[str, Entry], image: Path) -> list[str]:
-    """Return the paths that are not in the image with their full length (debugfs does not report what it could not do)."""
+    """Return the paths that are not in the image with their full length: debugfs tells nobody what it could not do."""
     script = "".join(f"stat /{path}\n" for path in sorted(entries))
     shown = run(["debugfs", "-f", "/dev/stdin", image], stdin=script.encode()).decode()
     answers = shown.split("debugfs: stat /")[1:]
-    return [path for path, answer in zip(sorted(entries), answers, strict=True)
-            if f"Size: {len(entries[path].data)}\n" not in answer and stat.S_ISREG(entries[path].mode)
-            or "Inode: " not in answer]
+    return [
+        path
+        for path, answer in zip(sorted(entries), answers, strict=True)
+        if "Inode: " not in answer
+        or (stat.S_ISREG(entries[path].mode) and f"Size: {len(entries[path].data)}\n" not in answer)
+    ]

@@ -31,7 +31,24 @@ LATER_MODULES = ("virtio_balloon", "virtio_rng", "virtio_net", "pvpanic_mmio", "
 #: Programs beside busybox; busybox has no `mke2fs` for ext4 and no `resize2fs`.
 PROGRAMS = ("sbin/mke2fs", "sbin/e2fsck", "sbin/resize2fs", "usr/sbin/qemu-ga")
 #: Other names of programs; these go before busybox's of the same name.
-ALIASES = {"mkfs.ext4": "mke2fs", "fsck.ext4": "e2fsck", "poweroff": "shutdown", "reboot": "shutdown", "halt": "shutdown"}
+ALIASES = {
+    "mkfs.ext4": "mke2fs",
+    "fsck.ext4": "e2fsck",
+    "poweroff": "shutdown",
+    "reboot": "shutdown",
+    "halt": "shutdown",
+}
+#: One folder of programs under the usual names.
+LINKS = {
+    "sbin": "bin",
+    "usr/bin": "../bin",
+    "usr/sbin": "../bin",
+    "lib64": "lib",
+    "var/run": "../run",
+    "etc/mtab": "/proc/self/mounts",
+}
+#: `quiet`: a serial line is slow. `panic=0`: stay in a panic. The rest saves time under emulation: no self-tests of the
+#: cryptography that nothing here uses, no rewriting of locked instructions for a single processor.
 COMMAND_LINE = "console=ttyS0 quiet panic=0 cryptomgr.notests noreplace-smp"
 
 
@@ -43,11 +60,7 @@ def build(store: Store, scratch: Path) -> Manifest:
     """
     names = [name for name in closure(PACKAGES, follow=FOLLOW) if name != "linux-image-cloud-amd64"]
     packages = fetch(names, into=scratch / "packages")
-    modules = next(iter((packages.root / folder for folder in ("lib/modules", "usr/lib/modules")
-                         if (packages.root / folder).is_dir())), None)
-    if modules is None:
-        raise BuildError("The kernel's package holds no modules.")
-    release = next(modules.iterdir())
+    release = modules_of(packages)
     say(f"  unpacking Linux {release.name}")
     packed = scratch / "vmlinuz"
     packed.write_bytes(packages.find(f"boot/vmlinuz-{release.name}").read_bytes())
@@ -74,6 +87,14 @@ def build(store: Store, scratch: Path) -> Manifest:
     }
 
 
+def modules_of(packages: Packages) -> Path:
+    """Return `lib/modules/RELEASE` of the one kernel among the packages."""
+    for folder in ("lib/modules", "usr/lib/modules"):
+        for release in sorted((packages.root / folder).glob("*")):
+            return release
+    raise BuildError("The kernel's package holds no modules.")
+
+
 def start(packages: Packages, release: Path) -> Tree:
     """Return the initramfs: a shell, the first modules, and the script that finds the disk."""
     tree = Tree()
@@ -93,8 +114,7 @@ def root(packages: Packages, release: Path) -> Tree:
     for folder in ("dev", "proc", "sys", "run", "mnt", "root", "usr", "var"):
         tree.folder(folder)
     tree.folder("tmp", 0o1777)
-    for path, target in {"sbin": "bin", "usr/bin": "../bin", "usr/sbin": "../bin", "lib64": "lib", "var/run": "../run",
-                         "etc/mtab": "/proc/self/mounts"}.items():
+    for path, target in LINKS.items():
         tree.link(path, target)
     programs = [packages.find(path) for path in PROGRAMS]
     for program in programs:

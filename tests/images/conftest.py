@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.images.bare import Guest, boot
 
 BUILDER = Path(__file__).resolve().parents[2] / "images" / "build.py"

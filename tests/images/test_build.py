@@ -76,7 +76,8 @@ def test_unknown_packages_are_named_and_nothing_is_left(tmp_path: Path) -> None:
     empty.mkdir()
     config = tmp_path / "apt.conf"
     config.write_text(
-        f'Dir::State::lists "{empty}"; Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache ""; Dir::State::status "/dev/null";'
+        f'Dir::State::lists "{empty}"; Dir::State::status "/dev/null"; '
+        'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";'
     )
     done = subprocess.run(
         [sys.executable, BUILDER, "--into", tmp_path / "images", "tiny"],

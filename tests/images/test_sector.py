@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from tests.images.bare import Guest, boot
 from tests.images.conftest import Images
 
@@ -27,9 +28,9 @@ def start_sector(images: Images, tmp_path: Path) -> Iterator[Start]:
                 with raw.open("r+b") as disk:
                     disk.seek(place["offset"])
                     disk.write(message.encode().ljust(place["length"], b"\0"))
-            disk = tmp_path / f"sector.{form}.image"
-            subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", form, raw, disk], check=True)
-            drive = ["-drive", f"file={disk},format={form},if=none,id=vda", "-device", "virtio-blk-pci,drive=vda"]
+            image = tmp_path / f"sector.{form}.image"
+            subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", form, raw, image], check=True)
+            drive = ["-drive", f"file={image},format={form},if=none,id=vda", "-device", "virtio-blk-pci,drive=vda"]
             return stack.enter_context(boot(tmp_path / "guest", drive, memory=16))
 
         yield start
