@@ -37,7 +37,7 @@ from labkit.model.words import reason_word, state_word
 from labkit.plans import disk as disk_plans
 from labkit.plans import machine as plans
 from labkit.plans.plan import Plan
-from labkit.units import check_count, check_name, check_word, parse_memory, parse_size
+from labkit.units import check_choice, check_count, check_name, check_word, parse_memory, parse_size
 
 if TYPE_CHECKING:
     from labkit.disk import Disk
@@ -167,6 +167,25 @@ class Machine:
                 ),
                 _("Its console says why: vm.console.tail()."),
                 details=console.tail(),
+            )
+        return self
+
+    def wait_for(self, state: str, *, timeout: float = 60) -> Machine:
+        """Wait until it is in a state, whoever brings it there.
+
+        Args:
+            state: "off", "running", "paused" or "saved".
+
+        Raises:
+            BadInput: no such state. TimedOut: `timeout` seconds have passed; the message names its state.
+        """
+        wanted = check_choice(MachineState, state, what="state")
+        if self._domains.wait_for(lambda: True if self.state is wanted else None, Limit(timeout)) is None:
+            raise TimedOut(
+                _("{name} is {state}, and not {wanted} after {seconds:g} s.").format(
+                    name=self.name, state=self.state, wanted=wanted, seconds=timeout
+                ),
+                _("Bring it there, or give it more time with timeout=…."),
             )
         return self
 
