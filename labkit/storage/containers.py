@@ -187,7 +187,7 @@ def _text(data: bytes) -> str:
 
 _VHD_MAGIC = b"conectix"
 _VHD_ALLOCATION = {2: Allocation.FIXED, 3: Allocation.DYNAMIC}
-_VHD_EXACT = (b"win ", b"qem2", b"d2v ", b"CTXS", b"tap\0", b"wa\0\0")  # programs that do not round to a geometry
+_VHD_EXACT = (b"win ", b"qem2", b"d2v ", b"CTXS", b"tap\0")  # programs that do not round to a geometry
 _VHD_MOST_GEOMETRY = 65535 * 16 * 255
 
 
@@ -197,6 +197,8 @@ def _read_vhd(file: int) -> Header:
         footer = _last_sector(file)
     if not footer.startswith(_VHD_MAGIC):
         raise BadHeader(_("it has no VHD footer"))
+    if sum(footer) - sum(footer[0x40:0x44]) + struct.unpack_from(">I", footer, 0x40)[0] != 0xFFFFFFFF:
+        raise BadHeader(_("its footer is damaged"))
     size, cylinders, heads, sectors, kind = struct.unpack_from(">QHBBI", footer, 0x30)
     geometry = cylinders * heads * sectors
     if footer[0x1C:0x20] in _VHD_EXACT or geometry == _VHD_MOST_GEOMETRY:

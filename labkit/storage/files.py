@@ -100,6 +100,21 @@ def list_files(*folders: Path) -> list[str]:
     return sorted(str(path) for folder in folders for path in folder.glob("*"))
 
 
+def rename_file(old: Path, new: Path) -> None:
+    """Give a file another name in its folder, durably; once is enough."""
+    with host_errors(new):
+        if old.exists() and not new.exists():
+            old.rename(new)
+            sync_folder(new.parent)
+
+
+def freeze_files(paths: Iterable[str]) -> None:
+    """Close files for writing (mode 0444)."""
+    for path in map(Path, paths):
+        with host_errors(path):
+            path.chmod(0o444)
+
+
 def free_bytes(folder: Path) -> int:
     """Return the bytes free for us on a folder's file system."""
     with host_errors(folder):

@@ -74,25 +74,19 @@ def inspect(path: Path, format: Format | None = None, *, most: int = MOST_CAPACI
     finally:
         os.close(file)
     _refuse_dependence(name, header)
-    if not 0 < header.capacity <= most:
-        raise _refused(
-            name,
-            _("it claims a capacity of {capacity} bytes").format(capacity=header.capacity),
-            _("Images of up to {most} bytes are brought in.").format(most=most),
-        )
+    _refuse_size(name, header.capacity, most)
     parts = [(real, info), *(_look_at_extent(name, real, extent) for extent in header.extents if extent.name)]
     files = tuple(part for part, _info in parts)
-    told = _ask(name, real, true, files)
-    if told["virtual-size"] != header.capacity:
-        raise _refused(name, _("its capacity is not clear"), _("Fetch it again."))
+    capacity = _ask(name, real, true, files)  # QEMU's word holds: its versions count some VHDs differently
+    _refuse_size(name, capacity, most)
     allocated = sum(part.st_blocks for _file, part in parts) * 512
     return Foreign(
         path=real,
         format=true,
-        capacity=header.capacity,
+        capacity=capacity,
         length=sum(part.st_size for _file, part in parts),
         allocated=allocated,
-        allocation=header.allocation or (Allocation.FIXED if allocated >= header.capacity else Allocation.DYNAMIC),
+        allocation=header.allocation or (Allocation.FIXED if allocated >= capacity else Allocation.DYNAMIC),
         data=_measure(name, real, true),
         files=files,
         seals=tuple(_seal(part) for _file, part in parts),
@@ -198,6 +192,15 @@ def _agree(name: str, said: Format | None, true: Format | None) -> Format:
     )
 
 
+def _refuse_size(name: str, capacity: int, most: int) -> None:
+    if not 0 < capacity <= most:
+        raise _refused(
+            name,
+            _("it claims a capacity of {capacity} bytes").format(capacity=capacity),
+            _("Images of up to {most} bytes are brought in.").format(most=most),
+        )
+
+
 def _refuse_dependence(name: str, header: Header) -> None:
     alone = _("Convert it to one whole image where it was made, and bring that.")
     if header.backing is not None:
@@ -239,8 +242,8 @@ def _look_at_extent(name: str, path: str, extent: Extent) -> tuple[str, os.stat_
     return place, info
 
 
-def _ask(name: str, path: str, format: Format, files: Sequence[str]) -> dict[str, Any]:
-    """Return what qemu-img says, and make sure that it saw no other files than we did."""
+def _ask(name: str, path: str, format: Format, files: Sequence[str]) -> int:
+    """Return the capacity qemu-img counts, and make sure that it saw no other files than we did."""
     told = _caged(name, ["qemu-img", "info", "-U", "--output=json", "-f", format.driver, path])
     special = told.get("format-specific", {}).get("data", {})
     others = {
@@ -250,7 +253,7 @@ def _ask(name: str, path: str, format: Format, files: Sequence[str]) -> dict[str
     }
     if others - {None, *files} or told.get("encrypted"):
         raise _refused(name, _("it depends on other files"), _("Convert it to one whole image where it was made."))
-    return told
+    return int(told["virtual-size"])
 
 
 def _measure(name: str, path: str, format: Format) -> int:

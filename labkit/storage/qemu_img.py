@@ -232,6 +232,38 @@ def _fill(path: Path, format: Format, on_bytes: OnBytes, limit: Limit) -> None:
         fill_holes(Path(file), on_bytes, limit)
 
 
+def rebase(
+    path: Path,
+    backing: Path | None,
+    backing_format: Format | None,
+    *,
+    on_bytes: OnBytes = _unheard,
+    limit: Limit = NO_LIMIT,
+    inherit: Sequence[int] = (),
+) -> None:
+    """Let a qcow2 image depend on a lower layer (None: on nothing), its content unchanged.
+
+    What lies between moves up into it. Broken off, it still depends on what it did, and can be done again.
+
+    Args:
+        path: absolute; no process may have it open. backing: absolute; its name is recorded relative.
+    """
+    below = os.path.relpath(backing, path.parent) if backing else ""
+    form = ("-F", backing_format.driver) if backing and backing_format else ()
+    size = read_image(path, Format.QCOW2).capacity
+    run(
+        ["qemu-img", "rebase", "-p", "-f", Format.QCOW2.driver, "-b", below, *form, str(path)],
+        limit=limit,
+        inherit=inherit,
+        on_fraction=lambda part: on_bytes(int(part * size), size),
+    )
+
+
+def commit(path: Path, format: Format, *, limit: Limit = NO_LIMIT, inherit: Sequence[int] = ()) -> None:
+    """Move what a differencing image holds down into the image below it, on which nothing else may depend."""
+    run(["qemu-img", "commit", "-q", "-d", "-f", format.driver, str(path)], limit=limit, inherit=inherit)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """What qemu-img finds in an image's own tables: errors, space lost, and whether the format can be checked."""

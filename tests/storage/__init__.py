@@ -1,0 +1,1 @@
+"""Tests of the storage room, with qemu-img as the oracle."""
