@@ -23,6 +23,7 @@ from labkit.units import check_choice, check_name, format_size, parse_size
 if TYPE_CHECKING:
     from labkit.lab import Lab
     from labkit.model.regions import Region
+    from labkit.sampling import Sampling
 
 
 class Disk:
@@ -123,6 +124,16 @@ class Disk:
 
         path, place = locate(self.map(), offset)
         return Path(path), place
+
+    def sampling(self, interval: float = 0.1) -> Sampling:
+        """Return a `with` block's samples of what the host gives it and what its guest writes.
+
+        Args:
+            interval: seconds from one look to the next.
+        """
+        from labkit.sampling import Sampling
+
+        return Sampling(self, interval)
 
     # --- acts -------------------------------------------------------------------------------------
 

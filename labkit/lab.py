@@ -23,6 +23,7 @@ from labkit.engine.workspace import Workspace, open_workspace
 from labkit.errors import HostTrouble, NotFound
 from labkit.language import _, set_language
 from labkit.machine import Machine
+from labkit.model.image import Allocation, Format
 from labkit.model.machine import DEFAULT_CPU, MachineUsage
 from labkit.model.state import LabState
 from labkit.model.words import state_word
@@ -185,6 +186,8 @@ class Lab:
         cpu_model: str = DEFAULT_CPU,
         panic_device: bool = True,
         message: str | None = None,
+        disk_format: str | None = None,
+        allocation: str = "dynamic",
         timeout: float | None = None,  # noqa: ARG002 — used by the call, not by the plan
     ) -> Plan:
         """Create a machine with its own copy of a guest image as its disk.
@@ -197,6 +200,8 @@ class Lab:
             cpu_model: a CPU model of QEMU.
             panic_device: whether the hypervisor hears of a panic of the guest's kernel.
             message: what the `sector` image greets with.
+            disk_format: of its disk: raw, qcow2, vdi, vmdk or vhd; None: the guest image's.
+            allocation: of its disk, "fixed" or "dynamic".
             timeout: seconds.
 
         Returns:
@@ -216,6 +221,8 @@ class Lab:
             cpu_model=check_word(cpu_model, what="cpu_model"),
             panic_device=panic_device,
             message=None if message is None else check_text(message, what="message"),
+            disk_format=check_choice(Format, disk_format, what="disk_format") if disk_format else None,
+            allocation=check_choice(Allocation, allocation, what="allocation"),
         )
         return plans.plan_create(self.state, survey_host(self._workspace), request)
 

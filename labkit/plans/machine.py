@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from labkit.language import _
-from labkit.model.image import GuestImage
+from labkit.model.image import Allocation, Format, GuestImage
 from labkit.model.machine import (
     DEFAULT_CPU,
     Accelerator,
@@ -24,21 +24,21 @@ from labkit.model.machine import (
     MachineSpec,
     domain_name,
 )
+from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.model.words import state_word
-from labkit.plans.disk import next_image_path
 from labkit.plans.disk_excuses import SPACE_MARGIN
+from labkit.plans.first_disk import FirstDisk
 from labkit.plans.plan import Plan, Refusal
+from labkit.plans.reclaim import reclaim
 from labkit.plans.steps import (
     ConfigureMachine,
-    CopyImage,
     CutPower,
     DefineMachine,
     DeleteFiles,
     RenameMachine,
     Step,
     UndefineMachine,
-    WriteMessage,
 )
 from labkit.units import format_size
 
@@ -78,6 +78,7 @@ class CreateRequest:
 
     Attributes:
         memory: bytes. message: what an image such as `sector` greets with, or None for its own.
+        disk_format: of the machine's disk; None: the guest image's. allocation: of that disk.
     """
 
     name: str
@@ -90,6 +91,8 @@ class CreateRequest:
     cpu_model: str = DEFAULT_CPU
     panic_device: bool = True
     message: str | None = None
+    disk_format: Format | None = None
+    allocation: Allocation = Allocation.DYNAMIC
 
 
 def plan_create(state: LabState, survey: Survey, request: CreateRequest) -> Plan:
@@ -106,17 +109,12 @@ def plan_create(state: LabState, survey: Survey, request: CreateRequest) -> Plan
         return _plan("create", state, request.name, refusal=refusal)
 
     image = state.guest_images[request.image]
-    spec = _new_spec(state, survey, request, image)
-    steps: list[Step] = [CopyImage(source=image.disk, target=spec.disks[0].path, bytes=image.disk_bytes)]
-    if request.message is not None and image.message is not None:
-        place = image.message
-        steps.append(
-            WriteMessage(path=spec.disks[0].path, offset=place.offset, length=place.length, text=request.message)
-        )
+    disk, steps, drafts = _first_disk(request, image).plan(state)
+    spec = _new_spec(state, survey, request, image, disk)
     removal = _removal_steps(state, [existing]) if existing else []
     switches = [step for step in removal if not isinstance(step, DeleteFiles)]
     clean_ups = [step for step in removal if isinstance(step, DeleteFiles)]
-    steps += [*switches, DefineMachine(spec=spec), *clean_ups]
+    steps += [*switches, DefineMachine(spec=spec), *clean_ups, *drafts]
     return _plan("create", state, request.name, steps=steps)
 
 
@@ -186,8 +184,8 @@ def plan_clean(state: LabState) -> Plan:
     """Plan to remove every machine and file of the lab, whatever state they are in."""
     machines = list(state.machines.values())
     removal = _removal_steps(state, machines)
-    attached = {disk.path for machine in machines for disk in machine.spec.disks}
-    free = [path for path in state.images if path not in attached]
+    named = {path for step in removal if isinstance(step, DeleteFiles) for path in step.paths}
+    free = [path for path in state.images if path not in named]
     rest = _files(state, free) + state.strays
     if rest:
         removal.append(DeleteFiles(paths=rest, bytes=_allocated(state, free)))
@@ -228,8 +226,19 @@ def _plan(
     )
 
 
-def _new_spec(state: LabState, survey: Survey, request: CreateRequest, image: GuestImage) -> MachineSpec:
-    path = next_image_path(state, f"{request.name}.vda", image.format)
+def _first_disk(request: CreateRequest, image: GuestImage) -> FirstDisk:
+    return FirstDisk(
+        name=f"{request.name}.vda",
+        image=image,
+        format=request.disk_format or image.format,
+        allocation=request.allocation,
+        message=request.message,
+    )
+
+
+def _new_spec(
+    state: LabState, survey: Survey, request: CreateRequest, image: GuestImage, disk: DiskSpec
+) -> MachineSpec:
     return MachineSpec(
         name=request.name,
         lab=state.lab,
@@ -239,7 +248,7 @@ def _new_spec(state: LabState, survey: Survey, request: CreateRequest, image: Gu
         vcpus=request.vcpus,
         image=image.name,
         boot=Boot(kernel=image.kernel, initramfs=image.initramfs, command_line=image.command_line),
-        disks=(DiskSpec(name=f"{request.name}.vda", target="vda", path=path, format=image.format),),
+        disks=(disk,),
         accelerator=survey.accelerator,
         cpu_model=request.cpu_model,
         panic_device=request.panic_device,
@@ -250,16 +259,25 @@ def _new_spec(state: LabState, survey: Survey, request: CreateRequest, image: Gu
 
 
 def _removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
-    """Cut power where needed, undefine, delete the images and the console's log."""
+    """Cut power where needed, undefine, delete the images nothing else needs, the memory and the console's log."""
     steps: list[Step] = []
+    roots = state.roots
     for machine in machines:
         domain = machine.spec.domain_name
         if machine.is_active:
             steps.append(CutPower(machine_id=machine.id, domain=domain))
         steps.append(UndefineMachine(machine_id=machine.id, domain=domain))
-        paths = [disk.path for disk in machine.spec.disks if disk.path.startswith(f"{state.home}/")]
+        tree = state.snapshots.get(machine.name, SnapshotTree())
+        own = {disk.path for spec in (machine.spec, machine.live) if spec for disk in spec.disks}
+        roots -= own | {disk.path for node in tree.nodes.values() for disk in node.disks}
+        dead = reclaim(state.images, roots).dead
+        before = {path for step in steps if isinstance(step, DeleteFiles) for path in step.paths}
+        images = tuple(path for path in dead if path not in before)
+        missing = tuple(path for path in sorted(own) if path not in state.images and path.startswith(f"{state.home}/"))
+        rest = tuple(node.memory for node in tree.nodes.values() if node.memory)
         log = (machine.spec.console_log,) if machine.spec.console_log else ()
-        steps.append(DeleteFiles(paths=_files(state, paths) + log, bytes=_allocated(state, paths)))
+        files = (*_files(state, images), *missing, *rest, *log)
+        steps.append(DeleteFiles(paths=files, bytes=_allocated(state, images)))
     return steps
 
 
@@ -345,11 +363,14 @@ def _why_not_image(state: LabState, survey: Survey, request: CreateRequest) -> R
                 ),
                 ways_out=(_("Write a shorter message."),),
             )
-    if image.disk_bytes + SPACE_MARGIN > survey.free_bytes:
+    disk = _first_disk(request, image)
+    if refusal := disk.why_not():
+        return refusal
+    if disk.bytes + SPACE_MARGIN > survey.free_bytes:
         return Refusal(
             why=_("The host's disk has {free} free; this needs {needed} and leaves {margin} as a margin.").format(
                 free=format_size(survey.free_bytes),
-                needed=format_size(image.disk_bytes),
+                needed=format_size(disk.bytes),
                 margin=format_size(SPACE_MARGIN),
             ),
             ways_out=(_("Delete machines you no longer need, or free space on the host."),),
