@@ -37,6 +37,7 @@ from labkit.model.words import reason_word, state_word
 from labkit.plans import disk as disk_plans
 from labkit.plans import machine as plans
 from labkit.plans.plan import Plan
+from labkit.snapshots import Snapshots
 from labkit.units import check_choice, check_count, check_name, check_word, parse_memory, parse_size
 
 if TYPE_CHECKING:
@@ -126,6 +127,22 @@ class Machine:
     def definition(self) -> str:
         """Its definition as libvirt keeps it: domain XML, as `virsh dumpxml --inactive` prints."""
         return self._domains.xml(self.id)
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """Its snapshots by name: take, restore, delete; the tree; the current one."""
+        return Snapshots(self)
+
+    def answers(self) -> bool:
+        """Whether it runs and its agent answers at once."""
+        facts = self.facts
+        if model.why_not_run(facts):
+            return False
+        try:
+            agent.ping(self._channel(facts.name), timeout=1)
+        except (GuestError, TimedOut):
+            return False
+        return True
 
     # --- switching it -----------------------------------------------------------------------------
 

@@ -19,10 +19,12 @@ from labkit.engine.journal import Entry, Record, drop_drafts, find_entries, read
 from labkit.engine.locks import MachineLocks, every_lock, lab_lock
 from labkit.engine.progress import OnProgress, Progress
 from labkit.engine.reader import read_state
-from labkit.engine.steps import Hands, do, is_done, undo
+from labkit.engine.snapshot_work import JOB_LIMIT
+from labkit.engine.steps import Hands, do, is_done, take_back, undo
 from labkit.engine.workspace import Workspace
-from labkit.errors import Busy, HostTrouble, LabError, Refused, Stale
+from labkit.errors import Busy, HostTrouble, LabError, NotFound, Refused, Stale
 from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.snapshots import Snapshots
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.state import LabState
@@ -56,11 +58,12 @@ class Executor:
     def __init__(self, workspace: Workspace, domains: Domains) -> None:
         self.workspace = workspace
         self.domains = domains
+        self.snapshots = Snapshots(domains.connection)
         self.told: list[str] = []
 
     def read(self) -> LabState:
         """Return the lab as it is now."""
-        return read_state(self.workspace, self.domains)
+        return read_state(self.workspace, self.domains, self.snapshots)
 
     def carry_out(
         self,
@@ -150,7 +153,7 @@ class Executor:
                     limit.check()
                 report = _reporter(on_progress, index, plan)
                 report(0, 0)
-                do(step, Hands(domains=self.domains, on_bytes=report, limit=limit, inherit=inherit))
+                do(step, self._hands(report, limit, inherit))
                 record.step_done(index)
                 done = index + 1
         except BaseException as error:
@@ -176,17 +179,30 @@ class Executor:
         plan = entry.plan
         title = plan.title
         commit = plan.commit_point
-        if commit is None or not (plan.only_cleans_up or is_done(plan.steps[commit], self.read())):
+        hands = self._hands(lambda _done, _total: None, Limit())
+        self._wait_for_jobs(plan)
+        state = self.read()
+        if commit is None or not (plan.only_cleans_up or is_done(plan.steps[commit], state)):
+            if commit is not None:
+                take_back(plan.steps[commit], state, hands)
             last = entry.done + 1 if partial else entry.done
             for step in reversed(plan.steps[:last]):
                 undo(step)
             strike_out(entry.path)
             return _("{act} was interrupted and taken back: all is as before.").format(act=title)
-        hands = Hands(domains=self.domains, on_bytes=lambda _done, _total: None, limit=Limit())
         for step in plan.steps[commit:]:
             do(step, hands)
         strike_out(entry.path)
         return _("{act} was interrupted and has been completed.").format(act=title)
+
+    def _wait_for_jobs(self, plan: Plan) -> None:
+        """A daemon may still be completing what a killed client began."""
+        for machine_id in self._ids_of(plan):
+            with contextlib.suppress(NotFound):
+                self.snapshots.wait_for_job(machine_id, Limit(JOB_LIMIT))
+
+    def _hands(self, on_bytes: Callable[[int, int], None], limit: Limit, inherit: tuple[int, ...] = ()) -> Hands:
+        return Hands(domains=self.domains, snapshots=self.snapshots, on_bytes=on_bytes, limit=limit, inherit=inherit)
 
     def _ids_of(self, plan: Plan) -> list[str]:
         machines = self.read().machines

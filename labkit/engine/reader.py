@@ -9,27 +9,33 @@ from labkit.engine.journal import find_unfinished
 from labkit.engine.locks import find_busy
 from labkit.engine.workspace import Workspace
 from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.snapshots import Snapshots
 from labkit.model.state import LabState
 from labkit.storage.files import list_files
 from labkit.storage.guest_images import read_guest_images
 from labkit.storage.headers import read_folder
 
 
-def read_state(workspace: Workspace, domains: Domains) -> LabState:
+def read_state(workspace: Workspace, domains: Domains, trees: Snapshots) -> LabState:
     """Return the lab as it is now; images that an act is just making are not there yet."""
     machines, others = domains.read_all(workspace.id)
     unfinished = find_unfinished(workspace.journal)
     images = {path: image for path, image in read_folder(workspace.disks).items() if path not in unfinished}
     known = {file for image in images.values() for file in image.files} | unfinished
     known |= {machine.spec.console_log for machine in machines.values() if machine.spec.console_log}
+    snapshots = trees.read_trees({machine.id: name for name, machine in machines.items()})
+    memories = (node.memory for tree in snapshots.values() for node in tree.nodes.values())
+    known |= {memory for memory in memories if memory}
     return LabState(
         lab=workspace.name,
         lab_id=workspace.id,
         home=str(workspace.home),
         machines=machines,
+        snapshots=snapshots,
         images=images,
         guest_images=read_guest_images(workspace.images),
         taken_names=others,
+        memories=frozenset(list_files(workspace.memory)),
         busy=find_busy(workspace.locks, machines),
         strays=tuple(
             path for path in list_files(workspace.disks, workspace.memory, workspace.consoles) if path not in known

@@ -7,15 +7,19 @@ Knows: the rooms below. Must not know: the order of steps, the journal.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
+from labkit.engine import snapshot_work
 from labkit.errors import NotFound, WrongState
 from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.snapshots import Snapshots
 from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
+from labkit.model.machine import MachineFacts, MachineSpec, MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps import (
     AttachDisk,
@@ -23,14 +27,25 @@ from labkit.plans.steps import (
     ConvertImage,
     CopyImage,
     CreateImage,
+    CreateOverlay,
     CutPower,
+    DefineFromSnapshot,
     DefineMachine,
     DeleteFiles,
     DetachDisk,
+    DropSaved,
+    ForgetSnapshot,
+    FreezeImages,
     GrowImage,
+    MarkCurrent,
+    MergeLayer,
+    RelabelSnapshot,
+    RenameImage,
     RenameMachine,
     RepointDisk,
+    RestoreMemory,
     Step,
+    TakeSnapshot,
     UndefineMachine,
     WriteMessage,
 )
@@ -42,11 +57,12 @@ class Hands:
     """What steps are carried out with.
 
     Attributes:
-        domains: the hypervisor's. on_bytes: hears of (bytes done, in all). limit: time and cancellation.
+        domains, snapshots: the hypervisor's. on_bytes: hears of (bytes done, in all). limit: time and cancellation.
         inherit: descriptors of locks that child processes keep holding if we die.
     """
 
     domains: Domains
+    snapshots: Snapshots
     on_bytes: Callable[[int, int], None]
     limit: Limit
     inherit: tuple[int, ...] = ()
@@ -84,6 +100,38 @@ def do(step: Step, hands: Hands) -> None:
                 limit=hands.limit,
                 inherit=hands.inherit,
             )
+        case CreateOverlay():
+            qemu_img.create(
+                Path(step.path),
+                Format.QCOW2,
+                headers.read_image(Path(step.backing), step.backing_format).capacity,
+                Allocation.DYNAMIC,
+                backing=Path(step.backing),
+                backing_format=step.backing_format,
+                limit=hands.limit,
+                inherit=hands.inherit,
+            )
+        case RenameImage():
+            files.rename_file(Path(step.old), Path(step.new))
+        case TakeSnapshot():
+            snapshot_work.take(step, domains, hands.snapshots)
+        case DropSaved():
+            hands.snapshots.drop_saved(step.machine_id)
+        case DefineFromSnapshot():
+            hands.snapshots.define_from(step.machine_id, step.snapshot, step.disks)
+        case MarkCurrent():
+            hands.snapshots.mark_current(step.machine_id, step.snapshot)
+        case RestoreMemory():
+            snapshot_work.restore_memory(step, domains, hands.snapshots)
+        case ForgetSnapshot():
+            with contextlib.suppress(NotFound):
+                hands.snapshots.forget(step.machine_id, step.snapshot)
+        case RelabelSnapshot():
+            hands.snapshots.relabel(step.machine_id, step.old, step.new, step.description)
+        case FreezeImages():
+            files.freeze_files(step.paths)
+        case MergeLayer():
+            snapshot_work.merge(step, hands.snapshots, hands.on_bytes, hands.limit)
         case GrowImage() if step.machine_id and step.disk_target:
             domains.grow_disk(step.machine_id, step.disk_target, step.capacity)
         case GrowImage():
@@ -129,14 +177,42 @@ def is_done(step: Step, state: LabState) -> bool:
             return Path(step.target).exists()
         case CreateImage():
             return Path(step.path).exists()
+        case CreateOverlay():
+            return Path(step.path).exists()
+        case RenameImage():
+            return Path(step.new).exists()
+        case TakeSnapshot():
+            return snapshot_work.is_taken(step, state)
+        case DropSaved():
+            return step.machine_id not in by_id or by_id[step.machine_id].state != MachineState.SAVED
+        case DefineFromSnapshot() | RestoreMemory():
+            machine = by_id.get(step.machine_id)
+            return machine is not None and {disk.path for disk in step.disks} <= {
+                disk.path for disk in machine.spec.disks
+            }
+        case MarkCurrent():
+            machine = by_id.get(step.machine_id)
+            tree = state.snapshots.get(machine.name) if machine else None
+            return tree is not None and tree.current == step.snapshot
+        case ForgetSnapshot():
+            machine = by_id.get(step.machine_id)
+            return machine is None or step.snapshot not in state.snapshots.get(machine.name, ())
+        case RelabelSnapshot():
+            machine = by_id.get(step.machine_id)
+            tree = state.snapshots.get(machine.name) if machine else None
+            return tree is not None and step.new in tree and step.description in (None, tree[step.new].description)
+        case FreezeImages():
+            return all(not path or not os.access(path, os.W_OK) for path in step.paths)
+        case MergeLayer():
+            return not Path(step.layer).exists()
         case GrowImage():
             return step.path in state.images and state.images[step.path].capacity >= step.capacity
-        case AttachDisk() | RepointDisk():
+        case AttachDisk() | RepointDisk():  # begun for the running guest or the definition: only forward
             machine = by_id.get(step.machine_id)
-            return machine is not None and any(disk.path == step.disk.path for disk in machine.spec.disks)
+            return any(disk.path == step.disk.path for spec in _specs(machine) for disk in spec.disks)
         case DetachDisk():
             machine = by_id.get(step.machine_id)
-            return machine is None or all(disk.target != step.target for disk in machine.spec.disks)
+            return not all(any(disk.target == step.target for disk in spec.disks) for spec in _specs(machine))
         case WriteMessage():
             return files.is_written(Path(step.path), step.offset, step.length, step.text)
         case DefineMachine():
@@ -164,6 +240,11 @@ def is_done(step: Step, state: LabState) -> bool:
             assert_never(step)
 
 
+def _specs(machine: MachineFacts | None) -> tuple[MachineSpec, ...]:
+    """The definition and, where it runs, what it runs with."""
+    return tuple(spec for spec in (machine.spec, machine.live) if spec) if machine else ()
+
+
 def undo(step: Step) -> None:
     """Take a create step back; the others have no way back and none is tried."""
     match step:
@@ -173,6 +254,10 @@ def undo(step: Step) -> None:
             _remove_image(step.target, step.target_format)
         case CreateImage():
             _remove_image(step.path, step.format)
+        case CreateOverlay():
+            _remove_image(step.path, Format.QCOW2)
+        case RenameImage():
+            files.rename_file(Path(step.new), Path(step.old))
         case _:
             pass
 
@@ -182,3 +267,9 @@ def _remove_image(path: str, format: Format) -> None:
     making.discard(Path(path))
     with contextlib.suppress(FileNotFoundError):
         files.delete_files(reversed(headers.read_image(Path(path), format).files))
+
+
+def take_back(step: Step, state: LabState, hands: Hands) -> None:
+    """Undo what a switch step did although it counts as not done; few can do a part of their work."""
+    if isinstance(step, TakeSnapshot):
+        snapshot_work.take_back(step, state, hands.domains, hands.snapshots)

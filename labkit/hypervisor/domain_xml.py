@@ -75,7 +75,11 @@ def build_domain_xml(spec: MachineSpec) -> str:
 
 def parse_domain_xml(xml: str) -> MachineSpec | None:
     """Return the machine a domain XML describes, or None where it carries no mark of labkit."""
-    domain = parse(xml)
+    return parse_domain(parse(xml))
+
+
+def parse_domain(domain: etree._Element) -> MachineSpec | None:
+    """Return the machine a `<domain>` element describes, or None where it carries no mark of labkit."""
     owner = find_owner(domain)
     if owner is None:
         return None
@@ -283,6 +287,18 @@ def repoint_in_domain_xml(xml: str, spec: DiskSpec) -> str:
         if _attribute(disk, "target", "dev") == spec.target:
             _child(disk, "source").set("file", spec.path)
             _child(disk, "driver").set("type", spec.format.driver)
+    return etree.tostring(domain, encoding="unicode")
+
+
+def without_backing_chains(xml: str) -> str:
+    """Return the XML without what libvirt noted of the layers below each disk: it reads them anew."""
+    domain = parse(xml)
+    for disk in domain.iterfind("devices/disk"):
+        for chain in disk.findall("backingStore"):
+            disk.remove(chain)
+        source = disk.find("source")
+        if source is not None and "index" in source.attrib:
+            del source.attrib["index"]
     return etree.tostring(domain, encoding="unicode")
 
 

@@ -220,10 +220,15 @@ class Domains:
         """Let the guest's CPUs go on."""
         self._on(machine_id, lambda domain: domain.resume(), subject=subject)
 
-    def save(self, machine_id: str, *, subject: str, timeout: float = 120) -> None:
-        """Write memory and devices to a file and end the process; aborted when the time is up."""
+    def save(self, machine_id: str, *, subject: str, timeout: float = 120, then_runs: bool | None = None) -> None:
+        """Write memory and devices to a file and end the process; aborted when the time is up.
+
+        Args:
+            then_runs: whether the guest runs or is paused when it goes on; None: as it is now.
+        """
+        flags = {None: 0, True: libvirt.VIR_DOMAIN_SAVE_RUNNING, False: libvirt.VIR_DOMAIN_SAVE_PAUSED}[then_runs]
         try:
-            self._on(machine_id, lambda domain: domain.managedSave(0), subject=subject, timeout=timeout)
+            self._on(machine_id, lambda domain: domain.managedSave(flags), subject=subject, timeout=timeout)
         except TimedOut:
             with contextlib.suppress(LabError):  # it has just ended, and with it what could be aborted
                 self._on(machine_id, lambda domain: domain.abortJob(), subject=subject)

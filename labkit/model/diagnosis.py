@@ -70,9 +70,7 @@ class Diagnosis:
         """One sentence over all."""
         if self.is_well:
             return _("Nothing is in the way of the lab.")
-        return _("In the way of the lab: {names}.").format(
-            names=", ".join(check.slug for check in self.troubles)
-        )
+        return _("In the way of the lab: {names}.").format(names=", ".join(check.slug for check in self.troubles))
 
     def __getitem__(self, slug: str) -> Check:
         """Return the check of that name; KeyError when it was not made."""

@@ -102,11 +102,16 @@ def chain(images: Mapping[str, ImageFacts], path: str) -> tuple[ImageFacts, ...]
     return tuple(layers)
 
 
-def find_disks(machines: Mapping[str, MachineFacts], images: Mapping[str, ImageFacts]) -> dict[str, DiskFacts]:
+def find_disks(
+    machines: Mapping[str, MachineFacts], images: Mapping[str, ImageFacts], kept: Iterable[str] = ()
+) -> dict[str, DiskFacts]:
     """Return the disks of a lab by name, sorted: those attached, and the free ones.
 
     A free disk's active image is one that nothing depends on and no machine uses; of several with one
     name the newest is the disk.
+
+    Args:
+        kept: images that snapshots keep: they are no disks.
     """
     disks: dict[str, DiskFacts] = {}
     for machine in machines.values():
@@ -115,7 +120,7 @@ def find_disks(machines: Mapping[str, MachineFacts], images: Mapping[str, ImageF
             if layers:
                 disks[disk.name] = DiskFacts(name=disk.name, layers=layers, machine=machine.name, target=disk.target)
     used = {disk.path for machine in machines.values() for disk in machine.spec.disks}
-    used |= {image.backing for image in images.values() if image.backing}
+    used |= {image.backing for image in images.values() if image.backing} | set(kept)
     for path in sorted(set(images) - used, key=image_number):
         name = disk_name(path)
         if name not in disks or disks[name].machine is None:

@@ -157,19 +157,13 @@ class HostFacts:
 
     def __repr__(self) -> str:
         rows = "\n".join(f"  .{name:<12} {what}" for name, what in _contents())
-        return (
-            _("This host. Its facts differ from computer to computer; describe() tells them all.")
-            + f"\n{rows}"
-        )
+        return _("This host. Its facts differ from computer to computer; describe() tells them all.") + f"\n{rows}"
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td><code>.{name}</code></td><td>{html.escape(what)}</td></tr>"
-            for name, what in _contents()
+            f"<tr><td><code>.{name}</code></td><td>{html.escape(what)}</td></tr>" for name, what in _contents()
         )
-        title = html.escape(
-            _("This host. Its facts differ from computer to computer; describe() tells them all.")
-        )
+        title = html.escape(_("This host. Its facts differ from computer to computer; describe() tells them all."))
         return f"<p>{title}</p><table>{rows}</table>"
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from labkit.model.disk import DiskFacts, find_disks
 from labkit.model.image import GuestImage, ImageFacts
 from labkit.model.machine import MachineFacts
+from labkit.model.snapshot import SnapshotTree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +23,12 @@ class LabState:
     Attributes:
         lab, lab_id, home: its name, id and folder (absolute).
         machines: by name, sorted.
+        snapshots: the trees of the machines that have any, by machine name.
         images: the disk images in the lab's folder, by absolute path.
         guest_images: what new machines can be made of, by name.
         taken_names: names of domains of this hypervisor that are not of this lab.
         busy: names of machines an act is at work on, in this or another process.
+        memories: the files in the lab's folder for saved memory.
         strays: files in the lab's folders that belong to nothing, absolute paths.
     """
 
@@ -33,16 +36,32 @@ class LabState:
     lab_id: str
     home: str
     machines: Mapping[str, MachineFacts] = field(default_factory=dict)
+    snapshots: Mapping[str, SnapshotTree] = field(default_factory=dict)
     images: Mapping[str, ImageFacts] = field(default_factory=dict)
     guest_images: Mapping[str, GuestImage] = field(default_factory=dict)
     taken_names: frozenset[str] = frozenset()
     busy: frozenset[str] = frozenset()
     strays: tuple[str, ...] = ()
+    memories: frozenset[str] = frozenset()
 
     @property
     def disks(self) -> Mapping[str, DiskFacts]:
         """The lab's disks by name, sorted: attached and free."""
-        return find_disks(self.machines, self.images)
+        return find_disks(self.machines, self.images, self.kept)
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The images that snapshots keep, frozen."""
+        nodes = (node for tree in self.snapshots.values() for node in tree.nodes.values())
+        return frozenset(disk.path for node in nodes for disk in node.disks)
+
+    @property
+    def roots(self) -> frozenset[str]:
+        """The images that somebody needs: active ones of machines, free disks, those of snapshots."""
+        active = (disk.path for machine in self.machines.values() for disk in machine.spec.disks)
+        live = (disk.path for machine in self.machines.values() if machine.live for disk in machine.live.disks)
+        free = (disk.active.path for disk in self.disks.values() if disk.machine is None)
+        return frozenset((*active, *live, *free)) | self.kept
 
     def fingerprint(self, names: Iterable[str], disks: Iterable[str] = ()) -> str:
         """Return a digest of what the plans about these machines and disks have read: equal means unchanged.
@@ -53,7 +72,8 @@ class LabState:
         paths: list[str] = []
         for name in sorted(set(names)):
             machine = self.machines.get(name)
-            digest.update(repr((name, machine, name in self.taken_names)).encode())
+            tree = self.snapshots.get(name)
+            digest.update(repr((name, machine, tree, name in self.taken_names)).encode())
             paths += [disk.path for disk in machine.spec.disks] if machine else []
         everything = self.disks if disks else {}
         for name in sorted(set(disks)):

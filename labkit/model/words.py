@@ -48,8 +48,11 @@ def act_word(act: str) -> str:
         "convert": _("convert"),
         "create": _("create"),
         "delete": _("delete"),
+        "describe": _("describe"),
         "detach": _("detach"),
         "import": _("import"),
         "rename": _("rename"),
         "resize": _("resize"),
+        "restore": _("restore"),
+        "take": _("take"),
     }.get(act, act)

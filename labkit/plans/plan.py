@@ -16,10 +16,14 @@ from labkit.plans.steps import (
     ConvertImage,
     CopyImage,
     CreateImage,
+    CreateOverlay,
     DeleteFiles,
     GrowImage,
+    MergeLayer,
     Phase,
+    RenameImage,
     Step,
+    TakeSnapshot,
     WriteMessage,
 )
 from labkit.units import format_size
@@ -101,10 +105,17 @@ class Plan:
             match step:
                 case CopyImage() | ConvertImage():
                     created.append(step.target)
-                case CreateImage():
+                case CreateImage() | CreateOverlay():
                     created.append(step.path)
+                case TakeSnapshot(memory=str(memory)):
+                    created.append(memory)
+                case RenameImage():
+                    created.append(step.new)
                 case WriteMessage() | GrowImage():
                     rewritten.append(step.path)
+                case MergeLayer():
+                    rewritten.append(step.child)
+                    deleted.append(step.layer)
                 case DeleteFiles():
                     deleted += step.paths
         rewritten = [path for path in rewritten if path not in created]
@@ -113,7 +124,7 @@ class Plan:
     @property
     def bytes_copied(self) -> int:
         """Bytes its steps write on the host."""
-        writing = (CopyImage, ConvertImage, CreateImage, GrowImage)
+        writing = (CopyImage, ConvertImage, CreateImage, GrowImage, MergeLayer)
         return sum(step.bytes for step in self.steps if isinstance(step, writing))
 
     @property

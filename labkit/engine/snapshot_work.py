@@ -1,0 +1,104 @@
+"""The steps of snapshots that are more than one call: take, its way back, restoring memory, merging.
+
+Knows: the rooms below. Must not know: the order of steps, the journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from labkit.errors import NotFound, WrongState
+from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.snapshots import OnBytes, Snapshots
+from labkit.limits import Limit
+from labkit.model.machine import DiskSpec, MachineSpec
+from labkit.model.state import LabState
+from labkit.plans.steps import DefineFromSnapshot, MergeLayer, RestoreMemory, TakeSnapshot
+from labkit.storage import files, qemu_img
+
+JOB_LIMIT = 60.0
+"""Seconds to wait for what the daemon is still at."""
+
+
+def take(step: TakeSnapshot, domains: Domains, snapshots: Snapshots) -> None:
+    """Take the snapshot; where it is taken already, let the definition agree with it."""
+    if step.name not in snapshots.names(step.machine_id):
+        if step.memory is not None:
+            # The file is ours from the start: the hypervisor writes into it and never decides its name.
+            Path(step.memory).touch(mode=0o600)
+        snapshots.take(
+            step.machine_id,
+            name=step.name,
+            description=step.description,
+            memory=step.memory,
+            overlays=step.overlays,
+            live=step.live,
+            quiesce=step.quiesce,
+        )
+    for disk in step.overlays:
+        domains.repoint(step.machine_id, disk)
+
+
+def is_taken(step: TakeSnapshot, state: LabState) -> bool:
+    """Whether the hypervisor has the snapshot."""
+    name = next((facts.name for facts in state.machines.values() if facts.id == step.machine_id), "")
+    tree = state.snapshots.get(name)
+    return tree is not None and step.name in tree
+
+
+def take_back(step: TakeSnapshot, state: LabState, domains: Domains, snapshots: Snapshots) -> None:
+    """Undo a take that switched disks but left no snapshot: the machine goes on in the images it had.
+
+    What was written into the overlays meanwhile moves down into those images; nothing else depends on them.
+    """
+    machine = next((facts for facts in state.machines.values() if facts.id == step.machine_id), None)
+    if machine is not None:
+        limit = Limit(JOB_LIMIT)
+        for old, overlay in zip(step.frozen, step.overlays, strict=True):
+            if machine.is_active and _uses(machine.live, overlay):
+                snapshots.take_back(machine.id, overlay, old, limit)
+            elif not machine.is_active and _uses(machine.spec, overlay) and Path(overlay.path).exists():
+                qemu_img.commit(Path(overlay.path), overlay.format)
+            domains.repoint(machine.id, old)
+    if step.memory is not None:
+        files.delete_files([step.memory])
+
+
+def define_from(step: DefineFromSnapshot, snapshots: Snapshots) -> None:
+    """Give the machine the snapshot's configuration on the new overlays."""
+    snapshots.define_from(step.machine_id, step.snapshot, step.disks)
+
+
+def restore_memory(step: RestoreMemory, domains: Domains, snapshots: Snapshots) -> None:
+    """Let the guest go on from the memory; once is enough."""
+    if domains.state(step.machine_id)[0] in ("running", "paused"):
+        return
+    snapshots.restore_memory(step.machine_id, step.memory, step.disks, paused=step.paused or step.saved)
+    if step.saved:
+        domains.save(step.machine_id, subject="", then_runs=not step.paused)
+
+
+def merge(step: MergeLayer, snapshots: Snapshots, on_bytes: OnBytes, limit: Limit) -> None:
+    """Move the layer's data up into its child and delete the layer; where it cannot be done now, it stays."""
+    with contextlib.suppress(NotFound, WrongState, FileNotFoundError):
+        if step.machine_id and step.disk_target:
+            snapshots.pull(step.machine_id, step.disk_target, step.onto, limit, on_bytes)
+        else:
+            _rebase(step, on_bytes, limit)
+        files.delete_files([step.layer])
+
+
+def _rebase(step: MergeLayer, on_bytes: OnBytes, limit: Limit) -> None:
+    child = Path(step.child)
+    mode = child.stat().st_mode
+    os.chmod(child, mode | 0o200)
+    try:
+        qemu_img.rebase(child, Path(step.onto) if step.onto else None, step.onto_format, on_bytes=on_bytes, limit=limit)
+    finally:
+        os.chmod(child, mode)
+
+
+def _uses(spec: MachineSpec | None, disk: DiskSpec) -> bool:
+    return spec is not None and any(used.path == disk.path for used in spec.disks)

@@ -1,0 +1,227 @@
+"""libvirt's own metadata of snapshots, kept in step with ours, and the calls that take and restore.
+
+Knows: libvirt's snapshots. Must not know: plans, images, whose act it is part of.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import libvirt
+
+from labkit.hypervisor import domain_xml, snapshot_xml
+from labkit.hypervisor.connection import Connection
+from labkit.limits import Limit
+from labkit.model.machine import DiskSpec
+from labkit.model.snapshot import SnapshotTree, sort_nodes
+
+OnBytes = Callable[[int, int], None]
+
+LONG = 600.0
+"""Seconds for calls that write or read a guest's memory."""
+
+
+class Snapshots:
+    """The snapshots of the domains of one hypervisor instance."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def read_trees(self, names: Mapping[str, str]) -> dict[str, SnapshotTree]:
+        """Return the trees of the machines that have snapshots.
+
+        Args:
+            names: machine names by UUID; the answer is by name.
+        """
+
+        def look(raw: libvirt.virConnect) -> dict[str, SnapshotTree]:
+            domains = raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)
+            found = {names[domain.UUIDString()]: domain for domain in domains if domain.UUIDString() in names}
+            return {name: read_tree(domain) for name, domain in sorted(found.items())}
+
+        return self.connection.read(look)
+
+    def xml(self, machine_id: str, name: str) -> str:
+        """Return what libvirt keeps of a snapshot."""
+        return str(self.connection.read(lambda raw: _snapshot(raw, machine_id, name).getXMLDesc(_SECURE)))
+
+    def names(self, machine_id: str) -> set[str]:
+        """Return the names of a machine's snapshots."""
+        return self.connection.read(
+            lambda raw: {snapshot.getName() for snapshot in raw.lookupByUUIDString(machine_id).listAllSnapshots()}
+        )
+
+    def take(
+        self,
+        machine_id: str,
+        *,
+        name: str,
+        description: str,
+        memory: str | None,
+        overlays: Sequence[DiskSpec],
+        live: bool,
+        quiesce: bool,
+    ) -> None:
+        """Freeze every disk, go on in the overlays, keep the memory where a file for it is named."""
+        xml = snapshot_xml.build_snapshot_xml(name, description, memory, overlays)
+        flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
+        if memory is None:
+            flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+            if live and quiesce:
+                flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE
+        self.connection.call(lambda raw: raw.lookupByUUIDString(machine_id).snapshotCreateXML(xml, flags), timeout=LONG)
+
+    def wait_for_job(self, machine_id: str, limit: Limit) -> None:
+        """Wait until no job is at work on a machine: an interrupted take is completed by the daemon."""
+
+        def is_idle(raw: libvirt.virConnect) -> bool:
+            domain = raw.lookupByUUIDString(machine_id)
+            return not domain.isActive() or domain.jobInfo()[0] == libvirt.VIR_DOMAIN_JOB_NONE
+
+        while not self.connection.read(is_idle):
+            limit.check()
+            time.sleep(0.02)
+
+    def take_back(self, machine_id: str, disk: DiskSpec, old: DiskSpec, limit: Limit) -> None:
+        """Move what a running guest wrote into an overlay down into the image below it, and go on there.
+
+        Only right for an image that nothing else depends on: one whose snapshot did not come about.
+        """
+
+        def begin(raw: libvirt.virConnect) -> None:
+            flags = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE
+            raw.lookupByUUIDString(machine_id).blockCommit(disk.target, old.path, disk.path, 0, flags)
+
+        def is_ready(raw: libvirt.virConnect) -> bool:
+            job = raw.lookupByUUIDString(machine_id).blockJobInfo(disk.target, 0)
+            return bool(job) and job["cur"] == job["end"]
+
+        def pivot(raw: libvirt.virConnect) -> None:
+            raw.lookupByUUIDString(machine_id).blockJobAbort(disk.target, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
+
+        self.connection.call(begin)
+        while not self.connection.call(is_ready):
+            limit.check()
+            time.sleep(0.02)
+        self.connection.call(pivot)
+
+    def pull(self, machine_id: str, target: str, onto: str | None, limit: Limit, on_bytes: OnBytes) -> None:
+        """Move what lies between a running guest's active image and a lower one up into the active image.
+
+        Args:
+            onto: absolute path of the image it then depends on, or None: it stands alone.
+        """
+
+        def begin(raw: libvirt.virConnect) -> None:
+            raw.lookupByUUIDString(machine_id).blockRebase(target, onto, 0, 0)
+
+        self.connection.call(begin)
+        while job := self.connection.call(lambda raw: raw.lookupByUUIDString(machine_id).blockJobInfo(target, 0)):
+            on_bytes(job["cur"], job["end"])
+            if limit.reached:
+                self.connection.call(lambda raw: raw.lookupByUUIDString(machine_id).blockJobAbort(target, 0))
+                limit.check()
+            time.sleep(0.02)
+
+    def drop_saved(self, machine_id: str) -> None:
+        """Delete a machine's saved memory."""
+
+        def drop(raw: libvirt.virConnect) -> None:
+            domain = raw.lookupByUUIDString(machine_id)
+            if domain.hasManagedSaveImage():
+                domain.managedSaveRemove(0)
+
+        self.connection.call(drop)
+
+    def mark_current(self, machine_id: str, name: str) -> None:
+        """Let the current state of a machine begin from a snapshot."""
+        flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT
+
+        def redefine(raw: libvirt.virConnect) -> None:
+            snapshot = _snapshot(raw, machine_id, name)
+            raw.lookupByUUIDString(machine_id).snapshotCreateXML(snapshot.getXMLDesc(_SECURE), flags)
+
+        self.connection.call(redefine)
+
+    def forget(self, machine_id: str, name: str) -> None:
+        """Drop libvirt's record of a snapshot; its children become those of its parent; files stay."""
+
+        def drop(raw: libvirt.virConnect) -> None:
+            _snapshot(raw, machine_id, name).delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
+
+        self.connection.call(drop)
+
+    def define_from(self, machine_id: str, name: str, disks: Sequence[DiskSpec]) -> None:
+        """Give a machine the configuration of a snapshot, on other images."""
+        definition = snapshot_xml.definition_in_snapshot_xml(self.xml(machine_id, name))
+        for disk in disks:
+            definition = domain_xml.repoint_in_domain_xml(definition, disk)
+        self.connection.call(lambda raw: raw.defineXML(definition))
+
+    def restore_memory(self, machine_id: str, memory: str, disks: Sequence[DiskSpec], *, paused: bool) -> None:
+        """Let a guest go on from a memory file, on other images; the file stays as it is."""
+        state = libvirt.VIR_DOMAIN_SAVE_PAUSED if paused else libvirt.VIR_DOMAIN_SAVE_RUNNING
+
+        def restore(raw: libvirt.virConnect) -> None:
+            xml = str(raw.saveImageGetXMLDesc(memory, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
+            for disk in disks:
+                xml = domain_xml.repoint_in_domain_xml(xml, disk)
+            persistent = raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)
+            raw.restoreFlags(memory, domain_xml.without_backing_chains(xml), state)
+            raw.defineXML(persistent)  # libvirt let the memory's own definition replace it
+
+        self.connection.call(restore, timeout=LONG)
+
+    def relabel(self, machine_id: str, name: str, new: str, description: str | None) -> None:
+        """Give a snapshot another name or description, and its children their parent's new name."""
+
+        def redo(raw: libvirt.virConnect) -> None:
+            domain = raw.lookupByUUIDString(machine_id)
+            names = {snapshot.getName() for snapshot in domain.listAllSnapshots()}
+            if name not in names:
+                return
+            old = domain.snapshotLookupByName(name)
+            was_current = bool(old.isCurrent())
+            xml = snapshot_xml.rename_in_snapshot_xml(
+                old.getXMLDesc(_SECURE), name=new if new != name else None, description=description
+            )
+            flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
+            if was_current:
+                flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT
+            domain.snapshotCreateXML(xml, flags)
+            if new == name:
+                return
+            for child in old.listAllChildren(0):
+                moved = snapshot_xml.reparent_in_snapshot_xml(child.getXMLDesc(_SECURE), new)
+                keep = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT if child.isCurrent() else 0
+                domain.snapshotCreateXML(moved, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | keep)
+            domain.snapshotLookupByName(name).delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
+
+        self.connection.call(redo)
+
+
+def read_tree(domain: libvirt.virDomain) -> SnapshotTree:
+    """Return the snapshots of a domain."""
+    nodes = {}
+    current = None
+    for snapshot in domain.listAllSnapshots():
+        facts = snapshot_xml.parse_snapshot_xml(snapshot.getXMLDesc(0))
+        if facts is None:
+            continue
+        nodes[facts.name] = facts
+        if snapshot.isCurrent():
+            current = facts.name
+    known = {
+        name: replace(facts, parent=facts.parent if facts.parent in nodes else None) for name, facts in nodes.items()
+    }
+    return SnapshotTree(nodes=sort_nodes(known), current=current)
+
+
+_SECURE = libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE
+_INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+
+
+def _snapshot(raw: libvirt.virConnect, machine_id: str, name: str) -> libvirt.virDomainSnapshot:
+    return raw.lookupByUUIDString(machine_id).snapshotLookupByName(name)

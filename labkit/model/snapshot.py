@@ -1,0 +1,129 @@
+"""Snapshots as values: points in a machine's past, in a tree; an image is the stretch between points.
+
+Knows: the words of the course. Must not know: libvirt, XML, files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from labkit.model.machine import DiskSpec, MachineSpec
+
+
+class SnapshotKind(StrEnum):
+    """What a snapshot keeps besides configuration and disks."""
+
+    OFF = "off"
+    """Taken while the machine was off: nothing else."""
+    RUNNING = "running"
+    """Memory and devices: the guest goes on from that instant."""
+    PAUSED = "paused"
+    """The same, and the guest stays paused."""
+    DISK_ONLY = "disk-only"
+    """Taken while it ran, without its memory: as after a power cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotFacts:
+    """A snapshot of a machine.
+
+    Attributes:
+        name, description: as given. parent: the name of the snapshot before it, or None.
+        created: seconds since 1970. kind: what it keeps.
+        spec: the configuration it restores; its disks are the frozen images.
+        memory: absolute path of the file that holds the memory, or None.
+        excuse: why labkit cannot work with it (taken by another tool in another way), or None.
+    """
+
+    name: str
+    description: str
+    parent: str | None
+    created: int
+    kind: SnapshotKind
+    spec: MachineSpec
+    memory: str | None = None
+    excuse: str | None = None
+
+    @property
+    def disks(self) -> tuple[DiskSpec, ...]:
+        """The disks at that point: targets and frozen images."""
+        return self.spec.disks
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether the guest goes on from that instant when it is restored."""
+        return self.memory is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotTree(Mapping[str, SnapshotFacts]):
+    """The snapshots of a machine.
+
+    Attributes:
+        nodes: by name, parents before children, siblings by age.
+        current: the name of the snapshot the current state began from, or None.
+    """
+
+    nodes: Mapping[str, SnapshotFacts] = field(default_factory=dict)
+    current: str | None = None
+
+    def __getitem__(self, name: str) -> SnapshotFacts:
+        return self.nodes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def children(self, name: str | None) -> tuple[str, ...]:
+        """Return the names of the snapshots right after one (None: the roots), oldest first."""
+        return tuple(node.name for node in self.nodes.values() if node.parent == name)
+
+    def branch(self, name: str) -> tuple[str, ...]:
+        """Return a snapshot's name and those of all after it, parents first."""
+        below = (deeper for child in self.children(name) for deeper in self.branch(child))
+        return (name, *below)
+
+    def path(self, name: str | None) -> tuple[str, ...]:
+        """Return the names from the root to a snapshot, itself included; empty for None."""
+        names: list[str] = []
+        while name is not None and name in self.nodes:
+            names.append(name)
+            name = self.nodes[name].parent
+        return tuple(reversed(names))
+
+    def text(self) -> str:
+        """Return the tree as `tree` draws it, the current state marked."""
+        if not self.nodes:
+            return "(no snapshots)"
+        return "\n".join(self._lines(None, ""))
+
+    def _lines(self, parent: str | None, indent: str) -> Iterator[str]:
+        children = self.children(parent)
+        here = [None] if self.current == parent and self.nodes else []
+        entries: list[str | None] = [*children, *here]
+        for index, name in enumerate(entries):
+            last = index == len(entries) - 1
+            tip, below = ("", "") if parent is None else (("└─ ", "   ") if last else ("├─ ", "│  "))
+            if name is None:
+                yield f"{indent}{tip}* you are here"
+                continue
+            yield f"{indent}{tip}{name} ({self.nodes[name].kind})"
+            yield from self._lines(name, indent + below)
+
+
+def sort_nodes(nodes: Mapping[str, SnapshotFacts]) -> dict[str, SnapshotFacts]:
+    """Return snapshots with parents before children, siblings by age and name."""
+    by_parent: dict[str | None, list[SnapshotFacts]] = {}
+    for node in sorted(nodes.values(), key=lambda node: (node.created, node.name)):
+        by_parent.setdefault(node.parent if node.parent in nodes else None, []).append(node)
+    ordered: dict[str, SnapshotFacts] = {}
+    waiting = list(reversed(by_parent.get(None, [])))
+    while waiting:
+        node = waiting.pop()
+        ordered[node.name] = node
+        waiting += reversed(by_parent.get(node.name, []))
+    return ordered

@@ -1,0 +1,103 @@
+"""The closed set of steps plans are made of.
+
+Each step says what a person would type (`command`), names the files it touches, and belongs to a phase.
+Phases run in order: *create* (can be undone), *switch* (the first is the commit point: from there only
+forward), *clean up*.
+
+Knows: the model. Must not know: how a step is carried out.
+"""
+
+from __future__ import annotations
+
+from labkit.plans.steps.base import Phase
+from labkit.plans.steps.disk import (
+    AttachDisk,
+    DetachDisk,
+    RepointDisk,
+)
+from labkit.plans.steps.image import (
+    ConvertImage,
+    CopyImage,
+    CreateImage,
+    CreateOverlay,
+    DeleteFiles,
+    FreezeImages,
+    GrowImage,
+    MergeLayer,
+    RenameImage,
+    WriteMessage,
+)
+from labkit.plans.steps.machine import (
+    ConfigureMachine,
+    CutPower,
+    DefineMachine,
+    RenameMachine,
+    UndefineMachine,
+)
+from labkit.plans.steps.snapshot import (
+    DefineFromSnapshot,
+    DropSaved,
+    ForgetSnapshot,
+    MarkCurrent,
+    RelabelSnapshot,
+    RestoreMemory,
+    TakeSnapshot,
+)
+
+Step = (
+    CopyImage
+    | WriteMessage
+    | CreateImage
+    | ConvertImage
+    | CreateOverlay
+    | RenameImage
+    | GrowImage
+    | FreezeImages
+    | MergeLayer
+    | DeleteFiles
+    | DefineMachine
+    | ConfigureMachine
+    | RenameMachine
+    | CutPower
+    | UndefineMachine
+    | AttachDisk
+    | DetachDisk
+    | RepointDisk
+    | TakeSnapshot
+    | DropSaved
+    | DefineFromSnapshot
+    | MarkCurrent
+    | RestoreMemory
+    | ForgetSnapshot
+    | RelabelSnapshot
+)
+
+__all__ = [
+    "AttachDisk",
+    "ConfigureMachine",
+    "ConvertImage",
+    "CopyImage",
+    "CreateImage",
+    "CreateOverlay",
+    "CutPower",
+    "DefineFromSnapshot",
+    "DefineMachine",
+    "DeleteFiles",
+    "DetachDisk",
+    "DropSaved",
+    "ForgetSnapshot",
+    "FreezeImages",
+    "GrowImage",
+    "MarkCurrent",
+    "MergeLayer",
+    "Phase",
+    "RelabelSnapshot",
+    "RenameImage",
+    "RenameMachine",
+    "RepointDisk",
+    "RestoreMemory",
+    "Step",
+    "TakeSnapshot",
+    "UndefineMachine",
+    "WriteMessage",
+]

@@ -1,0 +1,179 @@
+"""`Snapshots`: the snapshots of one machine, by name, as students use them. They hold no state.
+
+Knows: the machine it is of. Must not know: libvirt's calls, widgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.acts import act
+from labkit.errors import NotFound
+from labkit.language import _
+from labkit.model.snapshot import SnapshotFacts, SnapshotTree
+from labkit.plans import snapshot as plans
+from labkit.plans.plan import Plan
+from labkit.storage.files import free_bytes
+from labkit.units import check_name
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from labkit.machine import Machine
+
+
+class Snapshots(Mapping[str, SnapshotFacts]):
+    """The snapshots of a machine, read afresh at every look: `vm.snapshots`."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._lab = machine.lab
+
+    # --- what is there ----------------------------------------------------------------------------
+
+    @property
+    def tree(self) -> SnapshotTree:
+        """All snapshots and the one the current state began from, as one value."""
+        return self._lab.state.snapshots.get(self._machine.name, SnapshotTree())
+
+    @property
+    def current(self) -> str | None:
+        """The name of the snapshot the current state began from, or None."""
+        return self.tree.current
+
+    def graph(self) -> nx.DiGraph[str]:
+        """Return the tree as a `networkx.DiGraph`: nodes are names, edges lead from parent to child.
+
+        Each node's attribute `snapshot` is its facts; `graph.graph["current"]` is the current one's name.
+        """
+        import networkx as nx
+
+        tree = self.tree
+        graph: nx.DiGraph[str] = nx.DiGraph(current=tree.current)
+        for node in tree.nodes.values():
+            graph.add_node(node.name, snapshot=node)
+            if node.parent is not None:
+                graph.add_edge(node.parent, node.name)
+        return graph
+
+    # --- acts -------------------------------------------------------------------------------------
+
+    def _after(self, plan: Plan, timeout: float | None) -> Snapshots:
+        self._lab.carry_out(plan, timeout=timeout)
+        return self
+
+    @act(_after)
+    def take(
+        self,
+        name: str | None = None,
+        *,
+        description: str = "",
+        timeout: float | None = None,  # noqa: ARG002 — used by the call, not by the plan
+    ) -> Plan:
+        """Freeze the disks, and the memory where the machine runs, as a point to come back to.
+
+        Args:
+            name: 1 to 60 characters; None: "snapshot-1", "snapshot-2" ….
+            description: any text.
+
+        Raises:
+            BadInput: not a name. Refused: see `.plan(...).refusal`.
+        """
+        chosen = self._free_name() if name is None else check_name(name, what=_("snapshot"))
+        return plans.plan_take(self._lab.state, self._survey(), self._machine.name, chosen, description)
+
+    @act(_after)
+    def restore(
+        self,
+        name: str,
+        *,
+        save_current: str | None = None,
+        run: bool = True,
+        memory: bool = True,
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> Plan:
+        """Bring the machine back to a snapshot: its configuration, its disks, and its running state if it was kept.
+
+        Args:
+            name: of the snapshot. save_current: take a snapshot of this name first; None: the current state goes.
+            run: whether a guest whose memory was kept runs again; False leaves it saved.
+            memory: False: come back to the disks only, off.
+
+        Raises:
+            Refused: see `.plan(...).refusal`.
+        """
+        saved = None if save_current is None else check_name(save_current, what=_("snapshot"))
+        return plans.plan_restore(
+            self._lab.state,
+            self._survey(),
+            self._machine.name,
+            name,
+            save_current=saved,
+            run=run,
+            memory=memory,
+        )
+
+    @act(_after)
+    def delete(
+        self,
+        name: str,
+        *,
+        branch: bool = False,
+        merge: str = "auto",
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> Plan:
+        """Delete a snapshot; the content of every other state stays as it is.
+
+        Args:
+            branch: also all snapshots after it. merge: "auto": layers that are no point any more are merged
+                where that is cheap; "never".
+        """
+        return plans.plan_delete(self._lab.state, self._survey(), self._machine.name, name, branch=branch, merge=merge)
+
+    @act(_after)
+    def rename(self, name: str, new: str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Give a snapshot another name."""
+        return plans.plan_relabel(self._lab.state, self._machine.name, name, new=check_name(new, what=_("snapshot")))
+
+    @act(_after)
+    def describe(self, name: str, description: str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Give a snapshot another description."""
+        return plans.plan_relabel(self._lab.state, self._machine.name, name, description=description)
+
+    def _free_name(self) -> str:
+        number = 1
+        tree = self.tree
+        while f"snapshot-{number}" in tree:
+            number += 1
+        return f"snapshot-{number}"
+
+    def _survey(self) -> plans.SnapshotSurvey:
+        memories = {node.memory for node in self.tree.nodes.values() if node.memory}
+        sizes = {path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()}
+        return plans.SnapshotSurvey(
+            free_bytes=free_bytes(self._lab.home), quiesce=self._machine.answers(), memory_bytes=sizes
+        )
+
+    def __getitem__(self, name: str) -> SnapshotFacts:
+        tree = self.tree
+        if name not in tree:
+            known = ", ".join(tree) or _("none yet")
+            raise NotFound(
+                _("{machine} has no snapshot {name!r}.").format(machine=self._machine.name, name=name),
+                _("There are: {names}.").format(names=known),
+            )
+        return tree[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tree)
+
+    def __len__(self) -> int:
+        return len(self.tree)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.tree
+
+    def __repr__(self) -> str:
+        return self.tree.text()

@@ -1,0 +1,92 @@
+"""`verify_restore`: does a restore do what the lecture says? Readable, for notebooks and graders.
+
+Knows: the model, and the content of images through their hashes. Must not know: how a restore is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.model.machine import MachineFacts, MachineSpec, MachineState
+from labkit.model.snapshot import SnapshotFacts
+from labkit.model.state import LabState
+
+if TYPE_CHECKING:
+    from labkit.machine import Machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Witness:
+    """What a restore is judged by: the lab's state and the hashes of the images below a machine's snapshots."""
+
+    state: LabState
+    machine: str
+    hashes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the lecture says of a restore, sentence by sentence, and whether it holds."""
+
+    configuration_restored: bool
+    running_state_restored: bool
+    discarded_images_gone: bool
+    snapshot_images_are_parents: bool
+    parents_unchanged: bool
+
+    def __bool__(self) -> bool:
+        """Whether all of it holds."""
+        return all(getattr(self, name) for name in self.__slots__)
+
+
+def witness(machine: Machine) -> Witness:
+    """Return what is there now, with a hash of each frozen image of the machine's snapshots."""
+    state = machine.lab.state
+    name = machine.name
+    paths = sorted({disk.path for node in state.snapshots.get(name, {}).values() for disk in node.disks})
+    return Witness(state=state, machine=name, hashes={path: hash_file(Path(path)) for path in paths})
+
+
+def verify_restore(before: Witness, after: Witness, snapshot: str) -> Verdict:
+    """Compare what was there before and after a restore with what the lecture says.
+
+    Args:
+        before: as `witness` saw it before. after: and after. snapshot: the restored one's name.
+    """
+    point: SnapshotFacts = before.state.snapshots[before.machine][snapshot]
+    machine: MachineFacts = after.state.machines[after.machine]
+    active = {disk.target: disk.path for disk in machine.spec.disks}
+    old = {disk.path for disk in before.state.machines[before.machine].spec.disks if disk.target in active}
+    kept = after.state.kept
+    return Verdict(
+        configuration_restored=_configuration(machine.spec) == _configuration(point.spec),
+        running_state_restored=machine.state in _expected(point),
+        discarded_images_gone=all(path in kept or not Path(path).exists() for path in old),
+        snapshot_images_are_parents=all(
+            after.state.images[active[disk.target]].backing == disk.path for disk in point.disks
+        ),
+        parents_unchanged=all(after.hashes.get(path) == digest for path, digest in before.hashes.items()),
+    )
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _configuration(spec: MachineSpec) -> MachineSpec:
+    return replace(spec, disks=tuple(replace(disk, path="", format=spec.disks[0].format) for disk in spec.disks))
+
+
+def _expected(point: SnapshotFacts) -> tuple[MachineState, ...]:
+    if not point.has_memory:
+        return (MachineState.OFF,)
+    return (MachineState.PAUSED,) if point.kind == "paused" else (MachineState.RUNNING, MachineState.SAVED)
+
+
+__all__ = ["Verdict", "Witness", "hash_file", "verify_restore", "witness"]
