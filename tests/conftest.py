@@ -13,12 +13,36 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from labkit import Lab
 from labkit.machine import Machine
 from tests.instance import INSTANCE, Instance
 
 __all__ = ["Instance"]
+
+# A busy machine is no failure, and two runs look at the same examples.
+settings.register_profile("labkit", deadline=None, database=None, derandomize=True)
+settings.load_profile("labkit")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--rewrite-golden`: what the tests see now becomes what they expect; look at the difference."""
+    parser.addoption("--rewrite-golden", action="store_true", help="rewrite the golden files")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with a file in the folder `golden` beside the test, or rewrite the file."""
+
+    def compare(name: str, text: str) -> None:
+        path = Path(request.path).parent / "golden" / name
+        if request.config.getoption("--rewrite-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        assert text == path.read_text()
+
+    return compare
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Tests of real machines, from the façade to the inside of the guest."""

@@ -1,0 +1,1 @@
+"""Measurements of what a student waits for; `./lab bench` runs them."""

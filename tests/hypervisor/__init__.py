@@ -1,0 +1,1 @@
+"""Tests of the hypervisor's room: XML, events, a daemon that dies."""

@@ -1,0 +1,1 @@
+"""Tests of the pure values and the small modules below them."""
