@@ -79,7 +79,7 @@ def test_what_is_no_size_is_refused_with_a_hint(written: str | int) -> None:
 @pytest.mark.parametrize("written", [True, None, 1.5, b"1 MiB", ["1 MiB"]])
 def test_a_size_of_another_type_is_refused(written: object) -> None:
     with pytest.raises(BadInput):
-        parse_size(written)  # type: ignore[arg-type] — that is the point
+        parse_size(written)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("unit", ["K", "M", "G", "T", "KB", "MB", "GB", "TB", "mb"])
@@ -152,7 +152,7 @@ def test_what_cannot_be_a_name_is_refused_with_a_hint(name: str) -> None:
 
 def test_a_name_that_is_no_text_is_refused() -> None:
     with pytest.raises(BadInput):
-        check_name(7, what="machine")  # type: ignore[arg-type] — that is the point
+        check_name(7, what="machine")  # type: ignore[arg-type]
 
 
 def test_two_ways_to_type_a_name_are_one_name() -> None:
@@ -180,7 +180,7 @@ def test_any_text_is_a_name_or_bad_input(text: str) -> None:
 @pytest.mark.parametrize("count", [0, -1, 1.0, "2", True, None])
 def test_a_count_is_a_whole_number_above_zero(count: object) -> None:
     with pytest.raises(BadInput, match="vcpus"):
-        check_count(count, what="vcpus")  # type: ignore[arg-type] — that is the point
+        check_count(count, what="vcpus")  # type: ignore[arg-type]
 
 
 def test_a_choice_is_one_of_the_words_and_the_hint_lists_them() -> None:

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from labkit.model.machine import Accelerator, MachineChanges, MachineState
+from labkit.plans.disk_excuses import SPACE_MARGIN
 from labkit.plans.machine import (
     LONGEST_DOMAIN,
-    SPACE_MARGIN,
     IfExists,
     plan_clean,
     plan_configure,
