@@ -1,0 +1,94 @@
+"""A lab's folder and its identity."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from labkit.engine.workspace import forget_lab, list_labs, open_workspace
+from labkit.errors import BadInput, HostTrouble
+from tests.engine.kernel import Instant, Kernel
+
+
+def test_a_lab_is_made_on_first_use_and_is_ours_alone(tmp_path: Path) -> None:
+    workspace = open_workspace("course", tmp_path)
+    assert workspace.home == tmp_path / "course"
+    assert stat.S_IMODE(workspace.disks.stat().st_mode) == 0o700
+    assert list_labs(tmp_path) == ["course"]
+
+
+def test_a_lab_keeps_its_id_and_each_has_its_own(tmp_path: Path) -> None:
+    first = open_workspace("course", tmp_path)
+    assert open_workspace("course", tmp_path) == first
+    assert open_workspace("other", tmp_path).id != first.id
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../a", "x" * 61, "<lab/>", "a\nb", "a b"])
+def test_a_labs_name_is_checked_before_a_folder_is_made(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput):
+        open_workspace(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["a,b", "a\nb", "a\x01b"])
+def test_a_home_that_qemu_cannot_take_is_refused(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        open_workspace("course", tmp_path / folder)
+    assert "LABKIT_HOME" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_home_is_named_by_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_HOME", str(tmp_path))
+    assert open_workspace("course").home == tmp_path / "course"
+    assert list_labs() == ["course"]
+
+
+def test_a_home_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(HostTrouble) as caught:
+        open_workspace("course", tmp_path)
+    tmp_path.chmod(0o700)
+    assert caught.value.hint
+
+
+def test_a_home_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "home").touch()
+    with pytest.raises(HostTrouble):
+        open_workspace("course", tmp_path / "home")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_lab_that_lost_its_identity_says_so(tmp_path: Path, text: str) -> None:
+    path = open_workspace("course", tmp_path).home / "lab.json"
+    path.write_text(text)
+    with pytest.raises(HostTrouble, match="identity") as caught:
+        open_workspace("course", tmp_path)
+    assert caught.value.hint
+
+
+def test_eight_kernels_that_open_a_new_lab_at_once_agree_on_its_id(tmp_path: Path) -> None:
+    code = f"""
+from labkit.engine.workspace import open_workspace
+answer = open_workspace("course", {str(tmp_path)!r}).id
+"""
+    kernels = [Kernel(code, stop=Instant(function="_identity")) for _ in range(8)]
+    try:
+        for kernel in kernels:
+            kernel.wait_stopped()
+        for kernel in kernels:
+            kernel.go_on()
+        ids = {kernel.answer().text for kernel in kernels}
+    finally:
+        for kernel in kernels:
+            kernel.kill()
+    assert ids == {open_workspace("course", tmp_path).id}
+    assert [path.name for path in (tmp_path / "course").iterdir() if path.is_file()] == ["lab.json"]
+
+
+def test_a_forgotten_lab_leaves_nothing(tmp_path: Path) -> None:
+    open_workspace("course", tmp_path)
+    forget_lab("course", tmp_path)
+    assert list(tmp_path.iterdir()) == []

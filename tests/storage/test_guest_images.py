@@ -1,0 +1,57 @@
+"""The guest images that there are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from labkit.model.image import Message
+from labkit.storage.guest_images import read_guest_images
+
+MANIFEST = {
+    "name": "mini",
+    "kernel": "kernel",
+    "initramfs": None,
+    "command_line": "quiet",
+    "disk": {"file": "disk.qcow2", "format": "qcow2", "capacity": 1 << 20},
+    "minimum_memory": 1 << 20,
+    "agent": False,
+    "message": {"offset": 4, "length": 8},
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "mini.json").write_text(json.dumps(MANIFEST))
+    (tmp_path / "kernel").touch()
+    (tmp_path / "disk.qcow2").write_bytes(b"x" * 5000)
+    return tmp_path
+
+
+def test_an_image_is_what_its_manifest_says(folder: Path) -> None:
+    image = read_guest_images(folder)["mini"]
+    assert image.kernel == str(folder / "kernel")
+    assert image.initramfs is None
+    assert image.disk == str(folder / "disk.qcow2")
+    assert image.disk_bytes == (folder / "disk.qcow2").stat().st_blocks * 512
+    assert image.message == Message(offset=4, length=8)
+
+
+@pytest.mark.parametrize("missing", ["kernel", "disk.qcow2"])
+def test_an_image_whose_files_are_missing_is_not_offered(folder: Path, missing: str) -> None:
+    (folder / missing).unlink()
+    assert read_guest_images(folder) == {}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"name": "mini"}', '{"disk": 3}'])
+def test_a_manifest_that_makes_no_sense_is_not_offered(folder: Path, text: str) -> None:
+    (folder / "broken.json").write_text(text)
+    assert list(read_guest_images(folder)) == ["mini"]
+
+
+def test_the_images_of_the_course_are_there(guest_images: Path) -> None:
+    images = read_guest_images(guest_images)
+    assert images["tiny"].agent
+    assert images["sector"].message
