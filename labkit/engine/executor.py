@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.engine.journal import Entry, Record, drop_drafts, find_entries, read_entry, set_aside, strike_out
-from labkit.engine.locks import MachineLocks, every_lock, lab_lock
+from labkit.engine.locks import MachineLocks, every_lock, find_busy, lab_lock
 from labkit.engine.progress import OnProgress, Progress
 from labkit.engine.reader import read_state
 from labkit.engine.snapshot_work import JOB_LIMIT
@@ -102,15 +102,26 @@ class Executor:
         return Outcome(plan=plan, seconds=time.monotonic() - began)
 
     def recover(self) -> None:
-        """End every interrupted act exactly before or exactly after, and say so in `told`, a sentence each."""
-        with lab_lock(self.workspace.locks):
-            self.told += self._end_interrupted()
+        """End every interrupted act exactly before or exactly after, and say so in `told`, a sentence each.
+
+        Acts that somebody is at work on are not waited for.
+        """
+        if any(map(self._is_interrupted, find_entries(self.workspace.journal))):
+            with lab_lock(self.workspace.locks):
+                self.told += self._end_interrupted()
 
     def _end_interrupted(self) -> list[str]:
         """The lab's lock is held: nobody begins an act meanwhile."""
         drop_drafts(self.workspace.journal)
         sentences = (self._end_one(path) for path in find_entries(self.workspace.journal))
         return [sentence for sentence in sentences if sentence]
+
+    def _is_interrupted(self, path: Path) -> bool:
+        try:
+            entry = read_entry(path)
+        except HostTrouble:
+            return True  # whatever it was, nobody is at work on it
+        return entry is not None and not find_busy(self.workspace.locks, entry.plan.locks)
 
     def _end_one(self, path: Path) -> str | None:
         """End one act of the journal; None: it was not interrupted, somebody is at work on it."""
