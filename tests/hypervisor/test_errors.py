@@ -1,0 +1,64 @@
+"""libvirt's errors as ours: provoked for real, told apart by their code."""
+
+from __future__ import annotations
+
+import libvirt
+import pytest
+
+from labkit import Lab
+from labkit.errors import AlreadyExists, ConnectionLost, HypervisorError, LabError, NoSpace, NotFound, WrongState
+from labkit.hypervisor.errors import translate
+
+
+def test_a_machine_that_is_not_there_is_not_found(lab: Lab) -> None:
+    with pytest.raises(NotFound, match="web: "):
+        lab._domains.kill("00000000-0000-4000-8000-000000000000", subject="web")
+
+
+def test_a_name_that_is_taken_already_exists(lab: Lab) -> None:
+    web = lab.create("web", image="sector", memory="16 MiB")
+    xml = web.definition.replace(web.id, "00000000-0000-4000-8000-000000000000")
+    with pytest.raises(AlreadyExists):
+        lab._connection.call(lambda raw: raw.defineXML(xml))
+
+
+def test_a_verb_that_does_not_fit_the_state_is_the_wrong_state(lab: Lab) -> None:
+    web = lab.create("web", image="sector", memory="16 MiB")
+    with pytest.raises(WrongState):
+        lab._domains.pause(web.id, subject="web")
+
+
+def test_what_libvirt_does_not_understand_keeps_its_number_and_its_words(lab: Lab) -> None:
+    with pytest.raises(HypervisorError) as caught:
+        lab._connection.call(lambda raw: raw.defineXML("<domain/>"))
+    assert caught.value.code > 0
+    assert caught.value.details
+
+
+def made(code: int, text: str = "words", number: int = 0) -> libvirt.libvirtError:
+    """An error as libvirt hands it over: (code, domain, message, level, str1, str2, str3, int1, int2)."""
+    error = libvirt.libvirtError(text)
+    error.err = (code, 0, text, 2, None, None, None, number, 0)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (made(libvirt.VIR_ERR_RPC), ConnectionLost),
+        (made(libvirt.VIR_ERR_NO_CONNECT), ConnectionLost),
+        (made(libvirt.VIR_ERR_NO_DOMAIN), NotFound),
+        (made(libvirt.VIR_ERR_OPERATION_INVALID), WrongState),
+        (made(libvirt.VIR_ERR_SYSTEM_ERROR, number=28), NoSpace),
+        (made(libvirt.VIR_ERR_SYSTEM_ERROR, number=5), HypervisorError),
+        (made(libvirt.VIR_ERR_INTERNAL_ERROR), HypervisorError),
+    ],
+)
+def test_errors_that_cannot_be_provoked_here_have_their_class_too(
+    error: libvirt.libvirtError, kind: type[LabError]
+) -> None:
+    ours = translate(error, subject="web")
+    assert type(ours) is kind
+    assert ours.message.startswith("web: ")
+    assert ours.details == "words"
+    assert ours.hint
