@@ -6,7 +6,6 @@ Knows: the model, steps. Must not know: libvirt, files.
 
 from __future__ import annotations
 
-import itertools
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -255,15 +254,8 @@ def _new_spec(
         panic_device=request.panic_device,
         agent=image.agent,
         genid=request.genid,
-        console_log=_free_console_log(state, request.name),
+        console_log=posixpath.join(state.home, "consoles", f"{request.id}.log"),
     )
-
-
-def _free_console_log(state: LabState, name: str) -> str:
-    """Return a file for a new machine's console: its name may be another's old one, whose log lives on."""
-    taken = {machine.spec.console_log for machine in state.machines.values()} | set(state.strays)
-    paths = (posixpath.join(state.home, "consoles", f"{name}.{number}.log") for number in itertools.count())
-    return next(path for path in paths if path not in taken)
 
 
 def _removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
