@@ -21,16 +21,18 @@ def draw_memory(given: Mapping[str, int], promised: int, ax: Axes | None = None)
     """Draw the memory given at several moments as bars inside the frame of what was promised.
 
     Args:
-        given: bytes the host had given, by what was done before, in order.
+        given: bytes the host had given, in order, by what was done before: "booted", "used", "freed", or words.
         promised: bytes the guest believes to have.
     """
+    words = {"booted": _("after booting"), "used": _("after using more"), "freed": _("after freeing it")}
+    labels = [words.get(moment, moment) for moment in given]
 
     def draw(axes: Axes) -> None:
         for row, size in enumerate(given.values()):
             axes.barh(row, promised / MIB, height=0.56, facecolor=style.GROUND, edgecolor=style.GUEST, linewidth=1.2)
             axes.barh(row, size / MIB, height=0.56, color=style.HOST, hatch="//", edgecolor=style.HOST_GROUND)
             axes.text(size / MIB + promised / MIB / 80, row, format_size(size), va="center", size=style.TEXT)
-        axes.set_yticks(range(len(given)), list(given), size=style.TEXT, color=style.INK)
+        axes.set_yticks(range(len(given)), labels, size=style.TEXT, color=style.INK)
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
         axes.set_xlim(0, promised / MIB * 1.02)
@@ -40,7 +42,7 @@ def draw_memory(given: Mapping[str, int], promised: int, ax: Axes | None = None)
             color=style.QUIET,
         )
 
-    moments = ", ".join(given)
+    moments = ", ".join(labels)
     text = _("Memory really given, of {promised} promised: {moments}").format(
         promised=format_size(promised), moments=moments
     )

@@ -6,6 +6,7 @@ Knows: moments. Must not know: who measured them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from labkit.figures import style
@@ -81,5 +82,34 @@ def draw_answers(moments: Sequence[Moment], ax: Axes | None = None) -> Drawing:
         axes.set_xlabel(_("seconds since the first call"), size=style.SMALL, color=style.QUIET)
         axes.set_ylabel(_("machines that answer"), size=style.SMALL, color=style.QUIET)
 
-    text = ngettext("{count} machine answers.", "{count} machines answer.", count).format(count=count)
+    text = _("How many machines answer, over time; at the end: {count}").format(count=count)
     return Drawing(draw, text, height=2.6, ax=ax)
+
+
+def draw_beats(beats: Sequence[float], event: float, ax: Axes | None = None) -> Drawing:
+    """Draw a heartbeat: the pause before each beat, and when something happened to a neighbour.
+
+    Args:
+        beats: seconds of each beat, two or more, rising. event: the moment, by the same clock.
+    """
+    times = [beat - event for beat in beats[1:]]
+    pauses = [later - earlier for earlier, later in pairwise(beats)]
+    longest = max(pauses)
+
+    def draw(axes: Axes) -> None:
+        axes.vlines(times, 0, pauses, color=style.GUEST, linewidth=1.5)
+        axes.axvline(0, color=style.HOST, linestyle="--", linewidth=1.5)
+        axes.text(0, 1.16, _("the neighbour breaks "), ha="right", color=style.HOST, size=style.TEXT, va="top")
+        axes.text(
+            times[-1],
+            1.16,
+            _("longest pause: {seconds} s").format(seconds=f"{longest:.2f}"),
+            ha="right",
+            va="top",
+            size=style.TEXT,
+        )
+        axes.set_ylim(0, max(1.2, longest * 1.1))
+        axes.set_xlabel(_("seconds"), size=style.SMALL, color=style.QUIET)
+        axes.set_ylabel(_("seconds since\nthe beat before"), size=style.SMALL, color=style.QUIET)
+
+    return Drawing(draw, _("The pauses between the beats, before and after the neighbour breaks."), height=2.2, ax=ax)
