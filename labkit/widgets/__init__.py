@@ -3,9 +3,10 @@
 Knows: the lab, the model. Must not know: libvirt, qemu-img.
 """
 
+from labkit.widgets.disk import DiskPanel
 from labkit.widgets.doctor import DoctorPanel
 from labkit.widgets.host import HostPanel
 from labkit.widgets.machine import MachinePanel
 from labkit.widgets.panel import Panel
 
-__all__ = ["DoctorPanel", "HostPanel", "MachinePanel", "Panel"]
+__all__ = ["DiskPanel", "DoctorPanel", "HostPanel", "MachinePanel", "Panel"]

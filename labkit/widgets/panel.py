@@ -19,7 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from labkit.engine.progress import Progress
 from labkit.errors import Cancelled, LabError
@@ -42,6 +42,9 @@ KEPT_COMMANDS = 50
 
 class Panel:
     """The base class; see the module."""
+
+    follows_disks: ClassVar[bool] = False
+    """Whether it shows sizes of disks, which change without an event."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()

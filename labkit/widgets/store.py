@@ -50,12 +50,14 @@ class Reading:
     Attributes:
         state: None before the first reading succeeded.
         samples: by machine id, oldest first, at most 60; only of machines that are on.
+        growth: bytes allocated to each disk, by name, oldest first, at most 60; only while a panel follows disks.
         trouble: why the last reading failed, or None; `state` is then an older one.
         closed: whether the lab was closed.
     """
 
     state: LabState | None = None
     samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+    growth: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     trouble: LabError | None = None
     closed: bool = False
 
@@ -75,6 +77,7 @@ class Store:
         self._thread: threading.Thread | None = None
         self._usage: tuple[float, Mapping[str, MachineUsage]] = (0.0, {})
         self._samples: dict[str, deque[Sample]] = {}
+        self._grown: dict[str, deque[int]] = {}
         self._durations: dict[str, float] = {}
         self._unsubscribe = lab.subscribe(self._hear)
 
@@ -156,6 +159,16 @@ class Store:
             self._reading = replace(self._reading, samples=samples)
         return self._reading.state is None or _differs(self._reading.state, usage)
 
+    def _take_growth(self) -> None:
+        """Keep what the host has given each disk by now."""
+        disks = self._reading.state.disks if self._reading.state else {}
+        for name, disk in disks.items():
+            self._grown.setdefault(name, deque(maxlen=KEPT_SAMPLES)).append(disk.allocated)
+        for name in self._grown.keys() - disks.keys():
+            del self._grown[name]
+        with self._lock:
+            self._reading = replace(self._reading, growth={name: tuple(kept) for name, kept in self._grown.items()})
+
     def _turn(self) -> bool:
         """Wait for news or the tick, read, lay out; return whether to go on."""
         woken = self._news.wait(TICK_SECONDS)
@@ -166,8 +179,14 @@ class Store:
         if lab is None or lab.closed:
             self._unsubscribe()
             self.read()
-        elif panels and (self._take_usage(lab) or woken or self._reading.trouble):
-            self.read()
+        elif panels:
+            before = self._usage[0]
+            missed = self._take_usage(lab)
+            ticked = self._usage[0] != before and any(panel.follows_disks for panel in panels)
+            if missed or woken or ticked or self._reading.trouble:
+                self.read()
+            if ticked:
+                self._take_growth()
         for panel in panels:
             panel.redraw()
         return not ended

@@ -128,7 +128,7 @@ function render({ model, el }) {
   const onKey = (event) => {
     if (!el.contains(event.target)) return;
     const typing = event.target.matches("input:not([type=radio])");
-    const pressing = event.target.matches("button, summary, input") && /^(Enter| |Arrow.*)$/.test(event.key);
+    const pressing = event.target.matches("button, summary, input, select") && /^(Enter| |Arrow.*)$/.test(event.key);
     const combined = event.shiftKey || event.ctrlKey || event.metaKey || event.altKey;
     el.toggleAttribute("data-lm-suppress-shortcuts", (typing || pressing) && !combined);
   };

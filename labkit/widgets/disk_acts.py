@@ -1,0 +1,162 @@
+"""What can be done with a disk in `DiskPanel`: buttons and forms, each with the reason its plan gives against it.
+
+Knows: disks, plans. Must not know: threads, how an act is carried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from labkit.language import _
+from labkit.model.disk import DiskFacts
+from labkit.model.image import Allocation, Format
+from labkit.model.state import LabState
+from labkit.plans import disk as plans
+from labkit.plans.disk_excuses import SECTOR
+from labkit.plans.plan import Plan
+from labkit.units import format_size
+from labkit.widgets import parts
+from labkit.widgets.disk_parts import kind_word
+from labkit.widgets.parts import Button
+from labkit.widgets.tree import Node, tag
+
+
+def list_buttons(state: LabState, survey: plans.DiskSurvey, disk: DiskFacts, *, busy: str | None) -> list[Button]:
+    """Return what can be done with one press, each with the reason its plan gives against it."""
+    detach: str | None = _("{disk} is free: it is attached to no machine.").format(disk=disk.name)
+    if disk.machine is not None:
+        detach = _why(plans.plan_detach(state, survey, disk.name, disk.machine))
+    return [
+        Button(
+            label=_("Compact…"),
+            action="compact",
+            excuse=busy or _why(plans.plan_compact(state, survey, disk.name)),
+            tip=_("Copy what it holds and leave the zeros out."),
+        ),
+        Button(
+            label=_("Detach…"),
+            action="detach",
+            excuse=busy or detach,
+            tip=_("Take it from its machine; its content stays."),
+        ),
+        Button(
+            label=_("Delete…"),
+            action="delete",
+            excuse=busy or _why(plans.plan_delete(state, disk.name)),
+            kind="danger",
+            tip=_("Show what would be deleted; nothing is lost before you confirm."),
+        ),
+        Button(label=_("Look again"), action="again", excuse=busy, tip=_("Read sizes and map again.")),
+    ]
+
+
+def render_create(*, busy: str | None) -> Node:
+    """Return the form of a new disk."""
+    return parts.fold(
+        _("New disk"),
+        tag(
+            "form",
+            _field(_("Name"), "name", "data"),
+            _field(_("Capacity"), "capacity", "64 MiB"),
+            _choices(_("Format"), "format", [(str(format), str(format)) for format in Format], Format.QCOW2),
+            _choices(_("Allocation"), "allocation", _kinds(), Allocation.DYNAMIC),
+            _submit(busy),
+            class_="labkit-form",
+            data_action="create",
+        ),
+        key="create",
+    )
+
+
+def render_forms(state: LabState, survey: plans.DiskSurvey, disk: DiskFacts, *, busy: str | None) -> Node:
+    """Return the forms of acts that need a word: resize, convert, attach."""
+    resize = busy or _why(plans.plan_resize(state, survey, disk.name, disk.capacity + SECTOR))
+    convert = busy or _why(
+        plans.plan_convert(state, survey, disk.name, _free_name(state, disk.name), disk.format, Allocation.DYNAMIC)
+    )
+    attach = busy or _why_not_attach(state, disk)
+    return tag(
+        "div",
+        parts.fold(
+            _("Give it more capacity"),
+            _form("resize", resize, _field(_("New capacity"), "capacity", format_size(disk.capacity * 2))),
+            key="resize",
+        ),
+        parts.fold(
+            _("Convert it into a new disk"),
+            _form(
+                "convert",
+                convert,
+                _field(_("Name"), "name", _free_name(state, disk.name)),
+                _choices(_("Format"), "format", [(str(format), str(format)) for format in Format], disk.format),
+                _choices(_("Allocation"), "allocation", _kinds(), disk.allocation),
+            ),
+            key="convert",
+        ),
+        parts.fold(
+            _("Attach it to a machine"),
+            _form(
+                "attach",
+                attach,
+                _choices(
+                    _("Machine"), "machine", [(name, name) for name in state.machines], next(iter(state.machines), "")
+                ),
+            ),
+            key="attach",
+        ),
+    )
+
+
+def _form(action: str, excuse: str | None, *fields: Node) -> Node:
+    reason = tag("div", excuse, class_="labkit-excuse") if excuse else None
+    return tag("form", *fields, _submit(excuse), reason, class_="labkit-form", data_action=action, key=action)
+
+
+def _submit(excuse: str | None) -> Node:
+    return tag(
+        "button",
+        _("Show the plan"),
+        type="submit",
+        class_="labkit-button",
+        aria_disabled="true" if excuse else None,
+        title=excuse,
+    )
+
+
+def _field(label: str, name: str, value: str) -> Node:
+    return tag("label", label, tag("input", name=name, value=value, autocomplete="off"))
+
+
+def _choices(label: str, name: str, options: Sequence[tuple[str, str]], chosen: str) -> Node:
+    return tag(
+        "label",
+        label,
+        tag(
+            "select",
+            *[tag("option", word, value=value, selected=value == chosen, key=value) for value, word in options],
+            name=name,
+        ),
+    )
+
+
+def _kinds() -> list[tuple[str, str]]:
+    return [(str(kind), kind_word(kind)) for kind in Allocation]
+
+
+def _why(plan: Plan) -> str | None:
+    return plan.refusal.why if plan.refusal else None
+
+
+def _why_not_attach(state: LabState, disk: DiskFacts) -> str | None:
+    """Return why no machine can have it: what the plan says of the first one, since that is about the disk."""
+    if not state.machines:
+        return _("There is no machine to attach it to.")
+    excuses = [_why(plans.plan_attach(state, disk.name, name)) for name in state.machines]
+    return None if None in excuses else excuses[0]
+
+
+def _free_name(state: LabState, name: str) -> str:
+    number = 2
+    while f"{name}-{number}" in state.disks:
+        number += 1
+    return f"{name}-{number}"
