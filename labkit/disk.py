@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.acts import act
-from labkit.errors import NotFound
+from labkit.errors import NotFound, WrongState
 from labkit.language import _
+from labkit.limits import Limit
 from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.machine import DiskUsage
 from labkit.plans import disk as plans
+from labkit.plans.disk_excuses import why_not_serve
 from labkit.plans.plan import Plan
 from labkit.units import check_choice, check_name, format_size, parse_size
 
@@ -134,6 +136,36 @@ class Disk:
         from labkit.sampling import Sampling
 
         return Sampling(self, interval)
+
+    # --- as another machine's storage -------------------------------------------------------------
+
+    @property
+    def served(self) -> bool:
+        """Whether a server offers it as blocks over the network block device protocol (NBD)."""
+        return self.facts.socket is not None
+
+    def serve(self, *, timeout: float = 30) -> Disk:
+        """Serve it over a UNIX socket, as a storage network gives blocks; attached then, it is a network disk.
+
+        Raises:
+            WrongState: it is attached as a file, or frozen. HostTrouble: the server cannot start.
+        """
+        from labkit.storage.nbd import start_server
+
+        facts = self.facts
+        if excuse := why_not_serve(facts):
+            raise WrongState(excuse, _("Detach it first, or serve a copy: disk.convert(…)."))
+        socket = self._lab._workspace.socket(self.name)
+        socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        start_server(Path(facts.active.path), facts.active.format, socket, export=self.name, limit=Limit(timeout))
+        return self
+
+    def stop_serving(self) -> Disk:
+        """End its server. A guest that asks for blocks is paused then; `serve` and `vm.resume()` let it go on."""
+        from labkit.storage.nbd import stop_server
+
+        stop_server(self._lab._workspace.socket(self.name))
+        return self
 
     # --- acts -------------------------------------------------------------------------------------
 
@@ -276,10 +308,7 @@ class Disks(Mapping[str, Disk]):
 
         checked = check_name(name, what=_("disk"))
         said = check_choice(Format, format, what="format") if format else None
-        found = inspect(Path(path).expanduser().absolute(), said)
-        image = plans.ForeignImage(
-            path=str(found.path), format=found.format, capacity=found.capacity, allocated=found.allocated
-        )
+        image = inspect(Path(path).expanduser().absolute(), said)
         kind = check_choice(Allocation, allocation, what="allocation")
         return plans.plan_import(self._lab.state, self._lab.survey_disks(), image, checked, image.format, kind)
 

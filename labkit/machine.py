@@ -226,7 +226,18 @@ class Machine:
         """
         facts = self._check(model.why_not_run, _("Call start() and wait_ready() first."))
         limit = Limit(timeout, cancel=cancel, what=f"{facts.name}: {command!r}")
-        return agent.run(self._channel(facts.name), command, limit=limit, stdin=stdin)
+        try:
+            return agent.run(self._channel(facts.name), command, limit=limit, stdin=stdin)
+        except (GuestSilent, WrongState) as error:
+            state, reason = self.state, self.reason
+            if state is not MachineState.PAUSED:
+                raise
+            raise WrongState(
+                _("{name} was paused while it ran that ({reason}).").format(
+                    name=facts.name, reason=reason_word(reason) or state_word(state)
+                ),
+                _("Remove the cause, then call resume(); the command itself goes on inside."),
+            ) from error
 
     def pause(self) -> Machine:
         """Stop its CPUs; memory and disks stay as they are."""

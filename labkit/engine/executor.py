@@ -19,16 +19,17 @@ from labkit.engine.journal import Entry, Record, drop_drafts, find_entries, read
 from labkit.engine.locks import MachineLocks, every_lock, find_busy, lab_lock
 from labkit.engine.progress import OnProgress, Progress
 from labkit.engine.reader import read_state
-from labkit.engine.snapshot_work import JOB_LIMIT
+from labkit.engine.snapshot_work import JOB_LIMIT, leave_off
 from labkit.engine.steps import Hands, do, is_done, take_back, undo
 from labkit.engine.workspace import Workspace
-from labkit.errors import Busy, HostTrouble, LabError, NotFound, Refused, Stale
+from labkit.errors import Busy, ConnectionLost, HostTrouble, LabError, NotFound, Refused, Stale
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import Snapshots
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
+from labkit.plans.steps import CutPower, DropSaved, RestoreMemory, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,7 @@ class Executor:
             return None
         with locks:
             try:
-                return self._settle(entry)
+                return self._settle(entry, inherit=tuple(locks.descriptors))
             except LabError as trouble:
                 return _("{act} was interrupted and cannot be ended yet: {why}").format(
                     act=entry.plan.title, why=trouble.message
@@ -168,20 +169,20 @@ class Executor:
                 record.step_done(index)
                 done = index + 1
         except BaseException as error:
-            self._after_error(Entry(path=record.path, plan=plan, done=done), error)
+            self._after_error(Entry(path=record.path, plan=plan, done=done), error, inherit)
             raise
         record.close()
 
-    def _after_error(self, entry: Entry, error: BaseException) -> None:
+    def _after_error(self, entry: Entry, error: BaseException, inherit: tuple[int, ...]) -> None:
         """Bring the lab to one side of the commit point; add to the error what became of the act."""
         try:
-            sentence = self._settle(entry, partial=False)
+            sentence = self._settle(entry, partial=False, inherit=inherit)
         except LabError as trouble:
             sentence = _("It stands half done and is ended at the next Lab.open(): {why}").format(why=trouble.message)
         if isinstance(error, LabError):
             error.hint = " ".join(filter(None, (sentence, error.hint)))
 
-    def _settle(self, entry: Entry, *, partial: bool = True) -> str:
+    def _settle(self, entry: Entry, *, partial: bool = True, inherit: tuple[int, ...] = ()) -> str:
         """End an act on one side of its commit point and strike it out; returns what became of it.
 
         Args:
@@ -190,7 +191,7 @@ class Executor:
         plan = entry.plan
         title = plan.title
         commit = plan.commit_point
-        hands = self._hands(lambda _done, _total: None, Limit())
+        hands = self._hands(lambda _done, _total: None, Limit(), inherit)
         self._wait_for_jobs(plan)
         state = self.read()
         if commit is None or not (plan.only_cleans_up or is_done(plan.steps[commit], state)):
@@ -201,10 +202,33 @@ class Executor:
                 undo(step)
             strike_out(entry.path)
             return _("{act} was interrupted and taken back: all is as before.").format(act=title)
-        for step in plan.steps[commit:]:
-            do(step, hands)
+        troubles = [
+            self._do_again(step, hands, reported=at < entry.done) for at, step in enumerate(plan.steps[commit:], commit)
+        ]
         strike_out(entry.path)
-        return _("{act} was interrupted and has been completed.").format(act=title)
+        completed = _("{act} was interrupted and has been completed.").format(act=title)
+        return " ".join((completed, *filter(None, troubles)))
+
+    @staticmethod
+    def _do_again(step: Step, hands: Hands, *, reported: bool) -> str | None:
+        """Carry out a step behind the commit point once more; returns what must be told.
+
+        A guest that runs again is left alone: what it did since must not be undone.
+        """
+        if reported and isinstance(step, CutPower | DropSaved | RestoreMemory):
+            return None
+        try:
+            do(step, hands)
+        except ConnectionLost:
+            raise
+        except LabError as error:
+            if not isinstance(step, RestoreMemory):
+                raise
+            leave_off(step, hands.domains)
+            return _(
+                "The guest could not go on from its memory; it is off, with its disks as they were then: {why}"
+            ).format(why=error.message)
+        return None
 
     def _wait_for_jobs(self, plan: Plan) -> None:
         """A daemon may still be completing what a killed client began."""

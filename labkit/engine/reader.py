@@ -5,12 +5,17 @@ Knows: where each part is read from. Must not know: what is done with it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from labkit.engine.journal import find_unfinished
 from labkit.engine.locks import find_busy
 from labkit.engine.workspace import Workspace
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import Snapshots
+from labkit.model.disk import disk_name
+from labkit.model.image import ImageFacts
 from labkit.model.state import LabState
+from labkit.storage import nbd
 from labkit.storage.files import list_files
 from labkit.storage.guest_images import read_guest_images
 from labkit.storage.headers import read_folder
@@ -35,9 +40,18 @@ def read_state(workspace: Workspace, domains: Domains, trees: Snapshots) -> LabS
         images=images,
         guest_images=read_guest_images(workspace.images),
         taken_names=others,
+        served=_find_served(workspace, images),
         memories=frozenset(list_files(workspace.memory)),
         busy=find_busy(workspace.locks, machines),
         strays=tuple(
             path for path in list_files(workspace.disks, workspace.memory, workspace.consoles) if path not in known
         ),
     )
+
+
+def _find_served(workspace: Workspace, images: Mapping[str, ImageFacts]) -> dict[str, str]:
+    if not workspace.sockets.is_dir():
+        return {}
+    names = {disk_name(path) for path in images}
+    sockets = {name: workspace.socket(name) for name in sorted(names)}
+    return {name: str(socket) for name, socket in sockets.items() if socket.exists() and nbd.is_alive(socket)}

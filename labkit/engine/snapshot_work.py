@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from labkit.errors import NotFound, WrongState
+from labkit.errors import LabError, NotFound, WrongState
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import OnBytes, Snapshots
 from labkit.limits import Limit
-from labkit.model.machine import DiskSpec, MachineSpec
+from labkit.model.image import Allocation, Format
+from labkit.model.machine import DiskSpec, MachineSpec, MachineState
 from labkit.model.state import LabState
-from labkit.plans.steps import DefineFromSnapshot, MergeLayer, RestoreMemory, TakeSnapshot
-from labkit.storage import files, qemu_img
+from labkit.plans.steps import MergeLayer, RestoreMemory, TakeSnapshot
+from labkit.storage import files, headers, qemu_img
+from labkit.units import KIB
+
+FRESH = 384 * KIB
+"""Bytes up to which an overlay's file is long when nothing has been written into it."""
 
 JOB_LIMIT = 60.0
 """Seconds to wait for what the daemon is still at."""
@@ -37,8 +43,14 @@ def take(step: TakeSnapshot, domains: Domains, snapshots: Snapshots) -> None:
             live=step.live,
             quiesce=step.quiesce,
         )
-    for disk in step.overlays:
-        domains.repoint(step.machine_id, disk)
+    # libvirt would note the chain in the definition, and not start once a layer is merged away.
+    if step.live or not _points(domains, step):
+        domains.repoint(step.machine_id, *step.overlays)
+
+
+def _points(domains: Domains, step: TakeSnapshot) -> bool:
+    definition = domains.xml(step.machine_id)
+    return all(disk.path in definition for disk in step.overlays)
 
 
 def is_taken(step: TakeSnapshot, state: LabState) -> bool:
@@ -61,41 +73,77 @@ def take_back(step: TakeSnapshot, state: LabState, domains: Domains, snapshots: 
                 snapshots.take_back(machine.id, overlay, old, limit)
             elif not machine.is_active and _uses(machine.spec, overlay) and Path(overlay.path).exists():
                 qemu_img.commit(Path(overlay.path), overlay.format)
-            domains.repoint(machine.id, old)
+        domains.repoint(machine.id, *step.frozen)
     if step.memory is not None:
         files.delete_files([step.memory])
 
 
-def define_from(step: DefineFromSnapshot, snapshots: Snapshots) -> None:
-    """Give the machine the snapshot's configuration on the new overlays."""
-    snapshots.define_from(step.machine_id, step.snapshot, step.disks)
-
-
 def restore_memory(step: RestoreMemory, domains: Domains, snapshots: Snapshots) -> None:
     """Let the guest go on from the memory; once is enough."""
-    if domains.state(step.machine_id)[0] in ("running", "paused"):
-        return
-    snapshots.restore_memory(step.machine_id, step.memory, step.disks, paused=step.paused or step.saved)
-    if step.saved:
+    state = domains.state(step.machine_id)[0]
+    if state is MachineState.OFF or (state is MachineState.SAVED and not step.saved):
+        _empty(step.disks)
+        snapshots.restore_memory(step.machine_id, step.memory, step.disks, paused=step.paused or step.saved)
+        state = MachineState.PAUSED
+    if step.saved and state is not MachineState.SAVED:
         domains.save(step.machine_id, subject="", then_runs=not step.paused)
 
 
-def merge(step: MergeLayer, snapshots: Snapshots, on_bytes: OnBytes, limit: Limit) -> None:
-    """Move the layer's data up into its child and delete the layer; where it cannot be done now, it stays."""
-    with contextlib.suppress(NotFound, WrongState, FileNotFoundError):
+def leave_off(step: RestoreMemory, domains: Domains) -> None:
+    """Where the memory cannot be restored, leave the machine off with its disks as the snapshot has them."""
+    with contextlib.suppress(NotFound, WrongState):
+        domains.kill(step.machine_id)
+    _empty(step.disks)
+
+
+def _empty(overlays: Sequence[DiskSpec]) -> None:
+    """Make overlays anew in which a guest has written before its memory is restored once more: both must fit."""
+    for disk in overlays:
+        path = Path(disk.path)
+        facts = headers.read_image(path, disk.format)
+        if facts.length > FRESH and facts.backing:
+            path.unlink()
+            qemu_img.create(
+                path,
+                disk.format,
+                facts.capacity,
+                Allocation.DYNAMIC,
+                backing=Path(facts.backing),
+                backing_format=facts.backing_format,
+            )
+
+
+def merge(
+    step: MergeLayer, snapshots: Snapshots, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int] = ()
+) -> None:
+    """Move the layer's data up into its child and delete the layer.
+
+    Where that cannot be done now, or is cancelled, the layer stays: no content depends on it being merged.
+    """
+    with contextlib.suppress(LabError, FileNotFoundError):
+        if not Path(step.layer).exists():
+            return
         if step.machine_id and step.disk_target:
             snapshots.pull(step.machine_id, step.disk_target, step.onto, limit, on_bytes)
         else:
-            _rebase(step, on_bytes, limit)
-        files.delete_files([step.layer])
+            _rebase(step, on_bytes, limit, inherit)
+        if headers.read_image(Path(step.child), Format.QCOW2).backing == step.onto:
+            files.delete_files([step.layer])
 
 
-def _rebase(step: MergeLayer, on_bytes: OnBytes, limit: Limit) -> None:
+def _rebase(step: MergeLayer, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int]) -> None:
     child = Path(step.child)
     mode = child.stat().st_mode
     os.chmod(child, mode | 0o200)
     try:
-        qemu_img.rebase(child, Path(step.onto) if step.onto else None, step.onto_format, on_bytes=on_bytes, limit=limit)
+        qemu_img.rebase(
+            child,
+            Path(step.onto) if step.onto else None,
+            step.onto_format,
+            on_bytes=on_bytes,
+            limit=limit,
+            inherit=inherit,
+        )
     finally:
         os.chmod(child, mode)
 

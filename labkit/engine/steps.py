@@ -23,6 +23,7 @@ from labkit.model.machine import MachineFacts, MachineSpec, MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps import (
     AttachDisk,
+    BringImage,
     ConfigureMachine,
     ConvertImage,
     CopyImage,
@@ -45,11 +46,12 @@ from labkit.plans.steps import (
     RepointDisk,
     RestoreMemory,
     Step,
+    StopServing,
     TakeSnapshot,
     UndefineMachine,
     WriteMessage,
 )
-from labkit.storage import files, headers, making, qemu_img, zeros
+from labkit.storage import files, foreign, headers, making, nbd, qemu_img, zeros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,18 @@ def do(step: Step, hands: Hands) -> None:
                 limit=hands.limit,
                 inherit=hands.inherit,
             )
+        case BringImage():
+            foreign.bring_in(
+                step.source,
+                Path(step.target),
+                step.target_format,
+                step.allocation,
+                on_bytes=hands.on_bytes,
+                limit=hands.limit,
+                inherit=hands.inherit,
+            )
+        case StopServing():
+            nbd.stop_server(Path(step.socket))
         case CreateOverlay():
             qemu_img.create(
                 Path(step.path),
@@ -131,7 +145,7 @@ def do(step: Step, hands: Hands) -> None:
         case FreezeImages():
             files.freeze_files(step.paths)
         case MergeLayer():
-            snapshot_work.merge(step, hands.snapshots, hands.on_bytes, hands.limit)
+            snapshot_work.merge(step, hands.snapshots, hands.on_bytes, hands.limit, hands.inherit)
         case GrowImage() if step.machine_id and step.disk_target:
             domains.grow_disk(step.machine_id, step.disk_target, step.capacity)
         case GrowImage():
@@ -173,12 +187,14 @@ def is_done(step: Step, state: LabState) -> bool:
     """Whether a step has been carried out, judged from what is there; deleting counts from the first file on."""
     by_id = {machine.id: machine for machine in state.machines.values()}
     match step:
-        case CopyImage() | ConvertImage():
+        case CopyImage() | ConvertImage() | BringImage():
             return Path(step.target).exists()
         case CreateImage():
             return Path(step.path).exists()
         case CreateOverlay():
             return Path(step.path).exists()
+        case StopServing():
+            return step.disk not in state.served
         case RenameImage():
             return Path(step.new).exists()
         case TakeSnapshot():
@@ -250,6 +266,9 @@ def undo(step: Step) -> None:
     match step:
         case CopyImage():
             files.delete_files([step.target])
+        case BringImage():
+            foreign.discard(Path(step.target))
+            _remove_image(step.target, step.target_format)
         case ConvertImage():
             _remove_image(step.target, step.target_format)
         case CreateImage():

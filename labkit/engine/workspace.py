@@ -9,6 +9,7 @@ Knows: folders. Must not know: what is done in them.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -59,6 +60,15 @@ class Workspace:
     def journal(self) -> Path:
         """Where acts are written down while they run."""
         return self.home / "journal"
+
+    @property
+    def sockets(self) -> Path:
+        """Where servers of its disks listen: in the runtime folder, since a socket's path must be short."""
+        return Path(os.environ.get("XDG_RUNTIME_DIR") or self.home) / "labkit" / self.id[:8]
+
+    def socket(self, disk: str) -> Path:
+        """Return where a disk is served, if it is."""
+        return self.sockets / f"{hashlib.sha256(disk.encode()).hexdigest()[:12]}.nbd"
 
     @property
     def locks(self) -> Path:

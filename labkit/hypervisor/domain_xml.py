@@ -263,10 +263,14 @@ def build_disk_xml(disk: DiskSpec) -> str:
 
 def parse_disk(element: etree._Element) -> DiskSpec:
     """Return the disk of a `<disk>` element; its name in the lab is in its image's file name."""
+    target = _attribute(element, "target", "dev")
+    if element.get("type") == "network":
+        name, socket = _attribute(element, "source", "name"), _attribute(element, "source/host", "socket")
+        return DiskSpec(name=name, target=target, path=socket, format=Format.RAW, served=True)
     path = _attribute(element, "source", "file")
     return DiskSpec(
         name=disk_name(path),
-        target=_attribute(element, "target", "dev"),
+        target=target,
         path=path,
         format=_format(_attribute(element, "driver", "type")),
     )
@@ -281,12 +285,13 @@ def find_disk_xml(xml: str, target: str) -> str | None:
 
 
 def repoint_in_domain_xml(xml: str, spec: DiskSpec) -> str:
-    """Return the XML in which a disk is another image."""
+    """Return the XML in which a disk is another image; what lies below it is read from its header."""
     domain = parse(xml)
     for disk in domain.iterfind("devices/disk"):
         if _attribute(disk, "target", "dev") == spec.target:
             _child(disk, "source").set("file", spec.path)
             _child(disk, "driver").set("type", spec.format.driver)
+            _forget_chain(disk)
     return etree.tostring(domain, encoding="unicode")
 
 
@@ -294,15 +299,35 @@ def without_backing_chains(xml: str) -> str:
     """Return the XML without what libvirt noted of the layers below each disk: it reads them anew."""
     domain = parse(xml)
     for disk in domain.iterfind("devices/disk"):
-        for chain in disk.findall("backingStore"):
-            disk.remove(chain)
-        source = disk.find("source")
-        if source is not None and "index" in source.attrib:
-            del source.attrib["index"]
+        _forget_chain(disk)
     return etree.tostring(domain, encoding="unicode")
 
 
+def _forget_chain(disk: etree._Element) -> None:
+    for chain in disk.findall("backingStore"):
+        disk.remove(chain)
+    source = disk.find("source")
+    if source is not None and "index" in source.attrib:
+        del source.attrib["index"]
+
+
 def _disk(disk: DiskSpec) -> etree._Element:
+    if disk.served:
+        # While the server is away a request pauses the guest instead of failing; resumed, it is asked again.
+        host = _E.host(transport="unix", socket=disk.path)
+        return _E.disk(
+            _E.driver(
+                name="qemu",
+                type=disk.format.driver,
+                discard="unmap",
+                error_policy="stop",
+                rerror_policy="stop",
+            ),
+            _E.source(host, protocol="nbd", name=disk.name),
+            _E.target(dev=disk.target, bus="virtio"),
+            type="network",
+            device="disk",
+        )
     return _E.disk(
         _E.driver(name="qemu", type=disk.format.driver, discard="unmap"),
         _E.source(file=disk.path),

@@ -162,9 +162,11 @@ class Domains:
                     _("Is it still booting, or using the disk? Unmount it inside, or stop the machine first."),
                 )
 
-    def repoint(self, machine_id: str, disk: DiskSpec) -> None:
-        """Let a domain that is off use another image for a disk."""
-        repointed = domain_xml.repoint_in_domain_xml(self.xml(machine_id), disk)
+    def repoint(self, machine_id: str, *disks: DiskSpec) -> None:
+        """Let a domain use other images for disks from its next start."""
+        repointed = self.xml(machine_id)
+        for disk in disks:
+            repointed = domain_xml.repoint_in_domain_xml(repointed, disk)
         self.connection.call(lambda raw: raw.defineXML(repointed))
 
     def grow_disk(self, machine_id: str, target: str, capacity: int) -> None:

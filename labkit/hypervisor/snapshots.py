@@ -115,7 +115,8 @@ class Snapshots:
         """
 
         def begin(raw: libvirt.virConnect) -> None:
-            raw.lookupByUUIDString(machine_id).blockRebase(target, onto, 0, 0)
+            flags = libvirt.VIR_DOMAIN_BLOCK_REBASE_RELATIVE if onto else 0
+            raw.lookupByUUIDString(machine_id).blockRebase(target, onto, 0, flags)
 
         self.connection.call(begin)
         while job := self.connection.call(lambda raw: raw.lookupByUUIDString(machine_id).blockJobInfo(target, 0)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.machine import MachineFacts
@@ -26,12 +26,14 @@ class DiskFacts:
         layers: its images, top (active) → base.
         machine: the name of the machine it is attached to, or None: it is free.
         target: what that machine's guest calls it ("vdb"), or None.
+        socket: the UNIX socket where it is served as another machine's storage, or None.
     """
 
     name: str
     layers: tuple[ImageFacts, ...]
     machine: str | None = None
     target: str | None = None
+    socket: str | None = None
 
     @property
     def active(self) -> ImageFacts:
@@ -103,7 +105,10 @@ def chain(images: Mapping[str, ImageFacts], path: str) -> tuple[ImageFacts, ...]
 
 
 def find_disks(
-    machines: Mapping[str, MachineFacts], images: Mapping[str, ImageFacts], kept: Iterable[str] = ()
+    machines: Mapping[str, MachineFacts],
+    images: Mapping[str, ImageFacts],
+    kept: Iterable[str] = (),
+    served: Mapping[str, str] | None = None,
 ) -> dict[str, DiskFacts]:
     """Return the disks of a lab by name, sorted: those attached, and the free ones.
 
@@ -111,18 +116,20 @@ def find_disks(
     name the newest is the disk.
 
     Args:
-        kept: images that snapshots keep: they are no disks.
+        kept: images that snapshots keep: they are no disks. served: sockets of served disks, by name.
     """
     disks: dict[str, DiskFacts] = {}
-    for machine in machines.values():
-        for disk in machine.spec.disks:
-            layers = chain(images, disk.path)
-            if layers:
-                disks[disk.name] = DiskFacts(name=disk.name, layers=layers, machine=machine.name, target=disk.target)
-    used = {disk.path for machine in machines.values() for disk in machine.spec.disks}
+    attached = [(machine.name, disk) for machine in machines.values() for disk in machine.spec.disks]
+    for machine, disk in attached:
+        if layers := chain(images, disk.path):
+            disks[disk.name] = DiskFacts(name=disk.name, layers=layers, machine=machine, target=disk.target)
+    used = {disk.path for _machine, disk in attached}
     used |= {image.backing for image in images.values() if image.backing} | set(kept)
     for path in sorted(set(images) - used, key=image_number):
         name = disk_name(path)
         if name not in disks or disks[name].machine is None:
-            disks[name] = DiskFacts(name=name, layers=chain(images, path))
+            disks[name] = DiskFacts(name=name, layers=chain(images, path), socket=(served or {}).get(name))
+    for machine, disk in attached:
+        if disk.served and disk.name in disks:
+            disks[disk.name] = replace(disks[disk.name], machine=machine, target=disk.target, socket=disk.path)
     return dict(sorted(disks.items()))

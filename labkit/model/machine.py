@@ -57,12 +57,14 @@ class DiskSpec:
         target: what the guest calls it: "vda", "vdb", ….
         path: the active image, absolute.
         format: its format; never probed.
+        served: whether `path` is the UNIX socket of a server that has the image (blocks over NBD).
     """
 
     name: str
     target: str
     path: str
     format: Format
+    served: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

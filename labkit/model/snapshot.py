@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from labkit.language import _
 from labkit.model.machine import DiskSpec, MachineSpec
 
 
@@ -98,10 +99,12 @@ class SnapshotTree(Mapping[str, SnapshotFacts]):
     def text(self) -> str:
         """Return the tree as `tree` draws it, the current state marked."""
         if not self.nodes:
-            return "(no snapshots)"
+            return f"({_('no snapshots')})"
         return "\n".join(self._lines(None, ""))
 
     def _lines(self, parent: str | None, indent: str) -> Iterator[str]:
+        from labkit.model.words import snapshot_word
+
         children = self.children(parent)
         here = [None] if self.current == parent and self.nodes else []
         entries: list[str | None] = [*children, *here]
@@ -109,9 +112,9 @@ class SnapshotTree(Mapping[str, SnapshotFacts]):
             last = index == len(entries) - 1
             tip, below = ("", "") if parent is None else (("└─ ", "   ") if last else ("├─ ", "│  "))
             if name is None:
-                yield f"{indent}{tip}* you are here"
+                yield f"{indent}{tip}* {_('you are here')}"
                 continue
-            yield f"{indent}{tip}{name} ({self.nodes[name].kind})"
+            yield f"{indent}{tip}{name} ({snapshot_word(self.nodes[name].kind)})"
             yield from self._lines(name, indent + below)
 
 

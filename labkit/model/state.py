@@ -29,6 +29,7 @@ class LabState:
         taken_names: names of domains of this hypervisor that are not of this lab.
         busy: names of machines an act is at work on, in this or another process.
         memories: the files in the lab's folder for saved memory.
+        served: the sockets of the disks that are served as another machine's storage, by disk name.
         strays: files in the lab's folders that belong to nothing, absolute paths.
     """
 
@@ -43,11 +44,12 @@ class LabState:
     busy: frozenset[str] = frozenset()
     strays: tuple[str, ...] = ()
     memories: frozenset[str] = frozenset()
+    served: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def disks(self) -> Mapping[str, DiskFacts]:
         """The lab's disks by name, sorted: attached and free."""
-        return find_disks(self.machines, self.images, self.kept)
+        return find_disks(self.machines, self.images, self.kept, self.served)
 
     @property
     def kept(self) -> frozenset[str]:
@@ -60,7 +62,7 @@ class LabState:
         """The images that somebody needs: active ones of machines, free disks, those of snapshots."""
         active = (disk.path for machine in self.machines.values() for disk in machine.spec.disks)
         live = (disk.path for machine in self.machines.values() if machine.live for disk in machine.live.disks)
-        free = (disk.active.path for disk in self.disks.values() if disk.machine is None)
+        free = (disk.active.path for disk in self.disks.values() if disk.machine is None or disk.socket)
         return frozenset((*active, *live, *free)) | self.kept
 
     def fingerprint(self, names: Iterable[str], disks: Iterable[str] = ()) -> str:

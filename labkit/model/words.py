@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from labkit.language import _
 from labkit.model.machine import MachineState, Reason
+from labkit.model.snapshot import SnapshotKind
 
 
 def state_word(state: MachineState) -> str:
@@ -36,6 +37,16 @@ def reason_word(reason: Reason) -> str:
         Reason.IO_ERROR: _("input/output error of a disk"),
         Reason.SHUTTING_DOWN: _("it is shutting down"),
     }[reason]
+
+
+def snapshot_word(kind: SnapshotKind) -> str:
+    """Return the word for what a snapshot was taken of."""
+    return {
+        SnapshotKind.OFF: _("off"),
+        SnapshotKind.RUNNING: _("running"),
+        SnapshotKind.PAUSED: _("paused"),
+        SnapshotKind.DISK_ONLY: _("disks only"),
+    }[kind]
 
 
 def act_word(act: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from labkit.language import _
 from labkit.model.disk import DiskFacts, disk_name, free_target, image_number, image_path
+from labkit.model.foreign import Foreign
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.state import LabState
@@ -24,10 +25,12 @@ from labkit.plans.disk_excuses import (
     why_not_options,
     why_not_single,
     why_not_still,
+    why_served,
 )
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import (
     AttachDisk,
+    BringImage,
     ConvertImage,
     CreateImage,
     DeleteFiles,
@@ -39,6 +42,9 @@ from labkit.plans.steps import (
 from labkit.units import format_size
 
 _GROWS_IN_PLACE = (Format.RAW, Format.QCOW2)
+
+_UNMARKED = (Format.RAW, Format.QCOW2)
+"""Formats that do not record an allocation: a dynamic disk that is full cannot be told from a fixed one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,20 +76,6 @@ class DiskRequest:
     extended_l2: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignImage:
-    """A file somebody brought, already inspected: its true format and what it holds.
-
-    Attributes:
-        path: absolute. capacity, allocated: bytes.
-    """
-
-    path: str
-    format: Format
-    capacity: int
-    allocated: int
-
-
 def plan_create(state: LabState, survey: DiskSurvey, request: DiskRequest) -> Plan:
     """Plan a new empty disk."""
     needed = request.capacity if request.allocation is Allocation.FIXED else 0
@@ -113,20 +105,20 @@ def plan_create(state: LabState, survey: DiskSurvey, request: DiskRequest) -> Pl
 
 
 def plan_import(
-    state: LabState, survey: DiskSurvey, image: ForeignImage, name: str, format: Format, allocation: Allocation
+    state: LabState, survey: DiskSurvey, image: Foreign, name: str, format: Format, allocation: Allocation
 ) -> Plan:
     """Plan a disk with the content of a file somebody brought; the file itself stays as it is."""
-    needed = image.capacity if allocation is Allocation.FIXED else image.allocated
+    needed = image.capacity if allocation is Allocation.FIXED else image.data
     refusal = (
-        why_not_name(state, name) or why_not_capacity(image.capacity, format) or why_no_room(survey.free_bytes, needed)
+        why_not_name(state, name)
+        or why_not_capacity(image.capacity, format)
+        or why_no_room(survey.free_bytes, needed + image.allocated)
     )
-    step = ConvertImage(
-        source=image.path,
-        source_format=image.format,
+    step = BringImage(
+        source=image,
         target=next_image_path(state, name, format),
         target_format=format,
         allocation=allocation,
-        capacity=image.capacity,
         bytes=needed,
     )
     return _plan("import", state, name, steps=[step], refusal=refusal)
@@ -141,6 +133,8 @@ def plan_attach(state: LabState, name: str, machine: str) -> Plan:
         full = Refusal(why=_("{machine} has no room for another disk.").format(machine=machine))
         return _plan("attach", state, name, machines=[machine], refusal=refusal or full)
     spec = DiskSpec(name=name, target=target, path=disk.active.path, format=disk.active.format)
+    if disk.socket is not None:
+        spec = DiskSpec(name=name, target=target, path=disk.socket, format=Format.RAW, served=True)
     step = AttachDisk(machine_id=facts.id, domain=facts.spec.domain_name, disk=spec)
     note = _("{machine} sees it as {target}.").format(machine=machine, target=target)
     return _plan("attach", state, name, machines=[machine], steps=[step], notes=[note])
@@ -190,6 +184,7 @@ def plan_convert(
         refusal
         or why_not_name(state, new)
         or why_not_still(state, disk)
+        or why_served(disk)
         or why_not_capacity(disk.capacity, format)
         or why_no_room(survey.free_bytes, needed)
     )
@@ -226,14 +221,20 @@ def plan_compact(state: LabState, survey: DiskSurvey, name: str) -> Plan:
     """Plan to give back what a dynamic disk no longer uses, through a copy that leaves zeros out."""
     disk = state.disks[name]
     refusal = None
-    if disk.allocation is Allocation.FIXED:
+    if disk.allocation is Allocation.FIXED and disk.format not in _UNMARKED:
         refusal = Refusal(
             why=_("{disk} is fixed: it holds its whole capacity by design.").format(disk=name),
             ways_out=(_('Convert it: disk.convert("…", format=…, allocation="dynamic").'),),
         )
     holder = state.machines[disk.machine] if disk.machine else None
     needed = disk.active.allocated
-    refusal = refusal or why_not_still(state, disk) or why_not_single(disk) or why_no_room(survey.free_bytes, needed)
+    refusal = (
+        refusal
+        or why_not_still(state, disk)
+        or why_served(disk)
+        or why_not_single(disk)
+        or why_no_room(survey.free_bytes, needed)
+    )
     steps = _replacement(state, disk, Allocation.DYNAMIC, disk.capacity, needed, holder)
     note = _("Only zeros are left out: what was deleted inside counts once it is discarded (fstrim) or overwritten.")
     return _plan("compact", state, name, machines=_holder(disk), steps=steps, refusal=refusal, notes=[note])
@@ -253,6 +254,7 @@ def plan_delete(state: LabState, name: str) -> Plan:
             ),
             dependants=(disk.machine,),
         )
+    refusal = refusal or why_served(disk)
     own = [image for image in disk.layers if disk_name(image.path) == name]
     others = {image.backing for image in state.images.values() if image.path not in {layer.path for layer in own}}
     images = [image for image in own if image.path not in others]

@@ -119,6 +119,25 @@ def why_not_still(state: LabState, disk: DiskFacts) -> Refusal | None:
     )
 
 
+def why_served(disk: DiskFacts) -> Refusal | None:
+    """Return why a disk's images are in other hands: it is served as another machine's storage."""
+    if disk.socket is None:
+        return None
+    return Refusal(
+        why=_("{disk} is being served: its server has the image open.").format(disk=disk.name),
+        ways_out=(_("End the server first: disk.stop_serving()."),),
+    )
+
+
+def why_not_serve(disk: DiskFacts) -> str | None:
+    """Return why a disk cannot be served, or None."""
+    if disk.machine is not None and disk.socket is None:
+        return _("{disk} is attached to {machine} as a file.").format(disk=disk.name, machine=disk.machine)
+    if disk.active.frozen:
+        return _("{disk} is frozen: something depends on its content.").format(disk=disk.name)
+    return None
+
+
 def why_not_single(disk: DiskFacts) -> Refusal | None:
     """Return why a disk's image cannot be replaced by a copy: it has layers of snapshots."""
     if len(disk.layers) == 1 and not disk.active.frozen:

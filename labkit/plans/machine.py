@@ -6,6 +6,7 @@ Knows: the model, steps. Must not know: libvirt, files.
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from labkit.plans.steps import (
     DeleteFiles,
     RenameMachine,
     Step,
+    StopServing,
     UndefineMachine,
 )
 from labkit.units import format_size
@@ -187,6 +189,7 @@ def plan_clean(state: LabState) -> Plan:
     named = {path for step in removal if isinstance(step, DeleteFiles) for path in step.paths}
     free = [path for path in state.images if path not in named]
     rest = _files(state, free) + state.strays
+    removal += [StopServing(disk=disk, socket=socket) for disk, socket in state.served.items()]
     if rest:
         removal.append(DeleteFiles(paths=rest, bytes=_allocated(state, free)))
     order = sorted(removal, key=lambda step: isinstance(step, DeleteFiles))
@@ -254,8 +257,15 @@ def _new_spec(
         panic_device=request.panic_device,
         agent=image.agent,
         genid=request.genid,
-        console_log=posixpath.join(state.home, "consoles", f"{request.id}.log"),
+        console_log=_free_console_log(state, request.name),
     )
+
+
+def _free_console_log(state: LabState, name: str) -> str:
+    """Return a file for a new machine's console: its name may be another's old one, whose log lives on."""
+    taken = {machine.spec.console_log for machine in state.machines.values()} | set(state.strays)
+    paths = (posixpath.join(state.home, "consoles", f"{name}.{number}.log") for number in itertools.count())
+    return next(path for path in paths if path not in taken)
 
 
 def _removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:

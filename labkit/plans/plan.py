@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from labkit.language import _
 from labkit.model.words import act_word
 from labkit.plans.steps import (
+    BringImage,
     ConvertImage,
     CopyImage,
     CreateImage,
@@ -103,7 +104,7 @@ class Plan:
         deleted: list[str] = []
         for step in self.steps:
             match step:
-                case CopyImage() | ConvertImage():
+                case CopyImage() | ConvertImage() | BringImage():
                     created.append(step.target)
                 case CreateImage() | CreateOverlay():
                     created.append(step.path)
@@ -124,7 +125,7 @@ class Plan:
     @property
     def bytes_copied(self) -> int:
         """Bytes its steps write on the host."""
-        writing = (CopyImage, ConvertImage, CreateImage, GrowImage, MergeLayer)
+        writing = (CopyImage, BringImage, ConvertImage, CreateImage, GrowImage, MergeLayer)
         return sum(step.bytes for step in self.steps if isinstance(step, writing))
 
     @property

@@ -19,6 +19,7 @@ from labkit.model.state import LabState
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.reclaim import reclaim
 from labkit.plans.snapshot_excuses import (
+    is_same_disk,
     why_not_delete,
     why_not_named,
     why_not_restore,
@@ -116,7 +117,7 @@ def plan_restore(
         clean_ups.append(_freezing(state, facts.spec.disks))
         dropped = [disk.path for disk in current]
         taken |= {disk_name(disk.path): 1 for disk in current}
-    moved, notes = _move_aside(state, facts, snapshot)
+    moved, notes = _move_aside(state, snapshot)
     creates += moved
     overlays = _overlays(state, snapshot.disks, taken)
     creates += _creations(snapshot.disks, overlays)
@@ -128,7 +129,8 @@ def plan_restore(
         machine,
         name,
         steps=[*creates, *switches, *clean_ups],
-        notes=[*notes, *_loss(state, facts, save_current)],
+        notes=[*_changes_of_disks(state, facts, snapshot), *notes, *_loss(state, facts, save_current)],
+        disks=[disk.name for disk in snapshot.disks if (free := state.disks.get(disk.name)) and not free.machine],
     )
 
 
@@ -187,13 +189,16 @@ def _plan(
     steps: Iterable[Step] = (),
     refusal: Refusal | None = None,
     notes: Iterable[str] = (),
+    disks: Iterable[str] = (),
 ) -> Plan:
+    locked = () if refusal else tuple(disks)
     return Plan(
         act=act,
         subject=f"{machine}@{name}",
         home=state.home,
         names=(machine,),
-        basis=state.fingerprint((machine,)),
+        disks=locked,
+        basis=state.fingerprint((machine,), locked),
         steps=() if refusal else tuple(steps),
         refusal=refusal,
         notes=() if refusal else tuple(notes),
@@ -313,14 +318,14 @@ def _switch_to(
     return steps
 
 
-def _move_aside(state: LabState, facts: MachineFacts, snapshot: SnapshotFacts) -> tuple[list[Step], list[str]]:
+def _move_aside(state: LabState, snapshot: SnapshotFacts) -> tuple[list[Step], list[str]]:
     """A disk detached since the snapshot comes back on a new image; the free one keeps its content, renamed."""
     steps: list[Step] = []
     notes = []
-    names = set(state.disks)
+    names = {disk_name(path) for path in state.images}
     for disk in snapshot.disks:
         free = state.disks.get(disk.name)
-        if free is None or free.machine == facts.name:
+        if free is None or free.machine is not None:
             continue
         number = 2
         while f"{disk.name}-{number}" in names:
@@ -335,16 +340,29 @@ def _move_aside(state: LabState, facts: MachineFacts, snapshot: SnapshotFacts) -
     return steps, notes
 
 
+def _changes_of_disks(state: LabState, facts: MachineFacts, snapshot: SnapshotFacts) -> list[str]:
+    """Disks attached since the snapshot are detached and stay whole."""
+    return [
+        _("{disk} was attached since: it is detached, and stays whole.").format(disk=disk.name)
+        for disk in facts.spec.disks
+        if not any(is_same_disk(state.images, disk, kept) for kept in snapshot.disks)
+    ]
+
+
 def _removal(
     state: LabState, facts: MachineFacts, snapshot: SnapshotFacts, dropped: list[str], creates: list[Step]
 ) -> list[Step]:
     """Delete what only the discarded current state needed; disks attached since stay whole."""
-    back = {disk.name for disk in snapshot.disks}
+    now = {disk.path: disk for disk in facts.spec.disks}
     images = dict(state.images)
     for step in creates:
         if isinstance(step, CreateOverlay):
             images[step.path] = _overlay_facts(step)
-    dead_roots = {path for path in dropped if disk_name(path) in back}
+    dead_roots = {
+        path
+        for path, disk in zip(dropped, now.values(), strict=True)
+        if any(is_same_disk(images, disk, kept) for kept in snapshot.disks)
+    }
     roots = (state.roots | {step.path for step in creates if isinstance(step, CreateOverlay)}) - dead_roots
     if any(path not in state.images for path in dropped):  # the current state was saved as a snapshot
         roots |= {disk.path for disk in facts.spec.disks}
@@ -387,7 +405,7 @@ def _deletion(state: LabState, survey: SnapshotSurvey, dead: Iterable[str], memo
 
 
 def _merges(state: LabState, facts: MachineFacts, roots: frozenset[str]) -> tuple[list[Step], list[str]]:
-    """Merge anonymous layers up into their only child, the topmost first; tell which stay and why."""
+    """Merge anonymous layers up into their only child, the topmost first; tell which stay."""
     images = dict(state.images)
     steps: list[Step] = []
     notes: list[str] = []
@@ -421,9 +439,8 @@ def _merge_step(
     if too_large or other or below is None:
         return None  # a base carries the disk's format, and much of its content: it stays
     active = {disk.path: disk.target for disk in (facts.live or facts.spec).disks} if facts.is_active else {}
-    in_use = {image.path for path in active for image in chain(state.images, path)}
-    if child.path in in_use and child.path not in active:
-        return None  # QEMU has it open and frozen
+    if child.path in _held(state) and child.path not in active:
+        return None  # QEMU has it open, or a saved memory names it
     running = child.path in active
     return MergeLayer(
         layer=layer.path,
@@ -435,3 +452,9 @@ def _merge_step(
         domain=facts.spec.domain_name if running else None,
         disk_target=active.get(child.path),
     )
+
+
+def _held(state: LabState) -> frozenset[str]:
+    """The images below running, paused and saved machines: their order must stay as it is."""
+    specs = (machine.live or machine.spec for machine in state.machines.values() if machine.state != MachineState.OFF)
+    return frozenset(image.path for spec in specs for disk in spec.disks for image in chain(state.images, disk.path))

@@ -6,11 +6,13 @@ Knows: the model. Must not know: which steps an act has.
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 
 from labkit.language import _
-from labkit.model.disk import chain
-from labkit.model.machine import MachineFacts, MachineState
-from labkit.model.snapshot import SnapshotTree
+from labkit.model.disk import chain, image_number
+from labkit.model.image import ImageFacts
+from labkit.model.machine import DiskSpec, MachineFacts, MachineState
+from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.disk_excuses import SPACE_MARGIN
 from labkit.plans.plan import Refusal
@@ -24,6 +26,12 @@ def why_not_take(
     needed = facts.spec.memory if facts.is_active else 0
     depth = max((len(chain(state.images, disk.path)) for disk in facts.spec.disks), default=0)
     missing = [disk.path for disk in facts.spec.disks if disk.path not in state.images]
+    served = [disk.name for disk in facts.spec.disks if disk.served]
+    if served:
+        return Refusal(
+            why=_("{disk} is served by another program, which cannot be told to freeze it.").format(disk=served[0]),
+            ways_out=(_("Detach it first."),),
+        )
     if facts.state is MachineState.SAVED:
         return Refusal(
             why=_("{machine} is saved: its saved memory fits only the images it has.").format(machine=facts.name),
@@ -82,8 +90,8 @@ def why_not_restore(
     if refusal:
         return refusal
     snapshot = tree[name]
-    if snapshot.excuse:
-        return Refusal(why=_("{name} cannot be restored: {why}").format(name=name, why=snapshot.excuse))
+    if refusal := _why_disk_in_use(state, facts, snapshot):
+        return refusal
     missing = [disk.path for disk in snapshot.disks if disk.path not in state.images]
     if missing:
         return Refusal(
@@ -103,6 +111,32 @@ def why_not_restore(
                 name=name, then=snapshot.spec.accelerator, now=facts.spec.accelerator
             ),
             ways_out=(_("Restore its disks only: restore({name!r}, memory=False).").format(name=name),),
+        )
+    return None
+
+
+def is_same_disk(images: Mapping[str, ImageFacts], one: DiskSpec, other: DiskSpec) -> bool:
+    """Whether two images of a machine are the same disk at different times: same name, same base.
+
+    A disk of which a tool has named an image in its own way is known by its place in the machine.
+    """
+    bases = [[image.path for image in chain(images, disk.path)][-1:] for disk in (one, other)]
+    named = one.name == other.name or (image_number(one.path) < 0 and one.target == other.target)
+    return bases[0] == bases[1] and named
+
+
+def _why_disk_in_use(state: LabState, facts: MachineFacts, snapshot: SnapshotFacts) -> Refusal | None:
+    """Another disk that has got the name of one of the snapshot's can be moved aside only while it is free."""
+    own = {disk.name: disk for disk in facts.spec.disks}
+    for disk in snapshot.disks:
+        holder = state.disks[disk.name].machine if disk.name in state.disks else None
+        if holder is None or (holder == facts.name and is_same_disk(state.images, own[disk.name], disk)):
+            continue
+        return Refusal(
+            why=_("{name} needs its disk {disk}, and another disk of that name is attached to {machine}.").format(
+                name=snapshot.name, disk=disk.name, machine=holder
+            ),
+            ways_out=(_("Detach that one first; it keeps its content under a new name."),),
         )
     return None
 

@@ -45,7 +45,7 @@ class Subject:
     extended_l2: bool = False
 
 
-FIXED = Subject(slug="fixed", format=Format.RAW, allocation=Allocation.FIXED)
+FIXED = Subject(slug="fixed", format=Format.QCOW2, allocation=Allocation.FIXED)
 DYNAMIC = Subject(slug="dynamic", format=Format.QCOW2, allocation=Allocation.DYNAMIC)
 ON_BASE = Subject(slug="on-base", format=Format.QCOW2, allocation=Allocation.DYNAMIC, on_base=True)
 LARGE_CLUSTERS = Subject(

@@ -168,6 +168,11 @@ def bringing_folder(target: Path) -> Path:
     return target.parent / f".bringing-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}"
 
 
+def discard(target: Path) -> None:
+    """Remove what a killed attempt to bring an image in has left; nothing, if there was none."""
+    shutil.rmtree(bringing_folder(target), ignore_errors=True)
+
+
 def _agree(name: str, said: Format | None, true: Format | None) -> Format:
     """Return the format, if what is said and what the bytes tell are one."""
     claimed = said or _SUFFIXES.get(name.rpartition(".")[2].lower()) or true

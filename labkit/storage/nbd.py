@@ -24,12 +24,20 @@ _LONGEST = 107  # bytes of a UNIX socket's path
 _PATIENCE = 5.0  # seconds to end in good order
 
 
-def start_server(image: Path, format: Format, socket: Path, *, read_only: bool = False, limit: Limit = NO_LIMIT) -> int:
+def start_server(
+    image: Path,
+    format: Format,
+    socket: Path,
+    *,
+    export: str = "",
+    read_only: bool = False,
+    limit: Limit = NO_LIMIT,
+) -> int:
     """Serve an image until it is stopped; done when the server answers.
 
     Args:
         image: absolute; nobody else may have it open. socket: absolute path, at most 107 bytes; one left
-            by a server that is gone is replaced.
+            by a server that is gone is replaced. export: the name clients ask for.
 
     Returns:
         The server's process id; the running one's, if this image is served there already.
@@ -50,7 +58,7 @@ def start_server(image: Path, format: Format, socket: Path, *, read_only: bool =
         raise Busy(_("Another image is served at {socket}.").format(socket=socket.name), _("Stop that server first."))
     socket.unlink(missing_ok=True)
     argv = [
-        *("qemu-nbd", "--fork", "--persistent", "--shared=0", f"--socket={socket}"),
+        *("qemu-nbd", "--fork", "--persistent", "--shared=0", f"--socket={socket}", f"--export-name={export}"),
         *("--discard=unmap", *(("--read-only",) if read_only else ()), f"--format={format.driver}", str(image)),
     ]
     run_daemon(argv, limit=limit)

@@ -60,7 +60,7 @@ def run(
         output, errors = _listen(child, limit, on_fraction)
         code = child.wait()
     if code not in accept:
-        raise _failure(argv, code, errors)
+        raise _failure(argv, code, errors or output)  # qemu-io tells its errors among its output
     return Done(code=code, output=output, errors=errors)
 
 

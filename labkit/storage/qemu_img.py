@@ -1,4 +1,4 @@
-"""Images made, converted, grown, checked and compared with qemu-img, always with the format given.
+"""Images made, converted and grown with qemu-img, always with the format given.
 
 *Fixed* is truly allocated, written with zeros, in every format: qemu-img lays the image out, we fill its holes.
 A new image appears under its name only when it is whole and on the disk.
@@ -8,12 +8,9 @@ Knows: qemu-img's words. Must not know: libvirt, plans.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from labkit.errors import BadInput
 from labkit.language import _
@@ -22,9 +19,12 @@ from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.storage.files import OnBytes
 from labkit.storage.headers import read_chain, read_image
 from labkit.storage.making import making
+from labkit.storage.maps import read_map
 from labkit.storage.process import run
 from labkit.storage.zeros import fill_holes
+from labkit.units import MIB
 
+_PIECE = 16 * MIB
 _FIXED = {
     Format.RAW: "preallocation=off",
     Format.QCOW2: "preallocation=metadata",
@@ -176,14 +176,18 @@ def resize(
     format: Format,
     capacity: int,
     *,
+    allocation: Allocation | None = None,
     on_bytes: OnBytes = _unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
 ) -> None:
     """Grow an image in place; a fixed one stays fixed. After an error it has its old capacity.
 
+    Done again after a crash, it goes on where it was.
+
     Args:
         path: absolute; no machine may have it open. format: raw or qcow2. capacity: bytes.
+        allocation: what it is to be; None: what it is.
         on_bytes: hears of zeros written.
 
     Raises:
@@ -203,19 +207,32 @@ def resize(
             ),
             _("Disks can grow, not shrink: name a larger capacity."),
         )
-    fixed = facts.allocation is Allocation.FIXED
-    layout = ("--preallocation=metadata",) if fixed and format is Format.QCOW2 else ()
     try:
-        run(
-            ["qemu-img", "resize", "-q", "-f", format.driver, *layout, str(path), str(capacity)],
-            limit=limit,
-            inherit=inherit,
-        )
+        argv = ["qemu-img", "resize", "-q", "-f", format.driver, str(path), str(capacity)]
+        run(argv, limit=limit, inherit=inherit)
+        fixed = (allocation or facts.allocation) is Allocation.FIXED
+        if fixed and format is Format.QCOW2:
+            _write_zeros(path, on_bytes, limit, inherit)
         if fixed:
-            fill_holes(path, on_bytes, limit)
+            fill_holes(path, _unheard if format is Format.QCOW2 else on_bytes, limit)
     except BaseException:
         _shrink_back(facts, inherit)
         raise
+
+
+def _write_zeros(path: Path, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int]) -> None:
+    """Write zeros where a qcow2 has no place in its file yet.
+
+    They go through its own tables, which stay right if it fails: `resize --preallocation` would leave them wrong.
+    """
+    holes = [region for region in read_map(read_chain(path, Format.QCOW2), limit=limit) if region.offset is None]
+    pieces = [(at, min(_PIECE, hole.end - at)) for hole in holes for at in range(hole.start, hole.end, _PIECE)]
+    done, total = 0, sum(length for _at, length in pieces)
+    for at, length in pieces:
+        argv = ["qemu-io", "-f", Format.QCOW2.driver, "-c", f"write -P 0 {at} {length}", str(path)]
+        run(argv, limit=limit, inherit=inherit)
+        done += length
+        on_bytes(done, total)
 
 
 def _shrink_back(facts: ImageFacts, inherit: Sequence[int]) -> None:
@@ -262,47 +279,3 @@ def rebase(
 def commit(path: Path, format: Format, *, limit: Limit = NO_LIMIT, inherit: Sequence[int] = ()) -> None:
     """Move what a differencing image holds down into the image below it, on which nothing else may depend."""
     run(["qemu-img", "commit", "-q", "-d", "-f", format.driver, str(path)], limit=limit, inherit=inherit)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """What qemu-img finds in an image's own tables: errors, space lost, and whether the format can be checked."""
-
-    errors: int
-    leaks: int
-    known: bool = True
-
-
-def check(path: Path, format: Format, *, limit: Limit = NO_LIMIT) -> Check:
-    """Check an image's own tables; what a guest wrote into it is not looked at.
-
-    Raises:
-        HostTrouble: it cannot be read. Cancelled, TimedOut: the limit's.
-    """
-    argv = ["qemu-img", "check", "--output=json", "-f", format.driver, str(path)]
-    done = run(argv, limit=limit, accept=(0, 2, 3, 63))
-    if done.code == 63:
-        return Check(errors=0, leaks=0, known=False)
-    told = json.loads(done.output)
-    return Check(errors=told.get("corruptions", 0) + told.get("check-errors", 0), leaks=told.get("leaks", 0))
-
-
-def compare(one: Path, one_format: Format, other: Path, other_format: Format, *, limit: Limit = NO_LIMIT) -> bool:
-    """Whether a guest would read the same from two images; what one has beyond the other must be zeros.
-
-    Raises:
-        HostTrouble: one cannot be read. Cancelled, TimedOut: the limit's.
-    """
-    argv = ["qemu-img", "compare", "-f", one_format.driver, "-F", other_format.driver, str(one), str(other)]
-    return run(argv, limit=limit, accept=(0, 1)).code == 0
-
-
-def info(path: Path, format: Format, *, limit: Limit = NO_LIMIT) -> dict[str, Any]:
-    """Return what `qemu-img info --output=json` says of an image; also of one in use, reading only.
-
-    Raises:
-        HostTrouble: it cannot be read. Cancelled, TimedOut: the limit's.
-    """
-    argv = ["qemu-img", "info", "-U", "--output=json", "-f", format.driver, str(path)]
-    told: dict[str, Any] = json.loads(run(argv, limit=limit).output)
-    return told

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.errors import NotFound, Refused
+from labkit.errors import BadInput, NotFound, Refused
+from labkit.limits import Limit
 from labkit.machine import Machine
 from labkit.model.disk import disk_name
 from labkit.units import KIB, MIB
@@ -65,7 +66,8 @@ def test_direct_writes_raise_the_hypervisors_counter_one_by_one(shared_guest: Ma
     before = disk.usage
     assert shared_guest.run("dd if=/dev/zero of=/dev/vdb bs=4k count=25 oflag=direct")
     after = disk.usage
-    assert before is not None and after is not None
+    assert before is not None
+    assert after is not None
     assert (after.writes - before.writes, after.written_bytes - before.written_bytes) == (25, 25 * 4 * KIB)
 
 
@@ -169,3 +171,47 @@ def test_compact_gives_back_zeros_and_keeps_the_content(lab: Lab, format: str) -
     assert (disk.machine, disk.target, disk_name(str(disk.path))) == ("s", "vdb", "data")
     path, offset = disk.locate(MIB)
     assert Path(path).read_bytes()[offset : offset + 16] == b"\x07" * 16
+
+
+def test_a_guest_whose_disks_server_is_away_is_paused_and_goes_on_when_it_is_back(
+    shared_guest: Machine,
+) -> None:
+    lab = shared_guest._lab
+    disk = lab.disks.create("far", capacity="16 MiB")
+    try:
+        assert disk.serve().served
+        shared_guest.attach("far")
+        target = disk.target
+        _wait_for_device(shared_guest, target)
+        assert 'protocol="nbd"' in shared_guest.definition.replace("'", '"')
+        _write_mark(shared_guest, target, MIB)
+        disk.stop_serving()
+        shared_guest.run(f"(sleep 1; dd if=/dev/{target} bs=512 count=1 skip=2048 iflag=direct) >/run/far 2>&1 &")
+        paused = lambda: True if shared_guest.state == "paused" else None  # noqa: E731
+        assert lab._domains.wait_for(paused, Limit(20))
+        assert shared_guest.reason == "input/output error"
+        disk.serve()
+        shared_guest.resume()
+        assert shared_guest.run(f"until grep -q {MARK} /run/far; do sleep 0.1; done", timeout=60)
+        shared_guest.detach("far")
+    finally:
+        disk.stop_serving()
+    path, offset = lab.disks["far"].locate(MIB)
+    assert path.read_bytes()[offset : offset + len(MARK)] == MARK.encode()
+    disk.delete()
+
+
+def test_an_image_somebody_brought_becomes_a_disk_and_stays_as_it_is(lab: Lab, tmp_path: Path) -> None:
+    file = tmp_path / "brought.vmdk"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", file, "8M"], check=True)
+    image = f"driver=vmdk,file.driver=file,file.filename={file}"
+    subprocess.run(["qemu-io", "--image-opts", "-c", "write -P 9 1M 64k", image], check=True, stdout=subprocess.DEVNULL)
+    before = file.read_bytes()
+    disk = lab.disks.import_file(file, "mine")
+    path, offset = disk.locate(MIB)
+    assert path.read_bytes()[offset : offset + 8] == b"\x09" * 8
+    assert (disk.format, file.read_bytes()) == ("vmdk", before)
+    renamed = file.rename(tmp_path / "brought.vdi")
+    with pytest.raises(BadInput, match="vmdk"):
+        lab.disks.import_file(renamed, "other")
+    assert list(lab.disks) == ["mine"]

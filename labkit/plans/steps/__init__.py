@@ -16,6 +16,7 @@ from labkit.plans.steps.disk import (
     RepointDisk,
 )
 from labkit.plans.steps.image import (
+    BringImage,
     ConvertImage,
     CopyImage,
     CreateImage,
@@ -25,6 +26,7 @@ from labkit.plans.steps.image import (
     GrowImage,
     MergeLayer,
     RenameImage,
+    StopServing,
     WriteMessage,
 )
 from labkit.plans.steps.machine import (
@@ -49,6 +51,8 @@ Step = (
     | WriteMessage
     | CreateImage
     | ConvertImage
+    | BringImage
+    | StopServing
     | CreateOverlay
     | RenameImage
     | GrowImage
@@ -74,6 +78,7 @@ Step = (
 
 __all__ = [
     "AttachDisk",
+    "BringImage",
     "ConfigureMachine",
     "ConvertImage",
     "CopyImage",
@@ -97,6 +102,7 @@ __all__ = [
     "RepointDisk",
     "RestoreMemory",
     "Step",
+    "StopServing",
     "TakeSnapshot",
     "UndefineMachine",
     "WriteMessage",

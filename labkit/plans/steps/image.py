@@ -10,6 +10,7 @@ import shlex
 from dataclasses import dataclass
 from typing import ClassVar
 
+from labkit.model.foreign import Foreign
 from labkit.model.image import Allocation, Format
 from labkit.plans.steps.base import Phase, image_options, line
 
@@ -100,6 +101,44 @@ class ConvertImage:
         chosen = ["-o", ",".join(options)] if options else []
         formats = ["-f", self.source_format.driver, "-O", self.target_format.driver]
         return line("qemu-img", "convert", "-p", *formats, *chosen, self.source, self.target)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BringImage:
+    """Make an image of the lab from a file somebody brought, which is only read.
+
+    Attributes:
+        source: the file, as it was looked at. bytes: what is written, about.
+    """
+
+    source: Foreign
+    target: str
+    target_format: Format
+    allocation: Allocation
+    bytes: int
+    phase: ClassVar[Phase] = Phase.CREATE
+
+    @property
+    def command(self) -> str:
+        """What a person would type."""
+        options = image_options(self.target_format, self.allocation)
+        chosen = ["-o", ",".join(options)] if options else []
+        formats = ["-f", self.source.format.driver, "-O", self.target_format.driver]
+        return line("qemu-img", "convert", "-p", *formats, *chosen, self.source.path, self.target)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopServing:
+    """End the server of a disk that is served as another machine's storage."""
+
+    disk: str
+    socket: str
+    phase: ClassVar[Phase] = Phase.SWITCH
+
+    @property
+    def command(self) -> str:
+        """What a person would type."""
+        return line("pkill", "-f", f"qemu-nbd.*{self.socket}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
