@@ -28,6 +28,7 @@ from labkit.plans.disk_excuses import (
     why_served,
 )
 from labkit.plans.plan import Plan, Refusal
+from labkit.plans.reclaim import reclaim
 from labkit.plans.steps import (
     AttachDisk,
     BringImage,
@@ -255,9 +256,8 @@ def plan_delete(state: LabState, name: str) -> Plan:
             dependants=(disk.machine,),
         )
     refusal = refusal or why_served(disk)
-    own = [image for image in disk.layers if disk_name(image.path) == name]
-    others = {image.backing for image in state.images.values() if image.path not in {layer.path for layer in own}}
-    images = [image for image in own if image.path not in others]
+    dead = set(reclaim(state.images, state.roots - {disk.active.path}).dead)  # snapshots keep theirs
+    images = [image for image in disk.layers if image.path in dead]
     paths = tuple(file for image in images for file in image.files)
     steps = [DeleteFiles(paths=paths, bytes=sum(image.allocated for image in images))]
     return _plan("delete", state, name, steps=steps, refusal=refusal)

@@ -213,6 +213,7 @@ def _overlays(
 ) -> tuple[DiskSpec, ...]:
     """The new active images of disks, numbered beyond all there are (and those planned already)."""
     folder = posixpath.join(state.home, "disks")
+    files = (*state.images, *state.strays)
     return tuple(
         replace(
             disk,
@@ -221,7 +222,7 @@ def _overlays(
                 disk.name,
                 1
                 + (already or {}).get(disk.name, 0)
-                + max((image_number(path) for path in state.images if disk_name(path) == disk.name), default=-1),
+                + max((image_number(path) for path in files if disk_name(path) == disk.name), default=-1),
                 Format.QCOW2,
             ),
             format=Format.QCOW2,

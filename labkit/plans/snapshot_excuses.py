@@ -141,6 +141,32 @@ def _why_disk_in_use(state: LabState, facts: MachineFacts, snapshot: SnapshotFac
     return None
 
 
+def is_same_disk(images: Mapping[str, ImageFacts], one: DiskSpec, other: DiskSpec) -> bool:
+    """Whether two images of a machine are the same disk at different times: same name, same base.
+
+    A disk of which a tool has named an image in its own way is known by its place in the machine.
+    """
+    bases = [[image.path for image in chain(images, disk.path)][-1:] for disk in (one, other)]
+    named = one.name == other.name or (image_number(one.path) < 0 and one.target == other.target)
+    return bases[0] == bases[1] and named
+
+
+def _why_disk_in_use(state: LabState, facts: MachineFacts, snapshot: SnapshotFacts) -> Refusal | None:
+    """Another disk that has got the name of one of the snapshot's can be moved aside only while it is free."""
+    own = {disk.name: disk for disk in facts.spec.disks}
+    for disk in snapshot.disks:
+        holder = state.disks[disk.name].machine if disk.name in state.disks else None
+        if holder is None or (holder == facts.name and is_same_disk(state.images, own[disk.name], disk)):
+            continue
+        return Refusal(
+            why=_("{name} needs its disk {disk}, and another disk of that name is attached to {machine}.").format(
+                name=snapshot.name, disk=disk.name, machine=holder
+            ),
+            ways_out=(_("Detach that one first; it keeps its content under a new name."),),
+        )
+    return None
+
+
 def why_not_delete(facts: MachineFacts, tree: SnapshotTree, name: str) -> Refusal | None:
     """Return why a snapshot cannot be worked on: there is none, or others are of a foreign kind."""
     if name not in tree:

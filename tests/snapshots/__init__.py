@@ -1,0 +1,1 @@
+"""Tests of snapshots: the plans, the files, real guests, interrupted acts."""

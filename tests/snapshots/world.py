@@ -1,0 +1,187 @@
+"""A lab without a hypervisor: plans' steps applied to a `LabState`, and to real image files by the engine's own hands.
+
+It is no stand-in for libvirt: nothing of the hypervisor's room runs here. A machine is a value in the state,
+and it is off.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from labkit.engine.steps import Hands, do
+from labkit.limits import NO_LIMIT
+from labkit.model.image import Allocation, Format, ImageFacts
+from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineFacts, MachineSpec, MachineState, Reason
+from labkit.model.snapshot import SnapshotFacts, SnapshotKind, SnapshotTree, sort_nodes
+from labkit.model.state import LabState
+from labkit.plans.plan import Plan
+from labkit.plans.steps import (
+    AttachDisk,
+    ConfigureMachine,
+    CutPower,
+    DefineFromSnapshot,
+    DetachDisk,
+    DropSaved,
+    ForgetSnapshot,
+    MarkCurrent,
+    RelabelSnapshot,
+    RestoreMemory,
+    Step,
+    TakeSnapshot,
+)
+from labkit.storage import headers
+from labkit.units import MIB
+
+HOME = "/lab"
+MACHINE_ID = "4bdc4b71-4a3f-4b5b-9d3e-0d6d1d3f2a10"
+
+
+def machine(*disks: DiskSpec, state: MachineState = MachineState.OFF, memory: int = 128 * MIB) -> MachineFacts:
+    """Return a machine "web" with these disks."""
+    spec = MachineSpec(
+        name="web",
+        lab="default",
+        lab_id="lab-id",
+        id=MACHINE_ID,
+        memory=memory,
+        vcpus=1,
+        image="tiny",
+        boot=Boot(),
+        disks=disks,
+        accelerator=Accelerator.TCG,
+    )
+    active = state in (MachineState.RUNNING, MachineState.PAUSED)
+    return MachineFacts(spec=spec, live=spec if active else None, state=state, reason=Reason.UNKNOWN)
+
+
+def disk(
+    name: str, number: int = 0, *, target: str = "vda", format: Format = Format.QCOW2, home: str = HOME
+) -> DiskSpec:
+    """Return a disk of a machine by its image's number."""
+    return DiskSpec(name=name, target=target, path=f"{home}/disks/{name}.{number}.{format}", format=format)
+
+
+def image(spec: DiskSpec, below: DiskSpec | None = None, *, allocated: int = MIB, frozen: bool = False) -> ImageFacts:
+    """Return the image of a disk as it would be read."""
+    return ImageFacts(
+        path=spec.path,
+        format=spec.format,
+        capacity=8 * MIB,
+        length=allocated,
+        allocated=allocated,
+        allocation=Allocation.DYNAMIC,
+        files=(spec.path,),
+        backing=below.path if below else None,
+        backing_format=below.format if below else None,
+        frozen=frozen,
+    )
+
+
+def snapshot(name: str, spec: MachineSpec, parent: str | None = None, *, memory: str | None = None) -> SnapshotFacts:
+    """Return a snapshot of a machine."""
+    return SnapshotFacts(
+        name=name,
+        description="",
+        parent=parent,
+        created=0,
+        kind=SnapshotKind.RUNNING if memory else SnapshotKind.OFF,
+        spec=spec,
+        memory=memory,
+    )
+
+
+class World:
+    """A lab of one machine that is off, its images real files in a folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        (home / "disks").mkdir(parents=True)
+        self._facts = machine()
+        self._tree = SnapshotTree()
+        self._hands = Hands(
+            domains=cast("Any", None),  # no step that reaches a hypervisor is handed on
+            snapshots=cast("Any", None),
+            on_bytes=lambda _done, _total: None,
+            limit=NO_LIMIT,
+        )
+
+    @property
+    def state(self) -> LabState:
+        """The lab now: the machine as it was told, the images as their headers say."""
+        return LabState(
+            lab="default",
+            lab_id="lab-id",
+            home=str(self.home),
+            machines={"web": self._facts},
+            snapshots={"web": self._tree},
+            images=headers.read_folder(self.home / "disks"),
+        )
+
+    def make_disk(self, name: str, format: Format, capacity: int) -> None:
+        """Make a free disk."""
+        path = self.home / "disks" / f"{name}.0.{format}"
+        argv = ["qemu-img", "create", "-q", "-f", format.driver, str(path), str(capacity)]
+        subprocess.run(argv, check=True)
+
+    def carry_out(self, plan: Plan) -> None:
+        """Do what a plan says."""
+        for step in plan.steps:
+            if not self._tell(step):
+                do(step, self._hands)
+
+    def _tell(self, step: Step) -> bool:
+        """Let the machine and its tree be as a step of the hypervisor's says; False: it is about files."""
+        spec = self._facts.spec
+        match step:
+            case AttachDisk():
+                self._define(replace(spec, disks=(*spec.disks, step.disk)))
+            case DetachDisk():
+                self._define(replace(spec, disks=tuple(each for each in spec.disks if each.target != step.target)))
+            case ConfigureMachine():
+                self._define(replace(spec, memory=step.changes.memory or spec.memory))
+            case TakeSnapshot():
+                node = replace(snapshot(step.name, spec, self._tree.current), created=1 + len(self._tree))
+                self._grow({**self._tree.nodes, node.name: node}, node.name)
+                self._define(replace(spec, disks=step.overlays))
+            case DefineFromSnapshot():
+                self._define(replace(self._tree[step.snapshot].spec, disks=step.disks))
+            case MarkCurrent():
+                self._grow(self._tree.nodes, step.snapshot)
+            case ForgetSnapshot():
+                self._forget(step.snapshot)
+            case RelabelSnapshot():
+                self._relabel(step)
+            case CutPower() | DropSaved() | RestoreMemory():
+                raise AssertionError(step)
+            case _:
+                return False
+        return True
+
+    def _define(self, spec: MachineSpec) -> None:
+        self._facts = replace(self._facts, spec=spec)
+
+    def _grow(self, nodes: Any, current: str | None) -> None:
+        self._tree = SnapshotTree(nodes=sort_nodes(nodes), current=current)
+
+    def _change(self, change: Callable[[SnapshotFacts], SnapshotFacts]) -> dict[str, SnapshotFacts]:
+        return {node.name: node for node in map(change, self._tree.nodes.values())}
+
+    def _forget(self, name: str) -> None:
+        parent, current = self._tree[name].parent, self._tree.current
+        nodes = self._change(lambda node: replace(node, parent=parent) if node.parent == name else node)
+        del nodes[name]
+        self._grow(nodes, parent if current == name else current)
+
+    def _relabel(self, step: RelabelSnapshot) -> None:
+        def change(node: SnapshotFacts) -> SnapshotFacts:
+            return replace(
+                node,
+                name=step.new if node.name == step.old else node.name,
+                parent=step.new if node.parent == step.old else node.parent,
+            )
+
+        self._grow(self._change(change), step.new if self._tree.current == step.old else self._tree.current)
