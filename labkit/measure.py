@@ -6,14 +6,9 @@ Knows: the lab. Must not know: how results are drawn.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.errors import GuestError, WrongState
@@ -21,16 +16,12 @@ from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
 from labkit.model.measurement import FormatRow, Timing
-from labkit.units import MIB
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
 
 AT_ONCE = 3
 """How many machines try to boot at once."""
-
-STEP = 64 * 1024
-"""Bytes from one write to the next: a cluster of qcow2, so that each is a first write."""
 
 
 def measure_formats(lab: Lab, *, capacity: str | int = "8 MiB", name: str = "format") -> tuple[FormatRow, ...]:
@@ -110,54 +101,9 @@ def measure_cost(
     Raises:
         TimedOut: it took too long. NoSpace, HostTrouble: the host's.
     """
+    from labkit.storage.cost import DYNAMIC, FIXED, ON_BASE
+    from labkit.storage.cost import measure_cost as measure
+
+    subjects = (FIXED, replace(DYNAMIC, extended_l2=extended_l2), replace(ON_BASE, extended_l2=extended_l2))
     limit = Limit(timeout, what=_("Measuring the cost of writes"))
-    capacity = -(-writes * STEP // MIB) * MIB
-    first: dict[str, list[float]] = {}
-    again: dict[str, list[float]] = {}
-    with _scratch(lab.home) as folder:
-        for number in range(rounds):
-            for slug, path in _fresh_images(folder, number, capacity, extended_l2, limit):
-                for times in (first, again):
-                    times.setdefault(slug, []).append(_time(path, writes, limit))
-                path.unlink()
-    return tuple(Timing(slug=slug, first=tuple(first[slug]), again=tuple(again[slug])) for slug in first)
-
-
-def _time(path: Path, writes: int, limit: Limit) -> float:
-    from labkit.storage.bench import time_writes
-
-    return time_writes(path, Format.QCOW2, count=writes, step=STEP, limit=limit)
-
-
-def _fresh_images(
-    folder: Path, number: int, capacity: int, extended_l2: bool, limit: Limit
-) -> Iterator[tuple[str, Path]]:
-    from labkit.storage import qemu_img
-
-    base, fixed = folder / "base.qcow2", folder / f"fixed-{number}.qcow2"
-    qemu_img.create(fixed, Format.QCOW2, capacity, Allocation.FIXED, limit=limit)
-    if not base.exists():
-        shutil.copyfile(fixed, base)
-    yield "fixed", fixed
-    dynamic = folder / f"dynamic-{number}.qcow2"
-    qemu_img.create(dynamic, Format.QCOW2, capacity, Allocation.DYNAMIC, extended_l2=extended_l2, limit=limit)
-    yield "dynamic", dynamic
-    above = folder / f"above-{number}.qcow2"
-    qemu_img.create(
-        above,
-        Format.QCOW2,
-        capacity,
-        Allocation.DYNAMIC,
-        backing=base,
-        backing_format=Format.QCOW2,
-        extended_l2=extended_l2,
-        limit=limit,
-    )
-    yield "on-base", above
-
-
-@contextmanager
-def _scratch(home: Path) -> Iterator[Path]:
-    """Lend a folder beside the lab's disks, on the same file system; it is removed afterwards."""
-    with tempfile.TemporaryDirectory(dir=home, prefix="measuring-") as folder:
-        yield Path(folder)
+    return measure(lab.home, subjects, writes=writes, repetitions=rounds, limit=limit)

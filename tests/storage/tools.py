@@ -37,6 +37,14 @@ def make_image(path: Path, format: Format, capacity: int | str = 8 * MIB, *optio
     return path
 
 
+def write_data(path: Path, length: int) -> Path:
+    """Write a raw image full of data, a multiple of 1 MiB."""
+    with path.open("xb") as file:
+        for _block in range(length // MIB):
+            file.write(b"labkit!\n" * (MIB // 8))
+    return path
+
+
 def is_filled(facts: ImageFacts) -> bool:
     """Whether the host has given every byte of an image's files."""
     return facts.allocated >= facts.length and facts.allocated >= facts.capacity
