@@ -100,12 +100,21 @@ class Exercise(ABC):
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
-        Exercise._registry[cls.slug] = cls
+        if "slug" in vars(cls):  # else it is what several exercises share
+            Exercise._registry[cls.slug] = cls
 
     @property
     @abstractmethod
     def machines(self) -> tuple[str, ...]:
         """Names of the machines it uses; nobody else does."""
+
+    @property
+    def disks(self) -> tuple[str, ...]:
+        """Names of the free disks it may leave; nobody else uses them."""
+        return ()
+
+    def prepare(self) -> None:  # noqa: B027 — nothing, for most
+        """Make what the exercise starts from; most start from nothing."""
 
     @abstractmethod
     def look(self) -> Result:
@@ -120,8 +129,8 @@ class Exercise(ABC):
 
     @property
     def machine(self) -> str:
-        """The name of its (first) machine."""
-        return self.machines[0]
+        """The name of its (first) machine, or of the exercise if it has none."""
+        return self.machines[0] if self.machines else self.slug
 
     @property
     def mark(self) -> str:
@@ -151,16 +160,28 @@ class Exercise(ABC):
         """Return one way to solve it; nothing is run."""
         return Advice(text=_("One way to do it; {ex} is this exercise:").format(ex="ex"), code=self.code)
 
+    def start(self) -> Result:
+        """Make what the exercise starts from, anew; what was done in it before is lost."""
+        self._clear()
+        self.prepare()
+        return self.check()
+
     def reset(self) -> Result:
-        """Delete the exercise's machines, with what was done in them, and forget that it was done."""
+        """Delete the exercise's machines and disks, with what was done in them, and forget that it was done."""
+        self._clear()
+        self._progress.forget(self.slug)
+        return self.check()
+
+    def _clear(self) -> None:
         for name in self.machines:
             if name in self.lab.machines:
                 machine = self.lab.machines[name]
                 if machine.facts.is_active:
                     machine.kill()
                 machine.delete()
-        self._progress.forget(self.slug)
-        return self.check()
+        for name in self.disks:
+            if name in self.lab.disks and self.lab.disks[name].machine is None:
+                self.lab.disks[name].delete()
 
     def task(self, *, mark: bool = True) -> str:
         """Return the task.
@@ -195,9 +216,7 @@ def exercise(slug: str, lab: Lab | None = None) -> Exercise:
         NotFound: the course has none of that name.
         BadInput: `lab` is something else than a lab.
     """
-    import labkit.course.first_boot  # noqa: F401  registers its exercise
-
-    known = Exercise._registry
+    known = _registered()
     if slug not in known:
         raise NotFound(
             _("There is no {slug!r} in the course.").format(slug=slug),
@@ -210,9 +229,20 @@ def exercise(slug: str, lab: Lab | None = None) -> Exercise:
 
 def exercise_machines() -> frozenset[str]:
     """Return the names of the machines that belong to exercises: notebooks leave them alone."""
-    import labkit.course.first_boot  # noqa: F401  registers its exercise
+    return frozenset(name for kind in _registered().values() for name in kind().machines)
 
-    return frozenset(name for kind in Exercise._registry.values() for name in kind().machines)
+
+def exercise_disks() -> frozenset[str]:
+    """Return the names of the free disks that belong to exercises: notebooks leave them alone."""
+    return frozenset(name for kind in _registered().values() for name in kind().disks)
+
+
+def _registered() -> dict[str, type[Exercise]]:
+    """Return all exercises by slug; importing a module registers those in it."""
+    import labkit.course.disk_exercises
+    import labkit.course.first_boot  # noqa: F401
+
+    return Exercise._registry
 
 
 def _ways() -> str:
