@@ -9,6 +9,7 @@ Knows: the lab it is of. Must not know: libvirt's calls, widgets.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
 
 ASK_AGAIN = 3.0
 """Seconds after which a guest that has not begun to shut down is asked again."""
+
+GOES_ON_FOR, PATIENCE_AFTER_ERROR = 0.7, 8.0
+"""Seconds a guest stopped by a failing disk must go on to count as resumed, and for how long that is tried."""
 
 
 class Machine:
@@ -246,10 +250,31 @@ class Machine:
         return self
 
     def resume(self) -> Machine:
-        """Let a paused machine go on."""
+        """Let a paused machine go on; what a failing disk had stopped is asked again.
+
+        Raises:
+            WrongState: it is not paused, or its disk still fails: it is paused again.
+        """
         with self._switching(model.why_not_resume, _("Only a paused machine is resumed; see start().")) as name:
+            failing = self.reason is Reason.IO_ERROR
             self._domains.resume(self.id, subject=name)
+            if failing:
+                self._see_whether_it_goes_on(name)
         return self
+
+    def _see_whether_it_goes_on(self, name: str) -> None:
+        """The first request may fail once more: a server that came back is found only by asking."""
+        patience = Limit(PATIENCE_AFTER_ERROR)
+        while not patience.reached:
+            wait = Limit(GOES_ON_FOR)
+            if self._domains.wait_for(lambda: True if self.state is MachineState.PAUSED else None, wait) is None:
+                return
+            time.sleep(GOES_ON_FOR)
+            self._domains.resume(self.id, subject=name)
+        raise WrongState(
+            _("{name} goes on and is paused again: its disk still fails.").format(name=name),
+            _("Is the host's disk full, or the server of a network disk away? Remove the cause, then resume()."),
+        )
 
     def save(self, *, timeout: float = 120) -> Machine:
         """Write its memory to a file and switch it off; `start` goes on from that instant."""
