@@ -1,0 +1,122 @@
+"""JupyterLab on a copy of the notebooks, and a page of the distribution's Chromium."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+
+from tests.instance import ROOT
+
+CHROMIUM = "/usr/bin/chromium"
+SWITCHES = [
+    "--no-sandbox",  # inside ./lab's user namespace there is none to be had
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SIZE = {"width": 1280, "height": 800}
+START_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A JupyterLab that serves the notebooks.
+
+    Attributes:
+        address: up to the port. token: its key.
+    """
+
+    address: str
+    token: str
+
+    def url(self, notebook: str) -> str:
+        """Return where a notebook is opened."""
+        return f"{self.address}/lab/tree/notebooks/{notebook}?token={self.token}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A JupyterLab as `./lab up` starts it, on a copy of the notebooks."""
+    folder = tmp_path_factory.mktemp("jupyter")
+    shutil.copytree(ROOT / "notebooks", folder / "root" / "notebooks")
+    server = Server(address=f"http://127.0.0.1:{_free_port()}", token=secrets.token_hex(8))
+    environment = {
+        **os.environ,
+        **{f"JUPYTER_{name.upper()}_DIR": str(folder / name) for name in ("config", "data", "runtime")},
+        "JUPYTER_CONFIG_PATH": str(ROOT / "deploy" / "jupyter"),
+        "JUPYTER_TOKEN": server.token,
+    }
+    options = [f"--ServerApp.port={server.address.rpartition(':')[2]}", f"--ServerApp.root_dir={folder / 'root'}"]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [Path(sys.executable).parent / "jupyter", "lab", *options],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_until_it_answers(server, process)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A page, and what its browser complained of."""
+
+    page: Page
+    complaints: list[str]
+
+
+@pytest.fixture
+def window() -> Iterator[Window]:
+    """An empty page."""
+    complaints: list[str] = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(message.text)
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        page = browser.new_page(viewport={"width": SIZE["width"], "height": SIZE["height"]})
+        page.on("console", on_console)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield Window(page=page, complaints=complaints)
+        browser.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_it_answers(server: Server, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{server.address}/api", timeout=5):  # noqa: S310  our own address
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.1)
+    raise AssertionError("JupyterLab did not answer.")

@@ -1,0 +1,106 @@
+"""A newcomer's path: open the first notebook, run all of it, go back to the panel and press its buttons."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from labkit import Lab
+from tests.browser.conftest import Server, Window
+
+RUN_SECONDS = 60
+SHOWN_WITHIN = 1.0
+"""Seconds after the hypervisor's event until the panel shows it."""
+
+DONE = re.compile(r"\[\d+\]:")
+"""What stands beside a cell that has run."""
+
+WHEN_SHOWN = """(panel, state) => new Promise(tell => {
+  const look = () => {
+    if (!panel.querySelector(".labkit-badge").textContent.includes(state)) return;
+    watcher.disconnect();
+    tell(Date.now() / 1000);
+  };
+  const watcher = new MutationObserver(look);
+  watcher.observe(panel, {subtree: true, childList: true, characterData: true});
+  look();
+})"""
+
+MINUTE = 60_000
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """The lab that the notebook opens."""
+    with Lab.open() as opened:
+        yield opened
+        opened.clean()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where pictures go: LABKIT_PICTURES, else the test's own folder."""
+    return Path(os.environ.get("LABKIT_PICTURES", tmp_path))
+
+
+def test_newcomer_runs_the_first_notebook(server: Server, window: Window, lab: Lab, pictures: Path) -> None:
+    page = window.page
+    page.goto(server.url("en/00-your-lab.ipynb"))
+    expect(page.locator(".jp-Notebook")).to_be_visible(timeout=MINUTE)
+    page.keyboard.press("Control+b")  # the side bar goes, the notebook gets its room
+    expect(page.get_by_text("| Idle")).to_be_visible(timeout=MINUTE)
+
+    run_all(page)
+    assert "first" not in lab.machines, "the clean-up left something"
+
+    for code in ("lab = Lab.open()", 'vm = lab.create("first"', "MachinePanel(vm)"):
+        run_cell(page, code)
+    panel = page.locator("section.labkit-panel[aria-label=MachinePanel]").last
+    expect(panel.locator(".labkit-badge").first).to_contain_text("off", timeout=10_000)
+
+    assert seconds_until_shown(panel, lab, "start", "running") < SHOWN_WITHIN
+    expect(panel).to_contain_text("This is first, a tiny Linux", timeout=MINUTE)
+    expect(panel.locator("svg")).to_be_visible(timeout=10_000)
+    panel.scroll_into_view_if_needed()
+    page.screenshot(path=pictures / "notebook-00.png")
+    assert seconds_until_shown(panel, lab, "kill", "off") < SHOWN_WITHIN
+
+    assert [text for text in window.complaints if re.search("labkit|anywidget|widget", text)] == []
+
+
+def run_all(page: Page) -> None:
+    """Run all cells and wait for the end of the last one."""
+    page.get_by_text("Run", exact=True).first.click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    last = page.locator(".jp-CodeCell .jp-InputPrompt").last
+    expect(last).to_have_text("[*]:", timeout=10_000)
+    expect(last).to_have_text(DONE, timeout=RUN_SECONDS * 1000)
+
+
+def run_cell(page: Page, code: str) -> None:
+    """Run the cell that holds this code, and wait for its end."""
+    cell = page.locator(".jp-CodeCell", has=page.locator(".jp-InputArea", has_text=code))
+    cell.scroll_into_view_if_needed()
+    before = cell.locator(".jp-InputPrompt").inner_text()
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    expect(cell.locator(".jp-InputPrompt")).not_to_have_text(before)
+    expect(cell.locator(".jp-InputPrompt")).to_have_text(DONE, timeout=20_000)
+
+
+def seconds_until_shown(panel: Locator, lab: Lab, action: str, state: str) -> float:
+    """Press a button; return how long after the hypervisor's first event the panel shows the state."""
+    told: list[float] = []
+    unsubscribe = lab.subscribe(lambda event: told.append(time.time()) if event.kind == "lifecycle" else None)
+    try:
+        panel.locator(f"button[data-action={action}]").click()
+        shown = float(panel.evaluate(WHEN_SHOWN, state))
+        return shown - told[0]
+    finally:
+        unsubscribe()
