@@ -51,7 +51,7 @@ from labkit.plans.steps import (
     UndefineMachine,
     WriteMessage,
 )
-from labkit.storage import files, foreign, headers, making, nbd, qemu_img, zeros
+from labkit.storage import files, foreign, headers, making, nbd, qemu_img
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,12 +153,11 @@ def do(step: Step, hands: Hands) -> None:
                 Path(step.path),
                 step.format,
                 step.capacity,
+                allocation=step.allocation,  # what it was before: a crash may have cut the growth short
                 on_bytes=hands.on_bytes,
                 limit=hands.limit,
                 inherit=hands.inherit,
             )
-            if step.allocation is Allocation.FIXED:  # also after a crash between the two
-                zeros.fill_holes(Path(step.path), hands.on_bytes)
         case AttachDisk():
             domains.attach(step.machine_id, step.disk)
         case DetachDisk():
