@@ -15,6 +15,7 @@ from labkit.language import _
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.plans import snapshot as plans
 from labkit.plans.plan import Plan
+from labkit.plans.snapshot_effect import find_costs
 from labkit.storage.files import free_bytes
 from labkit.units import check_name
 
@@ -57,6 +58,10 @@ class Snapshots(Mapping[str, SnapshotFacts]):
             if node.parent is not None:
                 graph.add_edge(node.parent, node.name)
         return graph
+
+    def costs(self) -> Mapping[str, int]:
+        """Return how many bytes deleting each snapshot alone would free on the host, by name."""
+        return find_costs(self._lab.state, self._survey(), self._machine.name)
 
     # --- acts -------------------------------------------------------------------------------------
 
@@ -150,10 +155,14 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         return f"snapshot-{number}"
 
     def _survey(self) -> plans.SnapshotSurvey:
-        memories = {node.memory for node in self.tree.nodes.values() if node.memory}
-        sizes = {path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()}
+        nodes = self.tree.nodes.values()
+        memories = {node.memory for node in nodes if node.memory}
+        boots = {path for node in nodes for path in (node.spec.boot.kernel, node.spec.boot.initramfs) if path}
         return plans.SnapshotSurvey(
-            free_bytes=free_bytes(self._lab.home), quiesce=self._machine.answers(), memory_bytes=sizes
+            free_bytes=free_bytes(self._lab.home),
+            quiesce=self._machine.answers(),
+            memory_bytes={path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()},
+            lost=frozenset(path for path in boots if not Path(path).exists()),
         )
 
     def __getitem__(self, name: str) -> SnapshotFacts:

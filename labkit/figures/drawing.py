@@ -23,12 +23,20 @@ class Drawing:
     Args:
         draw: draws on the axes it is given.
         text: what the picture shows, in words, without anything that differs between runs.
-        height: inches. ax: where to draw; None: a figure of its own.
+        height, width: inches. ax: where to draw; None: a figure of its own.
     """
 
-    def __init__(self, draw: Callable[[Axes], None], text: str, *, height: float, ax: Axes | None = None) -> None:
+    def __init__(
+        self,
+        draw: Callable[[Axes], None],
+        text: str,
+        *,
+        height: float,
+        width: float = style.WIDTH,
+        ax: Axes | None = None,
+    ) -> None:
         self.text = text
-        self._ax = ax or _new_axes(height)
+        self._ax = ax or _new_axes(width, height)
         draw(self._ax)
 
     def to_png(self) -> bytes:
@@ -46,13 +54,13 @@ class Drawing:
         return {"text/plain": self.text, "image/png": base64.b64encode(self.to_png()).decode()}
 
 
-def _new_axes(height: float) -> Axes:
+def _new_axes(width: float, height: float) -> Axes:
     # The first picture ever on a computer may take a while, and matplotlib would warn of it inside the notebook.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(style.WIDTH, height), layout="constrained", facecolor=style.GROUND)
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor=style.GROUND)
     FigureCanvasAgg(figure)
     axes: Axes = figure.add_subplot()
     for side in ("top", "right", "left"):
