@@ -24,7 +24,7 @@ AT_ONCE = 3
 """How many machines try to boot at once."""
 
 
-def measure_formats(lab: Lab, *, capacity: str | int = "8 MiB", name: str = "format") -> tuple[FormatRow, ...]:
+def measure_formats(lab: Lab, *, capacity: str | int = "8 MiB", name: str = "measuring") -> tuple[FormatRow, ...]:
     """Create an empty disk in every format, fixed and dynamic, and try whether a machine boots from such a one.
 
     Args:

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw_growth(samples: Sequence[GrowthSample], capacity: int, ax: Axes | None = None) -> Drawing:
+def draw_growth(
+    samples: Sequence[GrowthSample], capacity: int, *, marks: Mapping[str, float] | None = None, ax: Axes | None = None
+) -> Drawing:
     """Draw what the host gave to a disk while its guest wrote, below the ceiling of its capacity.
 
     Args:
         samples: in order, one or more. capacity: bytes.
+        marks: what was done, by word, and after how many seconds.
     """
     first, last = samples[0], samples[-1]
     times = [sample.seconds for sample in samples]
@@ -41,11 +44,20 @@ def draw_growth(samples: Sequence[GrowthSample], capacity: int, ax: Axes | None 
         )  # fmt: skip
         axes.set_xlim(0, max(times[-1], 0.1))
         axes.set_ylim(0, max(capacity / MIB, *given, *asked) * 1.16)
+        _mark(axes, marks)
         axes.set_xlabel(_("seconds"), size=style.SMALL, color=style.QUIET)
         axes.set_ylabel("MiB", size=style.SMALL, color=style.QUIET)
         legend(axes)
 
     return Drawing(draw, growth_words(first, last, capacity), height=3.4, ax=ax)
+
+
+def _mark(axes: Axes, marks: Mapping[str, float] | None) -> None:
+    """Write beside dotted lines what was done when; words one below the other, so that they do not meet."""
+    top = axes.get_ylim()[1]
+    for number, (word, second) in enumerate((marks or {}).items()):
+        axes.axvline(second, color=style.QUIET, linewidth=1.2, linestyle=":")
+        axes.text(second, top * (0.98 - 0.1 * number), f" {word}", va="top", size=style.SMALL, color=style.QUIET)
 
 
 def growth_words(first: GrowthSample, last: GrowthSample, capacity: int) -> str:
@@ -82,11 +94,9 @@ def draw_throughput(
         top = max([*values, limit, 1e-6]) * 1.25
         axes.axhline(limit, color=style.INK, linewidth=1.4, linestyle="--")
         axes.text(edges[-1], limit, _("the limit"), ha="right", va="bottom", size=style.SMALL, color=style.INK)
-        for word, second in (marks or {}).items():
-            axes.axvline(second, color=style.QUIET, linewidth=1.2, linestyle=":")
-            axes.text(second, top, f" {word}", va="top", size=style.SMALL, color=style.QUIET)
         axes.set_xlim(0, edges[-1])
         axes.set_ylim(0, top)
+        _mark(axes, marks)
         axes.set_xlabel(_("seconds"), size=style.SMALL, color=style.QUIET)
         unit = _("writes a second") if iops else _("MiB a second")
         axes.set_ylabel(unit, size=style.SMALL, color=style.QUIET)

@@ -71,7 +71,7 @@ ALL: dict[str, Draw] = {
     "sizes": lambda ax: draw_sizes([DISK], ax),
     "map": lambda ax: draw_map(DISK, MAP, ax),
     "blocks": lambda ax: draw_blocks(DISK, MAP, [0, 2 * MIB, 40 * MIB], ax),
-    "growth": lambda ax: draw_growth(SAMPLES, 64 * MIB, ax),
+    "growth": lambda ax: draw_growth(SAMPLES, 64 * MIB, marks={"dd": 0.5, "rm": 3}, ax=ax),
     "throughput": lambda ax: draw_throughput(SAMPLES, iops=100, marks={"throttle": 2}, ax=ax),
     "cost": lambda ax: draw_cost(TIMINGS, ax),
     "formats": lambda ax: draw_formats(ROWS, ax),
