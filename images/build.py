@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds the guest images of the course from the distribution's packages.
 
-    python3 images/build.py --into FOLDER [--force] [tiny] [sector]
+    python3 images/build.py --into FOLDER [--force | --check] [tiny] [sector]
 
 Needs no root and no network beyond the distribution's package archive. An image that its recipe would make
 again is left as it is. `README.md` beside this file says what is in the images and how to add one.
@@ -32,14 +32,18 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="build.py", description="Build the guest images of the course.")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="where the images go")
     parser.add_argument("--force", action="store_true", help="build again what is there already")
+    parser.add_argument("--check", action="store_true", help="build nothing; exit code 3 if an image is not up to date")
     parser.add_argument("images", nargs="*", metavar="IMAGE", help=f"{', '.join(RECIPES)} (all, if none is named)")
     asked = parser.parse_args(arguments)
     unknown = [name for name in asked.images if name not in RECIPES]
     if unknown:
         parser.error(f"There is no recipe {unknown[0]}; the recipes are {', '.join(RECIPES)}.")
     store = Store(folder=asked.into.resolve())
+    names = asked.images or list(RECIPES)
+    if asked.check:
+        return 0 if all(store.is_current(name, recipe_of(name)) for name in names) else 3
     try:
-        for name in asked.images or RECIPES:
+        for name in names:
             build(name, store, force=asked.force)
     except BuildError as error:
         return fail(str(error))
@@ -60,7 +64,7 @@ def build(name: str, store: Store, *, force: bool) -> None:
     """
     if platform.machine() != "x86_64":
         raise BuildError(f"The guest images are for x86_64; this computer is {platform.machine()}.")
-    recipe = recipe_hash([HERE / "builder", HERE / name], distribution())
+    recipe = recipe_of(name)
     if not force and store.is_current(name, recipe):
         say(f"{name}: up to date")
         return
@@ -75,10 +79,11 @@ def build(name: str, store: Store, *, force: bool) -> None:
     say(f"{name}: ready after {time.monotonic() - began:.1f} s")
 
 
-def distribution() -> str:
-    """Return the name and release of this distribution, such as `debian bookworm`."""
-    facts = platform.freedesktop_os_release()
-    return f"{facts.get('ID', '')} {facts.get('VERSION_CODENAME', '')}"
+def recipe_of(name: str) -> str:
+    """Return the hash of all that decides what an image will be, but for the packages' versions."""
+    system = platform.freedesktop_os_release()
+    release = f"{system.get('ID', '')} {system.get('VERSION_CODENAME', '')}"  # such as `debian bookworm`
+    return recipe_hash([HERE / "builder", HERE / name], release)
 
 
 def fail(sentence: str) -> int:

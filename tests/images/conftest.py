@@ -1,4 +1,4 @@
-"""Guest images for the tests: those of `LABKIT_IMAGES`, else freshly built ones."""
+"""Guest images for the tests: those of `LABKIT_IMAGES` if they are up to date, else freshly built ones."""
 
 from __future__ import annotations
 
@@ -44,14 +44,21 @@ class Images:
 
 
 @pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
-    """The images under test."""
-    given = os.environ.get("LABKIT_IMAGES")
-    if given:
-        return Images(Path(given))
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of images built in this session."""
     folder = tmp_path_factory.mktemp("images")
     done = build(folder)
     assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def images(request: pytest.FixtureRequest) -> Images:
+    """The images under test."""
+    given = os.environ.get("LABKIT_IMAGES")
+    if given and build(Path(given), "--check").returncode == 0:
+        return Images(Path(given))
+    folder: Path = request.getfixturevalue("fresh")
     return Images(folder)
 
 

@@ -11,20 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.images.conftest import BUILDER, Images, build
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images built for this module."""
-    folder = tmp_path_factory.mktemp("fresh")
-    done = build(folder)
-    assert done.returncode == 0, done.stderr
-    return folder
 
 
 def test_two_builds_are_equal(fresh: Path, tmp_path: Path) -> None:
@@ -104,16 +93,15 @@ def test_a_missing_tool_names_its_package(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_build_leaves_nothing_half_made(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, BUILDER, "--into", tmp_path / "images", "tiny"], stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "unpacking" in line:
-            process.terminate()
-            break
-    assert "Stopped before the images were ready" in process.stderr.read()
-    assert process.wait() == 1
+    argv = [sys.executable, BUILDER, "--into", tmp_path / "images", "tiny"]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "unpacking" in line:
+                process.terminate()
+                break
+        assert "Stopped before the images were ready" in process.stderr.read()
+    assert process.returncode == 1
     assert not list((tmp_path / "images").glob(".build-*"))
     assert not (tmp_path / "images" / "tiny.json").exists()
 
