@@ -60,12 +60,14 @@ class SnapshotSurvey:
         quiesce: whether the guest's agent answers, so that it can flush its file systems.
         memory_bytes: sizes of the memory files, by path.
         deepest: layers above which this libvirt cannot start a machine.
+        lost: files that snapshots boot from and that are not there.
     """
 
     free_bytes: int
     quiesce: bool = False
     memory_bytes: Mapping[str, int] | None = None
     deepest: int = 190
+    lost: frozenset[str] = frozenset()
 
 
 def plan_take(state: LabState, survey: SnapshotSurvey, machine: str, name: str, description: str) -> Plan:
@@ -97,7 +99,7 @@ def plan_restore(
             runs again (else it is left saved). memory: False: come back to the disks only, off.
     """
     facts, tree = state.machines[machine], _tree(state, machine)
-    refusal = why_not_restore(state, facts, tree, name, save_current=save_current, memory=memory)
+    refusal = why_not_restore(state, facts, tree, name, save_current=save_current, memory=memory, lost=survey.lost)
     if refusal is None and save_current is not None:
         refusal = why_not_take(state, facts, tree, save_current, free_bytes=survey.free_bytes, deepest=survey.deepest)
     if refusal:

@@ -6,7 +6,7 @@ Knows: the model. Must not know: which steps an act has.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from labkit.language import _
 from labkit.model.disk import chain, image_number
@@ -25,7 +25,7 @@ def why_not_take(
     """Return why a snapshot cannot be taken."""
     needed = facts.spec.memory if facts.is_active else 0
     depth = max((len(chain(state.images, disk.path)) for disk in facts.spec.disks), default=0)
-    missing = [disk.path for disk in facts.spec.disks if disk.path not in state.images]
+    missing = [path for disk in facts.spec.disks for path in _find_missing(state.images, disk.path)]
     served = [disk.name for disk in facts.spec.disks if disk.served]
     if served:
         return Refusal(
@@ -83,16 +83,27 @@ def why_only_disks(state: LabState, facts: MachineFacts) -> str | None:
 
 
 def why_not_restore(
-    state: LabState, facts: MachineFacts, tree: SnapshotTree, name: str, *, save_current: str | None, memory: bool
+    state: LabState,
+    facts: MachineFacts,
+    tree: SnapshotTree,
+    name: str,
+    *,
+    save_current: str | None,
+    memory: bool,
+    lost: Container[str] = (),
 ) -> Refusal | None:
-    """Return why a machine cannot come back to a snapshot."""
+    """Return why a machine cannot come back to a snapshot.
+
+    Args:
+        lost: files that machines boot from and that are not there.
+    """
     refusal = why_not_delete(facts, tree, name) or (why_not_named(tree, save_current) if save_current else None)
     if refusal:
         return refusal
     snapshot = tree[name]
     if refusal := _why_disk_in_use(state, facts, snapshot):
         return refusal
-    missing = [disk.path for disk in snapshot.disks if disk.path not in state.images]
+    missing = [path for disk in snapshot.disks for path in _find_missing(state.images, disk.path)]
     if missing:
         return Refusal(
             why=_("The image {file} that {name} needs is gone.").format(file=posixpath.basename(missing[0]), name=name),
@@ -105,6 +116,17 @@ def why_not_restore(
             ),
             ways_out=(_("Restore its disks only: restore({name!r}, memory=False).").format(name=name),),
         )
+    boot = [path for path in (snapshot.spec.boot.kernel, snapshot.spec.boot.initramfs) if path and path in lost]
+    if memory and snapshot.memory and boot:
+        return Refusal(
+            why=_("The file {file} that {name} was running from is gone.").format(
+                file=posixpath.basename(boot[0]), name=name
+            ),
+            ways_out=(
+                _("Build it again: ./lab setup."),
+                _("Or restore its disks only: restore({name!r}, memory=False).").format(name=name),
+            ),
+        )
     if memory and snapshot.memory and snapshot.spec.accelerator is not facts.spec.accelerator:
         return Refusal(
             why=_("{name} was taken with {then}, this machine runs with {now}: its memory does not fit.").format(
@@ -115,30 +137,13 @@ def why_not_restore(
     return None
 
 
-def is_same_disk(images: Mapping[str, ImageFacts], one: DiskSpec, other: DiskSpec) -> bool:
-    """Whether two images of a machine are the same disk at different times: same name, same base.
-
-    A disk of which a tool has named an image in its own way is known by its place in the machine.
-    """
-    bases = [[image.path for image in chain(images, disk.path)][-1:] for disk in (one, other)]
-    named = one.name == other.name or (image_number(one.path) < 0 and one.target == other.target)
-    return bases[0] == bases[1] and named
-
-
-def _why_disk_in_use(state: LabState, facts: MachineFacts, snapshot: SnapshotFacts) -> Refusal | None:
-    """Another disk that has got the name of one of the snapshot's can be moved aside only while it is free."""
-    own = {disk.name: disk for disk in facts.spec.disks}
-    for disk in snapshot.disks:
-        holder = state.disks[disk.name].machine if disk.name in state.disks else None
-        if holder is None or (holder == facts.name and is_same_disk(state.images, own[disk.name], disk)):
-            continue
-        return Refusal(
-            why=_("{name} needs its disk {disk}, and another disk of that name is attached to {machine}.").format(
-                name=snapshot.name, disk=disk.name, machine=holder
-            ),
-            ways_out=(_("Detach that one first; it keeps its content under a new name."),),
-        )
-    return None
+def _find_missing(images: Mapping[str, ImageFacts], path: str) -> list[str]:
+    """Return the first layer of a chain that is not there, if there is one."""
+    layers = chain(images, path)
+    if not layers:
+        return [path]
+    below = layers[-1].backing
+    return [below] if below is not None and below not in images else []
 
 
 def is_same_disk(images: Mapping[str, ImageFacts], one: DiskSpec, other: DiskSpec) -> bool:

@@ -55,7 +55,6 @@ class RandomActs(RuleBasedStateMachine):
         self.current: str | None = None
         self.counter = 0
         self._known: dict[tuple[str, ...], Content] = {}
-        self._hashes: dict[tuple[str, int, int], str] = {}
 
     # --- what differs between files and guests ----------------------------------------------------
 
@@ -147,8 +146,9 @@ class RandomActs(RuleBasedStateMachine):
         self.counter += 1
         new = f"r{self.counter}"
         self._act(plans.plan_relabel(self.state, "web", name, new=new))
-        for table in (self.kept, self.memories, self.parents):
-            table[new] = table.pop(name)  # type: ignore[attr-defined, index]
+        self.kept[new] = self.kept.pop(name)
+        self.memories[new] = self.memories.pop(name)
+        self.parents[new] = self.parents.pop(name)
         self.parents = {key: new if value == name else value for key, value in self.parents.items()}
         self.current = new if self.current == name else self.current
 
