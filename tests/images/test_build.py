@@ -93,7 +93,7 @@ def test_a_missing_tool_names_its_package(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_build_leaves_nothing_half_made(tmp_path: Path) -> None:
-    argv = [sys.executable, BUILDER, "--into", tmp_path / "images", "tiny"]
+    argv = [sys.executable, str(BUILDER), "--into", str(tmp_path / "images"), "tiny"]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
