@@ -28,7 +28,6 @@ def draw_growth(
         samples: in order, one or more. capacity: bytes.
         marks: what was done, by word, and after how many seconds.
     """
-    first, last = samples[0], samples[-1]
     times = [sample.seconds for sample in samples]
 
     def draw(axes: Axes) -> None:
@@ -49,7 +48,7 @@ def draw_growth(
         axes.set_ylabel("MiB", size=style.SMALL, color=style.QUIET)
         legend(axes)
 
-    return Drawing(draw, growth_words(first, last, capacity), height=3.4, ax=ax)
+    return Drawing(draw, growth_words(samples, capacity), height=3.4, ax=ax)
 
 
 def _mark(axes: Axes, marks: Mapping[str, float] | None) -> None:
@@ -57,17 +56,21 @@ def _mark(axes: Axes, marks: Mapping[str, float] | None) -> None:
     top = axes.get_ylim()[1]
     for number, (word, second) in enumerate((marks or {}).items()):
         axes.axvline(second, color=style.QUIET, linewidth=1.2, linestyle=":")
-        axes.text(second, top * (0.98 - 0.1 * number), f" {word}", va="top", size=style.SMALL, color=style.QUIET)
+        ground = {"facecolor": style.GROUND, "edgecolor": "none", "pad": 1.0}
+        height = top * (0.97 - 0.11 * number)
+        axes.text(second, height, f" {word}", va="top", size=style.SMALL, color=style.QUIET, bbox=ground)
 
 
-def growth_words(first: GrowthSample, last: GrowthSample, capacity: int) -> str:
+def growth_words(samples: Sequence[GrowthSample], capacity: int) -> str:
     """Return what became of a disk in words, coarse enough to be the same on every host."""
-    change = last.allocated - first.allocated
-    if change > capacity / 10:
+    given = [sample.allocated for sample in samples]
+    least = capacity / 10
+    grew, shrank = max(given) - given[0] > least, max(given) - given[-1] > least
+    if grew and shrank:
+        return _("The disk grew while the guest wrote, and gave space back at the end.")
+    if grew:
         return _("The disk grew while the guest wrote.")
-    if change < -capacity / 10:
-        return _("The disk gave space back.")
-    return _("The disk hardly changed its size.")
+    return _("The disk gave space back.") if shrank else _("The disk hardly changed its size.")
 
 
 def draw_throughput(

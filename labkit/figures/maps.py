@@ -83,7 +83,7 @@ def _frames(axes: Axes, layers: int, capacity: int) -> None:
 
 
 def _kind_word(kind: Kind) -> str:
-    return {Kind.DATA: _("data"), Kind.ZERO: _("zeros, not stored"), Kind.ABSENT: _("nothing")}[kind]
+    return {Kind.DATA: _("data"), Kind.ZERO: _("zeros (not stored)"), Kind.ABSENT: _("nothing")}[kind]
 
 
 def _looks(kind: Kind) -> dict[str, Any]:

@@ -131,8 +131,8 @@ def test_spreads_that_overlap_are_not_told_apart() -> None:
 
 def test_twins_of_growth_tell_the_direction() -> None:
     grew, shrank = draw_growth(SAMPLES, 64 * MIB), draw_growth(SAMPLES[::-1], 64 * MIB)
-    still = draw_growth(SAMPLES[:2], GIB)
-    assert len({repr(grew), repr(shrank), repr(still)}) == 3
+    still, both = draw_growth(SAMPLES[:2], GIB), draw_growth([*SAMPLES, SAMPLES[0]], 64 * MIB)
+    assert len({repr(grew), repr(shrank), repr(still), repr(both)}) == 4
 
 
 def test_rates_are_taken_over_stretches() -> None:

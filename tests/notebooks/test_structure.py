@@ -178,10 +178,11 @@ def texts_in(source: str) -> list[str]:
     """Return the texts in code, without those that are commands for a guest."""
     tree = ast.parse(source)
     commands = {
-        id(argument)
+        id(part)
         for call in ast.walk(tree)
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in COMMANDS
         for argument in call.args
+        for part in ast.walk(argument)
     }
     return [
         node.value
