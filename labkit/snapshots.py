@@ -61,7 +61,23 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
     def costs(self) -> Mapping[str, int]:
         """Return how many bytes deleting each snapshot alone would free on the host, by name."""
-        return find_costs(self._lab.state, self._survey(), self._machine.name)
+        return find_costs(self._lab.state, self.survey(ask_guest=False), self._machine.name)
+
+    def survey(self, *, ask_guest: bool = True) -> plans.SnapshotSurvey:
+        """Return what plans need measured.
+
+        Args:
+            ask_guest: whether to ask the guest's agent, which may take a moment; only taking needs it.
+        """
+        nodes = self.tree.nodes.values()
+        memories = {node.memory for node in nodes if node.memory}
+        boots = {path for node in nodes for path in (node.spec.boot.kernel, node.spec.boot.initramfs) if path}
+        return plans.SnapshotSurvey(
+            free_bytes=free_bytes(self._lab.home),
+            quiesce=ask_guest and self._machine.answers(),
+            memory_bytes={path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()},
+            lost=frozenset(path for path in boots if not Path(path).exists()),
+        )
 
     # --- acts -------------------------------------------------------------------------------------
 
@@ -87,7 +103,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
             BadInput: not a name. Refused: see `.plan(...).refusal`.
         """
         chosen = self._free_name() if name is None else check_name(name, what=_("snapshot"))
-        return plans.plan_take(self._lab.state, self._survey(), self._machine.name, chosen, description)
+        return plans.plan_take(self._lab.state, self.survey(), self._machine.name, chosen, description)
 
     @act(_after)
     def restore(
@@ -112,7 +128,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         saved = None if save_current is None else check_name(save_current, what=_("snapshot"))
         return plans.plan_restore(
             self._lab.state,
-            self._survey(),
+            self.survey(),
             self._machine.name,
             name,
             save_current=saved,
@@ -135,7 +151,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
             branch: also all snapshots after it. merge: "auto": layers that are no point any more are merged
                 where that is cheap; "never".
         """
-        return plans.plan_delete(self._lab.state, self._survey(), self._machine.name, name, branch=branch, merge=merge)
+        return plans.plan_delete(self._lab.state, self.survey(), self._machine.name, name, branch=branch, merge=merge)
 
     @act(_after)
     def rename(self, name: str, new: str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
@@ -153,17 +169,6 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         while f"snapshot-{number}" in tree:
             number += 1
         return f"snapshot-{number}"
-
-    def _survey(self) -> plans.SnapshotSurvey:
-        nodes = self.tree.nodes.values()
-        memories = {node.memory for node in nodes if node.memory}
-        boots = {path for node in nodes for path in (node.spec.boot.kernel, node.spec.boot.initramfs) if path}
-        return plans.SnapshotSurvey(
-            free_bytes=free_bytes(self._lab.home),
-            quiesce=self._machine.answers(),
-            memory_bytes={path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()},
-            lost=frozenset(path for path in boots if not Path(path).exists()),
-        )
 
     def __getitem__(self, name: str) -> SnapshotFacts:
         tree = self.tree

@@ -8,5 +8,6 @@ from labkit.widgets.doctor import DoctorPanel
 from labkit.widgets.host import HostPanel
 from labkit.widgets.machine import MachinePanel
 from labkit.widgets.panel import Panel
+from labkit.widgets.snapshot import SnapshotPanel
 
-__all__ = ["DiskPanel", "DoctorPanel", "HostPanel", "MachinePanel", "Panel"]
+__all__ = ["DiskPanel", "DoctorPanel", "HostPanel", "MachinePanel", "Panel", "SnapshotPanel"]

@@ -1,0 +1,223 @@
+"""What `SnapshotPanel` shows: the tree to choose from, the facts of one snapshot, buttons and forms with excuses.
+
+Each is a function of values. Knows: trees, plans. Must not know: threads, how an act is carried out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from labkit.language import _, ngettext
+from labkit.model.machine import MachineFacts
+from labkit.model.snapshot import SnapshotFacts, SnapshotKind, SnapshotTree
+from labkit.model.state import LabState
+from labkit.model.words import snapshot_word
+from labkit.plans import snapshot as plans
+from labkit.plans.plan import Plan
+from labkit.units import format_size
+from labkit.widgets import parts
+from labkit.widgets.parts import Button
+from labkit.widgets.tree import Child, Node, tag
+
+_SHAPES = {
+    SnapshotKind.OFF: "○",
+    SnapshotKind.RUNNING: "▶",
+    SnapshotKind.PAUSED: "❚❚",
+    SnapshotKind.DISK_ONLY: "◇",
+}
+
+
+def count_words(count: int) -> str:
+    """Return how many snapshots there are."""
+    return ngettext("{count} snapshot", "{count} snapshots", count).format(count=count)
+
+
+def render_tree(tree: SnapshotTree, shown: str | None) -> Node:
+    """Return the tree, each snapshot a button that shows it, the current state marked."""
+    if not tree.nodes:
+        return tag("p", _("There is no snapshot yet: take one."))
+    return tag("ul", *[_row(tree, shown, *row) for row in list_rows(tree)], class_="labkit-tree")
+
+
+def list_rows(tree: SnapshotTree) -> Iterator[tuple[str, str | None]]:
+    """Yield the lines of the tree: what is drawn before a name, and the name; None is the current state."""
+    waiting: list[tuple[str, str, str | None]] = [("", "", name) for name in reversed(_below(tree, None))]
+    while waiting:
+        before, after, name = waiting.pop()
+        yield before, name
+        if name is None:
+            continue
+        children = _below(tree, name)
+        for child in reversed(children):
+            tip, bar = ("└─", "  ") if child == children[-1] else ("├─", "│ ")
+            waiting.append((after + tip, after + bar, child))
+
+
+def _below(tree: SnapshotTree, name: str | None) -> list[str | None]:
+    here: list[str | None] = [None] if tree.current == name else []
+    return [*tree.children(name), *here]
+
+
+def _row(tree: SnapshotTree, shown: str | None, before: str, name: str | None) -> Node:
+    lines = tag("span", before, class_="labkit-lines", aria_hidden="true") if before else None
+    if name is None:
+        return tag("li", lines, tag("strong", "★ " + _("you are here")), key="you are here/")
+    node = tree[name]
+    return tag(
+        "li",
+        lines,
+        tag(
+            "button",
+            f"{_SHAPES[node.kind]} {name}",
+            key=name,
+            type="button",
+            class_="labkit-button",
+            data_action="show",
+            data_snapshot=name,
+            aria_pressed="true" if name == shown else "false",
+        ),
+        " ",
+        tag("span", snapshot_word(node.kind), class_="labkit-quiet"),
+        key=name,
+    )
+
+
+def render_facts(state: LabState, survey: plans.SnapshotSurvey, facts: MachineFacts, node: SnapshotFacts) -> Node:
+    """Return what a snapshot is, and what deleting it would free."""
+    kept = {
+        SnapshotKind.OFF: _("configuration and disks; the machine was off"),
+        SnapshotKind.RUNNING: _("configuration, disks and running state"),
+        SnapshotKind.PAUSED: _("configuration, disks and the paused state"),
+        SnapshotKind.DISK_ONLY: _("configuration and disks, as after a power cut"),
+    }
+    spec = node.spec
+    tree = state.snapshots[facts.name]
+    cost = plans.plan_delete(state, survey, facts.name, node.name).bytes_freed
+    rows: list[tuple[str, Child]] = [
+        (_("keeps"), kept[node.kind]),
+        (_("description"), node.description or None),
+        (_("taken"), time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(node.created))),
+        (_("after"), node.parent or _("nothing: it is a root")),
+        (_("before"), ", ".join(tree.children(node.name)) or None),
+        (_("memory"), format_size(spec.memory)),
+        (_("vCPUs"), str(spec.vcpus)),
+        (_("frozen images"), ", ".join(disk.path.rpartition("/")[2] for disk in node.disks)),
+        (_("deleting it frees"), format_size(cost)),
+    ]
+    return tag(
+        "div",
+        tag("h4", node.name),
+        parts.table(rows),
+        tag("p", node.excuse, class_="labkit-note") if node.excuse else None,
+    )
+
+
+def render_take(state: LabState, survey: plans.SnapshotSurvey, facts: MachineFacts, *, busy: str | None) -> Node:
+    """Return the form that takes a snapshot."""
+    name = free_name(state.snapshots.get(facts.name, SnapshotTree()), "snapshot")
+    excuse = busy or why(plans.plan_take(state, survey, facts.name, name, ""))
+    return _form("take", _("Take…"), excuse, _field(_("New snapshot"), "name", name), kind="main")
+
+
+def render_restore(
+    state: LabState, survey: plans.SnapshotSurvey, facts: MachineFacts, node: SnapshotFacts, *, busy: str | None
+) -> Node:
+    """Return the form that restores a snapshot; saving the current state first is ticked."""
+    saved = free_name(state.snapshots[facts.name], _("before-{name}").format(name=node.name))
+    excuse = busy or why(plans.plan_restore(state, survey, facts.name, node.name))
+    run = _tick(_("Let the guest run on"), "run") if node.has_memory else None
+    return tag(
+        "div",
+        _form(
+            "restore",
+            _("Restore…"),
+            excuse,
+            _tick(_("Save the current state first, as"), "save"),
+            _field(_("Name"), "name", saved),
+            run,
+            kind="main",
+        ),
+        _quiet(_("VirtualBox restores only a machine that is off, and leaves one that was running saved.")),
+        key="restore",
+    )
+
+
+def list_buttons(
+    state: LabState, survey: plans.SnapshotSurvey, facts: MachineFacts, node: SnapshotFacts, *, busy: str | None
+) -> list[Button]:
+    """Return what is done with one press, each with the reason its plan gives against it."""
+    branch = len(state.snapshots[facts.name].branch(node.name))
+    alone = None if branch > 1 else _("Nothing comes after {name}.").format(name=node.name)
+    return [
+        Button(
+            label=_("Delete…"),
+            action="delete",
+            excuse=busy or why(plans.plan_delete(state, survey, facts.name, node.name)),
+            kind="danger",
+            tip=_("Forget this point; every other state keeps its content."),
+        ),
+        Button(
+            label=_("Delete with all after it…"),
+            action="delete-branch",
+            excuse=busy or alone or why(plans.plan_delete(state, survey, facts.name, node.name, branch=True)),
+            kind="danger",
+            tip=_("Forget this point and all that came after it."),
+        ),
+    ]
+
+
+def render_words(state: LabState, facts: MachineFacts, node: SnapshotFacts, *, busy: str | None) -> Node:
+    """Return the forms for another name and another description."""
+    excuse = busy or why(plans.plan_relabel(state, facts.name, node.name, description=f"{node.description}."))
+    return parts.fold(
+        _("Name and description"),
+        _form("rename", _("Rename…"), excuse, _field(_("Name"), "name", node.name)),
+        _form("describe", _("Describe…"), excuse, _field(_("Description"), "description", node.description)),
+        key="words",
+    )
+
+
+def render_difference(tree: SnapshotTree, node: SnapshotFacts) -> Child:
+    """Return what VirtualBox would say to deleting this snapshot, where it differs."""
+    if len(tree.children(node.name)) < 2:
+        return None
+    return _quiet(_("VirtualBox refuses to delete a snapshot that several others come after."))
+
+
+def free_name(tree: SnapshotTree, stem: str) -> str:
+    """Return a name that no snapshot has: the stem with a number."""
+    number = 1
+    while f"{stem}-{number}" in tree:
+        number += 1
+    return f"{stem}-{number}"
+
+
+def why(plan: Plan) -> str | None:
+    """Return why a plan is refused, or None."""
+    return plan.refusal.why if plan.refusal else None
+
+
+def _form(action: str, label: str, excuse: str | None, *fields: Child, kind: str = "plain") -> Node:
+    button = tag(
+        "button",
+        label,
+        type="submit",
+        class_=f"labkit-button labkit-{kind}",
+        aria_disabled="true" if excuse else None,
+        title=excuse or _("Show the plan"),
+    )
+    reason = tag("div", excuse, class_="labkit-excuse") if excuse else None
+    return tag("form", *fields, button, reason, class_="labkit-form", data_action=action, key=action)
+
+
+def _field(label: str, name: str, value: str) -> Node:
+    return tag("label", label, tag("input", name=name, value=value, autocomplete="off"))
+
+
+def _tick(label: str, name: str) -> Node:
+    return tag("label", tag("span", tag("input", type="checkbox", name=name, checked=True), " ", label))
+
+
+def _quiet(text: str) -> Node:
+    return tag("p", text, class_="labkit-quiet")

@@ -1,0 +1,179 @@
+"""The panel of snapshots on a real machine: the tree, choosing, every act through its plan, excuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from labkit import Lab
+from labkit.errors import NotFound
+from labkit.machine import Machine
+from labkit.model.machine import MachineState
+from labkit.model.snapshot import SnapshotKind, SnapshotTree
+from labkit.widgets.snapshot import SnapshotPanel
+from labkit.widgets.snapshot_parts import list_rows
+from tests.figures.test_snapshot_figures import bushy
+from tests.widgets.test_machine_panel import actions, drawn, show
+from tests.widgets.test_panel import press
+from tests.widgets.waiting import eventually
+
+
+@pytest.fixture
+def machine(lab: Lab) -> Machine:
+    """A machine that is off."""
+    return lab.create("web")
+
+
+def do(panel: SnapshotPanel, action: str, *, confirm: bool = True, **values: str) -> None:
+    """Ask for a plan and carry it out."""
+    press(panel, action, **values)
+    eventually(lambda: panel.busy is None)
+    if confirm:
+        press(panel, "confirm")
+        eventually(lambda: panel.busy is None, seconds=90)
+
+
+def held(panel: SnapshotPanel, action: str) -> str | None:
+    """Return why a form cannot be sent, or None."""
+    form = next(form for form in panel.page().find("form") if form.attributes["data-action"] == action)
+    button = next(form.find("button"))
+    return button.attributes["title"] if "aria-disabled" in button.attributes else None
+
+
+def test_twins_tell_the_tree_and_nothing_measured(machine: Machine) -> None:
+    machine.snapshots.take("clean").take("later")
+    first, second = show(SnapshotPanel(machine)), show(SnapshotPanel(machine.lab, "web"))
+    assert first["text/plain"] == f"SnapshotPanel: web\n{machine.snapshots.tree.text()}"
+    assert first["text/html"] == second["text/html"]
+    for word in (machine.id, "button", "MiB", str(machine.lab.home)):
+        assert word not in str(first["text/html"])
+
+
+def test_unknown_machine_is_refused(machine: Machine) -> None:
+    with pytest.raises(NotFound):
+        SnapshotPanel(machine.lab, "db")
+
+
+def test_machine_without_snapshots_offers_to_take_one(machine: Machine) -> None:
+    panel = SnapshotPanel(machine)
+    assert held(panel, "take") is None
+    assert "There is no snapshot yet" in panel.page().text
+    do(panel, "take", name="clean")
+    assert list(machine.snapshots) == ["clean"]
+    assert "virsh snapshot-create-as" in panel.page().text.split("What really happened")[1]
+
+
+def test_nothing_is_done_before_the_plan_is_confirmed(machine: Machine) -> None:
+    panel = SnapshotPanel(machine)
+    do(panel, "take", confirm=False, name="clean")
+    assert "Plan: Take clean" in panel.page().text
+    assert list(machine.snapshots) == []
+
+
+def test_chosen_snapshot_shows_what_it_keeps(machine: Machine) -> None:
+    machine.snapshots.take("clean", description="as it came").take("later")
+    panel = SnapshotPanel(machine)
+    show(panel)
+    assert "after clean" in panel.page().text
+    press(panel, "show", snapshot="clean")
+    for words in ("as it came", "configuration and disks; the machine was off", "web.vda.0.qcow2", "deleting it frees"):
+        assert words in panel.page().text
+    pressed = [button for button in panel.page().find("button") if button.attributes.get("aria-pressed") == "true"]
+    assert [button.text for button in pressed] == ["○ clean"]
+
+
+def test_restore_saves_the_current_state_first_where_that_is_ticked(machine: Machine) -> None:
+    machine.snapshots.take("clean")
+    panel = SnapshotPanel(machine)
+    boxes = [box for box in panel.page().find("input") if box.attributes.get("type") == "checkbox"]
+    assert [(box.attributes["name"], "checked" in box.attributes) for box in boxes] == [("save", True)]
+    do(panel, "restore", save="on", name="kept")
+    assert list(machine.snapshots) == ["clean", "kept"]
+    assert machine.snapshots.current == "clean"
+
+
+def test_restore_without_saving_says_how_much_is_discarded(machine: Machine) -> None:
+    machine.snapshots.take("clean")
+    panel = SnapshotPanel(machine)
+    do(panel, "restore", confirm=False, name="kept")
+    assert "What was written since clean is discarded" in panel.page().text
+    assert "This is lost for good" in panel.page().text
+    press(panel, "confirm")
+    eventually(lambda: panel.busy is None)
+    assert list(machine.snapshots) == ["clean"]
+
+
+def test_running_snapshot_may_be_left_saved(guest: Machine) -> None:
+    panel = SnapshotPanel(guest)
+    do(panel, "take", name="warm")
+    assert guest.snapshots["warm"].kind is SnapshotKind.RUNNING
+    do(panel, "restore", name="x")
+    assert guest.state == MachineState.SAVED.value
+    do(panel, "restore", name="x", run="on")
+    assert guest.state == MachineState.RUNNING.value
+
+
+def test_name_and_description_change(machine: Machine) -> None:
+    machine.snapshots.take("clean")
+    panel = SnapshotPanel(machine)
+    do(panel, "describe", description="as it came")
+    do(panel, "rename", name="fresh")
+    assert machine.snapshots["fresh"].description == "as it came"
+    assert "as it came" in panel.page().text
+
+
+def test_delete_of_one_and_of_a_branch(machine: Machine) -> None:
+    machine.snapshots.take("a").take("b").take("c")
+    panel = SnapshotPanel(machine)
+    assert actions(panel)["delete-branch"] == "Nothing comes after c."
+    do(panel, "delete")
+    assert list(machine.snapshots) == ["a", "b"]
+    press(panel, "show", snapshot="a")
+    do(panel, "delete-branch")
+    assert list(machine.snapshots) == []
+
+
+def test_where_virtualbox_differs_is_said(machine: Machine) -> None:
+    machine.snapshots.take("a").take("b")
+    panel = SnapshotPanel(machine)
+    assert "VirtualBox restores only a machine that is off" in panel.page().text
+    press(panel, "show", snapshot="a")
+    assert "VirtualBox refuses" not in panel.page().text
+    machine.snapshots.restore("a").take("c")
+    panel.refresh()
+    assert "VirtualBox refuses" in panel.page().text
+
+
+def test_saved_machine_says_why_nothing_can_be_taken(guest: Machine) -> None:
+    guest.save()
+    excuse = held(SnapshotPanel(guest), "take")
+    assert excuse is not None
+    assert "web is saved" in excuse
+
+
+def test_name_that_cannot_be_used_is_refused_in_the_panel(machine: Machine) -> None:
+    panel = SnapshotPanel(machine)
+    do(panel, "take", confirm=False, name="a/b")
+    assert "✗ Error" in panel.page().text
+
+
+def test_snapshot_taken_elsewhere_appears(machine: Machine) -> None:
+    panel = SnapshotPanel(machine)
+    show(panel)
+    machine.snapshots.take("other")
+    eventually(lambda: "○ other" in drawn(panel), seconds=5)
+
+
+def test_deleted_machine_is_told_of(machine: Machine) -> None:
+    panel = SnapshotPanel(machine)
+    machine.delete()
+    panel.refresh()
+    assert "no longer in the lab" in panel.page().text
+    assert panel.line() == "web — gone"
+
+
+def test_lines_of_the_tree_are_those_of_its_text() -> None:
+    tree = bushy(60)
+    names = [name for _before, name in list_rows(tree)]
+    said = [line.split("─ ")[-1].split(" (")[0] for line in tree.text().splitlines()]
+    assert ["* you are here" if name is None else name for name in names] == said
+    assert list(list_rows(SnapshotTree())) == [("", None)]
