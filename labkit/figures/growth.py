@@ -28,11 +28,12 @@ def draw_growth(
         samples: in order, one or more. capacity: bytes.
         marks: what was done, by word, and after how many seconds.
     """
-    times = [sample.seconds for sample in samples]
+    end = max(samples[-1].seconds, 0.1) * 1.05  # beyond the last sample, so that it is seen
+    times = [*(sample.seconds for sample in samples), end]
 
     def draw(axes: Axes) -> None:
-        given = [sample.allocated / MIB for sample in samples]
-        asked = [sample.written_bytes / MIB for sample in samples]
+        given = [sample.allocated / MIB for sample in [*samples, samples[-1]]]
+        asked = [sample.written_bytes / MIB for sample in [*samples, samples[-1]]]
         axes.fill_between(times, given, step="post", color=style.HOST_GROUND)
         axes.step(times, given, where="post", color=style.HOST, linewidth=2.4, label=_("allocated by the host"))
         axes.plot(times, asked, color=style.GUEST, linewidth=2, linestyle=":", label=_("written by the guest"))
@@ -41,7 +42,7 @@ def draw_growth(
             0, capacity / MIB * 1.02, _("capacity {size}").format(size=format_size(capacity)),
             va="bottom", size=style.SMALL, color=style.INK,
         )  # fmt: skip
-        axes.set_xlim(0, max(times[-1], 0.1))
+        axes.set_xlim(0, end)
         axes.set_ylim(0, max(capacity / MIB, *given, *asked) * 1.16)
         _mark(axes, marks)
         axes.set_xlabel(_("seconds"), size=style.SMALL, color=style.QUIET)
