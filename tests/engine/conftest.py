@@ -1,61 +1,20 @@
-"""A lab with a machine in it, and what a test may know of a lab as a whole."""
+"""A lab with a machine in it."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
 from labkit import Lab
-from labkit.hypervisor.process import find_pids
-from labkit.model.machine import MachineSpec, MachineState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """All that a lab is: machines with their definitions and states, files with their contents, processes."""
-
-    machines: tuple[tuple[MachineSpec, MachineState], ...]
-    files: tuple[tuple[str, str], ...]
-    processes: int
-
-
-def take_picture(lab: Lab) -> Picture:
-    """Look at a lab from outside: the hypervisor's definitions, the folders, the process table."""
-    machines = tuple((facts.spec, facts.state) for facts in lab.state.machines.values())
-    return Picture(
-        machines=machines,
-        files=tuple((str(path.relative_to(lab.home)), _digest(path)) for path in _files(lab.home)),
-        processes=len(find_pids(str(lab.home))),
-    )
-
-
-def without_identity(picture: Picture) -> Picture:
-    """The picture without the ids that are drawn anew for each machine."""
-    machines = tuple((replace(spec, id="", genid=None), state) for spec, state in picture.machines)
-    return replace(picture, machines=machines)
-
-
-def _files(home: Path) -> list[Path]:
-    """Files that matter: not the locks, and not what a guest says on its console."""
-    return sorted(
-        path
-        for path in home.rglob("*")
-        if path.is_file() and path.name != "lock" and path.parent.name not in ("locks", "consoles")
-    )
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+from tests.engine.picture import take_picture
 
 
 @pytest.fixture
 def sector_lab(lab: Lab) -> Iterator[Lab]:
-    """A lab with one machine, `web`, of the sector image; it is off."""
+    """A lab with one machine, `web`, of the sector image; it is off. Nothing is left of it afterwards."""
     lab.create("web", image="sector", memory="16 MiB")
     yield lab
     lab.clean()
-    assert take_picture(lab) == Picture(machines=(), files=(("lab.json", _digest(lab.home / "lab.json")),), processes=0)
+    left = take_picture(lab)
+    assert (left.machines, [name for name, _digest in left.files], left.processes) == ((), ["lab.json"], 0)

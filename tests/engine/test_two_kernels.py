@@ -10,8 +10,8 @@ import pytest
 from labkit import Lab
 from labkit.errors import Busy, HostTrouble, NotFound, Refused, Stale, WrongState
 from labkit.model.machine import MachineState
-from tests.engine.conftest import take_picture
 from tests.engine.kernel import Instant, Kernel
+from tests.engine.picture import take_picture
 
 CREATE = "lab.create({name!r}, image='sector', memory='16 MiB')"
 
