@@ -23,7 +23,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2
 
 _END_ALL = """end() {
     kill -STOP "$1"
-    for child in $(pgrep -P "$1"); do end "$child"; done
+    for child in $(cat /proc/"$1"/task/*/children); do end "$child"; done
     kill -KILL "$1"
 }
 end "$1"
@@ -73,9 +73,10 @@ def run(
     Raises:
         BadInput: no command. TimedOut, Cancelled: the limit's. GuestSilent, GuestError: the agent's.
     """
-    program, *arguments = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
-    if not program or "\0" in "".join([program, *arguments]):
+    words = [command] if isinstance(command, str) else list(command)
+    if not words or not words[0] or "\0" in "".join(words):
         raise BadInput(_("This is no command: {command!r}.").format(command=command), _("Write it as in a shell."))
+    program, *arguments = ["/bin/sh", "-c", command] if isinstance(command, str) else words
     request: dict[str, Any] = {"path": program, "arg": arguments, "capture-output": True}
     if stdin:
         request["input-data"] = base64.b64encode(stdin).decode()

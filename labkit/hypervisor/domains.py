@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 import libvirt
 import libvirt_qemu
 
-from labkit.errors import LabError, NotFound, TimedOut
+from labkit.errors import HypervisorError, LabError, NotFound, TimedOut
 from labkit.hypervisor import domain_xml
 from labkit.hypervisor.connection import CALL_LIMIT, Connection
+from labkit.hypervisor.errors import agent_refusal
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.machine import (
@@ -291,12 +292,18 @@ class Domains:
         """
         text = json.dumps(command)
         limit = max(1, round(timeout))
-        answer = self._on(
-            machine_id,
-            lambda domain: libvirt_qemu.qemuAgentCommand(domain, text, limit, 0),
-            subject=subject,
-            timeout=timeout + 5,
-        )
+        try:
+            answer = self._on(
+                machine_id,
+                lambda domain: libvirt_qemu.qemuAgentCommand(domain, text, limit, 0),
+                subject=subject,
+                timeout=timeout + 5,
+            )
+        except HypervisorError as error:
+            # libvirt before 10 has no number of its own for what the agent refused.
+            if error.code != libvirt.VIR_ERR_INTERNAL_ERROR:
+                raise
+            raise agent_refusal(error.details, subject=subject) from error
         return json.loads(answer).get("return")
 
     def send_to_console(self, machine_id: str, data: bytes, *, subject: str) -> None:

@@ -31,6 +31,21 @@ GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID
 _AGENT_COMMAND_TIMEOUT, _AGENT_COMMAND_FAILED = 111, 112
 
 
+def agent_refusal(text: str, *, subject: str = "") -> GuestError:
+    """Return the error for what a guest's agent refused.
+
+    Args:
+        text: libvirt's words; the agent's own stand at their end.
+    """
+    words = text.rpartition("error was ")[2].strip("'")
+    prefix = f"{subject}: " if subject else ""
+    return GuestError(
+        prefix + _("the guest agent refused: {text}").format(text=words),
+        _("Is that in this guest? Look around inside: vm.run('ls /bin')."),
+        details=text,
+    )
+
+
 def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
     """Return our error for one of libvirt's.
 
@@ -68,7 +83,7 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
             details=text,
         )
     if code == _AGENT_COMMAND_FAILED:
-        return GuestError(prefix + _("the guest agent refused: {text}").format(text=text), details=text)
+        return agent_refusal(text, subject=subject)
     if code in (libvirt.VIR_ERR_OPERATION_TIMEOUT, _AGENT_COMMAND_TIMEOUT):
         return TimedOut(
             prefix + _("the time limit passed."), _("Another act may hold the machine: look again."), details=text
