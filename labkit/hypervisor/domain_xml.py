@@ -20,7 +20,7 @@ from labkit.model.machine import (
     DiskSpec,
     MachineChanges,
     MachineSpec,
-    domain_name,
+    machine_name,
 )
 from labkit.units import KIB, MIB
 
@@ -89,7 +89,7 @@ def parse_domain(domain: etree._Element) -> MachineSpec | None:
     pinned = pins.pop() if len(pins) == 1 else ""
     command_line = _text(domain, "os/cmdline")
     return MachineSpec(
-        name=machine_name(name, owner.lab),
+        name=machine_name(owner.lab, name),
         lab=owner.lab,
         lab_id=owner.lab_id,
         id=_text(domain, "uuid"),
@@ -153,11 +153,6 @@ def host_name(name: str) -> str:
     ascii_name = name if name.isascii() else "xn--" + name.encode("punycode").decode()
     plain = "".join(char if char.isalnum() else "-" for char in ascii_name)
     return plain.strip("-")[:63].strip("-") or "guest"
-
-
-def machine_name(domain: str, lab: str) -> str:
-    """Return the machine's name in its lab from its domain's name; inverse of `domain_name`."""
-    return domain.removeprefix(domain_name(lab, "")) if lab != "default" else domain
 
 
 def parse(xml: str) -> etree._Element:

@@ -10,6 +10,9 @@ from enum import StrEnum
 
 from labkit.model.image import Format
 
+_PUNYCODE = "xn--"
+_FOLDER_BYTES = 20
+
 DEFAULT_CPU = "qemu64"
 """The CPU model of QEMU's machines when none is asked for."""
 
@@ -222,8 +225,27 @@ class MachineUsage:
 
 
 def domain_name(lab: str, machine: str) -> str:
-    """Return the name of a machine's domain: names are global to a hypervisor, labs are not."""
-    return machine if lab == "default" else f"{lab}.{machine}"
+    """Return the name of a machine's domain: names are global to a hypervisor, labs are not.
+
+    libvirt makes a folder of a name's first 20 bytes and cannot start a guest when they end within a letter
+    (seen in 9.0 to 11.3, whose session daemons know no UTF-8). Such a name is written in ASCII, by Punycode.
+    """
+    name = machine if lab == "default" else f"{lab}.{machine}"
+    return name if _can_be_cut(name) else _PUNYCODE + name.encode("punycode").decode()
+
+
+def machine_name(lab: str, domain: str) -> str:
+    """Return a machine's name in its lab; inverse of `domain_name`."""
+    name = domain.removeprefix(_PUNYCODE).encode().decode("punycode") if domain.startswith(_PUNYCODE) else domain
+    return name if lab == "default" else name.removeprefix(f"{lab}.")
+
+
+def _can_be_cut(name: str) -> bool:
+    try:
+        name.encode()[:_FOLDER_BYTES].decode()
+    except UnicodeDecodeError:
+        return False
+    return not name.startswith(_PUNYCODE)
 
 
 # --- excuses: why a machine cannot be switched; None when it can --------------------------------

@@ -283,10 +283,11 @@ def _removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
         dead = reclaim(state.images, roots).dead
         before = {path for step in steps if isinstance(step, DeleteFiles) for path in step.paths}
         images = tuple(path for path in dead if path not in before)
-        missing = tuple(path for path in sorted(own) if path not in state.images and path.startswith(f"{state.home}/"))
+        missing = tuple(path for path in sorted(own) if path not in state.images)
         rest = tuple(node.memory for node in tree.nodes.values() if node.memory)
         log = (machine.spec.console_log,) if machine.spec.console_log else ()
-        files = (*_files(state, images), *missing, *rest, *log)
+        named = (*_files(state, images), *missing, *rest, *log)
+        files = tuple(path for path in named if path.startswith(f"{state.home}/"))  # never what is somebody else's
         steps.append(DeleteFiles(paths=files, bytes=_allocated(state, images)))
     return steps
 

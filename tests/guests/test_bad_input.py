@@ -110,8 +110,8 @@ def test_on_a_machine_that_is_off_the_excuse_names_its_state(lab: Lab, verb: str
 
 
 def test_a_name_of_another_script_is_too_long_in_bytes_not_in_characters() -> None:
-    with Lab.open("机" * 60) as long:
+    with Lab.open("\U00020000" * 60) as long:
         with pytest.raises(Refused, match="too long") as caught:
-            long.create("机" * 30)
+            long.create("\U00020000" * 30)
         assert "shorter" in caught.value.hint
         long.clean()

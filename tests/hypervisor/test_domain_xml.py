@@ -15,12 +15,19 @@ from labkit.hypervisor.domain_xml import (
     change_domain_xml,
     host_name,
     identify,
-    machine_name,
     parse_domain_xml,
     rename_in_domain_xml,
 )
 from labkit.model.image import Format
-from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineChanges, MachineSpec, domain_name
+from labkit.model.machine import (
+    Accelerator,
+    Boot,
+    DiskSpec,
+    MachineChanges,
+    MachineSpec,
+    domain_name,
+    machine_name,
+)
 from labkit.units import MIB
 from tests.model.test_units import NAMES
 from tests.plans.states import machine
@@ -94,7 +101,29 @@ def test_a_new_name_goes_to_the_guest_and_nowhere_else(spec: MachineSpec, name: 
 
 @given(NAMES, st.just("default") | NAMES)
 def test_a_domains_name_tells_the_machine_and_the_lab(name: str, lab: str) -> None:
-    assert machine_name(domain_name(lab, name), lab) == name
+    assert machine_name(lab, domain_name(lab, name)) == name
+
+
+@pytest.mark.parametrize(
+    ("lab", "name", "domain"),
+    [
+        ("default", "web", "web"),
+        ("course", "web", "course.web"),
+        ("default", "máquina", "máquina"),
+        ("default", "máquina-virtual-número-1", "máquina-virtual-número-1"),
+        ("course", "máquina-virtú", "course.máquina-virtú"),
+        ("course", "abcdefghijklñ", "xn--course.abcdefghijkl-e4b"),
+        ("default", "机器机器机器机器", "xn--m7raaa046sbabb"),
+        ("default", "xn--a", "xn--xn--a-"),
+    ],
+)
+def test_a_domain_is_named_as_the_machine_unless_libvirt_would_cut_a_letter(lab: str, name: str, domain: str) -> None:
+    assert domain_name(lab, name) == domain
+
+
+@given(st.just("default") | NAMES, NAMES)
+def test_libvirts_folder_of_a_domain_has_a_name_in_whole_letters(lab: str, name: str) -> None:
+    assert domain_name(lab, name).encode()[:20].decode()
 
 
 @pytest.mark.parametrize(
