@@ -5,20 +5,24 @@ Knows: where each part is read from. Must not know: what is done with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from labkit.engine.journal import find_unfinished
 from labkit.engine.locks import find_busy
 from labkit.engine.workspace import Workspace
+from labkit.errors import LabError
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import Snapshots
 from labkit.model.disk import disk_name
 from labkit.model.image import ImageFacts
+from labkit.model.machine import MachineFacts
 from labkit.model.state import LabState
 from labkit.storage import nbd
 from labkit.storage.files import list_files
 from labkit.storage.guest_images import read_guest_images
-from labkit.storage.headers import read_folder
+from labkit.storage.headers import read_chain, read_folder
 
 
 def read_state(workspace: Workspace, domains: Domains, trees: Snapshots) -> LabState:
@@ -26,6 +30,7 @@ def read_state(workspace: Workspace, domains: Domains, trees: Snapshots) -> LabS
     machines, others = domains.read_all(workspace.id)
     unfinished = find_unfinished(workspace.journal)
     images = {path: image for path, image in read_folder(workspace.disks).items() if path not in unfinished}
+    images |= _find_foreign(workspace, machines.values(), images)
     known = {file for image in images.values() for file in image.files} | unfinished
     known |= {machine.spec.console_log for machine in machines.values() if machine.spec.console_log}
     snapshots = trees.read_trees({machine.id: name for name, machine in machines.items()})
@@ -47,6 +52,19 @@ def read_state(workspace: Workspace, domains: Domains, trees: Snapshots) -> LabS
             path for path in list_files(workspace.disks, workspace.memory, workspace.consoles) if path not in known
         ),
     )
+
+
+def _find_foreign(
+    workspace: Workspace, machines: Iterable[MachineFacts], images: Mapping[str, ImageFacts]
+) -> dict[str, ImageFacts]:
+    """The images in the lab's folder that a tool has named in its own way when it took a snapshot."""
+    used = {disk.path: disk.format for machine in machines for disk in machine.spec.disks if not disk.served}
+    found: dict[str, ImageFacts] = {}
+    for path, format in used.items():
+        if path not in images and path.startswith(f"{workspace.disks}/"):
+            with contextlib.suppress(OSError, LabError):
+                found |= {image.path: image for image in read_chain(Path(path), format) if image.path not in images}
+    return found
 
 
 def _find_served(workspace: Workspace, images: Mapping[str, ImageFacts]) -> dict[str, str]:

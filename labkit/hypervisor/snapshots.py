@@ -6,13 +6,14 @@ Knows: libvirt's snapshots. Must not know: plans, images, whose act it is part o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import libvirt
 
 from labkit.hypervisor import domain_xml, snapshot_xml
 from labkit.hypervisor.connection import Connection
+from labkit.hypervisor.domain_xml import parse
 from labkit.limits import Limit
 from labkit.model.machine import DiskSpec
 from labkit.model.snapshot import SnapshotTree, sort_nodes
@@ -147,10 +148,19 @@ class Snapshots:
         self.connection.call(redefine)
 
     def forget(self, machine_id: str, name: str) -> None:
-        """Drop libvirt's record of a snapshot; its children become those of its parent; files stay."""
+        """Drop libvirt's record of a snapshot; its children become those of its parent; files stay.
+
+        The children move first: libvirt would else let them record the images of the one that goes.
+        """
 
         def drop(raw: libvirt.virConnect) -> None:
-            _snapshot(raw, machine_id, name).delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
+            domain = raw.lookupByUUIDString(machine_id)
+            names = {snapshot.getName(): snapshot for snapshot in domain.listAllSnapshots()}
+            if name not in names:
+                return
+            parent = parse(names[name].getXMLDesc(_SECURE)).findtext("parent/name")
+            _reparent(domain, names[name].listAllChildren(0), parent)
+            domain.snapshotLookupByName(name).delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
 
         self.connection.call(drop)
 
@@ -194,10 +204,7 @@ class Snapshots:
             domain.snapshotCreateXML(xml, flags)
             if new == name:
                 return
-            for child in old.listAllChildren(0):
-                moved = snapshot_xml.reparent_in_snapshot_xml(child.getXMLDesc(_SECURE), new)
-                keep = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT if child.isCurrent() else 0
-                domain.snapshotCreateXML(moved, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | keep)
+            _reparent(domain, old.listAllChildren(0), new)
             domain.snapshotLookupByName(name).delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
 
         self.connection.call(redo)
@@ -222,6 +229,13 @@ def read_tree(domain: libvirt.virDomain) -> SnapshotTree:
 
 _SECURE = libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+
+
+def _reparent(domain: libvirt.virDomain, children: Iterable[libvirt.virDomainSnapshot], parent: str | None) -> None:
+    for child in children:
+        moved = snapshot_xml.reparent_in_snapshot_xml(child.getXMLDesc(_SECURE), parent)
+        keep = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT if child.isCurrent() else 0
+        domain.snapshotCreateXML(moved, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | keep)
 
 
 def _snapshot(raw: libvirt.virConnect, machine_id: str, name: str) -> libvirt.virDomainSnapshot:

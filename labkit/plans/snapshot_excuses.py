@@ -101,14 +101,14 @@ def why_not_restore(
     if refusal:
         return refusal
     snapshot = tree[name]
-    if refusal := _why_disk_in_use(state, facts, snapshot):
-        return refusal
     missing = [path for disk in snapshot.disks for path in _find_missing(state.images, disk.path)]
     if missing:
         return Refusal(
             why=_("The image {file} that {name} needs is gone.").format(file=posixpath.basename(missing[0]), name=name),
             ways_out=(_("Bring the file back, or delete the snapshot."),),
         )
+    if refusal := _why_disk_in_use(state, facts, snapshot):
+        return refusal
     if memory and snapshot.memory and snapshot.memory not in state.memories:
         return Refusal(
             why=_("The memory file {file} of {name} is gone.").format(

@@ -119,7 +119,7 @@ class ForgetSnapshot:
     machine_id: str
     domain: str
     snapshot: str
-    phase: ClassVar[Phase] = Phase.SWITCH
+    phase: ClassVar[Phase] = Phase.CLEAN_UP
 
     @property
     def command(self) -> str:
