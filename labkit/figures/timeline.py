@@ -99,7 +99,16 @@ def draw_beats(beats: Sequence[float], event: float, ax: Axes | None = None) -> 
     def draw(axes: Axes) -> None:
         axes.vlines(times, 0, pauses, color=style.GUEST, linewidth=1.5)
         axes.axvline(0, color=style.HOST, linestyle="--", linewidth=1.5)
-        axes.text(0, 1.16, _("the neighbour breaks "), ha="right", color=style.HOST, size=style.TEXT, va="top")
+        axes.annotate(
+            _("the neighbour breaks"),
+            (0, 1.16),
+            xytext=(-6, 0),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            color=style.HOST,
+            size=style.TEXT,
+        )
         axes.text(
             times[-1],
             1.16,
