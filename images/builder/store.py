@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,9 +60,21 @@ class Store:
         with (self.folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             for left in self.folder.glob(".build-*"):  # by a build that was killed
-                shutil.rmtree(left, ignore_errors=True)
-            with tempfile.TemporaryDirectory(prefix=".build-", dir=self.folder) as scratch:
-                yield Path(scratch)
+                remove(left)
+            scratch = Path(tempfile.mkdtemp(prefix=".build-", dir=self.folder))
+            try:
+                yield scratch
+            finally:
+                remove(scratch)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, also while a program of an interrupted build still writes into it for a moment."""
+    for _ in range(100):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
 
 
 def blobs(manifest: Manifest) -> list[str]:
