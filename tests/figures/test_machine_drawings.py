@@ -1,0 +1,63 @@
+"""Drawings of machines: each is a picture, and its text twin holds nothing that was measured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from labkit.figures import Drawing, draw_answers, draw_beats, draw_memory, draw_timeline
+from labkit.language import set_language
+from labkit.units import MIB
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What happened when."""
+
+    label: str
+    seconds: float
+
+
+MOMENTS = [Moment("process", 0.512), Moment("agent", 4.125)]
+
+
+@pytest.fixture(autouse=True)
+def _english() -> object:
+    set_language("en")
+    yield
+    set_language(None)
+
+
+@pytest.mark.parametrize(
+    ("draw", "twin"),
+    [
+        (lambda: draw_timeline(MOMENTS), "Seconds until: process → agent"),
+        (lambda: draw_answers(MOMENTS), "How many machines answer, over time; at the end: 2"),
+        (
+            lambda: draw_beats([1.0, 1.1, 1.2], 1.05),
+            "The pauses between the beats, before and after the neighbour breaks.",
+        ),
+        (
+            lambda: draw_memory({"booted": 88 * MIB, "used": 144 * MIB}, 512 * MIB),
+            "Memory really given, of 512 MiB promised: after booting, after using more",
+        ),
+    ],
+)
+def test_is_a_picture_with_a_text_twin(draw: Callable[[], Drawing], twin: str) -> None:
+    drawing = draw()
+    bundle = drawing._repr_mimebundle_()
+    assert set(bundle) == {"image/png", "text/plain"}
+    assert drawing.to_png().startswith(b"\x89PNG")
+    assert bundle["text/plain"] == twin
+    assert not re.search(r"\d\.\d", twin)
+
+
+def test_draws_on_axes_that_are_there() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    draw_timeline(MOMENTS, ax=axes)
+    assert len(axes.patches) == 4
