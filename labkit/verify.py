@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.language import _
 from labkit.model.machine import MachineFacts, MachineSpec, MachineState
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
@@ -41,6 +42,16 @@ class Verdict:
     def __bool__(self) -> bool:
         """Whether all of it holds."""
         return all(getattr(self, name) for name in self.__slots__)
+
+    def __repr__(self) -> str:
+        sentences = (
+            (self.configuration_restored, _("The configuration is the snapshot's.")),
+            (self.running_state_restored, _("The running state is the snapshot's.")),
+            (self.discarded_images_gone, _("The images of the discarded state are gone.")),
+            (self.snapshot_images_are_parents, _("The snapshot's images are the parents of the active ones.")),
+            (self.parents_unchanged, _("No frozen image has changed.")),
+        )
+        return "\n".join(f"{'✓' if holds else '✗'} {sentence}" for holds, sentence in sentences)
 
 
 def witness(machine: Machine) -> Witness:

@@ -240,7 +240,8 @@ def exercise_disks() -> frozenset[str]:
 def _registered() -> dict[str, type[Exercise]]:
     """Return all exercises by slug; importing a module registers those in it."""
     import labkit.course.disk_exercises
-    import labkit.course.first_boot  # noqa: F401
+    import labkit.course.first_boot
+    import labkit.course.snapshot_exercises  # noqa: F401
 
     return Exercise._registry
 

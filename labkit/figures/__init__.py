@@ -7,23 +7,28 @@ from labkit.figures.cost import draw_cost
 from labkit.figures.disks import draw_formats, draw_sizes
 from labkit.figures.drawing import Drawing
 from labkit.figures.growth import draw_growth, draw_throughput
+from labkit.figures.layers import draw_layers
 from labkit.figures.maps import draw_blocks, draw_map
 from labkit.figures.memory import draw_memory
 from labkit.figures.sides import draw_sides
+from labkit.figures.snapshots import draw_before_after, draw_tree
 from labkit.figures.timeline import draw_answers, draw_beats, draw_timeline
 
 __all__ = [
     "Drawing",
     "draw_answers",
     "draw_beats",
+    "draw_before_after",
     "draw_blocks",
     "draw_cost",
     "draw_formats",
     "draw_growth",
+    "draw_layers",
     "draw_map",
     "draw_memory",
     "draw_sides",
     "draw_sizes",
     "draw_throughput",
     "draw_timeline",
+    "draw_tree",
 ]
