@@ -9,14 +9,13 @@ Knows: the form of the file. Must not know: how steps are carried out.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-
-from cattrs.preconf.json import make_converter
-from cattrs.strategies import configure_tagged_union
+from typing import TYPE_CHECKING
 
 from labkit.errors import HostTrouble
 from labkit.language import _
@@ -24,8 +23,8 @@ from labkit.plans.plan import Plan
 from labkit.plans.steps import Step
 from labkit.storage.files import host_errors, sync_folder
 
-_converter = make_converter()
-configure_tagged_union(Step, _converter)
+if TYPE_CHECKING:
+    from cattrs.preconf.json import JsonConverter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,9 +131,20 @@ def find_unfinished(folder: Path) -> frozenset[str]:
 
 def dump_plan(plan: Plan) -> str:
     """Return a plan as one line of JSON; inverse of `load_plan`."""
-    return str(_converter.dumps(plan))
+    return str(_converter().dumps(plan))
 
 
 def load_plan(line: str) -> Plan:
     """Return the plan from one line of JSON."""
-    return _converter.loads(line, Plan)
+    return _converter().loads(line, Plan)
+
+
+@functools.cache
+def _converter() -> JsonConverter:
+    """Made when the first act is written or read, since looking at a lab needs none."""
+    from cattrs.preconf.json import make_converter
+    from cattrs.strategies import configure_tagged_union
+
+    converter = make_converter()
+    configure_tagged_union(Step, converter)
+    return converter

@@ -1,1 +1,1 @@
-"""Measurements of what a student waits for; `./lab bench` runs them."""
+"""Measurements of what a student waits for; `./lab bench [NAMES]` runs them (see `__main__`)."""
