@@ -71,7 +71,8 @@ def verify_restore(before: Witness, after: Witness, snapshot: str) -> Verdict:
     point: SnapshotFacts = before.state.snapshots[before.machine][snapshot]
     machine: MachineFacts = after.state.machines[after.machine]
     active = {disk.target: disk.path for disk in machine.spec.disks}
-    old = {disk.path for disk in before.state.machines[before.machine].spec.disks if disk.target in active}
+    back = {disk.name for disk in point.disks}
+    old = {disk.path for disk in before.state.machines[before.machine].spec.disks if disk.name in back}
     kept = after.state.kept
     return Verdict(
         configuration_restored=_configuration(machine.spec) == _configuration(point.spec),

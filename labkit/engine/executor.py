@@ -194,7 +194,10 @@ class Executor:
         hands = self._hands(lambda _done, _total: None, Limit(), inherit)
         self._wait_for_jobs(plan)
         state = self.read()
-        if commit is None or not (plan.only_cleans_up or is_done(plan.steps[commit], state)):
+        committed = commit is not None and (
+            plan.only_cleans_up or entry.done > commit or is_done(plan.steps[commit], state)
+        )
+        if commit is None or not committed:
             if commit is not None:
                 take_back(plan.steps[commit], state, hands)
             last = entry.done + 1 if partial else entry.done

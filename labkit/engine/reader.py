@@ -6,7 +6,7 @@ Knows: where each part is read from. Must not know: what is done with it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from labkit.engine.journal import find_unfinished
@@ -18,6 +18,7 @@ from labkit.hypervisor.snapshots import Snapshots
 from labkit.model.disk import disk_name
 from labkit.model.image import ImageFacts
 from labkit.model.machine import MachineFacts
+from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.storage import nbd
 from labkit.storage.files import list_files
@@ -30,10 +31,10 @@ def read_state(workspace: Workspace, domains: Domains, trees: Snapshots) -> LabS
     machines, others = domains.read_all(workspace.id)
     unfinished = find_unfinished(workspace.journal)
     images = {path: image for path, image in read_folder(workspace.disks).items() if path not in unfinished}
-    images |= _find_foreign(workspace, machines.values(), images)
+    snapshots = trees.read_trees({machine.id: name for name, machine in machines.items()})
+    images |= _find_foreign(workspace, machines, snapshots, images)
     known = {file for image in images.values() for file in image.files} | unfinished
     known |= {machine.spec.console_log for machine in machines.values() if machine.spec.console_log}
-    snapshots = trees.read_trees({machine.id: name for name, machine in machines.items()})
     memories = (node.memory for tree in snapshots.values() for node in tree.nodes.values())
     known |= {memory for memory in memories if memory}
     return LabState(
@@ -55,10 +56,15 @@ def read_state(workspace: Workspace, domains: Domains, trees: Snapshots) -> LabS
 
 
 def _find_foreign(
-    workspace: Workspace, machines: Iterable[MachineFacts], images: Mapping[str, ImageFacts]
+    workspace: Workspace,
+    machines: Mapping[str, MachineFacts],
+    snapshots: Mapping[str, SnapshotTree],
+    images: Mapping[str, ImageFacts],
 ) -> dict[str, ImageFacts]:
     """The images in the lab's folder that a tool has named in its own way when it took a snapshot."""
-    used = {disk.path: disk.format for machine in machines for disk in machine.spec.disks if not disk.served}
+    specs = [machine.spec for machine in machines.values()]
+    specs += [node.spec for tree in snapshots.values() for node in tree.nodes.values()]
+    used = {disk.path: disk.format for spec in specs for disk in spec.disks if not disk.served}
     found: dict[str, ImageFacts] = {}
     for path, format in used.items():
         if path not in images and path.startswith(f"{workspace.disks}/"):

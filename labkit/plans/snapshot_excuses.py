@@ -161,7 +161,8 @@ def _why_disk_in_use(state: LabState, facts: MachineFacts, snapshot: SnapshotFac
     own = {disk.name: disk for disk in facts.spec.disks}
     for disk in snapshot.disks:
         holder = state.disks[disk.name].machine if disk.name in state.disks else None
-        if holder is None or (holder == facts.name and is_same_disk(state.images, own[disk.name], disk)):
+        mine = own.get(disk.name)
+        if holder is None or (mine is not None and is_same_disk(state.images, mine, disk)):
             continue
         return Refusal(
             why=_("{name} needs its disk {disk}, and another disk of that name is attached to {machine}.").format(

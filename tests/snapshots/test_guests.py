@@ -31,14 +31,14 @@ def _boot(vm: Machine) -> Machine:
 def _count(vm: Machine, value: int) -> None:
     """Let both disks and the memory hold a value."""
     assert vm.run(
-        f"echo {value} > /dev/shm/counter; echo {value} > /root/counter; "
+        f"echo {value} > /run/counter; echo {value} > /root/counter; "
         f"printf %08d {value} | dd of=/dev/vdb bs=8 conv=notrunc,fsync 2>/dev/null; sync"
     )
 
 
 def _counts(vm: Machine) -> list[int]:
     """What memory, first disk and second disk hold; the disks are really read."""
-    command = "echo 3 > /proc/sys/vm/drop_caches; cat /dev/shm/counter /root/counter; head -c 8 /dev/vdb"
+    command = "echo 3 > /proc/sys/vm/drop_caches; cat /run/counter /root/counter; head -c 8 /dev/vdb"
     return [int(word.strip(chr(0)) or 0) for word in vm.run(command).stdout.split()]
 
 
@@ -153,7 +153,7 @@ def test_disks_alone_come_back_off(vm: Machine) -> None:
     assert vm.state == "off"
     _boot(vm)
     assert vm.run("cat /root/counter").stdout.strip() == "5"
-    assert not vm.run("cat /dev/shm/counter")
+    assert not vm.run("cat /run/counter")
 
 
 def test_memory_size_and_disks_come_back_with_a_running_snapshot(vm: Machine) -> None:
