@@ -228,7 +228,8 @@ def _label(tree: SnapshotTree, node: str, labels: Labels, *, most: int, words: b
     if node in labels.changes:
         parts.insert(0, labels.changes[node])
     if node in labels.costs:
-        parts.append(_("frees {size}").format(size=format_size(labels.costs[node])))
+        cost = labels.costs[node]
+        parts.append(_("frees {size}").format(size=format_size(cost)) if cost else _("frees nothing"))
     if node in labels.notes:
         parts.append(labels.notes[node])
     while len(parts) > words and len(" · ".join((node[:LEAST_NAME], *parts))) > most:
