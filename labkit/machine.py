@@ -24,6 +24,7 @@ from labkit.errors import (
     GuestSilent,
     LabError,
     NotFound,
+    Refused,
     TimedOut,
     WrongState,
 )
@@ -157,6 +158,8 @@ class Machine:
             WrongState: it is running or paused. HypervisorError: it could not start; it stays off.
         """
         with self._switching(model.why_not_start, _("Call stop() first, or resume() if it is paused.")) as name:
+            if refusal := self.snapshots.why_not_start():
+                raise Refused(refusal.why, refusal.hint)
             self._domains.start(self.id, subject=name, timeout=timeout)
         return self
 

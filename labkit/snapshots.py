@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.acts import act
+from labkit.engine.seals import find_changed, seal
 from labkit.errors import NotFound
 from labkit.language import _
+from labkit.model.disk import chain
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.plans import snapshot as plans
-from labkit.plans.plan import Plan
+from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot_effect import find_costs
+from labkit.plans.snapshot_excuses import why_changed
 from labkit.storage.files import free_bytes
 from labkit.units import check_name
 
@@ -76,6 +79,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
             free_bytes=free_bytes(self._lab.home),
             quiesce=ask_guest and self._machine.answers(),
             memory_bytes={path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()},
+            changed=frozenset(find_changed(self._lab.home / "disks", self._frozen())),
             lost=frozenset(path for path in boots if not Path(path).exists()),
         )
 
@@ -162,6 +166,25 @@ class Snapshots(Mapping[str, SnapshotFacts]):
     def describe(self, name: str, description: str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Give a snapshot another description."""
         return plans.plan_relabel(self._lab.state, self._machine.name, name, description=description)
+
+    def accept_changes(self) -> None:
+        """Take the frozen images of this machine as they are now, although another program has written to them."""
+        seal(self._frozen())
+
+    def _frozen(self) -> list[str]:
+        """The images its snapshots and its current state stand on, which nobody may write to, whatever their mode."""
+        state = self._lab.state
+        active = {disk.path for disk in self._machine.facts.spec.disks}
+        kept = {disk.path for node in self.tree.nodes.values() for disk in node.disks}
+        return sorted({image.path for path in active | kept for image in chain(state.images, path)} - active)
+
+    def why_not_start(self) -> Refusal | None:
+        """Return why the machine's disks cannot be used: a frozen image below them was changed; or None."""
+        state = self._lab.state
+        disks = self._machine.facts.spec.disks
+        below = [image.path for disk in disks for image in chain(state.images, disk.path)[1:]]
+        changed = find_changed(self._lab.home / "disks", below)
+        return why_changed(state, disks, changed)
 
     def _free_name(self) -> str:
         number = 1

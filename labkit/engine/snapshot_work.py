@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from labkit.engine import seals
 from labkit.errors import LabError, NotFound, WrongState
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import OnBytes, Snapshots
@@ -127,7 +128,10 @@ def merge(
             snapshots.pull(step.machine_id, step.disk_target, step.onto, limit, on_bytes)
         else:
             _rebase(step, on_bytes, limit, inherit)
-        if headers.read_image(Path(step.child), Format.QCOW2).backing == step.onto:
+        child = headers.read_image(Path(step.child), Format.QCOW2)
+        if child.frozen:
+            seals.seal(child.files)
+        if child.backing == step.onto:
             files.delete_files([step.layer])
 
 

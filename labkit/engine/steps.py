@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from labkit.engine import snapshot_work
+from labkit.engine import seals, snapshot_work
 from labkit.errors import NotFound, WrongState
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import Snapshots
@@ -144,6 +144,7 @@ def do(step: Step, hands: Hands) -> None:
             hands.snapshots.relabel(step.machine_id, step.old, step.new, step.description)
         case FreezeImages():
             files.freeze_files(step.paths)
+            seals.seal(step.paths)
         case MergeLayer():
             snapshot_work.merge(step, hands.snapshots, hands.on_bytes, hands.limit, hands.inherit)
         case GrowImage() if step.machine_id and step.disk_target:

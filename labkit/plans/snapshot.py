@@ -20,6 +20,7 @@ from labkit.plans.plan import Plan, Refusal
 from labkit.plans.reclaim import reclaim
 from labkit.plans.snapshot_excuses import (
     is_same_disk,
+    why_changed,
     why_not_delete,
     why_not_named,
     why_not_restore,
@@ -61,6 +62,7 @@ class SnapshotSurvey:
         memory_bytes: sizes of the memory files, by path.
         deepest: layers above which this libvirt cannot start a machine.
         lost: files that snapshots boot from and that are not there.
+        changed: frozen images that another tool has written to.
     """
 
     free_bytes: int
@@ -68,6 +70,7 @@ class SnapshotSurvey:
     memory_bytes: Mapping[str, int] | None = None
     deepest: int = 190
     lost: frozenset[str] = frozenset()
+    changed: frozenset[str] = frozenset()
 
 
 def plan_take(state: LabState, survey: SnapshotSurvey, machine: str, name: str, description: str) -> Plan:
@@ -100,6 +103,8 @@ def plan_restore(
     """
     facts, tree = state.machines[machine], _tree(state, machine)
     refusal = why_not_restore(state, facts, tree, name, save_current=save_current, memory=memory, lost=survey.lost)
+    if refusal is None:
+        refusal = why_changed(state, tree[name].disks, survey.changed)
     if refusal is None and save_current is not None:
         refusal = why_not_take(state, facts, tree, save_current, free_bytes=survey.free_bytes, deepest=survey.deepest)
     if refusal:

@@ -6,7 +6,7 @@ Knows: the model. Must not know: which steps an act has.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from labkit.language import _
 from labkit.model.disk import chain, image_number
@@ -134,6 +134,23 @@ def why_not_restore(
             ),
             ways_out=(_("Restore its disks only: restore({name!r}, memory=False).").format(name=name),),
         )
+    return None
+
+
+def why_changed(state: LabState, disks: Iterable[DiskSpec], changed: Container[str]) -> Refusal | None:
+    """Return why disks cannot be used: an image below them was written to by somebody else."""
+    for disk in disks:
+        for image in chain(state.images, disk.path):
+            if image.path in changed:
+                return Refusal(
+                    why=_("The frozen image {file} of {disk} was changed by another program.").format(
+                        file=posixpath.basename(image.path), disk=disk.name
+                    ),
+                    ways_out=(
+                        _("Bring the file back from a copy."),
+                        _("Or take it as it is now: vm.snapshots.accept_changes()."),
+                    ),
+                )
     return None
 
 

@@ -6,7 +6,9 @@ Knows: plans and contents. Must not know: who carries plans out.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import os
 import subprocess
 import tempfile
 from abc import abstractmethod
@@ -39,7 +41,10 @@ Content = tuple[int, ...]
 EMPTY: Content = (0,) * BLOCKS
 
 STEPS = {"steps": 0, "acts": 0}
-"""How much was tried, in this process."""
+"""How much was tried in this process; told at its end where LABKIT_TESTS asks for thoroughness."""
+
+if os.environ.get("LABKIT_TESTS") == "thorough":
+    atexit.register(lambda: print(STEPS))  # noqa: T201
 
 
 class RandomActs(RuleBasedStateMachine):
