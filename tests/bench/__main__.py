@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from tests.bench.boot import bench_kernel, bench_ready
 from tests.bench.many import bench_open, bench_sector, bench_usage
 from tests.bench.python import bench_import
+from tests.bench.snapshots import bench_snapshots
 from tests.bench.table import Row, format_rows
 from tests.instance import Instance, find_guest_images
 
@@ -22,6 +23,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "sector": bench_sector,
     "kernel": bench_kernel,
     "ready": bench_ready,
+    "snapshots": bench_snapshots,
 }
 
 
