@@ -39,6 +39,7 @@ from labkit.model.words import reason_word, state_word
 from labkit.plans import disk as disk_plans
 from labkit.plans import machine as plans
 from labkit.plans.plan import Plan
+from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.snapshots import Snapshots
 from labkit.units import check_choice, check_count, check_name, check_word, parse_memory, parse_size
 
@@ -280,8 +281,20 @@ class Machine:
         )
 
     def save(self, *, timeout: float = 120) -> Machine:
-        """Write its memory to a file and switch it off; `start` goes on from that instant."""
+        """Write its memory to a file and switch it off; `start` goes on from that instant.
+
+        Raises:
+            WrongState: it is off or saved, or a disk has a format with which memory cannot be saved.
+        """
         with self._switching(model.why_not_save, _("Only a running or paused machine is saved.")) as name:
+            state = self._lab.state
+            if layer := find_unsavable(state, state.machines[name]):
+                raise WrongState(
+                    _("The memory of {machine} cannot be saved: its disk {disk} has a layer in {format}.").format(
+                        machine=name, disk=layer.disk, format=layer.format
+                    ),
+                    _("Stop it instead, or detach that disk, or convert it to qcow2."),
+                )
             self._domains.save(self.id, subject=name, timeout=timeout)
         return self
 

@@ -65,6 +65,7 @@ _REASONS = {
     (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SAVED): Reason.SAVED,
 }
 
+_FIRST_DEFINE = 120.0  # seconds: the first one makes libvirt ask every emulator what it can
 _UNPLUG_LIMIT = 20.0
 _CONSOLE_LOOK = 1.5
 _CONSOLE_CHUNK = 4096
@@ -114,7 +115,7 @@ class Domains:
     def define(self, spec: MachineSpec) -> None:
         """Make a new machine known."""
         xml = domain_xml.build_domain_xml(spec)
-        self.connection.call(lambda raw: raw.defineXML(xml), subject=spec.name)
+        self.connection.call(lambda raw: raw.defineXML(xml), subject=spec.name, timeout=_FIRST_DEFINE)
 
     def configure(self, machine_id: str, changes: MachineChanges) -> None:
         """Change the persistent definition."""

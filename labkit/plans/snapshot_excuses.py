@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
 
 from labkit.language import _
 from labkit.model.disk import chain, image_number
-from labkit.model.image import ImageFacts
+from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
@@ -70,16 +71,29 @@ def why_not_named(tree: SnapshotTree, name: str | None) -> Refusal | None:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A disk's layer of a format with which memory cannot be saved."""
+
+    disk: str
+    format: Format
+
+
+def find_unsavable(state: LabState, facts: MachineFacts) -> Layer | None:
+    """Return the first layer of a machine's disks with which libvirt cannot save its memory, or None."""
+    layers = ((disk.name, image.format) for disk in facts.spec.disks for image in chain(state.images, disk.path))
+    return next((Layer(disk=disk, format=format) for disk, format in layers if not format.can_be_saved), None)
+
+
 def why_only_disks(state: LabState, facts: MachineFacts) -> str | None:
     """Return why the memory of a running machine cannot be kept, or None."""
-    for disk in facts.spec.disks:
-        for image in chain(state.images, disk.path):
-            if not image.format.can_be_saved:
-                return _(
-                    "Disks only, as after a power cut: with a layer in {format} ({disk}) the hypervisor "
-                    "cannot keep memory. Convert the disk to qcow2 to keep it."
-                ).format(format=image.format, disk=disk.name)
-    return None
+    layer = find_unsavable(state, facts)
+    if layer is None:
+        return None
+    return _(
+        "Disks only, as after a power cut: with a layer in {format} ({disk}) the hypervisor "
+        "cannot keep memory. Convert the disk to qcow2 to keep it."
+    ).format(format=layer.format, disk=layer.disk)
 
 
 def why_not_restore(

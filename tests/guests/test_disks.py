@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.errors import BadInput, NotFound, Refused
+from labkit.errors import BadInput, NotFound, Refused, WrongState
 from labkit.limits import Limit
 from labkit.machine import Machine
 from labkit.model.disk import disk_name
@@ -215,3 +215,12 @@ def test_an_image_somebody_brought_becomes_a_disk_and_stays_as_it_is(lab: Lab, t
     with pytest.raises(BadInput, match="vmdk"):
         lab.disks.import_file(renamed, "other")
     assert list(lab.disks) == ["mine"]
+
+
+def test_a_machine_with_a_vdi_disk_cannot_be_saved_and_says_which_disk_is_in_the_way(lab: Lab) -> None:
+    vm = lab.create("s", image="sector", memory="16 MiB")
+    lab.disks.create("old", capacity="8 MiB", format="vdi")
+    vm.attach("old").start()
+    with pytest.raises(WrongState, match="its disk old has a layer in vdi"):
+        vm.save()
+    assert vm.state == "running"
