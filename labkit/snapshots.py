@@ -15,6 +15,7 @@ from labkit.errors import NotFound
 from labkit.language import _
 from labkit.model.disk import chain
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
+from labkit.model.state import LabState
 from labkit.plans import snapshot as plans
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot_effect import find_costs
@@ -64,7 +65,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
     def costs(self) -> Mapping[str, int]:
         """Return how many bytes deleting each snapshot alone would free on the host, by name."""
-        return find_costs(self._lab.state, self.survey(ask_guest=False), self._machine.name)
+        return find_costs(*self._look())
 
     def survey(self, *, ask_guest: bool = True) -> plans.SnapshotSurvey:
         """Return what plans need measured.
@@ -72,14 +73,22 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         Args:
             ask_guest: whether to ask the guest's agent, which may take a moment; only taking needs it.
         """
-        nodes = self.tree.nodes.values()
+        return self._look(ask_guest=ask_guest)[1]
+
+    def _look(self, *, ask_guest: bool = False) -> tuple[LabState, plans.SnapshotSurvey, str]:
+        """The lab, what was measured, and the machine's name, from one reading."""
+        state, name = self._machine._find()
+        return state, self._measure(state, name, ask_guest=ask_guest), name
+
+    def _measure(self, state: LabState, name: str, *, ask_guest: bool) -> plans.SnapshotSurvey:
+        nodes = state.snapshots.get(name, SnapshotTree()).nodes.values()
         memories = {node.memory for node in nodes if node.memory}
         boots = {path for node in nodes for path in (node.spec.boot.kernel, node.spec.boot.initramfs) if path}
         return plans.SnapshotSurvey(
             free_bytes=free_bytes(self._lab.home),
             quiesce=ask_guest and self._machine.answers(),
             memory_bytes={path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()},
-            changed=frozenset(find_changed(self._lab.home / "disks", self._frozen())),
+            changed=frozenset(find_changed(self._lab.home / "disks", _frozen(state, name))),
             lost=frozenset(path for path in boots if not Path(path).exists()),
         )
 
@@ -106,8 +115,10 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         Raises:
             BadInput: not a name. Refused: see `.plan(...).refusal`.
         """
-        chosen = self._free_name() if name is None else check_name(name, what=_("snapshot"))
-        return plans.plan_take(self._lab.state, self.survey(), self._machine.name, chosen, description)
+        chosen = None if name is None else check_name(name, what=_("snapshot"))
+        state, survey, machine = self._look(ask_guest=True)
+        chosen = chosen or _free_name(state.snapshots.get(machine, SnapshotTree()))
+        return plans.plan_take(state, survey, machine, chosen, description)
 
     @act(_after)
     def restore(
@@ -130,15 +141,8 @@ class Snapshots(Mapping[str, SnapshotFacts]):
             Refused: see `.plan(...).refusal`.
         """
         saved = None if save_current is None else check_name(save_current, what=_("snapshot"))
-        return plans.plan_restore(
-            self._lab.state,
-            self.survey(),
-            self._machine.name,
-            name,
-            save_current=saved,
-            run=run,
-            memory=memory,
-        )
+        state, survey, machine = self._look(ask_guest=saved is not None)
+        return plans.plan_restore(state, survey, machine, name, save_current=saved, run=run, memory=memory)
 
     @act(_after)
     def delete(
@@ -155,7 +159,8 @@ class Snapshots(Mapping[str, SnapshotFacts]):
             branch: also all snapshots after it. merge: "auto": layers that are no point any more are merged
                 where that is cheap; "never".
         """
-        return plans.plan_delete(self._lab.state, self.survey(), self._machine.name, name, branch=branch, merge=merge)
+        state, survey, machine = self._look()
+        return plans.plan_delete(state, survey, machine, name, branch=branch, merge=merge)
 
     @act(_after)
     def rename(self, name: str, new: str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
@@ -169,29 +174,15 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
     def accept_changes(self) -> None:
         """Take the frozen images of this machine as they are now, although another program has written to them."""
-        seal(self._frozen())
-
-    def _frozen(self) -> list[str]:
-        """The images its snapshots and its current state stand on, which nobody may write to, whatever their mode."""
-        state = self._lab.state
-        active = {disk.path for disk in self._machine.facts.spec.disks}
-        kept = {disk.path for node in self.tree.nodes.values() for disk in node.disks}
-        return sorted({image.path for path in active | kept for image in chain(state.images, path)} - active)
+        seal(_frozen(*self._machine._find()))
 
     def why_not_start(self) -> Refusal | None:
         """Return why the machine's disks cannot be used: a frozen image below them was changed; or None."""
-        state = self._lab.state
-        disks = self._machine.facts.spec.disks
+        state, name = self._machine._find()
+        disks = state.machines[name].spec.disks
         below = [image.path for disk in disks for image in chain(state.images, disk.path)[1:]]
         changed = find_changed(self._lab.home / "disks", below)
         return why_changed(state, disks, changed)
-
-    def _free_name(self) -> str:
-        number = 1
-        tree = self.tree
-        while f"snapshot-{number}" in tree:
-            number += 1
-        return f"snapshot-{number}"
 
     def __getitem__(self, name: str) -> SnapshotFacts:
         tree = self.tree
@@ -214,3 +205,17 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
     def __repr__(self) -> str:
         return self.tree.text()
+
+
+def _free_name(tree: SnapshotTree) -> str:
+    number = 1
+    while f"snapshot-{number}" in tree:
+        number += 1
+    return f"snapshot-{number}"
+
+
+def _frozen(state: LabState, machine: str) -> list[str]:
+    """The images its snapshots and its current state stand on, which nobody may write to, whatever their mode."""
+    active = {disk.path for disk in state.machines[machine].spec.disks}
+    kept = {disk.path for node in state.snapshots.get(machine, {}).values() for disk in node.disks}
+    return sorted({image.path for path in active | kept for image in chain(state.images, path)} - active)
