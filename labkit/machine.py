@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -306,11 +307,9 @@ class Machine:
         Raises:
             WrongState: paused or saved. TimedOut: it did not shut down in time and goes on running.
         """
-        if self.state is MachineState.OFF:
-            return self
         limit = Limit(timeout)
         hint = _("Call resume() or start() first, or kill() to cut its power.")
-        with self._switching(model.why_not_stop, hint) as name:
+        with self._unless_off(), self._switching(model.why_not_stop, hint) as name:
             while not self._has_shut_down(name, limit):
                 if limit.reached:
                     raise TimedOut(
@@ -324,9 +323,8 @@ class Machine:
 
     def kill(self) -> Machine:
         """Cut its power: the guest ends at once, unsaved data is lost. Does nothing when it is off."""
-        if self.state is MachineState.OFF:
-            return self
-        with self._switching(model.why_not_kill, _("A saved machine has no power to cut; start() goes on.")) as name:
+        hint = _("A saved machine has no power to cut; start() goes on.")
+        with self._unless_off(), self._switching(model.why_not_kill, hint) as name:
             self._domains.kill(self.id, subject=name)
         return self
 
@@ -502,6 +500,15 @@ class Machine:
         if excuse := why_not(facts):
             raise WrongState(excuse, hint)
         return facts
+
+    @contextmanager
+    def _unless_off(self) -> Iterator[None]:
+        """A guest may end by itself at any instant: then what was asked for has happened."""
+        try:
+            yield
+        except WrongState:
+            if self.state is not MachineState.OFF:
+                raise
 
     def _switching(self, why_not: Callable[[MachineFacts], str | None], hint: str) -> _Switching:
         return _Switching(self, why_not, hint)
