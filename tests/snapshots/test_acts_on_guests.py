@@ -75,8 +75,8 @@ def test_random_acts_on_a_real_machine_keep_every_state(lab: Lab, instance: Inst
     run_state_machine_as_test(
         GuestActs,
         settings=settings(
-            max_examples=20 if THOROUGH else 1,
-            stateful_step_count=30 if THOROUGH else 15,
+            max_examples=6 if THOROUGH else 1,
+            stateful_step_count=25 if THOROUGH else 8,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
