@@ -203,7 +203,7 @@ class RandomActs(RuleBasedStateMachine):
         state = self.state
         tree = state.snapshots.get("web", SnapshotTree())
         for name, disks in self.kept.items():
-            assert {spec.name: self._read(state, spec.path) for spec in tree[name].disks} == disks, name
+            assert {spec.name: self._read(state, spec.path) for spec in self._data(tree[name].disks)} == disks, name
         if not self.is_off():
             return
         own = state.machines["web"].spec.disks

@@ -76,7 +76,7 @@ def test_random_acts_on_a_real_machine_keep_every_state(lab: Lab, instance: Inst
         GuestActs,
         settings=settings(
             max_examples=6 if THOROUGH else 1,
-            stateful_step_count=25 if THOROUGH else 8,
+            stateful_step_count=25 if THOROUGH else 14,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
