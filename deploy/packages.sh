@@ -5,6 +5,7 @@
 # packages_of runtime|test: one a line.
 packages_of() {
   printf '%s\n' qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients # the hypervisor and its tools
+  printf '%s\n' tini # takes leave of ended guests, see runtime.sh
   printf '%s\n' libvirt-dev pkg-config gcc python3-dev python3-venv # to build libvirt's Python binding
   printf '%s\n' busybox-static cpio e2fsprogs binutils lz4 zstd xz-utils # to make guest images
   case $(dpkg --print-architecture) in

@@ -13,6 +13,9 @@ enter_environment() {
   choose_runtime_folder
   export VIRTUAL_ENV=$VENV PATH=$VENV/bin:$PATH
   unset PYTHONHOME PYTHONPATH
+  # A guest outlives whoever started it and becomes a child of the system's first process. libvirt waits until that one
+  # has taken leave of an ended guest, and in a container it often does not, or takes seconds. tini does it at once.
+  ! command -v tini >/dev/null || set -- tini -s -- "$@"
   [ "$(id -u)" = 0 ] || exec "$@"
   join_namespace "$@"
 }
