@@ -114,9 +114,7 @@ def _empty(overlays: Sequence[DiskSpec]) -> None:
             )
 
 
-def merge(
-    step: MergeLayer, snapshots: Snapshots, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int] = ()
-) -> None:
+def merge(step: MergeLayer, snapshots: Snapshots, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int] = ()) -> None:
     """Move the layer's data up into its child and delete the layer.
 
     Where that cannot be done now, or is cancelled, the layer stays: no content depends on it being merged.
