@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tests.bench.boot import bench_kernel, bench_ready
+from tests.bench.disks import bench_disks
 from tests.bench.many import bench_open, bench_sector, bench_usage
 from tests.bench.python import bench_import
 from tests.bench.snapshots import bench_snapshots
@@ -23,6 +24,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "sector": bench_sector,
     "kernel": bench_kernel,
     "ready": bench_ready,
+    "disks": bench_disks,
     "snapshots": bench_snapshots,
 }
 

@@ -10,7 +10,7 @@ import pytest
 from labkit import Lab
 from labkit.errors import NotFound, Refused
 from labkit.machine import Machine
-from labkit.measure import measure_cost, measure_formats
+from labkit.measure import measure_cost, measure_cost_inside, measure_formats
 from labkit.model.image import Allocation, Format
 from labkit.units import KIB, MIB
 
@@ -103,3 +103,10 @@ def test_image_in_use_is_not_disturbed_by_sampling(guest: Machine) -> None:
         guest.run("dd if=/dev/urandom of=/root/data bs=64k count=64; sync")
     guest.stop()
     subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", disk.path], check=True)
+
+
+def test_first_writes_are_measured_inside_a_guest_and_nothing_of_it_stays(lab: Lab) -> None:
+    timings = measure_cost_inside(lab, writes=20, rounds=1)
+    assert [timing.slug for timing in timings] == ["fixed", "dynamic", "on-base"]
+    assert all(seconds > 0 for timing in timings for seconds in (*timing.first, *timing.again))
+    assert (list(lab.machines), list(lab.disks)) == ([], [])
