@@ -8,6 +8,7 @@ Knows: the lab it is of. Must not know: libvirt's calls, widgets.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 
 ASK_AGAIN = 3.0
 """Seconds after which a guest that has not begun to shut down is asked again."""
+
+FINDS_A_DISK = 10.0
+"""Seconds a running guest may take to find a disk that was attached to it."""
 
 GOES_ON_FOR, PATIENCE_AFTER_ERROR = 0.7, 8.0
 """Seconds a guest stopped by a failing disk must go on to count as resumed, and for how long that is tried."""
@@ -350,6 +354,18 @@ class Machine:
         self._lab.carry_out(plan, timeout=timeout)
         return self
 
+    def _after_attach(self, plan: Plan, timeout: float | None) -> Machine:
+        self._lab.carry_out(plan, timeout=timeout)
+        self._wait_for_device(plan.disks[0])
+        return self
+
+    def _wait_for_device(self, disk: str) -> None:
+        """A running guest needs a moment to find a new disk; one whose agent is silent is not waited for."""
+        target = next((spec.target for spec in self.facts.spec.disks if spec.name == disk), None)
+        if target is not None and self.answers():
+            with contextlib.suppress(GuestError, TimedOut, WrongState):
+                self.run(f"until [ -b /dev/{target} ]; do sleep 0.05; done", timeout=FINDS_A_DISK)
+
     def _after_delete(self, plan: Plan, timeout: float | None) -> None:
         self._lab.carry_out(plan, timeout=timeout)
 
@@ -398,7 +414,7 @@ class Machine:
         """
         return plans.plan_delete(*self._find())
 
-    @act(_after)
+    @act(_after_attach)
     def attach(self, disk: Disk | str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Attach a free disk as the guest's next (vdb, vdc …), also while the guest runs.
 
