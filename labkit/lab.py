@@ -228,7 +228,7 @@ class Lab:
 
     def _after_clean(self, plan: Plan, timeout: float | None) -> None:
         self.carry_out(plan, timeout=timeout)
-        self._prove_clean()
+        self._prove_clean(plan)
 
     @act(_after_clean)
     def clean(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
@@ -239,12 +239,15 @@ class Lab:
         """
         return plans.plan_clean(self.state)
 
-    def _prove_clean(self) -> None:
+    def _prove_clean(self, plan: Plan) -> None:
+        """What was there is gone; what another kernel has begun since is its own."""
         from labkit.hypervisor.process import find_pids
 
-        state = self.state
-        left = [*state.machines, *(Path(path).name for path in (*state.images, *state.strays))]
-        left += [f"process {pid}" for pid in find_pids(str(self.home))]
+        machines = self.state.machines
+        left = [name for name in machines if name in plan.names]
+        left += [Path(path).name for path in plan.files.deleted if Path(path).exists()]
+        if not machines:
+            left += [f"process {pid}" for pid in find_pids(str(self.home))]
         if left:
             raise HostTrouble(
                 _("The lab is not clean; left are: {left}.").format(left=", ".join(left)),

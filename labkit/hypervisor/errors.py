@@ -28,7 +28,7 @@ GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID
 """Codes that say the daemon cannot be spoken to."""
 
 # Newer than the oldest libvirt we build with, which does not name them.
-_AGENT_COMMAND_TIMEOUT, _AGENT_COMMAND_FAILED = 111, 112
+_AGENT_COMMAND_TIMEOUT, _AGENT_COMMAND_FAILED = 112, 113
 
 
 def agent_refusal(text: str, *, subject: str = "") -> GuestError:

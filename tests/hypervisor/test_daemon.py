@@ -97,7 +97,7 @@ def test_an_emulator_that_dies_while_the_daemon_is_away_is_off_too(instance: Ins
     process = guest_process(sector)
     kill(instance.daemon())
     kill(process)
-    assert sector.state is MachineState.OFF
+    sector.wait_for("off", timeout=10)
     assert sector.reason in (Reason.CRASHED, Reason.FAILED, Reason.UNKNOWN)
 
 
