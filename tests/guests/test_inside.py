@@ -79,6 +79,7 @@ def test_what_is_typed_on_the_console_is_answered_there(shared_guest: Machine) -
 
 def test_the_prompt_names_the_guest(shared_guest: Machine) -> None:
     console = shared_guest.console
+    console.expect("# $")  # the agent answers before the shell stands
     before = console.send("")
     assert console.expect(r"web[^\n]*[#$] ", position=before)
 
