@@ -127,7 +127,7 @@ def test_a_guest_that_ends_while_it_is_waited_for_is_told(off: Machine) -> None:
 def test_a_panic_is_heard_of_through_its_device(ready: Machine) -> None:
     ready.run("until grep -q pvpanic /proc/modules; do sleep 0.1; done")
     ready.run("(sleep 0.5; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 </dev/null &")
-    ended = ready._domains.wait_for(lambda: True if ready.state is OFF else None, Limit(60))
+    ended = ready.lab._domains.wait_for(lambda: True if ready.state is OFF else None, Limit(60))
     assert ended
     assert ready.reason is Reason.CRASHED
     assert "panic" in ready.console.tail(200).lower()

@@ -1,0 +1,120 @@
+"""`Handle`: one machine of a lab as the engine holds it: by its id, looked up at every question.
+
+Knows: domains, the guest's agent and console, the lab's folder. Must not know: plans, the façade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from labkit.engine.locks import MachineLocks
+from labkit.engine.workspace import Workspace
+from labkit.errors import NotFound, WrongState
+from labkit.guest.agent import Channel
+from labkit.guest.console import Console
+from labkit.hypervisor.domains import Domains
+from labkit.language import _
+from labkit.model.machine import MachineFacts, MachineState, Reason
+
+Excuse = Callable[[MachineFacts], str | None]
+"""Says why a machine as it is cannot be switched so, or None: `why_not_start` and its like."""
+
+
+class Handle:
+    """A machine that may be renamed, switched or deleted by others at any instant.
+
+    Args:
+        machine_id: the domain's UUID. name: the machine's name in the lab, as last seen.
+    """
+
+    def __init__(self, workspace: Workspace, domains: Domains, machine_id: str, name: str) -> None:
+        self.workspace = workspace
+        self.domains = domains
+        self.id = machine_id
+        self.last_name = name
+
+    @property
+    def facts(self) -> MachineFacts:
+        """Everything the machine is now.
+
+        Raises:
+            NotFound: it was deleted.
+        """
+        facts = self.domains.read_one(self.id, self.workspace.id)
+        if facts is None:
+            raise self.gone()
+        self.last_name = facts.name
+        return facts
+
+    @property
+    def stands(self) -> tuple[MachineState, Reason]:
+        """Where it is now and why; quicker than all the facts.
+
+        Raises:
+            NotFound: it was deleted.
+        """
+        try:
+            return self.domains.state(self.id)
+        except NotFound:
+            raise self.gone() from None
+
+    @property
+    def state(self) -> MachineState:
+        """Where it is now."""
+        return self.stands[0]
+
+    @property
+    def reason(self) -> Reason:
+        """Why it is there."""
+        return self.stands[1]
+
+    @property
+    def console(self) -> Console:
+        """Its serial console."""
+        spec = self.facts.spec
+        return Console(
+            subject=spec.name,
+            log=Path(spec.console_log) if spec.console_log else None,
+            send=lambda data: self.domains.send_to_console(self.id, data, subject=spec.name),
+        )
+
+    def channel(self, name: str) -> Channel:
+        """Return the way to its agent; `name` stands in the errors."""
+
+        def send(command: Mapping[str, Any], timeout: float) -> Any:
+            return self.domains.agent_command(self.id, command, subject=name, timeout=timeout)
+
+        return send
+
+    def check(self, why_not: Excuse, hint: str) -> MachineFacts:
+        """Return the facts where there is no excuse.
+
+        Raises:
+            WrongState: there is one; `hint` says what to do first.
+        """
+        facts = self.facts
+        if excuse := why_not(facts):
+            raise WrongState(excuse, hint)
+        return facts
+
+    @contextmanager
+    def switching(self, why_not: Excuse, hint: str) -> Iterator[str]:
+        """Hold the machine for a switch and give its name: no act may be at work on it, and no excuse stand.
+
+        Raises:
+            Busy: an act is at work on it. WrongState: there is an excuse.
+        """
+        name = self.facts.name
+        with MachineLocks(self.workspace.locks, [name], shared=True):
+            self.check(why_not, hint)
+            yield name
+
+    def gone(self) -> NotFound:
+        """Return the error of a machine that is no longer there."""
+        return NotFound(
+            _("The machine {name!r} is no longer there.").format(name=self.last_name),
+            _("It was deleted. List what there is: lab.machines."),
+        )

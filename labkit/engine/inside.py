@@ -1,0 +1,94 @@
+"""Asking inside a running guest, through its agent: does it answer, run this, where are its disks.
+
+Knows: the handle of a machine, the agent. Must not know: plans, the façade.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Sequence
+
+from labkit.engine.handle import Handle
+from labkit.errors import GuestError, GuestSilent, TimedOut, WrongState
+from labkit.guest import agent
+from labkit.guest.agent import CommandResult
+from labkit.language import _
+from labkit.limits import Limit
+from labkit.model import machine as model
+from labkit.model.machine import MachineState
+from labkit.model.words import reason_word, state_word
+
+FINDS_A_DISK = 10.0
+"""Seconds a running guest may take to find a disk that was attached to it."""
+
+
+def answers(machine: Handle) -> bool:
+    """Whether it runs and its agent answers at once."""
+    facts = machine.facts
+    if model.why_not_run(facts):
+        return False
+    try:
+        agent.ping(machine.channel(facts.name), timeout=1)
+    except (GuestError, TimedOut):
+        return False
+    return True
+
+
+def run(
+    machine: Handle,
+    command: str | Sequence[str],
+    *,
+    timeout: float,
+    stdin: bytes = b"",
+    cancel: threading.Event | None = None,
+) -> CommandResult:
+    """Run a command inside the guest, as root, and return what it said.
+
+    Args:
+        command: a line for the guest's shell, or a sequence: program and arguments, no shell.
+        timeout: seconds; after them the command is ended. stdin: bytes the command reads.
+
+    Raises:
+        WrongState: not running, no agent, or paused meanwhile. GuestSilent: the agent does not answer. TimedOut.
+    """
+    facts = machine.check(model.why_not_run, _("Call start() and wait_ready() first."))
+    limit = Limit(timeout, cancel=cancel, what=f"{facts.name}: {command!r}")
+    try:
+        return agent.run(machine.channel(facts.name), command, limit=limit, stdin=stdin)
+    except (GuestSilent, WrongState) as error:
+        state, reason = machine.stands
+        if state is not MachineState.PAUSED:
+            raise
+        raise WrongState(
+            _("{name} was paused while it ran that ({reason}).").format(
+                name=facts.name, reason=reason_word(reason) or state_word(state)
+            ),
+            _("Remove the cause, then call resume(); the command itself goes on inside."),
+        ) from error
+
+
+def wait_for_device(machine: Handle, disk: str) -> None:
+    """A running guest needs a moment to find a new disk; one whose agent is silent is not waited for."""
+    target = next((spec.target for spec in machine.facts.spec.disks if spec.name == disk), None)
+    if target is not None and answers(machine):
+        with contextlib.suppress(GuestError, TimedOut, WrongState):
+            run(machine, f"until [ -b /dev/{target} ]; do sleep 0.05; done", timeout=FINDS_A_DISK)
+
+
+def find_mounted(machine: Handle) -> dict[str, str]:
+    """Where the running guest has its disks mounted, by target; empty where no agent answers."""
+    facts = machine.facts
+    if model.why_not_run(facts):
+        return {}
+    try:
+        table = agent.run(machine.channel(facts.name), ["cat", "/proc/mounts"], limit=Limit(5)).stdout
+    except (GuestError, TimedOut):
+        return {}
+    mounts = [line.split()[:2] for line in table.splitlines()]
+    mounted: dict[str, str] = {}
+    for disk in facts.spec.disks:
+        for device, place in mounts:
+            if device.startswith(f"/dev/{disk.target}") or (device == "/dev/root" and disk.target == "vda"):
+                mounted.setdefault(disk.target, place)
+    return mounted

@@ -1,0 +1,277 @@
+"""Switching one machine, and waiting until it is there: start, stop, pause …, one call each behind an excuse.
+
+No plan and no journal: a switch changes neither definitions nor images.
+Knows: the handle of a machine, the excuses. Must not know: the façade, how a verb reaches libvirt.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from labkit.engine.handle import Handle
+from labkit.errors import (
+    BadInput,
+    ConnectionLost,
+    GuestError,
+    GuestSilent,
+    NotFound,
+    Refused,
+    TimedOut,
+    WrongState,
+)
+from labkit.guest import agent
+from labkit.guest.console import Console
+from labkit.language import _
+from labkit.limits import Limit
+from labkit.model import machine as model
+from labkit.model.machine import MachineFacts, MachineState, Reason
+from labkit.model.state import LabState
+from labkit.model.words import reason_word, state_word
+from labkit.plans.plan import Refusal
+from labkit.plans.snapshot_excuses import find_unsavable
+
+ASK_AGAIN = 3.0
+"""Seconds after which a guest that has not begun to shut down is asked again."""
+
+GOES_ON_FOR, PATIENCE_AFTER_ERROR = 0.7, 8.0
+"""Seconds a guest stopped by a failing disk must go on to count as resumed, and for how long that is tried."""
+
+
+# --- on -------------------------------------------------------------------------------------------
+
+
+def start(machine: Handle, why_not_disks: Callable[[], Refusal | None], *, timeout: float) -> None:
+    """Boot the guest, or go on where it was saved.
+
+    Args:
+        why_not_disks: says why its disks cannot be used, or None. timeout: seconds.
+
+    Raises:
+        WrongState: it is running or paused. Refused: its disks cannot be used.
+        HypervisorError: it could not start; it stays off.
+    """
+    with machine.switching(model.why_not_start, _("Call stop() first, or resume() if it is paused.")) as name:
+        if refusal := why_not_disks():
+            raise Refused(refusal.why, refusal.hint)
+        machine.domains.start(machine.id, subject=name, timeout=timeout)
+
+
+def wait_ready(machine: Handle, *, timeout: float, cancel: threading.Event | None = None) -> None:
+    """Wait until the guest's agent answers (without an agent: until its console says something).
+
+    Raises:
+        WrongState: it is not running, or ends meanwhile. GuestSilent: `timeout` seconds have passed;
+            it goes on running. Cancelled.
+    """
+    facts = machine.check(model.why_not_pause, _("Call start() first."))
+    limit = Limit(timeout, cancel=cancel, what=_("Waiting for {name}").format(name=facts.name))
+    console = machine.console
+    answered = machine.domains.wait_for(lambda: _has_answered(machine, facts, console), limit)
+    if answered is None:
+        if limit.cancelled:
+            limit.check()
+        raise GuestSilent(
+            _("{name} is running but has not answered within {seconds:g} s.").format(name=facts.name, seconds=timeout),
+            _("Look at its console, give it more time with timeout=…, or cut its power with kill()."),
+            details=console.tail(),
+        )
+    if not answered:
+        raise WrongState(
+            _("{name} went {state} while it booted ({reason}).").format(
+                name=facts.name, state=state_word(machine.state), reason=reason_word(machine.reason)
+            ),
+            _("Its console says why: vm.console.tail()."),
+            details=console.tail(),
+        )
+
+
+def _has_answered(machine: Handle, facts: MachineFacts, console: Console) -> bool | None:
+    """True: ready. False: it ended. None: not yet."""
+    if machine.state is not MachineState.RUNNING:
+        return False
+    if not facts.spec.agent:
+        # A machine that goes on from its saved memory has been ready before, and may have nothing to say.
+        return True if console.position or facts.reason is Reason.RESTORED else None
+    try:
+        agent.ping(machine.channel(facts.name), timeout=2)
+    except (GuestSilent, TimedOut, ConnectionLost):
+        return None
+    return True
+
+
+def wait_for_state(machine: Handle, wanted: MachineState, *, timeout: float) -> None:
+    """Wait until it is in a state, whoever brings it there.
+
+    Raises:
+        TimedOut: `timeout` seconds have passed; the message names its state.
+    """
+    if not _comes_to(machine, wanted, Limit(timeout)):
+        raise TimedOut(
+            _("{name} is {state}, and not {wanted} after {seconds:g} s.").format(
+                name=machine.facts.name, state=machine.state, wanted=wanted, seconds=timeout
+            ),
+            _("Bring it there, or give it more time with timeout=…."),
+        )
+
+
+def _comes_to(machine: Handle, wanted: MachineState, limit: Limit) -> bool:
+    """Whether it is in a state before the limit is reached."""
+    return machine.domains.wait_for(lambda: True if machine.state is wanted else None, limit) is not None
+
+
+# --- paused and on --------------------------------------------------------------------------------
+
+
+def pause(machine: Handle) -> None:
+    """Stop its CPUs; memory and disks stay as they are."""
+    with machine.switching(model.why_not_pause, _("Only a running machine is paused.")) as name:
+        machine.domains.pause(machine.id, subject=name)
+
+
+def resume(machine: Handle) -> None:
+    """Let a paused machine go on; what a failing disk had stopped is asked again.
+
+    Raises:
+        WrongState: it is not paused, or its disk still fails: it is paused again.
+    """
+    with machine.switching(model.why_not_resume, _("Only a paused machine is resumed; see start().")) as name:
+        failing = machine.reason is Reason.IO_ERROR
+        machine.domains.resume(machine.id, subject=name)
+        if failing:
+            _see_whether_it_goes_on(machine, name)
+
+
+def _see_whether_it_goes_on(machine: Handle, name: str) -> None:
+    """The first request may fail once more: a server that came back is found only by asking."""
+    patience = Limit(PATIENCE_AFTER_ERROR)
+    while not patience.reached:
+        if not _comes_to(machine, MachineState.PAUSED, Limit(GOES_ON_FOR)):
+            return
+        time.sleep(GOES_ON_FOR)
+        machine.domains.resume(machine.id, subject=name)
+    raise WrongState(
+        _("{name} goes on and is paused again: its disk still fails.").format(name=name),
+        _("Is the host's disk full, or the server of a network disk away? Remove the cause, then resume()."),
+    )
+
+
+# --- off ------------------------------------------------------------------------------------------
+
+
+def save(machine: Handle, read: Callable[[], LabState], *, timeout: float) -> None:
+    """Write its memory to a file and switch it off; `start` goes on from that instant.
+
+    Args:
+        read: reads the lab, to know the layers of its disks. timeout: seconds.
+
+    Raises:
+        WrongState: it is off or saved, or a disk has a format with which memory cannot be saved.
+    """
+    with machine.switching(model.why_not_save, _("Only a running or paused machine is saved.")) as name:
+        state = read()
+        if layer := find_unsavable(state, state.machines[name]):
+            raise WrongState(
+                _("The memory of {machine} cannot be saved: its disk {disk} has a layer in {format}.").format(
+                    machine=name, disk=layer.disk, format=layer.format
+                ),
+                _("Stop it instead, or detach that disk, or convert it to qcow2."),
+            )
+        machine.domains.save(machine.id, subject=name, timeout=timeout)
+
+
+def stop(machine: Handle, *, timeout: float) -> None:
+    """Ask the guest to shut down, again and again, and wait until it has; does nothing when it is off.
+
+    Raises:
+        WrongState: paused or saved. TimedOut: it did not shut down in time and goes on running.
+    """
+    limit = Limit(timeout)
+    hint = _("Call resume() or start() first, or kill() to cut its power.")
+    with _unless_off(machine), machine.switching(model.why_not_stop, hint) as name:
+        while not _has_shut_down(machine, name, limit):
+            if limit.reached:
+                raise TimedOut(
+                    _("{name} did not shut down within {seconds:g} s; it is still running.").format(
+                        name=name, seconds=timeout
+                    ),
+                    _("It may still be booting, or hang: look at its console, or cut its power with kill()."),
+                    details=machine.console.tail(),
+                )
+
+
+def _has_shut_down(machine: Handle, name: str, limit: Limit) -> bool:
+    """Ask once, and wait a while for the end."""
+    if machine.facts.spec.agent:
+        try:
+            agent.ping(machine.channel(name), timeout=1)
+            machine.domains.ask_shutdown(machine.id, subject=name, agent=True)
+        except (GuestError, TimedOut, WrongState):
+            _press_power_button(machine, name)
+    else:
+        _press_power_button(machine, name)
+    return _comes_to(machine, MachineState.OFF, Limit(max(0.0, min(limit.left, ASK_AGAIN))))
+
+
+def _press_power_button(machine: Handle, name: str) -> None:
+    try:
+        machine.domains.ask_shutdown(machine.id, subject=name, agent=False)
+    except WrongState:
+        return  # it has just ended
+
+
+def kill(machine: Handle) -> None:
+    """Cut its power; does nothing when it is off.
+
+    Raises:
+        WrongState: it is saved.
+    """
+    hint = _("A saved machine has no power to cut; start() goes on.")
+    with _unless_off(machine), machine.switching(model.why_not_kill, hint) as name:
+        machine.domains.kill(machine.id, subject=name)
+
+
+@contextmanager
+def _unless_off(machine: Handle) -> Iterator[None]:
+    """A guest may end by itself at any instant: then what was asked for has happened."""
+    try:
+        yield
+    except WrongState:
+        if machine.state is not MachineState.OFF:
+            raise
+
+
+# --- bound and limited ----------------------------------------------------------------------------
+
+
+def pin(machine: Handle, cpu: int | None, *, host_cpus: int) -> None:
+    """Bind all its vCPUs to one of the host's CPUs, or (None) to none in particular.
+
+    Raises:
+        BadInput: the host has no such CPU. WrongState: it is saved.
+    """
+    if cpu is not None and (cpu not in range(host_cpus)):
+        raise BadInput(
+            _("This host has no CPU {cpu!r}.").format(cpu=cpu),
+            _("Its CPUs are numbered 0 to {last}.").format(last=host_cpus - 1),
+        )
+    with machine.switching(model.why_not_pin, _("Start it first.")) as name:
+        machine.domains.pin(machine.id, cpu, host_cpus=host_cpus, subject=name)
+
+
+def throttle(machine: Handle, disk: str, *, iops: int, bytes_per_second: int) -> None:
+    """Limit how fast one of its disks works; 0 is no limit.
+
+    Raises:
+        NotFound: it has no such disk. WrongState: it is saved.
+    """
+    targets = {spec.name: spec.target for spec in machine.facts.spec.disks}
+    if disk not in targets:
+        raise NotFound(
+            _("{machine} has no disk {disk!r}.").format(machine=machine.last_name, disk=disk),
+            _("It has: {names}.").format(names=", ".join(targets)),
+        )
+    with machine.switching(model.why_not_pin, _("Start it first.")) as name:
+        machine.domains.throttle(machine.id, targets[disk], iops=iops, bytes_per_second=bytes_per_second, subject=name)
