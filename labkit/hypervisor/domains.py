@@ -19,7 +19,7 @@ import libvirt_qemu
 from labkit.errors import HypervisorError, LabError, NotFound, TimedOut
 from labkit.hypervisor import domain_xml
 from labkit.hypervisor.connection import CALL_LIMIT, Connection
-from labkit.hypervisor.errors import agent_refusal
+from labkit.hypervisor.errors import agent_refusal, agent_silence
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.machine import (
@@ -70,6 +70,7 @@ _UNPLUG_LIMIT = 20.0
 _CONSOLE_LOOK = 1.5
 _CONSOLE_CHUNK = 4096
 _NOTHING_YET = -2
+_PING = {"execute": "guest-ping"}
 
 _USAGE = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON
 _USAGE |= libvirt.VIR_DOMAIN_STATS_BLOCK
@@ -239,9 +240,18 @@ class Domains:
             raise
 
     def ask_shutdown(self, machine_id: str, *, subject: str, agent: bool) -> None:
-        """Ask the guest to shut down, through its agent or the ACPI power button."""
+        """Ask the guest to shut down, through its agent or the ACPI power button.
+
+        Raises:
+            GuestError: the agent refused, or is silent.
+        """
         mode = libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT if agent else libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
-        self._on(machine_id, lambda domain: domain.shutdownFlags(mode), subject=subject)
+        try:
+            self._on(machine_id, lambda domain: domain.shutdownFlags(mode), subject=subject)
+        except HypervisorError as error:
+            if not agent or error.code != libvirt.VIR_ERR_INTERNAL_ERROR:
+                raise
+            raise agent_silence(error.details, subject=subject) from error
 
     def pin(self, machine_id: str, cpu: int | None, *, host_cpus: int, subject: str) -> None:
         """Bind all vCPUs to one host CPU, or to any (None), now and from every start."""
@@ -301,11 +311,20 @@ class Domains:
                 timeout=timeout + 5,
             )
         except HypervisorError as error:
-            # libvirt before 10 has no number of its own for what the agent refused.
+            # libvirt before 10 has one number for what the agent refused and for a line that broke.
             if error.code != libvirt.VIR_ERR_INTERNAL_ERROR:
                 raise
-            raise agent_refusal(error.details, subject=subject) from error
+            if command != _PING and self._agent_answers(machine_id, subject=subject):
+                raise agent_refusal(error.details, subject=subject) from error
+            raise agent_silence(error.details, subject=subject) from error
         return json.loads(answer).get("return")
+
+    def _agent_answers(self, machine_id: str, *, subject: str) -> bool:
+        try:
+            self.agent_command(machine_id, _PING, subject=subject, timeout=2)
+        except LabError:
+            return False
+        return True
 
     def send_to_console(self, machine_id: str, data: bytes, *, subject: str) -> None:
         """Type bytes on the guest's serial line; whoever else had the line open (virsh console) loses it.

@@ -46,6 +46,16 @@ def agent_refusal(text: str, *, subject: str = "") -> GuestError:
     )
 
 
+def agent_silence(text: str, *, subject: str = "") -> GuestSilent:
+    """Return the error for an agent that does not answer; `text` is libvirt's words."""
+    prefix = f"{subject}: " if subject else ""
+    return GuestSilent(
+        prefix + _("the guest agent does not answer."),
+        _("Is it still booting? Call wait_ready(), or look at its console."),
+        details=text,
+    )
+
+
 def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
     """Return our error for one of libvirt's.
 
@@ -77,11 +87,7 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
             details=text,
         )
     if code in (libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_AGENT_UNSYNCED):
-        return GuestSilent(
-            prefix + _("the guest agent does not answer."),
-            _("Is it still booting? Call wait_ready(), or look at its console."),
-            details=text,
-        )
+        return agent_silence(text, subject=subject)
     if code == _AGENT_COMMAND_FAILED:
         return agent_refusal(text, subject=subject)
     if code in (libvirt.VIR_ERR_OPERATION_TIMEOUT, _AGENT_COMMAND_TIMEOUT):

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import libvirt
 import pytest
 
 from labkit import Lab
-from labkit.errors import AlreadyExists, ConnectionLost, HypervisorError, LabError, NoSpace, NotFound, WrongState
+from labkit.errors import (
+    AlreadyExists,
+    ConnectionLost,
+    GuestError,
+    GuestSilent,
+    HypervisorError,
+    LabError,
+    NoSpace,
+    NotFound,
+    WrongState,
+)
 from labkit.hypervisor.errors import translate
+from labkit.machine import Machine
 
 
 def test_a_machine_that_is_not_there_is_not_found(lab: Lab) -> None:
@@ -33,6 +46,26 @@ def test_what_libvirt_does_not_understand_keeps_its_number_and_its_words(lab: La
         lab._connection.call(lambda raw: raw.defineXML("<domain/>"))
     assert caught.value.code > 0
     assert caught.value.details
+
+
+def ask(machine: Machine, command: str) -> None:
+    machine.lab._domains.agent_command(machine.id, {"execute": command}, subject=machine.name, timeout=20)
+
+
+def test_an_agent_whose_guest_is_cut_off_under_a_command_is_silent(guest: Machine) -> None:
+    guest.pause()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(ask, guest, "guest-ping")
+        guest.kill()
+        error = waiting.exception(10)
+    assert isinstance(error, GuestSilent | WrongState), error  # WrongState: it was gone before the command came
+    assert guest.start().wait_ready().run("true")
+
+
+def test_what_the_agent_refuses_is_told_in_its_own_words(shared_guest: Machine) -> None:
+    with pytest.raises(GuestError, match="no-such-command") as caught:
+        ask(shared_guest, "no-such-command")
+    assert not isinstance(caught.value, GuestSilent)
 
 
 def made(code: int, text: str = "words", number: int = 0) -> libvirt.libvirtError:
