@@ -21,33 +21,24 @@ from labkit.model.machine import (
     Boot,
     DiskSpec,
     MachineChanges,
-    MachineFacts,
     MachineSpec,
     domain_name,
 )
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.model.words import state_word
-from labkit.plans.disk_excuses import SPACE_MARGIN
 from labkit.plans.first_disk import FirstDisk
-from labkit.plans.plan import Plan, Refusal
-from labkit.plans.reclaim import reclaim
-from labkit.plans.steps import (
-    ConfigureMachine,
-    CutPower,
-    DefineMachine,
-    DeleteFiles,
-    RenameMachine,
-    Step,
-    StopServing,
-    UndefineMachine,
+from labkit.plans.machine_excuses import (
+    why_no_room_for_machine,
+    why_not_image,
+    why_not_message,
+    why_not_name,
+    why_not_sized,
 )
-from labkit.units import format_size
+from labkit.plans.plan import Plan, Refusal
+from labkit.plans.removal import allocated_by, files_of, removal_steps
+from labkit.plans.steps import ConfigureMachine, DefineMachine, DeleteFiles, RenameMachine, Step, StopServing
 
 T = TypeVar("T")
-
-LONGEST_DOMAIN = 240
-"""Bytes of a domain's name: libvirt makes file names of it, and those end at 255."""
 
 
 class IfExists(StrEnum):
@@ -102,18 +93,13 @@ def plan_create(state: LabState, survey: Survey, request: CreateRequest) -> Plan
     existing = state.machines.get(request.name)
     if existing and request.if_exists is IfExists.KEEP:
         return _plan("create", state, request.name)
-    refusal = (
-        _why_not_name(state, request.name, allow=existing if request.if_exists is IfExists.REPLACE else None)
-        or _why_not_sized(survey, request.memory, request.vcpus)
-        or _why_not_image(state, survey, request)
-    )
-    if refusal:
+    if refusal := _why_not_create(state, survey, request):
         return _plan("create", state, request.name, refusal=refusal)
 
     image = state.guest_images[request.image]
     disk, steps, drafts = _first_disk(request, image).plan(state)
     spec = _new_spec(state, survey, request, image, disk)
-    removal = _removal_steps(state, [existing]) if existing else []
+    removal = removal_steps(state, [existing]) if existing else []
     switches = [step for step in removal if not isinstance(step, DeleteFiles)]
     clean_ups = [step for step in removal if isinstance(step, DeleteFiles)]
     steps += [*switches, DefineMachine(spec=spec), *clean_ups, *drafts]
@@ -148,7 +134,7 @@ def plan_configure(state: LabState, survey: Survey, name: str, changes: MachineC
 def plan_rename(state: LabState, name: str, new: str) -> Plan:
     """Plan another name for a machine; its images keep the names they have."""
     machine = state.machines[name]
-    refusal = None if new == name else _why_not_name(state, new)
+    refusal = None if new == name else why_not_name(state, new)
     if machine.is_active or machine.state == "saved":
         refusal = Refusal(
             why=_("{name} is {state}; a machine is renamed while it is off.").format(
@@ -179,19 +165,19 @@ def plan_delete(state: LabState, name: str) -> Plan:
             ways_out=(_("Call stop() to shut it down, or kill() to cut its power."),),
         )
         return _plan("delete", state, name, refusal=refusal)
-    return _plan("delete", state, name, steps=_removal_steps(state, [machine]))
+    return _plan("delete", state, name, steps=removal_steps(state, [machine]))
 
 
 def plan_clean(state: LabState) -> Plan:
     """Plan to remove every machine and file of the lab, whatever state they are in."""
     machines = list(state.machines.values())
-    removal = _removal_steps(state, machines)
+    removal = removal_steps(state, machines)
     named = {path for step in removal if isinstance(step, DeleteFiles) for path in step.paths}
     free = [path for path in state.images if path not in named]
-    rest = _files(state, free) + state.strays
+    rest = files_of(state, free) + state.strays
     removal += [StopServing(disk=disk, socket=socket) for disk, socket in state.served.items()]
     if rest:
-        removal.append(DeleteFiles(paths=rest, bytes=_allocated(state, free)))
+        removal.append(DeleteFiles(paths=rest, bytes=allocated_by(state, free)))
     order = sorted(removal, key=lambda step: isinstance(step, DeleteFiles))
     names, disks = tuple(state.machines), tuple(state.disks)
     return Plan(
@@ -226,6 +212,31 @@ def _plan(
         steps=() if refusal else tuple(steps),
         refusal=refusal,
         notes=tuple(notes),
+    )
+
+
+def _why_not_create(state: LabState, survey: Survey, request: CreateRequest) -> Refusal | None:
+    replaced = state.machines.get(request.name) if request.if_exists is IfExists.REPLACE else None
+    refusal = (
+        why_not_name(state, request.name, allow=replaced)
+        or _why_not_sized(survey, request.memory, request.vcpus)
+        or why_not_image(state, request.image)
+    )
+    if refusal:
+        return refusal
+    image = state.guest_images[request.image]
+    disk = _first_disk(request, image)
+    return (
+        why_not_message(image, request.message)
+        or disk.why_not()
+        or why_no_room_for_machine(survey.free_bytes, disk.bytes)
+        or _why_not_sized(survey, request.memory, request.vcpus, minimum=image.minimum_memory)
+    )
+
+
+def _why_not_sized(survey: Survey, memory: int, vcpus: int, *, minimum: int = 0) -> Refusal | None:
+    return why_not_sized(
+        memory=memory, vcpus=vcpus, host_memory=survey.host_memory, host_cpus=survey.host_cpus, minimum=minimum
     )
 
 
@@ -268,122 +279,5 @@ def _free_console_log(state: LabState, name: str) -> str:
     return next(path for path in paths if path not in taken)
 
 
-def _removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
-    """Cut power where needed, undefine, delete the images nothing else needs, the memory and the console's log."""
-    steps: list[Step] = []
-    roots = state.roots
-    for machine in machines:
-        domain = machine.spec.domain_name
-        if machine.is_active:
-            steps.append(CutPower(machine_id=machine.id, domain=domain))
-        steps.append(UndefineMachine(machine_id=machine.id, domain=domain))
-        tree = state.snapshots.get(machine.name, SnapshotTree())
-        own = {disk.path for spec in (machine.spec, machine.live) if spec for disk in spec.disks}
-        roots -= own | {disk.path for node in tree.nodes.values() for disk in node.disks}
-        dead = reclaim(state.images, roots).dead
-        before = {path for step in steps if isinstance(step, DeleteFiles) for path in step.paths}
-        images = tuple(path for path in dead if path not in before)
-        missing = tuple(path for path in sorted(own) if path not in state.images)
-        rest = tuple(node.memory for node in tree.nodes.values() if node.memory)
-        log = (machine.spec.console_log,) if machine.spec.console_log else ()
-        named = (*_files(state, images), *missing, *rest, *log)
-        files = tuple(path for path in named if path.startswith(f"{state.home}/"))  # never what is somebody else's
-        steps.append(DeleteFiles(paths=files, bytes=_allocated(state, images)))
-    return steps
-
-
-def _files(state: LabState, paths: Iterable[str]) -> tuple[str, ...]:
-    """All files of some images; an image that cannot be read is one file."""
-    return tuple(file for path in paths for file in (state.images[path].files if path in state.images else (path,)))
-
-
-def _allocated(state: LabState, paths: Iterable[str]) -> int:
-    return sum(state.images[path].allocated for path in paths if path in state.images)
-
-
 def _changed(asked: T | None, now: T) -> T | None:
     return None if asked == now else asked
-
-
-def _why_not_name(state: LabState, name: str, *, allow: MachineFacts | None = None) -> Refusal | None:
-    domain = domain_name(state.lab, name)
-    if len(domain.encode()) > LONGEST_DOMAIN:
-        return Refusal(
-            why=_("{name!r} is too long: with its lab's name it takes more than {limit} bytes.").format(
-                name=name, limit=LONGEST_DOMAIN
-            ),
-            ways_out=(_("Choose a shorter name."),),
-        )
-    if name in state.machines and state.machines[name] != allow:
-        return Refusal(
-            why=_("There is already a machine {name!r}.").format(name=name),
-            ways_out=(
-                _('Choose another name, or say if_exists="keep" to use it, if_exists="replace" to start afresh.'),
-            ),
-        )
-    if domain in state.taken_names:
-        return Refusal(
-            why=_("The hypervisor already has a machine {name!r} that is not of this lab.").format(name=domain),
-            ways_out=(_("Choose another name; labkit leaves machines of others alone."),),
-        )
-    return None
-
-
-def _why_not_sized(survey: Survey, memory: int, vcpus: int, *, minimum: int = 0) -> Refusal | None:
-    if memory > survey.host_memory:
-        return Refusal(
-            why=_("{memory} of memory is more than this host has ({host}).").format(
-                memory=format_size(memory), host=format_size(survey.host_memory)
-            ),
-            ways_out=(_("Ask for less memory."),),
-        )
-    if memory < minimum:
-        return Refusal(
-            why=_("{memory} of memory is too little: this guest needs {minimum}.").format(
-                memory=format_size(memory), minimum=format_size(minimum)
-            ),
-            ways_out=(_("Ask for more memory."),),
-        )
-    most = max(8, 4 * survey.host_cpus)
-    if vcpus > most:
-        return Refusal(
-            why=_("{vcpus} vCPUs are too many for a host with {cpus} CPUs.").format(vcpus=vcpus, cpus=survey.host_cpus),
-            ways_out=(_("Ask for at most {most}.").format(most=most),),
-        )
-    return None
-
-
-def _why_not_image(state: LabState, survey: Survey, request: CreateRequest) -> Refusal | None:
-    image = state.guest_images.get(request.image)
-    if image is None:
-        names = ", ".join(sorted(state.guest_images)) or _("none")
-        return Refusal(
-            why=_("There is no guest image {image!r}; there are: {names}.").format(image=request.image, names=names),
-            ways_out=(_("Type ./lab setup, which builds the guest images."),),
-        )
-    if request.message is not None:
-        if image.message is None:
-            return Refusal(
-                why=_("The guest image {image!r} has no message to change.").format(image=image.name),
-                ways_out=(_('Use image="sector".'),),
-            )
-        if len(request.message.encode()) >= image.message.length:
-            return Refusal(
-                why=_("The message takes {bytes} bytes; there is room for {room}.").format(
-                    bytes=len(request.message.encode()), room=image.message.length - 1
-                ),
-                ways_out=(_("Write a shorter message."),),
-            )
-    disk = _first_disk(request, image)
-    if refusal := disk.why_not():
-        return refusal
-    if disk.bytes + SPACE_MARGIN > survey.free_bytes:
-        return Refusal(
-            why=_("The host's disk has {free} free; this needs {needed} and leaves {margin} as a margin.").format(
-                free=format_size(survey.free_bytes),
-                needed=format_size(disk.bytes),
-                margin=format_size(SPACE_MARGIN),
-            ),
-            ways_out=(_("Delete machines you no longer need, or free space on the host."),),
-        )
-    return _why_not_sized(survey, request.memory, request.vcpus, minimum=image.minimum_memory)

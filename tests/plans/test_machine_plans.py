@@ -10,7 +10,6 @@ import pytest
 from labkit.model.machine import Accelerator, MachineChanges, MachineState
 from labkit.plans.disk_excuses import SPACE_MARGIN
 from labkit.plans.machine import (
-    LONGEST_DOMAIN,
     IfExists,
     plan_clean,
     plan_configure,
@@ -18,6 +17,7 @@ from labkit.plans.machine import (
     plan_delete,
     plan_rename,
 )
+from labkit.plans.machine_excuses import LONGEST_DOMAIN
 from labkit.plans.plan import Plan
 from labkit.plans.steps import (
     ConfigureMachine,

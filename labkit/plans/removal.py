@@ -1,0 +1,52 @@
+"""What goes with machines that go: their domains, the images nothing else needs, saved memory, consoles.
+
+Knows: the model, steps. Must not know: which acts ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from labkit.model.machine import MachineFacts
+from labkit.model.snapshot import SnapshotTree
+from labkit.model.state import LabState
+from labkit.plans.reclaim import reclaim
+from labkit.plans.steps import CutPower, DeleteFiles, Step, UndefineMachine
+
+
+def removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
+    """Return the steps that remove machines with all that is theirs alone, whatever state they are in.
+
+    For each: cut its power where it has some, undefine it, delete the images nothing else needs, the saved
+    memory and the console's log.
+    """
+    steps: list[Step] = []
+    roots = state.roots
+    for machine in machines:
+        domain = machine.spec.domain_name
+        if machine.is_active:
+            steps.append(CutPower(machine_id=machine.id, domain=domain))
+        steps.append(UndefineMachine(machine_id=machine.id, domain=domain))
+        tree = state.snapshots.get(machine.name, SnapshotTree())
+        own = {disk.path for spec in (machine.spec, machine.live) if spec for disk in spec.disks}
+        roots -= own | {disk.path for node in tree.nodes.values() for disk in node.disks}
+        dead = reclaim(state.images, roots).dead
+        before = {path for step in steps if isinstance(step, DeleteFiles) for path in step.paths}
+        images = tuple(path for path in dead if path not in before)
+        missing = tuple(path for path in sorted(own) if path not in state.images)
+        rest = tuple(node.memory for node in tree.nodes.values() if node.memory)
+        log = (machine.spec.console_log,) if machine.spec.console_log else ()
+        named = (*files_of(state, images), *missing, *rest, *log)
+        files = tuple(path for path in named if path.startswith(f"{state.home}/"))  # never what is somebody else's
+        steps.append(DeleteFiles(paths=files, bytes=allocated_by(state, images)))
+    return steps
+
+
+def files_of(state: LabState, paths: Iterable[str]) -> tuple[str, ...]:
+    """Return all files of some images; an image that cannot be read is one file."""
+    return tuple(file for path in paths for file in (state.images[path].files if path in state.images else (path,)))
+
+
+def allocated_by(state: LabState, paths: Iterable[str]) -> int:
+    """Return the bytes some images take on the host."""
+    return sum(state.images[path].allocated for path in paths if path in state.images)
