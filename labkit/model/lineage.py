@@ -1,0 +1,287 @@
+"""Lineage: all images, snapshots and machines of a lab, and who depends on whom, across machines.
+
+It is told from the image headers alone: nobody notes anywhere that a machine is a clone.
+
+Knows: the model. Must not know: what is refused because of it, how it is drawn.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from labkit.model.disk import chain
+from labkit.model.machine import Boot, MachineFacts
+from labkit.model.state import LabState
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+class NodeKind(StrEnum):
+    """What a node of the lineage is."""
+
+    MACHINE = "machine"
+    SNAPSHOT = "snapshot"
+    DISK = "disk"
+    """A free disk: no machine uses it."""
+    IMAGE = "image"
+    MEMORY = "memory"
+    """The file with the memory of a running snapshot."""
+    BOOT = "boot file"
+    """A kernel or an initramfs, shared by all machines of one guest image."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Node:
+    """A thing of the lab that others may need.
+
+    Attributes:
+        kind: what it is.
+        name: a machine's or disk's name, "machine@snapshot", or the absolute path of a file.
+    """
+
+    kind: NodeKind
+    name: str
+
+    @property
+    def label(self) -> str:
+        """Its name, without folders."""
+        return posixpath.basename(self.name)
+
+    @property
+    def machine(self) -> str | None:
+        """The machine it is or is a snapshot of, or None."""
+        return self.name.partition("@")[0] if self.kind in (NodeKind.MACHINE, NodeKind.SNAPSHOT) else None
+
+    @property
+    def snapshot(self) -> str | None:
+        """The snapshot's own name, or None."""
+        return self.name.partition("@")[2] if self.kind is NodeKind.SNAPSHOT else None
+
+    def __str__(self) -> str:
+        return self.label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """Who depends on whom in a lab at one instant; made by `read_lineage`.
+
+    Attributes:
+        state: what it was told from.
+        named: by machine, the images that its definition, its running guest and its snapshots name themselves.
+        users: by image, the machines that need it: they name it, or one that depends on it.
+    """
+
+    state: LabState
+    named: Mapping[str, frozenset[str]]
+    users: Mapping[str, frozenset[str]]
+
+    def own(self, machine: str) -> frozenset[str]:
+        """Return the images that are a machine's: those it names, and those that nobody else needs."""
+        alone = {path for path, users in self.users.items() if users == {machine}}
+        return self.named.get(machine, frozenset()) | alone
+
+    def dependants(self, of: Node | str) -> tuple[Node, ...]:
+        """Return the machines, snapshots and free disks that need something, sorted.
+
+        A machine's dependants are those of *other* machines: its linked clones, theirs, and their snapshots. A
+        snapshot's are the machines that stand directly on it, its own machine left out.
+
+        Args:
+            of: a node, or its name: "web", "web@clean", or the path of a file.
+        """
+        node = self.find(of) if isinstance(of, str) else of
+        if node.kind is NodeKind.SNAPSHOT:
+            clones = self.direct_clones(node.machine or "", node.snapshot or "")
+            return tuple(Node(NodeKind.MACHINE, name) for name in clones)
+        if node.kind is NodeKind.MACHINE:
+            needed = self.named.get(node.name, frozenset())
+            points = (point for path in needed for point in self._points_above(path))
+            return tuple(sorted({point for point in points if point.machine not in (None, node.name)}))
+        if node.kind is NodeKind.DISK:
+            return ()
+        if node.kind is NodeKind.IMAGE:
+            return tuple(sorted(set(self._points_above(node.name))))
+        return tuple(sorted({need for needed, need in self._edges() if needed == node}))
+
+    def clones(self, machine: str) -> tuple[str, ...]:
+        """Return the names of the other machines that stand on a machine's images, directly or not, sorted."""
+        needed = self.named.get(machine, frozenset())
+        return tuple(sorted({user for path in needed for user in self.users.get(path, ())} - {machine}))
+
+    def direct_clones(self, machine: str, snapshot: str) -> tuple[str, ...]:
+        """Return the names of the other machines that stand directly on a snapshot's images, sorted."""
+        tree = self.state.snapshots.get(machine)
+        if tree is None or snapshot not in tree:
+            return ()
+        images = {disk.path for disk in tree[snapshot].disks}
+        return tuple(name for name in self.named if name != machine and self._first_foreign(name) & images)
+
+    def original(self, machine: str) -> str | None:
+        """Return "machine@snapshot" that a linked clone stands on, or None: it stands alone."""
+        foreign = self._first_foreign(machine)
+        for name, tree in self.state.snapshots.items():
+            for node in tree.nodes.values():
+                if name != machine and foreign & {disk.path for disk in node.disks}:
+                    return f"{name}@{node.name}"
+        return None
+
+    def foreign(self, machine: str) -> frozenset[str]:
+        """Return the images below a machine's own ones that it needs and that are not its own."""
+        below = {path for path, users in self.users.items() if machine in users}
+        return frozenset(below - self.own(machine))
+
+    def unique_cost(self, of: Node | str) -> int:
+        """Return the bytes of images that only this needs: what deleting it frees, others left as they are."""
+        node = self.find(of) if isinstance(of, str) else of
+        if node.kind is NodeKind.IMAGE:
+            return 0 if self._points_above(node.name) else self.state.images[node.name].allocated
+        dead = self._alive(self.state.roots) - self._alive(self._roots_without(node))
+        return sum(self.state.images[path].allocated for path in dead)
+
+    def find(self, name: str) -> Node:
+        """Return the node of a name: "web", "web@clean", a free disk's name, or the path of a file.
+
+        Raises:
+            KeyError: there is none.
+        """
+        machine, _at, snapshot = name.partition("@")
+        if name in self.state.machines:
+            return Node(NodeKind.MACHINE, name)
+        if snapshot in self.state.snapshots.get(machine, {}):
+            return Node(NodeKind.SNAPSHOT, name)
+        if name in self.state.images:
+            return Node(NodeKind.IMAGE, name)
+        disk = self.state.disks.get(name)
+        if disk is not None and disk.machine is None:
+            return Node(NodeKind.DISK, name)
+        files = {node.name: node for edge in self._edges() for node in edge if posixpath.isabs(node.name)}
+        return files[name]
+
+    def graph(self) -> nx.DiGraph[Node]:
+        """Return the lineage as a `networkx.DiGraph`: an edge leads from what is needed to what needs it.
+
+        Nodes are `Node`s with the attributes `kind`, `label`, `machine` (or None) and, of images, `bytes`.
+        """
+        import networkx as nx
+
+        graph: nx.DiGraph[Node] = nx.DiGraph()
+        nodes = {Node(NodeKind.MACHINE, name) for name in self.state.machines}
+        nodes |= {Node(NodeKind.IMAGE, path) for path in self.state.images}
+        edges = sorted(set(self._edges()))
+        for node in sorted(nodes | {node for edge in edges for node in edge}):
+            graph.add_node(node, kind=node.kind, label=node.label, machine=node.machine)
+            if node.kind is NodeKind.IMAGE and node.name in self.state.images:
+                graph.nodes[node]["bytes"] = self.state.images[node.name].allocated
+        graph.add_edges_from(edges)
+        return graph
+
+    def text(self) -> str:
+        """Return who stands on whom as text: a line for each machine and snapshot, with the images below it."""
+        lines = []
+        for name in self.state.machines:
+            original = self.original(name)
+            lines.append(f"{name} ← {original}" if original else name)
+        return "\n".join(lines)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _edges(self) -> Iterator[tuple[Node, Node]]:
+        """Who is needed, by whom."""
+        for image in self.state.images.values():
+            if image.backing is not None:
+                yield Node(NodeKind.IMAGE, image.backing), Node(NodeKind.IMAGE, image.path)
+        yield from self._points()
+
+    def _points(self) -> Iterator[tuple[Node, Node]]:
+        """What machines, snapshots and free disks need themselves."""
+        for name, machine in self.state.machines.items():
+            node = Node(NodeKind.MACHINE, name)
+            yield from ((Node(NodeKind.IMAGE, path), node) for path in _images_of(machine))
+            yield from ((file, node) for file in _boot_files(machine.spec.boot))
+        for name, tree in self.state.snapshots.items():
+            for point in tree.nodes.values():
+                node = Node(NodeKind.SNAPSHOT, f"{name}@{point.name}")
+                yield from ((Node(NodeKind.IMAGE, disk.path), node) for disk in point.disks)
+                yield from ((file, node) for file in _boot_files(point.spec.boot))
+                if point.memory:
+                    yield Node(NodeKind.MEMORY, point.memory), node
+        for name, free in self.state.disks.items():
+            if free.machine is None:
+                yield Node(NodeKind.IMAGE, free.active.path), Node(NodeKind.DISK, name)
+
+    def _points_above(self, path: str) -> list[Node]:
+        """The machines, snapshots and free disks whose disks stand on an image, or are it."""
+        return [
+            point
+            for needed, point in self._points()
+            if needed.kind is NodeKind.IMAGE
+            and any(layer.path == path for layer in chain(self.state.images, needed.name))
+        ]
+
+    def _first_foreign(self, machine: str) -> frozenset[str]:
+        """The images of other machines right below a machine's own: the points it was cloned from."""
+        own = self.own(machine)
+        others = {path for name, paths in self.named.items() if name != machine for path in paths}
+        found = set()
+        for path in self.named.get(machine, ()):
+            below = (layer.path for layer in chain(self.state.images, path) if layer.path not in own)
+            first = next((layer for layer in below if layer in others), None)
+            if first is not None:
+                found.add(first)
+        return frozenset(found)
+
+    def _roots_without(self, node: Node) -> frozenset[str]:
+        """What is still needed when a machine with its snapshots, a snapshot or a free disk has gone."""
+        state = self.state
+        free = {disk.active.path for disk in state.disks.values() if disk.machine is None}
+        if node.kind is NodeKind.DISK:
+            return state.roots - {state.disks[node.name].active.path}
+        kept = {
+            disk.path
+            for name, tree in state.snapshots.items()
+            for point in tree.nodes.values()
+            for disk in point.disks
+            if node not in (Node(NodeKind.MACHINE, name), Node(NodeKind.SNAPSHOT, f"{name}@{point.name}"))
+        }
+        active = {
+            path
+            for name, machine in state.machines.items()
+            for path in _images_of(machine)
+            if node != Node(NodeKind.MACHINE, name)
+        }
+        return frozenset(kept | active | free)
+
+    def _alive(self, roots: Iterable[str]) -> set[str]:
+        return {layer.path for root in roots for layer in chain(self.state.images, root)}
+
+
+def read_lineage(state: LabState) -> Lineage:
+    """Return the lineage of a lab."""
+    named: dict[str, frozenset[str]] = {}
+    users: dict[str, set[str]] = {}
+    for name, machine in state.machines.items():
+        points = state.snapshots.get(name, {}).values()
+        named[name] = frozenset((*_images_of(machine), *(disk.path for point in points for disk in point.disks)))
+        for path in named[name]:
+            users.setdefault(path, set()).add(name)
+            for layer in chain(state.images, path):
+                users.setdefault(layer.path, set()).add(name)
+    return Lineage(state=state, named=named, users={path: frozenset(names) for path, names in users.items()})
+
+
+def _images_of(machine: MachineFacts) -> frozenset[str]:
+    """The images a machine writes to: as it is defined, and as it runs."""
+    specs = (machine.spec, machine.live) if machine.live else (machine.spec,)
+    return frozenset(disk.path for spec in specs for disk in spec.disks if not disk.served)
+
+
+def _boot_files(boot: Boot) -> tuple[Node, ...]:
+    return tuple(Node(NodeKind.BOOT, path) for path in (boot.kernel, boot.initramfs) if path)
+
+
+__all__ = ["Lineage", "Node", "NodeKind", "read_lineage"]

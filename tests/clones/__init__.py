@@ -1,0 +1,1 @@
+"""Tests of clones, of the lineage and of the guard that keeps their base."""
