@@ -25,8 +25,11 @@ FOLLOW = re.compile(r"lib.*|linux-(image|modules)-\d.*")
 
 #: Needed to reach the disk and the agent's channel: in the initramfs, loaded in this order.
 FIRST_MODULES = ("virtio_pci", "virtio_console", "virtio_blk", "button", "evdev")
-#: On the disk, loaded when the agent is up and the device is there.
-LATER_MODULES = ("virtio_balloon", "virtio_rng", "virtio_net", "pvpanic_mmio", "pvpanic_pci")
+#: On the disk, by the name of their folder, loaded when the agent is up and the device is there.
+LATER_MODULES = {
+    **{name: (name,) for name in ("virtio_balloon", "virtio_rng", "virtio_net", "pvpanic_mmio", "pvpanic_pci")},
+    "ide": ("ata_piix", "sd_mod"),
+}
 
 #: Programs beside busybox; busybox has no `mke2fs` for ext4 and no `resize2fs`.
 PROGRAMS = ("sbin/mke2fs", "sbin/e2fsck", "sbin/resize2fs", "usr/sbin/qemu-ga")
@@ -125,8 +128,8 @@ def root(packages: Packages, release: Path) -> Tree:
     for name, target in ALIASES.items():
         tree.link(f"bin/{name}", target)
     first = load_order(release, FIRST_MODULES)
-    for driver in LATER_MODULES:
-        modules = load_order(release, [driver])
+    for driver, wanted in LATER_MODULES.items():
+        modules = load_order(release, wanted)
         for number, name in enumerate(name for name in modules if name not in first):
             tree.file(f"lib/modules/{driver}/{number}-{name}.ko", modules[name])
     tree.copy(HERE / "root")
