@@ -144,20 +144,27 @@ class Disk:
         """Whether a server offers it as blocks over the network block device protocol (NBD)."""
         return self.facts.socket is not None
 
-    def serve(self, *, timeout: float = 30) -> Disk:
+    def serve(self, *, room: str | int | None = None, timeout: float = 30) -> Disk:
         """Serve it over a UNIX socket, as a storage network gives blocks; attached then, it is a network disk.
 
+        Args:
+            room: how long its file may become on the server's side, e.g. "8 MiB": beyond, that side is full, and a
+                guest that writes is paused. None: no end. Called again while it is served, it changes the room.
+
         Raises:
-            WrongState: it is attached as a file, or frozen. HostTrouble: the server cannot start.
+            BadInput: `room` is no size. WrongState: it is attached as a file, or frozen.
+            HostTrouble: the server cannot start.
         """
         from labkit.storage.nbd import start_server
 
+        most = None if room is None else parse_size(room, what="room")
         facts = self.facts
         if excuse := why_not_serve(facts):
             raise WrongState(excuse, _("Detach it first, or serve a copy: disk.convert(…)."))
         socket = self._lab._workspace.socket(self.name)
         socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        start_server(Path(facts.active.path), facts.active.format, socket, export=self.name, limit=Limit(timeout))
+        image = facts.active
+        start_server(Path(image.path), image.format, socket, export=self.name, room=most, limit=Limit(timeout))
         return self
 
     def stop_serving(self) -> Disk:

@@ -48,6 +48,7 @@ class Reason(StrEnum):
     RESTORED = "restored"
     BY_USER = "by user"
     IO_ERROR = "input/output error"
+    NO_SPACE = "no space left"
     SHUTTING_DOWN = "shutting down"
 
 

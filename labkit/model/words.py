@@ -35,6 +35,7 @@ def reason_word(reason: Reason) -> str:
         Reason.RESTORED: _("it was restored"),
         Reason.BY_USER: "",
         Reason.IO_ERROR: _("input/output error of a disk"),
+        Reason.NO_SPACE: _("no space left for a disk on the host"),
         Reason.SHUTTING_DOWN: _("it is shutting down"),
     }[reason]
 

@@ -9,6 +9,7 @@ Knows: qemu-nbd and processes. Must not know: libvirt, plans.
 from __future__ import annotations
 
 import os
+import resource
 import socket as sockets
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def start_server(
     *,
     export: str = "",
     read_only: bool = False,
+    room: int | None = None,
     limit: Limit = NO_LIMIT,
 ) -> int:
     """Serve an image until it is stopped; done when the server answers.
@@ -38,9 +40,10 @@ def start_server(
     Args:
         image: absolute; nobody else may have it open. socket: absolute path, at most 107 bytes; one left
             by a server that is gone is replaced. export: the name clients ask for.
+        room: bytes the image's file may become long; what would go beyond fails as on a full disk. None: no end.
 
     Returns:
-        The server's process id; the running one's, if this image is served there already.
+        The server's process id; the running one's, if this image is served there already: it has that room now.
 
     Raises:
         BadInput: the socket's path is too long. Busy: another image is served there.
@@ -54,10 +57,12 @@ def start_server(
         )
     if (running := _find(socket)) is not None:
         if str(image) in running.cmdline():
+            _give_room(running.pid, room)
             return int(running.pid)
         raise Busy(_("Another image is served at {socket}.").format(socket=socket.name), _("Stop that server first."))
     socket.unlink(missing_ok=True)
     argv = [
+        *("env", "--ignore-signal=XFSZ"),  # a file that may not grow is an error of one request, not the server's end
         *("qemu-nbd", "--fork", "--persistent", "--shared=0", f"--socket={socket}", f"--export-name={export}"),
         *("--discard=unmap", *(("--read-only",) if read_only else ()), f"--format={format.driver}", str(image)),
     ]
@@ -67,7 +72,14 @@ def start_server(
         raise HostTrouble(
             _("qemu-nbd ended as soon as it had begun to serve {name}.").format(name=image.name), _("Start it again.")
         )
+    _give_room(server.pid, room)
     return int(server.pid)
+
+
+def _give_room(server: int, room: int | None) -> None:
+    """Let the file a server writes become so long and no longer: `ulimit -f`, for a process that runs."""
+    most = resource.RLIM_INFINITY if room is None else room
+    resource.prlimit(server, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
 
 def find_server(socket: Path) -> int | None:

@@ -32,7 +32,7 @@ _LOOKS = {
     MachineState.SAVED: ("▣", "calm"),
 }
 
-_BAD = (Reason.CRASHED, Reason.PANICKED, Reason.FAILED, Reason.IO_ERROR)
+_BAD = (Reason.CRASHED, Reason.PANICKED, Reason.FAILED, Reason.IO_ERROR, Reason.NO_SPACE)
 
 
 def render_head(facts: MachineFacts) -> Node:

@@ -72,6 +72,20 @@ def test_a_server_that_was_killed_is_replaced(folder: Path, image: Path) -> None
     assert is_alive(socket)
 
 
+def test_a_server_without_room_refuses_writes_and_takes_them_when_it_has_more(folder: Path, image: Path) -> None:
+    socket = folder / "data.sock"
+    process = start_server(image, Format.QCOW2, socket, room=2 * MIB)
+    assert write(socket, "write -P 7 0 1M").returncode == 0
+    assert "No space left on device" in write(socket, "write -P 8 1M 4M").stdout
+    assert write(socket, "read -P 7 0 1M").returncode == 0
+    assert image.stat().st_size <= 2 * MIB
+    assert start_server(image, Format.QCOW2, socket) == process
+    assert write(socket, "write -P 8 1M 4M").returncode == 0
+    stop_server(socket)
+    qemu_io(image, Format.QCOW2, "read -P 8 1M 4M")
+    subprocess.run(["qemu-img", "check", "-q", image], check=True)
+
+
 def test_what_cannot_be_served_is_told(folder: Path) -> None:
     with pytest.raises(HostTrouble, match="No such file"):
         start_server(folder / "none.0.qcow2", Format.QCOW2, folder / "data.sock")
