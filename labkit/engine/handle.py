@@ -15,6 +15,7 @@ from labkit.engine.workspace import Workspace
 from labkit.errors import NotFound, WrongState
 from labkit.guest.agent import Channel
 from labkit.guest.console import Console
+from labkit.hypervisor import channels
 from labkit.hypervisor.domains import Domains
 from labkit.language import _
 from labkit.model.machine import MachineFacts, MachineState, Reason
@@ -78,14 +79,14 @@ class Handle:
         return Console(
             subject=spec.name,
             log=Path(spec.console_log) if spec.console_log else None,
-            send=lambda data: self.domains.send_to_console(self.id, data, subject=spec.name),
+            send=lambda data: channels.send_to_console(self.domains, self.id, data, subject=spec.name),
         )
 
     def channel(self, name: str) -> Channel:
         """Return the way to its agent; `name` stands in the errors."""
 
         def send(command: Mapping[str, Any], timeout: float) -> Any:
-            return self.domains.agent_command(self.id, command, subject=name, timeout=timeout)
+            return channels.agent_command(self.domains, self.id, command, subject=name, timeout=timeout)
 
         return send
 

@@ -15,6 +15,7 @@ from typing import assert_never
 
 from labkit.engine import seals, snapshot_work
 from labkit.errors import NotFound, WrongState
+from labkit.hypervisor import disks
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import Snapshots
 from labkit.limits import Limit
@@ -148,7 +149,7 @@ def do(step: Step, hands: Hands) -> None:
         case MergeLayer():
             snapshot_work.merge(step, hands.snapshots, hands.on_bytes, hands.limit, hands.inherit)
         case GrowImage() if step.machine_id and step.disk_target:
-            domains.grow_disk(step.machine_id, step.disk_target, step.capacity)
+            disks.grow_disk(domains, step.machine_id, step.disk_target, step.capacity)
         case GrowImage():
             qemu_img.resize(
                 Path(step.path),
@@ -160,9 +161,9 @@ def do(step: Step, hands: Hands) -> None:
                 inherit=hands.inherit,
             )
         case AttachDisk():
-            domains.attach(step.machine_id, step.disk)
+            disks.attach(domains, step.machine_id, step.disk)
         case DetachDisk():
-            domains.detach(step.machine_id, step.target, hands.limit)
+            disks.detach(domains, step.machine_id, step.target, hands.limit)
         case RepointDisk():
             domains.repoint(step.machine_id, step.disk)
         case DefineMachine():

@@ -24,6 +24,7 @@ from labkit.errors import (
 )
 from labkit.guest import agent
 from labkit.guest.console import Console
+from labkit.hypervisor import disks
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model import machine as model
@@ -138,7 +139,7 @@ def resume(machine: Handle) -> None:
         WrongState: it is not paused, or its disk still fails: it is paused again.
     """
     with machine.switching(model.why_not_resume, _("Only a paused machine is resumed; see start().")) as name:
-        failing = machine.reason is Reason.IO_ERROR
+        failing = machine.reason in (Reason.IO_ERROR, Reason.NO_SPACE)
         machine.domains.resume(machine.id, subject=name)
         if failing:
             _see_whether_it_goes_on(machine, name)
@@ -274,4 +275,6 @@ def throttle(machine: Handle, disk: str, *, iops: int, bytes_per_second: int) ->
             _("It has: {names}.").format(names=", ".join(targets)),
         )
     with machine.switching(model.why_not_pin, _("Start it first.")) as name:
-        machine.domains.throttle(machine.id, targets[disk], iops=iops, bytes_per_second=bytes_per_second, subject=name)
+        disks.throttle(
+            machine.domains, machine.id, targets[disk], iops=iops, bytes_per_second=bytes_per_second, subject=name
+        )

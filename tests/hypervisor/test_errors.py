@@ -19,6 +19,7 @@ from labkit.errors import (
     NotFound,
     WrongState,
 )
+from labkit.hypervisor.channels import agent_command
 from labkit.hypervisor.errors import translate
 from labkit.machine import Machine
 
@@ -49,7 +50,7 @@ def test_what_libvirt_does_not_understand_keeps_its_number_and_its_words(lab: La
 
 
 def ask(machine: Machine, command: str) -> None:
-    machine.lab._domains.agent_command(machine.id, {"execute": command}, subject=machine.name, timeout=20)
+    agent_command(machine.lab._domains, machine.id, {"execute": command}, subject=machine.name, timeout=20)
 
 
 def test_an_agent_whose_guest_is_cut_off_under_a_command_is_silent(guest: Machine) -> None:

@@ -1,0 +1,83 @@
+"""What libvirt carries to a guest and back: commands for its agent, bytes for its serial line.
+
+Knows: libvirt's channels. Must not know: the agent's protocol, what is said.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import libvirt
+import libvirt_qemu
+
+from labkit.errors import HypervisorError, LabError
+from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.errors import agent_refusal, agent_silence
+
+_CONSOLE_LOOK = 1.5  # seconds
+_CONSOLE_CHUNK = 4096
+_NOTHING_YET = -2
+_PING = {"execute": "guest-ping"}
+
+
+def agent_command(
+    domains: Domains, machine_id: str, command: Mapping[str, Any], *, subject: str, timeout: float
+) -> Any:
+    """Return the `return` value of one command to the guest agent.
+
+    Raises:
+        GuestSilent: no agent is connected, or no answer within `timeout` seconds.
+        GuestError: the agent refused.
+    """
+    text = json.dumps(command)
+    limit = max(1, round(timeout))
+    try:
+        answer = domains.on(
+            machine_id,
+            lambda domain: libvirt_qemu.qemuAgentCommand(domain, text, limit, 0),
+            subject=subject,
+            timeout=timeout + 5,
+        )
+    except HypervisorError as error:
+        # libvirt before 10 has one number for what the agent refused and for a line that broke.
+        if error.code != libvirt.VIR_ERR_INTERNAL_ERROR:
+            raise
+        if command != _PING and _agent_answers(domains, machine_id, subject=subject):
+            raise agent_refusal(error.details, subject=subject) from error
+        raise agent_silence(error.details, subject=subject) from error
+    return json.loads(answer).get("return")
+
+
+def _agent_answers(domains: Domains, machine_id: str, *, subject: str) -> bool:
+    try:
+        agent_command(domains, machine_id, _PING, subject=subject, timeout=2)
+    except LabError:
+        return False
+    return True
+
+
+def send_to_console(domains: Domains, machine_id: str, data: bytes, *, subject: str) -> None:
+    """Type bytes on the guest's serial line; whoever else had the line open (virsh console) loses it.
+
+    QEMU looks only once a second whether somebody opened the line, and what is typed is lost if the line
+    is closed before. So it stays open until the guest has answered something, or for that long.
+    """
+
+    def type_in(raw: libvirt.virConnect) -> None:
+        stream = raw.newStream(libvirt.VIR_STREAM_NONBLOCK)
+        raw.lookupByUUIDString(machine_id).openConsole("serial0", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+        end, left = time.monotonic() + _CONSOLE_LOOK, data
+        try:
+            while time.monotonic() < end:
+                if left:
+                    left = left[max(0, stream.send(left)) :]
+                elif stream.recv(_CONSOLE_CHUNK) != _NOTHING_YET:
+                    break
+                time.sleep(0.01)
+        finally:
+            stream.abort()
+
+    domains.connection.call(type_in, subject=subject)

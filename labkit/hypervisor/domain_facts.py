@@ -1,0 +1,107 @@
+"""libvirt's domains read as our values: what a machine is, how it stands and why, what it uses.
+
+Each function takes libvirt's own objects, and is called within a call of the connection.
+Knows: libvirt's numbers of states and reasons. Must not know: connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import libvirt
+
+from labkit.hypervisor import domain_xml
+from labkit.model.machine import DiskUsage, MachineFacts, MachineState, MachineUsage, Reason
+from labkit.units import KIB
+
+_STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: MachineState.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: MachineState.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: MachineState.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTDOWN: MachineState.RUNNING,
+    libvirt.VIR_DOMAIN_CRASHED: MachineState.PAUSED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: MachineState.PAUSED,
+}
+
+_REASONS = {
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED): Reason.BOOTED,
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_RESTORED): Reason.RESTORED,
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_FROM_SNAPSHOT): Reason.RESTORED,
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_MIGRATED): Reason.MIGRATED,
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_UNPAUSED): Reason.BY_USER,
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER): Reason.BY_USER,
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR): Reason.IO_ERROR,
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED): Reason.PANICKED,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN): Reason.SHUT_DOWN,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED): Reason.KILLED,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED): Reason.CRASHED,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_FAILED): Reason.FAILED,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED): Reason.MIGRATED,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SAVED): Reason.SAVED,
+}
+
+
+def read_all(raw: libvirt.virConnect, lab_id: str) -> tuple[dict[str, MachineFacts], frozenset[str]]:
+    """Return the machines of a lab by name, and the names of all other domains."""
+    saved = {domain.UUIDString() for domain in raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)}
+    machines: dict[str, MachineFacts] = {}
+    others: set[str] = set()
+    for domain in raw.listAllDomains(0):
+        try:
+            facts = read(domain, lab_id, saved=domain.UUIDString() in saved)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                continue  # it went between the listing and the reading
+            raise
+        if facts is None:
+            others.add(domain.name())
+        else:
+            machines[facts.name] = facts
+    return dict(sorted(machines.items())), frozenset(others)
+
+
+def read(domain: libvirt.virDomain, lab_id: str, *, saved: bool) -> MachineFacts | None:
+    """Return the machine a domain is, or None: it is not of this lab; `saved`: whether it has saved memory."""
+    spec = domain_xml.parse_domain_xml(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    if spec is None or spec.lab_id != lab_id:
+        return None
+    state, reason = read_state(domain.state(), saved=saved)
+    active = state in (MachineState.RUNNING, MachineState.PAUSED)
+    live = domain_xml.parse_domain_xml(domain.XMLDesc(0)) if active else None
+    return MachineFacts(spec=spec, live=live, state=state, reason=reason)
+
+
+def read_state(raw: list[int], *, saved: bool) -> tuple[MachineState, Reason]:
+    """Return the state and the reason libvirt's pair of numbers stands for."""
+    number, why = raw[0], raw[1]
+    reason = _REASONS.get((number, why), Reason.UNKNOWN)
+    if number == libvirt.VIR_DOMAIN_SHUTDOWN:
+        reason = Reason.SHUTTING_DOWN
+    if number in _STATES:
+        return _STATES[number], reason
+    return (MachineState.SAVED, Reason.SAVED) if saved else (MachineState.OFF, reason)
+
+
+def read_usage(domain: libvirt.virDomain, values: Mapping[str, Any]) -> MachineUsage:
+    """Return what a domain uses, from the statistics libvirt gives of it."""
+    blocks = range(int(values.get("block.count", 0)))
+    state, _reason = read_state([values.get("state.state", 0), values.get("state.reason", 0)], saved=False)
+    return MachineUsage(
+        machine_id=domain.UUIDString(),
+        state=state,
+        cpu_time=values.get("cpu.time", 0) / 1e9,
+        memory=values.get("balloon.rss", 0) * KIB,
+        disks=tuple(_disk_usage(values, index) for index in blocks),
+    )
+
+
+def _disk_usage(values: Mapping[str, Any], index: int) -> DiskUsage:
+    return DiskUsage(
+        target=values.get(f"block.{index}.name", ""),
+        path=values.get(f"block.{index}.path", ""),
+        reads=values.get(f"block.{index}.rd.reqs", 0),
+        writes=values.get(f"block.{index}.wr.reqs", 0),
+        read_bytes=values.get(f"block.{index}.rd.bytes", 0),
+        written_bytes=values.get(f"block.{index}.wr.bytes", 0),
+    )
