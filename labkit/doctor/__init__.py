@@ -50,14 +50,15 @@ def run_doctor(*, json: bool = False) -> int:
 
 def _checks(labs: Path, uri: str) -> Iterator[Check]:
     images = data_folder() / "images"
+    inquiry = ask_hypervisor(uri) if _may_ask(uri) else Inquiry(uri=uri)
+    libvirt = inquiry.capabilities.daemon if inquiry.capabilities else ""
     yield from _look("user", place.check_user)
     yield from _look("runtime-folder", place.check_runtime_folder)
-    yield from _look("socket-length", place.check_socket_length)
+    yield from _look("socket-length", lambda: place.check_socket_length(libvirt))
     yield from _look("disk-space", lambda: place.check_disk_space(labs))
     yield from _look("memory", place.check_memory)
     yield from _look("guest-images", lambda: parts.check_guest_images(images))
     yield from _look("accelerator", lambda: parts.check_accelerator(images))
-    inquiry = ask_hypervisor(uri) if _may_ask(uri) else Inquiry(uri=uri)
     yield from _look("daemon", lambda: parts.check_daemon(inquiry))
     yield from _look("versions", lambda: parts.check_versions(inquiry))
     yield from _look("capabilities", lambda: parts.check_capabilities(inquiry))

@@ -26,6 +26,9 @@ LEAST_SPACE = 1 * GIB
 LEAST_MEMORY = 512 * MIB
 """Bytes that must be free for one guest and its process; twice that is comfortable."""
 
+_AGENT_IN_RUNTIME = (9, 7)
+"""The first libvirt that keeps agents' sockets in the runtime folder."""
+
 _SHORT_NAME = 20
 """Bytes of a domain's name that libvirt takes into the names of its folders."""
 
@@ -89,10 +92,14 @@ def check_runtime_folder() -> Check:
     return Check(slug=slug, status=status, what=what, cause=cause, repair=repair)
 
 
-def check_socket_length() -> Check:
-    """Whether the sockets that libvirt makes for a machine with a long name fit into the system's limit."""
+def check_socket_length(libvirt: str = "") -> Check:
+    """Whether the sockets that libvirt makes for a machine with a long name fit into the system's limit.
+
+    Args:
+        libvirt: the daemon's version, e.g. "9.0.0", or "": not known.
+    """
     slug = "socket-length"
-    path = longest_socket()
+    path = longest_socket(libvirt)
     length = len(os.fsencode(path))
     told = _("The longest path of a machine's socket takes {length} of {limit} bytes.").format(
         length=length, limit=SOCKET_LIMIT
@@ -112,19 +119,20 @@ def check_socket_length() -> Check:
     )
 
 
-def longest_socket() -> str:
+def longest_socket(libvirt: str = "") -> str:
     """Return the longest path libvirt would make for a socket of a machine with a long name.
 
-    Old versions (9.0) keep a machine's sockets under XDG_CONFIG_HOME, new ones under XDG_RUNTIME_DIR.
+    The agent's socket lies under XDG_CONFIG_HOME up to libvirt 9.6, and under XDG_RUNTIME_DIR from then on;
+    where the version is not known ("") both count.
     """
     short = f"9999-{'x' * _SHORT_NAME}"
     config, runtime = _config_folder() / "libvirt/qemu", _runtime_folder() / "libvirt"
-    paths = (
-        config / f"channel/target/domain-{short}/org.qemu.guest_agent.0",
-        config / f"lib/domain-{short}/monitor.sock",
-        runtime / f"qemu/run/channel/{short}/org.qemu.guest_agent.0",
-        runtime / "virtqemud-admin-sock",
-    )
+    paths = [config / f"lib/domain-{short}/monitor.sock", runtime / "virtqemud-admin-sock"]
+    version = tuple(int(part) for part in libvirt.split(".")[:2] if part.isdecimal())
+    if not version or version < _AGENT_IN_RUNTIME:
+        paths.append(config / f"channel/target/domain-{short}/org.qemu.guest_agent.0")
+    if not version or version >= _AGENT_IN_RUNTIME:
+        paths.append(runtime / f"qemu/run/channel/{short}/org.qemu.guest_agent.0")
     return max(map(str, paths), key=lambda path: len(os.fsencode(path)))
 
 

@@ -1,8 +1,7 @@
 """The headers of the six image formats, read byte by byte: what a file says it holds.
 
-Nothing is probed and no other program is asked; a header is a few reads of a few hundred bytes.
-Sources: QEMU docs/interop/qcow2.txt and block/{vdi,vmdk,vpc}.c; Microsoft's VHD specification
-1.0; VMware's Virtual Disk Format 5.0.
+Nothing is probed; a header is a few reads of a few hundred bytes.
+Sources: QEMU docs/interop/qcow2.txt and block/{vdi,vmdk}.c; VMware's Virtual Disk Format 5.0.
 Knows: bytes. Must not know: folders, what an image is for.
 """
 
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from labkit.language import _
 from labkit.model.image import Allocation, Format
 from labkit.storage.header_values import BadHeader, Extent, Header
+from labkit.storage.vhd import find_footer, read_vhd
 from labkit.storage.vhdx import VHDX_MAGIC, read_vhdx
 
 _SECTOR = 512
@@ -48,7 +48,7 @@ def true_format(file: int) -> Format | None:
         return Format.VMDK
     if start.startswith(VHDX_MAGIC):
         return Format.VHDX
-    if start.startswith(_VHD_MAGIC) or _last_sector(file).startswith(_VHD_MAGIC):
+    if find_footer(file):
         return Format.VHD
     return None
 
@@ -183,43 +183,11 @@ def _text(data: bytes) -> str:
     return data.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
 
 
-# VHD --------------------------------------------------------------------------------------------------------
-
-_VHD_MAGIC = b"conectix"
-_VHD_ALLOCATION = {2: Allocation.FIXED, 3: Allocation.DYNAMIC}
-_VHD_EXACT = (b"win ", b"qem2", b"d2v ", b"CTXS", b"tap\0")  # programs that do not round to a geometry
-_VHD_MOST_GEOMETRY = 65535 * 16 * 255
-
-
-def _read_vhd(file: int) -> Header:
-    footer = os.pread(file, 512, 0)
-    if not footer.startswith(_VHD_MAGIC):
-        footer = _last_sector(file)
-    if not footer.startswith(_VHD_MAGIC):
-        raise BadHeader(_("it has no VHD footer"))
-    if sum(footer) - sum(footer[0x40:0x44]) + struct.unpack_from(">I", footer, 0x40)[0] != 0xFFFFFFFF:
-        raise BadHeader(_("its footer is damaged"))
-    size, cylinders, heads, sectors, kind = struct.unpack_from(">QHBBI", footer, 0x30)
-    geometry = cylinders * heads * sectors
-    if footer[0x1C:0x20] in _VHD_EXACT or geometry == _VHD_MOST_GEOMETRY:
-        geometry = size // _SECTOR
-    if kind == 4:  # a differencing image; QEMU does not know them
-        return Header(capacity=geometry * _SECTOR, backing="?")
-    if kind not in _VHD_ALLOCATION:
-        raise BadHeader(_("its footer holds impossible values"))
-    return Header(capacity=geometry * _SECTOR, allocation=_VHD_ALLOCATION[kind])
-
-
-def _last_sector(file: int) -> bytes:
-    size = os.fstat(file).st_size
-    return os.pread(file, 512, size - 512) if size >= 512 else b""
-
-
 _READERS: dict[Format, Callable[[int], Header]] = {
     Format.RAW: _read_raw,
     Format.QCOW2: _read_qcow2,
     Format.VDI: _read_vdi,
     Format.VMDK: _read_vmdk,
-    Format.VHD: _read_vhd,
+    Format.VHD: read_vhd,
     Format.VHDX: read_vhdx,
 }

@@ -24,5 +24,6 @@ def read_formats() -> frozenset[str]:
         raise HostTrouble(
             _("qemu-img does not answer."), _("Type ./lab setup, which installs it."), details=str(error)
         ) from error
-    match = re.search(r"^Supported formats:(.*)$", done.stdout, re.MULTILINE)
+    # One line in old versions (7.2), indented lines below an empty one in new ones (10).
+    match = re.search(r"^Supported (?:image )?formats:(.*(?:\n+[ \t].*)*)", done.stdout, re.MULTILINE)
     return frozenset(match[1].split()) if match else frozenset()

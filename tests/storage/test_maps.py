@@ -150,7 +150,7 @@ def test_layers_that_have_changed_are_told(tmp_path: Path) -> None:
         read_map(read_chain(top, Format.QCOW2)[:1])
 
 
-def test_a_gibibyte_in_16_384_pieces_is_mapped_in_a_fifth_of_a_second(tmp_path: Path) -> None:
+def test_a_gibibyte_in_16_384_pieces_is_mapped_nearly_as_fast_as_qemu_img_tells_it(tmp_path: Path) -> None:
     plain, path = tmp_path / "plain.raw", tmp_path / "data.0.qcow2"
     with plain.open("xb") as file:
         file.truncate(GIB)
@@ -158,12 +158,15 @@ def test_a_gibibyte_in_16_384_pieces_is_mapped_in_a_fifth_of_a_second(tmp_path: 
             os.pwrite(file.fileno(), b"x" * 4 * KIB, at)
     convert(plain, Format.RAW, path, Format.QCOW2, Allocation.DYNAMIC)
     layers = read_chain(path, Format.QCOW2)
-    seconds = []
-    for _turn in range(3):
-        before = time.perf_counter()
+    ours, bare = [], []
+    for _turn in range(5):
+        began = time.perf_counter()
         assert len(read_map(layers)) >= GIB // (64 * KIB)
-        seconds.append(time.perf_counter() - before)
-    assert min(seconds) < 0.2
+        ours.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        subprocess.run(["qemu-img", "map", "-f", "qcow2", "--output=json", path], check=True, capture_output=True)
+        bare.append(time.perf_counter() - began)
+    assert min(ours) < 6 * min(bare)
 
 
 def test_neighbours_become_one() -> None:
