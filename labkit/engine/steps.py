@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
+from typing import TypedDict, assert_never
 
 from labkit.engine import seals, snapshot_work
 from labkit.errors import NotFound, WrongState
@@ -55,6 +55,14 @@ from labkit.plans.steps import (
 from labkit.storage import files, foreign, headers, making, nbd, qemu_img
 
 
+class Copying(TypedDict):
+    """What every call that copies data takes; see `Hands`."""
+
+    on_bytes: Callable[[int, int], None]
+    limit: Limit
+    inherit: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hands:
     """What steps are carried out with.
@@ -69,6 +77,11 @@ class Hands:
     on_bytes: Callable[[int, int], None]
     limit: Limit
     inherit: tuple[int, ...] = ()
+
+    @property
+    def copying(self) -> Copying:
+        """The last three, as such calls name them."""
+        return {"on_bytes": self.on_bytes, "limit": self.limit, "inherit": self.inherit}
 
 
 def do(step: Step, hands: Hands) -> None:
@@ -87,9 +100,7 @@ def do(step: Step, hands: Hands) -> None:
                 step.allocation,
                 cluster_size=step.cluster_size,
                 extended_l2=step.extended_l2,
-                on_bytes=hands.on_bytes,
-                limit=hands.limit,
-                inherit=hands.inherit,
+                **hands.copying,
             )
         case ConvertImage():
             qemu_img.convert(
@@ -99,20 +110,11 @@ def do(step: Step, hands: Hands) -> None:
                 step.target_format,
                 step.allocation,
                 capacity=step.capacity,
-                on_bytes=hands.on_bytes,
-                limit=hands.limit,
-                inherit=hands.inherit,
+                **hands.copying,
             )
         case BringImage():
-            foreign.bring_in(
-                step.source,
-                Path(step.target),
-                step.target_format,
-                step.allocation,
-                on_bytes=hands.on_bytes,
-                limit=hands.limit,
-                inherit=hands.inherit,
-            )
+            target = Path(step.target)
+            foreign.bring_in(step.source, target, step.target_format, step.allocation, **hands.copying)
         case StopServing():
             nbd.stop_server(Path(step.socket))
         case CreateOverlay():
@@ -156,9 +158,7 @@ def do(step: Step, hands: Hands) -> None:
                 step.format,
                 step.capacity,
                 allocation=step.allocation,  # what it was before: a crash may have cut the growth short
-                on_bytes=hands.on_bytes,
-                limit=hands.limit,
-                inherit=hands.inherit,
+                **hands.copying,
             )
         case AttachDisk():
             disks.attach(domains, step.machine_id, step.disk)

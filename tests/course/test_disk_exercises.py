@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from labkit import Lab
@@ -11,31 +9,16 @@ from labkit.course.disk_exercises import Grow, Mark, Slim, TrulyFixed
 from labkit.course.exercise import Exercise, Verdict
 from labkit.course.progress import Progress
 from labkit.units import MIB
-from tests.course.test_exercises import solve
+from tests.course.test_exercises import prove
 
 ALL = (Mark, TrulyFixed, Slim, Grow)
-
-
-@pytest.fixture
-def progress(tmp_path: Path) -> Progress:
-    return Progress(tmp_path / "course")
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.slug)
 def test_start_fails_solution_passes_twice_and_reset_leaves_nothing(
     kind: type[Exercise], lab: Lab, progress: Progress
 ) -> None:
-    ex = kind(lab, progress=progress)
-    for _round in range(2):
-        assert ex.check().verdict is Verdict.NOT_STARTED
-        assert ex.start().verdict is Verdict.WRONG
-        assert ex.hint().text
-        solve(ex)
-        assert ex.check().verdict is Verdict.DONE, repr(ex.check())
-        assert ex.is_done
-        assert ex.reset().verdict is Verdict.NOT_STARTED
-        assert not lab.disks
-        assert not lab.machines
+    prove(kind(lab, progress=progress))
 
 
 def test_mark_written_at_the_guests_number_is_told(lab: Lab, progress: Progress) -> None:

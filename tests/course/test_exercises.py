@@ -17,14 +17,28 @@ from labkit.language import LANGUAGES, set_language
 
 
 @pytest.fixture
-def ex(lab: Lab, tmp_path: Path) -> Exercise:
+def ex(lab: Lab, progress: Progress) -> Exercise:
     """The warm-up, not started."""
-    return FirstBoot(lab, progress=Progress(tmp_path / "course"))
+    return FirstBoot(lab, progress=progress)
 
 
 def solve(ex: Exercise) -> None:
     """Run the solution that is shown."""
     exec(ex.solution().code, {"lab": ex.lab, "ex": ex})  # noqa: S102  what is shown is what is proved
+
+
+def prove(ex: Exercise) -> None:
+    """What holds for every exercise that makes its own start: that fails, the solution passes, reset leaves nothing."""
+    for _round in range(2):
+        assert ex.check().verdict is Verdict.NOT_STARTED
+        assert ex.start().verdict is Verdict.WRONG, repr(ex.check())
+        assert ex.hint().text
+        solve(ex)
+        assert ex.check().verdict is Verdict.DONE, repr(ex.check())
+        assert ex.is_done
+        assert ex.reset().verdict is Verdict.NOT_STARTED
+        assert not ex.lab.disks
+        assert not ex.lab.machines
 
 
 def test_solution_passes_twice_and_reset_returns_to_the_start(ex: Exercise) -> None:

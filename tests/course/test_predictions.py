@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from labkit.course import predict
@@ -15,12 +13,6 @@ from labkit.language import LANGUAGES, set_language
 from labkit.model.machine import Accelerator, MachineState
 
 SLUGS = tuple(read_texts("predictions"))
-
-
-@pytest.fixture
-def progress(tmp_path: Path) -> Progress:
-    """A student's progress, empty."""
-    return Progress(tmp_path / "course")
 
 
 def choose(prediction: Prediction, slug: str) -> None:

@@ -21,12 +21,6 @@ for number in range(25):
 """
 
 
-@pytest.fixture
-def progress(tmp_path: Path) -> Progress:
-    """A student's progress, empty."""
-    return Progress(tmp_path / "course")
-
-
 def test_it_lies_in_the_data_folder() -> None:
     assert Progress().path == data_folder() / "course" / "progress.json"
 

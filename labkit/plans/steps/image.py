@@ -73,8 +73,7 @@ class CreateImage:
             options.append(f"cluster_size={self.cluster_size}")
         if self.extended_l2:
             options.append("extended_l2=on")
-        chosen = ["-o", ",".join(options)] if options else []
-        return line("qemu-img", "create", "-f", self.format.driver, *chosen, self.path, str(self.capacity))
+        return line("qemu-img", "create", "-f", self.format.driver, *_chosen(options), self.path, str(self.capacity))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +96,7 @@ class ConvertImage:
     @property
     def command(self) -> str:
         """What a person would type."""
-        options = image_options(self.target_format, self.allocation)
-        chosen = ["-o", ",".join(options)] if options else []
-        formats = ["-f", self.source_format.driver, "-O", self.target_format.driver]
-        return line("qemu-img", "convert", "-p", *formats, *chosen, self.source, self.target)
+        return _convert(self.source, self.source_format, self.target, self.target_format, self.allocation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +117,7 @@ class BringImage:
     @property
     def command(self) -> str:
         """What a person would type."""
-        options = image_options(self.target_format, self.allocation)
-        chosen = ["-o", ",".join(options)] if options else []
-        formats = ["-f", self.source.format.driver, "-O", self.target_format.driver]
-        return line("qemu-img", "convert", "-p", *formats, *chosen, self.source.path, self.target)
+        return _convert(self.source.path, self.source.format, self.target, self.target_format, self.allocation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,3 +254,13 @@ class DeleteFiles:
     def command(self) -> str:
         """What a person would type."""
         return line("rm", "-f", *self.paths)
+
+
+def _convert(source: str, source_format: Format, target: str, target_format: Format, allocation: Allocation) -> str:
+    formats = ["-f", source_format.driver, "-O", target_format.driver]
+    chosen = _chosen(image_options(target_format, allocation))
+    return line("qemu-img", "convert", "-p", *formats, *chosen, source, target)
+
+
+def _chosen(options: list[str]) -> list[str]:
+    return ["-o", ",".join(options)] if options else []
