@@ -66,10 +66,23 @@ def read(domain: libvirt.virDomain, lab_id: str, *, saved: bool) -> MachineFacts
     spec = domain_xml.parse_domain_xml(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     if spec is None or spec.lab_id != lab_id:
         return None
-    state, reason = read_state(domain.state(), saved=saved)
+    state, reason = read_stand(domain, saved=saved)
     active = state in (MachineState.RUNNING, MachineState.PAUSED)
     live = domain_xml.parse_domain_xml(domain.XMLDesc(0)) if active else None
     return MachineFacts(spec=spec, live=live, state=state, reason=reason)
+
+
+def read_stand(domain: libvirt.virDomain, *, saved: bool) -> tuple[MachineState, Reason]:
+    """Return a domain's state and why; of a guest that a disk stopped, whether the host lacks space."""
+    state, reason = read_state(domain.state(), saved=saved)
+    if reason is not Reason.IO_ERROR:
+        return state, reason
+    try:
+        errors = domain.diskErrors()
+    except libvirt.libvirtError:  # it goes on already, or has just ended
+        return state, reason
+    full = libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE in errors.values()
+    return state, Reason.NO_SPACE if full else reason
 
 
 def read_state(raw: list[int], *, saved: bool) -> tuple[MachineState, Reason]:

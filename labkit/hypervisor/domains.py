@@ -69,7 +69,7 @@ class Domains:
 
         def look(raw: libvirt.virConnect) -> tuple[MachineState, Reason]:
             domain = raw.lookupByUUIDString(machine_id)
-            return domain_facts.read_state(domain.state(), saved=bool(domain.hasManagedSaveImage()))
+            return domain_facts.read_stand(domain, saved=bool(domain.hasManagedSaveImage()))
 
         return self.connection.read(look)
 
