@@ -9,9 +9,12 @@ Knows: the order of things. Must not know: how a step is done, who asked for it.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +25,14 @@ from labkit.engine.reader import read_state
 from labkit.engine.snapshot_work import JOB_LIMIT, leave_off
 from labkit.engine.steps import Hands, do, is_done, take_back, undo
 from labkit.engine.workspace import Workspace
-from labkit.errors import Busy, ConnectionLost, HostTrouble, LabError, NotFound, Refused, Stale
+from labkit.errors import AlreadyExists, Busy, ConnectionLost, HostTrouble, LabError, NotFound, Refused, Stale
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import Snapshots
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
-from labkit.plans.steps import CutPower, DropSaved, RestoreMemory, Step
+from labkit.plans.steps import CreateOverlay, CutPower, DefineMachine, DropSaved, RestoreMemory, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,18 +91,19 @@ class Executor:
         if plan.refusal:
             raise Refused(plan.refusal.why, plan.refusal.hint, plan=plan)
         began = time.monotonic()
+        ids: list[str] = []
         with contextlib.ExitStack() as planning, contextlib.ExitStack() as working:
             planning.enter_context(lab_lock(self.workspace.locks))
             self.told += self._end_interrupted()
             locks = working.enter_context(MachineLocks(self.workspace.locks, self._locks_of(plan)))
             if plan.steps:
-                self._check_fresh(plan)
+                ids = _ids_of(plan, self._check_fresh(plan))
                 record = Record(self.workspace.journal, plan)
                 if not plan.whole_lab:
                     planning.close()
                 limit = Limit(timeout, cancel=cancel, what=plan.title)
                 self._run(plan, record, on_progress or _ignore, limit, tuple(locks.descriptors))
-        self.domains.announce(self._ids_of(plan))
+        self.domains.announce(ids)
         return Outcome(plan=plan, seconds=time.monotonic() - began)
 
     def recover(self) -> None:
@@ -148,26 +152,39 @@ class Executor:
     def _locks_of(self, plan: Plan) -> Iterable[str]:
         return (*plan.locks, *every_lock(self.workspace.locks)) if plan.whole_lab else plan.locks
 
-    def _check_fresh(self, plan: Plan) -> None:
-        if self.read().fingerprint(plan.names, plan.disks) != plan.basis:
+    def _check_fresh(self, plan: Plan) -> LabState:
+        """Return the lab as it is, where the plan still holds."""
+        state = self.read()
+        if state.fingerprint(plan.names, plan.disks) != plan.basis:
             raise Stale(
                 _("{subject} has changed since this plan was made.").format(subject=plan.subject),
                 _("Make the plan again and look at it."),
                 plan=plan,
             )
+        # What is found at these places from now on was made by this act: it may be taken back.
+        if there := [path for path in plan.files.created if os.path.lexists(path)]:
+            raise AlreadyExists(
+                _("There is already a file {name}.").format(name=os.path.basename(there[0])),
+                _("Choose another name, or delete it first."),
+            )
+        return state
 
     def _run(self, plan: Plan, record: Record, on_progress: OnProgress, limit: Limit, inherit: tuple[int, ...]) -> None:
         commit = plan.commit_point
         done = 0
         try:
-            for index, step in enumerate(plan.steps):
-                if commit is None or index <= commit:
+            while done < len(plan.steps):
+                if commit is None or done <= commit:
                     limit.check()
-                report = _reporter(on_progress, index, plan)
-                report(0, 0)
-                do(step, self._hands(report, limit, inherit))
-                record.step_done(index)
-                done = index + 1
+                together = _count_together(plan.steps[done:])
+                indices = range(done, done + together)
+                hands = [self._hands(_reporter(on_progress, index, plan), limit, inherit) for index in indices]
+                for each in hands:
+                    each.on_bytes(0, 0)
+                _do_together(plan.steps[done : done + together], hands)
+                for index in indices:
+                    record.step_done(index)
+                    done = index + 1
         except BaseException as error:
             self._after_error(Entry(path=record.path, plan=plan, done=done), error, inherit)
             raise
@@ -176,32 +193,27 @@ class Executor:
     def _after_error(self, entry: Entry, error: BaseException, inherit: tuple[int, ...]) -> None:
         """Bring the lab to one side of the commit point; add to the error what became of the act."""
         try:
-            sentence = self._settle(entry, partial=False, inherit=inherit)
+            sentence = self._settle(entry, inherit=inherit)
         except LabError as trouble:
             sentence = _("It stands half done and is ended at the next Lab.open(): {why}").format(why=trouble.message)
         if isinstance(error, LabError):
             error.hint = " ".join(filter(None, (sentence, error.hint)))
 
-    def _settle(self, entry: Entry, *, partial: bool = True, inherit: tuple[int, ...] = ()) -> str:
-        """End an act on one side of its commit point and strike it out; returns what became of it.
-
-        Args:
-            partial: whether the step after the last one reported may have been begun.
-        """
+    def _settle(self, entry: Entry, *, inherit: tuple[int, ...] = ()) -> str:
+        """End an act on one side of its commit point and strike it out; returns what became of it."""
         plan = entry.plan
         title = plan.title
         commit = plan.commit_point
         hands = self._hands(lambda _done, _total: None, Limit(), inherit)
-        self._wait_for_jobs(plan)
+        self._wait_for_jobs(_ids_of(plan, self.read()))
         state = self.read()
         committed = commit is not None and (
-            plan.only_cleans_up or entry.done > commit or is_done(plan.steps[commit], state)
+            plan.only_cleans_up or entry.done > commit or (entry.done == commit and is_done(plan.steps[commit], state))
         )
         if commit is None or not committed:
             if commit is not None:
                 take_back(plan.steps[commit], state, hands)
-            last = entry.done + 1 if partial else entry.done
-            for step in reversed(plan.steps[:last]):
+            for step in reversed(plan.steps[:commit]):
                 undo(step)
             strike_out(entry.path)
             return _("{act} was interrupted and taken back: all is as before.").format(act=title)
@@ -233,18 +245,37 @@ class Executor:
             ).format(why=error.message)
         return None
 
-    def _wait_for_jobs(self, plan: Plan) -> None:
+    def _wait_for_jobs(self, machine_ids: Iterable[str]) -> None:
         """A daemon may still be completing what a killed client began."""
-        for machine_id in self._ids_of(plan):
+        for machine_id in machine_ids:
             with contextlib.suppress(NotFound):
                 self.snapshots.wait_for_job(machine_id, Limit(JOB_LIMIT))
 
     def _hands(self, on_bytes: Callable[[int, int], None], limit: Limit, inherit: tuple[int, ...] = ()) -> Hands:
         return Hands(domains=self.domains, snapshots=self.snapshots, on_bytes=on_bytes, limit=limit, inherit=inherit)
 
-    def _ids_of(self, plan: Plan) -> list[str]:
-        machines = self.read().machines
-        return [machines[name].id for name in plan.names if name in machines]
+
+def _ids_of(plan: Plan, state: LabState) -> list[str]:
+    """Return the ids of the machines a plan is about, those it makes included."""
+    known = [state.machines[name].id for name in plan.names if name in state.machines]
+    made = [step.spec.id for step in plan.steps if isinstance(step, DefineMachine)]
+    return [*known, *(machine_id for machine_id in made if machine_id not in known)]
+
+
+def _count_together(steps: Sequence[Step]) -> int:
+    """Return how many of the next steps can be done at the same time: the overlays of several disks."""
+    overlays = itertools.takewhile(lambda step: isinstance(step, CreateOverlay), steps)
+    return max(1, sum(1 for _ in overlays))
+
+
+def _do_together(steps: Sequence[Step], hands: Sequence[Hands]) -> None:
+    """Do steps that know nothing of each other; all have ended when this returns or raises."""
+    if len(steps) == 1:
+        do(steps[0], hands[0])
+        return
+    with ThreadPoolExecutor(max_workers=min(len(steps), os.cpu_count() or 1)) as pool:
+        for future in [pool.submit(do, step, each) for step, each in zip(steps, hands, strict=True)]:
+            future.result()
 
 
 def _ignore(_progress: Progress) -> None:

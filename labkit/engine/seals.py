@@ -14,24 +14,40 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from labkit.errors import LabError
 from labkit.storage.files import host_errors
 from labkit.units import MIB
 
-HASH_AT_ONCE = 256 * MIB
-"""Bytes up to which an image is hashed when it freezes."""
+HASH_AT_ONCE = 4 * MIB
+"""Bytes up to which an image is hashed when it freezes, while the act waits."""
+
+HASH_SOON = 256 * MIB
+"""Bytes up to which an image is hashed after the act; larger ones are known by size and time alone."""
+
+_later = ThreadPoolExecutor(max_workers=1, thread_name_prefix="labkit-seals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
-    """What a file was: bytes, nanoseconds since 1970, and the hash of its bytes (None: too large to hash)."""
+    """What a file was: bytes, nanoseconds since 1970, and the hash of its bytes (None: not yet, or too large)."""
 
     size: int
     mtime_ns: int
     sha256: str | None
+
+    def is_of(self, info: os.stat_result) -> bool:
+        """Whether a file looks as it did."""
+        return (info.st_size, info.st_mtime_ns) == (self.size, self.mtime_ns)
+
+    @property
+    def waits(self) -> bool:
+        """Whether its hash is still to be made."""
+        return self.sha256 is None and self.size <= HASH_SOON
 
 
 def seal(paths: Iterable[str]) -> None:
@@ -42,6 +58,24 @@ def seal(paths: Iterable[str]) -> None:
     with _open(files[0].parent) as seals:
         for file in files:
             seals[file.name] = _look(file)
+        waits = any(seal.waits for seal in seals.values())
+    if waits:
+        _complete_later(files[0].parent)
+
+
+def complete(folder: Path) -> None:
+    """Make the hashes that are still missing from the seals of a folder of disks."""
+    for name, old in _read(_place(folder)).items():
+        file = folder / name
+        with suppress(FileNotFoundError):
+            if not old.waits or not old.is_of(file.stat()):
+                continue
+            new = replace(old, sha256=_hash(file))
+            if not old.is_of(file.stat()):
+                continue  # somebody wrote to it meanwhile: what was hashed is not what was sealed
+            with _open(folder) as seals:
+                if seals.get(name) == old:
+                    seals[name] = new
 
 
 def find_changed(folder: Path, paths: Iterable[str]) -> list[str]:
@@ -51,6 +85,8 @@ def find_changed(folder: Path, paths: Iterable[str]) -> list[str]:
         folder: the lab's folder of disks. paths: absolute; those that were never sealed are passed over.
     """
     known = _read(_place(folder))
+    if any(seal.waits for seal in known.values()):
+        _complete_later(folder)
     changed: list[str] = []
     healed: list[str] = []
     for path in paths:
@@ -58,12 +94,21 @@ def find_changed(folder: Path, paths: Iterable[str]) -> list[str]:
         if old is None or not Path(path).exists():
             continue
         info = os.stat(path)
-        if (info.st_size, info.st_mtime_ns) == (old.size, old.mtime_ns):
+        if old.is_of(info):
             continue
         same = info.st_size == old.size and old.sha256 is not None and _hash(Path(path)) == old.sha256
         (healed if same else changed).append(path)
     seal(healed)
     return changed
+
+
+def _complete_later(folder: Path) -> None:
+    def work() -> None:
+        with suppress(OSError, LabError):  # the lab may just be cleaned
+            complete(folder)
+
+    with suppress(RuntimeError):  # the process is ending
+        _later.submit(work)
 
 
 @contextmanager

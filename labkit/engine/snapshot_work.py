@@ -31,19 +31,18 @@ JOB_LIMIT = 60.0
 
 def take(step: TakeSnapshot, domains: Domains, snapshots: Snapshots) -> None:
     """Take the snapshot; where it is taken already, let the definition agree with it."""
-    if step.name not in snapshots.names(step.machine_id):
-        if step.memory is not None:
-            # The file is ours from the start: the hypervisor writes into it and never decides its name.
-            Path(step.memory).touch(mode=0o600)
-        snapshots.take(
-            step.machine_id,
-            name=step.name,
-            description=step.description,
-            memory=step.memory,
-            overlays=step.overlays,
-            live=step.live,
-            quiesce=step.quiesce,
-        )
+    if step.memory is not None:
+        # The file is ours from the start: the hypervisor writes into it and never decides its name.
+        Path(step.memory).touch(mode=0o600)
+    snapshots.take(
+        step.machine_id,
+        name=step.name,
+        description=step.description,
+        memory=step.memory,
+        overlays=step.overlays,
+        live=step.live,
+        quiesce=step.quiesce,
+    )
     # libvirt would note the chain in the definition, and not start once a layer is merged away.
     if step.live or not _points(domains, step):
         domains.repoint(step.machine_id, *step.overlays)

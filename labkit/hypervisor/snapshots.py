@@ -48,12 +48,6 @@ class Snapshots:
         """Return what libvirt keeps of a snapshot."""
         return str(self.connection.read(lambda raw: _snapshot(raw, machine_id, name).getXMLDesc(_SECURE)))
 
-    def names(self, machine_id: str) -> set[str]:
-        """Return the names of a machine's snapshots."""
-        return self.connection.read(
-            lambda raw: {snapshot.getName() for snapshot in raw.lookupByUUIDString(machine_id).listAllSnapshots()}
-        )
-
     def take(
         self,
         machine_id: str,
@@ -65,14 +59,20 @@ class Snapshots:
         live: bool,
         quiesce: bool,
     ) -> None:
-        """Freeze every disk, go on in the overlays, keep the memory where a file for it is named."""
+        """Freeze every disk, go on in the overlays, keep the memory where a file for it is named; once is enough."""
         xml = snapshot_xml.build_snapshot_xml(name, description, memory, overlays)
         flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
         if memory is None:
             flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
             if live and quiesce:
                 flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE
-        self.connection.call(lambda raw: raw.lookupByUUIDString(machine_id).snapshotCreateXML(xml, flags), timeout=LONG)
+
+        def create(raw: libvirt.virConnect) -> None:
+            domain = raw.lookupByUUIDString(machine_id)
+            if not _has(domain, name):
+                domain.snapshotCreateXML(xml, flags)
+
+        self.connection.call(create, timeout=LONG)
 
     def wait_for_job(self, machine_id: str, limit: Limit) -> None:
         """Wait until no job is at work on a machine: an interrupted take is completed by the daemon."""
@@ -236,6 +236,16 @@ def _reparent(domain: libvirt.virDomain, children: Iterable[libvirt.virDomainSna
         moved = snapshot_xml.reparent_in_snapshot_xml(child.getXMLDesc(_SECURE), parent)
         keep = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT if child.isCurrent() else 0
         domain.snapshotCreateXML(moved, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | keep)
+
+
+def _has(domain: libvirt.virDomain, name: str) -> bool:
+    try:
+        domain.snapshotLookupByName(name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT:
+            return False
+        raise
+    return True
 
 
 def _snapshot(raw: libvirt.virConnect, machine_id: str, name: str) -> libvirt.virDomainSnapshot:

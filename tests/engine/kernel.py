@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
+import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import FrameType, TracebackType
@@ -96,7 +97,9 @@ def _work(code: str, stop: Instant | None, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     names: dict[str, Any] = {"Lab": Lab}
     if stop:
-        sys.settrace(_Watch(stop, pipe))
+        watch = _Watch(stop, pipe)
+        threading.settrace(watch)
+        sys.settrace(watch)
     try:
         exec(code, names)  # noqa: S102 — the test's own code
         pipe.send(Answer(text=str(names.get("answer", ""))))
