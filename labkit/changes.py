@@ -12,11 +12,12 @@ from labkit.acts import act
 from labkit.engine import inside
 from labkit.engine.survey import survey_host
 from labkit.language import _
+from labkit.model.disk import Bus
 from labkit.model.machine import MachineChanges
 from labkit.plans import disk as disk_plans
 from labkit.plans import machine as machine_plans
 from labkit.plans.plan import Plan
-from labkit.units import check_count, check_name, check_word, parse_memory
+from labkit.units import check_choice, check_count, check_name, check_word, parse_memory
 
 if TYPE_CHECKING:
     from labkit.disk import Disk
@@ -87,13 +88,25 @@ def delete(machine: Machine, *, timeout: float | None = None) -> Plan:  # noqa: 
 
 
 @act(_after_attach)
-def attach(machine: Machine, disk: Disk | str, *, timeout: float | None = None) -> Plan:  # noqa: ARG001
+def attach(
+    machine: Machine,
+    disk: Disk | str,
+    *,
+    bus: str = "virtio",
+    timeout: float | None = None,  # noqa: ARG001 — used by the call, not by the plan
+) -> Plan:
     """Attach a free disk as the guest's next (vdb, vdc …), also while the guest runs.
+
+    Args:
+        disk: a free disk of the lab.
+        bus: "virtio", or "ide" (sda, sdb …): an imitation of a real controller, which machines with the
+            chipset "pc" have; such a disk is attached while the machine is off.
 
     Raises:
         NotFound: no such disk. Refused: it is attached already, or cannot be attached; see the refusal.
     """
-    return disk_plans.plan_attach(machine.lab.state, _name_of(machine, disk), machine.name)
+    kind = check_choice(Bus, bus, what="bus")
+    return disk_plans.plan_attach(machine.lab.state, _name_of(machine, disk), machine.name, kind)
 
 
 @act(_after)

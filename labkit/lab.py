@@ -24,7 +24,7 @@ from labkit.errors import HostTrouble, NotFound
 from labkit.language import _, set_language
 from labkit.machine import Machine
 from labkit.model.image import Allocation, Format
-from labkit.model.machine import DEFAULT_CPU, MachineUsage
+from labkit.model.machine import DEFAULT_CPU, Chipset, MachineUsage
 from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans import machine as plans
@@ -188,6 +188,7 @@ class Lab:
         message: str | None = None,
         disk_format: str | None = None,
         allocation: str = "dynamic",
+        chipset: str = "q35",
         timeout: float | None = None,  # noqa: ARG002 — used by the call, not by the plan
     ) -> Plan:
         """Create a machine with its own copy of a guest image as its disk.
@@ -202,6 +203,7 @@ class Lab:
             message: what the `sector` image greets with.
             disk_format: of its disk: raw, qcow2, vdi, vmdk or vhd; None: the guest image's.
             allocation: of its disk, "fixed" or "dynamic".
+            chipset: which PC it imitates: "q35", one of 2007, or "pc", one of 1996 with an IDE controller.
             timeout: seconds.
 
         Returns:
@@ -223,6 +225,7 @@ class Lab:
             message=None if message is None else check_text(message, what="message"),
             disk_format=check_choice(Format, disk_format, what="disk_format") if disk_format else None,
             allocation=check_choice(Allocation, allocation, what="allocation"),
+            chipset=check_choice(Chipset, chipset, what="chipset"),
         )
         return plans.plan_create(self.state, survey_host(self._workspace), request)
 

@@ -9,12 +9,27 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.machine import MachineFacts
 
 _NUMBERED = re.compile(r"(?P<disk>.+)\.(?P<number>[0-9]+)\.(?P<format>[a-z0-9]+)")
-_TARGETS = tuple(f"vd{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
+_IDE_DISKS = 4
+
+
+class Bus(StrEnum):
+    """What a disk is attached to: a controller that only virtual machines have, or an imitation of a real one."""
+
+    VIRTIO = "virtio"
+    IDE = "ide"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What a guest calls the disks on it, in order."""
+        if self is Bus.IDE:
+            return tuple(f"sd{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"[:_IDE_DISKS])
+        return tuple(f"vd{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +103,15 @@ def image_path(folder: str, disk: str, number: int, format: Format) -> str:
     return posixpath.join(folder, f"{disk}.{number}.{format}")
 
 
-def free_target(taken: Iterable[str]) -> str | None:
+def free_target(taken: Iterable[str], bus: Bus = Bus.VIRTIO) -> str | None:
     """Return the next free name of a disk inside a guest: vda, vdb …; None when all are taken."""
     used = set(taken)
-    return next((target for target in _TARGETS if target not in used), None)
+    return next((target for target in bus.targets if target not in used), None)
+
+
+def bus_of(target: str) -> Bus:
+    """Return how a disk is attached, from what the guest calls it."""
+    return Bus.IDE if target in Bus.IDE.targets else Bus.VIRTIO
 
 
 def chain(images: Mapping[str, ImageFacts], path: str) -> tuple[ImageFacts, ...]:

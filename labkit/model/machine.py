@@ -24,6 +24,13 @@ class Accelerator(StrEnum):
     TCG = "tcg"
 
 
+class Chipset(StrEnum):
+    """Which PC a machine imitates: one of 2007 (`Q35`: PCI Express), or one of 1996 (`PC`: PCI, IDE disks)."""
+
+    Q35 = "q35"
+    PC = "pc"
+
+
 class MachineState(StrEnum):
     """The four states of a machine."""
 
@@ -102,6 +109,7 @@ class MachineSpec:
         agent: whether a guest agent is expected to answer.
         pinned_to: the host CPU all its vCPUs are bound to, or None.
         genid: the generation id (UUID) that tells the guest that it is another copy.
+        chipset: which PC it imitates.
     """
 
     name: str
@@ -120,6 +128,7 @@ class MachineSpec:
     pinned_to: int | None = None
     genid: str | None = None
     console_log: str | None = None
+    chipset: Chipset = Chipset.Q35
 
     @property
     def domain_name(self) -> str:

@@ -11,14 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from labkit.language import _
-from labkit.model.disk import DiskFacts, disk_name, free_target, image_number, image_path
+from labkit.model.disk import Bus, DiskFacts, bus_of, disk_name, free_target, image_number, image_path
 from labkit.model.foreign import Foreign
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.plans.disk_excuses import (
+    why_ide_stays,
     why_no_room,
     why_not_attach,
+    why_not_bus,
     why_not_capacity,
     why_not_grow,
     why_not_name,
@@ -125,11 +127,11 @@ def plan_import(
     return _plan("import", state, name, steps=[step], refusal=refusal)
 
 
-def plan_attach(state: LabState, name: str, machine: str) -> Plan:
+def plan_attach(state: LabState, name: str, machine: str, bus: Bus = Bus.VIRTIO) -> Plan:
     """Plan to attach a free disk to a machine, as the guest's next disk."""
     disk, facts = state.disks[name], state.machines[machine]
-    target = free_target(spec.target for spec in facts.spec.disks)
-    refusal = why_not_attach(disk, facts)
+    target = free_target((spec.target for spec in facts.spec.disks), bus)
+    refusal = why_not_attach(disk, facts) or why_not_bus(disk, facts, bus)
     if refusal or target is None:
         full = Refusal(why=_("{machine} has no room for another disk.").format(machine=machine))
         return _plan("attach", state, name, machines=[machine], refusal=refusal or full)
@@ -165,6 +167,8 @@ def plan_detach(state: LabState, survey: DiskSurvey, name: str, machine: str) ->
             if place != "/"
             else (_("Stop the machine first: it runs from this disk."),),
         )
+    elif facts.is_active and bus_of(disk.target) is Bus.IDE:
+        refusal = why_ide_stays(facts)
     step = DetachDisk(machine_id=facts.id, domain=facts.spec.domain_name, target=disk.target)
     return _plan("detach", state, name, machines=[machine], steps=[step], refusal=refusal)
 

@@ -6,10 +6,11 @@ Knows: the model. Must not know: which acts ask.
 from __future__ import annotations
 
 from labkit.language import _
-from labkit.model.disk import DiskFacts, disk_name
+from labkit.model.disk import Bus, DiskFacts, disk_name
 from labkit.model.image import Format
-from labkit.model.machine import MachineFacts, MachineState
+from labkit.model.machine import Chipset, MachineFacts, MachineState
 from labkit.model.state import LabState
+from labkit.model.words import state_word
 from labkit.plans.plan import Refusal
 from labkit.units import GIB, MIB, TIB, format_size
 
@@ -104,6 +105,33 @@ def why_not_attach(disk: DiskFacts, machine: MachineFacts) -> Refusal | None:
             ways_out=(_("Start it, then attach the disk."),),
         )
     return None
+
+
+def why_not_bus(disk: DiskFacts, machine: MachineFacts, bus: Bus) -> Refusal | None:
+    """Return why a disk cannot be attached to such a controller of a machine."""
+    if bus is Bus.VIRTIO:
+        return None
+    if machine.spec.chipset is not Chipset.PC:
+        return Refusal(
+            why=_("{machine} imitates a PC without an IDE controller.").format(machine=machine.name),
+            ways_out=(_('Create one that has it: lab.create(…, chipset="pc").'),),
+        )
+    if disk.socket is not None:
+        return Refusal(
+            why=_("{disk} is a network disk, and IDE has none.").format(disk=disk.name),
+            ways_out=(_("Leave bus= away."),),
+        )
+    return why_ide_stays(machine) if machine.is_active else None
+
+
+def why_ide_stays(machine: MachineFacts) -> Refusal:
+    """Return why IDE disks of a machine that is not off neither come nor go."""
+    return Refusal(
+        why=_("{machine} is {state}: an IDE disk is plugged in or pulled out with the power off.").format(
+            machine=machine.name, state=state_word(machine.state)
+        ),
+        ways_out=(_("Stop the machine first."),),
+    )
 
 
 def why_not_still(state: LabState, disk: DiskFacts) -> Refusal | None:

@@ -19,6 +19,7 @@ from labkit.model.machine import (
     DEFAULT_CPU,
     Accelerator,
     Boot,
+    Chipset,
     DiskSpec,
     MachineChanges,
     MachineSpec,
@@ -72,6 +73,7 @@ class CreateRequest:
     Attributes:
         memory: bytes. message: what an image such as `sector` greets with, or None for its own.
         disk_format: of the machine's disk; None: the guest image's. allocation: of that disk.
+        chipset: which PC it imitates.
     """
 
     name: str
@@ -86,6 +88,7 @@ class CreateRequest:
     message: str | None = None
     disk_format: Format | None = None
     allocation: Allocation = Allocation.DYNAMIC
+    chipset: Chipset = Chipset.Q35
 
 
 def plan_create(state: LabState, survey: Survey, request: CreateRequest) -> Plan:
@@ -269,6 +272,7 @@ def _new_spec(
         agent=image.agent,
         genid=request.genid,
         console_log=_free_console_log(state, request.name),
+        chipset=request.chipset,
     )
 
 

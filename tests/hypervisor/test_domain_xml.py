@@ -22,6 +22,7 @@ from labkit.model.image import Format
 from labkit.model.machine import (
     Accelerator,
     Boot,
+    Chipset,
     DiskSpec,
     MachineChanges,
     MachineSpec,
@@ -45,7 +46,8 @@ def disks(draw: st.DrawFn) -> tuple[DiskSpec, ...]:
     for number, format in enumerate(formats):
         name = draw(NAMES)
         path = f"{folder}/{name}.0.{format}"
-        made.append(DiskSpec(name=name, target=f"vd{'abcd'[number]}", path=path, format=format))
+        target = f"{draw(st.sampled_from(('vd', 'sd')))}{'abcd'[number]}"
+        made.append(DiskSpec(name=name, target=target, path=path, format=format))
     return tuple(made)
 
 
@@ -71,6 +73,7 @@ SPECS = st.builds(
     pinned_to=st.none() | st.integers(0, 255),
     genid=st.none() | st.uuids().map(str),
     console_log=st.none() | PATHS,
+    chipset=st.sampled_from(Chipset),
 )
 
 

@@ -9,7 +9,8 @@ from lxml import etree
 from lxml.builder import ElementMaker
 
 from labkit.hypervisor.domain_xml.parsing import NAMESPACE
-from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineSpec
+from labkit.model.disk import bus_of
+from labkit.model.machine import Accelerator, Boot, Chipset, DiskSpec, MachineSpec
 from labkit.units import KIB, MIB
 
 ROOT_PORTS = 8
@@ -85,7 +86,7 @@ def _owner_element(spec: MachineSpec) -> etree._Element:
 
 
 def _boot(spec: MachineSpec) -> etree._Element:
-    os = _E.os(_E.type("hvm", arch="x86_64", machine="q35"))
+    os = _E.os(_E.type("hvm", arch="x86_64", machine=spec.chipset))
     if spec.boot.kernel:
         os.append(_E.kernel(spec.boot.kernel))
         if spec.boot.initramfs:
@@ -110,8 +111,7 @@ def _devices(spec: MachineSpec) -> etree._Element:
     return _E.devices(
         *(_disk(disk) for disk in spec.disks),
         _E.controller(type="usb", model="none"),
-        _E.controller(type="pci", model="pcie-root"),
-        *(_E.controller(type="pci", model="pcie-root-port") for _ in range(ROOT_PORTS)),
+        *_buses(spec.chipset),
         _E.controller(type="virtio-serial"),
         _E.serial(*log, _E.target(port="0"), type="pty"),
         *([_agent()] if spec.agent else []),
@@ -119,6 +119,13 @@ def _devices(spec: MachineSpec) -> etree._Element:
         *([_E.rng(_E.backend("/dev/urandom", model="random"), model="virtio")] if spec.boot.kernel else []),
         *([_E.panic(model="isa")] if spec.panic_device else []),
     )
+
+
+def _buses(chipset: Chipset) -> list[etree._Element]:
+    if chipset is Chipset.PC:
+        return [_E.controller(type="pci", model="pci-root")]
+    ports = [_E.controller(type="pci", model="pcie-root-port") for _ in range(ROOT_PORTS)]
+    return [_E.controller(type="pci", model="pcie-root"), *ports]
 
 
 def _agent() -> etree._Element:
@@ -138,14 +145,14 @@ def _disk(disk: DiskSpec) -> etree._Element:
                 rerror_policy="stop",
             ),
             _E.source(host, protocol="nbd", name=disk.name),
-            _E.target(dev=disk.target, bus="virtio"),
+            _E.target(dev=disk.target, bus=bus_of(disk.target)),
             type="network",
             device="disk",
         )
     return _E.disk(
         _E.driver(name="qemu", type=disk.format.driver, discard="unmap"),
         _E.source(file=disk.path),
-        _E.target(dev=disk.target, bus="virtio"),
+        _E.target(dev=disk.target, bus=bus_of(disk.target)),
         type="file",
         device="disk",
     )

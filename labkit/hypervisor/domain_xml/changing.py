@@ -63,6 +63,14 @@ def without_backing_chains(xml: str) -> str:
     return etree.tostring(domain, encoding="unicode")
 
 
+def append_to_console_log(xml: str) -> str:
+    """Return the XML of a guest that comes from elsewhere: its console's log goes on instead of beginning anew."""
+    domain = parse(xml)
+    for log in (*domain.iterfind("devices/serial/log"), *domain.iterfind("devices/console/log")):
+        log.set("append", "on")
+    return etree.tostring(domain, encoding="unicode")
+
+
 def _forget_chain(disk: etree._Element) -> None:
     for chain in disk.findall("backingStore"):
         disk.remove(chain)

@@ -6,12 +6,13 @@ Text or elements in, values out. Knows: libvirt's domain format. Must not know: 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lxml import etree
 
 from labkit.model.disk import disk_name
 from labkit.model.image import Format
-from labkit.model.machine import DEFAULT_CPU, Accelerator, Boot, DiskSpec, MachineSpec, machine_name
+from labkit.model.machine import DEFAULT_CPU, Accelerator, Boot, Chipset, DiskSpec, MachineSpec, machine_name
 from labkit.units import KIB
 
 NAMESPACE = "urn:labkit:machine:1"
@@ -30,6 +31,7 @@ class Owner:
     agent: bool
 
 
+@lru_cache(maxsize=512)  # most of what is read before each act has been read before
 def parse_domain_xml(xml: str) -> MachineSpec | None:
     """Return the machine a domain XML describes, or None where it carries no mark of labkit."""
     return parse_domain(parse(xml))
@@ -66,6 +68,7 @@ def parse_domain(domain: etree._Element) -> MachineSpec | None:
         pinned_to=int(pinned) if pinned.isdigit() else None,
         genid=_text(domain, "genid") or None,
         console_log=get_attribute(domain, "devices/serial/log", "file") or None,
+        chipset=Chipset.Q35 if "q35" in get_attribute(domain, "os/type", "machine") else Chipset.PC,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from labkit.model.disk import Bus, bus_of
 from labkit.model.machine import DiskSpec
 from labkit.plans.steps.base import Phase, line
 
@@ -25,6 +26,8 @@ class AttachDisk:
     def command(self) -> str:
         """What a person would type."""
         driver = ["--driver", "qemu", "--subdriver", self.disk.format.driver]
+        if bus_of(self.disk.target) is not Bus.VIRTIO:
+            driver += ["--targetbus", bus_of(self.disk.target)]
         return line("virsh", "attach-disk", self.domain, self.disk.path, self.disk.target, *driver, "--persistent")
 
 
