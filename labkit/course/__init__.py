@@ -6,6 +6,6 @@ Knows: the lab as a student uses it, panels. Must not know: the insides of eithe
 from labkit.course.exercise import Exercise, exercise
 from labkit.course.prediction import Prediction, predict
 from labkit.course.stopwatch import Stopwatch, time_steps
-from labkit.course.tidy import tidy
+from labkit.course.tidy import rewind, tidy
 
-__all__ = ["Exercise", "Prediction", "Stopwatch", "exercise", "predict", "tidy", "time_steps"]
+__all__ = ["Exercise", "Prediction", "Stopwatch", "exercise", "predict", "rewind", "tidy", "time_steps"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from labkit import Lab
-from labkit.course import Stopwatch, tidy, time_steps
+from labkit.course import Stopwatch, rewind, tidy, time_steps
 from labkit.language import set_language
+from labkit.machine import Machine
 
 
 def test_tidy_deletes_the_machines_named_and_no_other(lab: Lab) -> None:
@@ -19,6 +20,28 @@ def test_tidy_leaves_the_machines_of_exercises(lab: Lab) -> None:
     lab.create("primer-arranque", image="sector", memory="16 MiB")
     tidy(lab, "primer-arranque")
     assert "primer-arranque" in lab.machines
+
+
+def test_tidy_takes_a_mounted_disk_from_its_running_machine(guest: Machine) -> None:
+    lab = guest.lab
+    guest.attach(lab.disks.create("data", capacity="16 MiB"))
+    guest.run("labkit-mount vdb")
+    far = lab.disks.create("far", capacity="8 MiB").serve()
+    guest.attach(far)
+    tidy(lab, "data", "far", "never-made")
+    assert list(lab.disks) == ["web.vda"]
+    assert guest.run("ls /dev/vdb /dev/vdc").exit_code != 0
+
+
+def test_rewind_brings_back_what_was_before_a_snapshot_and_forgets_it_with_its_branch(guest: Machine) -> None:
+    guest.run("echo one > /run/page; echo one > /root/page; sync")
+    for _round in range(2):
+        rewind(guest, "first", "never-taken")
+        assert list(guest.snapshots) == []
+        assert guest.wait_ready().run("cat /run/page /root/page").stdout.split() == ["one", "one"]
+        guest.snapshots.take("first")
+        guest.run("echo two > /run/page; echo two > /root/page; sync")
+        guest.snapshots.take("second")
 
 
 def test_steps_are_taken_in_order_and_marked() -> None:
