@@ -18,10 +18,10 @@ from labkit.plans.plan import Plan
 from labkit.widgets import disk_acts as acts
 from labkit.widgets import disk_parts as drawing
 from labkit.widgets import machine_parts, parts
-from labkit.widgets.panel import Panel, Values
-from labkit.widgets.store import Reading, Store
+from labkit.widgets.lab_panel import LabPanel
+from labkit.widgets.panel import Values
+from labkit.widgets.store import Reading
 from labkit.widgets.tree import Child, Node, tag
-from labkit.widgets.work import Work
 
 if TYPE_CHECKING:
     from labkit.disk import Disk
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from labkit.model.regions import Region
 
 
-class DiskPanel(Panel):
+class DiskPanel(LabPanel):
     """The disks of a lab: create, look inside, convert, resize, compact, attach, detach, delete.
 
     Args:
@@ -43,13 +43,10 @@ class DiskPanel(Panel):
     follows_disks: ClassVar[bool] = True
 
     def __init__(self, lab: Lab, disk: Disk | str | None = None) -> None:
-        super().__init__()
-        self._lab = lab
+        super().__init__(lab)
         self._named = None if disk is None else lab.disks[disk if isinstance(disk, str) else disk.name].name
         self._chosen = self._named
         self._map: tuple[str, tuple[Region, ...]] | None = None
-        self._store = Store.of(lab)
-        self._store.read()
         self.on("show", self._show)
         self.on("again", self._look)
         self.on("create", self._create)
@@ -73,10 +70,8 @@ class DiskPanel(Panel):
         """Return the disks; see `Panel.body`."""
         reading = self._store.reading
         title = _("Disks")
-        if reading.closed:
-            return machine_parts.render_notice(title, _("The lab is closed. Lab.open() opens it again."))
-        if reading.state is None:
-            return machine_parts.render_notice(title, _("The lab cannot be read."), reading.trouble)
+        if reading.closed or reading.state is None:
+            return self._render_absence(reading, title)
         disks = self._disks(reading)
         if not live:
             return self._static(disks)
@@ -101,9 +96,7 @@ class DiskPanel(Panel):
             return None
         survey = self._lab.survey_disks()
         held = self._map[1] if self._map and self._map[0] == disk.active.path else None
-        busy = self.busy
-        if busy is None and disk.machine in reading.state.busy:
-            busy = _("Another act is at work on {name}.").format(name=disk.machine)
+        busy = self._why_not(reading, disk.machine)
         return tag(
             "div",
             tag("h4", f"{disk.name} — {drawing.describe(disk)}"),
@@ -132,11 +125,6 @@ class DiskPanel(Panel):
             except LabError:  # it has just gone, or is being replaced: the panel goes without a map
                 return
 
-    def displayed(self) -> None:
-        """Follow the lab."""
-        self._store.follow(self)
-        self._store.poke()
-
     def _show(self, values: Values) -> None:
         self._chosen = values.get("disk")
         self._look(values)
@@ -146,7 +134,7 @@ class DiskPanel(Panel):
 
     def _create(self, values: Values) -> None:
         name = values.get("name", "")
-        self._propose(
+        self._plan_and_show(
             _("Create {name}").format(name=name),
             lambda: self._lab.disks.create.plan(
                 name,
@@ -180,16 +168,12 @@ class DiskPanel(Panel):
     def _plan_for(self, label: str, make: Callable[[Disk], Plan], *, shows: str | None = None) -> None:
         disk = self._shown(self._disks(self._store.reading))
         name = disk.name if disk else ""
-        self._propose(label.format(name=name), lambda: make(self._lab.disks[name]), shows=shows)
+        self._plan_and_show(label.format(name=name), lambda: make(self._lab.disks[name]), shows=shows)
 
-    def _propose(self, label: str, make: Callable[[], Plan], *, shows: str | None = None) -> None:
-        """Make a plan on the panel's thread and show it; carried out, `shows` is the disk to look at."""
+    def _plan_and_show(self, label: str, make: Callable[[], Plan], *, shows: str | None = None) -> None:
+        """Propose an act; carried out, `shows` is the disk to look at."""
 
-        def carry_out(plan: Plan, work: Work) -> tuple[str, ...]:
-            outcome = self._lab.carry_out(
-                plan, on_progress=lambda progress: self.report(work, progress), cancel=work.cancel
-            )
+        def choose() -> None:
             self._chosen = shows or self._chosen
-            return outcome.commands
 
-        self.work(_("Planning"), lambda _work: self.propose(make(), carry_out, label=label))
+        self._propose(label, make, then=choose)

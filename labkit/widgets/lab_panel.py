@@ -1,0 +1,103 @@
+"""What panels of a lab have in common: they follow it through its store, and show each act's plan first.
+
+`LabPanel` is of a lab, `OneMachinePanel` of one machine, which it follows by its id: a new name is shown, a
+deleted machine is told of.
+
+Knows: the store's readings, plans. Must not know: libvirt; what is shown of the lab.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, overload
+
+from labkit.language import _
+from labkit.model.machine import MachineFacts
+from labkit.plans.plan import Plan
+from labkit.widgets import machine_parts
+from labkit.widgets.panel import Panel
+from labkit.widgets.store import Reading, Store
+from labkit.widgets.tree import Node
+from labkit.widgets.work import Work
+
+if TYPE_CHECKING:
+    from labkit.lab import Lab
+    from labkit.machine import Machine
+
+
+class LabPanel(Panel):
+    """A panel of a lab."""
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__()
+        self._lab = lab
+        self._store = Store.of(lab)
+        self._store.read()
+
+    def refresh(self) -> None:
+        """Read the lab."""
+        self._store.read()
+
+    def displayed(self) -> None:
+        """Follow the lab."""
+        self._store.follow(self)
+        self._store.poke()
+
+    def _propose(self, label: str, make: Callable[[], Plan], *, then: Callable[[], object] = lambda: None) -> None:
+        """Make a plan on the panel's thread and show it; `then` follows once it is carried out."""
+
+        def carry_out(plan: Plan, work: Work) -> tuple[str, ...]:
+            outcome = self._lab.carry_out(
+                plan, on_progress=lambda progress: self.report(work, progress), cancel=work.cancel
+            )
+            then()
+            return outcome.commands
+
+        self.work(_("Planning"), lambda _work: self.propose(make(), carry_out, label=label))
+
+    def _why_not(self, reading: Reading, machine: str | None) -> str | None:
+        """Return why nothing can be done now with what belongs to a machine, or None."""
+        if self.busy is None and reading.state is not None and machine in reading.state.busy:
+            return _("Another act is at work on {name}.").format(name=machine)
+        return self.busy
+
+    def _render_absence(self, reading: Reading, title: str, *, gone: str = "") -> Node:
+        """Say why there is nothing to show; `gone`: what to say where the lab itself can be read."""
+        if reading.closed:
+            return machine_parts.render_notice(title, _("The lab is closed. Lab.open() opens it again."))
+        if gone and reading.trouble is None:
+            return machine_parts.render_notice(title, gone)
+        return machine_parts.render_notice(title, _("The lab cannot be read."), reading.trouble)
+
+
+class OneMachinePanel(LabPanel):
+    """A panel of one machine.
+
+    Args:
+        where: the machine, or its lab; then `name` is the machine's name there.
+
+    Raises:
+        NotFound: the lab has no such machine.
+    """
+
+    @overload
+    def __init__(self, where: Machine) -> None: ...
+    @overload
+    def __init__(self, where: Lab, name: str) -> None: ...
+    def __init__(self, where: Machine | Lab, name: str | None = None) -> None:
+        machine: Machine = where if name is None else where.machines[name]  # type: ignore[assignment,union-attr]
+        super().__init__(machine.lab)
+        self._machine = machine
+        self._id, self._last_name = machine.id, machine.name
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make ready what the panel remembers, and name its actions."""
+        raise NotImplementedError
+
+    def _facts(self, reading: Reading) -> MachineFacts | None:
+        """The machine as it was last read, or None: it is gone."""
+        machines = reading.state.machines.values() if reading.state else ()
+        facts = next((machine for machine in machines if machine.id == self._id), None)
+        self._last_name = facts.name if facts else self._last_name
+        return facts
