@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from labkit import changes
+from labkit import changes, travel
 from labkit.engine import inside, switching
 from labkit.engine.handle import Handle
 from labkit.engine.survey import survey_host
@@ -111,6 +111,7 @@ class Machine:
     delete = changes.delete
     attach = changes.attach
     detach = changes.detach
+    migrate = travel.migrate
 
     # --- switching it -----------------------------------------------------------------------------
 
@@ -165,6 +166,7 @@ class Machine:
 
         Raises:
             WrongState: it is off or saved, or a disk has a format with which memory cannot be saved.
+            TimedOut, NoSpace: it goes on as it was, and no file is left.
         """
         switching.save(self._handle, lambda: self._lab.state, timeout=timeout)
         return self
@@ -249,6 +251,11 @@ class Machine:
             if facts.id == self.id:
                 return state, facts.name
         raise self._handle.gone()
+
+    def _follow(self, lab: Lab) -> None:
+        """Look for it on another side of the lab from now on."""
+        self._lab = lab
+        self._handle = Handle(lab._workspace, lab._domains, self.id, self._handle.last_name)
 
     def __repr__(self) -> str:
         try:

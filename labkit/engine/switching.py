@@ -17,6 +17,7 @@ from labkit.errors import (
     ConnectionLost,
     GuestError,
     GuestSilent,
+    NoSpace,
     NotFound,
     Refused,
     TimedOut,
@@ -33,6 +34,7 @@ from labkit.model.state import LabState
 from labkit.model.words import reason_word, state_word
 from labkit.plans.plan import Refusal
 from labkit.plans.snapshot_excuses import find_unsavable
+from labkit.units import format_size
 
 ASK_AGAIN = 3.0
 """Seconds after which a guest that has not begun to shut down is asked again."""
@@ -170,6 +172,7 @@ def save(machine: Handle, read: Callable[[], LabState], *, timeout: float) -> No
 
     Raises:
         WrongState: it is off or saved, or a disk has a format with which memory cannot be saved.
+        TimedOut, NoSpace: it goes on as it was, and no file is left.
     """
     with machine.switching(model.why_not_save, _("Only a running or paused machine is saved.")) as name:
         state = read()
@@ -180,7 +183,23 @@ def save(machine: Handle, read: Callable[[], LabState], *, timeout: float) -> No
                 ),
                 _("Stop it instead, or detach that disk, or convert it to qcow2."),
             )
-        machine.domains.save(machine.id, subject=name, timeout=timeout)
+        try:
+            machine.domains.save(machine.id, subject=name, timeout=timeout)
+        except TimedOut as error:
+            raise TimedOut(
+                _("{name} was not saved within {seconds:g} s; it is {state} as before.").format(
+                    name=name, seconds=timeout, state=state_word(machine.state)
+                ),
+                _("Save it again with more time: timeout=…."),
+            ) from error
+        except NoSpace as error:
+            raise NoSpace(
+                _("{name} cannot be saved: there is no room for its memory on the host's disk.").format(name=name),
+                _("It is {state} as before. Free up to {size}, then save it again.").format(
+                    state=state_word(machine.state), size=format_size(state.machines[name].spec.memory)
+                ),
+                details=error.details,
+            ) from error
 
 
 def stop(machine: Handle, *, timeout: float) -> None:

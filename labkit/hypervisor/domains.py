@@ -8,6 +8,7 @@ Knows: libvirt's domains. Must not know: plans, images, whose act it is part of.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -34,6 +35,7 @@ R = TypeVar("R")
 ACT_NAMESPACE = "urn:labkit:act:1"
 """The XML namespace of the mark an act leaves, so that other kernels hear of it."""
 
+_ABORT_LIMIT, _ABORT_AGAIN = 30.0, 0.1
 _FIRST_DEFINE = 120.0  # seconds: the first one makes libvirt ask every emulator what it can
 
 _USAGE = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON
@@ -156,14 +158,33 @@ class Domains:
 
         Args:
             then_runs: whether the guest runs or is paused when it goes on; None: as it is now.
+
+        Raises:
+            TimedOut, NoSpace, HypervisorError: it goes on as it was, and no file is left.
         """
         flags = {None: 0, True: libvirt.VIR_DOMAIN_SAVE_RUNNING, False: libvirt.VIR_DOMAIN_SAVE_PAUSED}[then_runs]
+        ended = threading.Event()
+
+        def write(domain: libvirt.virDomain) -> None:
+            try:
+                domain.managedSave(flags)
+            finally:
+                ended.set()
+
         try:
-            self.on(machine_id, lambda domain: domain.managedSave(flags), subject=subject, timeout=timeout)
+            self.on(machine_id, write, subject=subject, timeout=timeout)
         except TimedOut:
-            with contextlib.suppress(LabError):  # it has just ended, and with it what could be aborted
+            self._abort(machine_id, ended, subject=subject)
+            if self.state(machine_id)[0] is not MachineState.SAVED:  # the abort may come too late
+                raise
+
+    def _abort(self, machine_id: str, ended: threading.Event, *, subject: str) -> None:
+        """End a machine's job, and wait until it has ended; one that is about to begin is asked again."""
+        limit = Limit(_ABORT_LIMIT)
+        while not limit.reached and not ended.is_set():
+            with contextlib.suppress(LabError):  # it has just ended, or is about to begin
                 self.on(machine_id, lambda domain: domain.abortJob(), subject=subject)
-            raise
+            ended.wait(_ABORT_AGAIN)
 
     def ask_shutdown(self, machine_id: str, *, subject: str, agent: bool) -> None:
         """Ask the guest to shut down, through its agent or the ACPI power button.

@@ -6,6 +6,7 @@ Codes: https://libvirt.org/html/libvirt-virterror.html. Knows: libvirt. Must not
 from __future__ import annotations
 
 import errno
+import os
 
 import libvirt
 
@@ -96,7 +97,9 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
         )
     if code == libvirt.VIR_ERR_RESOURCE_BUSY:
         return Busy(prefix + _("the hypervisor is busy with it."), _("Wait, then try again."), details=text)
-    if code == libvirt.VIR_ERR_SYSTEM_ERROR and (error.get_int1() or 0) == errno.ENOSPC:
+    # The helper that writes a guest's memory for libvirt hands on no number, only the system's words.
+    full = code == libvirt.VIR_ERR_OPERATION_FAILED and os.strerror(errno.ENOSPC) in text
+    if full or (code == libvirt.VIR_ERR_SYSTEM_ERROR and (error.get_int1() or 0) == errno.ENOSPC):
         return NoSpace(prefix + _("the host's disk is full."), _("Free space, then do it again."), details=text)
     return HypervisorError(
         prefix + _("the hypervisor refused: {text}").format(text=text),

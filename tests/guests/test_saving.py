@@ -1,0 +1,82 @@
+"""Saving that cannot be done: one clear error, the guest goes on, and no half file stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import TimedOut
+from labkit.machine import Machine
+from labkit.model.machine import MachineState
+from tests.instance import Instance
+
+# libvirt writes saved memory below its configuration; there a file system too small for it is put, in a namespace of
+# its own with a daemon of its own.
+CODE = """
+import json, os, subprocess
+from pathlib import Path
+from labkit import Lab
+from labkit.errors import LabError
+
+folder = Path(os.environ["XDG_CONFIG_HOME"]) / "libvirt/qemu/save"
+folder.mkdir(parents=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
+with Lab.open("full") as lab:
+    guest = lab.create("web").start().wait_ready()
+    guest.run("echo kept >/run/note")
+    try:
+        guest.save()
+        error = None
+    except LabError as caught:
+        error = caught
+    answer = {"error": type(error).__name__, "message": error and error.message, "hint": error and error.hint,
+              "state": guest.state, "files": [path.name for path in folder.iterdir()],
+              "note": guest.run("cat /run/note").stdout}
+    lab.clean()
+print(json.dumps(answer))
+"""
+
+
+def saved_files() -> list[Path]:
+    return list((Path(os.environ["XDG_CONFIG_HOME"]) / "libvirt/qemu/save").glob("*used-test_saving*"))
+
+
+def test_a_host_without_room_for_the_memory_leaves_the_guest_running(guest_images: Path) -> None:
+    own = Instance(guest_images)
+    namespace = ["unshare", "--user", "--map-current-user", "--mount", "--keep-caps", "--"]
+    try:
+        with own.in_force():
+            done = subprocess.run(
+                [*namespace, sys.executable, "-c", CODE], capture_output=True, text=True, check=False, timeout=200
+            )
+    finally:
+        own.end()
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["error"] == "NoSpace"
+    assert answer["message"].startswith("web cannot be saved")
+    assert "running as before" in answer["hint"]
+    assert (answer["state"], answer["files"], answer["note"]) == ("running", [], "kept\n")
+
+
+def test_a_time_limit_leaves_the_guest_running(ready: Machine) -> None:
+    with pytest.raises(TimedOut, match="running as before") as caught:
+        ready.save(timeout=0.001)
+    assert "timeout=" in caught.value.hint
+    assert ready.state is MachineState.RUNNING
+    assert ready.run("true")
+    assert saved_files() == []
+
+
+def test_a_time_limit_leaves_a_paused_guest_paused(ready: Machine) -> None:
+    ready.pause()
+    with pytest.raises(TimedOut, match="paused as before"):
+        ready.save(timeout=0.001)
+    assert ready.state is MachineState.PAUSED
+    assert saved_files() == []
+    assert ready.resume().run("true")
