@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 from labkit.acts import act
 from labkit.disk import Disks
 from labkit.engine.executor import Executor, Outcome
+from labkit.engine.instances import SESSION, Instances
 from labkit.engine.progress import OnProgress
 from labkit.engine.survey import survey_host
 from labkit.engine.workspace import Workspace, open_workspace
@@ -31,6 +32,7 @@ from labkit.plans import machine as plans
 from labkit.plans.disk import DiskSurvey
 from labkit.plans.plan import Plan
 from labkit.storage.files import free_bytes
+from labkit.travel import open_neighbour
 from labkit.units import check_choice, check_count, check_name, check_text, check_word, parse_memory
 
 if TYPE_CHECKING:
@@ -46,11 +48,20 @@ class Lab:
     Open one with `Lab.open()`; it closes with `close()` or at the end of a `with` block. Guests go on.
     """
 
-    def __init__(self, workspace: Workspace, connection: Connection, domains: Domains) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        connection: Connection,
+        domains: Domains,
+        *,
+        instances: Instances | None = None,
+        sides: dict[str, Lab] | None = None,
+    ) -> None:
         self._workspace = workspace
         self._connection = connection
         self._domains = domains
-        self._executor = Executor(workspace, domains)
+        self._executor = Executor(workspace, domains, instances)
+        self.sides: dict[str, Lab] = {SESSION: self} if sides is None else sides
         self._history: list[Outcome] = []
         self.closed = False
         self.machines = Machines(self)
@@ -119,6 +130,28 @@ class Lab:
         from labkit.engine.host import read_host
 
         return read_host(self._connection, self._workspace.images)
+
+    @property
+    def host_id(self) -> str:
+        """The UUID of the host as the hypervisor gives it; two instances on one computer differ in it."""
+        from labkit.hypervisor.capabilities import read_host_id
+
+        return self._connection.read(read_host_id)
+
+    def neighbour(self, name: str = "neighbour") -> Lab:
+        """Return this lab as a second hypervisor instance sees it: another host beside this one, with the same disks.
+
+        The instance has a daemon and a host identity of its own, and knows only the machines that came to it:
+        `vm.migrate(lab.neighbour())`. It is started on first use, and found again later, also by other kernels.
+        It ends by itself when nobody uses it and no guest runs there, and for good with `clean()`.
+
+        Args:
+            name: of the instance; there can be several.
+
+        Raises:
+            HostTrouble: it does not start.
+        """
+        return open_neighbour(self, name)
 
     @property
     def recovered(self) -> tuple[str, ...]:
@@ -270,7 +303,11 @@ class Lab:
         """Let go of the hypervisor; guests go on, and the lab can be opened again. Twice is as once."""
         if not self.closed:
             self.closed = True
+            self._executor.instances.release()
             self._connection.release()
+            if self.sides[SESSION] is self:
+                for side in [*self.sides.values()]:
+                    side.close()
 
     def __enter__(self) -> Self:
         return self
@@ -279,7 +316,8 @@ class Lab:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Lab {self.name!r}"
+        own = self._executor.instances.own
+        return f"Lab {self.name!r} ({own})" if own else f"Lab {self.name!r}"
 
 
 class Machines(Mapping[str, Machine]):

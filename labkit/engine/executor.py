@@ -15,15 +15,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import Entry, Record, drop_drafts, find_entries, read_entry, set_aside, strike_out
 from labkit.engine.locks import MachineLocks, every_lock, find_busy, lab_lock
 from labkit.engine.progress import OnProgress, Progress
 from labkit.engine.reader import read_state
 from labkit.engine.snapshot_work import JOB_LIMIT, leave_off
-from labkit.engine.steps import Hands, do, is_done, take_back, undo
+from labkit.engine.steps import Hands, do, is_done, take_back, undo, wait_until_settled
 from labkit.engine.workspace import Workspace
 from labkit.errors import AlreadyExists, Busy, ConnectionLost, HostTrouble, LabError, NotFound, Refused, Stale
 from labkit.hypervisor.domains import Domains
@@ -59,15 +60,16 @@ class Executor:
         told: what became of the interrupted acts it found, a sentence each.
     """
 
-    def __init__(self, workspace: Workspace, domains: Domains) -> None:
+    def __init__(self, workspace: Workspace, domains: Domains, instances: Instances | None = None) -> None:
         self.workspace = workspace
         self.domains = domains
+        self.instances = instances or Instances(workspace, SESSION, domains, domains.connection.uri)
         self.snapshots = Snapshots(domains.connection)
         self.told: list[str] = []
 
     def read(self) -> LabState:
         """Return the lab as it is now."""
-        return read_state(self.workspace, self.domains, self.snapshots)
+        return read_state(self.workspace, self.domains, self.snapshots, self.instances)
 
     def carry_out(
         self,
@@ -98,6 +100,7 @@ class Executor:
             locks = working.enter_context(MachineLocks(self.workspace.locks, self._locks_of(plan)))
             if plan.steps:
                 ids = _ids_of(plan, self._check_fresh(plan))
+                plan = replace(plan, instance=self.instances.own)
                 record = Record(self.workspace.journal, plan)
                 if not plan.whole_lab:
                     planning.close()
@@ -201,11 +204,15 @@ class Executor:
 
     def _settle(self, entry: Entry, *, inherit: tuple[int, ...] = ()) -> str:
         """End an act on one side of its commit point and strike it out; returns what became of it."""
+        if entry.plan.instance != self.instances.own:
+            return self._at(entry.plan.instance)._settle(entry, inherit=inherit)
         plan = entry.plan
         title = plan.title
         commit = plan.commit_point
         hands = self._hands(lambda _done, _total: None, Limit(), inherit)
         self._wait_for_jobs(_ids_of(plan, self.read()))
+        if commit is not None:
+            wait_until_settled(plan.steps[commit], hands)
         state = self.read()
         committed = commit is not None and (
             plan.only_cleans_up or entry.done > commit or (entry.done == commit and is_done(plan.steps[commit], state))
@@ -214,7 +221,7 @@ class Executor:
             if commit is not None:
                 take_back(plan.steps[commit], state, hands)
             for step in reversed(plan.steps[:commit]):
-                undo(step)
+                undo(step, hands)
             strike_out(entry.path)
             return _("{act} was interrupted and taken back: all is as before.").format(act=title)
         troubles = [
@@ -252,7 +259,19 @@ class Executor:
                 self.snapshots.wait_for_job(machine_id, Limit(JOB_LIMIT))
 
     def _hands(self, on_bytes: Callable[[int, int], None], limit: Limit, inherit: tuple[int, ...] = ()) -> Hands:
-        return Hands(domains=self.domains, snapshots=self.snapshots, on_bytes=on_bytes, limit=limit, inherit=inherit)
+        return Hands(
+            domains=self.domains,
+            snapshots=self.snapshots,
+            instances=self.instances,
+            on_bytes=on_bytes,
+            limit=limit,
+            inherit=inherit,
+        )
+
+    def _at(self, instance: str) -> Executor:
+        """Return the one that carries out acts on another hypervisor instance of the lab."""
+        domains = self.instances.domains(instance)
+        return Executor(self.workspace, domains, self.instances.seen_from(instance))
 
 
 def _ids_of(plan: Plan, state: LabState) -> list[str]:

@@ -123,6 +123,16 @@ def drop_drafts(folder: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
+def find_plans(folder: Path) -> list[Plan]:
+    """Return the plans of the acts in a journal, oldest first."""
+    plans = []
+    for path in find_entries(folder):
+        with contextlib.suppress(HostTrouble):
+            if entry := read_entry(path):
+                plans.append(entry.plan)
+    return plans
+
+
 def find_unfinished(folder: Path) -> frozenset[str]:
     """Return the files that acts in the journal are making: they are there only when the act has ended."""
     unfinished: set[str] = set()

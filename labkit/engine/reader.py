@@ -9,33 +9,39 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from labkit.engine.journal import find_unfinished
+from labkit.engine.instances import Elsewhere, Instances
+from labkit.engine.journal import find_plans, find_unfinished
 from labkit.engine.locks import find_busy
 from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
 from labkit.hypervisor.domains import Domains
-from labkit.hypervisor.snapshots import Snapshots
+from labkit.hypervisor.snapshots import Snapshots, read_dropped
 from labkit.model.disk import disk_name
 from labkit.model.image import ImageFacts
 from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
+from labkit.plans.steps import DropRecords
 from labkit.storage import nbd
 from labkit.storage.files import list_files
 from labkit.storage.guest_images import read_guest_images
 from labkit.storage.headers import read_chain, read_folder
 
 
-def read_state(workspace: Workspace, domains: Domains, trees: Snapshots) -> LabState:
+def read_state(workspace: Workspace, domains: Domains, trees: Snapshots, instances: Instances) -> LabState:
     """Return the lab as it is now; images that an act is just making are not there yet."""
-    machines, others = domains.read_all(workspace.id)
+    machines, others, elsewhere = _read_machines(workspace, domains, instances)
     unfinished = find_unfinished(workspace.journal)
     images = {path: image for path, image in read_folder(workspace.disks).items() if path not in unfinished}
     snapshots = trees.read_trees({machine.id: name for name, machine in machines.items()})
-    images |= _find_foreign(workspace, machines, snapshots, images)
+    snapshots |= _find_dropped(workspace, machines)
+    elsewhere_snapshots = {**elsewhere.snapshots, **_find_dropped(workspace, elsewhere.machines)}
+    everywhere = {**elsewhere.machines, **machines}
+    every_tree = {**elsewhere_snapshots, **snapshots}
+    images |= _find_foreign(workspace, everywhere, every_tree, images)
     known = {file for image in images.values() for file in image.files} | unfinished
-    known |= {machine.spec.console_log for machine in machines.values() if machine.spec.console_log}
-    memories = (node.memory for tree in snapshots.values() for node in tree.nodes.values())
+    known |= {machine.spec.console_log for machine in everywhere.values() if machine.spec.console_log}
+    memories = (node.memory for tree in every_tree.values() for node in tree.nodes.values())
     known |= {memory for memory in memories if memory}
     return LabState(
         lab=workspace.name,
@@ -49,10 +55,39 @@ def read_state(workspace: Workspace, domains: Domains, trees: Snapshots) -> LabS
         served=_find_served(workspace, images),
         memories=frozenset(list_files(workspace.memory)),
         busy=find_busy(workspace.locks, machines),
+        instance=instances.own,
+        elsewhere=elsewhere.machines,
+        elsewhere_snapshots=elsewhere_snapshots,
+        places=elsewhere.places,
+        instances={name: str(instances.folder(name)) for name in instances.names()},
         strays=tuple(
             path for path in list_files(workspace.disks, workspace.memory, workspace.consoles) if path not in known
         ),
     )
+
+
+def _read_machines(
+    workspace: Workspace, domains: Domains, instances: Instances
+) -> tuple[dict[str, MachineFacts], frozenset[str], Elsewhere]:
+    """The machines here, the names of other domains here, and the machines on the lab's other instances.
+
+    One that goes over meanwhile would be seen on no side, so it is looked again until nothing has moved.
+    """
+    machines, others = domains.read_all(workspace.id)
+    if instances.is_alone:
+        return machines, others, Elsewhere()
+    while True:
+        before, elsewhere = machines, instances.read_elsewhere()
+        machines, others = domains.read_all(workspace.id)
+        if machines.keys() == before.keys():
+            return machines, others, elsewhere
+
+
+def _find_dropped(workspace: Workspace, machines: Mapping[str, MachineFacts]) -> dict[str, SnapshotTree]:
+    """The trees of machines that are just going over: meanwhile only the journal knows them."""
+    names = {machine.id: name for name, machine in machines.items()}
+    steps = (step for plan in find_plans(workspace.journal) for step in plan.steps if isinstance(step, DropRecords))
+    return {names[step.machine_id]: read_dropped(step.records) for step in steps if step.machine_id in names}
 
 
 def _find_foreign(

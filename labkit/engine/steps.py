@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, assert_never
 
-from labkit.engine import seals, snapshot_work
+from labkit.engine import migration_work, seals, snapshot_work
+from labkit.engine.instances import Instances
 from labkit.errors import NotFound, WrongState
 from labkit.hypervisor import disks
 from labkit.hypervisor.domains import Domains
@@ -35,12 +36,16 @@ from labkit.plans.steps import (
     DefineMachine,
     DeleteFiles,
     DetachDisk,
+    DropRecords,
     DropSaved,
+    EndInstance,
     ForgetSnapshot,
     FreezeImages,
+    GiveRecords,
     GrowImage,
     MarkCurrent,
     MergeLayer,
+    MigrateMachine,
     RelabelSnapshot,
     RenameImage,
     RenameMachine,
@@ -68,7 +73,8 @@ class Hands:
     """What steps are carried out with.
 
     Attributes:
-        domains, snapshots: the hypervisor's. on_bytes: hears of (bytes done, in all). limit: time and cancellation.
+        domains, snapshots: the hypervisor's. instances: the lab's others, for what goes over.
+        on_bytes: hears of (bytes done, in all). limit: time and cancellation.
         inherit: descriptors of locks that child processes keep holding if we die.
     """
 
@@ -77,6 +83,7 @@ class Hands:
     on_bytes: Callable[[int, int], None]
     limit: Limit
     inherit: tuple[int, ...] = ()
+    instances: Instances
 
     @property
     def copying(self) -> Copying:
@@ -180,6 +187,14 @@ def do(step: Step, hands: Hands) -> None:
                 domains.undefine(step.machine_id)
         case DeleteFiles():
             files.delete_files(step.paths)
+        case DropRecords():
+            migration_work.drop_records(step, domains)
+        case MigrateMachine():
+            migration_work.migrate(step, domains, hands.instances, hands.limit, hands.on_bytes)
+        case GiveRecords():
+            migration_work.give_records(step, hands.instances)
+        case EndInstance():
+            migration_work.end_instance(step, hands.instances)
         case _:
             assert_never(step)
 
@@ -253,6 +268,12 @@ def is_done(step: Step, state: LabState) -> bool:
             return step.machine_id not in by_id
         case DeleteFiles():
             return not all(Path(path).exists() for path in step.paths)
+        case DropRecords() | GiveRecords():  # neither is a commit point, and both may be repeated
+            return False
+        case MigrateMachine():
+            return migration_work.is_migrated(step, state)
+        case EndInstance():
+            return migration_work.is_ended(step)
         case _:
             assert_never(step)
 
@@ -262,9 +283,11 @@ def _specs(machine: MachineFacts | None) -> tuple[MachineSpec, ...]:
     return tuple(spec for spec in (machine.spec, machine.live) if spec) if machine else ()
 
 
-def undo(step: Step) -> None:
+def undo(step: Step, hands: Hands) -> None:
     """Take a create step back; the others have no way back and none is tried."""
     match step:
+        case DropRecords():
+            migration_work.put_records_back(step, hands.domains)
         case CopyImage():
             files.delete_files([step.target])
         case BringImage():
@@ -293,3 +316,11 @@ def take_back(step: Step, state: LabState, hands: Hands) -> None:
     """Undo what a switch step did although it counts as not done; few can do a part of their work."""
     if isinstance(step, TakeSnapshot):
         snapshot_work.take_back(step, state, hands.domains, hands.snapshots)
+    if isinstance(step, MigrateMachine):
+        migration_work.take_back(step, hands.domains, hands.instances)
+
+
+def wait_until_settled(step: Step, hands: Hands) -> None:
+    """Let the daemons end what they are still at with a step that was cut short, before anything is judged."""
+    if isinstance(step, MigrateMachine):
+        migration_work.wait_until_settled(step, hands.domains, hands.instances)

@@ -63,6 +63,11 @@ def read_versions(connection: libvirt.virConnect) -> tuple[str, str, str]:
     return format_version(libvirt.getVersion()), format_version(connection.getLibVersion()), qemu
 
 
+def read_host_id(connection: libvirt.virConnect) -> str:
+    """Return the UUID of the host a hypervisor instance says it is on."""
+    return _parse(connection.getCapabilities()).findtext("host/uuid") or ""
+
+
 def read_cpu_models(connection: libvirt.virConnect, accelerator: Accelerator, emulator: str) -> tuple[str, ...]:
     """Return the CPU models a machine may ask for with this accelerator, sorted."""
     kind = "kvm" if accelerator is Accelerator.KVM else "qemu"

@@ -53,13 +53,17 @@ _shared: dict[tuple[str, str], Connection] = {}
 _shared_lock = threading.Lock()
 
 
-def connect(uri: str = DEFAULT_URI) -> Connection:
-    """Return this process's one connection to a hypervisor instance; each caller must `release` it."""
+def connect(uri: str = DEFAULT_URI, *, start: Callable[[], None] | None = None) -> Connection:
+    """Return this process's one connection to a hypervisor instance; each caller must `release` it.
+
+    Args:
+        start: lets the instance's daemon run, called before each opening; None: libvirt starts it itself.
+    """
     key = (uri, os.environ.get("XDG_RUNTIME_DIR", ""))
     with _shared_lock:
         connection = _shared.get(key)
         if connection is None or connection.closed:
-            connection = _shared[key] = Connection(uri)
+            connection = _shared[key] = Connection(uri, start=start)
         connection.users += 1
         return connection
 
@@ -72,8 +76,9 @@ class Connection:
         events: the hub its events go to, across reconnections.
     """
 
-    def __init__(self, uri: str = DEFAULT_URI) -> None:
+    def __init__(self, uri: str = DEFAULT_URI, *, start: Callable[[], None] | None = None) -> None:
         self.uri = check_uri(uri)
+        self._start = start
         start_event_loop()
         self.events = EventHub()
         self._lock = threading.Lock()
@@ -173,6 +178,8 @@ class Connection:
         limit = time.monotonic() + 10
         while True:
             try:
+                if self._start is not None:
+                    self._start()
                 raw = libvirt.open(self.uri)
                 raw.setKeepAlive(5, 3)
                 return raw

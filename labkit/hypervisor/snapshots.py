@@ -16,7 +16,8 @@ from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.limits import Limit
 from labkit.model.machine import DiskSpec
-from labkit.model.snapshot import SnapshotTree, sort_nodes
+from labkit.model.snapshot import SnapshotFacts, SnapshotTree, sort_nodes
+from labkit.model.travel import SnapshotRecord
 
 OnBytes = Callable[[int, int], None]
 
@@ -221,6 +222,17 @@ def read_tree(domain: libvirt.virDomain) -> SnapshotTree:
         nodes[facts.name] = facts
         if snapshot.isCurrent():
             current = facts.name
+    return _make_tree(nodes, current)
+
+
+def read_dropped(records: Sequence[SnapshotRecord]) -> SnapshotTree:
+    """Return the tree that records tell which libvirt was made to forget for a while."""
+    found = [(record, snapshot_xml.parse_snapshot_xml(record.xml)) for record in records]
+    current = next((record.name for record in records if record.current), None)
+    return _make_tree({facts.name: facts for _record, facts in found if facts}, current)
+
+
+def _make_tree(nodes: Mapping[str, SnapshotFacts], current: str | None) -> SnapshotTree:
     known = {
         name: replace(facts, parent=facts.parent if facts.parent in nodes else None) for name, facts in nodes.items()
     }

@@ -31,6 +31,10 @@ class LabState:
         memories: the files in the lab's folder for saved memory.
         served: the sockets of the disks that are served as another machine's storage, by disk name.
         strays: files in the lab's folders that belong to nothing, absolute paths.
+        instance: the hypervisor instance all this is seen from, "" for the session's own.
+        elsewhere, elsewhere_snapshots: machines of the lab on its other instances, and their trees, by name.
+        places: the instance each of those is on, by machine name.
+        instances: the folders of the lab's other instances, by name.
     """
 
     lab: str
@@ -45,23 +49,39 @@ class LabState:
     strays: tuple[str, ...] = ()
     memories: frozenset[str] = frozenset()
     served: Mapping[str, str] = field(default_factory=dict)
+    instance: str = ""
+    elsewhere: Mapping[str, MachineFacts] = field(default_factory=dict)
+    elsewhere_snapshots: Mapping[str, SnapshotTree] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
+    instances: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def everywhere(self) -> Mapping[str, MachineFacts]:
+        """The lab's machines by name, on whatever instance."""
+        return {**self.elsewhere, **self.machines}
+
+    @property
+    def every_tree(self) -> Mapping[str, SnapshotTree]:
+        """The trees of the lab's machines that have snapshots, by machine name, on whatever instance."""
+        return {**self.elsewhere_snapshots, **self.snapshots}
 
     @property
     def disks(self) -> Mapping[str, DiskFacts]:
         """The lab's disks by name, sorted: attached and free."""
-        return find_disks(self.machines, self.images, self.kept, self.served)
+        return find_disks(self.everywhere, self.images, self.kept, self.served)
 
     @property
     def kept(self) -> frozenset[str]:
         """The images that snapshots keep, frozen."""
-        nodes = (node for tree in self.snapshots.values() for node in tree.nodes.values())
+        nodes = (node for tree in self.every_tree.values() for node in tree.nodes.values())
         return frozenset(disk.path for node in nodes for disk in node.disks)
 
     @property
     def roots(self) -> frozenset[str]:
         """The images that somebody needs: active ones of machines, free disks, those of snapshots."""
-        active = (disk.path for machine in self.machines.values() for disk in machine.spec.disks)
-        live = (disk.path for machine in self.machines.values() if machine.live for disk in machine.live.disks)
+        machines = (*self.machines.values(), *self.elsewhere.values())
+        active = (disk.path for machine in machines for disk in machine.spec.disks)
+        live = (disk.path for machine in machines if machine.live for disk in machine.live.disks)
         free = (disk.active.path for disk in self.disks.values() if disk.machine is None or disk.socket)
         return frozenset((*active, *live, *free)) | self.kept
 
@@ -75,7 +95,7 @@ class LabState:
         for name in sorted(set(names)):
             machine = self.machines.get(name)
             tree = self.snapshots.get(name)
-            digest.update(repr((name, machine, tree, name in self.taken_names)).encode())
+            digest.update(repr((name, machine, tree, name in self.taken_names, name in self.elsewhere)).encode())
             paths += [disk.path for disk in machine.spec.disks] if machine else []
         everything = self.disks if disks else {}
         for name in sorted(set(disks)):

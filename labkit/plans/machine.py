@@ -37,7 +37,15 @@ from labkit.plans.machine_excuses import (
 )
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.removal import allocated_by, files_of, removal_steps
-from labkit.plans.steps import ConfigureMachine, DefineMachine, DeleteFiles, RenameMachine, Step, StopServing
+from labkit.plans.steps import (
+    ConfigureMachine,
+    DefineMachine,
+    DeleteFiles,
+    EndInstance,
+    RenameMachine,
+    Step,
+    StopServing,
+)
 
 T = TypeVar("T")
 
@@ -173,16 +181,23 @@ def plan_delete(state: LabState, name: str) -> Plan:
 
 def plan_clean(state: LabState) -> Plan:
     """Plan to remove every machine and file of the lab, whatever state they are in."""
+    if state.instance:
+        refusal = Refusal(
+            why=_("This is only one side of the lab {name}.").format(name=state.lab),
+            ways_out=(_("Clean the lab where you opened it: its other sides go with it."),),
+        )
+        return Plan(act="clean", subject=state.lab, home=state.home, names=(), basis="", refusal=refusal)
     machines = list(state.machines.values())
     removal = removal_steps(state, machines)
+    removal += [EndInstance(instance=name, folder=folder) for name, folder in state.instances.items()]
     named = {path for step in removal if isinstance(step, DeleteFiles) for path in step.paths}
     free = [path for path in state.images if path not in named]
-    rest = files_of(state, free) + state.strays
+    rest = (*files_of(state, free), *_kept_elsewhere(state), *state.strays)
     removal += [StopServing(disk=disk, socket=socket) for disk, socket in state.served.items()]
     if rest:
         removal.append(DeleteFiles(paths=rest, bytes=allocated_by(state, free)))
     order = sorted(removal, key=lambda step: isinstance(step, DeleteFiles))
-    names, disks = tuple(state.machines), tuple(state.disks)
+    names, disks = tuple(state.everywhere), tuple(state.disks)
     return Plan(
         act="clean",
         subject=state.lab,
@@ -193,6 +208,14 @@ def plan_clean(state: LabState) -> Plan:
         steps=tuple(order),
         whole_lab=True,
     )
+
+
+def _kept_elsewhere(state: LabState) -> tuple[str, ...]:
+    """The files, beside images, of machines on the lab's other instances."""
+    logs = (machine.spec.console_log for machine in state.elsewhere.values())
+    nodes = (node for tree in state.elsewhere_snapshots.values() for node in tree.values())
+    files = (*logs, *(node.memory for node in nodes))
+    return tuple(path for path in files if path and path.startswith(f"{state.home}/"))
 
 
 def _plan(

@@ -73,6 +73,7 @@ class Plan:
         names, disks: the machines and disks it reads and changes; basis: their fingerprint when it was made.
         notes: what to know beforehand, a sentence each.
         whole_lab: whether nothing else may go on in the lab meanwhile.
+        instance: the hypervisor instance it is carried out on, noted when it is; "" for the session's own.
     """
 
     act: str
@@ -85,6 +86,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     disks: tuple[str, ...] = ()
     whole_lab: bool = False
+    instance: str = ""
 
     @property
     def locks(self) -> tuple[str, ...]:

@@ -105,6 +105,7 @@ class World:
         self._hands = Hands(
             domains=cast("Any", None),  # no step that reaches a hypervisor is handed on
             snapshots=cast("Any", None),
+            instances=cast("Any", None),
             on_bytes=lambda _done, _total: None,
             limit=NO_LIMIT,
         )

@@ -36,6 +36,12 @@ from labkit.plans.steps.machine import (
     RenameMachine,
     UndefineMachine,
 )
+from labkit.plans.steps.migration import (
+    DropRecords,
+    EndInstance,
+    GiveRecords,
+    MigrateMachine,
+)
 from labkit.plans.steps.snapshot import (
     DefineFromSnapshot,
     DropSaved,
@@ -74,6 +80,10 @@ Step = (
     | RestoreMemory
     | ForgetSnapshot
     | RelabelSnapshot
+    | DropRecords
+    | MigrateMachine
+    | GiveRecords
+    | EndInstance
 )
 
 __all__ = [
@@ -89,12 +99,16 @@ __all__ = [
     "DefineMachine",
     "DeleteFiles",
     "DetachDisk",
+    "DropRecords",
     "DropSaved",
+    "EndInstance",
     "ForgetSnapshot",
     "FreezeImages",
+    "GiveRecords",
     "GrowImage",
     "MarkCurrent",
     "MergeLayer",
+    "MigrateMachine",
     "Phase",
     "RelabelSnapshot",
     "RenameImage",

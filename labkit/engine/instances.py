@@ -1,0 +1,146 @@
+"""The hypervisor instances a lab's machines can be on: the session's own, and those in the lab's folder.
+
+    home/NAME/instances/INSTANCE    one folder each (hypervisor/instances.py)
+
+The session's own has the name "". All see the same disks, so whoever reads a lab reads all of them: an image
+that nobody needs here may be needed there.
+Knows: connections, the lab's folder. Must not know: plans.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labkit.engine.workspace import Workspace
+from labkit.hypervisor.connection import DEFAULT_URI, Connection, connect
+from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.instances import Instance, find_instances
+from labkit.hypervisor.snapshots import Snapshots
+from labkit.model.machine import MachineFacts
+from labkit.model.snapshot import SnapshotTree
+
+SESSION = ""
+"""The name of the session's own instance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """The machines of a lab on its other instances: facts, trees and instance, by machine name."""
+
+    machines: Mapping[str, MachineFacts] = field(default_factory=dict)
+    snapshots: Mapping[str, SnapshotTree] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
+
+
+class Instances:
+    """A lab's instances, seen from one of them; each is connected to when it is first needed.
+
+    Args:
+        own: the name of the one they are seen from. domains: its domains.
+        session_uri: how the session's own instance is reached.
+    """
+
+    def __init__(self, workspace: Workspace, own: str, domains: Domains, session_uri: str = DEFAULT_URI) -> None:
+        self.workspace = workspace
+        self.own = own
+        self.session_uri = session_uri
+        self._known = {own: domains}
+        self._opened: list[Connection] = []
+        self._lock = threading.Lock()
+
+    def seen_from(self, name: str) -> Instances:
+        """Return the same instances, seen from another of them."""
+        others = Instances(self.workspace, name, self.domains(name), self.session_uri)
+        others._known, others._opened, others._lock = self._known, self._opened, self._lock
+        return others
+
+    def folder(self, name: str) -> Path:
+        """Return where an instance's folder is."""
+        return self.workspace.home / "instances" / name
+
+    def instance(self, name: str) -> Instance:
+        """Return an instance of the lab's folder."""
+        return Instance(folder=self.folder(name))
+
+    def names(self) -> list[str]:
+        """Return the names of the instances in the lab's folder."""
+        return [instance.folder.name for instance in find_instances(self.folder(""))]
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the lab has only this one."""
+        return self.own == SESSION and not self.names()
+
+    def domains(self, name: str) -> Domains:
+        """Return the domains of an instance, whose daemon is started if need be.
+
+        Raises:
+            HostTrouble: it cannot be reached.
+        """
+        with self._lock:
+            known = self._known.get(name)
+            if known is None or (known.connection.closed and name != self.own):
+                connection = self._connect(name)
+                self._opened.append(connection)
+                known = self._known[name] = Domains(connection)
+            return known
+
+    def reach(self, name: str) -> str:
+        """Return the URI by which the daemon of another instance reaches an instance."""
+        if name != SESSION:
+            return self.instance(name).uri
+        if self.session_uri != DEFAULT_URI:
+            return self.session_uri
+        folder = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / "libvirt"
+        sockets = (folder / "virtqemud-sock", folder / "libvirt-sock")
+        return f"qemu+unix:///session?socket={next((path for path in sockets if path.exists()), sockets[-1])}"
+
+    def arrival(self, name: str, machine_id: str) -> Path:
+        """Return the socket at which the memory of a machine arrives that comes to an instance."""
+        if name != SESSION:
+            return self.instance(name).arrival(machine_id)
+        return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / f"{machine_id[:8]}.in"
+
+    def read_elsewhere(self) -> Elsewhere:
+        """Return the machines of the lab on the other instances."""
+        machines: dict[str, MachineFacts] = {}
+        snapshots: dict[str, SnapshotTree] = {}
+        places: dict[str, str] = {}
+        for name in self._others():
+            domains = self.domains(name)
+            found, _foreign = domains.read_all(self.workspace.id)
+            trees = Snapshots(domains.connection).read_trees({facts.id: each for each, facts in found.items()})
+            machines |= found
+            snapshots |= trees
+            places |= dict.fromkeys(found, name)
+        return Elsewhere(machines=machines, snapshots=snapshots, places=places)
+
+    def end(self, name: str) -> None:
+        """End an instance with every machine on it; its folder goes. Once is enough."""
+        with self._lock:
+            known = self._known.pop(name, None)
+        if known is not None:
+            known.connection.close()  # whoever still uses it hears that it is closed; nobody starts it anew
+        self.instance(name).end()
+
+    def release(self) -> None:
+        """Let go of the connections that were opened."""
+        with self._lock:
+            while self._opened:
+                self._opened.pop().release()
+
+    def _others(self) -> list[str]:
+        """The other instances on which machines may be."""
+        others = [name for name in self.names() if name != self.own and self.instance(name).has_machines]
+        return others if self.own == SESSION else [SESSION, *others]
+
+    def _connect(self, name: str) -> Connection:
+        if name == SESSION:
+            return connect(self.session_uri)
+        instance = self.instance(name)
+        instance.start()
+        return connect(instance.uri, start=instance.start)

@@ -1,0 +1,131 @@
+"""The steps of a migration: what each does, and where a machine is when one was cut short.
+
+A guest must be on exactly one side. The hypervisors see to it while both live; what is left when one was killed
+is judged here. Where it was handed over its old place is cleared, where it was not, the new one. A guest that
+may have run on the new side never goes on at the old one.
+Knows: the rooms below. Must not know: the order of steps, the journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from labkit.engine.instances import Instances
+from labkit.errors import LabError, NotFound
+from labkit.hypervisor import migration
+from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.instances import Instance
+from labkit.limits import Limit
+from labkit.model.machine import MachineFacts, MachineState
+from labkit.model.state import LabState
+from labkit.plans.steps import DropRecords, EndInstance, GiveRecords, MigrateMachine
+from labkit.storage.files import OnBytes
+
+_SETTLES_WITHIN = 5.0  # seconds: the daemons clear up by themselves what the other's end has left
+
+
+def drop_records(step: DropRecords, domains: Domains) -> None:
+    """Let the hypervisor forget the snapshots."""
+    migration.drop_records(domains.connection, step.machine_id)
+
+
+def put_records_back(step: DropRecords, domains: Domains) -> None:
+    """Give the hypervisor here back what it was made to forget, unless the machine is gone."""
+    with contextlib.suppress(NotFound):
+        migration.give_records(domains.connection, step.machine_id, step.records)
+
+
+def migrate(step: MigrateMachine, domains: Domains, instances: Instances, limit: Limit, on_bytes: OnBytes) -> None:
+    """Let the machine go over; where it has gone already, clear its old place."""
+    target = instances.domains(step.to)
+    if not step.live:
+        migration.move_definition(domains.connection, target.connection, step.machine_id)
+        return
+    here, there = _look(step, domains, instances)
+    if here is None and there is not None:
+        return
+    if here is not None and there is not None and was_handed_over(here, there):
+        migration.remove(domains.connection, step.machine_id)
+        migration.keep(target.connection, step.machine_id)
+        return
+    migration.migrate(
+        domains.connection,
+        step.machine_id,
+        to_uri=step.to_uri,
+        arrival=Path(step.arrival),
+        limit=limit,
+        on_bytes=on_bytes,
+    )
+
+
+def is_migrated(step: MigrateMachine, state: LabState) -> bool:
+    """Whether the machine is on the other side now."""
+    here = next((facts for facts in state.machines.values() if facts.id == step.machine_id), None)
+    found = (facts for name, facts in state.elsewhere.items() if state.places[name] == step.to)
+    there = next((facts for facts in found if facts.id == step.machine_id), None)
+    if there is None:
+        return False
+    return here is None or (not step.live) or was_handed_over(here, there)
+
+
+def was_handed_over(here: MachineFacts, there: MachineFacts) -> bool:
+    """Return whether a guest known on both sides has gone over: whether it may have run there.
+
+    It is defined there before its CPUs are let go. If they run here, libvirt has brought it back; if they are
+    stopped there, it has not begun. Else it began there and was ended since: then it is off, there.
+    """
+    if here.state is MachineState.RUNNING:
+        return False
+    return there.state is not MachineState.PAUSED
+
+
+def take_back(step: MigrateMachine, domains: Domains, instances: Instances) -> None:
+    """Let the machine stay: clear what stands on the other side, let the guest here go on."""
+    with contextlib.suppress(LabError):  # the other side may be gone for good
+        migration.remove(instances.domains(step.to).connection, step.machine_id)
+    with contextlib.suppress(NotFound):
+        if step.runs and domains.state(step.machine_id)[0] is MachineState.PAUSED:
+            domains.resume(step.machine_id, subject=step.domain)
+
+
+def give_records(step: GiveRecords, instances: Instances) -> None:
+    """Tell the other side of the snapshots."""
+    target = instances.domains(step.to)
+    migration.give_records(target.connection, step.machine_id, step.records)
+    target.announce([step.machine_id])
+
+
+def end_instance(step: EndInstance, instances: Instances) -> None:
+    """End an instance with all on it."""
+    instances.end(step.instance)
+
+
+def is_ended(step: EndInstance) -> bool:
+    """Whether an instance is ended, or being so: nobody starts it any more."""
+    return Instance(folder=Path(step.folder)).is_ended
+
+
+def wait_until_settled(step: MigrateMachine, domains: Domains, instances: Instances) -> None:
+    """Wait while a guest that ran is stopped on both sides: a daemon may be about to let it go on.
+
+    One that was paused before is stopped on both sides for good, and one of them is as right as the other.
+    """
+    limit = Limit(_SETTLES_WITHIN if step.live and step.runs else 0)
+    while not limit.reached:
+        here, there = _look(step, domains, instances)
+        if here is None or there is None or {here.state, there.state} != {MachineState.PAUSED}:
+            return
+        time.sleep(0.05)
+
+
+def _look(
+    step: MigrateMachine, domains: Domains, instances: Instances
+) -> tuple[MachineFacts | None, MachineFacts | None]:
+    lab_id = instances.workspace.id
+    here = domains.read_one(step.machine_id, lab_id)
+    try:
+        return here, instances.domains(step.to).read_one(step.machine_id, lab_id)
+    except LabError:
+        return here, None

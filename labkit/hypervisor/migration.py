@@ -1,0 +1,186 @@
+"""Moving a domain from one hypervisor instance to another, with what is kept of its snapshots.
+
+The daemons do it between themselves: one that was asked goes on when whoever asked has died, and one that
+loses the other brings the guest back. Memory goes through a UNIX socket; no port is opened.
+Source: https://libvirt.org/migration.html. Knows: libvirt's migration. Must not know: plans, images, labs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import libvirt
+
+from labkit.errors import LabError, NotFound
+from labkit.hypervisor.connection import Connection
+from labkit.hypervisor.domain_xml import parse
+from labkit.hypervisor.domain_xml.changing import append_to_console_log
+from labkit.limits import Limit
+from labkit.model.travel import SnapshotRecord, sort_records
+
+OnBytes = Callable[[int, int], None]
+
+LONGEST = 3600.0
+"""Seconds a migration may take where no limit is set."""
+
+_LOOK = 0.05  # seconds between two looks at how far it is
+_LIVE = (
+    libvirt.VIR_MIGRATE_LIVE
+    | libvirt.VIR_MIGRATE_PEER2PEER
+    | libvirt.VIR_MIGRATE_PERSIST_DEST
+    | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
+    # libvirt takes a local disk for one that only one host sees; here both do, and QEMU's locks guard it.
+    | libvirt.VIR_MIGRATE_UNSAFE
+    | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
+)
+_SECURE_SNAPSHOT = libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE
+_MOVABLE = libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
+_INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+
+
+def read_records(connection: Connection, machine_id: str) -> tuple[SnapshotRecord, ...]:
+    """Return what libvirt keeps of a domain's snapshots, parents first."""
+
+    def read(raw: libvirt.virConnect) -> tuple[SnapshotRecord, ...]:
+        records = []
+        for snapshot in raw.lookupByUUIDString(machine_id).listAllSnapshots():
+            xml = str(snapshot.getXMLDesc(_SECURE_SNAPSHOT))
+            parent = parse(xml).findtext("parent/name")
+            records.append(
+                SnapshotRecord(name=snapshot.getName(), parent=parent, xml=xml, current=bool(snapshot.isCurrent()))
+            )
+        return sort_records(records)
+
+    return connection.read(read)
+
+
+def drop_records(connection: Connection, machine_id: str) -> None:
+    """Let libvirt forget all snapshots of a domain; their files stay. Once is enough."""
+
+    def drop(raw: libvirt.virConnect) -> None:
+        for snapshot in raw.lookupByUUIDString(machine_id).listAllSnapshots():
+            snapshot.delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
+
+    connection.call(drop)
+
+
+def give_records(connection: Connection, machine_id: str, records: Sequence[SnapshotRecord]) -> None:
+    """Tell libvirt of the snapshots of a domain, parents first; once is enough."""
+
+    def give(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        for record in records:
+            flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
+            if record.current:
+                flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT
+            domain.snapshotCreateXML(record.xml, flags)
+
+    connection.call(give)
+
+
+def migrate(
+    source: Connection,
+    machine_id: str,
+    *,
+    to_uri: str,
+    arrival: Path,
+    limit: Limit,
+    on_bytes: OnBytes,
+) -> None:
+    """Let a running or paused guest go over; it is defined there then, and here no more.
+
+    Args:
+        to_uri: the other instance, as the daemon here reaches it. arrival: the socket for the memory.
+        limit: the migration is aborted when it is reached; the guest then goes on here.
+
+    Raises:
+        Cancelled, TimedOut: the limit's. LabError: libvirt's; look where the guest is.
+    """
+    arrival.unlink(missing_ok=True)
+
+    def send(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        parameters = {
+            libvirt.VIR_MIGRATE_PARAM_URI: f"unix://{arrival}",
+            libvirt.VIR_MIGRATE_PARAM_DEST_XML: append_to_console_log(domain.XMLDesc(_MOVABLE)),
+            libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: domain.XMLDesc(_INACTIVE),
+        }
+        domain.migrateToURI3(to_uri, parameters, _LIVE)
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="labkit-migrate") as worker:
+        sending = worker.submit(source.call, send, timeout=LONGEST)
+        try:
+            while not sending.done():
+                _report(source, machine_id, on_bytes)
+                if limit.reached:
+                    _abort(source, machine_id)
+                time.sleep(_LOOK)
+            sending.result()
+        except LabError:
+            limit.check()  # it was stopped because of the limit: that is what is told
+            raise
+        except BaseException:
+            _abort(source, machine_id)
+            raise
+        finally:
+            arrival.unlink(missing_ok=True)
+
+
+def move_definition(source: Connection, target: Connection, machine_id: str) -> None:
+    """Define a domain that is off at another instance, then undefine it here; once is enough."""
+    try:
+        xml = str(source.read(lambda raw: raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)))
+    except NotFound:
+        return  # it has moved already
+    target.call(lambda raw: raw.defineXML(xml))
+    source.call(lambda raw: raw.lookupByUUIDString(machine_id).undefineFlags(_FORGET))
+
+
+def remove(connection: Connection, machine_id: str) -> None:
+    """End and undefine the copy of a domain that did not become it; none is as one."""
+
+    def drop(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        persistent = bool(domain.isPersistent())
+        if domain.isActive():
+            domain.destroy()
+        if persistent:
+            domain.undefineFlags(_FORGET)
+
+    try:
+        connection.call(drop)
+    except NotFound:
+        return
+
+
+def keep(connection: Connection, machine_id: str) -> None:
+    """Make sure that a domain is still defined when its guest has ended; once is enough."""
+
+    def define(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        if not domain.isPersistent():
+            raw.defineXML(domain.XMLDesc(_INACTIVE))
+
+    connection.call(define)
+
+
+_FORGET = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+
+
+def _report(connection: Connection, machine_id: str, on_bytes: OnBytes) -> None:
+    try:
+        job = connection.read(lambda raw: raw.lookupByUUIDString(machine_id).jobStats())
+    except LabError:
+        return  # it has just gone over
+    if job.get("memory_total"):
+        on_bytes(job["memory_total"] - job.get("memory_remaining", 0), job["memory_total"])
+
+
+def _abort(connection: Connection, machine_id: str) -> None:
+    try:
+        connection.call(lambda raw: raw.lookupByUUIDString(machine_id).abortJob())
+    except LabError:
+        return  # it has ended meanwhile, or not begun: the next look tries again
