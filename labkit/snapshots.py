@@ -19,7 +19,7 @@ from labkit.model.state import LabState
 from labkit.plans import snapshot as plans
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot_effect import find_costs
-from labkit.plans.snapshot_excuses import why_changed
+from labkit.plans.snapshot_excuses import find_unsavable, why_changed
 from labkit.storage.files import free_bytes
 from labkit.units import check_name
 
@@ -71,7 +71,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         """Return what plans need measured.
 
         Args:
-            ask_guest: whether to ask the guest's agent, which may take a moment; only taking needs it.
+            ask_guest: whether to ask the guest's agent, which may take a moment; only taking disks alone needs it.
         """
         return self._look(ask_guest=ask_guest)[1]
 
@@ -86,7 +86,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         boots = {path for node in nodes for path in (node.spec.boot.kernel, node.spec.boot.initramfs) if path}
         return plans.SnapshotSurvey(
             free_bytes=free_bytes(self._lab.home),
-            quiesce=ask_guest and self._machine.answers(),
+            quiesce=ask_guest and find_unsavable(state, state.machines[name]) is not None and self._machine.answers(),
             memory_bytes={path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()},
             changed=frozenset(find_changed(self._lab.home / "disks", _frozen(state, name))),
             lost=frozenset(path for path in boots if not Path(path).exists()),

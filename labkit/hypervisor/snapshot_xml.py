@@ -7,12 +7,13 @@ Knows: libvirt's snapshot format (https://libvirt.org/formatsnapshot.html). Must
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from lxml import etree
 from lxml.builder import ElementMaker
 
 from labkit.hypervisor.domain_xml import parse, parse_disk, parse_domain
-from labkit.language import _
+from labkit.language import _, language
 from labkit.model.machine import DiskSpec
 from labkit.model.snapshot import SnapshotFacts, SnapshotKind
 
@@ -51,6 +52,12 @@ def build_snapshot_xml(name: str, description: str, memory: str | None, overlays
 
 def parse_snapshot_xml(xml: str) -> SnapshotFacts | None:
     """Return the snapshot an XML describes, or None where its machine carries no mark of labkit."""
+    return _parse_snapshot(xml, language())
+
+
+@lru_cache(maxsize=4096)
+def _parse_snapshot(xml: str, _language: str) -> SnapshotFacts | None:
+    """What libvirt keeps of a snapshot seldom changes, and is read before each act: understood once, it is known."""
     snapshot = parse(xml)
     configuration = _configuration(snapshot)
     spec = None if configuration is None else parse_domain(configuration)
