@@ -213,16 +213,8 @@ class Snapshots:
 
 def read_tree(domain: libvirt.virDomain) -> SnapshotTree:
     """Return the snapshots of a domain."""
-    nodes = {}
-    current = None
-    for snapshot in domain.listAllSnapshots():
-        facts = snapshot_xml.parse_snapshot_xml(snapshot.getXMLDesc(0))
-        if facts is None:
-            continue
-        nodes[facts.name] = facts
-        if snapshot.isCurrent():
-            current = facts.name
-    return _make_tree(nodes, current)
+    understood = (snapshot_xml.parse_snapshot_xml(snapshot.getXMLDesc(0)) for snapshot in domain.listAllSnapshots())
+    return _make_tree({facts.name: facts for facts in understood if facts is not None}, _current(domain))
 
 
 def read_dropped(records: Sequence[SnapshotRecord]) -> SnapshotTree:
@@ -236,7 +228,7 @@ def _make_tree(nodes: Mapping[str, SnapshotFacts], current: str | None) -> Snaps
     known = {
         name: replace(facts, parent=facts.parent if facts.parent in nodes else None) for name, facts in nodes.items()
     }
-    return SnapshotTree(nodes=sort_nodes(known), current=current)
+    return SnapshotTree(nodes=sort_nodes(known), current=current if current in nodes else None)
 
 
 _SECURE = libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE
@@ -248,6 +240,15 @@ def _reparent(domain: libvirt.virDomain, children: Iterable[libvirt.virDomainSna
         moved = snapshot_xml.reparent_in_snapshot_xml(child.getXMLDesc(_SECURE), parent)
         keep = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT if child.isCurrent() else 0
         domain.snapshotCreateXML(moved, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | keep)
+
+
+def _current(domain: libvirt.virDomain) -> str | None:
+    try:
+        return str(domain.snapshotCurrent().getName())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT:
+            return None
+        raise
 
 
 def _has(domain: libvirt.virDomain, name: str) -> bool:
