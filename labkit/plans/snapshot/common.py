@@ -1,0 +1,106 @@
+"""What the plans of snapshots share: the survey, the tree of a machine, overlays, the plan's frame.
+
+Knows: the model, steps. Must not know: libvirt, files.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from labkit.model.disk import disk_name, image_number, image_path
+from labkit.model.image import Format
+from labkit.model.machine import DiskSpec
+from labkit.model.snapshot import SnapshotTree
+from labkit.model.state import LabState
+from labkit.plans.plan import Plan, Refusal
+from labkit.plans.steps import CreateOverlay, Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSurvey:
+    """What had to be measured for a plan about snapshots.
+
+    Attributes:
+        free_bytes: free on the file system of the lab's folder.
+        quiesce: whether the guest's agent answers, so that it can flush its file systems.
+        memory_bytes: sizes of the memory files, by path.
+        deepest: layers above which this libvirt cannot start a machine.
+        lost: files that snapshots boot from and that are not there.
+        changed: frozen images that another tool has written to.
+    """
+
+    free_bytes: int
+    quiesce: bool = False
+    memory_bytes: Mapping[str, int] | None = None
+    deepest: int = 190
+    lost: frozenset[str] = frozenset()
+    changed: frozenset[str] = frozenset()
+
+
+def tree_of(state: LabState, machine: str) -> SnapshotTree:
+    """Return a machine's snapshots; an empty tree where it has none."""
+    return state.snapshots.get(machine, SnapshotTree())
+
+
+def make_plan(
+    act: str,
+    state: LabState,
+    machine: str,
+    name: str,
+    *,
+    steps: Iterable[Step] = (),
+    refusal: Refusal | None = None,
+    notes: Iterable[str] = (),
+    disks: Iterable[str] = (),
+) -> Plan:
+    """Return the plan of an act on one snapshot.
+
+    Args:
+        act: the verb. machine, name: whose snapshot, which. steps, refusal, notes: as in `Plan`.
+        disks: free disks it changes too.
+    """
+    locked = () if refusal else tuple(disks)
+    return Plan(
+        act=act,
+        subject=f"{machine}@{name}",
+        home=state.home,
+        names=(machine,),
+        disks=locked,
+        basis=state.fingerprint((machine,), locked),
+        steps=() if refusal else tuple(steps),
+        refusal=refusal,
+        notes=() if refusal else tuple(notes),
+    )
+
+
+def make_overlays(
+    state: LabState, disks: Iterable[DiskSpec], already: Mapping[str, int] | None = None
+) -> tuple[DiskSpec, ...]:
+    """Return the new active images of disks, numbered beyond all there are (and those planned already)."""
+    folder = posixpath.join(state.home, "disks")
+    files = (*state.images, *state.strays)
+    return tuple(
+        replace(
+            disk,
+            path=image_path(
+                folder,
+                disk.name,
+                1
+                + (already or {}).get(disk.name, 0)
+                + max((image_number(path) for path in files if disk_name(path) == disk.name), default=-1),
+                Format.QCOW2,
+            ),
+            format=Format.QCOW2,
+        )
+        for disk in disks
+    )
+
+
+def make_creations(frozen: Iterable[DiskSpec], overlays: Iterable[DiskSpec]) -> list[Step]:
+    """Return the steps that make overlays, each on the frozen image of its disk."""
+    return [
+        CreateOverlay(path=overlay.path, backing=below.path, backing_format=below.format)
+        for below, overlay in zip(frozen, overlays, strict=True)
+    ]

@@ -1,0 +1,115 @@
+"""Plans to delete a snapshot or a branch: what nobody needs goes, anonymous layers are merged up where that is cheap.
+
+Knows: the model, steps, what files are still needed. Must not know: libvirt, files.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from labkit.language import _
+from labkit.model.disk import chain, disk_name
+from labkit.model.image import Format, ImageFacts
+from labkit.model.machine import MachineFacts, MachineState
+from labkit.model.state import LabState
+from labkit.plans.plan import Plan
+from labkit.plans.reclaim import reclaim
+from labkit.plans.snapshot.common import SnapshotSurvey, make_plan, tree_of
+from labkit.plans.snapshot_excuses import why_not_delete
+from labkit.plans.steps import DeleteFiles, ForgetSnapshot, MergeLayer, Step
+from labkit.units import MIB, format_size
+
+MERGE_BOUND = 256 * MIB
+"""Bytes up to which a layer that is no point any more is merged away by itself."""
+
+
+def plan_delete(
+    state: LabState, survey: SnapshotSurvey, machine: str, name: str, *, branch: bool = False, merge: str = "auto"
+) -> Plan:
+    """Plan to delete a snapshot (or it and all after it); the content of every other state stays as it is.
+
+    Args:
+        merge: "auto": layers that are no point any more are merged up when that is cheap; "never".
+    """
+    facts, tree = state.machines[machine], tree_of(state, machine)
+    refusal = why_not_delete(facts, tree, name)
+    if refusal:
+        return make_plan("delete", state, machine, name, refusal=refusal)
+    names = tree.branch(name) if branch else (name,)
+    gone = [tree[each] for each in names]
+    forgets = [
+        ForgetSnapshot(machine_id=facts.id, domain=facts.spec.domain_name, snapshot=each) for each in reversed(names)
+    ]
+    kept = {disk.path for node in tree.nodes.values() if node.name not in names for disk in node.disks}
+    freed = {disk.path for node in gone for disk in node.disks} - kept
+    roots = state.roots - freed | {disk.path for disk in facts.spec.disks}
+    merges, notes = _merges(state, facts, roots) if merge == "auto" else ([], [])
+    dead = reclaim(state.images, roots).dead
+    memories = [node.memory for node in gone if node.memory]
+    clean_ups = [_deletion(state, survey, dead, memories)] if dead or memories else []
+    return make_plan("delete", state, machine, name, steps=[*forgets, *clean_ups, *merges], notes=notes)
+
+
+def _deletion(state: LabState, survey: SnapshotSurvey, dead: Iterable[str], memories: Iterable[str]) -> DeleteFiles:
+    sizes = survey.memory_bytes or {}
+    paths = [file for path in dead for file in state.images[path].files]
+    freed = sum(state.images[path].allocated for path in dead) + sum(sizes.get(path, 0) for path in memories)
+    return DeleteFiles(paths=(*paths, *memories), bytes=freed)
+
+
+def _merges(state: LabState, facts: MachineFacts, roots: frozenset[str]) -> tuple[list[Step], list[str]]:
+    """Merge anonymous layers up into their only child, the topmost first; tell which stay."""
+    images = dict(state.images)
+    steps: list[Step] = []
+    notes: list[str] = []
+    refused: set[str] = set()
+    while True:
+        work = reclaim(images, roots)
+        pair = next((pair for pair in work.anonymous if pair[0] not in refused and pair[0] not in work.dead), None)
+        if pair is None:
+            return steps, notes
+        layer, child = images[pair[0]], images[pair[1]]
+        step = _merge_step(state, facts, images, layer, child)
+        if step is None:
+            refused.add(layer.path)
+            notes.append(
+                _("{file} ({size}) stays as a layer without a name.").format(
+                    file=posixpath.basename(layer.path), size=format_size(layer.allocated)
+                )
+            )
+            continue
+        steps.append(step)
+        images[child.path] = replace(child, backing=layer.backing)
+        del images[layer.path]
+
+
+def _merge_step(
+    state: LabState, facts: MachineFacts, images: Mapping[str, ImageFacts], layer: ImageFacts, child: ImageFacts
+) -> MergeLayer | None:
+    below = images.get(layer.backing) if layer.backing else None
+    too_large = layer.allocated > MERGE_BOUND
+    other = disk_name(layer.path) != disk_name(child.path) or child.format is not Format.QCOW2
+    if too_large or other or below is None:
+        return None  # a base carries the disk's format, and much of its content: it stays
+    active = {disk.path: disk.target for disk in (facts.live or facts.spec).disks} if facts.is_active else {}
+    if child.path in _held(state) and child.path not in active:
+        return None  # QEMU has it open, or a saved memory names it
+    running = child.path in active
+    return MergeLayer(
+        layer=layer.path,
+        child=child.path,
+        onto=below.path,
+        onto_format=below.format,
+        bytes=layer.allocated,
+        machine_id=facts.id if running else None,
+        domain=facts.spec.domain_name if running else None,
+        disk_target=active.get(child.path),
+    )
+
+
+def _held(state: LabState) -> frozenset[str]:
+    """The images below running, paused and saved machines: their order must stay as it is."""
+    specs = (machine.live or machine.spec for machine in state.machines.values() if machine.state != MachineState.OFF)
+    return frozenset(image.path for spec in specs for disk in spec.disks for image in chain(state.images, disk.path))

@@ -1,0 +1,27 @@
+"""Plans of another name or description for a snapshot.
+
+Knows: the model, steps. Must not know: libvirt.
+"""
+
+from __future__ import annotations
+
+from labkit.model.state import LabState
+from labkit.plans.plan import Plan
+from labkit.plans.snapshot.common import make_plan, tree_of
+from labkit.plans.snapshot_excuses import why_not_delete, why_not_named
+from labkit.plans.steps import RelabelSnapshot
+
+
+def plan_relabel(
+    state: LabState, machine: str, name: str, *, new: str | None = None, description: str | None = None
+) -> Plan:
+    """Plan another name or description for a snapshot."""
+    facts, tree = state.machines[machine], tree_of(state, machine)
+    act = "rename" if new is not None else "describe"
+    refusal = why_not_delete(facts, tree, name) or (why_not_named(tree, new) if new not in (None, name) else None)
+    if refusal or (new in (None, name) and description in (None, tree[name].description)):
+        return make_plan(act, state, machine, name, refusal=refusal)
+    step = RelabelSnapshot(
+        machine_id=facts.id, domain=facts.spec.domain_name, old=name, new=new or name, description=description
+    )
+    return make_plan(act, state, machine, name, steps=[step])

@@ -1,0 +1,194 @@
+"""Plans to bring a machine back to a snapshot; the current state goes, unless it is saved first.
+
+Knows: the model, steps, what files are still needed. Must not know: libvirt, files.
+"""
+
+from __future__ import annotations
+
+import posixpath
+
+from labkit.language import _
+from labkit.model.disk import disk_name, image_path
+from labkit.model.image import Allocation, Format, ImageFacts
+from labkit.model.machine import DiskSpec, MachineFacts, MachineState
+from labkit.model.snapshot import SnapshotFacts
+from labkit.model.state import LabState
+from labkit.plans.plan import Plan
+from labkit.plans.reclaim import reclaim
+from labkit.plans.snapshot.common import SnapshotSurvey, make_creations, make_overlays, make_plan, tree_of
+from labkit.plans.snapshot.take import make_freezing, make_taking
+from labkit.plans.snapshot_excuses import is_same_disk, why_changed, why_not_restore, why_not_take
+from labkit.plans.steps import (
+    CreateOverlay,
+    CutPower,
+    DefineFromSnapshot,
+    DeleteFiles,
+    DropSaved,
+    MarkCurrent,
+    RenameImage,
+    RestoreMemory,
+    Step,
+)
+from labkit.units import format_size
+
+
+def plan_restore(
+    state: LabState,
+    survey: SnapshotSurvey,
+    machine: str,
+    name: str,
+    *,
+    save_current: str | None = None,
+    run: bool = True,
+    memory: bool = True,
+) -> Plan:
+    """Plan to bring a machine back to a snapshot; the current state goes, unless it is saved first.
+
+    Args:
+        save_current: name of a snapshot to take first, or None. run: whether a guest whose memory was kept
+            runs again (else it is left saved). memory: False: come back to the disks only, off.
+    """
+    facts, tree = state.machines[machine], tree_of(state, machine)
+    refusal = why_not_restore(state, facts, tree, name, save_current=save_current, memory=memory, lost=survey.lost)
+    if refusal is None:
+        refusal = why_changed(state, tree[name].disks, survey.changed)
+    if refusal is None and save_current is not None:
+        refusal = why_not_take(state, facts, tree, save_current, free_bytes=survey.free_bytes, deepest=survey.deepest)
+    if refusal:
+        return make_plan("restore", state, machine, name, refusal=refusal)
+
+    snapshot = tree[name]
+    creates: list[Step] = []
+    switches: list[Step] = []
+    clean_ups: list[Step] = []
+    taken = {disk_name(disk.path): 0 for disk in snapshot.disks}
+    dropped = [disk.path for disk in facts.spec.disks]
+    if save_current is not None:
+        current = make_overlays(state, facts.spec.disks)
+        step = make_taking(state, survey, facts, save_current, "", current)
+        creates += make_creations(facts.spec.disks, current)
+        switches.append(step)
+        clean_ups.append(make_freezing(state, facts.spec.disks))
+        dropped = [disk.path for disk in current]
+        taken |= {disk_name(disk.path): 1 for disk in current}
+    moved, notes = _move_aside(state, snapshot)
+    creates += moved
+    overlays = make_overlays(state, snapshot.disks, taken)
+    creates += make_creations(snapshot.disks, overlays)
+    switches += _power_off(facts) + _switch_to(facts, snapshot, overlays, run=run, memory=memory)
+    clean_ups += _removal(state, facts, snapshot, dropped, creates)
+    return make_plan(
+        "restore",
+        state,
+        machine,
+        name,
+        steps=[*creates, *switches, *clean_ups],
+        notes=[*_changes_of_disks(state, facts, snapshot), *notes, *_loss(state, facts, save_current)],
+        disks=[disk.name for disk in snapshot.disks if (free := state.disks.get(disk.name)) and not free.machine],
+    )
+
+
+def _power_off(facts: MachineFacts) -> list[Step]:
+    if facts.is_active:
+        return [CutPower(machine_id=facts.id, domain=facts.spec.domain_name)]
+    if facts.state is MachineState.SAVED:
+        return [DropSaved(machine_id=facts.id, domain=facts.spec.domain_name)]
+    return []
+
+
+def _switch_to(
+    facts: MachineFacts, snapshot: SnapshotFacts, overlays: tuple[DiskSpec, ...], *, run: bool, memory: bool
+) -> list[Step]:
+    domain = facts.spec.domain_name
+    steps: list[Step] = [
+        DefineFromSnapshot(machine_id=facts.id, domain=domain, snapshot=snapshot.name, disks=overlays),
+        MarkCurrent(machine_id=facts.id, domain=domain, snapshot=snapshot.name),
+    ]
+    if memory and snapshot.memory:
+        steps.append(
+            RestoreMemory(
+                machine_id=facts.id,
+                domain=domain,
+                memory=snapshot.memory,
+                disks=overlays,
+                paused=snapshot.kind == "paused",
+                saved=not run,
+            )
+        )
+    return steps
+
+
+def _move_aside(state: LabState, snapshot: SnapshotFacts) -> tuple[list[Step], list[str]]:
+    """A disk detached since the snapshot comes back on a new image; the free one keeps its content, renamed."""
+    steps: list[Step] = []
+    notes = []
+    names = {disk_name(path) for path in state.images}
+    for disk in snapshot.disks:
+        free = state.disks.get(disk.name)
+        if free is None or free.machine is not None:
+            continue
+        number = 2
+        while f"{disk.name}-{number}" in names:
+            number += 1
+        new = f"{disk.name}-{number}"
+        names.add(new)
+        folder = posixpath.join(state.home, "disks")
+        steps.append(RenameImage(old=free.active.path, new=image_path(folder, new, 0, free.active.format)))
+        notes.append(
+            _("{disk} comes back as it was; what it became since stays as {new}.").format(disk=disk.name, new=new)
+        )
+    return steps, notes
+
+
+def _changes_of_disks(state: LabState, facts: MachineFacts, snapshot: SnapshotFacts) -> list[str]:
+    """Disks attached since the snapshot are detached and stay whole."""
+    return [
+        _("{disk} was attached since: it is detached, and stays whole.").format(disk=disk.name)
+        for disk in facts.spec.disks
+        if not any(is_same_disk(state.images, disk, kept) for kept in snapshot.disks)
+    ]
+
+
+def _removal(
+    state: LabState, facts: MachineFacts, snapshot: SnapshotFacts, dropped: list[str], creates: list[Step]
+) -> list[Step]:
+    """Delete what only the discarded current state needed; disks attached since stay whole."""
+    now = {disk.path: disk for disk in facts.spec.disks}
+    images = dict(state.images)
+    for step in creates:
+        if isinstance(step, CreateOverlay):
+            images[step.path] = _overlay_facts(step)
+    dead_roots = {
+        path
+        for path, disk in zip(dropped, now.values(), strict=True)
+        if any(is_same_disk(images, disk, kept) for kept in snapshot.disks)
+    }
+    roots = (state.roots | {step.path for step in creates if isinstance(step, CreateOverlay)}) - dead_roots
+    if any(path not in state.images for path in dropped):  # the current state was saved as a snapshot
+        roots |= {disk.path for disk in facts.spec.disks}
+    dead = [path for path in reclaim(images, roots).dead if path in images]
+    files = tuple(file for path in dead for file in images[path].files)
+    freed = sum(images[path].allocated for path in dead)
+    return [DeleteFiles(paths=files, bytes=freed)] if files else []
+
+
+def _overlay_facts(step: CreateOverlay) -> ImageFacts:
+    return ImageFacts(
+        path=step.path,
+        format=Format.QCOW2,
+        capacity=0,
+        length=0,
+        allocated=0,
+        allocation=Allocation.DYNAMIC,
+        files=(step.path,),
+        backing=step.backing,
+    )
+
+
+def _loss(state: LabState, facts: MachineFacts, save_current: str | None) -> list[str]:
+    if save_current is not None:
+        return [_("The current state stays as {name}.").format(name=save_current)]
+    lost = sum(state.images[disk.path].allocated for disk in facts.spec.disks if disk.path in state.images)
+    tree = tree_of(state, facts.name)
+    since = _(" since {name}").format(name=tree.current) if tree.current else ""
+    return [_("What was written{since} is discarded: {size}.").format(since=since, size=format_size(lost))]

@@ -1,0 +1,83 @@
+"""Plans to take a snapshot: every disk freezes and goes on in a new image, memory is kept where there is one.
+
+Knows: the model, steps. Must not know: libvirt, files.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+
+from labkit.language import _
+from labkit.model.disk import chain
+from labkit.model.machine import DiskSpec, MachineFacts, MachineState
+from labkit.model.state import LabState
+from labkit.plans.plan import Plan
+from labkit.plans.snapshot.common import SnapshotSurvey, make_creations, make_overlays, make_plan, tree_of
+from labkit.plans.snapshot_excuses import why_not_take, why_only_disks
+from labkit.plans.steps import FreezeImages, TakeSnapshot
+
+DEEP = 20
+"""Layers from which on a plan warns."""
+
+
+def plan_take(state: LabState, survey: SnapshotSurvey, machine: str, name: str, description: str) -> Plan:
+    """Plan to freeze a machine's disks, and its memory where it runs, as a point to come back to."""
+    facts, tree = state.machines[machine], tree_of(state, machine)
+    refusal = why_not_take(state, facts, tree, name, free_bytes=survey.free_bytes, deepest=survey.deepest)
+    if refusal:
+        return make_plan("take", state, machine, name, refusal=refusal)
+    overlays = make_overlays(state, facts.spec.disks)
+    step = make_taking(state, survey, facts, name, description, overlays)
+    steps = [*make_creations(facts.spec.disks, overlays), step, make_freezing(state, facts.spec.disks)]
+    return make_plan("take", state, machine, name, steps=steps, notes=_notes_of_take(state, facts, step))
+
+
+def make_taking(
+    state: LabState,
+    survey: SnapshotSurvey,
+    facts: MachineFacts,
+    name: str,
+    description: str,
+    overlays: tuple[DiskSpec, ...],
+) -> TakeSnapshot:
+    """Return the step that takes a snapshot, with a file for the memory where it can be kept."""
+    memory = None
+    if facts.is_active and why_only_disks(state, facts) is None:
+        memory = _next_memory(state, facts.name)
+    return TakeSnapshot(
+        machine_id=facts.id,
+        domain=facts.spec.domain_name,
+        name=name,
+        description=description,
+        memory=memory,
+        frozen=facts.spec.disks,
+        overlays=overlays,
+        live=facts.is_active,
+        quiesce=survey.quiesce and facts.state is MachineState.RUNNING,
+    )
+
+
+def _next_memory(state: LabState, machine: str) -> str:
+    used = {node.memory for tree in state.snapshots.values() for node in tree.nodes.values()}
+    used |= set(state.strays)
+    number = 0
+    while (path := posixpath.join(state.home, "memory", f"{machine}.{number}.mem")) in used:
+        number += 1
+    return path
+
+
+def make_freezing(state: LabState, disks: Iterable[DiskSpec]) -> FreezeImages:
+    """Return the step that closes the images of disks for writing."""
+    files = (file for disk in disks if disk.path in state.images for file in state.images[disk.path].files)
+    return FreezeImages(paths=tuple(files))
+
+
+def _notes_of_take(state: LabState, facts: MachineFacts, step: TakeSnapshot) -> list[str]:
+    notes = []
+    if facts.is_active and step.memory is None and (why := why_only_disks(state, facts)):
+        notes.append(why)
+    layers = max((len(chain(state.images, disk.path)) for disk in facts.spec.disks), default=0) + 1
+    if layers >= DEEP:
+        notes.append(_("A disk will have {count} layers; each one costs time at every start.").format(count=layers))
+    return notes
