@@ -33,7 +33,7 @@ def read_bytes(disk: Disk, offset: int, length: int) -> bytes:
         return file.read(length)
 
 
-class _OnDisks(Exercise):
+class OnDisks(Exercise):
     """An exercise with a start state; without it nothing is begun."""
 
     def look(self) -> Result:
@@ -46,11 +46,7 @@ class _OnDisks(Exercise):
                 hint=_("ex.start() makes what the exercise starts from."),
             )
         if missing and missing[0] in self.needed:
-            return Result(
-                verdict=Verdict.BROKEN,
-                why=_("The disk {name} is gone.").format(name=missing[0]),
-                hint=_("Call ex.start(): it makes everything anew."),
-            )
+            return self.broken(_("The disk {name} is gone.").format(name=missing[0]))
         return self.look_closer()
 
     @property
@@ -62,14 +58,15 @@ class _OnDisks(Exercise):
         """Look at the work, with all disks there."""
         raise NotImplementedError
 
-    def _boot(self, *disks: Disk) -> Machine:
+    def boot(self, *disks: Disk) -> Machine:
+        """Return the exercise's machine, made with these disks and booted."""
         machine = self.lab.create(self.machine)
         for disk in disks:
             machine.attach(disk)
         return machine.start().wait_ready()
 
 
-class Mark(_OnDisks):
+class Mark(OnDisks):
     """Find a block of the guest in the host's files, and write there."""
 
     slug: ClassVar[str] = "marca"
@@ -106,7 +103,7 @@ class Mark(_OnDisks):
         made = [
             self.lab.disks.create(name, capacity="64 MiB", format=name.removeprefix("marca-")) for name in self.disks
         ]
-        machine = self._boot(*made)
+        machine = self.boot(*made)
         for disk in made:
             where = f"of=/dev/{disk.target} bs={BLOCK} seek={self.offset // BLOCK} conv=sync,fsync"
             machine.run(f"head -c 262144 /dev/urandom | dd of=/dev/{disk.target} conv=fsync")
@@ -121,23 +118,17 @@ class Mark(_OnDisks):
             if found == self.reply:
                 continue
             if self._at_the_guests_number(disk):
-                return Result(
-                    verdict=Verdict.WRONG,
-                    why=_("In {name} you wrote at byte {offset} of the file: that is the guest's position.").format(
+                return self.wrong(
+                    _("In {name} you wrote at byte {offset} of the file: that is the guest's position.").format(
                         name=name, offset=self.offset
                     ),
-                    hint=_("The file has another order. Ask disk.locate(ex.offset), after ex.start()."),
+                    _("The file has another order. Ask disk.locate(ex.offset), after ex.start()."),
                 )
             if found != self.mark.encode():
-                return Result(
-                    verdict=Verdict.BROKEN,
-                    why=_("In {name} there is neither the mark nor your answer.").format(name=name),
-                    hint=_("Call ex.start(): it makes everything anew."),
-                )
-            return Result(
-                verdict=Verdict.WRONG,
-                why=_("In {name} the guest's mark is still there.").format(name=name),
-                hint=_("disk.locate(ex.offset) tells file and position; open the file with mode r+b."),
+                return self.broken(_("In {name} there is neither the mark nor your answer.").format(name=name))
+            return self.wrong(
+                _("In {name} the guest's mark is still there.").format(name=name),
+                _("disk.locate(ex.offset) tells file and position; open the file with mode r+b."),
             )
         return Result(verdict=Verdict.DONE, why=_("The guest would read your answer on both disks."))
 
@@ -147,7 +138,7 @@ class Mark(_OnDisks):
             return file.read(len(self.reply)) == self.reply
 
 
-class TrulyFixed(_OnDisks):
+class TrulyFixed(OnDisks):
     """A disk that calls itself fixed, and is not."""
 
     slug: ClassVar[str] = "fijo-de-verdad"
@@ -185,29 +176,26 @@ class TrulyFixed(_OnDisks):
         """Compare header, length and what the host gave."""
         facts = self.lab.disks[self.slug].facts
         if facts.format is not Format.VHD or facts.allocation is not Allocation.FIXED:
-            return Result(
-                verdict=Verdict.WRONG,
-                why=_("It is {format}, {allocation} now.").format(format=facts.format, allocation=facts.allocation),
-                hint=_('It is to stay a VHD, and fixed: convert(…, format="vhd", allocation="fixed").'),
+            return self.wrong(
+                _("It is {format}, {allocation} now.").format(format=facts.format, allocation=facts.allocation),
+                _('It is to stay a VHD, and fixed: convert(…, format="vhd", allocation="fixed").'),
             )
         if read_bytes(self.lab.disks[self.slug], 0, len(self.mark)) != self.mark.encode():
-            return Result(
-                verdict=Verdict.WRONG,
-                why=_("What was on the disk is no longer there."),
-                hint=_("Call ex.start(), then convert it: a new disk would be empty."),
+            return self.wrong(
+                _("What was on the disk is no longer there."),
+                _("Call ex.start(), then convert it: a new disk would be empty."),
             )
         if facts.allocated < facts.capacity:
-            return Result(
-                verdict=Verdict.WRONG,
-                why=_("The length is right ({length}), what is allocated is not ({allocated}).").format(
+            return self.wrong(
+                _("The length is right ({length}), what is allocated is not ({allocated}).").format(
                     length=format_size(facts.length), allocated=format_size(facts.allocated)
                 ),
-                hint=_("Only writing makes the host give space. A fixed disk made by the lab is written all through."),
+                _("Only writing makes the host give space. A fixed disk made by the lab is written all through."),
             )
         return Result(verdict=Verdict.DONE, why=_("The host has given it every byte."))
 
 
-class Slim(_OnDisks):
+class Slim(OnDisks):
     """Give the space of deleted files back to the host, and keep one file."""
 
     slug: ClassVar[str] = "adelgazar"
@@ -226,7 +214,7 @@ class Slim(_OnDisks):
 
     def prepare(self) -> None:
         """Fill a disk with files, and delete all but one."""
-        machine = self._boot(self.lab.disks.create(self.disks[0], capacity="64 MiB"))
+        machine = self.boot(self.lab.disks.create(self.disks[0], capacity="64 MiB"))
         machine.run(
             f"labkit-mount vdb && echo {self.mark} > /mnt/vdb/keep"
             " && dd if=/dev/urandom of=/mnt/vdb/junk bs=1M count=32 && sync && rm /mnt/vdb/junk && sync"
@@ -236,23 +224,20 @@ class Slim(_OnDisks):
         """Look at what the host gives, and for the file that is to be kept."""
         disk = self.lab.disks[self.disks[0]]
         if self.mark.encode() not in disk.path.read_bytes():
-            return Result(
-                verdict=Verdict.WRONG,
-                why=_("The file {name} is gone.").format(name="keep"),
-                hint=_("Call ex.start(): it makes everything anew."),
+            return self.wrong(
+                _("The file {name} is gone.").format(name="keep"), _("Call ex.start(): it makes everything anew.")
             )
         if disk.allocated > self.most:
-            return Result(
-                verdict=Verdict.WRONG,
-                why=_("The host still gives it {size}: nobody told the disk that files were deleted.").format(
+            return self.wrong(
+                _("The host still gives it {size}: nobody told the disk that files were deleted.").format(
                     size=format_size(disk.allocated)
                 ),
-                hint=_("The guest can tell it: fstrim, on the folder where the disk is mounted; then sync."),
+                _("The guest can tell it: fstrim, on the folder where the disk is mounted; then sync."),
             )
         return Result(verdict=Verdict.DONE, why=_("The host has its space back, and the file is kept."))
 
 
-class Grow(_OnDisks):
+class Grow(OnDisks):
     """Give a full disk more room without losing anything."""
 
     slug: ClassVar[str] = "crecer"
@@ -273,7 +258,7 @@ class Grow(_OnDisks):
 
     def prepare(self) -> None:
         """Fill the file system of a small disk."""
-        machine = self._boot(self.lab.disks.create(self.disks[0], capacity="16 MiB"))
+        machine = self.boot(self.lab.disks.create(self.disks[0], capacity="16 MiB"))
         machine.run(
             f"labkit-mount vdb && echo {self.mark} > /mnt/vdb/keep && sync;"
             " dd if=/dev/urandom of=/mnt/vdb/full bs=64k; sync"
@@ -283,22 +268,17 @@ class Grow(_OnDisks):
         """Compare the disk's capacity with what its file system says of itself."""
         disk = self.lab.disks[self.disks[0]]
         if disk.capacity < self.least:
-            return Result(
-                verdict=Verdict.WRONG,
-                why=_("The disk has {size}, and it is full.").format(size=format_size(disk.capacity)),
-                hint=_('A disk grows with disk.resize("32 MiB"), also while its guest runs.'),
+            return self.wrong(
+                _("The disk has {size}, and it is full.").format(size=format_size(disk.capacity)),
+                _('A disk grows with disk.resize("32 MiB"), also while its guest runs.'),
             )
         if self.mark.encode() not in disk.path.read_bytes():
-            return Result(
-                verdict=Verdict.WRONG,
-                why=_("The file {name} is gone.").format(name="keep"),
-                hint=_("Call ex.start(): it makes everything anew."),
+            return self.wrong(
+                _("The file {name} is gone.").format(name="keep"), _("Call ex.start(): it makes everything anew.")
             )
         if _file_system_bytes(disk) < self.least:
-            return Result(
-                verdict=Verdict.WRONG,
-                why=_("The disk grew, not its file system."),
-                hint=_("Tell it inside the guest: resize2fs /dev/vdb; then sync."),
+            return self.wrong(
+                _("The disk grew, not its file system."), _("Tell it inside the guest: resize2fs /dev/vdb; then sync.")
             )
         return Result(verdict=Verdict.DONE, why=_("Disk and file system grew, and the file is kept."))
 

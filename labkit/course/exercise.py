@@ -12,9 +12,11 @@ Knows: the lab as a student uses it, the course's texts, progress. Must not know
 from __future__ import annotations
 
 import hashlib
+import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import ClassVar
 
 from labkit.course.progress import Progress
@@ -120,6 +122,14 @@ class Exercise(ABC):
     def look(self) -> Result:
         """Look at the work and tell how it stands, with the hint for what is wrong."""
 
+    def wrong(self, why: str, hint: str) -> Result:
+        """Return that it is not done yet: why, and the next step."""
+        return Result(verdict=Verdict.WRONG, why=why, hint=hint)
+
+    def broken(self, why: str) -> Result:
+        """Return that a precondition is broken, which only a new start restores."""
+        return Result(verdict=Verdict.BROKEN, why=why, hint=_("Call ex.start(): it makes everything anew."))
+
     @property
     def lab(self) -> Lab:
         """The lab its machines are in."""
@@ -136,6 +146,11 @@ class Exercise(ABC):
     def mark(self) -> str:
         """The student's mark: eight characters that differ from student to student."""
         return hashlib.sha256(f"{self._progress.student}:{self.slug}".encode()).hexdigest()[:8]
+
+    @property
+    def folder(self) -> Path:
+        """A folder of the host for files that belong to no disk; it goes with the exercise."""
+        return self.lab.home / "exercises" / self.slug
 
     @property
     def is_done(self) -> bool:
@@ -181,7 +196,8 @@ class Exercise(ABC):
                 machine.delete()
         for name in self.disks:
             if name in self.lab.disks and self.lab.disks[name].machine is None:
-                self.lab.disks[name].delete()
+                self.lab.disks[name].stop_serving().delete()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def task(self, *, mark: bool = True) -> str:
         """Return the task.
@@ -241,7 +257,9 @@ def _registered() -> dict[str, type[Exercise]]:
     """Return all exercises by slug; importing a module registers those in it."""
     import labkit.course.disk_exercises
     import labkit.course.first_boot
-    import labkit.course.snapshot_exercises  # noqa: F401
+    import labkit.course.image_exercises
+    import labkit.course.snapshot_exercises
+    import labkit.course.storage_exercises  # noqa: F401
 
     return Exercise._registry
 

@@ -23,10 +23,10 @@ from labkit.storage.maps import read_map
 from labkit.units import MIB, format_size
 
 PLACE = 48 * MIB
-"""Byte of the disk `vdb` where a state's word is written; the disk has no file system."""
+"""Byte of the disk `vdb` where the first word is written; the disk has no file system."""
 
 
-class _OnSnapshots(Exercise):
+class OnSnapshots(Exercise):
     """An exercise on the snapshots of one machine."""
 
     @property
@@ -58,47 +58,42 @@ class _OnSnapshots(Exercise):
         """Look at the work, with the machine there."""
         raise NotImplementedError
 
-    def write(self, machine: Machine, text: str) -> None:
-        """Let the running guest write a word on its disk."""
-        machine.run(f"printf {text} | dd of=/dev/vdb bs=4096 seek={PLACE // 4096} conv=sync,fsync")
+    def write(self, machine: Machine, text: str, *, at: int = 0) -> None:
+        """Let the running guest write a word on its disk, each `at` a place of its own."""
+        machine.run(f"printf {text} | dd of=/dev/vdb bs=4096 seek={_place(at) // 4096} conv=sync,fsync")
 
-    def read(self, snapshot: str | None) -> str:
+    def read(self, snapshot: str | None, *, at: int = 0) -> str:
         """Return the word on the disk as it was at a snapshot (None: as it is now); empty if there is none."""
         state = self.lab.state
         disks = state.machines[self.machine].spec.disks if snapshot is None else self.tree[snapshot].disks
         layers = chain(state.images, next((disk.path for disk in disks if disk.target == "vdb"), ""))
         regions = read_map(layers) if layers else ()
-        region = find_region(regions, PLACE)
+        region = find_region(regions, _place(at))
         if region is None or region.path is None or region.offset is None:
             return ""
         with Path(region.path).open("rb") as file:
-            file.seek(region.offset + PLACE - region.start)
+            file.seek(region.offset + _place(at) - region.start)
             return file.read(64).rstrip(b"\0").decode(errors="replace")
 
     def word(self, name: str) -> str:
         """Return what the disk holds in a state: it differs from student to student."""
         return f"{name}-{self.mark}"
 
-    def _boot(self) -> Machine:
+    def boot(self) -> Machine:
+        """Return the exercise's machine, made with its second disk and booted."""
         machine = self.lab.create(self.machine)
         machine.attach(self.lab.disks.create(self.disks[0], capacity="64 MiB"))
         return machine.start().wait_ready()
 
-    def _wrong(self, why: str, hint: str) -> Result:
-        return Result(verdict=Verdict.WRONG, why=why, hint=hint)
-
-    def _missing(self, *names: str) -> Result | None:
+    def missing(self, *names: str) -> Result | None:
+        """Return that one of these snapshots is gone, or None."""
         gone = [name for name in names if name not in self.tree]
         if not gone:
             return None
-        return Result(
-            verdict=Verdict.BROKEN,
-            why=_("The snapshot {name} is gone.").format(name=gone[0]),
-            hint=_("Call ex.start(): it makes everything anew."),
-        )
+        return self.broken(_("The snapshot {name} is gone.").format(name=gone[0]))
 
 
-class ThisTree(_OnSnapshots):
+class ThisTree(OnSnapshots):
     """Build the tree that is described."""
 
     slug: ClassVar[str] = "este-arbol"
@@ -116,19 +111,19 @@ class ThisTree(_OnSnapshots):
 
     def prepare(self) -> None:
         """Start a machine without snapshots."""
-        self._boot()
+        self.boot()
 
     def look_closer(self) -> Result:
         """Compare tree and contents."""
         tree = self.tree
         for name, parent in self.parents.items():
             if name not in tree:
-                return self._wrong(
+                return self.wrong(
                     _("There is no snapshot {name}.").format(name=name),
                     _("Write ex.word({name!r}) with ex.write(vm, …), then take the snapshot.").format(name=name),
                 )
             if tree[name].parent != parent:
-                return self._wrong(
+                return self.wrong(
                     _("{name} comes after {parent}.").format(name=name, parent=tree[name].parent),
                     _("A chain came out: restore base before you take right.")
                     if name == "right"
@@ -136,14 +131,14 @@ class ThisTree(_OnSnapshots):
                 )
         for name in self.parents:
             if self.read(name) != self.word(name):
-                return self._wrong(
+                return self.wrong(
                     _("In {name} the disk does not hold {word}.").format(name=name, word=self.word(name)),
                     _("Restore the snapshot before it, write the word, and take it again."),
                 )
         return Result(verdict=Verdict.DONE, why=_("Tree and contents are as they should be."))
 
 
-class WithoutLoss(_OnSnapshots):
+class WithoutLoss(OnSnapshots):
     """Go to another state and come back, losing nothing."""
 
     slug: ClassVar[str] = "sin-perder"
@@ -156,14 +151,14 @@ class WithoutLoss(_OnSnapshots):
 
     def prepare(self) -> None:
         """Leave work that no snapshot holds."""
-        machine = self._boot()
+        machine = self.boot()
         self.write(machine, self.word("clean"))
         machine.snapshots.take("clean")
         self.write(machine, self.word("work"))
 
     def look_closer(self) -> Result:
         """Look for the work, in the snapshots and in the current state."""
-        if broken := self._missing("clean"):
+        if broken := self.missing("clean"):
             return broken
         tree, work = self.tree, self.word("work")
         saved = [name for name in tree if self.read(name) == work]
@@ -174,21 +169,21 @@ class WithoutLoss(_OnSnapshots):
                 hint=_("Call ex.start() and do it again; restore(…, save_current=…) keeps the current state."),
             )
         if "visit" not in tree:
-            return self._wrong(
+            return self.wrong(
                 _("There is no snapshot visit yet."),
                 _("Go to clean without losing the work: restore(…, save_current=…). Then take visit."),
             )
         if tree["visit"].parent != "clean":
-            return self._wrong(
+            return self.wrong(
                 _("{name} comes after {parent}.").format(name="visit", parent=tree["visit"].parent),
                 _("Delete visit, restore clean, and take it there."),
             )
         if tree.current not in saved:
-            return self._wrong(_("The machine is not back at your work."), _("Restore the snapshot that holds it."))
+            return self.wrong(_("The machine is not back at your work."), _("Restore the snapshot that holds it."))
         return Result(verdict=Verdict.DONE, why=_("You have been at clean, and nothing is lost."))
 
 
-class Free(_OnSnapshots):
+class Free(OnSnapshots):
     """Free space, and keep three states as they are."""
 
     slug: ClassVar[str] = "liberar"
@@ -198,7 +193,7 @@ class Free(_OnSnapshots):
 
     def prepare(self) -> None:
         """Take three snapshots that are needed, and two that are not."""
-        machine = self._boot()
+        machine = self.boot()
         for name in self.keep:
             self.write(machine, self.word(name))
             machine.snapshots.take(name)
@@ -211,11 +206,11 @@ class Free(_OnSnapshots):
 
     def look_closer(self) -> Result:
         """Look for the three states, and for what the others cost."""
-        if broken := self._missing(*self.keep):
+        if broken := self.missing(*self.keep):
             return broken
         for name in self.keep:
             if self.read(name) != self.word(name):
-                return self._wrong(
+                return self.wrong(
                     _("In {name} the disk does not hold {word}.").format(name=name, word=self.word(name)),
                     _("Call ex.start(): it makes everything anew."),
                 )
@@ -223,14 +218,14 @@ class Free(_OnSnapshots):
         waste = {name: cost for name, cost in costs.items() if name not in self.keep}
         if sum(waste.values()) > self.most:
             dearest = max(waste, key=lambda name: waste[name])
-            return self._wrong(
+            return self.wrong(
                 _("Others than a, b and c still hold {size}.").format(size=format_size(sum(waste.values()))),
                 _("Deleting {name} frees most: ask its plan, then delete it.").format(name=dearest),
             )
         return Result(verdict=Verdict.DONE, why=_("Only what a, b and c need is left."))
 
 
-class Instant(_OnSnapshots):
+class Instant(OnSnapshots):
     """Go back to a moment without booting."""
 
     slug: ClassVar[str] = "instante"
@@ -252,17 +247,17 @@ class Instant(_OnSnapshots):
 
     def look_closer(self) -> Result:
         """Ask the guest which boot it is, and whether it counts."""
-        if broken := self._missing("moment"):
+        if broken := self.missing("moment"):
             return broken
         machine = self.lab.machines[self.machine]
         if machine.state is not MachineState.RUNNING:
-            return self._wrong(_("{name} does not run.").format(name=self.machine), _("Restore a running state."))
+            return self.wrong(_("{name} does not run.").format(name=self.machine), _("Restore a running state."))
         try:
             boot_id, counter = self._boot_id(machine), machine.run("labkit-counter")
         except GuestSilent as silence:
-            return self._wrong(silence.message, _("Wait until it is ready: vm.wait_ready()."))
+            return self.wrong(silence.message, _("Wait until it is ready: vm.wait_ready()."))
         if boot_id != self.tree["moment"].description:
-            return self._wrong(
+            return self.wrong(
                 _("The guest has booted since, and does not count."),
                 _("It booted: a snapshot taken off keeps no running state. Restore the one taken while it ran."),
             )
@@ -270,3 +265,7 @@ class Instant(_OnSnapshots):
 
     def _boot_id(self, machine: Machine) -> str:
         return machine.run("cat /proc/sys/kernel/random/boot_id").stdout.strip()
+
+
+def _place(at: int) -> int:
+    return PLACE + at * MIB

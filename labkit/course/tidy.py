@@ -1,4 +1,4 @@
-"""What lets a notebook's cells be run again: `tidy` clears away what a run has left, `rewind` goes back before a snapshot.
+"""What lets cells be run again: `tidy` clears away what a run has left, `rewind` goes back before a snapshot.
 
 Knows: the lab as a student uses it, which machines belong to exercises. Must not know: notebooks.
 """
