@@ -35,9 +35,21 @@ install_python() {
   rm -f -- "$VENV/.incomplete"
 }
 
-# An environment that is half made, made elsewhere or of another Python is made anew; another folder is never emptied.
+# The checkout that made the environment where it is now, or nothing.
+venv_owner() {
+  local place
+  place=$(sed -n '1s/^place //p' "$VENV/.stamp-runtime" 2>/dev/null) || return 0
+  [ "$place" = "${place% "$VENV"}" ] || printf '%s\n' "${place% "$VENV"}"
+}
+
+# An environment that is half made, moved or of another Python is made anew; another folder, or the environment of
+# another checkout, is never emptied.
 prepare_venv() {
-  local python=$1
+  local python=$1 owner
+  owner=$(venv_owner)
+  if [ -n "$owner" ] && [ "$owner" != "$ROOT" ] && [ -e "$owner/lab" ]; then
+    fail "The Python environment $VENV belongs to the checkout $owner. Name another folder in LABKIT_VENV, or run $owner/lab."
+  fi
   if is_venv "$VENV" && [ ! -e "$VENV/.incomplete" ] && "$VENV/bin/python" -c '' 2>/dev/null &&
     [ "$(head -n 2 "$VENV/.stamp-runtime" 2>/dev/null)" = "$(python_stamp runtime | head -n 2)" ]; then
     return 0

@@ -1,6 +1,6 @@
 """The command `labkit`: what a terminal needs of the lab. `./lab` calls it inside the environment.
 
-Knows: the façade and the doctor. Must not know: how anything is done.
+Knows: the façade, the doctor, the guest images. Must not know: how anything is done.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from labkit.errors import BadInput, LabError
+from labkit.errors import BadInput, HostTrouble, LabError, NotFound
 from labkit.language import _
+from labkit.units import format_size
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     console.add_argument("--lab", default="default", help=_("the lab's name"))
     console.set_defaults(run=_console)
 
+    image = commands.add_parser("image", help=_("the guest images: list them, or check their files"))
+    image.add_argument("what", choices=("list", "check"), nargs="?", default="list")
+    image.set_defaults(run=_image)
+
     clean = commands.add_parser("clean", help=_("remove every machine and file of a lab"))
     clean.add_argument("--lab", default="default", help=_("the lab's name"))
     clean.add_argument("--all", action="store_true", help=_("of all labs"))
@@ -64,7 +69,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from labkit.lab import Lab
 
-    for name in _labs(arguments.lab):
+    for name in [_existing(arguments.lab)] if arguments.lab else _labs():
         with Lab.open(name) as lab:
             for machine in lab.state.machines.values():
                 print(f"{machine.spec.domain_name}\t{machine.state}")
@@ -75,16 +80,37 @@ def _console(arguments: argparse.Namespace) -> int:
     from labkit.engine.terminal import run_terminal
     from labkit.lab import Lab
 
-    with Lab.open(arguments.lab) as lab:
+    with Lab.open(_existing(arguments.lab)) as lab:
         domain = lab.machines[arguments.machine].facts.spec.domain_name
     return run_terminal(domain)
+
+
+def _image(arguments: argparse.Namespace) -> int:
+    from labkit.engine.workspace import data_folder
+    from labkit.storage.guest_images import find_damaged, read_guest_images
+
+    images = read_guest_images(data_folder() / "images")
+    if not images:
+        raise HostTrouble(_("There are no guest images."), _("Type ./lab setup, which builds them."))
+    if arguments.what == "list":
+        for image in images.values():
+            print(f"{image.name}\t{image.format}\t{format_size(image.capacity)}\t{format_size(image.disk_bytes)}")
+        return 0
+    damaged = {name: find_damaged(image) for name, image in images.items()}
+    for name, files in damaged.items():
+        if files:
+            print(_("{name} is damaged: {files}.").format(name=name, files=", ".join(files)))
+            print(_("Remove these files, then type ./lab setup: it builds the image again."))
+        else:
+            print(_("{name} is as it was built.").format(name=name))
+    return int(any(damaged.values()))
 
 
 def _clean(arguments: argparse.Namespace) -> int:
     from labkit.engine.workspace import forget_lab
     from labkit.lab import Lab
 
-    for name in _labs(None) if arguments.all else [arguments.lab]:
+    for name in _labs() if arguments.all else [_existing(arguments.lab)]:
         with Lab.open(name) as lab:
             lab.clean()
         forget_lab(name)
@@ -95,17 +121,25 @@ def _clean(arguments: argparse.Namespace) -> int:
 def _save_running(_arguments: argparse.Namespace) -> int:
     from labkit.lab import Lab
 
-    for name in _labs(None):
+    for name in _labs():
         with Lab.open(name) as lab:
             for machine in lab.save_running():
                 print(_("{name} is saved.").format(name=machine))
     return 0
 
 
-def _labs(name: str | None) -> list[str]:
+def _labs() -> list[str]:
     from labkit.engine.workspace import list_labs
 
-    return [name] if name else list_labs()
+    return list_labs()
+
+
+def _existing(name: str) -> str:
+    """Return the name of a lab that is there: to open another one would make it."""
+    if name not in (names := _labs()):
+        hint = _("These are there: {names}.").format(names=", ".join(names) or _("none"))
+        raise NotFound(_("There is no lab {name}.").format(name=name), hint)
+    return name
 
 
 if __name__ == "__main__":

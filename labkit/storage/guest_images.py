@@ -5,17 +5,39 @@ Knows: the manifests' form (images/README.md). Must not know: what is made of th
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from labkit.model.image import Format, GuestImage, Message
 
+_DIGITS = 16
+"""Digits of its content's SHA-256 that a file's name begins with."""
+
 
 def read_guest_images(folder: Path) -> dict[str, GuestImage]:
     """Return the guest images in a folder by name; those whose files are missing are left out."""
     images = (_read(manifest) for manifest in sorted(folder.glob("*.json")))
     return {image.name: image for image in images if image is not None}
+
+
+def find_damaged(image: GuestImage) -> list[str]:
+    """Return those of an image's files whose content is not what their names say, or that cannot be read.
+
+    A file's name begins with the first digits of the SHA-256 of its content.
+    """
+    files = [path for path in (image.kernel, image.initramfs, image.disk) if path is not None]
+    return [path for path in files if not _is_as_named(Path(path))]
+
+
+def _is_as_named(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return False
+    return len(start := path.name.partition("-")[0]) == _DIGITS and digest.startswith(start)
 
 
 def _read(manifest: Path) -> GuestImage | None:

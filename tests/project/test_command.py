@@ -206,6 +206,18 @@ def test_folder_that_is_no_environment_is_never_emptied(programs: Path, data: Pa
     assert (folder / "chapter").read_text() == "years of work"
 
 
+def test_environment_of_another_checkout_is_left_to_it(programs: Path, data: Path, tmp_path: Path) -> None:
+    other, folder = tmp_path / "other", tmp_path / "venv"
+    other.mkdir()
+    (other / "lab").touch()
+    folder.mkdir()
+    (folder / "pyvenv.cfg").touch()
+    (folder / ".stamp-runtime").write_text(f"place {other} {folder}\nsystem /usr/bin/python3\n")
+    done = setup_with(programs, data, LABKIT_VENV=str(folder))
+    assert f"lab: The Python environment {folder} belongs to the checkout {other}." in done.stderr
+    assert (folder / "pyvenv.cfg").exists()
+
+
 def test_full_disk_is_told_before_anything_is_downloaded(programs: Path, data: Path, tmp_path: Path) -> None:
     write_program(programs, "df", "echo Avail; echo 12")
     done = setup_with(programs, data, LABKIT_VENV=str(tmp_path / "venv"))

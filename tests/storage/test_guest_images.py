@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from labkit.model.image import Message
-from labkit.storage.guest_images import read_guest_images
+from labkit.storage.guest_images import find_damaged, read_guest_images
 
 MANIFEST = {
     "name": "mini",
@@ -55,3 +56,15 @@ def test_the_images_of_the_course_are_there(guest_images: Path) -> None:
     images = read_guest_images(guest_images)
     assert images["tiny"].agent
     assert images["sector"].message
+
+
+def test_files_that_are_not_what_their_names_say_are_damaged(guest_images: Path, tmp_path: Path) -> None:
+    shutil.copytree(guest_images, tmp_path / "images")
+    sector = read_guest_images(tmp_path / "images")["sector"]
+    assert find_damaged(sector) == []
+    disk = Path(sector.disk)
+    disk.chmod(0o644)
+    disk.write_bytes(disk.read_bytes() + b"x")
+    assert find_damaged(sector) == [sector.disk]
+    disk.unlink()
+    assert find_damaged(sector) == [sector.disk]
