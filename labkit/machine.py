@@ -9,7 +9,7 @@ Knows: the lab it is of. Must not know: libvirt's calls, widgets, how a guest is
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from labkit import changes, travel
@@ -20,7 +20,7 @@ from labkit.errors import BadInput, LabError
 from labkit.guest.agent import CommandResult
 from labkit.guest.console import Console
 from labkit.language import _
-from labkit.model.machine import MachineFacts, MachineState, Reason
+from labkit.model.machine import DiskLimits, MachineFacts, MachineState, Reason
 from labkit.model.words import state_word
 from labkit.snapshots import Snapshots
 from labkit.units import check_choice, parse_size
@@ -215,6 +215,13 @@ class Machine:
         name = disk if isinstance(disk, str) else disk.name
         switching.throttle(self._handle, name, iops=iops, bytes_per_second=size)
         return self
+
+    @property
+    def limits(self) -> Mapping[str, DiskLimits]:
+        """How fast each of its disks may work, by the disk's name: what `throttle` set."""
+        from labkit.hypervisor.domain_xml import parse_limits
+
+        return parse_limits(self.definition)
 
     # --- inside -----------------------------------------------------------------------------------
 

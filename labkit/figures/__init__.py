@@ -7,9 +7,12 @@ from labkit.figures.cost import draw_cost
 from labkit.figures.disks import draw_formats, draw_sizes
 from labkit.figures.drawing import Drawing
 from labkit.figures.growth import draw_growth, draw_throughput
+from labkit.figures.hypervisors import draw_evidence, draw_hypervisors
+from labkit.figures.inside import draw_devices, draw_kernels
 from labkit.figures.layers import draw_layers
 from labkit.figures.maps import draw_blocks, draw_map
 from labkit.figures.memory import draw_memory
+from labkit.figures.neighbours import draw_runs, draw_sharing
 from labkit.figures.sides import draw_sides
 from labkit.figures.snapshots import draw_before_after, draw_tree
 from labkit.figures.timeline import draw_answers, draw_beats, draw_timeline
@@ -21,11 +24,17 @@ __all__ = [
     "draw_before_after",
     "draw_blocks",
     "draw_cost",
+    "draw_devices",
+    "draw_evidence",
     "draw_formats",
     "draw_growth",
+    "draw_hypervisors",
+    "draw_kernels",
     "draw_layers",
     "draw_map",
     "draw_memory",
+    "draw_runs",
+    "draw_sharing",
     "draw_sides",
     "draw_sizes",
     "draw_throughput",

@@ -25,6 +25,8 @@ _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 _DMI = ("sys_vendor", "product_name", "bios_vendor", "chassis_vendor", "board_vendor")
 _MARKERS = ("/.dockerenv", "/run/.containerenv", "/run/systemd/container")
 
+_KVM_MODULES = ("kvm", "kvm_intel", "kvm_amd")
+
 _CONTAINER_WORDS = re.compile(r"docker|containerd|kubepods|libpod|lxc|podman|machine\.slice")
 
 _VENDORS = {
@@ -58,6 +60,7 @@ class Traces:
         cgroup: of the first process. pid_namespace: ours. root_file_system: the type of "/".
         dmi: what the firmware calls the computer, by DMI field. xen: /sys/hypervisor/type.
         markers: files that containers' tools leave. distribution: its pretty name.
+        modules: those of the kernel's hypervisor that are loaded or built in. kvm_device: whether /dev/kvm is there.
         detected: program → its word for the virtual machine we are in ("none": it says we are in none).
     """
 
@@ -71,6 +74,8 @@ class Traces:
     xen: str = ""
     markers: tuple[str, ...] = ()
     distribution: str = ""
+    modules: tuple[str, ...] = ()
+    kvm_device: bool = False
     detected: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -92,6 +97,8 @@ def read_traces(root: Path = Path("/"), *, detected: Mapping[str, str] | None = 
         xen=_read(root / "sys/hypervisor/type"),
         markers=tuple(marker for marker in _MARKERS if (root / marker.lstrip("/")).exists()),
         distribution=_distribution(_read(root / "etc/os-release")),
+        modules=tuple(name for name in _KVM_MODULES if (root / "sys/module" / name).exists()),
+        kvm_device=(root / "dev/kvm").exists(),
         detected=ask_programs() if detected is None else detected,
     )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from labkit.hypervisor.clues import build_clues
 from labkit.hypervisor.floors import Traces, build_floors, read_traces
 from labkit.language import _
 from labkit.model.host import AcceleratorFacts, HostFacts, HypervisorKind, Versions
@@ -41,6 +42,7 @@ def read_host(accelerator: AcceleratorFacts, versions: tuple[str, str, str] = ("
         hypervisor=kind,
         evidence=evidence,
         versions=_versions(traces, versions),
+        clues=build_clues(traces, accelerator),
     )
 
 

@@ -18,6 +18,7 @@ class GuestProcess:
         pid: its process id. program: the executable's name. threads: how many it has.
         cpu_seconds: host CPU time used since it started.
         resident: bytes of host memory it holds, translated code and libraries included.
+        ancestors: the programs that started it, its parent first, up to the first process.
         guest_memory: bytes of the region that is the guest's RAM.
         guest_memory_resident: bytes of that region that the host really gave, or None where the
             process may not be looked into.
@@ -30,6 +31,7 @@ class GuestProcess:
     resident: int
     guest_memory: int
     guest_memory_resident: int | None
+    ancestors: tuple[str, ...] = ()
 
 
 def find_pid(machine_id: str) -> int | None:
@@ -72,6 +74,7 @@ def read_process(machine_id: str, guest_memory: int) -> GuestProcess | None:
                 resident=memory.rss,
                 guest_memory=guest_memory,
                 guest_memory_resident=_region_resident(process, guest_memory),
+                ancestors=tuple(parent.name() for parent in process.parents()),
             )
     except psutil.NoSuchProcess:
         return None

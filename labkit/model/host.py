@@ -40,6 +40,18 @@ class Floor:
     evidence: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clue:
+    """Something on this host that tells of its hypervisor.
+
+    Attributes:
+        source: where it is seen: a file, a program. says: what is seen there, a sentence.
+    """
+
+    source: str
+    says: str
+
+
 class HypervisorKind(StrEnum):
     """The textbooks' two kinds of hypervisor, and the case they argue about.
 
@@ -100,6 +112,7 @@ class HostFacts:
         floors: what the guests stand on, from the hardware up to the hypervisor.
         hypervisor, evidence: its kind, and what speaks for it, a sentence each.
         versions: of the parts.
+        clues: what tells of the hypervisor: the CPU's flags, the kernel's modules, ….
     """
 
     cpu: str
@@ -112,6 +125,7 @@ class HostFacts:
     hypervisor: HypervisorKind
     evidence: tuple[str, ...]
     versions: Versions
+    clues: tuple[Clue, ...] = ()
 
     def describe(self) -> str:
         """Return all facts as text of several lines; it differs from host to host."""
@@ -123,6 +137,7 @@ class HostFacts:
             _("Accelerator: {name}. {why}").format(name=self.accelerator.upper(), why=self.why),
             _("Hypervisor: {kind}").format(kind=self.hypervisor_words),
             *(f"  - {sentence}" for sentence in self.evidence),
+            *(f"  - {clue.source}: {clue.says}" for clue in self.clues),
             _("What the guests stand on, from the top down:"),
         ]
         for floor in reversed(self.floors):
@@ -175,5 +190,6 @@ def _contents() -> tuple[tuple[str, str], ...]:
         ("why", _("how that is known")),
         ("floors", _("what the guests stand on, from the hardware up, with evidence")),
         ("hypervisor", _("its kind; evidence: what speaks for it")),
+        ("clues", _("what tells of the hypervisor: flags, modules, devices")),
         ("versions", _("of libvirt, QEMU, Linux, Python, labkit")),
     )

@@ -189,6 +189,14 @@ class MachineFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskLimits:
+    """How fast a disk may work at most: requests and bytes a second; 0: as fast as it can."""
+
+    iops: int = 0
+    bytes_per_second: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskUsage:
     """What a disk of a running guest did since the guest started, as the hypervisor counts it.
 

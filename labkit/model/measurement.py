@@ -104,3 +104,48 @@ class FormatRow:
     allocated: int
     seconds: float
     boots: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a busy guest got done for a while, and what it believes to have had.
+
+    Attributes:
+        rate: rounds of its loop a second.
+        busy, stolen: parts of the time (0 to 1) in which its kernel says that its CPU worked, and that the
+            hypervisor gave that CPU to others.
+    """
+
+    rate: float
+    busy: float
+    stolen: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one guest got of a CPU, alone and beside others; several times over."""
+
+    name: str
+    alone: tuple[Load, ...]
+    together: tuple[Load, ...]
+
+    @property
+    def is_less(self) -> bool:
+        """Whether it got less beside the others, beyond doubt: the spreads do not overlap."""
+        return is_slower([load.rate for load in self.alone], [load.rate for load in self.together])
+
+    @property
+    def part(self) -> float:
+        """What it got done together, measured by what it got done alone (medians)."""
+        alone = median([load.rate for load in self.alone])
+        return median([load.rate for load in self.together]) / alone if alone else 0.0
+
+    @property
+    def busy(self) -> float:
+        """How busy it believed to be beside the others: a part of the time, 0 to 1."""
+        return median([load.busy for load in self.together])
+
+    @property
+    def stolen(self) -> float:
+        """What it says was taken from it beside the others: a part of the time, 0 to 1."""
+        return median([load.stolen for load in self.together])

@@ -26,7 +26,9 @@ def old_pc() -> Iterator[Machine]:
 def test_guest_finds_the_disk_by_a_driver_made_for_real_hardware(old_pc: Machine) -> None:
     assert old_pc.facts.spec.chipset is Chipset.PC
     assert [disk.target for disk in old_pc.facts.spec.disks] == ["vda", "vdb", "sda"]
-    found = old_pc.run("until [ -b /dev/sda ]; do sleep 0.1; done; cat /sys/block/sda/device/model; ls -d /sys/block/vdb")
+    found = old_pc.run(
+        "until [ -b /dev/sda ]; do sleep 0.1; done; cat /sys/block/sda/device/model; ls -d /sys/block/vdb"
+    )
     assert found.stdout.split() == ["QEMU", "HARDDISK", "/sys/block/vdb"]
 
 

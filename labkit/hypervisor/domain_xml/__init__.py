@@ -21,6 +21,7 @@ from labkit.hypervisor.domain_xml.parsing import (
     parse_disk,
     parse_domain,
     parse_domain_xml,
+    parse_limits,
     parse_owner,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "parse_disk",
     "parse_domain",
     "parse_domain_xml",
+    "parse_limits",
     "parse_owner",
     "rename_in_domain_xml",
     "repoint_in_domain_xml",

@@ -12,7 +12,16 @@ from lxml import etree
 
 from labkit.model.disk import disk_name
 from labkit.model.image import Format
-from labkit.model.machine import DEFAULT_CPU, Accelerator, Boot, Chipset, DiskSpec, MachineSpec, machine_name
+from labkit.model.machine import (
+    DEFAULT_CPU,
+    Accelerator,
+    Boot,
+    Chipset,
+    DiskLimits,
+    DiskSpec,
+    MachineSpec,
+    machine_name,
+)
 from labkit.units import KIB
 
 NAMESPACE = "urn:labkit:machine:1"
@@ -101,6 +110,17 @@ def parse_disk(element: etree._Element) -> DiskSpec:
         path=path,
         format=_format(get_attribute(element, "driver", "type")),
     )
+
+
+def parse_limits(xml: str) -> dict[str, DiskLimits]:
+    """Return how fast each disk of a domain may work, by the disk's name in the lab."""
+    return {
+        parse_disk(disk).name: DiskLimits(
+            iops=int(disk.findtext("iotune/total_iops_sec") or 0),
+            bytes_per_second=int(disk.findtext("iotune/total_bytes_sec") or 0),
+        )
+        for disk in parse(xml).iterfind("devices/disk")
+    }
 
 
 def find_disk_xml(xml: str, target: str) -> str | None:

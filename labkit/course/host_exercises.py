@@ -1,0 +1,146 @@
+"""The exercises of notebook 01: `quien-cayo`, `corte`, `otra-cpu`.
+
+Each prepares machines of its own. Checks ask the hypervisor, and inside the guests.
+
+Knows: their tasks. Must not know: notebooks.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from labkit.course.exercise import Result
+from labkit.course.machine_exercise import ON_DISK, MachineExercise
+from labkit.language import _
+from labkit.model.machine import MachineState, Reason
+from labkit.model.words import reason_word
+
+
+class WhoFell(MachineExercise):
+    """One of three guests has panicked: find it, and bring back only that one."""
+
+    slug: ClassVar[str] = "quien-cayo"
+    code: ClassVar[str] = (
+        "for name in ex.machines:\n"
+        "    vm = lab.machines[name]\n"
+        '    if "Kernel panic" in vm.console.tail():\n'
+        "        vm.kill()\n"
+        "        vm.start().wait_ready()"
+    )
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Three machines."""
+        return tuple(f"{self.slug}-{number}" for number in (1, 2, 3))
+
+    @property
+    def fallen(self) -> str:
+        """The one that panics: it differs from student to student."""
+        return self.machines[int(self.mark, 16) % 3]
+
+    def prepare(self) -> None:
+        """Start all, and let the kernel of one panic; without a panic device nobody is told."""
+        self.boot(panic_device=False)
+        vm = self.vm(self.fallen)
+        vm.run("(sleep 1; echo c >/proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &")
+        vm.console.expect("end Kernel panic", timeout=60)
+
+    def look_closer(self) -> Result:
+        """See that the others never stopped, and that the fallen one answers."""
+        for name in self.machines:
+            if name != self.fallen and (trouble := self.why_not_untouched(name)):
+                return trouble
+        if self.vm(self.fallen).state is not MachineState.RUNNING:
+            return self.wrong(
+                _("{name} is off.").format(name=self.fallen), _("Start it, and wait until it is ready: wait_ready().")
+            )
+        if self.says(self.fallen, f"cat {ON_DISK}") != self.mark:
+            return self.wrong(
+                _("All three are running, and one of them does not answer."),
+                _("Ask each: vm.answers(), or read the end of its console. A panicked kernel needs a new start."),
+            )
+        return self.done(_("All three answer, and two of them have never stopped."))
+
+
+class PowerCut(MachineExercise):
+    """Switch a guest off by its process on the host alone."""
+
+    slug: ClassVar[str] = "corte"
+    code: ClassVar[str] = (
+        'import os, signal\nvm = lab.machines[ex.machine]\nos.kill(vm.process.pid, signal.SIGKILL)\nvm.wait_for("off")'
+    )
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """The machine, and one that is to be left alone."""
+        return (self.slug, f"{self.slug}-vecina")
+
+    def prepare(self) -> None:
+        """Start both."""
+        self.boot()
+
+    def look_closer(self) -> Result:
+        """See that the other goes on, and how this one ended."""
+        if trouble := self.why_not_untouched(self.machines[1]):
+            return trouble
+        vm = self.vm(self.machine)
+        state, reason = vm.state, vm.reason
+        if state is not MachineState.OFF:
+            return self.wrong(
+                _("{name} is still there.").format(name=self.machine),
+                _("Its process is vm.process.pid; a process is ended by a signal, in a terminal with kill -9 PID."),
+            )
+        if reason in (Reason.SHUT_DOWN, Reason.KILLED):
+            return self.wrong(
+                _("{name} is off, but the reason says: {reason}.").format(
+                    name=self.machine, reason=reason_word(reason)
+                ),
+                _("The hypervisor was asked, or the process was let end in order. Start it, and use the signal 9."),
+            )
+        return self.done(_("{name} is off: {reason}.").format(name=self.machine, reason=reason_word(reason)))
+
+
+class OtherCpu(MachineExercise):
+    """The same disk on another CPU model."""
+
+    slug: ClassVar[str] = "otra-cpu"
+    model: ClassVar[str] = "Nehalem"
+    code: ClassVar[str] = (
+        "vm = lab.machines[ex.machine]\nvm.configure(cpu_model=ex.model)\nvm.stop()\nvm.start().wait_ready()"
+    )
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """One machine, running."""
+        return (self.slug,)
+
+    def prepare(self) -> None:
+        """Start it, with the mark on its disk."""
+        self.boot()
+
+    def look_closer(self) -> Result:
+        """Compare the definition, what the guest runs on, and what is on its disk."""
+        facts = self.vm(self.machine).facts
+        if facts.spec.cpu_model != self.model:
+            return self.wrong(
+                _("{name} is defined with the CPU model {model}.").format(
+                    name=self.machine, model=facts.spec.cpu_model
+                ),
+                _("Change the definition: vm.configure(cpu_model={model!r}).").format(model=self.model),
+            )
+        if facts.live is None or facts.live.cpu_model != self.model:
+            return self.wrong(
+                _("The new definition needs a start: the guest has not seen it yet."),
+                _("Stop it, start it, and wait until it is ready."),
+            )
+        inside = self.says(self.machine, f"grep -m 1 'model name' /proc/cpuinfo; cat {ON_DISK}")
+        if inside is None:
+            return self.wrong(_("It does not answer yet."), _("Wait until it is ready: vm.wait_ready()."))
+        if self.model not in inside:
+            return self.wrong(
+                _("Inside, the CPU calls itself otherwise: {words}.").format(words=inside.splitlines()[0]),
+                _("Change the definition: vm.configure(cpu_model={model!r}).").format(model=self.model),
+            )
+        if self.mark not in inside:
+            return self.broken(_("What was on its disk is gone."))
+        return self.done(_("The same disk runs on another CPU, and the guest says so."))

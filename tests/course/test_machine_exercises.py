@@ -1,0 +1,119 @@
+"""The exercises of notebooks 01 and 02, proved: the start fails, the solution passes, common mistakes are told."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from labkit import Lab
+from labkit.course.exercise import Exercise, Verdict
+from labkit.course.host_exercises import OtherCpu, PowerCut, WhoFell
+from labkit.course.hypervisor_exercises import Clues, NoisyNeighbour, OtherController, Partition, WhoSpends
+from labkit.course.progress import Progress
+from labkit.neighbours import stop_writing
+from tests.course.test_exercises import prove
+
+ALL = (WhoFell, PowerCut, OtherCpu, NoisyNeighbour, WhoSpends, Clues, OtherController, Partition)
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.slug)
+def test_start_fails_solution_passes_twice_and_reset_leaves_nothing(
+    kind: type[Exercise], lab: Lab, progress: Progress
+) -> None:
+    prove(kind(lab, progress=progress))
+
+
+def why(ex: Exercise) -> str:
+    """What a check finds wrong."""
+    result = ex.check()
+    assert result.verdict is Verdict.WRONG
+    assert result.hint
+    return result.why
+
+
+def test_restarting_the_others_too_is_told(lab: Lab, progress: Progress) -> None:
+    ex = WhoFell(lab, progress=progress)
+    ex.start()
+    other = next(name for name in ex.machines if name != ex.fallen)
+    lab.machines[other].kill().start().wait_ready()
+    assert f"You restarted {other}" in why(ex)
+
+
+def test_cutting_the_power_through_the_hypervisor_is_told(lab: Lab, progress: Progress) -> None:
+    ex = PowerCut(lab, progress=progress)
+    ex.start()
+    vm = lab.machines[ex.machine]
+    vm.kill()
+    assert "its power was cut" in why(ex)
+    process = vm.start().process
+    assert process is not None
+    os.kill(process.pid, signal.SIGTERM)
+    vm.wait_for("off")
+    assert "shut down" in why(ex)
+
+
+def test_definition_without_a_start_is_told(lab: Lab, progress: Progress) -> None:
+    ex = OtherCpu(lab, progress=progress)
+    ex.start()
+    lab.machines[ex.machine].configure(cpu_model=ex.model)
+    assert "needs a start" in why(ex)
+
+
+def test_silencing_the_neighbour_in_other_ways_is_told(lab: Lab, progress: Progress) -> None:
+    ex = NoisyNeighbour(lab, progress=progress)
+    ex.start()
+    vm = lab.machines[ex.machine]
+    vm.throttle(ex.disks[0], iops=5000)
+    assert "5000 requests" in why(ex)
+    vm.throttle(ex.disks[0], bytes_per_second="64 KiB")
+    assert ex.check().verdict is Verdict.DONE
+    stop_writing(vm)
+    assert "ended A's work" in why(ex)
+    vm.kill()
+    assert "switched A off" in why(ex)
+
+
+def test_pausing_the_wrong_one_is_told(lab: Lab, progress: Progress) -> None:
+    ex = WhoSpends(lab, progress=progress)
+    ex.start()
+    idle = next(name for name in ex.machines if name != ex.spender)
+    lab.machines[idle].pause()
+    assert "hardly works" in why(ex)
+    lab.machines[idle].resume()
+    lab.machines[ex.spender].kill()
+    assert "switched it off" in why(ex)
+
+
+def test_imitated_and_missing_devices_are_told(lab: Lab, progress: Progress) -> None:
+    ex = Clues(lab, progress=progress)
+    ex.start()
+    vm = lab.machines[ex.machine]
+    for written, words in (("8086:1237 8086:29c0", "once sold"), ("1af4:ffff", "no device"), ("", "no list")):
+        vm.run(f"echo {written} >{ex.file}")
+        assert words in why(ex)
+    vm.run(f"cat /sys/bus/pci/devices/*/vendor | grep -q 1b36; echo 1af4:1005 1af4:1044 >{ex.file}")
+    assert "no device" in why(ex)
+
+
+def test_disk_on_the_right_bus_of_a_machine_that_is_off_is_told(lab: Lab, progress: Progress) -> None:
+    ex = OtherController(lab, progress=progress)
+    ex.start()
+    vm = lab.machines[ex.machine]
+    vm.stop()
+    vm.detach(ex.disks[0])
+    assert "is free" in why(ex)
+    vm.attach(ex.disks[0], bus="ide")
+    assert "not looked at the disk yet" in why(ex)
+
+
+def test_renaming_the_whole_machine_is_told(lab: Lab, progress: Progress) -> None:
+    ex = Partition(lab, progress=progress)
+    ex.start()
+    vm = lab.machines[ex.machine]
+    apart = f"sh -c 'echo {ex.mark} >/proc/sys/kernel/hostname; exec sleep 100000' </dev/null >/dev/null 2>&1 &"
+    vm.run(f"unshare -u {apart}")
+    assert "number from the machine's list" in why(ex)
+    vm.run(f"hostname {ex.mark}")
+    assert "renamed the whole machine" in why(ex)
