@@ -87,11 +87,11 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
             _("Look at its state, then try again."),
             details=text,
         )
-    if code in (libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_AGENT_UNSYNCED):
+    if code in (libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_AGENT_UNSYNCED, _AGENT_COMMAND_TIMEOUT):
         return agent_silence(text, subject=subject)
     if code == _AGENT_COMMAND_FAILED:
         return agent_refusal(text, subject=subject)
-    if code in (libvirt.VIR_ERR_OPERATION_TIMEOUT, _AGENT_COMMAND_TIMEOUT):
+    if code == libvirt.VIR_ERR_OPERATION_TIMEOUT:
         return TimedOut(
             prefix + _("the time limit passed."), _("Another act may hold the machine: look again."), details=text
         )
