@@ -12,6 +12,7 @@ from pathlib import Path
 
 from labkit.engine import seals
 from labkit.errors import LabError, NotFound, WrongState
+from labkit.guest.console import read_last_line
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import OnBytes, Snapshots
 from labkit.limits import Limit
@@ -40,6 +41,7 @@ def take(step: TakeSnapshot, domains: Domains, snapshots: Snapshots) -> None:
         description=step.description,
         memory=step.memory,
         overlays=step.overlays,
+        said=read_last_line(Path(step.console)) if step.console else None,
         live=step.live,
         quiesce=step.quiesce,
     )

@@ -1,7 +1,7 @@
 """Drawings of snapshots: the tree with "you are here", and a tree before and after a plan.
 
-A snapshot is a point; the line between two points is the image that was written in between. The text twin is
-`SnapshotTree.text()`.
+A snapshot is a point; the line between two points is the image that was written in between. Beside a point stands the
+last line that was on its console. The text twin is `SnapshotTree.text()` with that line.
 
 Knows: trees, plans as values. Must not know: libvirt, how a snapshot is taken.
 """
@@ -80,10 +80,11 @@ def draw_tree(
     Args:
         tree: `vm.snapshots.tree`.
         costs: bytes that deleting each snapshot frees, `vm.snapshots.costs()`.
-        notes: words to stand beside snapshots, by name, e.g. the last line of the console.
+        notes: words to stand beside snapshots, by name; None: the last line on the console of each that ran.
         large: for a projector.
     """
-    labels = Labels(costs=costs or {}, notes=notes or {})
+    said = {name: f"“{node.said}”" for name, node in tree.items() if node.said} if notes is None else notes
+    labels = Labels(costs=costs or {}, notes=said)
     rows = len(tree) + 1
     size = LARGE if large else NOTEBOOK if len(tree) <= MANY else OVERVIEW
     columns = size.columns_for(rows)
@@ -98,7 +99,7 @@ def draw_tree(
         if not size.words:
             _draw_key(axes, size, per_column)
 
-    return Drawing(draw, tree.text(), height=size.height, width=size.width, ax=ax)
+    return Drawing(draw, tree.text(said), height=size.height, width=size.width, ax=ax)
 
 
 def draw_before_after(state: LabState, plan: Plan, ax: Axes | None = None, *, large: bool = False) -> Drawing:
@@ -230,13 +231,16 @@ def _label(tree: SnapshotTree, node: str, labels: Labels, *, most: int, words: b
     if node in labels.costs:
         cost = labels.costs[node]
         parts.append(_("frees {size}").format(size=format_size(cost)) if cost else _("frees nothing"))
-    if node in labels.notes:
-        parts.append(labels.notes[node])
     while len(parts) > words and len(" · ".join((node[:LEAST_NAME], *parts))) > most:
         parts.pop()
     room = max(LEAST_NAME, most - len(" · ".join(("", *parts))))
-    name = node if len(node) <= room else node[: room - 1] + "…"
-    return " · ".join((name, *parts))
+    label = " · ".join((_cut(node, room), *parts))
+    note, room = labels.notes.get(node, ""), most - len(label) - len(" · ")
+    return f"{label} · {_cut(note, room)}" if note and room >= min(len(note), LEAST_NAME) else label
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _draw_key(axes: Axes, size: Size, row: int) -> None:

@@ -18,6 +18,7 @@ from labkit.language import _
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f]")
 _TAIL_BYTES = 64 * 1024
+_LINE_BYTES = 4 * 1024
 
 
 class Console:
@@ -107,6 +108,18 @@ class Console:
 
     def __repr__(self) -> str:
         return f"Console of {self._subject}"
+
+
+def read_last_line(log: Path) -> str:
+    """Return the last line of a console's log that is not blank, at most 100 printable characters; empty if none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _LINE_BYTES))
+            lines = _plain(file.read()).splitlines()
+    except OSError:
+        return ""
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return "".join(letter for letter in last if letter.isprintable())[:100]
 
 
 def _plain(data: bytes) -> str:

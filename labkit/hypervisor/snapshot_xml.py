@@ -19,6 +19,9 @@ from labkit.model.snapshot import SnapshotFacts, SnapshotKind
 
 _E = ElementMaker()
 
+SAID_NAMESPACE = "urn:labkit:said:1"
+"""The XML namespace of the last line on a guest's console, in the metadata of the definition it ran with."""
+
 _KINDS = {
     "shutoff": SnapshotKind.OFF,
     "running": SnapshotKind.RUNNING,
@@ -50,6 +53,11 @@ def build_snapshot_xml(name: str, description: str, memory: str | None, overlays
     return etree.tostring(snapshot, encoding="unicode")
 
 
+def build_said_xml(line: str) -> str:
+    """Return the element that keeps the last line on a guest's console."""
+    return etree.tostring(_E.said(line), encoding="unicode")
+
+
 def parse_snapshot_xml(xml: str) -> SnapshotFacts | None:
     """Return the snapshot an XML describes, or None where its machine carries no mark of labkit."""
     return _parse_snapshot(xml, language())
@@ -72,6 +80,7 @@ def _parse_snapshot(xml: str, _language: str) -> SnapshotFacts | None:
         kind=_KINDS.get(snapshot.findtext("state") or "", SnapshotKind.DISK_ONLY),
         spec=spec,
         memory=memory.get("file") if memory is not None else None,
+        said=snapshot.findtext(f"domain/metadata/{{{SAID_NAMESPACE}}}said") or "",
         excuse=_why_foreign(snapshot),
     )
 

@@ -57,10 +57,15 @@ class Snapshots:
         description: str,
         memory: str | None,
         overlays: Sequence[DiskSpec],
+        said: str | None,
         live: bool,
         quiesce: bool,
     ) -> None:
-        """Freeze every disk, go on in the overlays, keep the memory where a file for it is named; once is enough."""
+        """Freeze every disk, go on in the overlays, keep the memory where a file for it is named; once is enough.
+
+        Args:
+            said: the last line on a running guest's console, kept with the snapshot, or None.
+        """
         xml = snapshot_xml.build_snapshot_xml(name, description, memory, overlays)
         flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
         if memory is None:
@@ -70,8 +75,14 @@ class Snapshots:
 
         def create(raw: libvirt.virConnect) -> None:
             domain = raw.lookupByUUIDString(machine_id)
-            if not _has(domain, name):
-                domain.snapshotCreateXML(xml, flags)
+            if _has(domain, name):
+                return
+            if said is not None:  # what the guest's own definition says just now, the snapshot keeps
+                element, key = snapshot_xml.build_said_xml(said), "labkit-said"
+                live_only = libvirt.VIR_DOMAIN_AFFECT_LIVE
+                kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+                domain.setMetadata(kind, element, key, snapshot_xml.SAID_NAMESPACE, live_only)
+            domain.snapshotCreateXML(xml, flags)
 
         self.connection.call(create, timeout=LONG)
 

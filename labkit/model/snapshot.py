@@ -35,6 +35,7 @@ class SnapshotFacts:
         created: seconds since 1970. kind: what it keeps.
         spec: the configuration it restores; its disks are the frozen images.
         memory: absolute path of the file that holds the memory, or None.
+        said: the last line on the guest's console then; empty where there is none, or it did not run.
         excuse: why labkit cannot work with it (taken by another tool in another way), or None.
     """
 
@@ -45,6 +46,7 @@ class SnapshotFacts:
     kind: SnapshotKind
     spec: MachineSpec
     memory: str | None = None
+    said: str = ""
     excuse: str | None = None
 
     @property
@@ -96,13 +98,17 @@ class SnapshotTree(Mapping[str, SnapshotFacts]):
             name = self.nodes[name].parent
         return tuple(reversed(names))
 
-    def text(self) -> str:
-        """Return the tree as `tree` draws it, the current state marked."""
+    def text(self, notes: Mapping[str, str] | None = None) -> str:
+        """Return the tree as `tree` draws it, the current state marked.
+
+        Args:
+            notes: words to stand after snapshots, by name.
+        """
         if not self.nodes:
             return f"({_('no snapshots')})"
-        return "\n".join(self._lines(None, ""))
+        return "\n".join(self._lines(None, "", notes or {}))
 
-    def _lines(self, parent: str | None, indent: str) -> Iterator[str]:
+    def _lines(self, parent: str | None, indent: str, notes: Mapping[str, str]) -> Iterator[str]:
         from labkit.model.words import snapshot_word
 
         children = self.children(parent)
@@ -114,8 +120,9 @@ class SnapshotTree(Mapping[str, SnapshotFacts]):
             if name is None:
                 yield f"{indent}{tip}* {_('you are here')}"
                 continue
-            yield f"{indent}{tip}{name} ({snapshot_word(self.nodes[name].kind)})"
-            yield from self._lines(name, indent + below)
+            note = f" {notes[name]}" if notes.get(name) else ""
+            yield f"{indent}{tip}{name} ({snapshot_word(self.nodes[name].kind)}){note}"
+            yield from self._lines(name, indent + below, notes)
 
 
 def sort_nodes(nodes: Mapping[str, SnapshotFacts]) -> dict[str, SnapshotFacts]:

@@ -89,7 +89,8 @@ class MachinePanel(OneMachinePanel):
         text = ""
         if facts.spec.console_log:
             with contextlib.suppress(LabError):
-                text = self._terminal.tail(CONSOLE_LINES)
+                said = self._terminal.tail(3 * CONSOLE_LINES).splitlines()
+                text = "\n".join([line for line in said if line.strip()][-CONSOLE_LINES:])
         return parts.fold(
             _("Console, last lines"),
             tag("pre", text or _("Nothing on the console yet."), tabindex=0, data_follow=True),

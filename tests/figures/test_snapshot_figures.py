@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -97,6 +98,9 @@ ALL: dict[str, Draw] = {
     "three-large": lambda ax: draw_tree(THREE, ax, large=True),
     "sixty": lambda ax: draw_tree(bushy(60), ax),
     "sixty-large": lambda ax: draw_tree(bushy(60), ax, costs=dict.fromkeys(bushy(60), MIB), large=True),
+    "said": lambda ax: draw_tree(
+        SnapshotTree(nodes={name: replace(node, said="x y " * 25) for name, node in THREE.nodes.items()}), ax
+    ),
     "long-name": lambda ax: draw_tree(LONG, ax, large=True),
     "before-after": lambda ax: draw_before_after(STATE, plan_delete(STATE, SURVEY, "web", "s0"), ax),
     "layers": lambda ax: draw_layers([(DISK, MAP), (DISK, MAP)], ax),
@@ -157,6 +161,18 @@ def test_cost_and_notes_stand_beside_the_point() -> None:
 def test_twin_is_the_tree_as_text() -> None:
     assert repr(draw_tree(THREE, costs={"s1": MIB})) == THREE.text()
     assert "you are here" in THREE.text()
+
+
+def test_last_line_on_the_console_stands_beside_the_point_and_in_the_twin_cut_where_it_is_too_long() -> None:
+    short = SnapshotTree(nodes={**THREE.nodes, "s1": replace(THREE["s1"], said="root@web:~# 1 2 3")}, current="s0")
+    assert texts_of(draw_tree(short))[1] == "s1 · running · “root@web:~# 1 2 3”"
+    assert "s1 (running) “root@web:~# 1 2 3”" in repr(draw_tree(short))
+    assert "root" not in repr(draw_tree(short, notes={}))
+    long = SnapshotTree(nodes={**THREE.nodes, "s1": replace(THREE["s1"], said="x" * 90)}, current="s0")
+    label = texts_of(draw_tree(long))[1]
+    assert label.startswith("s1 · running · “xxx")
+    assert label.endswith("x…")
+    assert "x" * 90 in repr(draw_tree(long))
 
 
 def test_every_point_has_a_row_of_its_own_in_the_order_of_the_twin() -> None:

@@ -118,6 +118,19 @@ def test_a_running_machine_goes_on_from_that_instant_any_number_of_times(vm: Mac
     assert content.items() <= _content(vm).items()
 
 
+def test_a_running_snapshot_keeps_the_last_line_on_the_console(vm: Machine) -> None:
+    _boot(vm)
+    vm.console.expect("root@")  # the shell has come up: nothing more is printed by itself
+    vm.run(r"printf '\n1 <2> & \033[1m3\n\n' >/dev/ttyS0")
+    vm.snapshots.take("spoken").restore("spoken")
+    assert vm.snapshots["spoken"].said == "1 <2> & 3"
+    assert "said" not in vm.definition
+    vm.snapshots.take("silent")  # its console begins anew
+    vm.stop()
+    vm.snapshots.take("off")
+    assert [vm.snapshots[name].said for name in ("silent", "off")] == ["", ""]
+
+
 def test_a_paused_machine_comes_back_paused(vm: Machine) -> None:
     _boot(vm)
     _count(vm, 4)

@@ -7,6 +7,8 @@ from lxml import etree
 
 from labkit.hypervisor.domain_xml import build_domain_xml, parse_domain_xml
 from labkit.hypervisor.snapshot_xml import (
+    SAID_NAMESPACE,
+    build_said_xml,
     build_snapshot_xml,
     definition_in_snapshot_xml,
     parse_snapshot_xml,
@@ -58,6 +60,16 @@ def test_the_memory_file_is_read() -> None:
     facts = parse_snapshot_xml(_xml(state="running", memory="<memory snapshot='external' file='/lab/m.mem'/>"))
     assert facts is not None
     assert facts.memory == "/lab/m.mem"
+
+
+def test_the_last_line_on_the_console_is_read_from_the_definition_the_guest_ran_with() -> None:
+    said = build_said_xml("a <b> & c")
+    xml = _xml(state="running", inactive=256 * MIB).replace("</metadata>", f"{said}</metadata>", 1)
+    facts = parse_snapshot_xml(
+        xml.replace("<said", f"<l:said xmlns:l='{SAID_NAMESPACE}'").replace("</said", "</l:said")
+    )
+    assert facts is not None
+    assert facts.said == "a <b> & c"
 
 
 def test_what_was_configured_while_it_ran_counts_not_what_it_ran_with() -> None:

@@ -106,6 +106,8 @@ def test_running_machine_shows_use_and_console_live(guest: Machine) -> None:
     assert "MiB" in panel.page().text.split("memory the host gave")[1][:12]
     assert guest.console.tail(1).strip() in panel.page().text
     assert "%" not in html
+    said = next(node.text for node in panel.page().find("pre")).splitlines()
+    assert all(line.strip() for line in said)
 
 
 def test_change_made_elsewhere_is_shown_within_a_second(machine: Machine) -> None:

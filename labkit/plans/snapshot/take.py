@@ -53,6 +53,7 @@ def make_taking(
         memory=memory,
         frozen=facts.spec.disks,
         overlays=overlays,
+        console=facts.spec.console_log if memory else None,
         live=facts.is_active,
         quiesce=survey.quiesce and facts.state is MachineState.RUNNING,
     )

@@ -19,6 +19,7 @@ class TakeSnapshot:
     Attributes:
         memory: absolute path of the file for the memory, or None.
         frozen, overlays: the active images before and after, disk by disk.
+        console: absolute path of the log of its serial console, whose last line is kept with the memory, or None.
         live: whether the guest runs; quiesce: whether its agent flushes its file systems meanwhile.
     """
 
@@ -29,6 +30,7 @@ class TakeSnapshot:
     memory: str | None
     frozen: tuple[DiskSpec, ...]
     overlays: tuple[DiskSpec, ...]
+    console: str | None = None
     live: bool = False
     quiesce: bool = False
     phase: ClassVar[Phase] = Phase.SWITCH
