@@ -18,7 +18,7 @@ from labkit.plans.plan import Plan
 from labkit.widgets import disk_acts as acts
 from labkit.widgets import disk_parts as drawing
 from labkit.widgets import machine_parts, parts
-from labkit.widgets.lab_panel import LabPanel
+from labkit.widgets.live import LivePanel
 from labkit.widgets.panel import Values
 from labkit.widgets.store import Reading
 from labkit.widgets.tree import Child, Node, tag
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from labkit.model.regions import Region
 
 
-class DiskPanel(LabPanel):
+class DiskPanel(LivePanel):
     """The disks of a lab: create, look inside, convert, resize, compact, attach, detach, delete.
 
     Args:

@@ -18,7 +18,7 @@ from labkit.model.words import state_word
 from labkit.units import parse_size
 from labkit.widgets import machine_parts as drawing
 from labkit.widgets import parts
-from labkit.widgets.lab_panel import OneMachinePanel
+from labkit.widgets.live import OneMachinePanel
 from labkit.widgets.panel import Values
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work

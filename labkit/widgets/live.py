@@ -1,6 +1,6 @@
 """What panels of a lab have in common: they follow it through its store, and show each act's plan first.
 
-`LabPanel` is of a lab, `OneMachinePanel` of one machine, which it follows by its id: a new name is shown, a
+`LivePanel` is of a lab, `OneMachinePanel` of one machine, which it follows by its id: a new name is shown, a
 deleted machine is told of.
 
 Knows: the store's readings, plans. Must not know: libvirt; what is shown of the lab.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from labkit.machine import Machine
 
 
-class LabPanel(Panel):
+class LivePanel(Panel):
     """A panel of a lab."""
 
     def __init__(self, lab: Lab) -> None:
@@ -70,7 +70,7 @@ class LabPanel(Panel):
         return machine_parts.render_notice(title, _("The lab cannot be read."), reading.trouble)
 
 
-class OneMachinePanel(LabPanel):
+class OneMachinePanel(LivePanel):
     """A panel of one machine.
 
     Args:
