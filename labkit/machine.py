@@ -37,7 +37,7 @@ class Machine:
 
     def __init__(self, lab: Lab, machine_id: str, name: str) -> None:
         self._lab = lab
-        self._handle = Handle(lab._workspace, lab._domains, machine_id, name)
+        self._handle = Handle(lab._workspace, lab._domains, machine_id, name, lab._executor.recover)
         self.id = machine_id
 
     # --- what it is -------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ class Machine:
     def _follow(self, lab: Lab) -> None:
         """Look for it on another side of the lab from now on."""
         self._lab = lab
-        self._handle = Handle(lab._workspace, lab._domains, self.id, self._handle.last_name)
+        self._handle = Handle(lab._workspace, lab._domains, self.id, self._handle.last_name, lab._executor.recover)
 
     def __repr__(self) -> str:
         try:

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from labkit.engine.journal import find_plans
 from labkit.engine.locks import MachineLocks
 from labkit.engine.workspace import Workspace
-from labkit.errors import NotFound, WrongState
+from labkit.errors import Busy, NotFound, WrongState
 from labkit.guest.agent import Channel
 from labkit.guest.console import Console
 from labkit.hypervisor import channels
@@ -29,13 +30,17 @@ class Handle:
 
     Args:
         machine_id: the domain's UUID. name: the machine's name in the lab, as last seen.
+        recover: ends the lab's interrupted acts, where there are any.
     """
 
-    def __init__(self, workspace: Workspace, domains: Domains, machine_id: str, name: str) -> None:
+    def __init__(
+        self, workspace: Workspace, domains: Domains, machine_id: str, name: str, recover: Callable[[], None]
+    ) -> None:
         self.workspace = workspace
         self.domains = domains
         self.id = machine_id
         self.last_name = name
+        self.recover = recover
 
     @property
     def facts(self) -> MachineFacts:
@@ -106,10 +111,16 @@ class Handle:
         """Hold the machine for a switch and give its name: no act may be at work on it, and no excuse stand.
 
         Raises:
-            Busy: an act is at work on it. WrongState: there is an excuse.
+            Busy: an act is at work on it, or was interrupted and cannot be ended. WrongState: there is an excuse.
         """
+        self.recover()
         name = self.facts.name
         with MachineLocks(self.workspace.locks, [name], shared=True):
+            if any(name in plan.names for plan in find_plans(self.workspace.journal)):
+                raise Busy(
+                    _("An act on {name} was interrupted and is not ended yet.").format(name=name),
+                    _("Lab.open() ends it, and says what is in the way if it cannot."),
+                )
             self.check(why_not, hint)
             yield name
 

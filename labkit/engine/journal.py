@@ -81,8 +81,15 @@ class Record:
 
 def strike_out(path: Path) -> None:
     """Remove an act from the journal."""
-    path.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    with host_errors(path):
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def strike_out_all(folder: Path) -> None:
+    """Remove every act from a journal: nothing is left that they were about."""
+    for path in find_entries(folder):
+        strike_out(path)
 
 
 def find_entries(folder: Path) -> list[Path]:
@@ -117,9 +124,14 @@ def set_aside(path: Path) -> None:
         path.rename(path.with_suffix(".unreadable"))
 
 
+def find_drafts(folder: Path) -> list[Path]:
+    """Return the drafts of acts that are just being written down, or never began."""
+    return list(folder.glob("*.part"))
+
+
 def drop_drafts(folder: Path) -> None:
     """Remove the drafts of acts that never began; the lab's lock must be held."""
-    for draft in folder.glob("*.part"):
+    for draft in find_drafts(folder):
         draft.unlink(missing_ok=True)
 
 

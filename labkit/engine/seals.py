@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from labkit.errors import LabError
-from labkit.storage.files import host_errors
+from labkit.storage.files import host_errors, sync_folder
 from labkit.units import MIB
 
 HASH_AT_ONCE = 4 * MIB
@@ -61,6 +61,30 @@ def seal(paths: Iterable[str]) -> None:
         waits = any(seal.waits for seal in seals.values())
     if waits:
         _complete_later(files[0].parent)
+
+
+def break_seals(paths: Iterable[str]) -> None:
+    """Take the seals from images, all in one lab's folder of disks, that are about to be rewritten.
+
+    Until they are sealed anew nothing is held against them, whatever interrupts the rewriting.
+    """
+    files = [Path(path) for path in paths]
+    if files and any(file.name in _read(_place(files[0].parent)) for file in files):
+        with _open(files[0].parent) as seals:
+            for file in files:
+                seals.pop(file.name, None)
+
+
+def are_torn(folder: Path) -> bool:
+    """Whether the seals of a folder of disks are there and cannot be read."""
+    place = _place(folder)
+    return place.exists() and _parse(place) is None
+
+
+def seal_anew(folder: Path, paths: Iterable[str]) -> None:
+    """Forget all seals of a folder of disks and seal these images as they are now."""
+    _place(folder).unlink(missing_ok=True)
+    seal(paths)
 
 
 def complete(folder: Path) -> None:
@@ -121,11 +145,16 @@ def _open(folder: Path) -> Iterator[dict[str, Seal]]:
         yield seals
         left = {name: asdict(each) for name, each in sorted(seals.items()) if (folder / name).exists()}
         draft = place.with_suffix(".part")
-        with draft.open("w") as file:
-            json.dump(left, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(place)
+        try:
+            with draft.open("w") as file:
+                json.dump(left, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(place)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        sync_folder(place.parent)  # an older seal must not come back once an image was rewritten
 
 
 def _place(folder: Path) -> Path:
@@ -133,10 +162,15 @@ def _place(folder: Path) -> Path:
 
 
 def _read(place: Path) -> dict[str, Seal]:
+    return _parse(place) or {}  # without a seal nothing is known, and nothing is held against a file
+
+
+def _parse(place: Path) -> dict[str, Seal] | None:
+    """The seals that are written down; None: there are none, or they cannot be read."""
     try:
         return {name: Seal(**values) for name, values in json.loads(place.read_text()).items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
-        return {}  # without a seal nothing is known, and nothing is held against a file
+        return None
 
 
 def _look(file: Path) -> Seal:

@@ -19,15 +19,11 @@ from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineSpec, MachineState
 from labkit.model.state import LabState
-from labkit.plans.steps import MergeLayer, RestoreMemory, TakeSnapshot
+from labkit.plans.steps import DefineFromSnapshot, MergeLayer, RestoreMemory, TakeSnapshot
 from labkit.storage import files, headers, qemu_img
-from labkit.units import KIB
 
-FRESH = 384 * KIB
-"""Bytes up to which an overlay's file is long when nothing has been written into it."""
-
-JOB_LIMIT = 60.0
-"""Seconds to wait for what the daemon is still at."""
+TAKE_BACK_LIMIT = 60.0
+"""Seconds that moving data back down may take."""
 
 
 def take(step: TakeSnapshot, domains: Domains, snapshots: Snapshots) -> None:
@@ -69,13 +65,16 @@ def take_back(step: TakeSnapshot, state: LabState, domains: Domains, snapshots: 
     """
     machine = next((facts for facts in state.machines.values() if facts.id == step.machine_id), None)
     if machine is not None:
-        limit = Limit(JOB_LIMIT)
+        limit = Limit(TAKE_BACK_LIMIT)
         for old, overlay in zip(step.frozen, step.overlays, strict=True):
             if machine.is_active and _uses(machine.live, overlay):
                 snapshots.take_back(machine.id, overlay, old, limit)
-            elif not machine.is_active and _uses(machine.spec, overlay) and Path(overlay.path).exists():
+            elif not machine.is_active and not _is_blank(Path(overlay.path)):
+                # Its QEMU has ended since, and perhaps before the definition heard of the overlays.
                 qemu_img.commit(Path(overlay.path), overlay.format)
         domains.repoint(machine.id, *step.frozen)
+        if step.parent is not None and state.snapshots[machine.name].current != step.parent:
+            snapshots.mark_current(machine.id, step.parent)
     if step.memory is not None:
         files.delete_files([step.memory])
 
@@ -91,6 +90,15 @@ def restore_memory(step: RestoreMemory, domains: Domains, snapshots: Snapshots) 
         domains.save(step.machine_id, subject="", then_runs=not step.paused)
 
 
+def cut_power_of_others(step: DefineFromSnapshot, domains: Domains) -> None:
+    """End a guest that was started on other images since its power was cut for a restore."""
+    with contextlib.suppress(NotFound, WrongState):
+        if _runs(step.machine_id, domains):
+            live = domains.xml(step.machine_id, persistent=False)
+            if not all(disk.path in live for disk in step.disks):
+                domains.kill(step.machine_id)
+
+
 def leave_off(step: RestoreMemory, domains: Domains) -> None:
     """Where the memory cannot be restored, leave the machine off with its disks as the snapshot has them."""
     with contextlib.suppress(NotFound, WrongState):
@@ -102,9 +110,10 @@ def _empty(overlays: Sequence[DiskSpec]) -> None:
     """Make overlays anew in which a guest has written before its memory is restored once more: both must fit."""
     for disk in overlays:
         path = Path(disk.path)
+        if _is_blank(path):
+            continue
         facts = headers.read_image(path, disk.format)
-        if facts.length > FRESH and facts.backing:
-            path.unlink()
+        if facts.backing:
             qemu_img.create(
                 path,
                 disk.format,
@@ -112,43 +121,62 @@ def _empty(overlays: Sequence[DiskSpec]) -> None:
                 Allocation.DYNAMIC,
                 backing=Path(facts.backing),
                 backing_format=facts.backing_format,
+                replace=True,
             )
 
 
-def merge(step: MergeLayer, snapshots: Snapshots, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int] = ()) -> None:
+def _is_blank(overlay: Path) -> bool:
+    """Whether nothing has been written into an overlay, or it is not there."""
+    try:
+        return headers.is_blank(overlay)
+    except FileNotFoundError:
+        return True
+
+
+def merge(
+    step: MergeLayer,
+    domains: Domains,
+    snapshots: Snapshots,
+    on_bytes: OnBytes,
+    limit: Limit,
+    inherit: Sequence[int] = (),
+) -> None:
     """Move the layer's data up into its child and delete the layer.
 
     Where that cannot be done now, or is cancelled, the layer stays: no content depends on it being merged.
     """
+    files_of_child = headers.read_image(Path(step.child), Format.QCOW2).files if step.frozen else ()
     with contextlib.suppress(LabError, FileNotFoundError):
         if not Path(step.layer).exists():
             return
-        if step.machine_id and step.disk_target:
-            snapshots.pull(step.machine_id, step.disk_target, step.onto, limit, on_bytes)
-        else:
-            _rebase(step, on_bytes, limit, inherit)
-        child = headers.read_image(Path(step.child), Format.QCOW2)
-        if child.frozen:
-            seals.seal(child.files)
-        if child.backing == step.onto:
+        seals.break_seals(files_of_child)
+        try:
+            if step.machine_id and step.disk_target and _runs(step.machine_id, domains):
+                snapshots.pull(step.machine_id, step.disk_target, step.onto, limit, on_bytes)
+            else:
+                _rebase(step, on_bytes, limit, inherit)
+        finally:
+            files.freeze_files(files_of_child)
+            seals.seal(files_of_child)
+        if headers.read_image(Path(step.child), Format.QCOW2).backing == step.onto:
             files.delete_files([step.layer])
+
+
+def _runs(machine_id: str, domains: Domains) -> bool:
+    return domains.state(machine_id)[0] in (MachineState.RUNNING, MachineState.PAUSED)
 
 
 def _rebase(step: MergeLayer, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int]) -> None:
     child = Path(step.child)
-    mode = child.stat().st_mode
-    os.chmod(child, mode | 0o200)
-    try:
-        qemu_img.rebase(
-            child,
-            Path(step.onto) if step.onto else None,
-            step.onto_format,
-            on_bytes=on_bytes,
-            limit=limit,
-            inherit=inherit,
-        )
-    finally:
-        os.chmod(child, mode)
+    os.chmod(child, child.stat().st_mode | 0o200)
+    qemu_img.rebase(
+        child,
+        Path(step.onto) if step.onto else None,
+        step.onto_format,
+        on_bytes=on_bytes,
+        limit=limit,
+        inherit=inherit,
+    )
 
 
 def _uses(spec: MachineSpec | None, disk: DiskSpec) -> bool:

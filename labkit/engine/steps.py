@@ -15,7 +15,7 @@ from typing import TypedDict, assert_never
 
 from labkit.engine import migration_work, seals, snapshot_work
 from labkit.engine.instances import Instances
-from labkit.errors import NotFound, WrongState
+from labkit.errors import HostTrouble, NotFound, WrongState
 from labkit.hypervisor import disks
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import Snapshots
@@ -149,14 +149,14 @@ def do(step: Step, hands: Hands) -> None:
             snapshot_work.restore_memory(step, domains, hands.snapshots)
         case ForgetSnapshot():
             with contextlib.suppress(NotFound):
-                hands.snapshots.forget(step.machine_id, step.snapshot)
+                hands.snapshots.forget(step.machine_id, step.snapshot, then_current=step.then_current)
         case RelabelSnapshot():
-            hands.snapshots.relabel(step.machine_id, step.old, step.new, step.description)
+            hands.snapshots.relabel(step.machine_id, step.old, step.new, step.description, current=step.current)
         case FreezeImages():
             files.freeze_files(step.paths)
             seals.seal(step.paths)
         case MergeLayer():
-            snapshot_work.merge(step, hands.snapshots, hands.on_bytes, hands.limit, hands.inherit)
+            snapshot_work.merge(step, domains, hands.snapshots, hands.on_bytes, hands.limit, hands.inherit)
         case GrowImage() if step.machine_id and step.disk_target:
             disks.grow_disk(domains, step.machine_id, step.disk_target, step.capacity)
         case GrowImage():
@@ -308,8 +308,13 @@ def undo(step: Step, hands: Hands) -> None:
 def _remove_image(path: str, format: Format) -> None:
     """Remove an image that was just made, with all its files, and what a killed attempt has left."""
     making.discard(Path(path))
-    with contextlib.suppress(FileNotFoundError):
-        files.delete_files(reversed(headers.read_image(Path(path), format).files))
+    try:
+        made = headers.read_image(Path(path), format).files
+    except FileNotFoundError:
+        return
+    except HostTrouble:
+        made = (path,)  # a power cut has left the name and not the content
+    files.delete_files(reversed(made))
 
 
 def take_back(step: Step, state: LabState, hands: Hands) -> None:

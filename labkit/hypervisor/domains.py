@@ -131,7 +131,7 @@ class Domains:
         """Make every other listener hear that these machines changed: an event of their metadata."""
         for machine_id in machine_ids:
             try:
-                self.on(machine_id, _mark_act)
+                self.on(machine_id, mark_act)
             except LabError:
                 continue  # it is gone: its end was an event itself
 
@@ -250,7 +250,8 @@ class Domains:
         )
 
 
-def _mark_act(domain: libvirt.virDomain) -> None:
+def mark_act(domain: libvirt.virDomain) -> None:
+    """Leave a mark in a domain's definition, of which every listener hears."""
     element = f"<act at='{time.time_ns()}'/>"
     flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
     domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, element, "labkit-act", ACT_NAMESPACE, flags)

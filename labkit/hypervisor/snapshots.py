@@ -5,6 +5,7 @@ Knows: libvirt's snapshots. Must not know: plans, images, whose act it is part o
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ import libvirt
 from labkit.hypervisor import domain_xml, snapshot_xml
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
+from labkit.hypervisor.domains import mark_act
 from labkit.limits import Limit
 from labkit.model.machine import DiskSpec
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree, sort_nodes
@@ -87,11 +89,15 @@ class Snapshots:
         self.connection.call(create, timeout=LONG)
 
     def wait_for_job(self, machine_id: str, limit: Limit) -> None:
-        """Wait until no job is at work on a machine: an interrupted take is completed by the daemon."""
+        """Wait until the daemon is at work on a machine no more: it completes what an interrupted act began."""
 
         def is_idle(raw: libvirt.virConnect) -> bool:
             domain = raw.lookupByUUIDString(machine_id)
-            return not domain.isActive() or domain.jobInfo()[0] == libvirt.VIR_DOMAIN_JOB_NONE
+            if domain.isActive() and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
+                return False
+            with contextlib.suppress(libvirt.libvirtError):  # it may have no definition any more
+                mark_act(domain)  # a change waits until any job has ended, also one that is not told of
+            return True
 
         while not self.connection.read(is_idle):
             limit.check()
@@ -131,7 +137,8 @@ class Snapshots:
             flags = libvirt.VIR_DOMAIN_BLOCK_REBASE_RELATIVE if onto else 0
             raw.lookupByUUIDString(machine_id).blockRebase(target, onto, 0, flags)
 
-        self.connection.call(begin)
+        if not self.connection.call(lambda raw: raw.lookupByUUIDString(machine_id).blockJobInfo(target, 0)):
+            self.connection.call(begin)  # else an act that was cut short has begun it, and the daemon is still at it
         while job := self.connection.call(lambda raw: raw.lookupByUUIDString(machine_id).blockJobInfo(target, 0)):
             on_bytes(job["cur"], job["end"])
             if limit.reached:
@@ -151,28 +158,26 @@ class Snapshots:
 
     def mark_current(self, machine_id: str, name: str) -> None:
         """Let the current state of a machine begin from a snapshot."""
-        flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT
+        self.connection.call(lambda raw: _make_current(raw.lookupByUUIDString(machine_id), name))
 
-        def redefine(raw: libvirt.virConnect) -> None:
-            snapshot = _snapshot(raw, machine_id, name)
-            raw.lookupByUUIDString(machine_id).snapshotCreateXML(snapshot.getXMLDesc(_SECURE), flags)
-
-        self.connection.call(redefine)
-
-    def forget(self, machine_id: str, name: str) -> None:
+    def forget(self, machine_id: str, name: str, *, then_current: str | None = None) -> None:
         """Drop libvirt's record of a snapshot; its children become those of its parent; files stay.
 
         The children move first: libvirt would else let them record the images of the one that goes.
+
+        Args:
+            then_current: what is to be current afterwards: a daemon that dies meanwhile forgets it. None: any.
         """
 
         def drop(raw: libvirt.virConnect) -> None:
             domain = raw.lookupByUUIDString(machine_id)
             names = {snapshot.getName(): snapshot for snapshot in domain.listAllSnapshots()}
-            if name not in names:
-                return
-            parent = parse(names[name].getXMLDesc(_SECURE)).findtext("parent/name")
-            _reparent(domain, names[name].listAllChildren(0), parent)
-            domain.snapshotLookupByName(name).delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
+            if name in names:
+                parent = parse(names[name].getXMLDesc(_SECURE)).findtext("parent/name")
+                _reparent(domain, names[name].listAllChildren(0), parent)
+                domain.snapshotLookupByName(name).delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
+            if then_current is not None:
+                _make_current(domain, then_current)
 
         self.connection.call(drop)
 
@@ -197,27 +202,26 @@ class Snapshots:
 
         self.connection.call(restore, timeout=LONG)
 
-    def relabel(self, machine_id: str, name: str, new: str, description: str | None) -> None:
-        """Give a snapshot another name or description, and its children their parent's new name."""
+    def relabel(self, machine_id: str, name: str, new: str, description: str | None, *, current: bool) -> None:
+        """Give a snapshot another name or description, and its children their parent's new name.
+
+        Args:
+            current: whether the current state begins from it.
+        """
 
         def redo(raw: libvirt.virConnect) -> None:
             domain = raw.lookupByUUIDString(machine_id)
-            names = {snapshot.getName() for snapshot in domain.listAllSnapshots()}
-            if name not in names:
-                return
-            old = domain.snapshotLookupByName(name)
-            was_current = bool(old.isCurrent())
-            xml = snapshot_xml.rename_in_snapshot_xml(
-                old.getXMLDesc(_SECURE), name=new if new != name else None, description=description
-            )
-            flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
-            if was_current:
-                flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT
-            domain.snapshotCreateXML(xml, flags)
-            if new == name:
-                return
-            _reparent(domain, old.listAllChildren(0), new)
-            domain.snapshotLookupByName(name).delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
+            if _has(domain, name):
+                old = domain.snapshotLookupByName(name)
+                xml = snapshot_xml.rename_in_snapshot_xml(
+                    old.getXMLDesc(_SECURE), name=new if new != name else None, description=description
+                )
+                domain.snapshotCreateXML(xml, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE)
+                if new != name:
+                    _reparent(domain, old.listAllChildren(0), new)
+                    domain.snapshotLookupByName(name).delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
+            if current:
+                _make_current(domain, new)
 
         self.connection.call(redo)
 
@@ -260,6 +264,14 @@ def _current(domain: libvirt.virDomain) -> str | None:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT:
             return None
         raise
+
+
+def _make_current(domain: libvirt.virDomain, name: str) -> None:
+    """Let a snapshot be the one the current state begins from; once is enough."""
+    snapshot = domain.snapshotLookupByName(name)
+    if not snapshot.isCurrent():
+        flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT
+        domain.snapshotCreateXML(snapshot.getXMLDesc(_SECURE), flags)
 
 
 def _has(domain: libvirt.virDomain, name: str) -> bool:

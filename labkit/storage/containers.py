@@ -67,6 +67,15 @@ _CORRUPT, _DATA_FILE = 2, 4  # incompatible features
 _BACKING_FORMAT = 0xE2792ACA  # a header extension
 
 
+def is_blank_qcow2(file: int) -> bool:
+    """Whether no cluster of an open qcow2 image was ever written: its first table leads nowhere."""
+    try:
+        entries, at = struct.unpack_from(">IQ", os.pread(file, 4096, 0), 36)
+    except struct.error as error:
+        raise BadHeader(_("it ends too early")) from error
+    return not any(os.pread(file, entries * 8, at))
+
+
 def _read_qcow2(file: int) -> Header:
     start = os.pread(file, 4096, 0)
     magic, version, name_at, name_length, cluster_bits, capacity, encryption = _QCOW2.unpack_from(start)

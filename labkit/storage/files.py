@@ -109,9 +109,10 @@ def rename_file(old: Path, new: Path) -> None:
 
 
 def freeze_files(paths: Iterable[str]) -> None:
-    """Close files for writing (mode 0444)."""
+    """Close files for writing (mode 0444), what is in them durable: from now on it never changes."""
     for path in map(Path, paths):
         with host_errors(path):
+            sync_file(path)
             path.chmod(0o444)
 
 
@@ -120,6 +121,15 @@ def free_bytes(folder: Path) -> int:
     with host_errors(folder):
         info = os.statvfs(folder)
     return info.f_bavail * info.f_frsize
+
+
+def sync_file(path: Path) -> None:
+    """Make what is in a file durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

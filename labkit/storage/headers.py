@@ -15,7 +15,7 @@ from pathlib import Path
 from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.model.image import Allocation, Format, ImageFacts
-from labkit.storage.containers import read_header
+from labkit.storage.containers import is_blank_qcow2, read_header
 from labkit.storage.header_values import BadHeader, Extent, Header
 
 FLAT = "-flat.vmdk"
@@ -37,6 +37,21 @@ def read_image(path: Path, format: Format) -> ImageFacts:
             regular file, or it depends on something that is not another image file.
     """
     return _read(str(path), format)
+
+
+def is_blank(path: Path) -> bool:
+    """Whether nothing was ever written into a qcow2 image: its table of tables is empty.
+
+    Raises:
+        FileNotFoundError: it is gone. HostTrouble: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return is_blank_qcow2(file.fileno())
+    except FileNotFoundError:
+        raise
+    except (OSError, BadHeader) as error:
+        raise _trouble(str(path), str(error)) from error
 
 
 def read_folder(folder: Path) -> dict[str, ImageFacts]:

@@ -16,19 +16,22 @@ from pathlib import Path
 
 from labkit.errors import AlreadyExists
 from labkit.language import _
-from labkit.storage.files import host_errors, sync_folder
+from labkit.storage.files import host_errors, sync_file, sync_folder
 
 
 @contextmanager
-def making(target: Path) -> Iterator[Path]:
+def making(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """Give the path to make an image at; when the block ends well the image stands at `target`, durable.
 
     Every file made beside it moves along (a fixed VMDK has two); after an error nothing is left.
 
+    Args:
+        replace: whether it takes the place of what is there, at one blow.
+
     Raises:
         AlreadyExists: there is such a file. NoSpace, HostTrouble: the host's.
     """
-    if os.path.lexists(target):
+    if os.path.lexists(target) and not replace:
         raise AlreadyExists(
             _("There is already a file {name}.").format(name=target.name),
             _("Choose another name, or delete it first."),
@@ -58,15 +61,7 @@ def discard(target: Path) -> None:
 def _publish(folder: Path, target: Path) -> None:
     parts = sorted(folder.iterdir(), key=lambda part: part.name == target.name)  # the one with the name comes last
     for part in parts:
-        _sync(part)
+        sync_file(part)
     for part in parts:
         part.rename(target.parent / part.name)
     sync_folder(target.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -73,6 +73,7 @@ def create(
     backing_format: Format | None = None,
     cluster_size: int | None = None,
     extended_l2: bool = False,
+    replace: bool = False,
     on_bytes: OnBytes = _unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
@@ -85,6 +86,7 @@ def create(
         backing: absolute; the image it will be a difference to (qcow2 only). Its name is recorded
             relative to `path`, with `backing_format`; it is not opened.
         cluster_size: bytes; extended_l2: subclusters; both qcow2 only.
+        replace: whether it takes the place of one that is there, at one blow.
         on_bytes: hears of zeros written. limit: time and cancellation. inherit: locks the child keeps.
 
     Raises:
@@ -101,7 +103,7 @@ def create(
             _("A differencing image is dynamic and records the format of the image below it."),
             _('Use allocation="dynamic" and name the format.'),
         )
-    with making(path) as place:
+    with making(path, replace=replace) as place:
         argv = create_argv(
             place,
             format,

@@ -39,8 +39,10 @@ def plan_delete(
         return make_plan("delete", state, machine, name, refusal=refusal)
     names = tree.branch(name) if branch else (name,)
     gone = [tree[each] for each in names]
+    heir = tree[name].parent if tree.current in names else None
     forgets = [
-        ForgetSnapshot(machine_id=facts.id, domain=facts.spec.domain_name, snapshot=each) for each in reversed(names)
+        ForgetSnapshot(machine_id=facts.id, domain=facts.spec.domain_name, snapshot=each, then_current=heir)
+        for each in reversed(names)
     ]
     kept = {disk.path for node in tree.nodes.values() if node.name not in names for disk in node.disks}
     freed = {disk.path for node in gone for disk in node.disks} - kept
@@ -106,6 +108,7 @@ def _merge_step(
         machine_id=facts.id if running else None,
         domain=facts.spec.domain_name if running else None,
         disk_target=active.get(child.path),
+        frozen=child.frozen,
     )
 
 

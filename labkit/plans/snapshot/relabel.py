@@ -22,6 +22,11 @@ def plan_relabel(
     if refusal or (new in (None, name) and description in (None, tree[name].description)):
         return make_plan(act, state, machine, name, refusal=refusal)
     step = RelabelSnapshot(
-        machine_id=facts.id, domain=facts.spec.domain_name, old=name, new=new or name, description=description
+        machine_id=facts.id,
+        domain=facts.spec.domain_name,
+        old=name,
+        new=new or name,
+        description=description,
+        current=tree.current == name,
     )
     return make_plan(act, state, machine, name, steps=[step])

@@ -56,6 +56,7 @@ def make_taking(
         console=facts.spec.console_log if memory else None,
         live=facts.is_active,
         quiesce=survey.quiesce and facts.state is MachineState.RUNNING,
+        parent=tree_of(state, facts.name).current,
     )
 
 

@@ -212,6 +212,7 @@ class MergeLayer:
         layer, child, onto: absolute paths; onto None: the layer was a base, and the child becomes one.
         bytes: about what is copied.
         machine_id, domain, target: of the running machine whose active image the child is, or None.
+        frozen: whether the child is closed for writing and sealed.
     """
 
     layer: str
@@ -222,6 +223,7 @@ class MergeLayer:
     machine_id: str | None = None
     domain: str | None = None
     disk_target: str | None = None
+    frozen: bool = False
     phase: ClassVar[Phase] = Phase.CLEAN_UP
 
     @property

@@ -21,6 +21,7 @@ class TakeSnapshot:
         frozen, overlays: the active images before and after, disk by disk.
         console: absolute path of the log of its serial console, whose last line is kept with the memory, or None.
         live: whether the guest runs; quiesce: whether its agent flushes its file systems meanwhile.
+        parent: the snapshot that was current before, or None.
     """
 
     machine_id: str
@@ -33,6 +34,7 @@ class TakeSnapshot:
     console: str | None = None
     live: bool = False
     quiesce: bool = False
+    parent: str | None = None
     phase: ClassVar[Phase] = Phase.SWITCH
 
     @property
@@ -116,11 +118,16 @@ class RestoreMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetSnapshot:
-    """Drop libvirt's record of a snapshot; its children become those of its parent."""
+    """Drop libvirt's record of a snapshot; its children become those of its parent.
+
+    Attributes:
+        then_current: the snapshot the current state begins from afterwards; None: whichever did before.
+    """
 
     machine_id: str
     domain: str
     snapshot: str
+    then_current: str | None = None
     phase: ClassVar[Phase] = Phase.CLEAN_UP
 
     @property
@@ -131,13 +138,18 @@ class ForgetSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelabelSnapshot:
-    """Give a snapshot another name or description."""
+    """Give a snapshot another name or description.
+
+    Attributes:
+        current: whether the current state begins from it.
+    """
 
     machine_id: str
     domain: str
     old: str
     new: str
     description: str | None
+    current: bool = False
     phase: ClassVar[Phase] = Phase.SWITCH
 
     @property

@@ -1,0 +1,201 @@
+"""Bringing interrupted acts to an end: exactly before them, or exactly after (docs/recovery.md).
+
+Create steps are undone when an act broke off before its commit point; from there on there is only forward.
+What is there decides, not what was reported.
+
+Knows: the journal, steps. Must not know: how an act is begun, who asked for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from labkit.engine import seals, snapshot_work
+from labkit.engine.journal import Entry, drop_drafts, find_drafts, find_entries, read_entry, set_aside, strike_out
+from labkit.engine.locks import MachineLocks, find_busy
+from labkit.engine.steps import Hands, do, is_done, take_back, undo, wait_until_settled
+from labkit.engine.workspace import Workspace
+from labkit.errors import Busy, ConnectionLost, HostTrouble, LabError, NotFound
+from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.snapshots import Snapshots
+from labkit.language import _
+from labkit.limits import Limit
+from labkit.model.disk import chain
+from labkit.model.state import LabState
+from labkit.plans.plan import Plan
+from labkit.plans.steps import CutPower, DefineFromSnapshot, DefineMachine, DropSaved, RestoreMemory, Step
+
+JOB_LIMIT = 60.0
+"""Seconds to wait for what the daemon is still at."""
+
+
+class Recovery:
+    """Ends the interrupted acts of one lab.
+
+    Args:
+        own: the hypervisor instance it works with. read: returns the lab as it is.
+        hands: makes what steps are carried out with. at: returns the recovery of another instance.
+
+    Attributes:
+        told: what became of the acts it found, a sentence each.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        domains: Domains,
+        snapshots: Snapshots,
+        *,
+        own: str,
+        read: Callable[[], LabState],
+        hands: Callable[[Callable[[int, int], None], Limit, tuple[int, ...]], Hands],
+        at: Callable[[str], Recovery],
+    ) -> None:
+        self.workspace = workspace
+        self.domains = domains
+        self.snapshots = snapshots
+        self.told: list[str] = []
+        self._own = own
+        self._read = read
+        self._make_hands = hands
+        self._at = at
+
+    def is_needed(self) -> bool:
+        """Whether there is anything to end; no lock is needed to ask."""
+        folder = self.workspace.journal
+        return (
+            any(map(self._is_interrupted, find_entries(folder)))
+            or bool(find_drafts(folder))
+            or seals.are_torn(self.workspace.disks)
+        )
+
+    def end_all(self) -> dict[str, str]:
+        """End every act that can be ended and tell it; returns what holds up the others, by the locks they need.
+
+        The lab's lock must be held: nobody begins an act meanwhile.
+        """
+        stuck: dict[str, str] = {}
+        drop_drafts(self.workspace.journal)
+        for path in find_entries(self.workspace.journal):
+            stuck |= self._end_one(path)
+        return stuck
+
+    def mend_seals(self) -> None:
+        """Where the seals cannot be read, seal what is frozen as it is now: what it was nobody knows any more.
+
+        The lab's lock must be held.
+        """
+        if not seals.are_torn(self.workspace.disks):
+            return
+        state = self._read()
+        frozen = {image.path for root in state.roots for image in chain(state.images, root)[1:]} | state.kept
+        files = [file for path in sorted(frozen & set(state.images)) for file in state.images[path].files]
+        seals.seal_anew(self.workspace.disks, files)
+        self._tell(_("The seals of the frozen images could not be read; they are sealed as they are now."))
+
+    def _tell(self, sentence: str) -> None:
+        if sentence not in self.told[-1:]:
+            self.told.append(sentence)
+
+    def _is_interrupted(self, path: Path) -> bool:
+        try:
+            entry = read_entry(path)
+        except HostTrouble:
+            return True  # whatever it was, nobody is at work on it
+        return entry is not None and not find_busy(self.workspace.locks, entry.plan.locks)
+
+    def _end_one(self, path: Path) -> dict[str, str]:
+        """End one act of the journal, if nobody is at work on it; returns why it cannot be ended, by its locks."""
+        try:
+            entry = read_entry(path)
+        except HostTrouble as trouble:
+            set_aside(path)
+            self._tell(trouble.message)
+            return {}
+        try:
+            locks = MachineLocks(self.workspace.locks, entry.plan.locks if entry else ())
+        except Busy:
+            return {}
+        with locks:
+            entry = read_entry(path)  # whoever was at work may have gone on, and ended, until the locks were ours
+            if entry is None:
+                return {}
+            try:
+                self._tell(self.settle(entry, inherit=tuple(locks.descriptors)))
+            except (LabError, OSError) as trouble:
+                sentence = _("{act} was interrupted and cannot be ended yet: {why}").format(
+                    act=entry.plan.title, why=trouble.message if isinstance(trouble, LabError) else trouble
+                )
+                self._tell(sentence)
+                return dict.fromkeys(entry.plan.locks, sentence)
+        return {}
+
+    def settle(self, entry: Entry, *, inherit: tuple[int, ...] = ()) -> str:
+        """End an act on one side of its commit point and strike it out; returns what became of it.
+
+        Its locks must be held; `inherit`: their descriptors.
+        """
+        plan = entry.plan
+        if plan.instance != self._own:
+            return self._at(plan.instance).settle(entry, inherit=inherit)
+        title = plan.title
+        commit = plan.commit_point
+        hands = self._make_hands(lambda _done, _total: None, Limit(), inherit)
+        self._wait_for_jobs(ids_of(plan, self._read()))
+        if commit is not None:
+            wait_until_settled(plan.steps[commit], hands)
+        state = self._read()
+        committed = commit is not None and (
+            plan.only_cleans_up or entry.done > commit or (entry.done == commit and is_done(plan.steps[commit], state))
+        )
+        if commit is None or not committed:
+            if commit is not None:
+                take_back(plan.steps[commit], state, hands)
+            for step in reversed(plan.steps[:commit]):
+                undo(step, hands)
+            strike_out(entry.path)
+            return _("{act} was interrupted and taken back: all is as before.").format(act=title)
+        troubles = [
+            _do_again(step, hands, reported=at < entry.done) for at, step in enumerate(plan.steps[commit:], commit)
+        ]
+        strike_out(entry.path)
+        completed = _("{act} was interrupted and has been completed.").format(act=title)
+        return " ".join((completed, *filter(None, troubles)))
+
+    def _wait_for_jobs(self, machine_ids: Iterable[str]) -> None:
+        """A daemon may still be completing what a killed client began."""
+        for machine_id in machine_ids:
+            with contextlib.suppress(NotFound):
+                self.snapshots.wait_for_job(machine_id, Limit(JOB_LIMIT))
+
+
+def ids_of(plan: Plan, state: LabState) -> list[str]:
+    """Return the ids of the machines a plan is about, those it makes included."""
+    known = [state.machines[name].id for name in plan.names if name in state.machines]
+    made = [step.spec.id for step in plan.steps if isinstance(step, DefineMachine)]
+    return [*known, *(machine_id for machine_id in made if machine_id not in known)]
+
+
+def _do_again(step: Step, hands: Hands, *, reported: bool) -> str | None:
+    """Carry out a step behind the commit point once more; returns what must be told.
+
+    A guest that runs again is left alone: what it did since must not be undone.
+    """
+    if reported and isinstance(step, CutPower | DropSaved | RestoreMemory):
+        return None
+    if isinstance(step, DefineFromSnapshot):
+        snapshot_work.cut_power_of_others(step, hands.domains)
+    try:
+        do(step, hands)
+    except ConnectionLost:
+        raise
+    except LabError as error:
+        if not isinstance(step, RestoreMemory):
+            raise
+        snapshot_work.leave_off(step, hands.domains)
+        return _(
+            "The guest could not go on from its memory; it is off, with its disks as they were then: {why}"
+        ).format(why=error.message)
+    return None
