@@ -32,7 +32,7 @@ from labkit.plans import machine as plans
 from labkit.plans.disk import DiskSurvey
 from labkit.plans.plan import Plan
 from labkit.storage.files import free_bytes
-from labkit.travel import open_neighbour
+from labkit.travel import import_machine, open_neighbour
 from labkit.units import check_choice, check_count, check_name, check_text, check_word, parse_memory
 
 if TYPE_CHECKING:
@@ -261,6 +261,8 @@ class Lab:
             chipset=check_choice(Chipset, chipset, what="chipset"),
         )
         return plans.plan_create(self.state, survey_host(self._workspace), request)
+
+    import_machine = import_machine
 
     def _after_clean(self, plan: Plan, timeout: float | None) -> None:
         self.carry_out(plan, timeout=timeout)

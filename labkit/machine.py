@@ -112,6 +112,7 @@ class Machine:
     attach = changes.attach
     detach = changes.detach
     migrate = travel.migrate
+    export = travel.export
 
     # --- switching it -----------------------------------------------------------------------------
 

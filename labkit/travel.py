@@ -6,24 +6,39 @@ Knows: plans, the lab, its instances. Must not know: how a plan is carried out, 
 
 from __future__ import annotations
 
+import os
+import uuid
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.acts import act
+from labkit.engine import archives
 from labkit.engine.instances import SESSION, Instances
+from labkit.engine.survey import survey_host
 from labkit.errors import BadInput, LabError
 from labkit.language import _
 from labkit.model.machine import MachineFacts
+from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
+from labkit.plans import archive as archive_plans
 from labkit.plans import migration as migration_plans
 from labkit.plans.migration import MigrationSurvey
 from labkit.plans.plan import Plan
-from labkit.plans.steps import MigrateMachine
-from labkit.units import check_name
+from labkit.plans.steps import MigrateMachine, WriteArchive
+from labkit.storage.files import free_bytes
+from labkit.units import check_choice, check_name
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
     from labkit.machine import Machine
+
+
+class IdentityKind(StrEnum):
+    """Who a machine from an archive is."""
+
+    KEEP = "keep"
+    NEW = "new"
 
 
 def open_neighbour(lab: Lab, name: str = "neighbour") -> Lab:
@@ -107,3 +122,111 @@ def _survey(here: Lab, to: Lab, state: LabState, facts: MachineFacts) -> Migrati
         records=read_records(here._connection, facts.id),
         lost=frozenset(path for path in needed if not Path(path).exists()),
     )
+
+
+# --- into a file, out of a file -----------------------------------------------------------------
+
+
+def _after_export(machine: Machine, plan: Plan, timeout: float | None) -> Path:
+    machine.lab.carry_out(plan, timeout=timeout)
+    return next(Path(step.target) for step in plan.steps if isinstance(step, WriteArchive))
+
+
+@act(_after_export)
+def export(machine: Machine, file: str | Path, *, timeout: float | None = None) -> Plan:  # noqa: ARG001
+    """Write the machine, which is off, with all its snapshots into one file: `lab.import_machine` brings it back.
+
+    The file is a tar archive. Of a linked clone it holds the images it stands on too, so it needs nothing else.
+
+    Args:
+        file: where to; there must be none of that name. timeout: seconds.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        Refused: see `.plan(...).refusal`.
+    """
+    from labkit.hypervisor.migration import read_definitions
+
+    target = _check_path(file)
+    state, name = machine._find()
+    facts, nodes = state.machines[name], state.snapshots.get(name, SnapshotTree())
+    xml, records = read_definitions(machine.lab._connection, facts.id)
+    specs = [facts.spec, *(node.spec for node in nodes.values())]
+    others = {path for spec in specs for path in (spec.boot.kernel, spec.boot.initramfs) if path}
+    others |= {node.memory for node in nodes.values() if node.memory}
+    images = {file for image in state.images.values() for file in image.files}
+    there = {path: os.stat(path) for path in images | others if os.path.exists(path)}
+    survey = archive_plans.ExportSurvey(
+        free_bytes=free_bytes(target.parent) if target.parent.is_dir() else 0,
+        xml=xml,
+        records=records,
+        exists=os.path.lexists(target),
+        no_folder=not target.parent.is_dir(),
+        lengths={path: info.st_size for path, info in there.items()},
+        allocated={path: there[path].st_blocks * 512 for path in others & there.keys()},
+    )
+    return archive_plans.plan_export(state, survey, name, str(target))
+
+
+def _after_import(lab: Lab, plan: Plan, timeout: float | None) -> Machine:
+    lab.carry_out(plan, timeout=timeout)
+    return lab.machines[plan.subject]
+
+
+@act(_after_import)
+def import_machine(
+    lab: Lab,
+    file: str | Path,
+    name: str | None = None,
+    *,
+    identity: str = "keep",
+    timeout: float | None = None,  # noqa: ARG001 — used by the call, not by the plan
+) -> Plan:
+    """Make a machine of this lab from an archive that `vm.export` wrote, with its snapshots.
+
+    Args:
+        file: the archive. name: of the machine; None: the one it had.
+        identity: "keep": it is the same machine; "new": another one, which finds itself renamed when it next boots.
+        timeout: seconds.
+
+    Returns:
+        The machine, off.
+
+    Raises:
+        NotFound: no such file. BadInput: an archive that is damaged, cut short or not to be trusted; nothing of it
+            is kept. Refused: see `.plan(...).refusal`.
+    """
+    path = _check_path(file)
+    who = check_choice(IdentityKind, identity, what="identity")
+    manifest = archives.inspect_archive(path)
+    chosen = check_name(manifest.machine if name is None else name, what=_("machine"))
+    new = who is IdentityKind.NEW
+    fresh = archives.Identity(
+        name=chosen, id=str(uuid.uuid4()) if new else None, genid=str(uuid.uuid4()) if new else None
+    )
+    state = lab.state
+    host = survey_host(lab._workspace)
+    boots = str(lab._workspace.images / "blobs")
+    arrival = archives.adopt(state, path, manifest, fresh, boot_folder=boots, accelerator=host.accelerator)
+    elsewhere = (facts.id for facts in state.elsewhere.values())
+    survey = archive_plans.ImportSurvey(
+        free_bytes=free_bytes(lab.home),
+        host_memory=host.host_memory,
+        host_cpus=host.host_cpus,
+        accelerator=host.accelerator,
+        taken_ids=lab._domains.read_ids() | frozenset(elsewhere),
+        boot_folder=boots,
+        there=frozenset(map(str, Path(boots).glob("*"))),
+    )
+    return archive_plans.plan_import(state, survey, arrival)
+
+
+def _check_path(path: str | Path) -> Path:
+    """Return a file's path, absolute; `~` is the user's folder."""
+    if type(path) is not str and not isinstance(path, Path):
+        path = ""
+    if not str(path) or "\0" in str(path):
+        raise BadInput(_("{path!r} is not the path of a file.").format(path=path), _('Write one such as "web.labkit".'))
+    return Path(path).expanduser().absolute()

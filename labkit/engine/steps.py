@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, assert_never
 
-from labkit.engine import migration_work, seals, snapshot_work
+from labkit.engine import archives, migration_work, seals, snapshot_work
 from labkit.engine.instances import Instances
 from labkit.errors import HostTrouble, NotFound, WrongState
 from labkit.hypervisor import disks
@@ -32,6 +32,7 @@ from labkit.plans.steps import (
     CreateImage,
     CreateOverlay,
     CutPower,
+    DefineAdopted,
     DefineFromSnapshot,
     DefineMachine,
     DeleteFiles,
@@ -55,6 +56,10 @@ from labkit.plans.steps import (
     StopServing,
     TakeSnapshot,
     UndefineMachine,
+    UnpackBootFile,
+    UnpackImage,
+    UnpackMemory,
+    WriteArchive,
     WriteMessage,
 )
 from labkit.storage import files, foreign, headers, making, nbd, qemu_img
@@ -195,6 +200,16 @@ def do(step: Step, hands: Hands) -> None:
             migration_work.give_records(step, hands.instances)
         case EndInstance():
             migration_work.end_instance(step, hands.instances)
+        case WriteArchive():
+            archives.write(step, hands.on_bytes, hands.limit)
+        case UnpackImage():
+            archives.unpack_image(step, hands.on_bytes, hands.limit)
+        case UnpackMemory():
+            archives.unpack_memory(step, hands.on_bytes, hands.limit)
+        case UnpackBootFile():
+            archives.unpack_boot_file(step, hands.on_bytes, hands.limit)
+        case DefineAdopted():
+            domains.define_text(step.xml, subject=step.spec.name)
         case _:
             assert_never(step)
 
@@ -247,7 +262,7 @@ def is_done(step: Step, state: LabState) -> bool:
             return not all(any(disk.target == step.target for disk in spec.disks) for spec in _specs(machine))
         case WriteMessage():
             return files.is_written(Path(step.path), step.offset, step.length, step.text)
-        case DefineMachine():
+        case DefineMachine() | DefineAdopted():
             return step.spec.id in by_id
         case ConfigureMachine():
             machine = by_id.get(step.machine_id)
@@ -274,6 +289,10 @@ def is_done(step: Step, state: LabState) -> bool:
             return migration_work.is_migrated(step, state)
         case EndInstance():
             return migration_work.is_ended(step)
+        case WriteArchive() | UnpackMemory() | UnpackBootFile():
+            return Path(step.target).exists()
+        case UnpackImage():
+            return Path(step.targets[0]).exists()
         case _:
             assert_never(step)
 
@@ -288,6 +307,10 @@ def undo(step: Step, hands: Hands) -> None:
     match step:
         case DropRecords():
             migration_work.put_records_back(step, hands.domains)
+        case WriteArchive() | UnpackMemory() | UnpackBootFile():
+            archives.undo(step.target)
+        case UnpackImage():
+            archives.undo(step.targets[0], step.targets[1:])
         case CopyImage():
             files.delete_files([step.target])
         case BringImage():

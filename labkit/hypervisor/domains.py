@@ -94,6 +94,14 @@ class Domains:
         xml = domain_xml.build_domain_xml(spec)
         self.connection.call(lambda raw: raw.defineXML(xml), subject=spec.name, timeout=_FIRST_DEFINE)
 
+    def define_text(self, xml: str, *, subject: str) -> None:
+        """Make a machine known whose definition is written already."""
+        self.connection.call(lambda raw: raw.defineXML(xml), subject=subject, timeout=_FIRST_DEFINE)
+
+    def read_ids(self) -> frozenset[str]:
+        """Return the UUIDs of all domains, of whatever lab or program."""
+        return self.connection.read(lambda raw: frozenset(domain.UUIDString() for domain in raw.listAllDomains(0)))
+
     def configure(self, machine_id: str, changes: MachineChanges) -> None:
         """Change the persistent definition."""
         changed = domain_xml.change_domain_xml(self.xml(machine_id), changes)

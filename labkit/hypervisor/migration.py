@@ -18,6 +18,7 @@ from labkit.errors import LabError, NotFound
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.domain_xml.changing import append_to_console_log
+from labkit.hypervisor.snapshot_xml import definitions_in_snapshot_xml
 from labkit.limits import Limit
 from labkit.model.travel import SnapshotRecord, sort_records
 
@@ -55,6 +56,13 @@ def read_records(connection: Connection, machine_id: str) -> tuple[SnapshotRecor
         return sort_records(records)
 
     return connection.read(read)
+
+
+def read_definitions(connection: Connection, machine_id: str) -> tuple[str, dict[str, tuple[str, str | None]]]:
+    """Return a domain's definition and, by snapshot, the one it restores and the one it ran with (or None)."""
+    xml = str(connection.read(lambda raw: raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)))
+    records = read_records(connection, machine_id)
+    return xml, {record.name: definitions_in_snapshot_xml(record.xml) for record in records}
 
 
 def drop_records(connection: Connection, machine_id: str) -> None:

@@ -117,6 +117,15 @@ def definition_in_snapshot_xml(xml: str) -> str:
     return etree.tostring(domain, encoding="unicode")
 
 
+def definitions_in_snapshot_xml(xml: str) -> tuple[str, str | None]:
+    """Return the domain XML of the configuration a snapshot restores, and of the guest as it ran where that differs."""
+    snapshot = parse(xml)
+    live = snapshot.find("domain")
+    if live is None or snapshot.find("inactiveDomain") is None:
+        return definition_in_snapshot_xml(xml), None
+    return definition_in_snapshot_xml(xml), etree.tostring(live, encoding="unicode")
+
+
 def _configuration(snapshot: etree._Element) -> etree._Element | None:
     """After a change of a running machine the two differ, and the inactive one is what was configured."""
     inactive = snapshot.find("inactiveDomain")

@@ -294,14 +294,14 @@ def _new_spec(
         panic_device=request.panic_device,
         agent=image.agent,
         genid=request.genid,
-        console_log=_free_console_log(state, request.name),
+        console_log=free_console_log(state, request.name),
         chipset=request.chipset,
     )
 
 
-def _free_console_log(state: LabState, name: str) -> str:
+def free_console_log(state: LabState, name: str) -> str:
     """Return a file for a new machine's console: its name may be another's old one, whose log lives on."""
-    taken = {machine.spec.console_log for machine in state.machines.values()} | set(state.strays)
+    taken = {machine.spec.console_log for machine in state.everywhere.values()} | set(state.strays)
     paths = (posixpath.join(state.home, "consoles", f"{name}.{number}.log") for number in itertools.count())
     return next(path for path in paths if path not in taken)
 

@@ -25,6 +25,10 @@ from labkit.plans.steps import (
     RenameImage,
     Step,
     TakeSnapshot,
+    UnpackBootFile,
+    UnpackImage,
+    UnpackMemory,
+    WriteArchive,
     WriteMessage,
 )
 from labkit.units import format_size
@@ -108,6 +112,10 @@ class Plan:
             match step:
                 case CopyImage() | ConvertImage() | BringImage():
                     created.append(step.target)
+                case WriteArchive() | UnpackMemory() | UnpackBootFile():
+                    created.append(step.target)
+                case UnpackImage():
+                    created += step.targets
                 case CreateImage() | CreateOverlay():
                     created.append(step.path)
                 case TakeSnapshot(memory=str(memory)):
@@ -127,8 +135,9 @@ class Plan:
     @property
     def bytes_copied(self) -> int:
         """Bytes its steps write on the host."""
-        writing = (CopyImage, BringImage, ConvertImage, CreateImage, GrowImage, MergeLayer)
-        return sum(step.bytes for step in self.steps if isinstance(step, writing))
+        writing = CopyImage | BringImage | ConvertImage | CreateImage | GrowImage | MergeLayer
+        unpacking = WriteArchive | UnpackImage | UnpackMemory | UnpackBootFile
+        return sum(step.bytes for step in self.steps if isinstance(step, writing | unpacking))
 
     @property
     def bytes_freed(self) -> int:

@@ -77,7 +77,7 @@ def inspect(path: Path, format: Format | None = None, *, most: int = MOST_CAPACI
     _refuse_size(name, header.capacity, most)
     parts = [(real, info), *(_look_at_extent(name, real, extent) for extent in header.extents if extent.name)]
     files = tuple(part for part, _info in parts)
-    capacity = _ask(name, real, true, files)  # QEMU's word holds: its versions count some VHDs differently
+    capacity = ask_capacity(name, real, true, files)  # QEMU's word holds: its versions count some VHDs differently
     _refuse_size(name, capacity, most)
     allocated = sum(part.st_blocks for _file, part in parts) * 512
     return Foreign(
@@ -247,8 +247,15 @@ def _look_at_extent(name: str, path: str, extent: Extent) -> tuple[str, os.stat_
     return place, info
 
 
-def _ask(name: str, path: str, format: Format, files: Sequence[str]) -> int:
-    """Return the capacity qemu-img counts, and make sure that it saw no other files than we did."""
+def ask_capacity(name: str, path: str, format: Format, files: Sequence[str]) -> int:
+    """Return the capacity qemu-img counts, and make sure that it saw no other files than we did.
+
+    Args:
+        name: for the error. files: those it may depend on.
+
+    Raises:
+        BadInput: it depends on others, is encrypted, or cannot be read.
+    """
     told = _caged(name, ["qemu-img", "info", "-U", "--output=json", "-f", format.driver, path])
     special = told.get("format-specific", {}).get("data", {})
     others = {
@@ -259,6 +266,16 @@ def _ask(name: str, path: str, format: Format, files: Sequence[str]) -> int:
     if others - {None, *files} or told.get("encrypted"):
         raise _refused(name, _("it depends on other files"), _("Convert it to one whole image where it was made."))
     return int(told["virtual-size"])
+
+
+def rename_backing(path: Path, below: str, format: Format) -> None:
+    """Let a qcow2 image from outside depend on the file `below` in its folder; only its header is changed.
+
+    Raises:
+        HostTrouble: qemu-img cannot read it.
+    """
+    argv = ["qemu-img", "rebase", "-u", "-f", Format.QCOW2.driver, "-b", below, "-F", format.driver, str(path)]
+    run([*_CAGE, *argv], limit=Limit(_SECONDS, what=path.name))
 
 
 def _measure(name: str, path: str, format: Format) -> int:

@@ -58,7 +58,7 @@ def adopt_domain_xml(xml: str, spec: MachineSpec, *, tag: str = "domain") -> str
     foreign, ours = _parse(xml), parse(build_domain_xml(spec))
     machine_type = get_attribute(foreign, "os/type", "machine")
     if _MACHINE_TYPE.fullmatch(machine_type):
-        ours.find("os/type").set("machine", machine_type)  # type: ignore[union-attr] — we have just built it
+        get_child(get_child(ours, "os"), "type").set("machine", machine_type)
     _adopt_cpu(foreign, ours)
     devices, theirs = get_child(ours, "devices"), foreign.find("devices")
     if theirs is None:

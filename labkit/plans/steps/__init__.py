@@ -9,6 +9,13 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
+from labkit.plans.steps.archive import (
+    DefineAdopted,
+    UnpackBootFile,
+    UnpackImage,
+    UnpackMemory,
+    WriteArchive,
+)
 from labkit.plans.steps.base import Phase
 from labkit.plans.steps.disk import (
     AttachDisk,
@@ -84,6 +91,11 @@ Step = (
     | MigrateMachine
     | GiveRecords
     | EndInstance
+    | WriteArchive
+    | UnpackImage
+    | UnpackMemory
+    | UnpackBootFile
+    | DefineAdopted
 )
 
 __all__ = [
@@ -95,6 +107,7 @@ __all__ = [
     "CreateImage",
     "CreateOverlay",
     "CutPower",
+    "DefineAdopted",
     "DefineFromSnapshot",
     "DefineMachine",
     "DeleteFiles",
@@ -119,5 +132,9 @@ __all__ = [
     "StopServing",
     "TakeSnapshot",
     "UndefineMachine",
+    "UnpackBootFile",
+    "UnpackImage",
+    "UnpackMemory",
+    "WriteArchive",
     "WriteMessage",
 ]

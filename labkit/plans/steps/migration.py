@@ -71,7 +71,11 @@ class MigrateMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveRecords:
-    """Tell the instance a machine has come to what its snapshots are."""
+    """Tell the instance a machine has come to what its snapshots are.
+
+    Attributes:
+        to: its name in the lab. to_uri: how it is reached; "": it is the one the plan is carried out on.
+    """
 
     machine_id: str
     domain: str
@@ -86,7 +90,8 @@ class GiveRecords:
         lines = []
         for record in self.records:
             current = ["--current"] if record.current else []
-            create = ["virsh", "-c", self.to_uri, "snapshot-create", self.domain, f"{record.name}.xml"]
+            there = ["-c", self.to_uri] if self.to_uri else []
+            create = ["virsh", *there, "snapshot-create", self.domain, f"{record.name}.xml"]
             lines.append(line(*create, "--redefine", *current))
         return "\n".join(lines)
 

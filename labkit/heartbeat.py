@@ -1,0 +1,122 @@
+"""A guest's heartbeat: it counts on its console, and the host notes when each count arrives.
+
+    with Heartbeat(vm) as heart:
+        vm.migrate(other)
+    heart.longest_pause
+
+A guest does not notice that it was stopped: its own clock stops with it. So the host's clock is asked.
+Knows: machines. Must not know: why a guest pauses.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import statistics
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from labkit.errors import GuestSilent, HostTrouble, LabError
+from labkit.language import _
+
+if TYPE_CHECKING:
+    from labkit.machine import Machine
+
+PERIOD = 0.01
+"""Seconds a guest waits between two beats; it needs some more for each, under emulation most of all."""
+
+_BEAT = re.compile(rb"beat (\d+)")
+_LOOK = 0.002  # seconds between two looks at the console's log
+_FIRST_BEAT = 20.0
+_MARK = "/run/heartbeat"
+_LOOP = (
+    f": > {_MARK}; (n=0; while [ -e {_MARK} ]; do n=$((n+1)); echo beat $n; usleep {PERIOD * 1e6:.0f}; done)"
+    " > /dev/ttyS0 2>/dev/null < /dev/null &"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """A beat: its number, and seconds of the host's monotonic clock at which it was seen."""
+
+    number: int
+    at: float
+
+
+class Heartbeat:
+    """Lets a running guest beat, and listens, while a `with` block lasts.
+
+    Attributes:
+        beats: those heard, in order.
+    """
+
+    def __init__(self, vm: Machine) -> None:
+        self._vm = vm
+        log = vm.facts.spec.console_log
+        if log is None:
+            raise HostTrouble(_("{name} has no log of its console.").format(name=vm.name))
+        self._log = Path(log)
+        self._over = threading.Event()
+        self._begun = threading.Event()
+        self._ear = threading.Thread(target=self._listen, name="labkit-heartbeat", daemon=True)
+        self.beats: list[Beat] = []
+
+    @property
+    def period(self) -> float:
+        """The usual seconds from one beat to the next."""
+        return statistics.median(self._pauses()) if len(self.beats) > 1 else 0.0
+
+    @property
+    def longest_pause(self) -> float:
+        """The most seconds from one beat to the next."""
+        return max(self._pauses(), default=0.0)
+
+    @property
+    def lost(self) -> int:
+        """How many beats were not heard or heard twice: none, if one guest beat all the time."""
+        numbers = [beat.number for beat in self.beats]
+        return sum(abs(after - before - 1) for before, after in itertools.pairwise(numbers))
+
+    def __enter__(self) -> Self:
+        self._position = self._log.stat().st_size
+        self._ear.start()
+        self._vm.run(_LOOP)
+        if not self._begun.wait(_FIRST_BEAT):
+            self._over.set()
+            raise GuestSilent(_("{name} does not beat.").format(name=self._vm.name), details=self._vm.console.tail())
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        try:
+            self._vm.run(f"rm -f {_MARK}")
+        except LabError:
+            if error is None:
+                raise
+        finally:
+            self._over.set()
+            self._ear.join()
+
+    def _pauses(self) -> list[float]:
+        return [after.at - before.at for before, after in itertools.pairwise(self.beats)]
+
+    def _listen(self) -> None:
+        rest = b""
+        with self._log.open("rb") as log:
+            log.seek(self._position)
+            while not self._over.is_set():
+                data = log.read()
+                if not data:
+                    time.sleep(_LOOK)
+                    continue
+                now = time.monotonic()
+                *lines, rest = (rest + data).split(b"\n")
+                numbers = (_BEAT.search(line) for line in lines)
+                self.beats += [Beat(number=int(match[1]), at=now) for match in numbers if match]
+                if self.beats:
+                    self._begun.set()

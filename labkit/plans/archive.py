@@ -1,0 +1,422 @@
+"""Plans of acts with archives: a machine with its snapshots into a file, and out of one.
+
+An archive holds whole chains: of a linked clone also the images it stands on, byte for byte, so that every
+snapshot keeps what it stands on and nothing is converted. What comes in gets names of its own.
+Knows: the model, steps. Must not know: libvirt, files, how an archive is laid out.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from labkit.language import _
+from labkit.model.disk import chain, disk_name, image_number, image_path
+from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineSpec
+from labkit.model.snapshot import SnapshotTree
+from labkit.model.state import LabState
+from labkit.model.travel import (
+    MANIFEST_VERSION,
+    CarriedFile,
+    CarriedImage,
+    CarriedKind,
+    CarriedPoint,
+    CarriedSnapshot,
+    Manifest,
+    SnapshotRecord,
+)
+from labkit.plans.archive_excuses import why_not_arrive, why_not_export
+from labkit.plans.plan import Plan, Refusal
+from labkit.plans.steps import (
+    DefineAdopted,
+    FreezeImages,
+    GiveRecords,
+    Step,
+    UnpackBootFile,
+    UnpackImage,
+    UnpackMemory,
+    WriteArchive,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSurvey:
+    """What had to be measured for an export.
+
+    Attributes:
+        free_bytes: free where the archive goes. exists: whether there is a file of its name, or no such folder.
+        xml: the machine's definition. records: by snapshot, its definition and the one it ran with, or None.
+        lengths: bytes of each file that is there, by path; allocated: what the host gave for memory and boot files.
+    """
+
+    free_bytes: int
+    xml: str
+    records: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
+    exists: bool = False
+    no_folder: bool = False
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    allocated: Mapping[str, int] = field(default_factory=dict)
+
+
+def plan_export(state: LabState, survey: ExportSurvey, machine: str, target: str) -> Plan:
+    """Plan to write a machine that is off, with all its snapshots, into one file.
+
+    Args:
+        target: absolute path of the archive.
+    """
+    facts, tree = state.machines[machine], state.snapshots.get(machine, SnapshotTree())
+    specs = [facts.spec, *(node.spec for node in tree.nodes.values())]
+    memories = [node.memory for node in tree.nodes.values() if node.memory]
+    boots = sorted({path for spec in specs for path in (spec.boot.kernel, spec.boot.initramfs) if path})
+    images = sorted({layer.path for spec in specs for disk in spec.disks for layer in chain(state.images, disk.path)})
+    needed = sum(state.images[path].allocated for path in images)
+    needed += sum(survey.allocated.get(path, 0) for path in (*memories, *boots))
+    refusal = why_not_export(
+        state,
+        facts,
+        tree,
+        target,
+        exists=survey.exists,
+        no_folder=survey.no_folder,
+        there=survey.lengths,
+        free_bytes=survey.free_bytes,
+        needed=needed,
+    )
+    names = {file: f"disks/{posixpath.basename(file)}" for path in images for file in state.images[path].files}
+    names |= {path: f"memory/{posixpath.basename(path)}" for path in memories}
+    names |= {path: f"boot/{posixpath.basename(path)}" for path in boots}
+    step = None if refusal else _writing(state, survey, machine, target, images, memories, boots, names, needed)
+    return Plan(
+        act="export",
+        subject=machine,
+        home=state.home,
+        names=(machine,),
+        basis=state.fingerprint((machine,)),
+        steps=(step,) if step else (),
+        refusal=refusal,
+    )
+
+
+def _writing(
+    state: LabState,
+    survey: ExportSurvey,
+    machine: str,
+    target: str,
+    images: list[str],
+    memories: list[str],
+    boots: list[str],
+    names: Mapping[str, str],
+    needed: int,
+) -> WriteArchive:
+    facts, tree = state.machines[machine], state.snapshots.get(machine, SnapshotTree())
+    files = []
+    for path in images:
+        image = state.images[path]
+        for file in image.files:
+            full = image.backing is None and image.allocated >= image.length
+            length = survey.lengths[file]
+            files.append(CarriedFile(name=names[file], kind=CarriedKind.IMAGE, length=length, full=full))
+    for paths, kind in ((memories, CarriedKind.MEMORY), (boots, CarriedKind.BOOT)):
+        files += [CarriedFile(name=names[path], kind=kind, length=survey.lengths[path]) for path in paths]
+
+    def point(spec: MachineSpec, xml: str, live: str | None = None) -> CarriedPoint:
+        boot = (spec.boot.kernel, spec.boot.initramfs)
+        return CarriedPoint(
+            xml=xml,
+            disks={disk.target: names[disk.path] for disk in spec.disks},
+            boot=(names[boot[0]] if boot[0] else None, names[boot[1]] if boot[1] else None),
+            live_xml=live,
+        )
+
+    manifest = Manifest(
+        version=MANIFEST_VERSION,
+        machine=machine,
+        point=point(facts.spec, survey.xml),
+        snapshots=tuple(
+            CarriedSnapshot(
+                name=node.name,
+                description=node.description,
+                parent=node.parent,
+                created=node.created,
+                kind=node.kind,
+                point=point(node.spec, *survey.records[node.name]),
+                memory=names[node.memory] if node.memory else None,
+            )
+            for node in tree.nodes.values()
+        ),
+        current=tree.current,
+        images=tuple(
+            CarriedImage(
+                files=tuple(names[file] for file in image.files),
+                format=image.format,
+                capacity=image.capacity,
+                backing=names[image.backing] if image.backing else None,
+            )
+            for image in (state.images[path] for path in images)
+        ),
+        files=tuple(files),
+    )
+    sources = tuple((name, path) for path, name in names.items())
+    return WriteArchive(target=target, manifest=manifest, sources=sources, bytes=needed)
+
+
+# --- coming in ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryStart:
+    """What stands before a memory's stream, as it will; skip: bytes that stand there in the archive."""
+
+    xml: str
+    cookie: str
+    skip: int
+    was_running: int
+    compression: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A machine that comes in, with all its texts made ours.
+
+    Attributes:
+        archive: absolute path. spec, xml: the machine and its definition. specs: all that its snapshots need.
+        records: what the hypervisor is told of its snapshots. memories: by name in the archive.
+        notes: what to know beforehand.
+    """
+
+    archive: str
+    manifest: Manifest
+    spec: MachineSpec
+    xml: str
+    specs: tuple[MachineSpec, ...] = ()
+    records: tuple[SnapshotRecord, ...] = ()
+    memories: Mapping[str, MemoryStart] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportSurvey:
+    """What had to be measured for an import.
+
+    Attributes:
+        free_bytes: free on the file system of the lab's folder. host_memory, host_cpus: of this host.
+        accelerator: who runs the instructions here. taken_ids: UUIDs of all machines of the hypervisors.
+        boot_folder: where kernels are. there: those of the archive's boot files that are there already, by path.
+    """
+
+    free_bytes: int
+    host_memory: int
+    host_cpus: int
+    accelerator: Accelerator
+    taken_ids: frozenset[str]
+    boot_folder: str
+    there: frozenset[str] = frozenset()
+
+
+def lay_out(state: LabState, manifest: Manifest, machine: str, boot_folder: str) -> dict[str, str]:
+    """Return where each file of an archive goes: absolute paths by name in the archive."""
+    targets: dict[str, str] = {}
+    disks = _name_disks(state, manifest, machine)
+    numbers: dict[str, int] = {}
+    for image in sorted(manifest.images, key=lambda image: (_depth(manifest, image), _number(image), image.files)):
+        disk = disks[image.files[0]]
+        number = numbers[disk] = numbers.get(disk, -1) + 1
+        path = image_path(posixpath.join(state.home, "disks"), disk, number, image.format)
+        targets[image.files[0]] = path
+        targets |= {extent: f"{path.removesuffix('.vmdk')}-flat.vmdk" for extent in image.files[1:]}
+    taken = state.memories | set(state.strays)
+    free = (path for number in range(100_000) if (path := _memory(state, machine, number)) not in taken)
+    for file in manifest.files:
+        if file.kind is CarriedKind.MEMORY:
+            targets[file.name] = next(free)
+        elif file.kind is CarriedKind.BOOT:
+            plain = posixpath.basename(file.name).rpartition("-")[2]
+            targets[file.name] = posixpath.join(boot_folder, f"{file.sha256[:16]}-{plain}")
+    return targets
+
+
+def adopt_spec(
+    state: LabState,
+    manifest: Manifest,
+    point: CarriedPoint,
+    foreign: MachineSpec,
+    targets: Mapping[str, str],
+    *,
+    name: str,
+    machine_id: str,
+    genid: str | None,
+    console_log: str,
+    accelerator: Accelerator,
+) -> MachineSpec:
+    """Return a machine from elsewhere at one point of its past as one of this lab."""
+    formats = {image.files[0]: image.format for image in manifest.images}
+    disks = tuple(
+        DiskSpec(name=disk_name(targets[file]), target=target, path=targets[file], format=formats[file])
+        for target, file in sorted(point.disks.items())
+    )
+    kernel, initramfs = (targets[file] if file else None for file in point.boot)
+    return replace(
+        foreign,
+        name=name,
+        lab=state.lab,
+        lab_id=state.lab_id,
+        id=machine_id,
+        genid=genid or foreign.genid,
+        disks=disks,
+        boot=Boot(kernel=kernel, initramfs=initramfs, command_line=foreign.boot.command_line),
+        accelerator=accelerator,
+        pinned_to=None,
+        console_log=console_log,
+    )
+
+
+def plan_import(state: LabState, survey: ImportSurvey, arrival: Arrival) -> Plan:
+    """Plan to make a machine of this lab from an archive."""
+    name = arrival.spec.name
+    manifest = arrival.manifest
+    refusal = why_not_arrive(
+        state,
+        manifest,
+        (arrival.spec, *arrival.specs),
+        taken_ids=survey.taken_ids,
+        free_bytes=survey.free_bytes,
+        host_memory=survey.host_memory,
+        host_cpus=survey.host_cpus,
+    )
+    return Plan(
+        act="import",
+        subject=name,
+        home=state.home,
+        names=(name,),
+        basis=state.fingerprint((name,)),
+        steps=() if refusal else tuple(_arriving(state, survey, arrival)),
+        refusal=refusal,
+        notes=() if refusal else tuple(_notes(survey, arrival)),
+    )
+
+
+def refuse_import(state: LabState, name: str, refusal: Refusal) -> Plan:
+    """Return the plan of an import that is refused before its texts are looked at."""
+    basis = state.fingerprint((name,))
+    return Plan(act="import", subject=name, home=state.home, names=(name,), basis=basis, refusal=refusal)
+
+
+def _arriving(state: LabState, survey: ImportSurvey, arrival: Arrival) -> list[Step]:
+    manifest, archive = arrival.manifest, arrival.archive
+    targets = lay_out(state, manifest, arrival.spec.name, survey.boot_folder)
+    files = {file.name: file for file in manifest.files}
+    formats = {image.files[0]: image.format for image in manifest.images}
+    steps: list[Step] = []
+    for image in sorted(manifest.images, key=lambda image: (_depth(manifest, image), image.files)):
+        parts = [files[file] for file in image.files]
+        full = all(part.full for part in parts)
+        steps.append(
+            UnpackImage(
+                archive=archive,
+                names=image.files,
+                targets=tuple(targets[file] for file in image.files),
+                hashes=tuple(part.sha256 for part in parts),
+                format=image.format,
+                capacity=image.capacity,
+                bytes=sum(part.length if full else part.stored for part in parts),
+                backing=targets[image.backing] if image.backing else None,
+                backing_format=formats[image.backing] if image.backing else None,
+                full=full,
+            )
+        )
+    for memory, start in sorted(arrival.memories.items()):
+        steps.append(
+            UnpackMemory(
+                archive=archive,
+                name=memory,
+                target=targets[memory],
+                sha256=files[memory].sha256,
+                bytes=files[memory].stored,
+                xml=start.xml,
+                cookie=start.cookie,
+                skip=start.skip,
+                was_running=start.was_running,
+                compression=start.compression,
+            )
+        )
+    boots = {targets[file.name]: file for file in manifest.files if file.kind is CarriedKind.BOOT}
+    steps += [
+        UnpackBootFile(archive=archive, name=file.name, target=target, sha256=file.sha256, bytes=file.stored)
+        for target, file in sorted(boots.items())
+        if target not in survey.there
+    ]
+    spec = arrival.spec
+    steps.append(DefineAdopted(spec=spec, xml=arrival.xml))
+    if arrival.records:
+        steps.append(
+            GiveRecords(
+                machine_id=spec.id,
+                domain=spec.domain_name,
+                to=state.instance,
+                to_uri="",
+                records=arrival.records,
+            )
+        )
+    active = {disk.path for disk in spec.disks}
+    still = (image for image in manifest.images if targets[image.files[0]] not in active)
+    frozen = [targets[file] for image in still for file in image.files]
+    if frozen:
+        steps.append(FreezeImages(paths=tuple(frozen)))
+    return steps
+
+
+def _notes(survey: ImportSurvey, arrival: Arrival) -> list[str]:
+    if not any(spec.accelerator is not survey.accelerator for spec in arrival.specs):
+        return []
+    return [_("Memory that was saved with another accelerator cannot be restored here; disks can.")]
+
+
+def _name_disks(state: LabState, manifest: Manifest, machine: str) -> dict[str, str]:
+    """The name in this lab of the disk that each image of the archive belongs to."""
+    images = {image.files[0]: image for image in manifest.images}
+    old: dict[str, str] = {}
+    for point in (manifest.point, *(snapshot.point for snapshot in manifest.snapshots)):
+        for file in point.disks.values():
+            name: str | None = file
+            while name is not None:  # what lies below belongs to it, whoever it was made for
+                old.setdefault(name, disk_name(file))
+                name = images[name].backing
+    taken = {disk_name(path) for path in (*state.images, *state.strays)} | set(state.disks)
+    new: dict[str, str] = {}
+    for disk in sorted(set(old.values())):
+        own = disk.removeprefix(f"{manifest.machine}.")
+        wanted = plain = f"{machine}.{own}" if own != disk else disk
+        number = 2
+        while wanted in taken or wanted in new.values():
+            wanted, number = f"{plain}-{number}", number + 1
+        new[disk] = wanted
+    return {file: new[disk] for file, disk in old.items()}
+
+
+def _depth(manifest: Manifest, image: CarriedImage) -> int:
+    images = {each.files[0]: each for each in manifest.images}
+    depth = 0
+    while image.backing is not None:
+        depth, image = depth + 1, images[image.backing]
+    return depth
+
+
+def _number(image: CarriedImage) -> int:
+    return image_number(image.files[0])
+
+
+def _memory(state: LabState, machine: str, number: int) -> str:
+    return posixpath.join(state.home, "memory", f"{machine}.{number}.mem")
+
+
+__all__ = [
+    "Arrival",
+    "ExportSurvey",
+    "ImportSurvey",
+    "MemoryStart",
+    "adopt_spec",
+    "lay_out",
+    "plan_export",
+    "plan_import",
+    "refuse_import",
+]

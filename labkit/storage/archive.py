@@ -1,0 +1,359 @@
+"""Archives of machines: a tar file that any tar unpacks, read by us as if an enemy had made it.
+
+    disks/…  memory/…  boot/…     the files, holes left out (GNU's sparse form 1.0, in pax headers)
+    labkit.json                   the manifest, last: an archive that was cut short has none
+
+Only plain files are read; a name is compared with the manifest and never becomes a path. Every number is
+checked against the length of the archive before it is used, and the content of each file against its hash.
+Source: GNU tar manual, "Storing Sparse Files"; POSIX pax. Knows: tar, hashes. Must not know: images, machines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from labkit.errors import BadInput, HostTrouble, NotFound
+from labkit.language import _
+from labkit.limits import NO_LIMIT, Limit
+from labkit.storage.files import OnBytes, host_errors
+from labkit.storage.making import making
+from labkit.units import KIB, MIB
+
+MANIFEST = "labkit.json"
+"""The manifest's name in the archive."""
+
+MOST_MANIFEST = 32 * MIB
+"""Bytes a manifest may have."""
+
+_BLOCK = tarfile.BLOCKSIZE
+_CHUNK = 4 * MIB
+_MOST_MEMBERS = 10_000
+_MOST_PAX = 4 * KIB
+_MOST_MAP = 4 * MIB
+_SPARSE_FROM = 256 * KIB  # bytes of holes from which on they are left out
+_PAX_RECORD = re.compile(rb"(\d{1,4}) ([A-Za-z.]+)=([^\n]*)\n")
+_NUMBER = re.compile(rb"\d{1,18}")
+
+Segments = Sequence[tuple[int, int]]
+"""Where a file has data: (offset, bytes), ascending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file to be written into an archive: its name there, where it is, and whether holes may be left out."""
+
+    name: str
+    path: Path
+    sparse: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A file in an archive.
+
+    Attributes:
+        name: as written there. start, stored: where its bytes are in the archive, and how many.
+        sparse: whether they begin with a map of where they belong. length: bytes of the file.
+    """
+
+    name: str
+    start: int
+    stored: int
+    sparse: bool
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What the archive holds of a file: bytes, and their hash."""
+
+    stored: int
+    sha256: str
+
+
+def write_archive(
+    target: Path,
+    sources: Sequence[Source],
+    manifest: Callable[[Mapping[str, Written]], bytes],
+    *,
+    on_bytes: OnBytes,
+    limit: Limit = NO_LIMIT,
+) -> None:
+    """Write an archive; it is whole and on the disk when it has its name, and after an error nothing is left.
+
+    Args:
+        manifest: called with what was written of each file, by name; returns the manifest's text.
+
+    Raises:
+        NoSpace, HostTrouble, AlreadyExists: the host's. Cancelled, TimedOut: the limit's.
+    """
+    total = sum(source.path.stat().st_blocks * 512 for source in sources)
+    written: dict[str, Written] = {}
+    with making(target) as draft, host_errors(target), draft.open("xb") as archive:
+        os.chmod(draft, 0o600)
+        for source in sources:
+            before = sum(each.stored for each in written.values())
+
+            def hear(done: int, before: int = before) -> None:
+                on_bytes(before + done, total)
+
+            written[source.name] = _write_member(archive, source, hear, limit)
+        text = manifest(written)
+        archive.write(_header(MANIFEST, len(text)) + _padded(text) + bytes(2 * _BLOCK))
+
+
+def read_members(path: Path) -> list[Member]:
+    """Return the files in an archive; nothing of them is read but where they are.
+
+    Raises:
+        NotFound: there is no such file. BadInput: it is no archive of the lab's form. HostTrouble: it cannot be read.
+    """
+    try:
+        with path.open("rb") as archive:
+            return list(_read_members(archive, path.name))
+    except FileNotFoundError as error:
+        raise NotFound(_("There is no file {path}.").format(path=path), _("Look at its name.")) from error
+    except IsADirectoryError as error:
+        raise refused(path.name, _("it is a folder")) from error
+    except OSError as error:
+        raise HostTrouble(
+            _("{name} cannot be read: {why}.").format(name=path.name, why=error.strerror), details=str(error)
+        ) from error
+
+
+def read_bytes(path: Path, member: Member, most: int) -> bytes:
+    """Return the first bytes of a file in an archive, at most `most`; it must not be sparse."""
+    with path.open("rb") as archive:
+        archive.seek(member.start)
+        return archive.read(min(member.stored, most))
+
+
+def unpack(
+    path: Path,
+    member: Member,
+    target: BinaryIO,
+    sha256: str,
+    *,
+    on_bytes: OnBytes,
+    limit: Limit = NO_LIMIT,
+    begin: bytes = b"",
+    skip: int = 0,
+) -> None:
+    """Write the content of a file in an archive into an open, empty file, holes as holes.
+
+    Args:
+        sha256: of its stored bytes. begin: written instead of the first `skip` bytes (of a file that is not sparse).
+
+    Raises:
+        BadInput: its bytes are not those of the hash; the target is to be thrown away.
+        NoSpace, HostTrouble: the host's. Cancelled, TimedOut: the limit's.
+    """
+    digest = hashlib.sha256()
+    with host_errors(path), path.open("rb") as archive:
+        archive.seek(member.start)
+        taken = 0
+
+        def take(count: int) -> bytes:
+            nonlocal taken
+            data = archive.read(count)
+            if len(data) < count:
+                raise refused(path.name, _("it was cut short"))
+            digest.update(data)
+            taken += count
+            on_bytes(taken, member.stored)
+            return data
+
+        segments = _take_map(take, member, path.name) if member.sparse else [(0, member.stored)]
+        target.write(begin)
+        for offset, count in segments:
+            if member.sparse:
+                target.seek(offset)
+            left = count
+            while left:
+                limit.check()
+                data = take(min(_CHUNK, left))
+                left -= len(data)
+                target.write(data[skip:])
+                skip = max(0, skip - len(data))
+        if member.sparse:
+            target.truncate(member.length)
+    if digest.hexdigest() != sha256:
+        raise refused(path.name, _("{member} is damaged: it has another hash").format(member=member.name))
+
+
+def refused(name: str, why: str) -> BadInput:
+    """Return the error for an archive that is not accepted."""
+    return BadInput(
+        _("{name} is not brought in: {why}.").format(name=name, why=why),
+        _("Export the machine anew, or fetch the file again."),
+    )
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def _write_member(archive: BinaryIO, source: Source, on_bytes: Callable[[int], None], limit: Limit) -> Written:
+    with host_errors(source.path), source.path.open("rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        segments = _find_data(file.fileno(), length)
+        data = sum(count for _offset, count in segments)
+        prologue = b""
+        if source.sparse and length - data >= _SPARSE_FROM:
+            prologue = _padded(_build_map(segments))
+            archive.write(_pax_header(source.name, length))
+            archive.write(_header(f"GNUSparseFile.0/{source.name}", len(prologue) + data))
+        else:
+            segments = [(0, length)]
+            data = length
+            archive.write(_header(source.name, length))
+        digest = hashlib.sha256(prologue)
+        archive.write(prologue)
+        done = 0
+        for offset, count in segments:
+            file.seek(offset)
+            left = count
+            while left:
+                limit.check()
+                piece = file.read(min(_CHUNK, left))
+                if not piece:
+                    raise HostTrouble(_("{name} has changed while it was read.").format(name=source.path.name))
+                digest.update(piece)
+                archive.write(piece)
+                left, done = left - len(piece), done + len(piece)
+                on_bytes(done)
+        archive.write(bytes(-(len(prologue) + data) % _BLOCK))
+    return Written(stored=len(prologue) + data, sha256=digest.hexdigest())
+
+
+def _find_data(file: int, length: int) -> list[tuple[int, int]]:
+    found, position = [], 0
+    while position < length:
+        try:
+            start = os.lseek(file, position, os.SEEK_DATA)
+        except OSError:
+            break  # only a hole is left
+        position = min(os.lseek(file, start, os.SEEK_HOLE), length)
+        found.append((start, position - start))
+    os.lseek(file, 0, os.SEEK_SET)
+    return found
+
+
+def _build_map(segments: Segments) -> bytes:
+    numbers = [len(segments), *(number for segment in segments for number in segment)]
+    return b"".join(b"%d\n" % number for number in numbers)
+
+
+def _pax_header(name: str, length: int) -> bytes:
+    values = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": name}
+    values["GNU.sparse.realsize"] = str(length)
+    text = b"".join(_pax_record(key, value) for key, value in values.items())
+    info = tarfile.TarInfo("PaxHeaders/labkit")
+    info.type, info.size = tarfile.XHDTYPE, len(text)
+    return info.tobuf(tarfile.GNU_FORMAT) + _padded(text)
+
+
+def _pax_record(key: str, value: str) -> bytes:
+    """One line that begins with its own length."""
+    rest = f" {key}={value}\n".encode()
+    length = len(rest)
+    while length != len(rest) + len(str(length)):
+        length = len(rest) + len(str(length))
+    return str(length).encode() + rest
+
+
+def _header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o600
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % _BLOCK)
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def _read_members(archive: BinaryIO, name: str) -> Iterator[Member]:
+    size = os.fstat(archive.fileno()).st_size
+    position, sparse = 0, None
+    for _number in range(_MOST_MEMBERS):
+        archive.seek(position)
+        block = archive.read(_BLOCK)
+        if position and (not block or block == bytes(_BLOCK)):
+            return
+        try:
+            info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+        except (tarfile.HeaderError, UnicodeDecodeError, ValueError) as error:
+            why = _("it is no archive of a machine") if position == 0 else _("it is damaged, or was cut short")
+            raise refused(name, why) from error
+        start = position + _BLOCK
+        if info.size < 0 or start + info.size > size:
+            raise refused(name, _("it was cut short"))
+        position = start + -(-info.size // _BLOCK) * _BLOCK
+        if info.type == tarfile.XHDTYPE and sparse is None and info.size <= _MOST_PAX:
+            sparse = _read_pax(archive.read(info.size), name)
+            continue
+        if info.type != tarfile.REGTYPE:
+            raise refused(name, _("{member} in it is no plain file").format(member=repr(info.name)))
+        if sparse is None:
+            yield Member(name=info.name, start=start, stored=info.size, sparse=False, length=info.size)
+        else:
+            yield Member(name=sparse[0], start=start, stored=info.size, sparse=True, length=sparse[1])
+        sparse = None
+    raise refused(name, _("it holds too many files"))
+
+
+def _read_pax(text: bytes, name: str) -> tuple[str, int]:
+    """Return the name and length that a sparse file's header tells; any other such header is refused."""
+    values: dict[bytes, bytes] = {}
+    position = 0
+    while match := _PAX_RECORD.match(text, position):
+        if int(match[1]) != match.end() - position:
+            break
+        values[match[2]] = match[3]
+        position = match.end()
+    length = values.get(b"GNU.sparse.realsize", b"")
+    expected = {b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.name", b"GNU.sparse.realsize"}
+    if position != len(text) or values.keys() != expected or not _NUMBER.fullmatch(length):
+        raise refused(name, _("it has a header that labkit does not write"))
+    return values[b"GNU.sparse.name"].decode("utf-8", "replace"), int(length)
+
+
+def _take_map(take: Callable[[int], bytes], member: Member, name: str) -> list[tuple[int, int]]:
+    """Read the map at the beginning of a sparse file's bytes, block by block, and check it."""
+    blocks: list[bytes] = []
+    lines, wanted = 0, 1
+    while lines < wanted:
+        if (len(blocks) + 1) * _BLOCK > min(member.stored, _MOST_MAP):
+            raise _bad_map(member, name)
+        blocks.append(take(_BLOCK))
+        first = lines == 0
+        lines += blocks[-1].count(b"\n")
+        if first and lines:
+            wanted = 1 + 2 * _number(b"".join(blocks).split(b"\n", 1)[0], member, name)
+    count, *numbers = (_number(line, member, name) for line in b"".join(blocks).split(b"\n")[:wanted])
+    segments = list(zip(numbers[0::2], numbers[1::2], strict=True))
+    ends = [0, *(offset + length for offset, length in segments)]
+    ordered = all(end <= offset for end, (offset, _length) in zip(ends, segments, strict=False))
+    stored = len(blocks) * _BLOCK + sum(length for _offset, length in segments)
+    if count != len(segments) or not ordered or ends[-1] > member.length or stored != member.stored:
+        raise _bad_map(member, name)
+    return segments
+
+
+def _number(line: bytes, member: Member, name: str) -> int:
+    if not _NUMBER.fullmatch(line):
+        raise _bad_map(member, name)
+    return int(line)
+
+
+def _bad_map(member: Member, name: str) -> BadInput:
+    return refused(name, _("the map of {member} is damaged").format(member=member.name))

@@ -1,0 +1,88 @@
+"""The beginning of a file with a guest's saved memory: the definition in it, read and exchanged.
+
+    16 bytes "LibvirtQemudSave", five little-endian numbers (version, bytes of the text, was running,
+    compression, where the cookie begins in the text), reserved: 92 bytes; the text: the definition, NUL, the
+    cookie, NUL, zeros; then QEMU's stream.
+
+Source: libvirt, src/qemu/qemu_saveimage.h. Knows: bytes. Must not know: what the definition says.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from labkit.units import MIB
+
+MOST_TEXT = 8 * MIB
+"""Bytes of text that are believed."""
+
+_MAGIC = b"LibvirtQemudSave"
+_HEADER = struct.Struct("<16s5I56x")
+_VERSION = 2
+_ROOM = 1024  # bytes at least that libvirt may later need for a longer text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryHeader:
+    """What stands before QEMU's stream.
+
+    Attributes:
+        xml, cookie: the definition, and what the hypervisor noted beside it ("" for none).
+        was_running: 0: paused, 1: running, others as libvirt has them. compression: libvirt's number.
+        length: bytes up to the stream.
+    """
+
+    xml: str
+    cookie: str
+    was_running: int
+    compression: int
+    length: int = 0
+
+
+def parse_header(start: bytes) -> MemoryHeader:
+    """Return the header from the first bytes of a memory file (`header_bytes` of it at least).
+
+    Raises:
+        ValueError: it is none, or one of another version.
+    """
+    text_length = _text_length(start)
+    _magic, _version, _length, was_running, compression, cookie_at = _HEADER.unpack_from(start)
+    text = start[_HEADER.size : _HEADER.size + text_length]
+    if len(text) < text_length or cookie_at >= text_length:
+        raise ValueError("cut short")
+    return MemoryHeader(
+        xml=text.split(b"\0", 1)[0].decode(),
+        cookie=text[cookie_at:].split(b"\0", 1)[0].decode() if cookie_at else "",
+        was_running=was_running,
+        compression=compression,
+        length=_HEADER.size + text_length,
+    )
+
+
+def header_bytes(start: bytes) -> int:
+    """Return the bytes up to the stream from the first 92 bytes of a memory file.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _HEADER.size + _text_length(start)
+
+
+def build_header(header: MemoryHeader) -> bytes:
+    """Return the bytes before the stream; inverse of `parse_header`."""
+    xml, cookie = header.xml.encode() + b"\0", header.cookie.encode() + b"\0" if header.cookie else b""
+    text = xml + cookie
+    length = -(-(len(text) + _ROOM) // _ROOM) * _ROOM
+    cookie_at = len(xml) if cookie else 0
+    numbers = (_VERSION, length, header.was_running, header.compression, cookie_at)
+    return _HEADER.pack(_MAGIC, *numbers) + text.ljust(length, b"\0")
+
+
+def _text_length(start: bytes) -> int:
+    if len(start) < _HEADER.size:
+        raise ValueError("cut short")
+    magic, version, length, *_rest = _HEADER.unpack_from(start)
+    if magic != _MAGIC or version != _VERSION or not 0 < length <= MOST_TEXT:
+        raise ValueError("not a memory file")
+    return int(length)
