@@ -45,10 +45,13 @@ def test_the_images_are_small(images: Images) -> None:
 def test_what_is_there_is_not_built_again(fresh: Path) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in fresh.rglob("*.json"))
     began = time.monotonic()
+    subprocess.run([sys.executable, BUILDER, "--help"], check=True, capture_output=True)
+    start = time.monotonic() - began
+    began = time.monotonic()
     done = build(fresh)
     assert done.returncode == 0
     assert done.stderr == "tiny: up to date\nsector: up to date\n"
-    assert time.monotonic() - began < 1  # the interpreter's own start included
+    assert time.monotonic() - began < 4 * start  # hardly more than it takes to say how it is used
     assert sorted((path, path.stat().st_mtime_ns) for path in fresh.rglob("*.json")) == before
 
 
