@@ -227,7 +227,8 @@ def test_full_disk_is_told_before_anything_is_downloaded(programs: Path, data: P
 # ---------------------------------------------------------------------------------------------------------- ./lab up
 def start_up(data: Path, **environment: str) -> subprocess.Popen[str]:
     settings = {**os.environ, "XDG_DATA_HOME": str(data), **environment}
-    return subprocess.Popen([ROOT / "deploy/up.sh", data, "8888"], env=settings, stdout=subprocess.PIPE,
+    words = ["env", "--default-signal=INT", ROOT / "deploy/up.sh", data, "8888"]  # a run in the background ignores INT
+    return subprocess.Popen(words, env=settings, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)  # fmt: skip
 
 
@@ -272,7 +273,10 @@ def test_up_prints_an_address_that_answers_and_ends_what_it_started(data: Path) 
         assert "403" in run("python", "-c", f"import urllib.request; urllib.request.urlopen({refused!r})").stderr
     finally:
         up.send_signal(signal.SIGINT)
-        output, _ = up.communicate(timeout=60)
+        try:
+            output, _ = up.communicate(timeout=60)
+        finally:
+            up.terminate()
     assert "Stopping JupyterLab." in output
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
