@@ -74,15 +74,18 @@ class Instance:
                     environment = process.environ()
                 except psutil.Error:
                     continue
-                if environment.get("XDG_RUNTIME_DIR") == self.environment["XDG_RUNTIME_DIR"] or any(
+                runtime = environment.get("XDG_RUNTIME_DIR", "")
+                if runtime.startswith(self.environment["XDG_RUNTIME_DIR"]) or any(
                     str(self.folder) in argument for argument in process.cmdline()
                 ):
                     mine.append(process)
         return mine
 
     def daemon(self) -> psutil.Process:
-        """Return the instance's libvirtd."""
-        return next(process for process in self.processes() if process.name() == "libvirtd")
+        """Return the instance's libvirtd; those of a lab's neighbours are others."""
+        daemons = (process for process in self.processes() if process.name() == "libvirtd")
+        runtime = self.environment["XDG_RUNTIME_DIR"]
+        return next(daemon for daemon in daemons if daemon.environ().get("XDG_RUNTIME_DIR") == runtime)
 
     def end(self) -> None:
         """End everything of the instance and remove its folders."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.doctor import leftovers, parts, place
+from labkit.doctor import leftovers, neighbours, parts, place
 from labkit.engine.workspace import data_folder, labs_folder
 from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor, find_daemon
 from labkit.language import _
@@ -65,6 +65,7 @@ def _checks(labs: Path, uri: str) -> Iterator[Check]:
     if inquiry.reached:
         yield from _look("leftover-machines", lambda: leftovers.check_machines(labs, inquiry))
         yield from _look("leftover-processes", lambda: leftovers.check_processes(labs, inquiry))
+    yield from _look("neighbours", lambda: neighbours.check_neighbours(labs))
     yield from _look("leftover-sockets", leftovers.check_sockets)
     yield from _look("unfinished-acts", lambda: leftovers.check_unfinished(labs))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from labkit.doctor.neighbours import find_guests
 from labkit.engine.journal import load_plan
 from labkit.engine.locks import find_busy
 from labkit.engine.workspace import labs_folder
@@ -91,7 +92,8 @@ def _lab_is_gone(domain: MarkedDomain) -> bool:
 def check_processes(labs: Path, inquiry: Inquiry) -> Check:
     """Whether QEMU processes with images of ours run that the hypervisor does not know."""
     slug = "leftover-processes"
-    found = [pid for pid, id_ in _guests_of(labs) if id_ not in inquiry.active]
+    elsewhere = find_guests(labs)
+    found = [pid for pid, id_ in _guests_of(labs) if id_ not in inquiry.active and pid not in elsewhere]
     if not found:
         return Check(slug=slug, status=Status.OK, what=_("Every guest's process belongs to a machine."))
     pids = " ".join(map(str, found))

@@ -34,6 +34,13 @@ def why_not_name(state: LabState, name: str, *, allow: MachineFacts | None = Non
                 _('Choose another name, or say if_exists="keep" to use it, if_exists="replace" to start afresh.'),
             ),
         )
+    if name in state.elsewhere:
+        return Refusal(
+            why=_("There is already a machine {name!r}, on the other side of the lab: {place}.").format(
+                name=name, place=state.places[name] or _("where it was opened")
+            ),
+            ways_out=(_("Choose another name."),),
+        )
     if domain in state.taken_names:
         return Refusal(
             why=_("The hypervisor already has a machine {name!r} that is not of this lab.").format(name=domain),

@@ -1,0 +1,1 @@
+"""Machines that travel: to a neighbour, into a file, out of one."""
