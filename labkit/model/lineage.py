@@ -115,7 +115,7 @@ class Lineage:
 
     def direct_clones(self, machine: str, snapshot: str) -> tuple[str, ...]:
         """Return the names of the other machines that stand directly on a snapshot's images, sorted."""
-        tree = self.state.snapshots.get(machine)
+        tree = self.state.every_tree.get(machine)
         if tree is None or snapshot not in tree:
             return ()
         images = {disk.path for disk in tree[snapshot].disks}
@@ -124,7 +124,7 @@ class Lineage:
     def original(self, machine: str) -> str | None:
         """Return "machine@snapshot" that a linked clone stands on, or None: it stands alone."""
         foreign = self._first_foreign(machine)
-        for name, tree in self.state.snapshots.items():
+        for name, tree in self.state.every_tree.items():
             for node in tree.nodes.values():
                 if name != machine and foreign & {disk.path for disk in node.disks}:
                     return f"{name}@{node.name}"
@@ -150,9 +150,9 @@ class Lineage:
             KeyError: there is none.
         """
         machine, _at, snapshot = name.partition("@")
-        if name in self.state.machines:
+        if name in self.state.everywhere:
             return Node(NodeKind.MACHINE, name)
-        if snapshot in self.state.snapshots.get(machine, {}):
+        if snapshot in self.state.every_tree.get(machine, {}):
             return Node(NodeKind.SNAPSHOT, name)
         if name in self.state.images:
             return Node(NodeKind.IMAGE, name)
@@ -170,7 +170,7 @@ class Lineage:
         import networkx as nx
 
         graph: nx.DiGraph[Node] = nx.DiGraph()
-        nodes = {Node(NodeKind.MACHINE, name) for name in self.state.machines}
+        nodes = {Node(NodeKind.MACHINE, name) for name in self.state.everywhere}
         nodes |= {Node(NodeKind.IMAGE, path) for path in self.state.images}
         edges = sorted(set(self._edges()))
         for node in sorted(nodes | {node for edge in edges for node in edge}):
@@ -183,7 +183,7 @@ class Lineage:
     def text(self) -> str:
         """Return who stands on whom as text: a line for each machine and snapshot, with the images below it."""
         lines = []
-        for name in self.state.machines:
+        for name in self.state.everywhere:
             original = self.original(name)
             lines.append(f"{name} ← {original}" if original else name)
         return "\n".join(lines)
@@ -199,11 +199,11 @@ class Lineage:
 
     def _points(self) -> Iterator[tuple[Node, Node]]:
         """What machines, snapshots and free disks need themselves."""
-        for name, machine in self.state.machines.items():
+        for name, machine in self.state.everywhere.items():
             node = Node(NodeKind.MACHINE, name)
             yield from ((Node(NodeKind.IMAGE, path), node) for path in _images_of(machine))
             yield from ((file, node) for file in _boot_files(machine.spec.boot))
-        for name, tree in self.state.snapshots.items():
+        for name, tree in self.state.every_tree.items():
             for point in tree.nodes.values():
                 node = Node(NodeKind.SNAPSHOT, f"{name}@{point.name}")
                 yield from ((Node(NodeKind.IMAGE, disk.path), node) for disk in point.disks)
@@ -243,14 +243,14 @@ class Lineage:
             return state.roots - {state.disks[node.name].active.path}
         kept = {
             disk.path
-            for name, tree in state.snapshots.items()
+            for name, tree in state.every_tree.items()
             for point in tree.nodes.values()
             for disk in point.disks
             if node not in (Node(NodeKind.MACHINE, name), Node(NodeKind.SNAPSHOT, f"{name}@{point.name}"))
         }
         active = {
             path
-            for name, machine in state.machines.items()
+            for name, machine in state.everywhere.items()
             for path in _images_of(machine)
             if node != Node(NodeKind.MACHINE, name)
         }
@@ -264,8 +264,8 @@ def read_lineage(state: LabState) -> Lineage:
     """Return the lineage of a lab."""
     named: dict[str, frozenset[str]] = {}
     users: dict[str, set[str]] = {}
-    for name, machine in state.machines.items():
-        points = state.snapshots.get(name, {}).values()
+    for name, machine in state.everywhere.items():
+        points = state.every_tree.get(name, {}).values()
         named[name] = frozenset((*_images_of(machine), *(disk.path for point in points for disk in point.disks)))
         for path in named[name]:
             users.setdefault(path, set()).add(name)

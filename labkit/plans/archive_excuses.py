@@ -26,7 +26,7 @@ MOST_CAPACITY = 2 * TIB
 """A larger image is taken for a trap, or for a mistake."""
 
 _FILE = re.compile(r"(disks|memory|boot)/[^/\0\n.][^/\0\n]{0,250}")
-_TARGET = re.compile(r"(vd|hd)[a-z]")
+_TARGET = re.compile(r"(vd|hd)[a-z]|sd[a-d]")
 _MOST_BOOT = 512 * MIB
 _MOST_MEMORY = 256 * GIB
 _DEEPEST = 200

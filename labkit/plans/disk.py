@@ -17,6 +17,7 @@ from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.plans.disk_excuses import (
+    why_elsewhere,
     why_ide_stays,
     why_no_room,
     why_not_attach,
@@ -207,12 +208,13 @@ def plan_resize(state: LabState, survey: DiskSurvey, name: str, capacity: int) -
     more = (capacity - disk.capacity) if fixed else 0
     needed = more if in_place else (capacity if fixed else disk.active.allocated)
     refusal = (
-        why_not_grow(disk, capacity)
+        why_elsewhere(state, disk)
+        or why_not_grow(disk, capacity)
         or why_not_capacity(capacity, disk.active.format)
         or (None if in_place else why_not_still(state, disk) or why_not_single(disk))
         or why_no_room(survey.free_bytes, needed)
     )
-    holder = state.machines[disk.machine] if disk.machine else None
+    holder = state.everywhere[disk.machine] if disk.machine else None
     notes = [_("The file system inside does not grow by itself: resize2fs does that.")]
     steps: list[Step] = (
         [_growth(disk, capacity, more, holder)]
@@ -231,10 +233,11 @@ def plan_compact(state: LabState, survey: DiskSurvey, name: str) -> Plan:
             why=_("{disk} is fixed: it holds its whole capacity by design.").format(disk=name),
             ways_out=(_('Convert it: disk.convert("…", format=…, allocation="dynamic").'),),
         )
-    holder = state.machines[disk.machine] if disk.machine else None
+    holder = state.everywhere[disk.machine] if disk.machine else None
     needed = disk.active.allocated
     refusal = (
         refusal
+        or why_elsewhere(state, disk)
         or why_not_still(state, disk)
         or why_served(disk)
         or why_not_single(disk)

@@ -134,9 +134,22 @@ def why_ide_stays(machine: MachineFacts) -> Refusal:
     )
 
 
+def why_elsewhere(state: LabState, disk: DiskFacts) -> Refusal | None:
+    """Return why a disk cannot be changed from here: its machine is on another instance of the lab."""
+    if disk.machine is None or disk.machine in state.machines or disk.machine not in state.elsewhere:
+        return None
+    place = state.places[disk.machine]
+    return Refusal(
+        why=_("{disk} belongs to {machine}, which is on the other side of the lab: {place}.").format(
+            disk=disk.name, machine=disk.machine, place=place or _("where it was opened")
+        ),
+        ways_out=(_("Do it there, or let the machine come back: vm.migrate(lab)."),),
+    )
+
+
 def why_not_still(state: LabState, disk: DiskFacts) -> Refusal | None:
     """Return why a disk's content cannot be copied now: a guest may be writing to it."""
-    holder = state.machines.get(disk.machine or "")
+    holder = state.everywhere.get(disk.machine or "")
     if holder is None or holder.state is MachineState.OFF:
         return None
     return Refusal(

@@ -114,5 +114,6 @@ def _merge_step(
 
 def _held(state: LabState) -> frozenset[str]:
     """The images below running, paused and saved machines: their order must stay as it is."""
-    specs = (machine.live or machine.spec for machine in state.machines.values() if machine.state != MachineState.OFF)
+    on = (machine for machine in state.everywhere.values() if machine.state != MachineState.OFF)
+    specs = (machine.live or machine.spec for machine in on)
     return frozenset(image.path for spec in specs for disk in spec.disks for image in chain(state.images, disk.path))
