@@ -25,6 +25,7 @@ from labkit.errors import HostTrouble, NotFound
 from labkit.language import _, set_language
 from labkit.machine import Machine
 from labkit.model.image import Allocation, Format
+from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.machine import DEFAULT_CPU, Chipset, MachineUsage
 from labkit.model.state import LabState
 from labkit.model.words import state_word
@@ -123,6 +124,11 @@ class Lab:
     def state(self) -> LabState:
         """Everything the lab is now, read afresh, as one value."""
         return self._executor.read()
+
+    @property
+    def lineage(self) -> Lineage:
+        """All images, snapshots and machines, and who depends on whom, read afresh, as one value."""
+        return read_lineage(self.state)
 
     @property
     def host(self) -> HostFacts:

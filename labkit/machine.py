@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from labkit import changes, travel
+from labkit import changes, clones, travel
 from labkit.engine import inside, switching
 from labkit.engine.handle import Handle
 from labkit.engine.survey import survey_host
@@ -111,6 +111,9 @@ class Machine:
     delete = changes.delete
     attach = changes.attach
     detach = changes.detach
+    clone = clones.clone
+    flatten = clones.flatten
+    relink = clones.relink
     migrate = travel.migrate
     export = travel.export
 

@@ -17,9 +17,10 @@ from labkit.model.disk import chain
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans import snapshot as plans
+from labkit.plans.guard import why_broken, why_not_write
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot_effect import find_costs
-from labkit.plans.snapshot_excuses import find_unsavable, why_changed
+from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.storage.files import free_bytes
 from labkit.units import check_name
 
@@ -177,12 +178,15 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         seal(_frozen(*self._machine._find()))
 
     def why_not_start(self) -> Refusal | None:
-        """Return why the machine's disks cannot be used: a frozen image below them was changed; or None."""
+        """Return why the machine's disks cannot be used, or None.
+
+        An image below them is gone or was changed, or others depend on what would be written to.
+        """
         state, name = self._machine._find()
         disks = state.machines[name].spec.disks
         below = [image.path for disk in disks for image in chain(state.images, disk.path)[1:]]
         changed = find_changed(self._lab.home / "disks", below)
-        return why_changed(state, disks, changed)
+        return why_broken(state, name, disks, frozenset(changed)) or why_not_write(state, disks)
 
     def __getitem__(self, name: str) -> SnapshotFacts:
         tree = self.tree

@@ -15,7 +15,7 @@ from pathlib import Path
 from labkit.engine import seals, snapshot_work
 from labkit.engine.journal import Entry, drop_drafts, find_drafts, find_entries, read_entry, set_aside, strike_out
 from labkit.engine.locks import MachineLocks, find_busy
-from labkit.engine.steps import Hands, do, is_done, take_back, undo, wait_until_settled
+from labkit.engine.steps import Hands, abandon, do, is_done, take_back, undo, wait_until_settled
 from labkit.engine.workspace import Workspace
 from labkit.errors import Busy, ConnectionLost, HostTrouble, LabError, NotFound
 from labkit.hypervisor.domains import Domains
@@ -143,6 +143,8 @@ class Recovery:
         title = plan.title
         commit = plan.commit_point
         hands = self._make_hands(lambda _done, _total: None, Limit(), inherit)
+        for step in plan.steps[:commit]:
+            abandon(step, hands)
         self._wait_for_jobs(ids_of(plan, self._read()))
         if commit is not None:
             wait_until_settled(plan.steps[commit], hands)

@@ -75,6 +75,17 @@ def break_seals(paths: Iterable[str]) -> None:
                 seals.pop(file.name, None)
 
 
+def find_seals(folder: Path) -> dict[str, Seal]:
+    """Return the seals of a lab's folder of disks by file name; those of vanished files too."""
+    return _read(_place(folder))
+
+
+def hash_file(path: Path) -> str:
+    """Return the hash of a file's bytes, as seals hold it."""
+    with host_errors(path):
+        return _hash(path)
+
+
 def are_torn(folder: Path) -> bool:
     """Whether the seals of a folder of disks are there and cannot be read."""
     place = _place(folder)
@@ -137,13 +148,13 @@ def _complete_later(folder: Path) -> None:
 
 @contextmanager
 def _open(folder: Path) -> Iterator[dict[str, Seal]]:
-    """The seals to change, alone; written whole or not at all. Those of files that are gone are dropped."""
+    """The seals to change, alone; written whole or not at all. Those of vanished files stay: they prove a copy."""
     place = _place(folder)
     with host_errors(place), place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         seals = _read(place)
         yield seals
-        left = {name: asdict(each) for name, each in sorted(seals.items()) if (folder / name).exists()}
+        left = {name: asdict(each) for name, each in sorted(seals.items())}
         draft = place.with_suffix(".part")
         try:
             with draft.open("w") as file:

@@ -160,6 +160,7 @@ def merge(
             seals.seal(files_of_child)
         if headers.read_image(Path(step.child), Format.QCOW2).backing == step.onto:
             files.delete_files([step.layer])
+            seals.break_seals([step.layer])
 
 
 def _runs(machine_id: str, domains: Domains) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, assert_never
 
-from labkit.engine import archives, migration_work, seals, snapshot_work
+from labkit.engine import archives, clone_work, migration_work, seals, snapshot_work
 from labkit.engine.instances import Instances
 from labkit.errors import HostTrouble, NotFound, WrongState
 from labkit.hypervisor import disks
@@ -25,14 +25,17 @@ from labkit.model.machine import MachineFacts, MachineSpec, MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps import (
     AttachDisk,
+    BackUpDisks,
     BringImage,
     ConfigureMachine,
     ConvertImage,
     CopyImage,
+    CopySnapshots,
     CreateImage,
     CreateOverlay,
     CutPower,
     DefineAdopted,
+    DefineClones,
     DefineFromSnapshot,
     DefineMachine,
     DeleteFiles,
@@ -44,12 +47,16 @@ from labkit.plans.steps import (
     FreezeImages,
     GiveRecords,
     GrowImage,
+    LinkImages,
     MarkCurrent,
     MergeLayer,
     MigrateMachine,
+    PullBases,
+    RebaseImage,
     RelabelSnapshot,
     RenameImage,
     RenameMachine,
+    ReplaceImage,
     RepointDisk,
     RestoreMemory,
     Step,
@@ -101,7 +108,8 @@ def do(step: Step, hands: Hands) -> None:
     domains = hands.domains
     match step:
         case CopyImage():
-            files.copy_file(Path(step.source), Path(step.target), on_bytes=hands.on_bytes, limit=hands.limit)
+            source, target = Path(step.source), Path(step.target)
+            files.copy_file(source, target, on_bytes=hands.on_bytes, limit=hands.limit, reflink=step.reflink)
         case WriteMessage():
             files.write_padded(Path(step.path), step.offset, step.length, step.text)
         case CreateImage():
@@ -192,6 +200,21 @@ def do(step: Step, hands: Hands) -> None:
                 domains.undefine(step.machine_id)
         case DeleteFiles():
             files.delete_files(step.paths)
+            seals.break_seals(step.paths)
+        case LinkImages():
+            clone_work.link(step, hands.limit, hands.inherit)
+        case BackUpDisks():
+            clone_work.back_up(step, domains.connection, **hands.copying)
+        case RebaseImage():
+            clone_work.rebase(step, **hands.copying)
+        case DefineClones():
+            clone_work.define(step, domains)
+        case CopySnapshots():
+            clone_work.copy_snapshots(step, domains.connection)
+        case PullBases():
+            clone_work.pull(step, hands.snapshots, hands.on_bytes, hands.limit)
+        case ReplaceImage():
+            clone_work.replace(step)
         case DropRecords():
             migration_work.drop_records(step, domains)
         case MigrateMachine():
@@ -283,6 +306,20 @@ def is_done(step: Step, state: LabState) -> bool:
             return step.machine_id not in by_id
         case DeleteFiles():
             return not all(Path(path).exists() for path in step.paths)
+        case LinkImages():
+            return all(Path(path).exists() for path in step.paths)
+        case BackUpDisks():
+            return all(Path(disk.path).exists() for disk in step.disks)
+        case RebaseImage():
+            return step.path in state.images and state.images[step.path].backing == step.backing
+        case DefineClones():
+            return all(spec.id in by_id for spec in step.specs)
+        case CopySnapshots():
+            return set(step.names) <= set(state.snapshots.get(step.spec.name, ()))
+        case PullBases():
+            return clone_work.is_pulled(step)
+        case ReplaceImage():
+            return Path(step.path).exists() and not Path(step.draft).exists()
         case DropRecords() | GiveRecords():  # neither is a commit point, and both may be repeated
             return False
         case MigrateMachine():
@@ -324,6 +361,12 @@ def undo(step: Step, hands: Hands) -> None:
             _remove_image(step.path, Format.QCOW2)
         case RenameImage():
             files.rename_file(Path(step.new), Path(step.old))
+        case LinkImages():
+            for path in step.paths:
+                _remove_image(path, Format.QCOW2)
+        case BackUpDisks():
+            for disk in step.disks:
+                _remove_image(disk.path, disk.format)
         case _:
             pass
 
@@ -344,8 +387,18 @@ def take_back(step: Step, state: LabState, hands: Hands) -> None:
     """Undo what a switch step did although it counts as not done; few can do a part of their work."""
     if isinstance(step, TakeSnapshot):
         snapshot_work.take_back(step, state, hands.domains, hands.snapshots)
+    elif isinstance(step, DefineClones):
+        clone_work.undefine(step, state, hands.domains)
+    elif isinstance(step, PullBases):
+        clone_work.abort_pulls(step, hands.domains.connection)
     if isinstance(step, MigrateMachine):
         migration_work.take_back(step, hands.domains, hands.instances)
+
+
+def abandon(step: Step, hands: Hands) -> None:
+    """End what the daemon still does for a create step of which nobody waits for the end."""
+    if isinstance(step, BackUpDisks):
+        clone_work.abort_back_up(step, hands.domains.connection)
 
 
 def wait_until_settled(step: Step, hands: Hands) -> None:

@@ -5,13 +5,14 @@ Knows: the words of the course. Must not know: libvirt, XML, files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from labkit.model.image import Format
 
 _PUNYCODE = "xn--"
 _FOLDER_BYTES = 20
+_KEEP = "labkit.identity=keep"
 
 DEFAULT_CPU = "qemu64"
 """The CPU model of QEMU's machines when none is asked for."""
@@ -90,6 +91,16 @@ class Boot:
     kernel: str | None = None
     initramfs: str | None = None
     command_line: str = ""
+
+    @property
+    def keeps_identity(self) -> bool:
+        """Whether the guest stays who its disk says it is, instead of taking a new identity as a clone."""
+        return _KEEP in self.command_line.split(" ")
+
+    def keeping_identity(self, *, keep: bool) -> Boot:
+        """Return the same, with the guest told to keep its disk's identity or not."""
+        words = [word for word in self.command_line.split(" ") if word != _KEEP]
+        return replace(self, command_line=" ".join([*words, _KEEP] if keep and self.kernel else words))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

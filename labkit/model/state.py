@@ -92,7 +92,8 @@ class LabState:
         """
         digest = hashlib.sha256()
         paths: list[str] = []
-        for name in sorted(set(names)):
+        names = sorted(set(names))
+        for name in names:
             machine = self.machines.get(name)
             tree = self.snapshots.get(name)
             digest.update(repr((name, machine, tree, name in self.taken_names, name in self.elsewhere)).encode())
@@ -102,6 +103,11 @@ class LabState:
             disk = everything.get(name)
             digest.update(repr((name, disk and (disk.machine, disk.target))).encode())
             paths += [layer.path for layer in disk.layers] if disk else []
+        named = set(paths) | {
+            disk.path for name in names for node in self.snapshots.get(name, {}).values() for disk in node.disks
+        }
+        above = sorted(image.path for image in self.images.values() if image.backing in named)
+        digest.update(repr(above).encode())  # whoever has begun to depend on them
         for image in map(self.images.get, paths):
             digest.update(repr(image and (image.path, image.format, image.capacity, image.backing)).encode())
         return digest.hexdigest()

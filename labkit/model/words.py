@@ -55,6 +55,7 @@ def act_word(act: str) -> str:
     return {
         "attach": _("attach"),
         "clean": _("clean"),
+        "clone": _("clone"),
         "compact": _("compact"),
         "configure": _("configure"),
         "convert": _("convert"),
@@ -63,8 +64,10 @@ def act_word(act: str) -> str:
         "describe": _("describe"),
         "detach": _("detach"),
         "export": _("export"),
+        "flatten": _("flatten"),
         "import": _("import"),
         "migrate": _("migrate"),
+        "relink": _("relink"),
         "rename": _("rename"),
         "resize": _("resize"),
         "restore": _("restore"),

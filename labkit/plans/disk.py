@@ -30,6 +30,7 @@ from labkit.plans.disk_excuses import (
     why_not_still,
     why_served,
 )
+from labkit.plans.guard import why_not_change_disk
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.reclaim import reclaim
 from labkit.plans.steps import (
@@ -210,6 +211,7 @@ def plan_resize(state: LabState, survey: DiskSurvey, name: str, capacity: int) -
     refusal = (
         why_elsewhere(state, disk)
         or why_not_grow(disk, capacity)
+        or why_not_change_disk(state, disk)
         or why_not_capacity(capacity, disk.active.format)
         or (None if in_place else why_not_still(state, disk) or why_not_single(disk))
         or why_no_room(survey.free_bytes, needed)
@@ -241,6 +243,7 @@ def plan_compact(state: LabState, survey: DiskSurvey, name: str) -> Plan:
         or why_not_still(state, disk)
         or why_served(disk)
         or why_not_single(disk)
+        or why_not_change_disk(state, disk)
         or why_no_room(survey.free_bytes, needed)
     )
     steps = _replacement(state, disk, Allocation.DYNAMIC, disk.capacity, needed, holder)
@@ -262,7 +265,7 @@ def plan_delete(state: LabState, name: str) -> Plan:
             ),
             dependants=(disk.machine,),
         )
-    refusal = refusal or why_served(disk)
+    refusal = refusal or why_served(disk) or why_not_change_disk(state, disk)
     dead = set(reclaim(state.images, state.roots - {disk.active.path}).dead)  # snapshots keep theirs
     images = [image for image in disk.layers if image.path in dead]
     paths = tuple(file for image in images for file in image.files)

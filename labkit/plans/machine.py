@@ -28,6 +28,7 @@ from labkit.model.machine import (
 from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans.first_disk import FirstDisk
+from labkit.plans.guard import why_not_delete_machine
 from labkit.plans.machine_excuses import (
     why_no_room_for_machine,
     why_not_image,
@@ -176,7 +177,8 @@ def plan_delete(state: LabState, name: str) -> Plan:
             ways_out=(_("Call stop() to shut it down, or kill() to cut its power."),),
         )
         return _plan("delete", state, name, refusal=refusal)
-    return _plan("delete", state, name, steps=removal_steps(state, [machine]))
+    guarded = why_not_delete_machine(state, name)
+    return _plan("delete", state, name, steps=removal_steps(state, [machine]), refusal=guarded)
 
 
 def plan_clean(state: LabState) -> Plan:
@@ -248,6 +250,8 @@ def _why_not_create(state: LabState, survey: Survey, request: CreateRequest) -> 
         or _why_not_sized(survey, request.memory, request.vcpus)
         or why_not_image(state, request.image)
     )
+    if refusal is None and replaced is not None:
+        refusal = why_not_delete_machine(state, replaced.name)
     if refusal:
         return refusal
     image = state.guest_images[request.image]

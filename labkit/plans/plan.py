@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from labkit.language import _
 from labkit.model.words import act_word
 from labkit.plans.steps import (
+    BackUpDisks,
     BringImage,
     ConvertImage,
     CopyImage,
@@ -20,9 +21,13 @@ from labkit.plans.steps import (
     CreateOverlay,
     DeleteFiles,
     GrowImage,
+    LinkImages,
     MergeLayer,
     Phase,
+    PullBases,
+    RebaseImage,
     RenameImage,
+    ReplaceImage,
     Step,
     TakeSnapshot,
     UnpackBootFile,
@@ -114,7 +119,7 @@ class Plan:
                     created.append(step.target)
                 case WriteArchive() | UnpackMemory() | UnpackBootFile():
                     created.append(step.target)
-                case UnpackImage():
+                case UnpackImage() | LinkImages() | BackUpDisks():
                     created += step.targets
                 case CreateImage() | CreateOverlay():
                     created.append(step.path)
@@ -122,8 +127,10 @@ class Plan:
                     created.append(memory)
                 case RenameImage():
                     created.append(step.new)
-                case WriteMessage() | GrowImage():
+                case WriteMessage() | GrowImage() | RebaseImage() | ReplaceImage():
                     rewritten.append(step.path)
+                case PullBases():
+                    rewritten += (disk.path for disk in step.disks)
                 case MergeLayer():
                     rewritten.append(step.child)
                     deleted.append(step.layer)
@@ -135,7 +142,7 @@ class Plan:
     @property
     def bytes_copied(self) -> int:
         """Bytes its steps write on the host."""
-        writing = CopyImage | BringImage | ConvertImage | CreateImage | GrowImage | MergeLayer
+        writing = CopyImage | BringImage | ConvertImage | CreateImage | GrowImage | MergeLayer | BackUpDisks | PullBases
         unpacking = WriteArchive | UnpackImage | UnpackMemory | UnpackBootFile
         return sum(step.bytes for step in self.steps if isinstance(step, writing | unpacking))
 

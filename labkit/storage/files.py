@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,6 +115,14 @@ def freeze_files(paths: Iterable[str]) -> None:
         with host_errors(path):
             sync_file(path)
             path.chmod(0o444)
+
+
+def can_share_blocks(folder: Path) -> bool:
+    """Whether a folder's file system lets two files share their blocks until one is written to (reflink)."""
+    with host_errors(folder), tempfile.TemporaryFile(dir=folder) as one, tempfile.TemporaryFile(dir=folder) as other:
+        one.write(bytes(4096))
+        one.flush()
+        return _cloned(one.fileno(), other.fileno())
 
 
 def free_bytes(folder: Path) -> int:

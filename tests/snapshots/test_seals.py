@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.engine.seals import find_changed, seal
+from labkit.engine.seals import break_seals, find_changed, seal
 from labkit.errors import Refused
 from labkit.machine import Machine
 
@@ -48,12 +48,14 @@ def test_another_time_alone_heals(folder: Path) -> None:
     assert kept["d.0.raw"]["mtime_ns"] == 1
 
 
-def test_seals_of_images_that_are_gone_are_dropped(folder: Path) -> None:
+def test_the_seal_of_a_vanished_image_stays_to_prove_a_copy_until_it_is_forgotten(folder: Path) -> None:
     other = folder / "e.0.raw"
     other.touch()
     seal([str(folder / "d.0.raw"), str(other)])
     (folder / "d.0.raw").unlink()
     seal([str(other)])
+    assert list(json.loads((folder.parent / "seals.json").read_text())) == ["d.0.raw", "e.0.raw"]
+    break_seals([str(folder / "d.0.raw"), str(folder / "never-sealed.0.raw")])
     assert list(json.loads((folder.parent / "seals.json").read_text())) == ["e.0.raw"]
 
 

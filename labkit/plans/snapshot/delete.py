@@ -12,8 +12,10 @@ from dataclasses import replace
 from labkit.language import _
 from labkit.model.disk import chain, disk_name
 from labkit.model.image import Format, ImageFacts
+from labkit.model.lineage import read_lineage
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
+from labkit.plans.guard import may_merge, why_not_delete_snapshots
 from labkit.plans.plan import Plan
 from labkit.plans.reclaim import reclaim
 from labkit.plans.snapshot.common import SnapshotSurvey, make_plan, tree_of
@@ -35,9 +37,10 @@ def plan_delete(
     """
     facts, tree = state.machines[machine], tree_of(state, machine)
     refusal = why_not_delete(facts, tree, name)
+    names = tree.branch(name) if branch and refusal is None else (name,)
+    refusal = refusal or why_not_delete_snapshots(state, machine, names)
     if refusal:
         return make_plan("delete", state, machine, name, refusal=refusal)
-    names = tree.branch(name) if branch else (name,)
     gone = [tree[each] for each in names]
     heir = tree[name].parent if tree.current in names else None
     forgets = [
@@ -67,13 +70,16 @@ def _merges(state: LabState, facts: MachineFacts, roots: frozenset[str]) -> tupl
     steps: list[Step] = []
     notes: list[str] = []
     refused: set[str] = set()
+    lineage = read_lineage(state)
     while True:
         work = reclaim(images, roots)
-        pair = next((pair for pair in work.anonymous if pair[0] not in refused and pair[0] not in work.dead), None)
+        mine = (pair for pair in work.anonymous if facts.name in lineage.users.get(pair[0], ()))
+        pair = next((pair for pair in mine if pair[0] not in refused and pair[0] not in work.dead), None)
         if pair is None:
             return steps, notes
         layer, child = images[pair[0]], images[pair[1]]
-        step = _merge_step(state, facts, images, layer, child)
+        only_mine = may_merge(lineage, facts.name, layer.path, child.path)
+        step = _merge_step(state, facts, images, layer, child) if only_mine else None
         if step is None:
             refused.add(layer.path)
             notes.append(

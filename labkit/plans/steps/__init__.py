@@ -17,6 +17,16 @@ from labkit.plans.steps.archive import (
     WriteArchive,
 )
 from labkit.plans.steps.base import Phase
+from labkit.plans.steps.clone import (
+    BackUpDisks,
+    CopySnapshots,
+    DefineClones,
+    DiskBackup,
+    LinkImages,
+    PullBases,
+    RebaseImage,
+    ReplaceImage,
+)
 from labkit.plans.steps.disk import (
     AttachDisk,
     DetachDisk,
@@ -87,6 +97,13 @@ Step = (
     | RestoreMemory
     | ForgetSnapshot
     | RelabelSnapshot
+    | LinkImages
+    | BackUpDisks
+    | RebaseImage
+    | DefineClones
+    | CopySnapshots
+    | PullBases
+    | ReplaceImage
     | DropRecords
     | MigrateMachine
     | GiveRecords
@@ -100,18 +117,22 @@ Step = (
 
 __all__ = [
     "AttachDisk",
+    "BackUpDisks",
     "BringImage",
     "ConfigureMachine",
     "ConvertImage",
     "CopyImage",
+    "CopySnapshots",
     "CreateImage",
     "CreateOverlay",
     "CutPower",
     "DefineAdopted",
+    "DefineClones",
     "DefineFromSnapshot",
     "DefineMachine",
     "DeleteFiles",
     "DetachDisk",
+    "DiskBackup",
     "DropRecords",
     "DropSaved",
     "EndInstance",
@@ -119,13 +140,17 @@ __all__ = [
     "FreezeImages",
     "GiveRecords",
     "GrowImage",
+    "LinkImages",
     "MarkCurrent",
     "MergeLayer",
     "MigrateMachine",
     "Phase",
+    "PullBases",
+    "RebaseImage",
     "RelabelSnapshot",
     "RenameImage",
     "RenameMachine",
+    "ReplaceImage",
     "RepointDisk",
     "RestoreMemory",
     "Step",

@@ -17,17 +17,23 @@ from labkit.plans.steps.base import Phase, image_options, line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyImage:
-    """Copy an image file; shares blocks with the source where the file system can."""
+    """Copy an image file.
+
+    Attributes:
+        bytes: what is written. reflink: whether blocks are shared with the source where the file system can.
+    """
 
     source: str
     target: str
     bytes: int
+    reflink: bool = True
     phase: ClassVar[Phase] = Phase.CREATE
 
     @property
     def command(self) -> str:
         """What a person would type."""
-        return line("cp", "--reflink=auto", "--sparse=always", self.source, self.target)
+        reflink = "auto" if self.reflink else "never"
+        return line("cp", f"--reflink={reflink}", "--sparse=always", self.source, self.target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,113 @@
+"""Plans of clones: full ones that stand alone, linked ones that stand on a snapshot of their original.
+
+Each is a pure function of the lab's state, a survey and a request whose ids were drawn beforehand.
+Knows: the model, steps. Must not know: libvirt, files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from labkit.language import _
+from labkit.model.image import Format
+from labkit.model.machine import MachineState
+from labkit.model.snapshot import SnapshotTree
+from labkit.model.state import LabState
+from labkit.plans.clone_copies import full_copies, tree_copies
+from labkit.plans.clone_excuses import why_not_clone
+from labkit.plans.disk_excuses import why_no_room
+from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity, bear, define, name_disks, origin_of
+from labkit.plans.plan import Plan, Refusal
+from labkit.plans.snapshot import SnapshotSurvey, plan_take
+from labkit.plans.steps import CreateOverlay, FreezeImages, LinkImages, Step, TakeSnapshot
+
+OVERLAY_BYTES = 200 * 1024
+"""Bytes the host gives an empty differencing image."""
+
+BASE_NAME = "clone-base"
+"""How the snapshots are named that are taken for linked clones, with a number behind."""
+
+
+def plan_clone(state: LabState, survey: CloneSurvey, request: CloneRequest) -> Plan:
+    """Plan one or many clones of a machine, as it is now or as one of its snapshots has it."""
+    refusal = why_not_clone(state, survey, request)
+    if refusal:
+        return _plan(state, request, refusal=refusal)
+    if request.kind is CloneKind.LINKED:
+        return _plan_linked(state, survey, request)
+    copies = (tree_copies if request.snapshots else full_copies)(state, survey, request)
+    plan = _plan(state, request, steps=copies.steps, notes=[*copies.notes, *_notes(state, survey, request)])
+    refusal = why_no_room(survey.free_bytes, plan.bytes_copied)
+    return _plan(state, request, refusal=refusal) if refusal else plan
+
+
+def _plan_linked(state: LabState, survey: CloneSurvey, request: CloneRequest) -> Plan:
+    origin = origin_of(state, request)
+    new = name_disks(state, origin.disks, [Format.QCOW2] * len(origin.disks), request)
+    links: list[Step] = [
+        LinkImages(paths=tuple(disks[index].path for disks in new), backing=disk.path, backing_format=disk.format)
+        for index, disk in enumerate(origin.disks)
+    ]
+    definition = define(state, request, bear(state, request, origin, new))
+    steps: list[Step] = [*links, definition]
+    notes = _notes(state, survey, request)
+    if request.snapshot is None:
+        take = _base(state, survey, request.machine)
+        if take.refusal:
+            return _plan(state, request, refusal=take.refusal)
+        overlays = [step for step in take.steps if isinstance(step, CreateOverlay)]
+        # The clones need the disks alone: nobody will go on from its memory.
+        taking = [replace(step, memory=None) for step in take.steps if isinstance(step, TakeSnapshot)]
+        freezing = [step for step in take.steps if isinstance(step, FreezeImages)]
+        steps = [*overlays, *links, *taking, definition, *freezing]
+        notes.insert(0, _("A snapshot is taken first, for the clones to stand on: {name}.").format(name=taking[0].name))
+    refusal = why_no_room(survey.free_bytes, OVERLAY_BYTES * len(origin.disks) * len(request.clones))
+    return _plan(state, request, steps=steps, refusal=refusal, notes=notes)
+
+
+def _base(state: LabState, survey: CloneSurvey, machine: str) -> Plan:
+    """The plan of the snapshot that linked clones stand on where none is named."""
+    tree = state.snapshots.get(machine, SnapshotTree())
+    number = 1
+    while f"{BASE_NAME}-{number}" in tree:
+        number += 1
+    taking = SnapshotSurvey(free_bytes=survey.free_bytes, quiesce=survey.quiesce, deepest=survey.deepest)
+    return plan_take(state, taking, machine, f"{BASE_NAME}-{number}", _("What linked clones stand on."))
+
+
+def _notes(state: LabState, survey: CloneSurvey, request: CloneRequest) -> list[str]:
+    """What to know of the content and the identity of the clones beforehand."""
+    source = state.machines[request.machine]
+    notes = []
+    if request.snapshot is None and source.is_active and not (survey.quiesce and source.state is MachineState.RUNNING):
+        notes.append(_("Its agent does not answer: the disks are copied as after a power cut."))
+    elif request.snapshot is None and source.state is MachineState.SAVED:
+        notes.append(_("The saved memory stays with the original: the disks are copied as after a power cut."))
+    elif request.snapshot is not None and state.snapshots[source.name][request.snapshot].has_memory:
+        notes.append(_("The memory of {name} is not cloned: the clone is off.").format(name=request.snapshot))
+    if request.identity is Identity.KEEP:
+        notes.append(_("A twin takes itself for the original: never let both into one network."))
+    return notes
+
+
+def _plan(
+    state: LabState,
+    request: CloneRequest,
+    *,
+    steps: Iterable[Step] = (),
+    refusal: Refusal | None = None,
+    notes: Iterable[str] = (),
+) -> Plan:
+    first, *others = request.names
+    names = (request.machine, *request.names)
+    return Plan(
+        act="clone",
+        subject=f"{request.machine} → {first}" + (f" … {others[-1]}" if others else ""),
+        home=state.home,
+        names=names,
+        basis=state.fingerprint(names),
+        steps=() if refusal else tuple(steps),
+        refusal=refusal,
+        notes=() if refusal else tuple(notes),
+    )

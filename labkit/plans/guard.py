@@ -1,0 +1,161 @@
+"""The guard: no act harms what others depend on. One pure function for each danger, None where there is none.
+
+A linked clone stands on the frozen images of another machine's snapshot. The hypervisor knows nothing of that: it
+would start, merge or delete a base that clones use. What depends on what is told from the image headers alone.
+
+Knows: the lineage. Must not know: which steps an act has, who asks.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Container, Iterable
+
+from labkit.language import _
+from labkit.model.disk import DiskFacts, chain
+from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
+from labkit.model.machine import DiskSpec
+from labkit.model.state import LabState
+from labkit.plans.plan import Refusal
+
+
+def why_not_delete_machine(state: LabState, machine: str) -> Refusal | None:
+    """Return why a machine cannot be deleted: linked clones stand on its images."""
+    clones = read_lineage(state).clones(machine)
+    if not clones:
+        return None
+    return Refusal(
+        why=_("{clones} stand on the images of {machine}: without them they would have no disks.").format(
+            clones=_listed(clones), machine=machine
+        )
+        if len(clones) > 1
+        else _("{clone} stands on the images of {machine}: without them it would have no disks.").format(
+            clone=clones[0], machine=machine
+        ),
+        ways_out=_ways_out(clones),
+        dependants=clones,
+    )
+
+
+def why_not_delete_snapshots(state: LabState, machine: str, names: Iterable[str]) -> Refusal | None:
+    """Return why snapshots cannot be deleted: linked clones stand directly on one of them.
+
+    An ancestor of such a snapshot may be deleted: its image stays, as a layer without a name.
+    """
+    lineage = read_lineage(state)
+    for name in names:
+        if clones := lineage.direct_clones(machine, name):
+            return Refusal(
+                why=_("{name} is what these were cloned from and stand on: {clones}.").format(
+                    name=name, clones=_listed(clones)
+                ),
+                ways_out=_ways_out(clones),
+                dependants=clones,
+            )
+    return None
+
+
+def why_not_write(state: LabState, disks: Iterable[DiskSpec]) -> Refusal | None:
+    """Return why images cannot be written to, by a guest or by us: others depend on what they hold."""
+    lineage = read_lineage(state)
+    for disk in disks:
+        needing = dependants_of_content(lineage, disk.path)
+        if needing:
+            names = tuple(str(node) for node in needing)
+            return Refusal(
+                why=_("{file} is the base of {names}: writing to it would destroy them.").format(
+                    file=posixpath.basename(disk.path), names=_listed(names)
+                ),
+                ways_out=(
+                    *_ways_out(tuple(node.name for node in needing if node.kind is NodeKind.MACHINE)),
+                    _("Or restore this machine to a snapshot: it goes on in an image of its own."),
+                ),
+                dependants=names,
+            )
+    return None
+
+
+def dependants_of_content(lineage: Lineage, path: str) -> tuple[Node, ...]:
+    """Return who would be harmed if a machine's active image were written to: all but the machine it is active in."""
+    state = lineage.state
+    snapshots = [
+        Node(NodeKind.SNAPSHOT, f"{name}@{point.name}")
+        for name, tree in state.every_tree.items()
+        for point in tree.nodes.values()
+        if any(disk.path == path for disk in point.disks)
+    ]
+    above = [image.path for image in state.images.values() if image.backing == path]
+    return tuple(sorted({*snapshots, *(node for image in above for node in lineage.dependants(image))}))
+
+
+def may_merge(lineage: Lineage, machine: str, *images: str) -> bool:
+    """Whether layers may be rewritten or dropped by a merge: only this machine needs them."""
+    return all(lineage.users.get(path, frozenset()) <= {machine} for path in images)
+
+
+def why_not_change_disk(state: LabState, disk: DiskFacts) -> Refusal | None:
+    """Return why a disk cannot be grown, compacted or deleted: others depend on what its active image holds."""
+    target = DiskSpec(name=disk.name, target=disk.target or "", path=disk.active.path, format=disk.active.format)
+    return why_not_write(state, [target])
+
+
+def why_broken(state: LabState, machine: str, disks: Iterable[DiskSpec], changed: Container[str]) -> Refusal | None:
+    """Return why disks cannot be used: an image below them is gone, or was written to by another program.
+
+    Args:
+        changed: the frozen images that no longer are what they were.
+    """
+    for disk in disks:
+        if disk.served:
+            continue
+        layers = chain(state.images, disk.path)
+        lost = disk.path if not layers else layers[-1].backing
+        if lost is not None and lost not in state.images:
+            return _lost(machine, disk, lost)
+        bad = next((layer.path for layer in layers if layer.path in changed), None)
+        if bad is not None:
+            return _altered(machine, disk, bad)
+    return None
+
+
+def _lost(machine: str, disk: DiskSpec, path: str) -> Refusal:
+    return Refusal(
+        why=_("The image {file} below {disk} is gone.").format(file=posixpath.basename(path), disk=disk.name),
+        ways_out=(
+            _("Bring the file back, or say where it is now: {call}.").format(call=_relink(machine, disk)),
+            _("Without it the content of {disk} is lost.").format(disk=disk.name),
+        ),
+    )
+
+
+def _altered(machine: str, disk: DiskSpec, path: str) -> Refusal:
+    return Refusal(
+        why=_("The frozen image {file} of {disk} was changed by another program.").format(
+            file=posixpath.basename(path), disk=disk.name
+        ),
+        ways_out=(
+            _("Bring the file back from a copy: {call}.").format(call=_relink(machine, disk)),
+            _('Or save what can be read now into another disk: lab.disks[{disk!r}].convert("…").').format(
+                disk=disk.name
+            ),
+            _("Or take it as it is now: vm.snapshots.accept_changes()."),
+        ),
+    )
+
+
+def _relink(machine: str, disk: DiskSpec) -> str:
+    return f'lab.machines["{machine}"].relink("{disk.name}", "…")'
+
+
+def _ways_out(clones: tuple[str, ...]) -> tuple[str, ...]:
+    if not clones:
+        return ()
+    first = clones[0]
+    return (
+        _("Let each stand alone: {call}.").format(call=f'lab.machines["{first}"].flatten()'),
+        _("Or delete them first: {call}.").format(call=f'lab.machines["{first}"].delete()'),
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

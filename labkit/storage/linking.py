@@ -1,0 +1,63 @@
+"""Many differencing images on one frozen image, and images put into the place of others.
+
+Knows: qcow2 images and their names. Must not know: libvirt, plans.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from labkit.limits import NO_LIMIT, Limit
+from labkit.model.image import Allocation, Format
+from labkit.storage import qemu_img
+from labkit.storage.files import host_errors, sync_folder
+from labkit.storage.headers import read_image
+from labkit.storage.making import making
+from labkit.storage.process import run
+
+
+def link(
+    paths: Sequence[Path],
+    backing: Path,
+    backing_format: Format,
+    *,
+    limit: Limit = NO_LIMIT,
+    inherit: Sequence[int] = (),
+) -> None:
+    """Create an empty differencing image under each path, all in the folder of the first.
+
+    One is made by qemu-img. The others are copies of it: they have the same header, and nothing else in them.
+    """
+    first, *others = paths
+    qemu_img.create(
+        first,
+        Format.QCOW2,
+        read_image(backing, backing_format).capacity,
+        Allocation.DYNAMIC,
+        backing=backing,
+        backing_format=backing_format,
+        limit=limit,
+        inherit=inherit,
+    )
+    data = first.read_bytes() if others else b""
+    for path in others:
+        limit.check()
+        with making(path) as place, host_errors(path):
+            place.write_bytes(data)
+
+
+def name_backing(path: Path, backing: Path, backing_format: Format) -> None:
+    """Write another name of the image below into a qcow2's header; that image must hold the same as before."""
+    below = os.path.relpath(backing, path.parent)
+    run(["qemu-img", "rebase", "-u", "-f", Format.QCOW2.driver, "-b", below, "-F", backing_format.driver, str(path)])
+
+
+def replace_image(draft: Path, path: Path, *, frozen: bool) -> None:
+    """Put a file in another's place at one instant; once is enough."""
+    with host_errors(path):
+        if draft.exists():
+            draft.chmod(0o444 if frozen else 0o600)
+            draft.replace(path)
+            sync_folder(path.parent)
