@@ -1,16 +1,27 @@
 """A run of the tests: a hypervisor instance of its own for each worker, and the order of the work.
 
 The instance is made before the first notebook's kernel starts. With several workers (`-n`) a file's tests stay
-together, in one worker, so guests that a module shares are booted once and a notebook's cells follow each other.
+together, in one worker, so guests that a module shares are booted once and a notebook's cells follow each other;
+a cell that measures has the computer to itself.
 """
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.instance import INSTANCE, ROOT, Instance, find_guest_images
+from tests.turns import measures, take_turn
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+TURNS = pytest.StashKey[Path]()
 
 LONG = (
     "tests/browser",
@@ -33,11 +44,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((places[parent] for parent in item.path.parents if parent in places), len(LONG)))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell each worker the folder of the run's turns."""
+    stash = node.config.stash
+    if TURNS not in stash:
+        stash[TURNS] = Path(tempfile.mkdtemp(prefix="labkit-turns-"))
+    node.workerinput["turns"] = str(stash[TURNS])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a cell that measures run while the other workers wait; the wait is outside the test's time limit."""
+    turns = getattr(item.config, "workerinput", {}).get("turns")
+    if turns is None:
+        return (yield)
+    with take_turn(Path(turns), alone=measures(item)):
+        return (yield)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Run all tests and notebooks with the instance in force, then end it."""
-    only_hands_out = session.config.pluginmanager.hasplugin("dsession")  # the workers have an instance each
-    if session.config.option.collectonly or only_hands_out:
+    if TURNS in session.config.stash:  # the workers run the tests, and have an instance each
+        try:
+            return (yield)
+        finally:
+            shutil.rmtree(session.config.stash[TURNS])
+    if session.config.option.collectonly:
         return (yield)
     instance = Instance(find_guest_images())
     session.config.stash[INSTANCE] = instance
