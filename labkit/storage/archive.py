@@ -116,12 +116,12 @@ def read_members(path: Path) -> list[Member]:
         NotFound: there is no such file. BadInput: it is no archive of the lab's form. HostTrouble: it cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise refused(path.name, _("it is a folder, a pipe or a device"))
         with path.open("rb") as archive:
             return list(_read_members(archive, path.name))
     except FileNotFoundError as error:
         raise NotFound(_("There is no file {path}.").format(path=path), _("Look at its name.")) from error
-    except IsADirectoryError as error:
-        raise refused(path.name, _("it is a folder")) from error
     except OSError as error:
         raise HostTrouble(
             _("{name} cannot be read: {why}.").format(name=path.name, why=error.strerror), details=str(error)
@@ -206,7 +206,7 @@ def _write_member(archive: BinaryIO, source: Source, on_bytes: Callable[[int], N
         data = sum(count for _offset, count in segments)
         prologue = b""
         if source.sparse and length - data >= _SPARSE_FROM:
-            prologue = _padded(_build_map(segments))
+            prologue = _padded(_build_map([*segments, (length, 0)]))
             archive.write(_pax_header(source.name, length))
             archive.write(_header(f"GNUSparseFile.0/{source.name}", len(prologue) + data))
         else:
@@ -254,9 +254,7 @@ def _pax_header(name: str, length: int) -> bytes:
     values = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": name}
     values["GNU.sparse.realsize"] = str(length)
     text = b"".join(_pax_record(key, value) for key, value in values.items())
-    info = tarfile.TarInfo("PaxHeaders/labkit")
-    info.type, info.size = tarfile.XHDTYPE, len(text)
-    return info.tobuf(tarfile.GNU_FORMAT) + _padded(text)
+    return _header("PaxHeaders/labkit", len(text), tarfile.XHDTYPE) + _padded(text)
 
 
 def _pax_record(key: str, value: str) -> bytes:
@@ -268,10 +266,15 @@ def _pax_record(key: str, value: str) -> bytes:
     return str(length).encode() + rest
 
 
-def _header(name: str, size: int) -> bytes:
+def _header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A header with GNU's form of large numbers and POSIX's mark: tar looks for sparse files behind that one only."""
     info = tarfile.TarInfo(name)
-    info.size, info.mode = size, 0o600
-    return info.tobuf(tarfile.GNU_FORMAT)
+    info.type, info.size, info.mode = kind, size, 0o600
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    block[257:265] = b"ustar\x0000"
+    block[148:156] = b" " * 8  # as it is while its sum is taken
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
 
 
 def _padded(data: bytes) -> bytes:
