@@ -1,4 +1,4 @@
-"""The exercises of notebook 01: `quien-cayo`, `corte`, `otra-cpu`.
+"""The exercises of notebook 01: `quien-cayo`, `corte`, `otra-cpu`, `mudanza`.
 
 Each prepares machines of its own. Checks ask the hypervisor, and inside the guests.
 
@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from labkit.course.exercise import Result
 from labkit.course.machine_exercise import ON_DISK, MachineExercise
+from labkit.lab import Lab
 from labkit.language import _
 from labkit.model.machine import MachineState, Reason
 from labkit.model.words import reason_word
@@ -144,3 +145,76 @@ class OtherCpu(MachineExercise):
         if self.mark not in inside:
             return self.broken(_("What was on its disk is gone."))
         return self.done(_("The same disk runs on another CPU, and the guest says so."))
+
+
+class Move(MachineExercise):
+    """Move a machine by its files: the same machine, in another place, and only there."""
+
+    slug: ClassVar[str] = "mudanza"
+    code: ClassVar[str] = (
+        "vm = lab.machines[ex.machine]\n"
+        'file = vm.export(lab.home / "mudanza.labkit")\n'
+        "vm.delete()\n"
+        "ex.elsewhere.import_machine(file).start().wait_ready()\n"
+        "file.unlink()"
+    )
+
+    _id: ClassVar[str] = "/root/labkit-id"
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """One machine, off."""
+        return (self.slug,)
+
+    @property
+    def elsewhere(self) -> Lab:
+        """The other place: a lab with a folder of its own."""
+        return Lab.open(self.slug, home=self.lab.home.parent)
+
+    def prepare(self) -> None:
+        """Start it, let it write down who it is, and stop it."""
+        (vm,) = self.boot()
+        vm.run(f"cp /etc/machine-id {self._id}; sync")
+        vm.stop()
+
+    def look(self) -> Result:
+        """See where it is, and who it is there."""
+        here = self.machine in self.lab.machines
+        with self.elsewhere as elsewhere:
+            there = self.machine in elsewhere.machines
+            if not there:
+                return super().look()
+            if here:
+                return self.wrong(
+                    _("Now there are two of them: here, and in the other lab."),
+                    _("To move is not to copy: delete the one here, and import with the identity it had."),
+                )
+            return self._look_there(elsewhere)
+
+    def look_closer(self) -> Result:
+        """It is here, and not there."""
+        return self.wrong(
+            _("{name} is still here.").format(name=self.machine),
+            _("vm.export(FILE) packs its files into one; ex.elsewhere.import_machine(FILE) unpacks them there."),
+        )
+
+    def _look_there(self, elsewhere: Lab) -> Result:
+        vm = elsewhere.machines[self.machine]
+        if not vm.answers():
+            return self.wrong(
+                _("It is there, but it does not answer."), _("Start it there, and wait until it is ready.")
+            )
+        mark, first, now = vm.run(f"cat {ON_DISK} {self._id} /etc/machine-id").stdout.split()
+        if mark != self.mark:
+            return self.broken(_("What was on its disk is gone."))
+        if first != now:
+            return self.wrong(
+                _("That is a clone: inside, it has another machine-id."),
+                _('Call ex.start(), and import with identity="keep", once the one here is deleted.'),
+            )
+        return self.done(_("The same machine, in another place, and only there."))
+
+    def _clear(self) -> None:
+        super()._clear()
+        with self.elsewhere as elsewhere:
+            elsewhere.clean()

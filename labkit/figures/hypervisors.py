@@ -27,6 +27,7 @@ Box = tuple[float, float, float, float, str, str]
 """Left, bottom, width, height, words, and the kind: "guest", "hypervisor" or "plain"."""
 
 _WIDTH, _GAP = 1.0, 0.14
+_ANCESTORS = 2
 _LEVEL = 1.0
 
 
@@ -86,7 +87,8 @@ def draw_evidence(host: HostFacts, ancestors: Sequence[str] = (), ax: Axes | Non
     """
     rows = [(clue.source, clue.says) for clue in host.clues]
     if ancestors:
-        line = " ← ".join(["QEMU", *ancestors])
+        shown = [*ancestors[:_ANCESTORS], *(["…"] if len(ancestors) > _ANCESTORS else [])]
+        line = " ← ".join(["QEMU", *shown])
         rows.append((_("processes"), _("A guest is a process: {line}").format(line=line)))
     rows += [(_("for type 1") if type_1 else _("for type 2"), says) for type_1, says in arguments(host)]
     wrapped = [(source, textwrap.wrap(says, 68)) for source, says in rows]

@@ -86,21 +86,27 @@ def draw_answers(moments: Sequence[Moment], ax: Axes | None = None) -> Drawing:
     return Drawing(draw, text, height=2.6, ax=ax)
 
 
-def draw_beats(beats: Sequence[float], event: float, ax: Axes | None = None) -> Drawing:
-    """Draw a heartbeat: the pause before each beat, and when something happened to a neighbour.
+def draw_beats(beats: Sequence[float], event: float, word: str = "breaks", ax: Axes | None = None) -> Drawing:
+    """Draw a heartbeat: the pause before each beat, and when something happened.
 
     Args:
         beats: seconds of each beat, two or more, rising. event: the moment, by the same clock.
+        word: what happened then: "breaks" (a neighbour does), "moves" (the guest does), or words.
     """
     times = [beat - event for beat in beats[1:]]
     pauses = [later - earlier for earlier, later in pairwise(beats)]
     longest = max(pauses)
+    happens = {"breaks": _("the neighbour breaks"), "moves": _("the move begins")}.get(word, word)
+    twins = {
+        "breaks": _("The pauses between the beats, before and after the neighbour breaks."),
+        "moves": _("The pauses between the beats, before and after the move begins."),
+    }
 
     def draw(axes: Axes) -> None:
         axes.vlines(times, 0, pauses, color=style.GUEST, linewidth=1.5)
         axes.axvline(0, color=style.HOST, linestyle="--", linewidth=1.5)
         axes.annotate(
-            _("the neighbour breaks"),
+            happens,
             (0, 1.16),
             xytext=(-6, 0),
             textcoords="offset points",
@@ -121,4 +127,4 @@ def draw_beats(beats: Sequence[float], event: float, ax: Axes | None = None) -> 
         axes.set_xlabel(_("seconds"), size=style.SMALL, color=style.QUIET)
         axes.set_ylabel(_("seconds since\nthe beat before"), size=style.SMALL, color=style.QUIET)
 
-    return Drawing(draw, _("The pauses between the beats, before and after the neighbour breaks."), height=2.2, ax=ax)
+    return Drawing(draw, twins.get(word, f"{twins['breaks']} {word}"), height=2.2, ax=ax)

@@ -9,13 +9,13 @@ import pytest
 
 from labkit import Lab
 from labkit.course.exercise import Exercise, Verdict
-from labkit.course.host_exercises import OtherCpu, PowerCut, WhoFell
+from labkit.course.host_exercises import Move, OtherCpu, PowerCut, WhoFell
 from labkit.course.hypervisor_exercises import Clues, NoisyNeighbour, OtherController, Partition, WhoSpends
 from labkit.course.progress import Progress
 from labkit.neighbours import stop_writing
 from tests.course.test_exercises import prove
 
-ALL = (WhoFell, PowerCut, OtherCpu, NoisyNeighbour, WhoSpends, Clues, OtherController, Partition)
+ALL = (WhoFell, PowerCut, OtherCpu, Move, NoisyNeighbour, WhoSpends, Clues, OtherController, Partition)
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.slug)
@@ -59,6 +59,22 @@ def test_definition_without_a_start_is_told(lab: Lab, progress: Progress) -> Non
     ex.start()
     lab.machines[ex.machine].configure(cpu_model=ex.model)
     assert "needs a start" in why(ex)
+
+
+def test_clone_in_place_of_the_machine_is_told(lab: Lab, progress: Progress) -> None:
+    ex = Move(lab, progress=progress)
+    ex.start()
+    assert "still here" in why(ex)
+    vm = lab.machines[ex.machine]
+    file = vm.export(lab.home / "mudanza.labkit")
+    with ex.elsewhere as elsewhere:
+        copy = elsewhere.import_machine(file, identity="new")
+        assert "two of them" in why(ex)
+        vm.delete()
+        assert "does not answer" in why(ex)
+        copy.start().wait_ready()
+        assert "another machine-id" in why(ex)
+    ex.reset()
 
 
 def test_silencing_the_neighbour_in_other_ways_is_told(lab: Lab, progress: Progress) -> None:
