@@ -105,25 +105,27 @@ def draw_beats(beats: Sequence[float], event: float, word: str = "breaks", ax: A
     def draw(axes: Axes) -> None:
         axes.vlines(times, 0, pauses, color=style.GUEST, linewidth=1.5)
         axes.axvline(0, color=style.HOST, linestyle="--", linewidth=1.5)
+        top = max(1.2, longest * 1.3)
+        early = -times[0] < 0.4 * (times[-1] - times[0])  # then there is more room on the right of the line
         axes.annotate(
             happens,
-            (0, 1.16),
-            xytext=(-6, 0),
+            (0, 0.97 * top),
+            xytext=(6 if early else -6, 0),
             textcoords="offset points",
-            ha="right",
+            ha="left" if early else "right",
             va="top",
             color=style.HOST,
             size=style.TEXT,
         )
         axes.text(
             times[-1],
-            1.16,
+            0.97 * top,
             _("longest pause: {seconds} s").format(seconds=f"{longest:.2f}"),
             ha="right",
             va="top",
             size=style.TEXT,
         )
-        axes.set_ylim(0, max(1.2, longest * 1.1))
+        axes.set_ylim(0, top)
         axes.set_xlabel(_("seconds"), size=style.SMALL, color=style.QUIET)
         axes.set_ylabel(_("seconds since\nthe beat before"), size=style.SMALL, color=style.QUIET)
 
