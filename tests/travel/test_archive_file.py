@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.errors import BadInput, Cancelled, NotFound
@@ -202,6 +202,7 @@ def test_a_damaged_map_writes_nothing_beyond_its_file(tmp_path: Path, what: str)
     assert target.stat().st_size <= 100
 
 
+@settings(max_examples=40)
 @given(data=st.data())
 def test_no_damage_gives_another_error(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("fuzz", numbered=True)
