@@ -8,6 +8,7 @@ a cell that measures has the computer to itself.
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.instance import INSTANCE, ROOT, Instance, find_guest_images
+from tests.instance import INSTANCE, ROOT, Instance, end_instance, find_guest_images
 from tests.turns import measures, take_turn
 
 if TYPE_CHECKING:
@@ -65,18 +66,26 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """Run all tests and notebooks with the instance in force, then end it."""
-    if TURNS in session.config.stash:  # the workers run the tests, and have an instance each
-        try:
-            return (yield)
-        finally:
-            shutil.rmtree(session.config.stash[TURNS])
-    if session.config.option.collectonly:
+    """Run all tests and notebooks with the instance in force, then end it: also when the run is told to stop."""
+    for told in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(told, signal.default_int_handler)
+    if session.config.option.collectonly or TURNS in session.config.stash:  # there the workers have instances
         return (yield)
     instance = Instance(find_guest_images())
     session.config.stash[INSTANCE] = instance
+    if worker := getattr(session.config, "workerinput", None):
+        (Path(worker["turns"]) / f"instance-{worker['workerid']}").symlink_to(instance.folder)
     try:
         with instance.in_force():
             return (yield)
     finally:
         instance.end()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what is left of the instances of workers that died."""
+    turns = config.stash.get(TURNS, None)
+    if turns is not None:
+        for left in (link.readlink() for link in turns.glob("instance-*") if link.exists()):
+            end_instance(left)
+        shutil.rmtree(turns)

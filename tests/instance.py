@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -67,19 +67,7 @@ class Instance:
 
     def processes(self) -> list[psutil.Process]:
         """Return the daemons and guests of this instance."""
-        mine = []
-        for process in psutil.process_iter(["name"]):
-            if process.info["name"] in ("libvirtd", "virtlogd", "qemu-system-x86_64", "qemu-system-x86"):
-                try:
-                    environment = process.environ()
-                except psutil.Error:
-                    continue
-                runtime = environment.get("XDG_RUNTIME_DIR", "")
-                if runtime.startswith(self.environment["XDG_RUNTIME_DIR"]) or any(
-                    str(self.folder) in argument for argument in process.cmdline()
-                ):
-                    mine.append(process)
-        return mine
+        return _processes_in(self.folder)
 
     def daemon(self) -> psutil.Process:
         """Return the instance's libvirtd; those of a lab's neighbours are others."""
@@ -89,11 +77,30 @@ class Instance:
 
     def end(self) -> None:
         """End everything of the instance and remove its folders."""
-        processes = self.processes()
-        for process in processes:
+        end_instance(self.folder)
+
+
+def end_instance(folder: Path) -> None:
+    """End everything of an instance and remove its folders; whoever made it may have been killed."""
+    processes = _processes_in(folder)
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(processes, timeout=10)
-        shutil.rmtree(self.folder)
+    psutil.wait_procs(processes, timeout=10)
+    shutil.rmtree(folder)
+
+
+def _processes_in(folder: Path) -> list[psutil.Process]:
+    mine = []
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] in ("libvirtd", "virtlogd", "qemu-system-x86_64", "qemu-system-x86"):
+            try:
+                runtime, words = process.environ().get("XDG_RUNTIME_DIR", ""), process.cmdline()
+            except psutil.Error:
+                continue
+            if runtime.startswith(f"{folder}/r") or any(f"{folder}/" in word for word in words):
+                mine.append(process)
+    return mine
 
 
 INSTANCE = pytest.StashKey[Instance]()
