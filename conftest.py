@@ -28,6 +28,8 @@ LONG = (
     "tests/browser",
     "tests/project",
     "tests/snapshots",
+    "tests/clones",
+    "tests/travel",
     "notebooks",
     "tests/guests",
     "tests/engine",
