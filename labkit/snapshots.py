@@ -6,11 +6,11 @@ Knows: the machine it is of. Must not know: libvirt's calls, widgets.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.acts import act
 from labkit.engine.seals import find_changed, seal
+from labkit.engine.survey import survey_snapshots
 from labkit.errors import NotFound
 from labkit.language import _
 from labkit.model.disk import chain
@@ -21,8 +21,7 @@ from labkit.plans.guard import why_broken, why_not_write
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot_effect import find_costs
 from labkit.plans.snapshot_excuses import find_unsavable
-from labkit.storage.files import free_bytes
-from labkit.units import check_name
+from labkit.units import check_choice, check_name
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -82,15 +81,14 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         return state, self._measure(state, name, ask_guest=ask_guest), name
 
     def _measure(self, state: LabState, name: str, *, ask_guest: bool) -> plans.SnapshotSurvey:
-        nodes = state.snapshots.get(name, SnapshotTree()).nodes.values()
-        memories = {node.memory for node in nodes if node.memory}
-        boots = {path for node in nodes for path in (node.spec.boot.kernel, node.spec.boot.initramfs) if path}
-        return plans.SnapshotSurvey(
-            free_bytes=free_bytes(self._lab.home),
-            quiesce=ask_guest and find_unsavable(state, state.machines[name]) is not None and self._machine.answers(),
-            memory_bytes={path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()},
-            changed=frozenset(find_changed(self._lab.home / "disks", _frozen(state, name))),
-            lost=frozenset(path for path in boots if not Path(path).exists()),
+        facts = state.machines[name]
+        return survey_snapshots(
+            self._lab._workspace,
+            self._lab._executor.snapshots,
+            state,
+            facts,
+            frozen=_frozen(state, name),
+            quiesce=ask_guest and find_unsavable(state, facts) is not None and self._machine.answers(),
         )
 
     # --- acts -------------------------------------------------------------------------------------
@@ -157,9 +155,14 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         """Delete a snapshot; the content of every other state stays as it is.
 
         Args:
-            branch: also all snapshots after it. merge: "auto": layers that are no point any more are merged
-                where that is cheap; "never".
+            branch: also all snapshots after it.
+            merge: which layers that are no point any more are merged up: "auto": those where that is cheap;
+                "always": those too that are large or have several children, which copies or adds space; "never".
+
+        Raises:
+            BadInput: another word for merge. Refused: see `.plan(...).refusal`.
         """
+        check_choice(plans.Merge, merge, what="merge")
         state, survey, machine = self._look()
         return plans.plan_delete(state, survey, machine, name, branch=branch, merge=merge)
 

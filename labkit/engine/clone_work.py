@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from labkit.engine import seals
-from labkit.hypervisor import clones
+from labkit.hypervisor import clones, jobs
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import Domains
-from labkit.hypervisor.snapshots import Snapshots
 from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
 from labkit.model.state import LabState
@@ -84,11 +83,11 @@ def copy_snapshots(step: CopySnapshots, connection: Connection) -> None:
     clones.copy_snapshots(connection, step.source_id, step.spec, step.names, step.current, dict(step.paths))
 
 
-def pull(step: PullBases, snapshots: Snapshots, on_bytes: OnBytes, limit: Limit) -> None:
+def pull(step: PullBases, connection: Connection, on_bytes: OnBytes, limit: Limit) -> None:
     """Let the active images stand alone; those that do are left alone."""
     for disk in step.disks:
         if not _stands_alone(disk.path, disk.format):
-            snapshots.pull(step.machine_id, disk.target, None, limit, on_bytes)
+            jobs.pull(connection, step.machine_id, disk.target, None, limit, on_bytes)
 
 
 def is_pulled(step: PullBases) -> bool:

@@ -40,10 +40,12 @@ class Outcome:
 
     Attributes:
         plan: what was carried out. seconds: how long it took.
+        remarks: what did not come out as planned though the act is done, a sentence each: a layer that stays.
     """
 
     plan: Plan
     seconds: float
+    remarks: tuple[str, ...] = ()
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -105,6 +107,7 @@ class Executor:
             raise Refused(plan.refusal.why, plan.refusal.hint, plan=plan)
         began = time.monotonic()
         ids: list[str] = []
+        remarks: list[str] = []
         with contextlib.ExitStack() as planning, contextlib.ExitStack() as working:
             planning.enter_context(lab_lock(self.workspace.locks))
             stuck = self.recovery.end_all()
@@ -118,11 +121,12 @@ class Executor:
                 if not plan.whole_lab:
                     planning.close()
                 limit = Limit(timeout, cancel=cancel, what=plan.title)
-                self._run(plan, record, on_progress or _ignore, limit, tuple(locks.descriptors))
+                hands = replace(self._hands(_unheard, limit, tuple(locks.descriptors)), tell=remarks.append)
+                self._run(plan, record, on_progress or _ignore, hands)
             if plan.whole_lab:
                 strike_out_all(self.workspace.journal)  # what could not be ended is gone with all the rest
         self.domains.announce(ids)
-        return Outcome(plan=plan, seconds=time.monotonic() - began)
+        return Outcome(plan=plan, seconds=time.monotonic() - began, remarks=tuple(remarks))
 
     def recover(self) -> None:
         """End every interrupted act exactly before or exactly after, and say so in `told`, a sentence each.
@@ -154,24 +158,24 @@ class Executor:
             )
         return state
 
-    def _run(self, plan: Plan, record: Record, on_progress: OnProgress, limit: Limit, inherit: tuple[int, ...]) -> None:
+    def _run(self, plan: Plan, record: Record, on_progress: OnProgress, hands: Hands) -> None:
         commit = plan.commit_point
         done = 0
         try:
             while done < len(plan.steps):
                 if commit is None or done <= commit:
-                    limit.check()
+                    hands.limit.check()
                 together = _count_together(plan.steps[done:])
                 indices = range(done, done + together)
-                hands = [self._hands(_reporter(on_progress, index, plan), limit, inherit) for index in indices]
-                for each in hands:
+                theirs = [replace(hands, on_bytes=_reporter(on_progress, index, plan)) for index in indices]
+                for each in theirs:
                     each.on_bytes(0, 0)
-                _do_together(plan.steps[done : done + together], hands)
+                _do_together(plan.steps[done : done + together], theirs)
                 for index in indices:
                     record.step_done(index)
                     done = index + 1
         except BaseException as error:
-            self._after_error(Entry(path=record.path, plan=plan, done=done), error, inherit)
+            self._after_error(Entry(path=record.path, plan=plan, done=done), error, hands.inherit)
             raise
         record.close()
 
@@ -214,6 +218,10 @@ def _do_together(steps: Sequence[Step], hands: Sequence[Hands]) -> None:
     with ThreadPoolExecutor(max_workers=min(len(steps), os.cpu_count() or 1)) as pool:
         for future in [pool.submit(do, step, each) for step, each in zip(steps, hands, strict=True)]:
             future.result()
+
+
+def _unheard(_done: int, _total: int) -> None:
+    """Hear nothing."""
 
 
 def _ignore(_progress: Progress) -> None:

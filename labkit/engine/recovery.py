@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from labkit.engine import seals, snapshot_work
@@ -19,6 +20,7 @@ from labkit.engine.steps import Hands, abandon, do, is_done, take_back, undo, wa
 from labkit.engine.workspace import Workspace
 from labkit.errors import Busy, ConnectionLost, HostTrouble, LabError, NotFound
 from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.jobs import wait_for_job
 from labkit.hypervisor.snapshots import Snapshots
 from labkit.language import _
 from labkit.limits import Limit
@@ -142,7 +144,8 @@ class Recovery:
             return self._at(plan.instance).settle(entry, inherit=inherit)
         title = plan.title
         commit = plan.commit_point
-        hands = self._make_hands(lambda _done, _total: None, Limit(), inherit)
+        troubles: list[str] = []
+        hands = replace(self._make_hands(lambda _done, _total: None, Limit(), inherit), tell=troubles.append)
         for step in plan.steps[:commit]:
             abandon(step, hands)
         self._wait_for_jobs(ids_of(plan, self._read()))
@@ -159,18 +162,16 @@ class Recovery:
                 undo(step, hands)
             strike_out(entry.path)
             return _("{act} was interrupted and taken back: all is as before.").format(act=title)
-        troubles = [
-            _do_again(step, hands, reported=at < entry.done) for at, step in enumerate(plan.steps[commit:], commit)
-        ]
+        for at, step in enumerate(plan.steps[commit:], commit):
+            _do_again(step, hands, reported=at < entry.done)
         strike_out(entry.path)
-        completed = _("{act} was interrupted and has been completed.").format(act=title)
-        return " ".join((completed, *filter(None, troubles)))
+        return " ".join((_("{act} was interrupted and has been completed.").format(act=title), *troubles))
 
     def _wait_for_jobs(self, machine_ids: Iterable[str]) -> None:
         """A daemon may still be completing what a killed client began."""
         for machine_id in machine_ids:
             with contextlib.suppress(NotFound):
-                self.snapshots.wait_for_job(machine_id, Limit(JOB_LIMIT))
+                wait_for_job(self.domains.connection, machine_id, Limit(JOB_LIMIT))
 
 
 def ids_of(plan: Plan, state: LabState) -> list[str]:
@@ -180,13 +181,13 @@ def ids_of(plan: Plan, state: LabState) -> list[str]:
     return [*known, *(machine_id for machine_id in made if machine_id not in known)]
 
 
-def _do_again(step: Step, hands: Hands, *, reported: bool) -> str | None:
-    """Carry out a step behind the commit point once more; returns what must be told.
+def _do_again(step: Step, hands: Hands, *, reported: bool) -> None:
+    """Carry out a step behind the commit point once more.
 
     A guest that runs again is left alone: what it did since must not be undone.
     """
     if reported and isinstance(step, CutPower | DropSaved | RestoreMemory):
-        return None
+        return
     if isinstance(step, DefineFromSnapshot):
         snapshot_work.cut_power_of_others(step, hands.domains)
     try:
@@ -197,7 +198,8 @@ def _do_again(step: Step, hands: Hands, *, reported: bool) -> str | None:
         if not isinstance(step, RestoreMemory):
             raise
         snapshot_work.leave_off(step, hands.domains)
-        return _(
-            "The guest could not go on from its memory; it is off, with its disks as they were then: {why}"
-        ).format(why=error.message)
-    return None
+        hands.tell(
+            _("The guest could not go on from its memory; it is off, with its disks as they were then: {why}").format(
+                why=error.message
+            )
+        )

@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labkit.engine import seals
-from labkit.errors import LabError, NotFound, WrongState
+from labkit.errors import ConnectionLost, LabError, NotFound, WrongState
 from labkit.guest.console import read_last_line
+from labkit.hypervisor import jobs
 from labkit.hypervisor.domains import Domains
-from labkit.hypervisor.snapshots import OnBytes, Snapshots
+from labkit.hypervisor.jobs import OnBytes
+from labkit.hypervisor.snapshots import Snapshots
+from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineSpec, MachineState
@@ -37,7 +40,7 @@ def take(step: TakeSnapshot, domains: Domains, snapshots: Snapshots) -> None:
         description=step.description,
         memory=step.memory,
         overlays=step.overlays,
-        said=read_last_line(Path(step.console)) if step.console else None,
+        said=read_last_line(Path(step.console)) if step.console else "",
         live=step.live,
         quiesce=step.quiesce,
     )
@@ -68,7 +71,7 @@ def take_back(step: TakeSnapshot, state: LabState, domains: Domains, snapshots: 
         limit = Limit(TAKE_BACK_LIMIT)
         for old, overlay in zip(step.frozen, step.overlays, strict=True):
             if machine.is_active and _uses(machine.live, overlay):
-                snapshots.take_back(machine.id, overlay, old, limit)
+                jobs.commit(domains.connection, machine.id, overlay, old, limit)
             elif not machine.is_active and not _is_blank(Path(overlay.path)):
                 # Its QEMU has ended since, and perhaps before the definition heard of the overlays.
                 qemu_img.commit(Path(overlay.path), overlay.format)
@@ -134,33 +137,42 @@ def _is_blank(overlay: Path) -> bool:
 
 
 def merge(
-    step: MergeLayer,
-    domains: Domains,
-    snapshots: Snapshots,
-    on_bytes: OnBytes,
-    limit: Limit,
-    inherit: Sequence[int] = (),
-) -> None:
-    """Move the layer's data up into its child and delete the layer.
+    step: MergeLayer, domains: Domains, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int] = ()
+) -> str | None:
+    """Move the layer's data up into its child and delete the layer once nothing depends on it.
 
     Where that cannot be done now, or is cancelled, the layer stays: no content depends on it being merged.
+
+    Returns:
+        What must be told: why the layer stays; or None.
     """
+    if not Path(step.layer).exists() or not Path(step.child).exists():
+        return None
     files_of_child = headers.read_image(Path(step.child), Format.QCOW2).files if step.frozen else ()
-    with contextlib.suppress(LabError, FileNotFoundError):
-        if not Path(step.layer).exists():
-            return
-        seals.break_seals(files_of_child)
-        try:
-            if step.machine_id and step.disk_target and _runs(step.machine_id, domains):
-                snapshots.pull(step.machine_id, step.disk_target, step.onto, limit, on_bytes)
-            else:
-                _rebase(step, on_bytes, limit, inherit)
-        finally:
-            files.freeze_files(files_of_child)
-            seals.seal(files_of_child)
-        if headers.read_image(Path(step.child), Format.QCOW2).backing == step.onto:
+    trouble = None
+    seals.break_seals(files_of_child)
+    try:
+        limit.check()
+        if step.machine_id and step.disk_target and _runs(step.machine_id, domains):
+            jobs.pull(domains.connection, step.machine_id, step.disk_target, step.onto, limit, on_bytes)
+        else:
+            _rebase(step, on_bytes, limit, inherit)
+    except ConnectionLost:
+        raise
+    except LabError as error:
+        trouble = error
+    finally:
+        files.freeze_files(files_of_child)
+        seals.seal(files_of_child)
+    # What was reported does not decide: a merge that was cancelled may just have come to its end.
+    if headers.read_image(Path(step.child), Format.QCOW2).backing == step.onto:
+        if not step.keeps_layer:
             files.delete_files([step.layer])
             seals.break_seals([step.layer])
+        return None
+    return _("{file} stays as a layer without a name: {why}").format(
+        file=Path(step.layer).name, why=trouble.message if trouble else _("the hypervisor did not move it.")
+    )
 
 
 def _runs(machine_id: str, domains: Domains) -> bool:
@@ -169,15 +181,10 @@ def _runs(machine_id: str, domains: Domains) -> bool:
 
 def _rebase(step: MergeLayer, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int]) -> None:
     child = Path(step.child)
-    os.chmod(child, child.stat().st_mode | 0o200)
-    qemu_img.rebase(
-        child,
-        Path(step.onto) if step.onto else None,
-        step.onto_format,
-        on_bytes=on_bytes,
-        limit=limit,
-        inherit=inherit,
-    )
+    with files.host_errors(child):
+        os.chmod(child, child.stat().st_mode | 0o200)
+    onto = Path(step.onto) if step.onto else None
+    qemu_img.rebase(child, onto, step.onto_format, on_bytes=on_bytes, limit=limit, inherit=inherit)
 
 
 def _uses(spec: MachineSpec | None, disk: DiskSpec) -> bool:

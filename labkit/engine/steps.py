@@ -80,6 +80,10 @@ class Copying(TypedDict):
     inherit: tuple[int, ...]
 
 
+def _ignore(_sentence: str) -> None:
+    """Hear nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hands:
     """What steps are carried out with.
@@ -88,6 +92,7 @@ class Hands:
         domains, snapshots: the hypervisor's. instances: the lab's others, for what goes over.
         on_bytes: hears of (bytes done, in all). limit: time and cancellation.
         inherit: descriptors of locks that child processes keep holding if we die.
+        tell: hears a sentence about what did not come out as planned, though the act has been completed.
     """
 
     domains: Domains
@@ -95,6 +100,7 @@ class Hands:
     on_bytes: Callable[[int, int], None]
     limit: Limit
     inherit: tuple[int, ...] = ()
+    tell: Callable[[str], None] = _ignore
     instances: Instances
 
     @property
@@ -155,7 +161,7 @@ def do(step: Step, hands: Hands) -> None:
         case DropSaved():
             hands.snapshots.drop_saved(step.machine_id)
         case DefineFromSnapshot():
-            hands.snapshots.define_from(step.machine_id, step.snapshot, step.disks)
+            hands.snapshots.define_from(step.machine_id, step.snapshot, step.disks, step.accelerator)
         case MarkCurrent():
             hands.snapshots.mark_current(step.machine_id, step.snapshot)
         case RestoreMemory():
@@ -169,7 +175,9 @@ def do(step: Step, hands: Hands) -> None:
             files.freeze_files(step.paths)
             seals.seal(step.paths)
         case MergeLayer():
-            snapshot_work.merge(step, domains, hands.snapshots, hands.on_bytes, hands.limit, hands.inherit)
+            remark = snapshot_work.merge(step, domains, hands.on_bytes, hands.limit, hands.inherit)
+            if remark:
+                hands.tell(remark)
         case GrowImage() if step.machine_id and step.disk_target:
             disks.grow_disk(domains, step.machine_id, step.disk_target, step.capacity)
         case GrowImage():
@@ -212,7 +220,7 @@ def do(step: Step, hands: Hands) -> None:
         case CopySnapshots():
             clone_work.copy_snapshots(step, domains.connection)
         case PullBases():
-            clone_work.pull(step, hands.snapshots, hands.on_bytes, hands.limit)
+            clone_work.pull(step, domains.connection, hands.on_bytes, hands.limit)
         case ReplaceImage():
             clone_work.replace(step)
         case DropRecords():

@@ -20,7 +20,9 @@ from labkit.model.snapshot import SnapshotFacts, SnapshotKind
 _E = ElementMaker()
 
 SAID_NAMESPACE = "urn:labkit:said:1"
-"""The XML namespace of the last line on a guest's console, in the metadata of the definition it ran with."""
+"""The XML namespace of what is known of a running guest besides: the last line on its console, its QEMU's version.
+
+It stands in the metadata of the definition the guest runs with."""
 
 _KINDS = {
     "shutoff": SnapshotKind.OFF,
@@ -53,9 +55,9 @@ def build_snapshot_xml(name: str, description: str, memory: str | None, overlays
     return etree.tostring(snapshot, encoding="unicode")
 
 
-def build_said_xml(line: str) -> str:
-    """Return the element that keeps the last line on a guest's console."""
-    return etree.tostring(_E.said(line), encoding="unicode")
+def build_said_xml(line: str, qemu: str) -> str:
+    """Return the element that keeps the last line on a guest's console, and the version of QEMU that runs it."""
+    return etree.tostring(_E.said(line, qemu=qemu), encoding="unicode")
 
 
 def parse_snapshot_xml(xml: str) -> SnapshotFacts | None:
@@ -72,6 +74,7 @@ def _parse_snapshot(xml: str, _language: str) -> SnapshotFacts | None:
     if spec is None:
         return None
     memory = snapshot.find("memory")
+    said = snapshot.find(f"domain/metadata/{{{SAID_NAMESPACE}}}said")
     return SnapshotFacts(
         name=snapshot.findtext("name") or "",
         description=snapshot.findtext("description") or "",
@@ -80,7 +83,8 @@ def _parse_snapshot(xml: str, _language: str) -> SnapshotFacts | None:
         kind=_KINDS.get(snapshot.findtext("state") or "", SnapshotKind.DISK_ONLY),
         spec=spec,
         memory=memory.get("file") if memory is not None else None,
-        said=snapshot.findtext(f"domain/metadata/{{{SAID_NAMESPACE}}}said") or "",
+        said="" if said is None else said.text or "",
+        qemu="" if said is None else said.get("qemu", ""),
         excuse=_why_foreign(snapshot),
     )
 

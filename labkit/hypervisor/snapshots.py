@@ -5,26 +5,45 @@ Knows: libvirt's snapshots. Must not know: plans, images, whose act it is part o
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import libvirt
 
 from labkit.hypervisor import domain_xml, snapshot_xml
+from labkit.hypervisor.capabilities import format_version, parse_capabilities, read_cpu_models
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
-from labkit.hypervisor.domains import mark_act
-from labkit.limits import Limit
-from labkit.model.machine import DiskSpec
+from labkit.model.machine import Accelerator, DiskSpec
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree, sort_nodes
 from labkit.model.travel import SnapshotRecord
 
-OnBytes = Callable[[int, int], None]
-
 LONG = 600.0
 """Seconds for calls that write or read a guest's memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotHost:
+    """What a hypervisor would start a machine with.
+
+    Attributes:
+        qemu: the version of QEMU a machine would be started with. cpu_models: those a machine may have.
+    """
+
+    qemu: str
+    cpu_models: frozenset[str]
+
+
+def deepest_chain(libvirt_version: int) -> int:
+    """Return the layers, base included, of the deepest disk with which a libvirt still starts a machine.
+
+    Measured with 9.0.0 and 11.3.0. From 10.8 to before 12.0 it reads what QEMU answers with a parser that gives up
+    at a depth of nesting; else it counts layers itself.
+
+    Args:
+        libvirt_version: of the daemon, as libvirt numbers them.
+    """
+    return 25 if 10_008_000 <= libvirt_version < 12_000_000 else 200
 
 
 class Snapshots:
@@ -32,6 +51,7 @@ class Snapshots:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._hosts: dict[Accelerator, SnapshotHost] = {}
 
     def read_trees(self, names: Mapping[str, str]) -> dict[str, SnapshotTree]:
         """Return the trees of the machines that have snapshots.
@@ -47,6 +67,29 @@ class Snapshots:
 
         return self.connection.read(look)
 
+    def read_host(self, accelerator: Accelerator) -> SnapshotHost:
+        """Return what this hypervisor would start a machine with; asked of it once."""
+        if accelerator not in self._hosts:
+
+            def look(raw: libvirt.virConnect) -> SnapshotHost:
+                emulator = parse_capabilities(raw.getCapabilities()).emulator
+                return SnapshotHost(
+                    qemu=format_version(raw.getVersion()),
+                    cpu_models=frozenset(read_cpu_models(raw, accelerator, emulator)),
+                )
+
+            self._hosts[accelerator] = self.connection.read(look, timeout=LONG)
+        return self._hosts[accelerator]
+
+    def deepest_chain(self) -> int:
+        """Return the layers, base included, of the deepest disk with which a machine still starts."""
+        return deepest_chain(self.connection.read(lambda raw: raw.getLibVersion()))
+
+    def find_checkpoints(self, machine_id: str) -> tuple[str, ...]:
+        """Return the names of a machine's checkpoints, which other tools make for backups."""
+        points = self.connection.read(lambda raw: raw.lookupByUUIDString(machine_id).listAllCheckpoints())
+        return tuple(point.getName() for point in points)
+
     def xml(self, machine_id: str, name: str) -> str:
         """Return what libvirt keeps of a snapshot."""
         return str(self.connection.read(lambda raw: _snapshot(raw, machine_id, name).getXMLDesc(_SECURE)))
@@ -59,14 +102,14 @@ class Snapshots:
         description: str,
         memory: str | None,
         overlays: Sequence[DiskSpec],
-        said: str | None,
+        said: str,
         live: bool,
         quiesce: bool,
     ) -> None:
         """Freeze every disk, go on in the overlays, keep the memory where a file for it is named; once is enough.
 
         Args:
-            said: the last line on a running guest's console, kept with the snapshot, or None.
+            said: the last line on a running guest's console, kept with its memory.
         """
         xml = snapshot_xml.build_snapshot_xml(name, description, memory, overlays)
         flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
@@ -79,72 +122,15 @@ class Snapshots:
             domain = raw.lookupByUUIDString(machine_id)
             if _has(domain, name):
                 return
-            if said is not None:  # what the guest's own definition says just now, the snapshot keeps
-                element, key = snapshot_xml.build_said_xml(said), "labkit-said"
+            if memory is not None:  # what the guest's own definition says just now, the snapshot keeps
+                qemu = format_version(raw.getVersion())
+                element, key = snapshot_xml.build_said_xml(said, qemu), "labkit-said"
                 live_only = libvirt.VIR_DOMAIN_AFFECT_LIVE
                 kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
                 domain.setMetadata(kind, element, key, snapshot_xml.SAID_NAMESPACE, live_only)
             domain.snapshotCreateXML(xml, flags)
 
         self.connection.call(create, timeout=LONG)
-
-    def wait_for_job(self, machine_id: str, limit: Limit) -> None:
-        """Wait until the daemon is at work on a machine no more: it completes what an interrupted act began."""
-
-        def is_idle(raw: libvirt.virConnect) -> bool:
-            domain = raw.lookupByUUIDString(machine_id)
-            if domain.isActive() and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
-                return False
-            with contextlib.suppress(libvirt.libvirtError):  # it may have no definition any more
-                mark_act(domain)  # a change waits until any job has ended, also one that is not told of
-            return True
-
-        while not self.connection.read(is_idle):
-            limit.check()
-            time.sleep(0.02)
-
-    def take_back(self, machine_id: str, disk: DiskSpec, old: DiskSpec, limit: Limit) -> None:
-        """Move what a running guest wrote into an overlay down into the image below it, and go on there.
-
-        Only right for an image that nothing else depends on: one whose snapshot did not come about.
-        """
-
-        def begin(raw: libvirt.virConnect) -> None:
-            flags = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE
-            raw.lookupByUUIDString(machine_id).blockCommit(disk.target, old.path, disk.path, 0, flags)
-
-        def is_ready(raw: libvirt.virConnect) -> bool:
-            job = raw.lookupByUUIDString(machine_id).blockJobInfo(disk.target, 0)
-            return bool(job) and job["cur"] == job["end"]
-
-        def pivot(raw: libvirt.virConnect) -> None:
-            raw.lookupByUUIDString(machine_id).blockJobAbort(disk.target, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
-
-        self.connection.call(begin)
-        while not self.connection.call(is_ready):
-            limit.check()
-            time.sleep(0.02)
-        self.connection.call(pivot)
-
-    def pull(self, machine_id: str, target: str, onto: str | None, limit: Limit, on_bytes: OnBytes) -> None:
-        """Move what lies between a running guest's active image and a lower one up into the active image.
-
-        Args:
-            onto: absolute path of the image it then depends on, or None: it stands alone.
-        """
-
-        def begin(raw: libvirt.virConnect) -> None:
-            flags = libvirt.VIR_DOMAIN_BLOCK_REBASE_RELATIVE if onto else 0
-            raw.lookupByUUIDString(machine_id).blockRebase(target, onto, 0, flags)
-
-        if not self.connection.call(lambda raw: raw.lookupByUUIDString(machine_id).blockJobInfo(target, 0)):
-            self.connection.call(begin)  # else an act that was cut short has begun it, and the daemon is still at it
-        while job := self.connection.call(lambda raw: raw.lookupByUUIDString(machine_id).blockJobInfo(target, 0)):
-            on_bytes(job["cur"], job["end"])
-            if limit.reached:
-                self.connection.call(lambda raw: raw.lookupByUUIDString(machine_id).blockJobAbort(target, 0))
-                limit.check()
-            time.sleep(0.02)
 
     def drop_saved(self, machine_id: str) -> None:
         """Delete a machine's saved memory."""
@@ -181,9 +167,13 @@ class Snapshots:
 
         self.connection.call(drop)
 
-    def define_from(self, machine_id: str, name: str, disks: Sequence[DiskSpec]) -> None:
-        """Give a machine the configuration of a snapshot, on other images."""
+    def define_from(
+        self, machine_id: str, name: str, disks: Sequence[DiskSpec], accelerator: Accelerator | None
+    ) -> None:
+        """Give a machine the configuration of a snapshot, on other images, and run by somebody else if one is named."""
         definition = snapshot_xml.definition_in_snapshot_xml(self.xml(machine_id, name))
+        if accelerator is not None:
+            definition = domain_xml.accelerate_in_domain_xml(definition, accelerator)
         for disk in disks:
             definition = domain_xml.repoint_in_domain_xml(definition, disk)
         self.connection.call(lambda raw: raw.defineXML(definition))

@@ -36,6 +36,7 @@ class SnapshotFacts:
         spec: the configuration it restores; its disks are the frozen images.
         memory: absolute path of the file that holds the memory, or None.
         said: the last line on the guest's console then; empty where there is none, or it did not run.
+        qemu: the version of QEMU that wrote the memory, such as "7.2.22"; empty where it is not known.
         excuse: why labkit cannot work with it (taken by another tool in another way), or None.
     """
 
@@ -47,6 +48,7 @@ class SnapshotFacts:
     spec: MachineSpec
     memory: str | None = None
     said: str = ""
+    qemu: str = ""
     excuse: str | None = None
 
     @property

@@ -16,7 +16,7 @@ from labkit.plans.guard import why_broken
 from labkit.plans.machine_excuses import why_not_name
 from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, origin_of
 from labkit.plans.plan import Refusal
-from labkit.plans.snapshot_excuses import why_not_delete
+from labkit.plans.snapshot_excuses import why_not_there
 from labkit.units import format_size
 
 
@@ -26,7 +26,7 @@ def why_not_clone(state: LabState, survey: CloneSurvey, request: CloneRequest) -
     tree = state.snapshots.get(request.machine, SnapshotTree())
     refusal = _why_not_such(request) or _why_not_named(state, request)
     if refusal is None and request.snapshot is not None:
-        refusal = why_not_delete(source, tree, request.snapshot)  # there is none, or it is a foreign one
+        refusal = why_not_there(source, tree, request.snapshot)  # there is none, or it is a foreign one
     if refusal:
         return refusal
     origin = origin_of(state, request)

@@ -133,7 +133,7 @@ class Plan:
                     rewritten += (disk.path for disk in step.disks)
                 case MergeLayer():
                     rewritten.append(step.child)
-                    deleted.append(step.layer)
+                    deleted += [] if step.keeps_layer else [step.layer]
                 case DeleteFiles():
                     deleted += step.paths
         rewritten = [path for path in rewritten if path not in created]

@@ -22,10 +22,12 @@ class Reclaim:
     Attributes:
         dead: images nothing needs, absolute paths, children before parents.
         anonymous: layers that are no point any more, with their only child: (layer, child), top → base.
+        shared: those with several children: (layer, children), top → base.
     """
 
     dead: tuple[str, ...] = ()
     anonymous: tuple[tuple[str, str], ...] = ()
+    shared: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def reclaim(images: Mapping[str, ImageFacts], roots: Iterable[str]) -> Reclaim:
@@ -47,9 +49,10 @@ def reclaim(images: Mapping[str, ImageFacts], roots: Iterable[str]) -> Reclaim:
         if backing is not None:
             children.setdefault(backing, []).append(path)
     dead = sorted(set(images) - alive, key=lambda path: -depth(images, path))
-    single = [(path, children[path][0]) for path in alive - wanted if len(children.get(path, ())) == 1]
-    single.sort(key=lambda pair: (-depth(images, pair[0]), pair[0]))
-    return Reclaim(dead=tuple(dead), anonymous=tuple(single))
+    nameless = sorted(alive - wanted, key=lambda path: (-depth(images, path), path))
+    single = [(path, children[path][0]) for path in nameless if len(children.get(path, ())) == 1]
+    shared = [(path, tuple(sorted(children[path]))) for path in nameless if len(children.get(path, ())) > 1]
+    return Reclaim(dead=tuple(dead), anonymous=tuple(single), shared=tuple(shared))
 
 
 def depth(images: Mapping[str, ImageFacts], path: str) -> int:

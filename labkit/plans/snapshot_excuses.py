@@ -6,6 +6,7 @@ Knows: the model. Must not know: which steps an act has.
 from __future__ import annotations
 
 import posixpath
+import shlex
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,11 +18,12 @@ from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.disk_excuses import SPACE_MARGIN
 from labkit.plans.plan import Refusal
+from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.units import format_size
 
 
 def why_not_take(
-    state: LabState, facts: MachineFacts, tree: SnapshotTree, name: str, *, free_bytes: int, deepest: int
+    state: LabState, survey: SnapshotSurvey, facts: MachineFacts, tree: SnapshotTree, name: str
 ) -> Refusal | None:
     """Return why a snapshot cannot be taken."""
     needed = facts.spec.memory if facts.is_active else 0
@@ -45,21 +47,16 @@ def why_not_take(
             ),
             ways_out=(_("Type ./lab doctor."),),
         )
-    if depth >= deepest:
-        return Refusal(
-            why=_("A disk of {machine} has {count} layers: with one more it could not start.").format(
-                machine=facts.name, count=depth
-            ),
-            ways_out=(_("Delete snapshots in between, or make a disk that stands alone: disk.convert(…)."),),
-        )
-    if needed + SPACE_MARGIN > free_bytes:
+    if depth >= survey.deepest:
+        return _refuse_depth(facts.name, depth)
+    if needed + SPACE_MARGIN > survey.free_bytes:
         return Refusal(
             why=_("The memory of {machine} may need {needed}, and the host's disk has {free} free.").format(
-                machine=facts.name, needed=format_size(needed), free=format_size(free_bytes)
+                machine=facts.name, needed=format_size(needed), free=format_size(survey.free_bytes)
             ),
             ways_out=(_("Free space on the host, or stop the machine: off, a snapshot keeps no memory."),),
         )
-    return _why_foreign(tree) or why_not_named(tree, name)
+    return _why_foreign(tree) or _why_checkpoints(survey, facts) or why_not_named(tree, name)
 
 
 def why_not_named(tree: SnapshotTree, name: str | None) -> Refusal | None:
@@ -98,20 +95,15 @@ def why_only_disks(state: LabState, facts: MachineFacts) -> str | None:
 
 def why_not_restore(
     state: LabState,
+    survey: SnapshotSurvey,
     facts: MachineFacts,
     tree: SnapshotTree,
     name: str,
     *,
     save_current: str | None,
-    memory: bool,
-    lost: Container[str] = (),
 ) -> Refusal | None:
-    """Return why a machine cannot come back to a snapshot.
-
-    Args:
-        lost: files that machines boot from and that are not there.
-    """
-    refusal = why_not_delete(facts, tree, name) or (why_not_named(tree, save_current) if save_current else None)
+    """Return why a machine's disks cannot come back to a snapshot; of its memory see `memory_excuses`."""
+    refusal = why_not_delete(survey, facts, tree, name) or (why_not_named(tree, save_current) if save_current else None)
     if refusal:
         return refusal
     snapshot = tree[name]
@@ -121,34 +113,10 @@ def why_not_restore(
             why=_("The image {file} that {name} needs is gone.").format(file=posixpath.basename(missing[0]), name=name),
             ways_out=(_("Bring the file back, or delete the snapshot."),),
         )
-    if refusal := _why_disk_in_use(state, facts, snapshot):
-        return refusal
-    if memory and snapshot.memory and snapshot.memory not in state.memories:
-        return Refusal(
-            why=_("The memory file {file} of {name} is gone.").format(
-                file=posixpath.basename(snapshot.memory), name=name
-            ),
-            ways_out=(_("Restore its disks only: restore({name!r}, memory=False).").format(name=name),),
-        )
-    boot = [path for path in (snapshot.spec.boot.kernel, snapshot.spec.boot.initramfs) if path and path in lost]
-    if memory and snapshot.memory and boot:
-        return Refusal(
-            why=_("The file {file} that {name} was running from is gone.").format(
-                file=posixpath.basename(boot[0]), name=name
-            ),
-            ways_out=(
-                _("Build it again: ./lab setup."),
-                _("Or restore its disks only: restore({name!r}, memory=False).").format(name=name),
-            ),
-        )
-    if memory and snapshot.memory and snapshot.spec.accelerator is not facts.spec.accelerator:
-        return Refusal(
-            why=_("{name} was taken with {then}, this machine runs with {now}: its memory does not fit.").format(
-                name=name, then=snapshot.spec.accelerator, now=facts.spec.accelerator
-            ),
-            ways_out=(_("Restore its disks only: restore({name!r}, memory=False).").format(name=name),),
-        )
-    return None
+    depth = max((len(chain(state.images, disk.path)) for disk in snapshot.disks), default=0)
+    if depth >= survey.deepest:
+        return _refuse_depth(facts.name, depth)
+    return _why_disk_in_use(state, facts, snapshot) or why_changed(state, snapshot.disks, survey.changed)
 
 
 def why_changed(state: LabState, disks: Iterable[DiskSpec], changed: Container[str]) -> Refusal | None:
@@ -175,6 +143,18 @@ def _find_missing(images: Mapping[str, ImageFacts], path: str) -> list[str]:
         return [path]
     below = layers[-1].backing
     return [below] if below is not None and below not in images else []
+
+
+def _refuse_depth(machine: str, depth: int) -> Refusal:
+    return Refusal(
+        why=_("A disk of {machine} has {count} layers: with one more it could not start.").format(
+            machine=machine, count=depth
+        ),
+        ways_out=(
+            _("Delete snapshots in between: their layers are merged."),
+            _("Or make a disk that stands alone: disk.convert(…)."),
+        ),
+    )
 
 
 def is_same_disk(images: Mapping[str, ImageFacts], one: DiskSpec, other: DiskSpec) -> bool:
@@ -204,8 +184,8 @@ def _why_disk_in_use(state: LabState, facts: MachineFacts, snapshot: SnapshotFac
     return None
 
 
-def why_not_delete(facts: MachineFacts, tree: SnapshotTree, name: str) -> Refusal | None:
-    """Return why a snapshot cannot be worked on: there is none, or others are of a foreign kind."""
+def why_not_there(facts: MachineFacts, tree: SnapshotTree, name: str) -> Refusal | None:
+    """Return why there is nothing to work on: no such snapshot, or labkit cannot work with one of the tree."""
     if name not in tree:
         known = ", ".join(tree) or _("none yet")
         return Refusal(
@@ -222,4 +202,29 @@ def _why_foreign(tree: SnapshotTree) -> Refusal | None:
     return Refusal(
         why=_("{name} is not a snapshot of labkit's kind. {why}").format(name=foreign.name, why=foreign.excuse),
         ways_out=(_("Delete it with the tool that took it (virsh snapshot-delete), then do this again."),),
+    )
+
+
+def why_not_delete(survey: SnapshotSurvey, facts: MachineFacts, tree: SnapshotTree, name: str) -> Refusal | None:
+    """Return why a snapshot cannot be deleted: there is none, or the machine is in other hands too."""
+    return why_not_there(facts, tree, name) or _why_checkpoints(survey, facts)
+
+
+def _why_checkpoints(survey: SnapshotSurvey, facts: MachineFacts) -> Refusal | None:
+    if not survey.checkpoints:
+        return None
+    names = ", ".join(survey.checkpoints)
+    return Refusal(
+        why=_(
+            "{machine} has checkpoints of another tool ({names}): it notes inside the images what was written since, "
+            "and would lose count when images freeze or merge."
+        ).format(machine=facts.name, names=names),
+        ways_out=(
+            _("Delete them first: {command}.").format(
+                command="; ".join(
+                    shlex.join(("virsh", "checkpoint-delete", facts.spec.domain_name, point))
+                    for point in survey.checkpoints
+                )
+            ),
+        ),
     )

@@ -133,7 +133,7 @@ class RandomActs(RuleBasedStateMachine):
         assert self.state.machines["web"].spec.memory == self.memories[name]
 
     @precondition(lambda self: bool(self.kept))
-    @rule(data=st.data(), branch=st.booleans(), merge=st.sampled_from(["auto", "never"]))
+    @rule(data=st.data(), branch=st.booleans(), merge=st.sampled_from(["auto", "always", "never"]))
     def delete(self, data: st.DataObject, branch: bool, merge: str) -> None:
         name = data.draw(st.sampled_from(sorted(self.kept)))
         gone = self._branch(name) if branch else [name]

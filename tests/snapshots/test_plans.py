@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from labkit.model.image import Format, ImageFacts
-from labkit.model.machine import Boot, DiskSpec, MachineFacts, MachineState
+from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineFacts, MachineState
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree, sort_nodes
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot import DEEP, SnapshotSurvey, plan_delete, plan_relabel, plan_restore, plan_take
 from labkit.plans.steps import (
     CutPower,
+    DefineFromSnapshot,
     DeleteFiles,
     DropSaved,
     ForgetSnapshot,
@@ -209,6 +210,57 @@ def test_a_kernel_that_is_gone_is_named() -> None:
     assert plan_restore(state, survey, "web", "s1", memory=False).refusal is None
 
 
+@pytest.mark.parametrize(
+    ("survey", "why"),
+    [
+        (replace(SURVEY, accelerator=Accelerator.TCG), "taken with KVM, this host runs TCG"),
+        (replace(SURVEY, cpu_models=frozenset({"Nehalem"})), "on a CPU qemu64, which this host does not offer"),
+        (replace(SURVEY, qemu="10.0.3"), "taken with QEMU 7.2.22, this host has 10.0.3"),
+    ],
+    ids=["accelerator", "CPU", "QEMU"],
+)
+def test_memory_of_another_host_is_refused_and_the_disks_are_offered(survey: SnapshotSurvey, why: str) -> None:
+    state = _with_memory()
+    node = state.snapshots["web"]["s1"]
+    node = replace(node, qemu="7.2.22", spec=replace(node.spec, accelerator=Accelerator.KVM, cpu_model="qemu64"))
+    state = replace(state, snapshots={"web": SnapshotTree(nodes={"s1": node}, current="s1")})
+    plan = plan_restore(state, survey, "web", "s1")
+    assert why in _why(plan)
+    assert plan.refusal is not None
+    assert "restore('s1', memory=False)" in plan.refusal.hint
+    disks = plan_restore(state, survey, "web", "s1", memory=False)
+    assert [step.accelerator for step in disks.steps if isinstance(step, DefineFromSnapshot)] == [survey.accelerator]
+
+
+def test_memory_of_the_same_series_of_qemu_and_of_translated_guests_goes_on() -> None:
+    state = _with_memory()
+    node = replace(state.snapshots["web"]["s1"], qemu="7.2.17")
+    state = replace(state, snapshots={"web": SnapshotTree(nodes={"s1": node}, current="s1")})
+    survey = replace(SURVEY, qemu="7.2.22", accelerator=Accelerator.KVM, cpu_models=frozenset({node.spec.cpu_model}))
+    assert plan_restore(state, survey, "web", "s1").refusal is None
+
+
+def test_a_snapshot_too_deep_for_this_host_is_refused() -> None:
+    plan = plan_restore(_line(4), replace(SURVEY, deepest=3), "web", "s3")
+    assert "has 3 layers: with one more it could not start" in _why(plan)
+    assert plan.refusal is not None
+    assert "disk.convert" in plan.refusal.hint
+
+
+def test_beside_checkpoints_of_another_tool_images_neither_freeze_nor_merge() -> None:
+    survey = replace(SURVEY, checkpoints=("monday", "it's"))
+    state = _line(2)
+    for plan in (
+        plan_take(state, survey, "web", "s3", ""),
+        plan_restore(state, survey, "web", "s1"),
+        plan_delete(state, survey, "web", "s1"),
+    ):
+        assert "web has checkpoints of another tool (monday, it's)" in _why(plan)
+        assert plan.refusal is not None
+        assert "virsh checkpoint-delete web monday; virsh checkpoint-delete web 'it'" in plan.refusal.hint
+    assert plan_relabel(state, "web", "s1", new="s9").refusal is None
+
+
 @pytest.mark.parametrize("save", ["s1", "s2"])
 def test_the_name_to_save_under_must_be_free(save: str) -> None:
     assert f"already a snapshot '{save}'" in _why(plan_restore(_line(2), SURVEY, "web", "s1", save_current=save))
@@ -321,6 +373,44 @@ def test_a_large_layer_stays() -> None:
     plan = plan_delete(replace(state, images=large), SURVEY, "web", "s2")
     assert _names(plan) == ["ForgetSnapshot"]
     assert "stays as a layer without a name" in plan.notes[0]
+
+
+def _forked() -> LabState:
+    """A line of two, and a second machine state on top of s2's image: s2's layer has two children."""
+    state = _line(3)
+    second = state.snapshots["web"]["s2"].spec.disks[0]
+    other = disk("web.vda", 9)
+    node = snapshot("other", machine(other).spec, "s2")
+    tree = state.snapshots["web"]
+    return replace(
+        state,
+        snapshots={"web": SnapshotTree(nodes=sort_nodes({**tree.nodes, "other": node}), current="s3")},
+        images={**state.images, other.path: image(other, second, frozen=True)},
+    )
+
+
+def test_a_layer_with_two_children_stays_and_the_plan_says_what_merging_would_add() -> None:
+    plan = plan_delete(_forked(), SURVEY, "web", "s2")
+    assert _names(plan) == ["ForgetSnapshot"]
+    assert "2 images depend on it, and merging it into each would add 1 MiB" in plan.notes[0]
+
+
+def test_asked_for_a_layer_is_merged_into_each_of_its_children_and_goes_with_the_last() -> None:
+    plan = plan_delete(_forked(), SURVEY, "web", "s2", merge="always")
+    merges = [step for step in plan.steps if isinstance(step, MergeLayer)]
+    assert [(step.child[-7:], step.frozen, step.keeps_layer) for step in merges] == [
+        ("2.qcow2", True, True),
+        ("9.qcow2", True, False),
+    ]
+    assert plan.files.deleted == (f"{HOME}/disks/web.vda.1.qcow2",)
+    assert plan.bytes_copied == 2 * MIB
+
+
+def test_asked_for_a_large_layer_is_merged_too() -> None:
+    state = _line(3)
+    large = {path: replace(facts, allocated=GIB) for path, facts in state.images.items()}
+    plan = plan_delete(replace(state, images=large), SURVEY, "web", "s2", merge="always")
+    assert _names(plan) == ["ForgetSnapshot", "MergeLayer"]
 
 
 # --- rename and describe ---------------------------------------------------------------------------

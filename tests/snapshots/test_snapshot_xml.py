@@ -63,13 +63,13 @@ def test_the_memory_file_is_read() -> None:
 
 
 def test_the_last_line_on_the_console_is_read_from_the_definition_the_guest_ran_with() -> None:
-    said = build_said_xml("a <b> & c")
+    said = build_said_xml("a <b> & c", "7.2.22")
     xml = _xml(state="running", inactive=256 * MIB).replace("</metadata>", f"{said}</metadata>", 1)
     facts = parse_snapshot_xml(
         xml.replace("<said", f"<l:said xmlns:l='{SAID_NAMESPACE}'").replace("</said", "</l:said")
     )
     assert facts is not None
-    assert facts.said == "a <b> & c"
+    assert (facts.said, facts.qemu) == ("a <b> & c", "7.2.22")
 
 
 def test_what_was_configured_while_it_ran_counts_not_what_it_ran_with() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from labkit.hypervisor.domain_xml.building import build_disk_xml, build_domain_xml, host_name, identify
 from labkit.hypervisor.domain_xml.changing import (
+    accelerate_in_domain_xml,
     change_domain_xml,
     rename_in_domain_xml,
     repoint_in_domain_xml,
@@ -27,6 +28,7 @@ from labkit.hypervisor.domain_xml.parsing import (
 
 __all__ = [
     "Owner",
+    "accelerate_in_domain_xml",
     "build_disk_xml",
     "build_domain_xml",
     "change_domain_xml",

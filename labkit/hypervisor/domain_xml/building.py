@@ -43,7 +43,7 @@ def build_domain_xml(spec: MachineSpec) -> str:
         _E.on_reboot("restart"),
         _E.on_crash("destroy"),
         _devices(spec),
-        type="kvm" if spec.accelerator is Accelerator.KVM else "qemu",
+        type=domain_type(spec.accelerator),
     )
     return etree.tostring(domain, pretty_print=True, encoding="unicode")
 
@@ -61,6 +61,11 @@ def build_cpu(model: str) -> etree._Element:
 def build_pins(vcpus: int, cpuset: str) -> list[etree._Element]:
     """Return the elements that bind every vCPU to the same CPUs of the host."""
     return [_E.vcpupin(vcpu=str(index), cpuset=cpuset) for index in range(vcpus)]
+
+
+def domain_type(accelerator: Accelerator) -> str:
+    """Return libvirt's word for who runs the instructions."""
+    return "kvm" if accelerator is Accelerator.KVM else "qemu"
 
 
 def identify(boot: Boot, name: str) -> str:
@@ -101,9 +106,13 @@ def _boot(spec: MachineSpec) -> etree._Element:
 def _features(spec: MachineSpec) -> etree._Element:
     features = _E.features(_E.acpi(), _E.apic())
     if spec.accelerator is Accelerator.TCG:
-        cache = _E("tb-cache", str(TRANSLATION_BUFFER // MIB), unit="MiB")
-        features.append(_E.tcg(cache))
+        features.append(build_translation())
     return features
+
+
+def build_translation() -> etree._Element:
+    """Return the element that keeps QEMU's own translation of instructions within bounds."""
+    return _E.tcg(_E("tb-cache", str(TRANSLATION_BUFFER // MIB), unit="MiB"))
 
 
 def _devices(spec: MachineSpec) -> etree._Element:

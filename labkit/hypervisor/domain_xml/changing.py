@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from lxml import etree
 
-from labkit.hypervisor.domain_xml.building import build_cpu, build_pins, identify
+from labkit.hypervisor.domain_xml.building import build_cpu, build_pins, build_translation, domain_type, identify
 from labkit.hypervisor.domain_xml.parsing import get_attribute, get_child, parse
-from labkit.model.machine import Boot, DiskSpec, MachineChanges
+from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineChanges
 from labkit.units import KIB
 
 
@@ -60,6 +60,18 @@ def without_backing_chains(xml: str) -> str:
     domain = parse(xml)
     for disk in domain.iterfind("devices/disk"):
         _forget_chain(disk)
+    return etree.tostring(domain, encoding="unicode")
+
+
+def accelerate_in_domain_xml(xml: str, accelerator: Accelerator) -> str:
+    """Return the XML of a machine whose instructions somebody else runs."""
+    domain = parse(xml)
+    domain.set("type", domain_type(accelerator))
+    features = get_child(domain, "features")
+    for element in features.findall("tcg"):
+        features.remove(element)
+    if accelerator is Accelerator.TCG:
+        features.append(build_translation())
     return etree.tostring(domain, encoding="unicode")
 
 

@@ -6,15 +6,16 @@ Knows: the model, steps. Must not know: libvirt, files.
 
 from __future__ import annotations
 
-from labkit.plans.snapshot.common import SnapshotSurvey
-from labkit.plans.snapshot.delete import MERGE_BOUND, plan_delete
+from labkit.plans.snapshot.delete import MERGE_BOUND, Merge, plan_delete
 from labkit.plans.snapshot.relabel import plan_relabel
 from labkit.plans.snapshot.restore import plan_restore
 from labkit.plans.snapshot.take import DEEP, plan_take
+from labkit.plans.snapshot_survey import SnapshotSurvey
 
 __all__ = [
     "DEEP",
     "MERGE_BOUND",
+    "Merge",
     "SnapshotSurvey",
     "plan_delete",
     "plan_relabel",

@@ -1,4 +1,4 @@
-"""What the plans of snapshots share: the survey, the tree of a machine, overlays, the plan's frame.
+"""What the plans of snapshots share: the tree of a machine, overlays, the plan's frame.
 
 Knows: the model, steps. Must not know: libvirt, files.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from labkit.model.disk import disk_name, image_number, image_path
 from labkit.model.image import Format
@@ -16,27 +16,6 @@ from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import CreateOverlay, Step
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotSurvey:
-    """What had to be measured for a plan about snapshots.
-
-    Attributes:
-        free_bytes: free on the file system of the lab's folder.
-        quiesce: whether the guest's agent answers, so that it can flush its file systems.
-        memory_bytes: sizes of the memory files, by path.
-        deepest: layers above which this libvirt cannot start a machine.
-        lost: files that snapshots boot from and that are not there.
-        changed: frozen images that another tool has written to.
-    """
-
-    free_bytes: int
-    quiesce: bool = False
-    memory_bytes: Mapping[str, int] | None = None
-    deepest: int = 190
-    lost: frozenset[str] = frozenset()
-    changed: frozenset[str] = frozenset()
 
 
 def tree_of(state: LabState, machine: str) -> SnapshotTree:

@@ -6,8 +6,9 @@ Knows: the model, steps, what files are still needed. Must not know: libvirt, fi
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from enum import StrEnum
 
 from labkit.language import _
 from labkit.model.disk import chain, disk_name
@@ -18,13 +19,22 @@ from labkit.model.state import LabState
 from labkit.plans.guard import may_merge, why_not_delete_snapshots
 from labkit.plans.plan import Plan
 from labkit.plans.reclaim import reclaim
-from labkit.plans.snapshot.common import SnapshotSurvey, make_plan, tree_of
+from labkit.plans.snapshot.common import make_plan, tree_of
 from labkit.plans.snapshot_excuses import why_not_delete
+from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import DeleteFiles, ForgetSnapshot, MergeLayer, Step
 from labkit.units import MIB, format_size
 
 MERGE_BOUND = 256 * MIB
 """Bytes up to which a layer that is no point any more is merged away by itself."""
+
+
+class Merge(StrEnum):
+    """Which layers that are no point any more are merged up."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 def plan_delete(
@@ -33,10 +43,11 @@ def plan_delete(
     """Plan to delete a snapshot (or it and all after it); the content of every other state stays as it is.
 
     Args:
-        merge: "auto": layers that are no point any more are merged up when that is cheap; "never".
+        merge: which layers that are no point any more are merged up: "auto": those where that is cheap;
+            "always": those too that are large or have several children, which copies or adds space; "never".
     """
     facts, tree = state.machines[machine], tree_of(state, machine)
-    refusal = why_not_delete(facts, tree, name)
+    refusal = why_not_delete(survey, facts, tree, name)
     names = tree.branch(name) if branch and refusal is None else (name,)
     refusal = refusal or why_not_delete_snapshots(state, machine, names)
     if refusal:
@@ -50,7 +61,7 @@ def plan_delete(
     kept = {disk.path for node in tree.nodes.values() if node.name not in names for disk in node.disks}
     freed = {disk.path for node in gone for disk in node.disks} - kept
     roots = state.roots - freed | {disk.path for disk in facts.spec.disks}
-    merges, notes = _merges(state, facts, roots) if merge == "auto" else ([], [])
+    merges, notes = ([], []) if merge == Merge.NEVER else _merges(state, facts, roots, always=merge == Merge.ALWAYS)
     dead = reclaim(state.images, roots).dead
     memories = [node.memory for node in gone if node.memory]
     clean_ups = [_deletion(state, survey, dead, memories)] if dead or memories else []
@@ -64,8 +75,10 @@ def _deletion(state: LabState, survey: SnapshotSurvey, dead: Iterable[str], memo
     return DeleteFiles(paths=(*paths, *memories), bytes=freed)
 
 
-def _merges(state: LabState, facts: MachineFacts, roots: frozenset[str]) -> tuple[list[Step], list[str]]:
-    """Merge anonymous layers up into their only child, the topmost first; tell which stay."""
+def _merges(
+    state: LabState, facts: MachineFacts, roots: frozenset[str], *, always: bool
+) -> tuple[list[Step], list[str]]:
+    """Merge anonymous layers up into their children, the topmost first; tell which stay."""
     images = dict(state.images)
     steps: list[Step] = []
     notes: list[str] = []
@@ -73,49 +86,70 @@ def _merges(state: LabState, facts: MachineFacts, roots: frozenset[str]) -> tupl
     lineage = read_lineage(state)
     while True:
         work = reclaim(images, roots)
-        mine = (pair for pair in work.anonymous if facts.name in lineage.users.get(pair[0], ()))
-        pair = next((pair for pair in mine if pair[0] not in refused and pair[0] not in work.dead), None)
+        pairs = [*((layer, (child,)) for layer, child in work.anonymous), *work.shared]
+        mine = (pair for pair in pairs if facts.name in lineage.users.get(pair[0], ()))
+        pair = next((pair for pair in mine if pair[0] not in refused), None)
         if pair is None:
             return steps, notes
-        layer, child = images[pair[0]], images[pair[1]]
-        only_mine = may_merge(lineage, facts.name, layer.path, child.path)
-        step = _merge_step(state, facts, images, layer, child) if only_mine else None
-        if step is None:
+        layer, children = images[pair[0]], [images[path] for path in pair[1]]
+        only_mine = may_merge(lineage, facts.name, pair[0], *pair[1])
+        wanted = only_mine and _is_wanted(layer, children, always)
+        merges = _merge_steps(state, facts, images, layer, children) if wanted else None
+        if merges is None:
             refused.add(layer.path)
-            notes.append(
-                _("{file} ({size}) stays as a layer without a name.").format(
-                    file=posixpath.basename(layer.path), size=format_size(layer.allocated)
-                )
-            )
+            notes.append(_why_it_stays(layer, children, always=always))
             continue
-        steps.append(step)
-        images[child.path] = replace(child, backing=layer.backing)
+        steps += merges
+        images |= {child.path: replace(child, backing=layer.backing) for child in children}
         del images[layer.path]
 
 
-def _merge_step(
-    state: LabState, facts: MachineFacts, images: Mapping[str, ImageFacts], layer: ImageFacts, child: ImageFacts
-) -> MergeLayer | None:
+def _is_wanted(layer: ImageFacts, children: Sequence[ImageFacts], always: bool) -> bool:
+    return always or (len(children) == 1 and layer.allocated <= MERGE_BOUND)
+
+
+def _why_it_stays(layer: ImageFacts, children: Sequence[ImageFacts], *, always: bool) -> str:
+    name, size = posixpath.basename(layer.path), format_size(layer.allocated)
+    if len(children) > 1 and layer.backing is not None and not always:
+        added = format_size((len(children) - 1) * layer.allocated)
+        return _(
+            "{file} ({size}) stays as a layer without a name: {count} images depend on it, and merging it into each "
+            'would add {added}; merge="always" does it.'
+        ).format(file=name, size=size, count=len(children), added=added)
+    return _("{file} ({size}) stays as a layer without a name.").format(file=name, size=size)
+
+
+def _merge_steps(
+    state: LabState,
+    facts: MachineFacts,
+    images: Mapping[str, ImageFacts],
+    layer: ImageFacts,
+    children: Sequence[ImageFacts],
+) -> list[Step] | None:
+    """The steps that move a layer up into each of its children; None where one of them cannot take it."""
     below = images.get(layer.backing) if layer.backing else None
-    too_large = layer.allocated > MERGE_BOUND
-    other = disk_name(layer.path) != disk_name(child.path) or child.format is not Format.QCOW2
-    if too_large or other or below is None:
+    others = any(disk_name(layer.path) != disk_name(each.path) or each.format is not Format.QCOW2 for each in children)
+    if others or below is None:
         return None  # a base carries the disk's format, and much of its content: it stays
     active = {disk.path: disk.target for disk in (facts.live or facts.spec).disks} if facts.is_active else {}
-    if child.path in _held(state) and child.path not in active:
+    held = _held(state)
+    if any(child.path in held and child.path not in active for child in children):
         return None  # QEMU has it open, or a saved memory names it
-    running = child.path in active
-    return MergeLayer(
-        layer=layer.path,
-        child=child.path,
-        onto=below.path,
-        onto_format=below.format,
-        bytes=layer.allocated,
-        machine_id=facts.id if running else None,
-        domain=facts.spec.domain_name if running else None,
-        disk_target=active.get(child.path),
-        frozen=child.frozen,
-    )
+    return [
+        MergeLayer(
+            layer=layer.path,
+            child=child.path,
+            onto=below.path,
+            onto_format=below.format,
+            bytes=layer.allocated,
+            frozen=child.frozen,
+            keeps_layer=child is not children[-1],
+            machine_id=facts.id if child.path in active else None,
+            domain=facts.spec.domain_name if child.path in active else None,
+            disk_target=active.get(child.path),
+        )
+        for child in children
+    ]
 
 
 def _held(state: LabState) -> frozenset[str]:

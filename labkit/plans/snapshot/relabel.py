@@ -8,7 +8,7 @@ from __future__ import annotations
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot.common import make_plan, tree_of
-from labkit.plans.snapshot_excuses import why_not_delete, why_not_named
+from labkit.plans.snapshot_excuses import why_not_named, why_not_there
 from labkit.plans.steps import RelabelSnapshot
 
 
@@ -18,7 +18,7 @@ def plan_relabel(
     """Plan another name or description for a snapshot."""
     facts, tree = state.machines[machine], tree_of(state, machine)
     act = "rename" if new is not None else "describe"
-    refusal = why_not_delete(facts, tree, name) or (why_not_named(tree, new) if new not in (None, name) else None)
+    refusal = why_not_there(facts, tree, name) or (why_not_named(tree, new) if new not in (None, name) else None)
     if refusal or (new in (None, name) and description in (None, tree[name].description)):
         return make_plan(act, state, machine, name, refusal=refusal)
     step = RelabelSnapshot(

@@ -13,11 +13,13 @@ from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
+from labkit.plans.memory_excuses import is_foreign_accelerator, why_not_from_memory
 from labkit.plans.plan import Plan
 from labkit.plans.reclaim import reclaim
-from labkit.plans.snapshot.common import SnapshotSurvey, make_creations, make_overlays, make_plan, tree_of
+from labkit.plans.snapshot.common import make_creations, make_overlays, make_plan, tree_of
 from labkit.plans.snapshot.take import make_freezing, make_taking
-from labkit.plans.snapshot_excuses import is_same_disk, why_changed, why_not_restore, why_not_take
+from labkit.plans.snapshot_excuses import is_same_disk, why_not_restore, why_not_take
+from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import (
     CreateOverlay,
     CutPower,
@@ -49,11 +51,11 @@ def plan_restore(
             runs again (else it is left saved). memory: False: come back to the disks only, off.
     """
     facts, tree = state.machines[machine], tree_of(state, machine)
-    refusal = why_not_restore(state, facts, tree, name, save_current=save_current, memory=memory, lost=survey.lost)
-    if refusal is None:
-        refusal = why_changed(state, tree[name].disks, survey.changed)
+    refusal = why_not_restore(state, survey, facts, tree, name, save_current=save_current)
+    if refusal is None and memory:
+        refusal = why_not_from_memory(state, survey, tree[name])
     if refusal is None and save_current is not None:
-        refusal = why_not_take(state, facts, tree, save_current, free_bytes=survey.free_bytes, deepest=survey.deepest)
+        refusal = why_not_take(state, survey, facts, tree, save_current)
     if refusal:
         return make_plan("restore", state, machine, name, refusal=refusal)
 
@@ -75,7 +77,7 @@ def plan_restore(
     creates += moved
     overlays = make_overlays(state, snapshot.disks, taken)
     creates += make_creations(snapshot.disks, overlays)
-    switches += _power_off(facts) + _switch_to(facts, snapshot, overlays, run=run, memory=memory)
+    switches += _power_off(facts) + _switch_to(survey, facts, snapshot, overlays, run=run, memory=memory)
     clean_ups += _removal(state, facts, snapshot, dropped, creates)
     return make_plan(
         "restore",
@@ -97,11 +99,23 @@ def _power_off(facts: MachineFacts) -> list[Step]:
 
 
 def _switch_to(
-    facts: MachineFacts, snapshot: SnapshotFacts, overlays: tuple[DiskSpec, ...], *, run: bool, memory: bool
+    survey: SnapshotSurvey,
+    facts: MachineFacts,
+    snapshot: SnapshotFacts,
+    overlays: tuple[DiskSpec, ...],
+    *,
+    run: bool,
+    memory: bool,
 ) -> list[Step]:
     domain = facts.spec.domain_name
     steps: list[Step] = [
-        DefineFromSnapshot(machine_id=facts.id, domain=domain, snapshot=snapshot.name, disks=overlays),
+        DefineFromSnapshot(
+            machine_id=facts.id,
+            domain=domain,
+            snapshot=snapshot.name,
+            disks=overlays,
+            accelerator=survey.accelerator if is_foreign_accelerator(survey, snapshot) else None,
+        ),
         MarkCurrent(machine_id=facts.id, domain=domain, snapshot=snapshot.name),
     ]
     if memory and snapshot.memory:

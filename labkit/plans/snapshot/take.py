@@ -13,8 +13,9 @@ from labkit.model.disk import chain
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
-from labkit.plans.snapshot.common import SnapshotSurvey, make_creations, make_overlays, make_plan, tree_of
+from labkit.plans.snapshot.common import make_creations, make_overlays, make_plan, tree_of
 from labkit.plans.snapshot_excuses import why_not_take, why_only_disks
+from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import FreezeImages, TakeSnapshot
 
 DEEP = 20
@@ -24,7 +25,7 @@ DEEP = 20
 def plan_take(state: LabState, survey: SnapshotSurvey, machine: str, name: str, description: str) -> Plan:
     """Plan to freeze a machine's disks, and its memory where it runs, as a point to come back to."""
     facts, tree = state.machines[machine], tree_of(state, machine)
-    refusal = why_not_take(state, facts, tree, name, free_bytes=survey.free_bytes, deepest=survey.deepest)
+    refusal = why_not_take(state, survey, facts, tree, name)
     if refusal:
         return make_plan("take", state, machine, name, refusal=refusal)
     overlays = make_overlays(state, facts.spec.disks)
@@ -81,5 +82,10 @@ def _notes_of_take(state: LabState, facts: MachineFacts, step: TakeSnapshot) -> 
         notes.append(why)
     layers = max((len(chain(state.images, disk.path)) for disk in facts.spec.disks), default=0) + 1
     if layers >= DEEP:
-        notes.append(_("A disk will have {count} layers; each one costs time at every start.").format(count=layers))
+        notes.append(
+            _(
+                "A disk will have {count} layers; each one costs time at every start. "
+                "Deleting snapshots in between merges them."
+            ).format(count=layers)
+        )
     return notes

@@ -217,6 +217,7 @@ class MergeLayer:
     Attributes:
         layer, child, onto: absolute paths; onto None: the layer was a base, and the child becomes one.
         bytes: about what is copied.
+        keeps_layer: whether other images still depend on the layer when this is done.
         machine_id, domain, target: of the running machine whose active image the child is, or None.
         frozen: whether the child is closed for writing and sealed.
     """
@@ -226,6 +227,7 @@ class MergeLayer:
     onto: str | None
     onto_format: Format | None
     bytes: int
+    keeps_layer: bool = False
     machine_id: str | None = None
     domain: str | None = None
     disk_target: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.model.machine import DiskSpec
+from labkit.model.machine import Accelerator, DiskSpec
 from labkit.plans.steps.base import Phase, line
 
 
@@ -63,12 +63,17 @@ class DropSaved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefineFromSnapshot:
-    """Give a machine that is off the configuration of a snapshot, on new overlays."""
+    """Give a machine that is off the configuration of a snapshot, on new overlays.
+
+    Attributes:
+        accelerator: who is to run it where the snapshot's cannot be had here, or None.
+    """
 
     machine_id: str
     domain: str
     snapshot: str
     disks: tuple[DiskSpec, ...]
+    accelerator: Accelerator | None = None
     phase: ClassVar[Phase] = Phase.SWITCH
 
     @property

@@ -1,0 +1,113 @@
+"""Long work of a running guest on its images: moving data up into its active image or down from it.
+
+Knows: libvirt's jobs. Must not know: plans, whose act it is part of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import libvirt
+
+from labkit.hypervisor.connection import Connection
+from labkit.hypervisor.domains import mark_act
+from labkit.limits import Limit
+from labkit.model.machine import DiskSpec
+
+OnBytes = Callable[[int, int], None]
+
+LOOK = 0.1
+"""Seconds between two looks at a job, if no event says sooner that it has moved on."""
+
+
+def wait_for_job(connection: Connection, machine_id: str, limit: Limit) -> None:
+    """Wait until the daemon is at work on a machine no more: it completes what an interrupted act began."""
+
+    def is_idle(raw: libvirt.virConnect) -> bool:
+        domain = raw.lookupByUUIDString(machine_id)
+        if domain.isActive() and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
+            return False
+        with contextlib.suppress(libvirt.libvirtError):  # it may have no definition any more
+            mark_act(domain)  # a change waits until any job has ended, also one that is not told of
+        return True
+
+    _wait(connection, is_idle, limit)
+
+
+def commit(connection: Connection, machine_id: str, disk: DiskSpec, old: DiskSpec, limit: Limit) -> None:
+    """Move what a running guest wrote into an overlay down into the image below it, and go on there.
+
+    Only right for an image that nothing else depends on: one whose snapshot did not come about.
+    """
+
+    def begin(raw: libvirt.virConnect) -> None:
+        flags = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE
+        raw.lookupByUUIDString(machine_id).blockCommit(disk.target, old.path, disk.path, 0, flags)
+
+    def is_ready(raw: libvirt.virConnect) -> bool:
+        job = raw.lookupByUUIDString(machine_id).blockJobInfo(disk.target, 0)
+        return bool(job) and job["cur"] == job["end"]
+
+    def pivot(raw: libvirt.virConnect) -> None:
+        raw.lookupByUUIDString(machine_id).blockJobAbort(disk.target, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
+
+    connection.call(begin)
+    _wait(connection, is_ready, limit)
+    connection.call(pivot)
+
+
+def pull(
+    connection: Connection, machine_id: str, target: str, onto: str | None, limit: Limit, on_bytes: OnBytes
+) -> None:
+    """Move what lies between a running guest's active image and a lower one up into the active image.
+
+    A pull that is under way already, begun by a process that was killed, is waited for. Broken off, the image
+    depends on what it did: what it got is only what it would have read there.
+
+    Args:
+        onto: absolute path of the image it then depends on, or None: it stands alone.
+        on_bytes: hears of (bytes done, in all).
+
+    Raises:
+        Cancelled, TimedOut: the limit's; the job has ended. LabError: libvirt's, translated.
+    """
+
+    def begin(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        if not domain.blockJobInfo(target, 0):
+            flags = libvirt.VIR_DOMAIN_BLOCK_REBASE_RELATIVE if onto else 0
+            domain.blockRebase(target, onto, 0, flags)
+
+    def look(raw: libvirt.virConnect) -> tuple[int, int] | None:
+        job = raw.lookupByUUIDString(machine_id).blockJobInfo(target, 0)
+        return (job["cur"], job["end"]) if job else None
+
+    def abort(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        if domain.blockJobInfo(target, 0):
+            domain.blockJobAbort(target, 0)
+
+    connection.call(begin)
+    try:
+        while True:
+            count = connection.events.count
+            bytes_done = connection.read(look)
+            if bytes_done is None:
+                return
+            on_bytes(*bytes_done)
+            limit.check()
+            connection.events.wait_beyond(count, min(limit.left, LOOK))
+    except BaseException:
+        connection.call(abort)  # returns when the job has ended
+        raise
+
+
+def _wait(connection: Connection, is_over: Callable[[libvirt.virConnect], bool], limit: Limit) -> None:
+    events = connection.events
+    while True:
+        count = events.count
+        if connection.read(is_over):
+            return
+        limit.check()
+        events.wait_beyond(count, min(limit.left, LOOK))

@@ -1,0 +1,63 @@
+"""Why a guest cannot go on from the memory a snapshot keeps: what it needs is gone, or this host is another one.
+
+Each refusal offers the disks alone. Knows: the model. Must not know: which steps an act has.
+"""
+
+from __future__ import annotations
+
+import posixpath
+
+from labkit.language import _
+from labkit.model.machine import Accelerator
+from labkit.model.snapshot import SnapshotFacts
+from labkit.model.state import LabState
+from labkit.plans.plan import Refusal
+from labkit.plans.snapshot_survey import SnapshotSurvey
+
+
+def why_not_from_memory(state: LabState, survey: SnapshotSurvey, snapshot: SnapshotFacts) -> Refusal | None:
+    """Return why a guest cannot go on from a snapshot's memory; None too where it keeps none."""
+    if snapshot.memory is None:
+        return None
+    disks_only = _("Restore its disks only: restore({name!r}, memory=False).").format(name=snapshot.name)
+    if snapshot.memory not in state.memories:
+        why = _("The memory file {file} of {name} is gone.").format(
+            file=posixpath.basename(snapshot.memory), name=snapshot.name
+        )
+        return Refusal(why=why, ways_out=(disks_only,))
+    boot = snapshot.spec.boot
+    lost = [path for path in (boot.kernel, boot.initramfs) if path and path in survey.lost]
+    if lost:
+        why = _("The file {file} that {name} was running from is gone.").format(
+            file=posixpath.basename(lost[0]), name=snapshot.name
+        )
+        return Refusal(why=why, ways_out=(_("Build it again: ./lab setup."), disks_only))
+    other = _why_other_host(survey, snapshot)
+    return Refusal(why=other, ways_out=(disks_only,)) if other else None
+
+
+def is_foreign_accelerator(survey: SnapshotSurvey, snapshot: SnapshotFacts) -> bool:
+    """Whether this host has no use of the hardware that ran a snapshot's guest; translation runs everywhere."""
+    return snapshot.spec.accelerator is Accelerator.KVM and survey.accelerator is Accelerator.TCG
+
+
+def _why_other_host(survey: SnapshotSurvey, snapshot: SnapshotFacts) -> str | None:
+    if is_foreign_accelerator(survey, snapshot):
+        return _("{name} was taken with {then}, this host runs {now}: its memory does not fit.").format(
+            name=snapshot.name, then=snapshot.spec.accelerator.upper(), now=Accelerator.TCG.upper()
+        )
+    model = snapshot.spec.cpu_model
+    if survey.cpu_models is not None and model not in survey.cpu_models:
+        return _("{name} was taken on a CPU {model}, which this host does not offer: its memory does not fit.").format(
+            name=snapshot.name, model=model
+        )
+    if survey.qemu and snapshot.qemu and _series(snapshot.qemu) != _series(survey.qemu):
+        return _("{name} was taken with QEMU {then}, this host has {now}: its memory may not fit.").format(
+            name=snapshot.name, then=snapshot.qemu, now=survey.qemu
+        )
+    return None
+
+
+def _series(version: str) -> list[str]:
+    """The part of a version that says what QEMU writes and reads: repairs change only what follows."""
+    return version.split(".")[:2]

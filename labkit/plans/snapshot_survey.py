@@ -1,0 +1,39 @@
+"""What had to be measured for a plan about snapshots, as one value.
+
+Knows: the model. Must not know: how it is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from labkit.model.machine import Accelerator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSurvey:
+    """What had to be measured for a plan about snapshots.
+
+    Attributes:
+        free_bytes: free on the file system of the lab's folder.
+        quiesce: whether the guest's agent answers, so that it can flush its file systems.
+        memory_bytes: sizes of the memory files, by path.
+        deepest: layers of a disk with which this libvirt still starts a machine.
+        lost: files that snapshots boot from and that are not there.
+        changed: frozen images that another tool has written to.
+        checkpoints: names of the checkpoints that another tool has made on the machine.
+        accelerator: who runs instructions on this host, or None: it does not matter.
+        cpu_models: those this host offers, or None: they do not matter. qemu: its version, or "": likewise.
+    """
+
+    free_bytes: int
+    quiesce: bool = False
+    memory_bytes: Mapping[str, int] | None = None
+    deepest: int = 200
+    lost: frozenset[str] = frozenset()
+    changed: frozenset[str] = frozenset()
+    checkpoints: tuple[str, ...] = ()
+    accelerator: Accelerator | None = None
+    cpu_models: frozenset[str] | None = None
+    qemu: str = ""
