@@ -28,7 +28,7 @@ _SETTLES_WITHIN = 5.0  # seconds: the daemons clear up by themselves what the ot
 
 def drop_records(step: DropRecords, domains: Domains) -> None:
     """Let the hypervisor forget the snapshots."""
-    migration.drop_records(domains.connection, step.machine_id)
+    migration.drop_records(domains.connection, step.machine_id, step.records)
 
 
 def put_records_back(step: DropRecords, domains: Domains) -> None:

@@ -65,12 +65,18 @@ def read_definitions(connection: Connection, machine_id: str) -> tuple[str, dict
     return xml, {record.name: definitions_in_snapshot_xml(record.xml) for record in records}
 
 
-def drop_records(connection: Connection, machine_id: str) -> None:
-    """Let libvirt forget all snapshots of a domain; their files stay. Once is enough."""
+def drop_records(connection: Connection, machine_id: str, records: Sequence[SnapshotRecord]) -> None:
+    """Let libvirt forget these snapshots of a domain, tips first; their files stay. Once is enough.
+
+    In any other order it would let those that are left record the images of the one that goes.
+    """
 
     def drop(raw: libvirt.virConnect) -> None:
-        for snapshot in raw.lookupByUUIDString(machine_id).listAllSnapshots():
-            snapshot.delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
+        domain = raw.lookupByUUIDString(machine_id)
+        there = {snapshot.getName(): snapshot for snapshot in domain.listAllSnapshots()}
+        for record in reversed(records):
+            if record.name in there:
+                there[record.name].delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
 
     connection.call(drop)
 

@@ -102,7 +102,7 @@ def write_archive(
             before = sum(each.stored for each in written.values())
 
             def hear(done: int, before: int = before) -> None:
-                on_bytes(before + done, total)
+                on_bytes(min(before + done, total), total)
 
             written[source.name] = _write_member(archive, source, hear, limit)
         text = manifest(written)
