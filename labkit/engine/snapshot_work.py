@@ -23,7 +23,7 @@ from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineSpec, MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps import DefineFromSnapshot, MergeLayer, RestoreMemory, TakeSnapshot
-from labkit.storage import files, headers, qemu_img
+from labkit.storage import files, headers, linking, qemu_img
 
 TAKE_BACK_LIMIT = 60.0
 """Seconds that moving data back down may take."""
@@ -153,38 +153,62 @@ def merge(
     seals.break_seals(files_of_child)
     try:
         limit.check()
-        if step.machine_id and step.disk_target and _runs(step.machine_id, domains):
-            jobs.pull(domains.connection, step.machine_id, step.disk_target, step.onto, limit, on_bytes)
-        else:
-            _rebase(step, on_bytes, limit, inherit)
+        _move_up(step, domains, on_bytes, limit, inherit)
     except ConnectionLost:
         raise
     except LabError as error:
         trouble = error
+        _depend_again(step, domains)
     finally:
         files.freeze_files(files_of_child)
         seals.seal(files_of_child)
     # What was reported does not decide: a merge that was cancelled may just have come to its end.
-    if headers.read_image(Path(step.child), Format.QCOW2).backing == step.onto:
-        if not step.keeps_layer:
-            files.delete_files([step.layer])
-            seals.break_seals([step.layer])
-        return None
-    return _("{file} stays as a layer without a name: {why}").format(
-        file=Path(step.layer).name, why=trouble.message if trouble else _("the hypervisor did not move it.")
-    )
+    if _backing(step) != step.onto:
+        return _("{file} stays as a layer without a name: {why}").format(
+            file=Path(step.layer).name, why=trouble.message if trouble else _("it was not moved.")
+        )
+    if not step.keeps_layer:
+        files.sync_file(Path(step.child))
+        files.delete_files([step.layer])
+        seals.break_seals([step.layer])
+    return None
+
+
+def _move_up(step: MergeLayer, domains: Domains, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int]) -> None:
+    child = Path(step.child)
+    if step.machine_id and step.disk_target and _runs(step.machine_id, domains):
+        if _backing(step) == step.onto:  # moved by an act that was cut short
+            jobs.flush(domains.connection, step.machine_id)
+        else:
+            jobs.pull(domains.connection, step.machine_id, step.disk_target, step.onto, limit, on_bytes)
+        return
+    with files.host_errors(child):
+        os.chmod(child, child.stat().st_mode | 0o200)
+    _depend_again(step, domains)
+    onto = Path(step.onto) if step.onto else None
+    qemu_img.rebase(child, onto, step.onto_format, on_bytes=on_bytes, limit=limit, inherit=inherit)
+
+
+def _depend_again(step: MergeLayer, domains: Domains) -> None:
+    """Make sure that the child's file has all it is to have, or depends on the layer.
+
+    A process that was killed when it had just moved the data may have written the child's header and not yet all of
+    its tables. What the child has got is what it would read in the layer, so to depend on it again changes no content.
+    """
+    if _backing(step) != step.onto:
+        return
+    if step.machine_id and _runs(step.machine_id, domains):
+        jobs.flush(domains.connection, step.machine_id)
+    else:
+        linking.name_backing(Path(step.child), Path(step.layer), Format.QCOW2)
+
+
+def _backing(step: MergeLayer) -> str | None:
+    return headers.read_image(Path(step.child), Format.QCOW2).backing
 
 
 def _runs(machine_id: str, domains: Domains) -> bool:
     return domains.state(machine_id)[0] in (MachineState.RUNNING, MachineState.PAUSED)
-
-
-def _rebase(step: MergeLayer, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int]) -> None:
-    child = Path(step.child)
-    with files.host_errors(child):
-        os.chmod(child, child.stat().st_mode | 0o200)
-    onto = Path(step.onto) if step.onto else None
-    qemu_img.rebase(child, onto, step.onto_format, on_bytes=on_bytes, limit=limit, inherit=inherit)
 
 
 def _uses(spec: MachineSpec | None, disk: DiskSpec) -> bool:

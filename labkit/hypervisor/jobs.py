@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable
 
 import libvirt
+import libvirt_qemu
 
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import mark_act
@@ -63,7 +64,7 @@ def pull(
     """Move what lies between a running guest's active image and a lower one up into the active image.
 
     A pull that is under way already, begun by a process that was killed, is waited for. Broken off, the image
-    depends on what it did: what it got is only what it would have read there.
+    depends on what it did: what it got is only what it would have read there. Ended well, all of it is in the file.
 
     Args:
         onto: absolute path of the image it then depends on, or None: it stands alone.
@@ -94,13 +95,34 @@ def pull(
             count = connection.events.count
             bytes_done = connection.read(look)
             if bytes_done is None:
-                return
+                break
             on_bytes(*bytes_done)
             limit.check()
             connection.events.wait_beyond(count, min(limit.left, LOOK))
     except BaseException:
         connection.call(abort)  # returns when the job has ended
         raise
+    flush(connection, machine_id)
+
+
+def flush(connection: Connection, machine_id: str) -> None:
+    """Let a guest's QEMU write into its images what it holds back of them: where a job has moved data to.
+
+    It does so whenever the guest's CPUs are stopped, so they stop for an instant.
+
+    Raises:
+        LabError: libvirt's, translated; the guest may have ended.
+    """
+
+    def stop(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:  # libvirt would do nothing
+            libvirt_qemu.qemuMonitorCommand(domain, '{"execute": "stop"}', 0)
+        else:
+            domain.suspend()
+            domain.resume()
+
+    connection.call(stop)
 
 
 def _wait(connection: Connection, is_over: Callable[[libvirt.virConnect], bool], limit: Limit) -> None:
