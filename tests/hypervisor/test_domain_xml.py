@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from labkit.hypervisor.domain_xml import (
+    accelerate_in_domain_xml,
     build_domain_xml,
     change_domain_xml,
     host_name,
@@ -176,3 +177,11 @@ GOLDEN = {
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_definition_is_this(name: str, golden: Callable[[str, str], None]) -> None:
     golden(f"{name}.xml", build_domain_xml(GOLDEN[name]))
+
+
+@pytest.mark.parametrize(("then", "now"), [(Accelerator.KVM, Accelerator.TCG), (Accelerator.TCG, Accelerator.KVM)])
+def test_another_accelerator_leaves_the_rest_as_it_was(then: Accelerator, now: Accelerator) -> None:
+    spec = machine("web").spec
+    xml = accelerate_in_domain_xml(build_domain_xml(replace(spec, accelerator=then)), now)
+    assert parse_domain_xml(xml) == replace(parse_domain_xml(build_domain_xml(spec)) or spec, accelerator=now)
+    assert xml.count("<tb-cache") == (1 if now is Accelerator.TCG else 0)
