@@ -63,7 +63,8 @@ class Snapshots:
         def look(raw: libvirt.virConnect) -> dict[str, SnapshotTree]:
             domains = raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)
             found = {names[domain.UUIDString()]: domain for domain in domains if domain.UUIDString() in names}
-            return {name: read_tree(domain) for name, domain in sorted(found.items())}
+            trees = ((name, _tree_or_gone(domain)) for name, domain in sorted(found.items()))
+            return {name: tree for name, tree in trees if tree is not None}
 
         return self.connection.read(look)
 
@@ -217,9 +218,28 @@ class Snapshots:
 
 
 def read_tree(domain: libvirt.virDomain) -> SnapshotTree:
-    """Return the snapshots of a domain."""
-    understood = (snapshot_xml.parse_snapshot_xml(snapshot.getXMLDesc(0)) for snapshot in domain.listAllSnapshots())
+    """Return the snapshots of a domain; one that another kernel deletes meanwhile is not there any more."""
+    texts = filter(None, map(_xml_or_gone, domain.listAllSnapshots()))
+    understood = map(snapshot_xml.parse_snapshot_xml, texts)
     return _make_tree({facts.name: facts for facts in understood if facts is not None}, _current(domain))
+
+
+def _tree_or_gone(domain: libvirt.virDomain) -> SnapshotTree | None:
+    try:
+        return read_tree(domain)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+
+
+def _xml_or_gone(snapshot: libvirt.virDomainSnapshot) -> str | None:
+    try:
+        return str(snapshot.getXMLDesc(0))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT:
+            return None
+        raise
 
 
 def read_dropped(records: Sequence[SnapshotRecord]) -> SnapshotTree:
