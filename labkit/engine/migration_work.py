@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from labkit.engine.instances import Instances
-from labkit.errors import LabError, NotFound
+from labkit.errors import HypervisorError, LabError, NotFound, WrongState
 from labkit.hypervisor import migration
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.instances import Instance
@@ -23,6 +23,7 @@ from labkit.model.state import LabState
 from labkit.plans.steps import DropRecords, EndInstance, GiveRecords, MigrateMachine
 from labkit.storage.files import OnBytes
 
+_QUIET = 3  # looks at the other side that find nothing
 _SETTLES_WITHIN = 5.0  # seconds: the daemons clear up by themselves what the other's end has left
 
 
@@ -50,6 +51,8 @@ def migrate(step: MigrateMachine, domains: Domains, instances: Instances, limit:
         migration.remove(domains.connection, step.machine_id)
         migration.keep(target.connection, step.machine_id)
         return
+    if there is not None:  # what an earlier attempt has left, whose daemon was killed
+        _clear(target, step.machine_id)
     migration.migrate(
         domains.connection,
         step.machine_id,
@@ -84,7 +87,7 @@ def was_handed_over(here: MachineFacts, there: MachineFacts) -> bool:
 def take_back(step: MigrateMachine, domains: Domains, instances: Instances) -> None:
     """Let the machine stay: clear what stands on the other side, let the guest here go on."""
     with contextlib.suppress(LabError):  # the other side may be gone for good
-        migration.remove(instances.domains(step.to).connection, step.machine_id)
+        _clear(instances.domains(step.to), step.machine_id)
     with contextlib.suppress(NotFound):
         if step.runs and domains.state(step.machine_id)[0] is MachineState.PAUSED:
             domains.resume(step.machine_id, subject=step.domain)
@@ -118,6 +121,17 @@ def wait_until_settled(step: MigrateMachine, domains: Domains, instances: Instan
         if here is None or there is None or {here.state, there.state} != {MachineState.PAUSED}:
             return
         time.sleep(0.05)
+
+
+def _clear(there: Domains, machine_id: str) -> None:
+    """Remove the copy on the other side, also one that its daemon is just making for a daemon that is dead."""
+    limit, quiet = Limit(_SETTLES_WITHIN), 0
+    while quiet < _QUIET and not limit.reached:
+        try:
+            quiet = 0 if migration.remove(there.connection, machine_id) else quiet + 1
+        except (HypervisorError, WrongState):
+            quiet = 0  # it went, or changed, between two calls
+        time.sleep(0.1)
 
 
 def _look(

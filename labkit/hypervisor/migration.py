@@ -153,8 +153,8 @@ def move_definition(source: Connection, target: Connection, machine_id: str) -> 
     source.call(lambda raw: raw.lookupByUUIDString(machine_id).undefineFlags(_FORGET))
 
 
-def remove(connection: Connection, machine_id: str) -> None:
-    """End and undefine the copy of a domain that did not become it; none is as one."""
+def remove(connection: Connection, machine_id: str) -> bool:
+    """End and undefine the copy of a domain that did not become it; returns whether there was one."""
 
     def drop(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
@@ -167,7 +167,8 @@ def remove(connection: Connection, machine_id: str) -> None:
     try:
         connection.call(drop)
     except NotFound:
-        return
+        return False
+    return True
 
 
 def keep(connection: Connection, machine_id: str) -> None:
