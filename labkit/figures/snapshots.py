@@ -9,6 +9,7 @@ Knows: trees, plans as values. Must not know: libvirt, how a snapshot is taken.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -105,6 +106,8 @@ def draw_tree(
 def draw_before_after(state: LabState, plan: Plan, ax: Axes | None = None, *, large: bool = False) -> Drawing:
     """Draw the tree before a plan about snapshots on the left, and as the plan would leave it on the right.
 
+    Of a plan that is refused, the reason stands on the right.
+
     Args:
         state: what the plan was made from, `lab.state`. plan: e.g. `vm.snapshots.delete.plan("clean")`.
     """
@@ -113,8 +116,11 @@ def draw_before_after(state: LabState, plan: Plan, ax: Axes | None = None, *, la
     gone = dict.fromkeys(set(before) - set(after), _("goes"))
     born = dict.fromkeys(set(after) - set(before), _("new"))
     heads = (_("before"), plan.title)
-    rows = max(len(before), len(after)) + 2
-    size = (LARGE if large else NOTEBOOK).fitted(rows)
+    refused = _("refused: {why}").format(why=plan.refusal.why) if plan.refusal else ""
+    size = LARGE if large else NOTEBOOK
+    reason = textwrap.wrap(refused, int(size.width / 2 * 72 / size.text / 0.68))
+    rows = max(len(before), len(after), len(reason)) + 2
+    size = size.fitted(rows)
 
     def draw(axes: Axes) -> None:
         _clear(axes, size, fill=ax is None)
@@ -122,9 +128,13 @@ def draw_before_after(state: LabState, plan: Plan, ax: Axes | None = None, *, la
         axes.plot([half - 0.12] * 2, [0, rows - 1], color=style.QUIET, linewidth=0.8)
         for left, head, tree, changes in ((0.0, heads[0], before, gone), (half, heads[1], after, born)):
             axes.text(left + 0.05, 0, head, va="center", weight="bold", size=size.text, color=style.QUIET)
+            if left and reason:
+                for row, words in enumerate(reason, 1):
+                    axes.text(left + 0.05, row, words, va="center_baseline", size=size.text, color=style.INK)
+                continue
             _draw(axes, tree, size, Labels(changes=changes), per_column=rows, left=left, width=half - 0.2, first=1)
 
-    twin = "\n".join((f"{heads[0]}:", before.text(), f"{heads[1]}:", after.text()))
+    twin = "\n".join((f"{heads[0]}:", before.text(), f"{heads[1]}:", refused or after.text()))
     return Drawing(draw, twin, height=size.height, width=size.width, ax=ax)
 
 

@@ -103,6 +103,8 @@ ALL: dict[str, Draw] = {
     ),
     "long-name": lambda ax: draw_tree(LONG, ax, large=True),
     "before-after": lambda ax: draw_before_after(STATE, plan_delete(STATE, SURVEY, "web", "s0"), ax),
+    "refused": lambda ax: draw_before_after(STATE, plan_take(STATE, SURVEY, "web", "s1", ""), ax),
+    "refused-large": lambda ax: draw_before_after(STATE, plan_take(STATE, SURVEY, "web", "s1", ""), ax, large=True),
     "layers": lambda ax: draw_layers([(DISK, MAP), (DISK, MAP)], ax),
 }
 
@@ -245,6 +247,12 @@ def test_before_and_after_say_what_comes_and_goes() -> None:
     deleted = texts_of(draw_before_after(STATE, plan_delete(STATE, SURVEY, "web", "s1")))
     assert "s1 · goes · running" in deleted
     assert "take web@more" in repr(draw_before_after(STATE, plan_take(STATE, SURVEY, "web", "more", "")))
+
+
+def test_refused_plan_shows_the_reason_in_place_of_a_tree() -> None:
+    refused = draw_before_after(STATE, plan_take(STATE, SURVEY, "web", "s1", ""))
+    assert "take web@s1:\nrefused: " in repr(refused)
+    assert sum(text == "you are here" for text in texts_of(refused)) == 1
 
 
 def test_cost_of_a_snapshot_is_what_its_plan_frees() -> None:
