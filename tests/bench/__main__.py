@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from tests.bench.boot import bench_kernel, bench_ready
 from tests.bench.disks import bench_disks
 from tests.bench.many import bench_open, bench_sector, bench_usage
+from tests.bench.migration import bench_migration
 from tests.bench.python import bench_import
 from tests.bench.snapshots import bench_snapshots
 from tests.bench.table import Row, format_rows
@@ -26,6 +27,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "ready": bench_ready,
     "disks": bench_disks,
     "snapshots": bench_snapshots,
+    "migration": bench_migration,
 }
 
 
