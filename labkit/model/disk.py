@@ -116,12 +116,12 @@ def bus_of(target: str) -> Bus:
 
 def chain(images: Mapping[str, ImageFacts], path: str) -> tuple[ImageFacts, ...]:
     """Return an image and all it is a difference to, top → base; ends where a file is missing."""
-    layers: list[ImageFacts] = []
+    layers: dict[str, ImageFacts] = {}
     image = images.get(path)
-    while image is not None and image not in layers:
-        layers.append(image)
+    while image is not None and image.path not in layers:
+        layers[image.path] = image
         image = images.get(image.backing) if image.backing else None
-    return tuple(layers)
+    return tuple(layers.values())
 
 
 def find_disks(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from tests.bench.boot import bench_kernel, bench_ready
 from tests.bench.disks import bench_disks
+from tests.bench.lineage import bench_lineage
 from tests.bench.many import bench_open, bench_sector, bench_usage
 from tests.bench.migration import bench_migration
 from tests.bench.python import bench_import
@@ -28,6 +29,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "disks": bench_disks,
     "snapshots": bench_snapshots,
     "migration": bench_migration,
+    "lineage": bench_lineage,
 }
 
 

@@ -213,3 +213,23 @@ def test_what_a_guest_writes_shows_in_the_three_sizes(tmp_path: Path) -> None:
     assert full.capacity == empty.capacity
     assert full.allocated - empty.allocated >= MIB
     assert full.length > empty.length
+
+
+@pytest.mark.parametrize("settled", [False, True], ids=["at once", "after a while"])
+def test_a_header_that_changes_in_its_place_is_read_anew(tmp_path: Path, settled: bool) -> None:
+    for name in ("a.0.qcow2", "b.0.qcow2"):
+        make_image(tmp_path / name, Format.QCOW2, MIB)
+    path = make_image(tmp_path / "top.0.qcow2", Format.QCOW2, MIB)
+    for below in ("a.0.qcow2", "b.0.qcow2", "a.0.qcow2"):
+        argv = ["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", below, "-F", "qcow2", path]
+        subprocess.run(argv, check=True)
+        end = time.monotonic() + (0.2 if settled else 0)
+        while True:
+            assert read_image(path, Format.QCOW2).backing == str(tmp_path / below)
+            if time.monotonic() >= end:
+                break
+    path.chmod(0o444)
+    assert read_image(path, Format.QCOW2).frozen
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        read_image(path, Format.QCOW2)
