@@ -153,7 +153,10 @@ def _open(folder: Path) -> Iterator[dict[str, Seal]]:
     with host_errors(place), place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         seals = _read(place)
+        before = dict(seals)
         yield seals
+        if seals == before and place.exists():
+            return
         left = {name: asdict(each) for name, each in sorted(seals.items())}
         draft = place.with_suffix(".part")
         try:
