@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from labkit.model.disk import disk_name
-from labkit.model.image import Format
+from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineChanges
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
@@ -80,9 +80,18 @@ class RandomActs(RuleBasedStateMachine):
         """Whether images may be written and read from outside."""
         return True
 
+    def may_take(self) -> bool:
+        """Whether a snapshot can be taken as the machine stands."""
+        return True
+
+    def write_block(self, spec: tuple[str, Format], block: int, value: int) -> None:
+        """Write one block into an image that no guest has open."""
+        argv = ["qemu-io", "-f", spec[1].driver, "-c", f"write -P {value} {block * BLOCK} {BLOCK}", spec[0]]
+        subprocess.run(argv, check=True, capture_output=True)
+
     # --- rules ------------------------------------------------------------------------------------
 
-    @precondition(lambda self: len(self.now) + len(self.free) < MOST_DISKS)
+    @precondition(lambda self: self._has_room())
     @rule(format=st.sampled_from([Format.QCOW2, Format.RAW, Format.VDI]))
     def create(self, format: Format) -> None:
         self.counter += 1
@@ -94,14 +103,10 @@ class RandomActs(RuleBasedStateMachine):
     @rule(data=st.data(), block=st.integers(0, BLOCKS - 1), value=st.integers(1, 255))
     def write(self, data: st.DataObject, block: int, value: int) -> None:
         name = data.draw(st.sampled_from(sorted(self.now | self.free)))
-        spec = self._active(name)
-        argv = ["qemu-io", "-f", spec[1].driver, "-c", f"write -P {value} {block * BLOCK} {BLOCK}", spec[0]]
-        subprocess.run(argv, check=True, capture_output=True)
-        holder = self.now if name in self.now else self.free
-        old = holder[name]
-        holder[name] = (*old[:block], value, *old[block + 1 :])
+        self.write_block(self._active(name), block, value)
+        self._note(name, block, value)
 
-    @precondition(lambda self: len(self.kept) < MOST_SNAPSHOTS)
+    @precondition(lambda self: self.may_take() and len(self.kept) < MOST_SNAPSHOTS)
     @rule()
     def take(self) -> None:
         self.counter += 1
@@ -110,12 +115,12 @@ class RandomActs(RuleBasedStateMachine):
         self._keep(name)
 
     @precondition(lambda self: bool(self.kept))
-    @rule(data=st.data(), save=st.booleans())
-    def restore(self, data: st.DataObject, save: bool) -> None:
+    @rule(data=st.data(), save=st.booleans(), memory=st.booleans())
+    def restore(self, data: st.DataObject, save: bool, memory: bool) -> None:
         name = data.draw(st.sampled_from(sorted(self.kept)))
         state = self.state
-        saved = f"saved{self.counter}" if save and len(self.kept) < MOST_SNAPSHOTS else None
-        plan = plans.plan_restore(state, self._survey(), "web", name, save_current=saved, memory=False)
+        saved = f"saved{self.counter}" if save and self.may_take() and len(self.kept) < MOST_SNAPSHOTS else None
+        plan = plans.plan_restore(state, self._survey(), "web", name, save_current=saved, memory=memory)
         if plan.refusal is not None:
             assert "another disk of that name is attached" in plan.refusal.why
             return
@@ -156,6 +161,23 @@ class RandomActs(RuleBasedStateMachine):
         self.parents[new] = self.parents.pop(name)
         self.parents = {key: new if value == name else value for key, value in self.parents.items()}
         self.current = new if self.current == name else self.current
+
+    @precondition(lambda self: bool(self.kept))
+    @rule(data=st.data(), description=st.sampled_from(["", "x", "<é & \"'>\n2"]))
+    def describe(self, data: st.DataObject, description: str) -> None:
+        name = data.draw(st.sampled_from(sorted(self.kept)))
+        self._act(plans.plan_relabel(self.state, "web", name, description=description))
+        assert self.state.snapshots["web"][name].description == description
+
+    @precondition(lambda self: self.is_off() and bool(self.now or self.free) and self._has_room())
+    @rule(data=st.data(), format=st.sampled_from([Format.QCOW2, Format.RAW, Format.VDI]))
+    def convert(self, data: st.DataObject, format: Format) -> None:
+        name = data.draw(st.sampled_from(sorted(self.now | self.free)))
+        self.counter += 1
+        new = f"c{self.counter}"
+        survey = disk_plans.DiskSurvey(free_bytes=64 * 1024 * MIB)
+        self._act(disk_plans.plan_convert(self.state, survey, name, new, format, Allocation.DYNAMIC))
+        self.free[new] = (self.now | self.free)[name]
 
     @precondition(lambda self: self.is_off() and bool(self.free))
     @rule(data=st.data())
@@ -238,6 +260,15 @@ class RandomActs(RuleBasedStateMachine):
         self.memories[name] = self.state.machines["web"].spec.memory
         self.parents[name] = self.current
         self.current = name
+
+    def _has_room(self) -> bool:
+        return len(self.now) + len(self.free) < MOST_DISKS
+
+    def _note(self, name: str, block: int, value: int) -> None:
+        """A block of a disk was written."""
+        holder = self.now if name in self.now else self.free
+        old = holder[name]
+        holder[name] = (*old[:block], value, *old[block + 1 :])
 
     def _branch(self, name: str) -> list[str]:
         below = [child for child, parent in self.parents.items() if parent == name]

@@ -7,15 +7,19 @@ from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
 from labkit import Lab
+from labkit.errors import TimedOut
 from labkit.model.image import Format
 from labkit.model.machine import MachineState
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
+from labkit.plans.snapshot_excuses import find_unsavable
 from tests.instance import Instance
-from tests.snapshots.random_acts import CAPACITY, RandomActs
+from tests.snapshots.random_acts import BLOCK, BLOCKS, CAPACITY, RandomActs
+from tests.snapshots.struck import write_inside
 
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
 
@@ -44,6 +48,21 @@ class GuestActs(RandomActs):
     def is_off(self) -> bool:
         return "web" not in self.lab.machines or self.state.machines["web"].state is MachineState.OFF
 
+    def may_take(self) -> bool:
+        return self.vm.state is not MachineState.SAVED
+
+    def runs(self) -> bool:
+        """Whether the guest runs."""
+        return self.vm.state is MachineState.RUNNING
+
+    @precondition(lambda self: bool(self.now) and self.runs())
+    @rule(data=st.data(), block=st.integers(0, BLOCKS - 1), value=st.integers(1, 255))
+    def write_inside(self, data: st.DataObject, block: int, value: int) -> None:
+        name = data.draw(st.sampled_from(sorted(self.now)))
+        spec = next(disk for disk in self.vm.facts.spec.disks if disk.name == name)
+        write_inside(self.vm, spec.target, block * BLOCK, BLOCK, value)
+        self._note(name, block, value)
+
     @precondition(lambda self: self.is_off())
     @rule()
     def start(self) -> None:
@@ -56,10 +75,30 @@ class GuestActs(RandomActs):
             self.vm.start()
         self.vm.kill()
 
-    @precondition(lambda self: self.state.machines["web"].state is MachineState.RUNNING)
+    @precondition(lambda self: self.runs())
+    @rule()
+    def stop(self) -> None:
+        """This guest does not listen: it goes on running."""
+        with pytest.raises(TimedOut):
+            self.vm.stop(timeout=0.1)
+        assert self.runs()
+
+    @precondition(lambda self: self.runs())
     @rule()
     def pause(self) -> None:
         self.vm.pause()
+
+    @precondition(lambda self: self.vm.state is MachineState.PAUSED)
+    @rule()
+    def resume(self) -> None:
+        self.vm.resume()
+
+    @precondition(lambda self: self.runs())
+    @rule()
+    def save(self) -> None:
+        state = self.state
+        if find_unsavable(state, state.machines["web"]) is None:
+            self.vm.save()
 
     @rule()
     def lose_the_daemon(self) -> None:

@@ -182,7 +182,12 @@ class World:
             return replace(
                 node,
                 name=step.new if node.name == step.old else node.name,
+                description=_described(step, node),
                 parent=step.new if node.parent == step.old else node.parent,
             )
 
         self._grow(self._change(change), step.new if self._tree.current == step.old else self._tree.current)
+
+
+def _described(step: RelabelSnapshot, node: SnapshotFacts) -> str:
+    return node.description if step.description is None or node.name != step.old else step.description

@@ -1,0 +1,203 @@
+"""Acts on snapshots, struck at every instant: the labs they begin from, the sweep, and the count of what was tried.
+
+Knows: kernels that are struck, checkpoints, standings. Must not know: what an act does.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import libvirt_qemu
+
+from labkit import Lab
+from labkit.engine.journal import load_plan
+from labkit.machine import Machine
+from tests.engine.strike import CALLS, Ended, How, Strike, carry_out, open_anew
+from tests.instance import Instance
+from tests.snapshots.checkpoint import Checkpoint
+from tests.snapshots.standing import Eye, Standing, without_new_memory
+
+Allowance = Callable[[Standing], Standing]
+
+THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
+LONGEST_RECOVERY = 5.0
+
+TRIED: Counter[str] = Counter()
+"""How many instants were tried in this process, by act and what happened; told at the end of the run."""
+
+SLOWEST = [0.0]
+"""Seconds of the slowest opening after a strike."""
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """A lab with a machine "web", to begin from again and again.
+
+    Attributes:
+        struck: what has been struck in it already, where each kind of deed is to be struck once.
+    """
+
+    lab: Lab
+    instance: Instance
+    eye: Eye
+    checkpoint: Checkpoint
+    struck: set[tuple[str, str]] = field(default_factory=set)
+
+    def victims(self, how: How) -> tuple[int, ...]:
+        """The processes that end with such a strike, the kernel aside."""
+        guest = self.lab.machines["web"].process if how in (How.GUEST, How.POWER) else None
+        daemon = self.instance.daemon() if how in (How.DAEMON, How.POWER) else None
+        return tuple(process.pid for process in (guest, daemon) if process)
+
+
+@contextmanager
+def make_world(
+    name: str, grow: Callable[[Machine], None], instance: Instance, folder: Path, *, format: str = "qcow2"
+) -> Iterator[World]:
+    """Make a machine with two disks, let it grow, and keep it; nothing is left of it afterwards."""
+    with Lab.open(f"struck-{name}") as lab:
+        lab.clean()
+        try:
+            vm = lab.create("web", image="sector", memory="32 MiB")
+            vm.attach(lab.disks.create("data", capacity="1 MiB", format=format))
+            grow(vm)
+            yield World(lab=lab, instance=instance, eye=Eye(lab), checkpoint=Checkpoint(lab, folder))
+        finally:
+            lab.clean()
+
+
+def write(vm: Machine, value: int) -> None:
+    """Let each disk of a machine that is off hold something else."""
+    for number, disk in enumerate(vm.facts.spec.disks):
+        argv = ["qemu-io", "-f", disk.format.driver, "-c", f"write -P {value + number} 512k 64k", disk.path]
+        subprocess.run(argv, check=True, capture_output=True)
+
+
+def write_inside(vm: Machine, target: str, offset: int, length: int, value: int) -> None:
+    """Let a disk of a running guest hold something else, through its own QEMU."""
+    domain = vm.lab._connection.raw().lookupByUUIDString(vm.id)
+    device = f"/machine/peripheral/virtio-disk{ord(target[-1]) - ord('a')}/virtio-backend"
+    for deed in (f"write -P {value} {offset} {length}", "flush"):
+        said = libvirt_qemu.qemuMonitorCommand(
+            domain, f'qemu-io -d {device} "{deed}"', libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+        )
+        assert not said, said
+
+
+def sweep(
+    world: World,
+    act: str,
+    request: str,
+    how: How,
+    *,
+    stands: str | None = None,
+    every: bool = True,
+    mishap: Callable[[Path], bool] | None = None,
+    allowances: Iterable[Allowance] = (),
+) -> None:
+    """Strike an act at every instant (or at one of each kind) and see that it ends before or after.
+
+    Args:
+        act: what it is called in the count. request: Python for its plan. stands: see `Checkpoint.install`.
+        every: False: only at deeds of a kind that has not been struck so in this world.
+        mishap: what befalls the lab's folder besides; its answer is False where there is nothing for it to befall.
+        allowances: what may differ: each makes equal what is as good as equal.
+    """
+    lab, eye = world.lab, world.eye
+    world.checkpoint.install(stands)
+    before = eye.look()
+    undisturbed = carry_out(lab.name, lab.home, request)
+    assert undisturbed is not None
+    assert not undisturbed.error, undisturbed
+    after = without_new_memory(eye.look(), before)
+    name = " and ".join(filter(None, (str(how), mishap.__name__.strip("_").replace("_", " ") if mishap else "")))
+    as_before = False
+    wrong = []
+    for number, deed in enumerate(undisturbed.effects):
+        if (how is How.FAIL_AFTER and deed.split()[-1] not in CALLS) or (how is How.TOOL and "qemu-" not in deed):
+            continue
+        if not every and (name, deed) in world.struck:
+            continue
+        if not as_before:
+            world.checkpoint.install(stands)
+        ended = carry_out(lab.name, lab.home, request, Strike(number=number, how=how, victims=world.victims(how)))
+        as_before = False
+        if mishap and not mishap(lab.home):
+            open_anew(lab.name)
+            continue
+        world.struck.add((name, deed))
+        TRIED[f"{act}: {name}"] += 1
+        problem = _see(world, before, after, ended, allowances)
+        if problem:
+            wrong.append(f"{number} {deed}: {problem}")
+        else:
+            as_before = eye.look() == before
+    assert not wrong, "\n".join(wrong)
+
+
+def _see(
+    world: World, before: Standing, after: Standing, ended: Ended | None, allowances: Iterable[Allowance]
+) -> str | None:
+    """Return what is not as it must be, or None."""
+    opened = open_anew(world.lab.name)
+    SLOWEST[0] = max(SLOWEST[0], opened.seconds)
+    told = " ".join((*opened.told, ended.hint if ended else ""))
+    try:
+        now = without_new_memory(world.eye.look(), before)
+    except AssertionError as error:
+        return f"{told!r}: {error}"
+    for allowance in allowances:
+        now, before, after = (allowance(each) for each in (now, before, after))
+    if opened.seconds > LONGEST_RECOVERY:
+        return f"{opened.seconds:.1f} s"
+    if len(opened.told) > 1 or "no error of labkit" in told:
+        return f"told {told!r}"
+    if "taken back" in told and now != before:
+        return f"{told!r}, but {compare(now, before)}"
+    if "completed" in told and now != after:
+        return f"{told!r}, but {compare(now, after)}"
+    if now not in (before, after):
+        return f"{told!r}; to before: {compare(now, before)}; to after: {compare(now, after)}"
+    return None
+
+
+def compare(one: Standing, other: Standing) -> str:
+    """Return in what two standings differ."""
+    names = [name for name in Standing.__dataclass_fields__ if getattr(one, name) != getattr(other, name)]
+    return "; ".join(f"{name}: {getattr(one, name)} is not {getattr(other, name)}" for name in names)[:1500]
+
+
+def records_not_yet_durable_are_lost(home: Path) -> bool:
+    """Of what was written down only the plan, and that all was ready for the commit point, outlives a power cut."""
+    for act in (home / "journal").glob("*.jsonl"):
+        plan, *done = act.read_text().splitlines(keepends=True)
+        commit = load_plan(plan).commit_point or 0
+        kept = done[:commit] if len(done) >= commit else []
+        act.write_text("".join((plan, *kept)))
+        return len(kept) < len(done)
+    return False
+
+
+def the_last_record_is_torn(home: Path) -> bool:
+    """The end of a file did not get to the disk."""
+    for act in (home / "journal").glob("*.jsonl"):
+        plan, *done = act.read_text().splitlines(keepends=True)
+        if done:
+            act.write_text("".join((plan, *done[:-1], done[-1][: len(done[-1]) // 2])))
+        return bool(done)
+    return False
+
+
+def files_in_the_making_are_empty(home: Path) -> bool:
+    """They have their names, and nothing was written to the disk yet."""
+    made = [file for folder in (home / "disks").glob(".making-*") for file in folder.iterdir()]
+    made += list((home / "journal").glob("*.part")) + list(home.glob("seals.part"))
+    for file in made:
+        file.write_bytes(b"")
+    return bool(made)
