@@ -31,6 +31,8 @@ DEFAULT_URI = "qemu:///session"
 CALL_LIMIT = 30.0
 """Seconds a call may take unless its caller says otherwise."""
 
+_PATIENCE_AT_FIRST, _PATIENCE = 0.5, 10.0  # seconds in which a daemon may refuse: one never met may not be there at all
+
 
 def check_uri(uri: str) -> str:
     """Return the URI of a local hypervisor.
@@ -175,7 +177,7 @@ class Connection:
                 pass  # the daemon is gone already
 
     def _open(self) -> libvirt.virConnect:
-        limit = time.monotonic() + 10
+        limit = time.monotonic() + (_PATIENCE_AT_FIRST if self._raw is None else _PATIENCE)
         while True:
             try:
                 if self._start is not None:
@@ -185,7 +187,7 @@ class Connection:
                 return raw
             except libvirt.libvirtError as error:
                 # A daemon that is just ending or just starting refuses for a moment.
-                if self._raw is None or time.monotonic() > limit:
+                if time.monotonic() > limit:
                     raise HostTrouble(
                         _("The hypervisor {uri} cannot be opened.").format(uri=self.uri),
                         _("Type ./lab doctor: it says what is missing."),
