@@ -106,24 +106,23 @@ def back_up(
             if quiesce:
                 domain.fsThaw()
 
-    def look(raw: libvirt.virConnect) -> dict[str, int]:
-        return dict(raw.lookupByUUIDString(machine_id).jobStats())
-
     try:
         connection.call(begin, timeout=60)
-        while (job := connection.call(look)).get("type") != libvirt.VIR_DOMAIN_JOB_NONE:
-            on_bytes(job.get("disk_processed", 0), job.get("disk_total", 0))
-            limit.check()
-            time.sleep(_LOOK)
+        _wait_for_backup(connection, machine_id, on_bytes, limit)
     except BaseException:
         abort_backup(connection, machine_id, thaw=quiesce)
         raise
 
-    def outcome(raw: libvirt.virConnect) -> dict[str, int]:
-        completed = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED
-        return dict(raw.lookupByUUIDString(machine_id).jobStats(completed))
 
-    end = connection.call(outcome)
+def _wait_for_backup(connection: Connection, machine_id: str, on_bytes: OnBytes, limit: Limit) -> None:
+    def look(raw: libvirt.virConnect, flags: int = 0) -> dict[str, int]:
+        return dict(raw.lookupByUUIDString(machine_id).jobStats(flags))
+
+    while (job := connection.call(look)).get("type") != libvirt.VIR_DOMAIN_JOB_NONE:
+        on_bytes(job.get("disk_processed", 0), job.get("disk_total", 0))
+        limit.check()
+        time.sleep(_LOOK)
+    end = connection.call(lambda raw: look(raw, libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED))
     if not end.get("success"):
         raise HypervisorError(
             _("The disks could not be copied while the guest ran."),

@@ -31,21 +31,17 @@ def link(
     One is made by qemu-img. The others are copies of it: they have the same header, and nothing else in them.
     """
     first, *others = paths
-    qemu_img.create(
-        first,
-        Format.QCOW2,
-        read_image(backing, backing_format).capacity,
-        Allocation.DYNAMIC,
-        backing=backing,
-        backing_format=backing_format,
-        limit=limit,
-        inherit=inherit,
-    )
-    data = first.read_bytes() if others else b""
-    for path in others:
-        limit.check()
-        with making(path) as place, host_errors(path):
-            place.write_bytes(data)
+    capacity = read_image(backing, backing_format).capacity
+    below = os.path.relpath(backing, first.parent)
+    with making(first) as place:  # what is made beside it moves along: all appear at once, and are synced together
+        argv = qemu_img.create_argv(
+            place, Format.QCOW2, capacity, Allocation.DYNAMIC, backing=below, backing_format=backing_format
+        )
+        run(argv, limit=limit, inherit=inherit)
+        data = place.read_bytes()
+        with host_errors(first):
+            for path in others:
+                (place.parent / path.name).write_bytes(data)
 
 
 def name_backing(path: Path, backing: Path, backing_format: Format) -> None:

@@ -37,11 +37,14 @@ def without_identity(picture: Picture) -> Picture:
 
 
 def _files(home: Path) -> list[Path]:
-    """Files that matter: not the locks, and not what a guest says on its console."""
+    """Files that matter: not the locks, not the seals, whose hashes follow later, nor what a guest says."""
     return sorted(
         path
         for path in home.rglob("*")
-        if path.is_file() and path.name != "lock" and path.parent.name not in ("locks", "consoles")
+        if path.is_file()
+        and path.name != "lock"
+        and path.stem != "seals"
+        and path.parent.name not in ("locks", "consoles")
     )
 
 
