@@ -103,7 +103,7 @@ class Instances:
         """Return the socket at which the memory of a machine arrives that comes to an instance."""
         if name != SESSION:
             return self.instance(name).arrival(machine_id)
-        return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / f"{machine_id[:8]}.in"
+        return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / f"{machine_id[:8]}.in" / "s"
 
     def read_elsewhere(self) -> Elsewhere:
         """Return the machines of the lab on the other instances."""

@@ -46,13 +46,15 @@ def migrate(step: MigrateMachine, domains: Domains, instances: Instances, limit:
         return
     here, there = _look(step, domains, instances)
     if here is None and there is not None:
+        migration.close_arrival(Path(step.arrival))
         return
     if here is not None and there is not None and was_handed_over(here, there):
+        migration.close_arrival(Path(step.arrival))
         migration.remove(domains.connection, step.machine_id)
         migration.keep(target.connection, step.machine_id)
         return
     if there is not None:  # what an earlier attempt has left, whose daemon was killed
-        _clear(target, step.machine_id)
+        _clear(target, step)
     migration.migrate(
         domains.connection,
         step.machine_id,
@@ -87,7 +89,7 @@ def was_handed_over(here: MachineFacts, there: MachineFacts) -> bool:
 def take_back(step: MigrateMachine, domains: Domains, instances: Instances) -> None:
     """Let the machine stay: clear what stands on the other side, let the guest here go on."""
     with contextlib.suppress(LabError):  # the other side may be gone for good
-        _clear(instances.domains(step.to), step.machine_id)
+        _clear(instances.domains(step.to), step)
     with contextlib.suppress(NotFound):
         if step.runs and domains.state(step.machine_id)[0] is MachineState.PAUSED:
             domains.resume(step.machine_id, subject=step.domain)
@@ -123,12 +125,13 @@ def wait_until_settled(step: MigrateMachine, domains: Domains, instances: Instan
         time.sleep(0.05)
 
 
-def _clear(there: Domains, machine_id: str) -> None:
+def _clear(there: Domains, step: MigrateMachine) -> None:
     """Remove the copy on the other side, also one that its daemon is just making for a daemon that is dead."""
+    migration.close_arrival(Path(step.arrival))
     limit, quiet = Limit(_SETTLES_WITHIN), 0
     while quiet < _QUIET and not limit.reached:
         try:
-            quiet = 0 if migration.remove(there.connection, machine_id) else quiet + 1
+            quiet = 0 if migration.remove(there.connection, step.machine_id) else quiet + 1
         except (HypervisorError, WrongState):
             quiet = 0  # it went, or changed, between two calls
         time.sleep(0.1)

@@ -84,8 +84,8 @@ class Instance:
         return any((self.folder / "config" / "libvirt" / "qemu").glob("*.xml"))
 
     def arrival(self, machine_id: str) -> Path:
-        """Return the socket at which a migrating guest's memory arrives."""
-        return self.runtime / f"{machine_id[:8]}.in"
+        """Return the socket at which a migrating guest's memory arrives, in a folder of its own."""
+        return self.runtime / f"{machine_id[:8]}.in" / "s"
 
     def create(self) -> None:
         """Make its folder and draw its host identity; does nothing if they are there."""

@@ -7,6 +7,7 @@ Source: https://libvirt.org/migration.html. Knows: libvirt's migration. Must not
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -107,13 +108,15 @@ def migrate(
     """Let a running or paused guest go over; it is defined there then, and here no more.
 
     Args:
-        to_uri: the other instance, as the daemon here reaches it. arrival: the socket for the memory.
+        to_uri: the other instance, as the daemon here reaches it. arrival: the socket for the memory, in a
+            folder of its own.
         limit: the migration is aborted when it is reached; the guest then goes on here.
 
     Raises:
         Cancelled, TimedOut: the limit's. LabError: libvirt's; look where the guest is.
     """
-    arrival.unlink(missing_ok=True)
+    close_arrival(arrival)
+    arrival.parent.mkdir(mode=0o700)
 
     def send(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
@@ -140,7 +143,12 @@ def migrate(
             _abort(source, machine_id)
             raise
         finally:
-            arrival.unlink(missing_ok=True)
+            close_arrival(arrival)
+
+
+def close_arrival(arrival: Path) -> None:
+    """Remove the folder of an arrival's socket: a daemon that only now begins to receive cannot any more."""
+    shutil.rmtree(arrival.parent, ignore_errors=True)
 
 
 def move_definition(source: Connection, target: Connection, machine_id: str) -> None:
