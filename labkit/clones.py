@@ -138,6 +138,16 @@ def relink(machine: Machine, disk: str, file: str | Path, *, timeout: float | No
     return flatten_plans.plan_relink(state, survey, name, disk, str(path.absolute()))
 
 
+def survey_clone(machine: Machine) -> CloneSurvey:
+    """Return what plans of clones need measured, as far as that needs neither the guest nor its images."""
+    lab = machine.lab
+    return CloneSurvey(
+        free_bytes=free_bytes(lab.home),
+        host_memory=survey_host(lab._workspace).host_memory,
+        reflinks=can_share_blocks(lab.home / "disks"),
+    )
+
+
 def _names(name: str, count: int | None) -> list[str]:
     if count is None:
         return [check_name(name, what=_("machine"))]

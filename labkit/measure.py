@@ -16,6 +16,7 @@ from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
 from labkit.model.measurement import FormatRow, Timing
+from labkit.storage import files
 from labkit.units import KIB
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ def measure_formats(lab: Lab, *, capacity: str | int = "8 MiB", name: str = "mea
     rows = [_measure_format(lab, name, capacity, format, kind) for format in Format for kind in Allocation]
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         return tuple(pool.map(lambda row: _with_boot(lab, name, row), rows))
+
+
+def measure_copy_rate(lab: Lab) -> float:
+    """Return how many bytes a second a small copy in the lab's folder takes: an estimate for large ones.
+
+    Raises:
+        NoSpace, HostTrouble: the folder cannot be written to.
+    """
+    return files.measure_copy_rate(lab.home)
 
 
 def _measure_format(lab: Lab, name: str, capacity: str | int, format: Format, allocation: Allocation) -> FormatRow:

@@ -44,7 +44,7 @@ def draw_growth(
         )  # fmt: skip
         axes.set_xlim(0, end)
         axes.set_ylim(0, max(capacity / MIB, *given, *asked) * 1.16)
-        _mark(axes, marks)
+        mark_times(axes, marks)
         axes.set_xlabel(_("seconds"), size=style.SMALL, color=style.QUIET)
         axes.set_ylabel("MiB", size=style.SMALL, color=style.QUIET)
         legend(axes)
@@ -52,7 +52,7 @@ def draw_growth(
     return Drawing(draw, growth_words(samples, capacity), height=3.4, ax=ax)
 
 
-def _mark(axes: Axes, marks: Mapping[str, float] | None) -> None:
+def mark_times(axes: Axes, marks: Mapping[str, float] | None) -> None:
     """Write beside dotted lines what was done when; words one below the other, so that they do not meet."""
     top = axes.get_ylim()[1]
     for number, (word, second) in enumerate((marks or {}).items()):
@@ -100,7 +100,7 @@ def draw_throughput(
         axes.text(edges[-1], limit, _("the limit"), ha="right", va="bottom", size=style.SMALL, color=style.INK)
         axes.set_xlim(0, edges[-1])
         axes.set_ylim(0, top)
-        _mark(axes, marks)
+        mark_times(axes, marks)
         axes.set_xlabel(_("seconds"), size=style.SMALL, color=style.QUIET)
         unit = _("writes a second") if iops else _("MiB a second")
         axes.set_ylabel(unit, size=style.SMALL, color=style.QUIET)

@@ -6,7 +6,7 @@ Knows: numbers and when two of them can be told apart. Must not know: how anythi
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from labkit.model.image import Allocation, Format
@@ -28,6 +28,21 @@ class GrowthSample:
     length: int
     writes: int = 0
     written_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DivergenceSample:
+    """What clones and their original take of the host at one instant.
+
+    Attributes:
+        seconds: since the sampling began.
+        own: bytes allocated to the images that only one machine needs, by its name.
+        shared: bytes allocated to the images that several of them need, each counted once.
+    """
+
+    seconds: float
+    own: Mapping[str, int]
+    shared: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

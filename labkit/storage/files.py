@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,6 +124,21 @@ def can_share_blocks(folder: Path) -> bool:
         one.write(bytes(4096))
         one.flush()
         return _cloned(one.fileno(), other.fileno())
+
+
+def measure_copy_rate(folder: Path, *, size: int = 8 * 1024 * 1024) -> float:
+    """Return how many bytes a second a small copy of data takes in a folder, until they are on the disk.
+
+    An estimate for larger copies: what the host keeps in memory and what others write meanwhile are not in it.
+    """
+    with host_errors(folder), tempfile.TemporaryFile(dir=folder) as one, tempfile.TemporaryFile(dir=folder) as other:
+        one.write(os.urandom(size))
+        one.flush()
+        os.fsync(one.fileno())
+        began = time.monotonic()
+        _copy_data(one.fileno(), other.fileno(), lambda _done, _total: None, NO_LIMIT)
+        os.fsync(other.fileno())
+        return size / max(time.monotonic() - began, 1e-6)
 
 
 def free_bytes(folder: Path) -> int:

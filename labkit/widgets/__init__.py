@@ -3,11 +3,22 @@
 Knows: the lab, the model. Must not know: libvirt, qemu-img.
 """
 
+from labkit.widgets.clone import ClonePanel
 from labkit.widgets.disk import DiskPanel
 from labkit.widgets.doctor import DoctorPanel
 from labkit.widgets.host import HostPanel
+from labkit.widgets.lineage import LineagePanel
 from labkit.widgets.machine import MachinePanel
 from labkit.widgets.panel import Panel
 from labkit.widgets.snapshot import SnapshotPanel
 
-__all__ = ["DiskPanel", "DoctorPanel", "HostPanel", "MachinePanel", "Panel", "SnapshotPanel"]
+__all__ = [
+    "ClonePanel",
+    "DiskPanel",
+    "DoctorPanel",
+    "HostPanel",
+    "LineagePanel",
+    "MachinePanel",
+    "Panel",
+    "SnapshotPanel",
+]

@@ -21,6 +21,7 @@ from labkit.widgets.tree import Node
 from labkit.widgets.work import Work
 
 if TYPE_CHECKING:
+    from labkit.engine.executor import Outcome
     from labkit.lab import Lab
     from labkit.machine import Machine
 
@@ -43,17 +44,28 @@ class LivePanel(Panel):
         self._store.follow(self)
         self._store.poke()
 
-    def _propose(self, label: str, make: Callable[[], Plan], *, then: Callable[[], object] = lambda: None) -> None:
-        """Make a plan on the panel's thread and show it; `then` follows once it is carried out."""
+    def _propose(
+        self,
+        label: str,
+        make: Callable[[], Plan],
+        *,
+        then: Callable[[], object] = lambda: None,
+        measured: Callable[[Outcome], object] = lambda _outcome: None,
+    ) -> None:
+        """Make a plan on the panel's thread and show it; `measured` and `then` follow once it is carried out."""
 
         def carry_out(plan: Plan, work: Work) -> tuple[str, ...]:
             outcome = self._lab.carry_out(
                 plan, on_progress=lambda progress: self.report(work, progress), cancel=work.cancel
             )
+            measured(outcome)
             then()
             return outcome.commands
 
         self.work(_("Planning"), lambda _work: self.propose(make(), carry_out, label=label))
+
+    def _plan_flattening(self, machine: str) -> Plan:
+        return self._lab.machines[machine].flatten.plan()
 
     def _why_not(self, reading: Reading, machine: str | None) -> str | None:
         """Return why nothing can be done now with what belongs to a machine, or None."""

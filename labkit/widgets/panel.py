@@ -46,6 +46,9 @@ class Panel:
     follows_disks: ClassVar[bool] = False
     """Whether it shows sizes of disks, which change without an event."""
 
+    copy_rate: float
+    """Bytes a second that copies are expected to run at."""
+
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._handlers: dict[str, Callable[[Values], None]] = {
@@ -61,6 +64,7 @@ class Panel:
         self._done: list[str] = []
         self._drawn = 0.0
         self._closed = False
+        self.copy_rate = parts.COPY_RATE
 
     # --- what a subclass says ---------------------------------------------------------------------
 
@@ -200,7 +204,7 @@ class Panel:
         return tag(
             "div",
             tag("h4", _("Plan: {act}").format(act=label)),
-            parts.render_plan(plan),
+            parts.render_plan(plan, rate=self.copy_rate),
             parts.render_buttons(buttons, label="plan"),
             class_="labkit-plan",
         )
@@ -284,7 +288,7 @@ class Panel:
                 return
             plan, carry_out, label = self._plan
             self._plan = None
-        expected = plan.bytes_copied / parts.COPY_RATE
+        expected = plan.bytes_copied / self.copy_rate
         self.work(label, lambda work: self.tell(*carry_out(plan, work)), can_cancel=True, expected=expected)
 
 

@@ -32,7 +32,7 @@ class Button:
         label: what it says. action: what it asks for.
         excuse: why it cannot be pressed now, or None.
         kind: "plain", "main" (the usual next step) or "danger" (something is lost).
-        tip: what it does, one sentence.
+        tip: what it does, one sentence. subject: what it is about, where several buttons ask for the same.
     """
 
     label: str
@@ -40,6 +40,7 @@ class Button:
     excuse: str | None = None
     kind: str = "plain"
     tip: str = ""
+    subject: str | None = None
 
 
 def render_buttons(buttons: Sequence[Button], *, label: str) -> Node:
@@ -49,10 +50,11 @@ def render_buttons(buttons: Sequence[Button], *, label: str) -> Node:
         tag(
             "button",
             button.label,
-            key=button.action,
+            key=button.action + (button.subject or ""),
             type="button",
             class_=f"labkit-button labkit-{button.kind}",
             data_action=button.action,
+            data_subject=button.subject,
             title=button.excuse or button.tip or None,
             aria_disabled="true" if button.excuse else None,
             aria_describedby=f"excuse-{label}-{excuses.index(button.excuse)}" if button.excuse else None,
@@ -92,8 +94,12 @@ def render_error(error: LabError, *, dismiss: str | None = "dismiss") -> Node:
     )
 
 
-def render_plan(plan: Plan, *, sizes: bool = True) -> Node:
-    """Return a plan as a preview: commands, notes, what is copied and what is lost; or its refusal."""
+def render_plan(plan: Plan, *, sizes: bool = True, rate: float = COPY_RATE) -> Node:
+    """Return a plan as a preview: commands, notes, what is copied and what is lost; or its refusal.
+
+    Args:
+        sizes: whether to tell them. rate: bytes a second that a copy is expected to run at.
+    """
     if plan.refusal:
         return tag(
             "div",
@@ -110,18 +116,18 @@ def render_plan(plan: Plan, *, sizes: bool = True) -> Node:
         "div",
         _list(lost, before="⚠ " + _("This is lost for good:"), class_="labkit-lost"),
         *[tag("p", note) for note in plan.notes],
-        tag("p", _announce(plan)) if sizes and _announce(plan) else None,
+        tag("p", _announce(plan, rate)) if sizes and _announce(plan, rate) else None,
         fold(_("The commands"), render_commands(plan.commands), is_open=not lost),
     )
 
 
-def _announce(plan: Plan) -> str:
+def _announce(plan: Plan, rate: float) -> str:
     parts = []
     if plan.bytes_copied:
         parts.append(_("Copies {size}.").format(size=format_size(plan.bytes_copied)))
     if plan.bytes_freed:
         parts.append(_("Frees {size}.").format(size=format_size(plan.bytes_freed)))
-    seconds = plan.bytes_copied / COPY_RATE
+    seconds = plan.bytes_copied / rate
     if seconds > ANNOUNCED_SECONDS:
         parts.append(_("This takes about {time}.").format(time=format_duration(seconds)))
     return " ".join(parts)

@@ -1,0 +1,363 @@
+"""Drawings of the lineage of a whole lab, and of the lineage before and after a plan.
+
+A snapshot is a point, the star is where a machine goes on; the bar that leads to it is the image written since the
+point it stands on: full where frozen, open where it is still written to, dotted links where it belongs to another
+machine. Equal linked clones are one row. The text twin is `lineage_text`.
+
+Knows: the lineage, plans as values. Must not know: libvirt, how a clone is made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from labkit.figures import style
+from labkit.figures.drawing import Drawing
+from labkit.figures.layout import LARGE, MARGIN, NOTEBOOK, Line, Size, cut
+from labkit.figures.snapshots import MARKS
+from labkit.language import _
+from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
+from labkit.model.lineage_text import boot_line, lineage_text, list_boot_lines, marks_of, point_word
+from labkit.model.points import Point, find_points
+from labkit.model.snapshot import SnapshotKind
+from labkit.model.state import LabState
+from labkit.plans.effect import state_after
+from labkit.plans.plan import Plan
+from labkit.units import format_size
+
+if TYPE_CHECKING:
+    import networkx as nx
+    from matplotlib.axes import Axes
+
+NEEDS: Final = "#FFF0C2"
+"""Ground of what depends on the selected node, and of what a plan changes; words say the same."""
+
+SELECTED: Final = "#FFD560"
+"""Ground of the selected node."""
+
+DOTS: Final = (0, (1.0, 1.5))
+"""How the link to another machine's image is drawn."""
+
+MOST_DISKS: Final = 3
+"""How many bars of one stretch are told apart."""
+
+LEAST_NAME: Final = 6
+"""Characters of a name that stay, however narrow the column is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of the drawing: a point, or boot files (no point).
+
+    Attributes:
+        node: what it is about. text: what stands beside it, its parts in the order in which they are given up.
+        mark: "selected", "needs it", "new" …, or empty.
+    """
+
+    node: Node
+    name: str
+    words: tuple[str, ...]
+    mark: str = ""
+    point: Point | None = None
+
+
+def draw_lineage(
+    lineage: Lineage,
+    selected: Node | str | None = None,
+    ax: Axes | None = None,
+    *,
+    large: bool = False,
+    grouped: bool = True,
+) -> Drawing:
+    """Draw all images, snapshots and machines of a lab, and who stands on whom.
+
+    Args:
+        lineage: `lab.lineage`.
+        selected: a node or its name ("web", "web@clean", a path), whose dependants are marked.
+        large: for a projector. grouped: whether four and more equal linked clones are one row.
+
+    Raises:
+        KeyError: there is nothing of that name.
+    """
+    node = lineage.find(selected) if isinstance(selected, str) else selected
+    marks = marks_of(lineage, node)
+    rows = _list_rows(lineage, marks, grouped=grouped)
+    size = LARGE if large else NOTEBOOK
+    columns = size.columns_for(len(rows) + 1)
+    if columns > 1:
+        rows = _list_rows(lineage, marks, grouped=grouped, short=True)
+    per_column = math.ceil(max(len(rows), 1) / columns)
+    size = size.fitted(per_column + 1)
+
+    def draw(axes: Axes) -> None:
+        _clear(axes, size, fill=ax is None)
+        _draw(axes, rows, size, per_column=per_column, width=size.width / columns)
+        _draw_key(axes, size, per_column)
+
+    twin = lineage_text(lineage, marks=marks, grouped=grouped)
+    return Drawing(draw, twin, height=size.height, width=size.width, ax=ax)
+
+
+def draw_lineage_change(state: LabState, plan: Plan, ax: Axes | None = None, *, large: bool = False) -> Drawing:
+    """Draw the lineage before a plan on the left, and as the plan would leave it on the right.
+
+    Args:
+        state: what the plan was made from, `lab.state`. plan: e.g. `vm.clone.plan("copy")`, `clone.flatten.plan()`.
+    """
+    before, after = read_lineage(state), read_lineage(state_after(state, plan))
+    gone, changed = _changes(before, after)
+    heads = (_("before"), _("{act}: refused").format(act=plan.title) if plan.refusal else plan.title)
+    sides = (_list_rows(before, gone, boots=False), _list_rows(after, changed, boots=False))
+    rows = max(map(len, sides)) + 2
+    size = (LARGE if large else NOTEBOOK).fitted(rows)
+    size = replace(size, text=min(size.text, 18.0))  # two sides have little room across
+
+    def draw(axes: Axes) -> None:
+        _clear(axes, size, fill=ax is None)
+        half = size.width / 2
+        axes.plot([half - 0.08] * 2, [0, rows - 2], color=style.QUIET, linewidth=0.8)
+        for left, head, shown in ((0.0, heads[0], sides[0]), (half, heads[1], sides[1])):
+            title = _fit(head, "", half - 0.3, size.text, bold=True)
+            axes.text(left + 0.05, 0, title, va="center", weight="bold", size=size.text, color=style.QUIET)
+            _draw(axes, shown, size, per_column=rows, left=left, width=half - 0.12, first=1)
+        _draw_key(axes, size, rows - 1)
+
+    twin = "\n".join(
+        (f"{heads[0]}:", lineage_text(before, marks=gone), f"{heads[1]}:", lineage_text(after, marks=changed))
+    )
+    return Drawing(draw, twin, height=size.height, width=size.width, ax=ax)
+
+
+def lineage_graph(points: Iterable[Point]) -> nx.DiGraph[Node]:
+    """Return the points as a graph, from each to what stands on it; `layer` is how many lie below."""
+    import networkx as nx
+
+    graph: nx.DiGraph[Node] = nx.DiGraph()
+    for point in points:
+        graph.add_node(point.node, layer=point.depth, images=point.images)
+        if point.below is not None:
+            graph.add_edge(point.below, point.node, linked=point.is_linked)
+    return graph
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def _list_rows(
+    lineage: Lineage, marks: Mapping[Node, str], *, grouped: bool = True, boots: bool = True, short: bool = False
+) -> list[Row]:
+    images = lineage.state.images
+    rows = []
+    for point in find_points(lineage, marks=marks, grouped=grouped):
+        size = sum(images[path].allocated for path in point.images if path in images)
+        words = (point_word(lineage, point), format_size(size))
+        count = len(point.equals)
+        name = f"{count} × {point.name}" if count > 1 else point.name
+        if short and point.node.snapshot and point.below and point.below.machine == point.node.machine:
+            name = f"@{point.node.snapshot}"  # its machine is named above it
+        rows.append(Row(node=point.node, name=name, words=words, mark=marks.get(point.node, ""), point=point))
+    if boots:
+        for files, machines in list_boot_lines(lineage):
+            mark = next((marks[file] for file in files if file in marks), "")
+            rows.append(Row(node=files[0], name=boot_line(lineage, files, machines), words=(), mark=mark))
+    return rows
+
+
+def _changes(before: Lineage, after: Lineage) -> tuple[dict[Node, str], dict[Node, str]]:
+    """Return what goes, and what comes or comes to stand on something else."""
+    old = {point.node: point for point in find_points(before, grouped=False)}
+    new = {point.node: point for point in find_points(after, grouped=False)}
+    gone = {node: _("goes") for node in old if node not in new}
+    changed = {node: _("new") for node in new if node not in old}
+    for node, point in new.items():
+        if node not in old or point.below == old[node].below:
+            continue
+        if old[node].is_linked and point.below is None:
+            changed[node] = _("stands alone now")
+        elif point.below is not None and point.below in old:
+            changed[node] = _("stands on {point} now").format(point=point.below.label)
+    return gone, changed
+
+
+# --- drawing ------------------------------------------------------------------------------------
+
+
+def _clear(axes: Axes, size: Size, *, fill: bool) -> None:
+    """Make inches the unit across and rows the unit down; `fill`: the axes take the whole figure."""
+    if fill:
+        figure = axes.get_figure(root=True)
+        assert figure is not None  # noqa: S101  axes that are drawn on have a figure
+        figure.set_layout_engine("none")
+        axes.set_position((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set_xlim(0, size.width)
+    axes.set_ylim((size.height - MARGIN / 2) / size.row - 0.5, -0.5 - MARGIN / 2 / size.row)
+
+
+def _draw(
+    axes: Axes,
+    rows: list[Row],
+    size: Size,
+    *,
+    per_column: int,
+    width: float,
+    left: float = 0.0,
+    first: int = 0,
+) -> None:
+    """Draw rows from row `first` on, in columns of this width, the first one beginning at `left`."""
+    deepest = max((row.point.depth for row in rows if row.point), default=0) + 1
+    step = min(0.05 * size.text, 0.34 * width / deepest)
+    spots: dict[Node, tuple[int, int]] = {}
+    for number, row in enumerate(rows):
+        column, y = divmod(number + first, per_column)
+        base = left + column * width + 0.05
+        depth = row.point.depth if row.point else 0
+        end = base + (depth + 1) * step
+        if row.mark:
+            _draw_ground(axes, base - 0.03, y, width - 0.06, row)
+        if row.point is not None:
+            spots[row.node] = (number + first, depth)
+            if row.point.below in spots:
+                above, lane = spots[row.point.below]
+                _draw_link(axes, row.point, [(lane + 1, above), (lane + 1, number + first)], per_column,
+                           (left + 0.05, width, step))  # fmt: skip
+            _draw_bars(axes, row.point, (end - step, end), y)
+            _draw_mark(axes, row.point, (end, y), size)
+        else:
+            axes.scatter(base + step, y, s=(0.85 * size.text) ** 2, marker="P", color=style.QUIET, zorder=3)
+        start = end + 0.012 * size.text
+        room = base + width - 0.1 - start
+        axes.text(
+            start, y, _label(row, room, size.text), va="center_baseline", size=size.text, in_layout=False,
+            parse_math=False, weight="bold" if row.mark else "normal",
+            color=style.GUEST if row.node.kind is NodeKind.MACHINE else style.INK, zorder=4,
+        )  # fmt: skip
+    if not rows:
+        axes.text(left + 0.1, first, f"({_('nothing in this lab')})", va="center", size=size.text, color=style.QUIET)
+
+
+def _draw_ground(axes: Axes, x: float, y: float, width: float, row: Row) -> None:
+    from matplotlib.patches import Rectangle
+
+    ground = SELECTED if row.mark == _("selected") else NEEDS
+    axes.add_patch(Rectangle((x, y - 0.44), width, 0.88, facecolor=ground, linewidth=0, zorder=0))
+
+
+def _draw_link(axes: Axes, point: Point, line: Line, per_column: int, frame: tuple[float, float, float]) -> None:
+    """Draw the way from a point to what stands on it, on to the next column where the rows go on there."""
+    left, width, step = frame
+    aside = 0.06 if point.is_linked else 0.0  # so that it does not hide a machine's own way
+    for column, piece in cut(line, per_column):
+        xs = [left + column * width + lane * step - aside for lane, _row in piece]
+        ys = [row for _lane, row in piece]
+        if column == line[-1][1] // per_column:  # into the bar
+            xs.append(xs[-1] + aside)
+            ys.append(ys[-1])
+        axes.plot(
+            xs, ys, color=style.INK if point.is_linked else style.QUIET, linewidth=2.0 if point.is_linked else 1.3,
+            linestyle=DOTS if point.is_linked else "-", zorder=1,
+        )  # fmt: skip
+
+
+def _draw_bars(axes: Axes, point: Point, ends: tuple[float, float], y: float) -> None:
+    """Draw the images of a point, one bar for each disk: full where frozen, open where they are written to."""
+    from matplotlib.patches import Rectangle
+
+    start, end = ends
+    stretches = [stretch for stretch in point.stretches[:MOST_DISKS] if stretch]
+    if not stretches:
+        axes.plot([start, end], [y, y], color=style.QUIET, linewidth=1.3, zorder=1)
+    high = min(0.36, 0.62 / max(len(stretches), 1))
+    for number, stretch in enumerate(stretches):
+        top = y + (number - len(stretches) / 2) * (high + 0.06)
+        for shift in (2, 1, 0) if len(point.equals) > 1 else (0,):
+            face, edge = (style.QUIET, style.QUIET) if point.is_frozen else (style.GUEST_GROUND, style.GUEST)
+            if point.missing:
+                face, edge = style.GROUND, style.INK
+            lies = (start + 0.025 * shift, top - 0.09 * shift + 0.03)
+            axes.add_patch(
+                Rectangle(
+                    lies, end - start, high, facecolor=face, edgecolor=edge, linewidth=1.2,
+                    linestyle=":" if point.missing else "-", zorder=2 - shift / 10,
+                )
+            )  # fmt: skip
+        for layer in range(1, len(stretch)):
+            x = start + (end - start) * layer / len(stretch)
+            axes.plot([x, x], [top, top + high], color=style.GROUND, linewidth=1.6, zorder=2.5)
+    if point.below is None:
+        axes.plot([start, start], [y - 0.3, y + 0.3], color=style.INK, linewidth=2.4, zorder=2.6)
+
+
+def _draw_mark(axes: Axes, point: Point, spot: tuple[float, float], size: Size) -> None:
+    """Draw what a point is: a star where a machine goes on, the marks of snapshots, a ring for a free disk."""
+    area = (0.72 * size.text) ** 2
+    if point.node.kind is NodeKind.MACHINE:
+        axes.scatter(*spot, s=(1.1 * size.text) ** 2, marker="*", color=style.GUEST, zorder=3)
+        return
+    mark, fill, edge = "o", style.GROUND, style.GUEST
+    if point.kind is not None:
+        memory = point.kind in (SnapshotKind.RUNNING, SnapshotKind.PAUSED)
+        mark, fill, edge = MARKS[point.kind], style.INK if memory else style.GROUND, style.INK
+    elif point.node.kind is NodeKind.IMAGE:
+        mark, fill, edge, area = "o", style.QUIET, style.QUIET, area / 4
+    axes.scatter(*spot, s=area, marker=mark, facecolor=fill, edgecolor=edge, linewidth=1.6, zorder=3)
+
+
+def _draw_key(axes: Axes, size: Size, y: int) -> None:
+    """Tell in the row below all others what bars, links and stars say."""
+    from matplotlib.patches import Rectangle
+
+    words = (_("frozen image"), _("active image"), _("linked to another machine"), _("machine"))
+    points = min(size.text, 18.0)
+    x = 0.08
+    for number, word in enumerate(words):
+        sample = (x, x + 0.024 * points)
+        if number < 2:
+            face, edge = ((style.QUIET, style.QUIET), (style.GUEST_GROUND, style.GUEST))[number]
+            axes.add_patch(Rectangle((x, y - 0.18), sample[1] - x, 0.36, facecolor=face, edgecolor=edge, linewidth=1.2))
+        elif number == 2:
+            axes.plot(sample, [y, y], color=style.INK, linewidth=2, linestyle=DOTS)
+        else:
+            axes.scatter(sum(sample) / 2, y, s=points**2, marker="*", color=style.GUEST)
+        axes.text(
+            sample[1] + 0.06, y, word, va="center_baseline", size=points, color=style.QUIET, in_layout=False
+        )  # fmt: skip
+        x = sample[1] + 0.24 + _width(word, points)
+
+
+def _label(row: Row, room: float, points: float) -> str:
+    """Return what stands beside a point, at most so many inches long; the last words give way first."""
+    bold = bool(row.mark)
+    parts = [row.mark] if bold else []
+    words = [*parts, *row.words]
+    for count in range(len(words), len(parts) - 1, -1):
+        text = " · ".join((row.name, *words[:count]))
+        if _width(text, points, bold=bold) <= room:
+            return text
+    name, tail = row.name, "".join(f" · {word}" for word in parts)
+    return _fit(name, tail, room, points, bold=bold)
+
+
+def _fit(name: str, tail: str, room: float, points: float, *, bold: bool) -> str:
+    """Cut a name so that it and what follows it take at most so many inches."""
+    if _width(name + tail, points, bold=bold) <= room:
+        return name + tail
+    while len(name) > LEAST_NAME and _width(f"{name}…{tail}", points, bold=bold) > room:
+        name = name[:-1]
+    return f"{name.rstrip(' …')}…{tail}"
+
+
+def _width(text: str, points: float, *, bold: bool = False) -> float:
+    """Return how many inches a text takes across."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=points, weight="bold" if bold else "normal")
+    exact = float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0])
+    return 1.03 * exact / 72  # letters are put on whole dots
+
+
+__all__ = ["draw_lineage", "draw_lineage_change", "lineage_graph"]

@@ -1,0 +1,245 @@
+"""The lineage as a forest of points: what can be gone back to, what goes on being written, and the images between.
+
+A *point* is a snapshot, the current state of a machine, a free disk, or a layer that is no point any more although
+several things stand on it. Between a point and the one below it lie the images written in between: a *stretch* for
+each disk. Both the drawing and the panel of the lineage walk this forest, in this order.
+
+Knows: the lineage. Must not know: how it is drawn.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from labkit.model.disk import chain
+from labkit.model.image import ImageFacts
+from labkit.model.lineage import Lineage, Node, NodeKind
+from labkit.model.snapshot import SnapshotKind
+
+FEWEST_GROUPED = 4
+"""How many equal siblings are needed before they are shown as one."""
+
+_DIGITS = re.compile(r"(\d+)")
+_DIGEST = re.compile(r"^[0-9a-f]{16,}-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A point of the lineage.
+
+    Attributes:
+        node: what it is; of kind IMAGE for a layer without a name.
+        below: the point it stands on, or None: its images begin here.
+        depth: how many points lie below it.
+        stretches: for each disk the images between `below` and here, top → base, absolute paths; where several
+            equal ones are one point, those of the first. images: all of them, of all equals.
+        kind: of a snapshot, what it keeps; else None.
+        missing: images that it needs and that are gone, absolute paths.
+        is_linked: whether it stands on something of another machine; of_clone: or one of its machine below it does.
+        equals: what is shown as one with it: equal siblings, itself the first; only itself where there are none.
+    """
+
+    node: Node
+    below: Node | None = None
+    depth: int = 0
+    stretches: tuple[tuple[str, ...], ...] = ()
+    images: tuple[str, ...] = ()
+    kind: SnapshotKind | None = None
+    missing: tuple[str, ...] = ()
+    is_linked: bool = False
+    of_clone: bool = False
+    equals: tuple[Node, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its name, or the span of names of those it stands for, e.g. "seat-01 … seat-20"."""
+        if len(self.equals) < 2:
+            return self.node.label
+        return f"{self.equals[0].label} … {self.equals[-1].label}"
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nobody writes to its images any more."""
+        return self.node.kind in (NodeKind.SNAPSHOT, NodeKind.IMAGE)
+
+
+def find_points(
+    lineage: Lineage, *, marks: Mapping[Node, str] | None = None, grouped: bool = True
+) -> tuple[Point, ...]:
+    """Return the points of a lab, each after the one it stands on, branch by branch.
+
+    Args:
+        marks: what is said of some nodes: only those of which the same is said are equal.
+        grouped: whether four and more equal siblings (linked clones on one point, without snapshots) are one point.
+    """
+    owners = _find_owners(lineage)
+    points = {node: _make_point(lineage, node, paths, owners) for node, paths in _named(lineage, owners).items()}
+    above: dict[Node | None, list[Point]] = {}
+    for point in points.values():
+        above.setdefault(point.below, []).append(point)
+    ordered: list[Point] = []
+    waiting = [(0, False, point) for point in reversed(_sorted(lineage, None, above.get(None, [])))]
+    while waiting:
+        depth, cloned, point = waiting.pop()
+        cloned = point.is_linked or (cloned and point.below is not None and point.below.machine == point.node.machine)
+        ordered.append(replace(point, depth=depth, of_clone=cloned))
+        children = _sorted(lineage, point.node, above.get(point.node, []))
+        if grouped:
+            children = _group(children, above, marks or {})
+        waiting += [(depth + 1, cloned, child) for child in reversed(children)]
+    return tuple(ordered)
+
+
+def boot_files(lineage: Lineage) -> Mapping[Node, tuple[Node, ...]]:
+    """Return the kernels and initramfs of the lab's machines and snapshots, and the machines that need each."""
+    found: dict[Node, tuple[Node, ...]] = {}
+    for node in lineage.graph():
+        if node.kind is NodeKind.BOOT:
+            names = {needing.machine for needing in lineage.dependants(node)}
+            machines = (Node(NodeKind.MACHINE, name) for name in names if name)
+            found[node] = tuple(sorted(machines, key=lambda each: natural(each.name)))
+    return found
+
+
+def plain_label(node: Node) -> str:
+    """Return what a file is called without the digest that content-addressed files begin with."""
+    return _DIGEST.sub("", node.label)
+
+
+def span(nodes: Iterable[Node]) -> str:
+    """Return names, those that only differ by their number as a span: "web, seat-01 … seat-20"."""
+    families: dict[str, list[str]] = {}
+    for name in sorted((node.label for node in nodes), key=natural):
+        families.setdefault(_DIGITS.sub("#", name), []).append(name)
+    parts: list[str] = []
+    for names in families.values():
+        many = len(names) >= FEWEST_GROUPED
+        parts += [f"{names[0]} … {names[-1]}"] if many else names
+    return ", ".join(parts)
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a key that sorts names as people do: seat-2 before seat-10."""
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in _DIGITS.split(name) if part)
+
+
+def _find_owners(lineage: Lineage) -> dict[str, Node]:
+    """Return whose point each image is: a snapshot's before a machine's, a layer's own where several stand on it."""
+    state = lineage.state
+    owners: dict[str, Node] = {}
+    for name, tree in state.snapshots.items():
+        for snapshot in tree.nodes.values():
+            for disk in snapshot.disks:
+                owners.setdefault(disk.path, Node(NodeKind.SNAPSHOT, f"{name}@{snapshot.name}"))
+    for name, machine in state.machines.items():
+        for disk in (*machine.spec.disks, *(machine.live.disks if machine.live else ())):
+            if not disk.served:
+                owners.setdefault(disk.path, Node(NodeKind.MACHINE, name))
+    for free in state.disks.values():
+        if free.machine is None:
+            owners.setdefault(free.active.path, Node(NodeKind.DISK, free.name))
+    on = Counter(image.backing for image in state.images.values() if image.backing is not None)
+    layers = (path for path in sorted({*state.images, *on}) if on[path] != 1)  # several stand on it, or nothing does
+    return {path: Node(NodeKind.IMAGE, path) for path in layers} | owners
+
+
+def _named(lineage: Lineage, owners: Mapping[str, Node]) -> dict[Node, tuple[str, ...]]:
+    """Return the images that each point names itself, in the order of its disks."""
+    state = lineage.state
+    named: dict[Node, tuple[str, ...]] = {}
+    for name, tree in state.snapshots.items():
+        for snapshot in tree.nodes.values():
+            named[Node(NodeKind.SNAPSHOT, f"{name}@{snapshot.name}")] = tuple(disk.path for disk in snapshot.disks)
+    for name, machine in state.machines.items():
+        disks = (machine.live or machine.spec).disks
+        named[Node(NodeKind.MACHINE, name)] = tuple(disk.path for disk in disks if not disk.served)
+    for path, node in owners.items():
+        if node.kind in (NodeKind.DISK, NodeKind.IMAGE):
+            named[node] = (path,)
+    return named
+
+
+def _make_point(lineage: Lineage, node: Node, paths: tuple[str, ...], owners: Mapping[str, Node]) -> Point:
+    images = lineage.state.images
+    stretches: list[tuple[str, ...]] = []
+    below: list[Node] = []
+    missing: list[str] = []
+    for path in paths:
+        mine: list[str] = []
+        layers = _layers(images, path)
+        for layer in layers:
+            owner = owners.get(layer, node)
+            if owner != node:
+                below.append(owner)
+                break
+            mine.append(layer)
+            if layer not in images:
+                missing.append(layer)
+        stretches.append(tuple(mine))
+    stands_on = below[0] if below else None
+    return Point(
+        node=node,
+        below=stands_on,
+        stretches=tuple(stretches),
+        kind=lineage.state.snapshots[node.machine][node.snapshot].kind if node.machine and node.snapshot else None,
+        images=tuple(dict.fromkeys(path for stretch in stretches for path in stretch)),
+        missing=tuple(missing),
+        is_linked=stands_on is not None and stands_on.machine not in (None, node.machine),
+        equals=(node,),
+    )
+
+
+def _layers(images: Mapping[str, ImageFacts], path: str) -> list[str]:
+    """An image and all below it, top → base; a last one that is missing included."""
+    layers = chain(images, path)
+    found = [layer.path for layer in layers] or [path]
+    lost = layers[-1].backing if layers else None
+    return [*found, lost] if lost is not None and lost not in found else found
+
+
+def _sorted(lineage: Lineage, below: Node | None, points: list[Point]) -> list[Point]:
+    """Own snapshots first, by age, then the machine that goes on here, then what others made of it, by name."""
+    own = below.machine if below is not None else None
+    kinds = [NodeKind.SNAPSHOT, NodeKind.MACHINE, NodeKind.DISK, NodeKind.IMAGE]
+    ages = {
+        f"{name}@{node}": age for name, tree in lineage.state.snapshots.items() for age, node in enumerate(tree.nodes)
+    }
+
+    def key(point: Point) -> tuple[object, ...]:
+        node = point.node
+        foreign = own is not None and node.machine != own
+        owner = natural(node.machine) if node.machine and (foreign or below is None) else ()
+        return (
+            foreign,
+            node.machine is None,
+            owner,
+            kinds.index(node.kind),
+            ages.get(node.name, 0),
+            natural(node.name),
+        )
+
+    return sorted(points, key=key)
+
+
+def _group(children: list[Point], above: Mapping[Node | None, list[Point]], marks: Mapping[Node, str]) -> list[Point]:
+    """Show equal siblings as one: linked clones that nothing stands on, alike in their disks."""
+    alike: dict[tuple[object, ...], list[Point]] = {}
+    for child in children:
+        single = child.node.kind is not NodeKind.MACHINE or not child.is_linked or child.missing
+        if single or child.node in above:
+            continue
+        shape = tuple(len(stretch) for stretch in child.stretches)
+        alike.setdefault((_DIGITS.sub("#", child.node.name), shape, marks.get(child.node)), []).append(child)
+    shown: list[Point] = []
+    for child in children:
+        group = next((group for group in alike.values() if child in group and len(group) >= FEWEST_GROUPED), [child])
+        if child is group[0]:
+            images = tuple(path for each in group for path in each.images)
+            shown.append(replace(child, images=images, equals=tuple(each.node for each in group)))
+    return shown
+
+
+__all__ = ["Point", "boot_files", "find_points", "natural", "plain_label", "span"]

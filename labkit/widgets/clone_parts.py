@@ -1,0 +1,216 @@
+"""What `ClonePanel` shows: the form of a clone, what it should take beside what it took, the clones there are.
+
+Each is a function of values. Knows: lineages, plans. Must not know: threads, how an act is carried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from labkit.language import _, ngettext
+from labkit.model.lineage import Lineage
+from labkit.model.machine import MachineFacts
+from labkit.model.snapshot import SnapshotTree
+from labkit.model.state import LabState
+from labkit.plans import clone as clone_plans
+from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity, Newborn
+from labkit.plans.plan import Plan
+from labkit.plans.steps import CreateOverlay, LinkImages
+from labkit.units import format_size
+from labkit.widgets import parts
+from labkit.widgets.lineage_parts import list_flattening
+from labkit.widgets.tree import Child, Node, tag
+from labkit.widgets.work import format_duration
+
+COMMAND_SECONDS = 0.05
+"""How long a command that copies nothing is expected to take."""
+
+MOST_CLONES = 8
+"""How many clones are listed before the others are folded away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What an act takes: seconds, and bytes the host gives."""
+
+    seconds: float
+    bytes: int
+
+
+def predict(plan: Plan, rate: float) -> Cost:
+    """Return what a plan should take, at a copy rate in bytes a second."""
+    links = sum(len(step.paths) for step in plan.steps if isinstance(step, LinkImages))
+    empty = links + sum(isinstance(step, CreateOverlay) for step in plan.steps)
+    seconds = plan.bytes_copied / rate + COMMAND_SECONDS * len(plan.commands)
+    return Cost(seconds=seconds, bytes=plan.bytes_copied + clone_plans.OVERLAY_BYTES * empty)
+
+
+def measure(state: LabState, plan: Plan, seconds: float) -> Cost:
+    """Return what a plan has taken: the time, and what the host has given to the images it made."""
+    files = (*plan.files.created, *plan.files.rewritten)
+    made = (state.images[path].allocated for path in dict.fromkeys(files) if path in state.images)
+    return Cost(seconds=seconds, bytes=sum(made))
+
+
+def render_costs(label: str, predicted: Cost, measured: Cost | None) -> Node:
+    """Return the estimate beside what was measured."""
+    waiting = _("not carried out yet")
+    rows = (
+        (_("time"), _time(predicted), _time(measured) if measured else waiting),
+        (_("given by the host"), format_size(predicted.bytes), format_size(measured.bytes) if measured else waiting),
+    )
+    heads = (label, _("estimate"), _("measured"))
+    return tag(
+        "div",
+        tag(
+            "table",
+            tag("thead", tag("tr", *[tag("th", head, scope="col") for head in heads])),
+            tag(
+                "tbody",
+                *[tag("tr", tag("th", row[0], scope="row"), *[tag("td", each) for each in row[1:]]) for row in rows],
+            ),
+            class_="labkit-table",
+        ),
+        tag("p", _("The estimate comes from a small copy made in the lab's folder."), class_="labkit-quiet"),
+    )
+
+
+def _time(cost: Cost) -> str:
+    return _("under 1 s") if cost.seconds < 1 else format_duration(cost.seconds)
+
+
+def render_form(state: LabState, survey: CloneSurvey, facts: MachineFacts, *, busy: str | None) -> Node:
+    """Return the form of new clones."""
+    name = free_name(state, f"{facts.name}-clone")
+    excuse = busy or why_not_clone(state, survey, facts.name, name)
+    tree = state.snapshots.get(facts.name, SnapshotTree())
+    kinds = [(CloneKind.FULL, _("full: its disks are copied")), (CloneKind.LINKED, _("linked: stands on a snapshot"))]
+    points = [("", _("as it is now")), *((point, point) for point in tree)]
+    identities = [(Identity.NEW, _("new: somebody else")), (Identity.KEEP, _("kept: a twin"))]
+    return tag(
+        "form",
+        _field(_("Name, or a pattern such as seat-{:02}"), "name", name, wide=True),
+        _field(_("How many"), "count", "1"),
+        _choices(_("Kind"), "kind", kinds),
+        _choices(_("Snapshot"), "snapshot", points),
+        _choices(_("Identity"), "identity", identities),
+        _tick(
+            _("with all its snapshots (full)"),
+            "snapshots",
+            is_on=False,
+            excuse=None if tree else _("It has no snapshots."),
+        ),
+        _tick(
+            _("share blocks with the original (reflink)"),
+            "reflink",
+            is_on=survey.reflinks,
+            excuse=None if survey.reflinks else _("The file system of the lab's folder cannot share blocks."),
+        ),
+        tag(
+            "button",
+            _("Clone…"),
+            type="submit",
+            class_="labkit-button labkit-main",
+            aria_disabled="true" if excuse else None,
+            title=excuse or _("Show the plan"),
+        ),
+        tag("div", excuse, class_="labkit-excuse") if excuse else None,
+        class_="labkit-form",
+        data_action="clone",
+        key="clone",
+    )
+
+
+def render_standing(lineage: Lineage, facts: MachineFacts) -> Node:
+    """Return what the machine itself stands on, and what it takes of its own."""
+    original = lineage.original(facts.name)
+    words = _("linked clone of {original}").format(original=original) if original else _("stands alone")
+    own = sum(lineage.state.images[path].allocated for path in lineage.own(facts.name) if path in lineage.state.images)
+    rows: list[tuple[str, Child]] = [(_("is"), words), (_("takes of its own"), format_size(own))]
+    return parts.table(rows)
+
+
+def render_clones(lineage: Lineage, facts: MachineFacts) -> Child:
+    """Return the clones that stand on the machine, with what each takes of its own."""
+    clones = lineage.clones(facts.name)
+    if not clones:
+        return tag("p", _("No clone stands on it."), class_="labkit-quiet")
+    images = lineage.state.images
+    rows: list[tuple[str, Child]] = []
+    for name in clones:
+        own = sum(images[path].allocated for path in lineage.own(name) if path in images)
+        words = _("linked to {point}, {size} of its own").format(point=lineage.original(name), size=format_size(own))
+        rows.append((name, words))
+    head = ngettext("{count} clone stands on it", "{count} clones stand on it", len(clones)).format(count=len(clones))
+    rest = parts.fold(_("The others"), parts.table(rows[MOST_CLONES:]), key="rest") if rows[MOST_CLONES:] else None
+    return tag("div", tag("h4", head), parts.table(rows[:MOST_CLONES]), rest)
+
+
+def render_repairs(lineage: Lineage, free_bytes: int, facts: MachineFacts, *, busy: str | None) -> Child:
+    """Return flatten for the machine and its clones, and relink for a machine whose base may be lost."""
+    itself = (facts.name,) if lineage.foreign(facts.name) or lineage.original(facts.name) else ()
+    clones = tuple(clone for clone in lineage.clones(facts.name) if _is_direct(lineage, facts.name, clone))
+    buttons = list_flattening(lineage, free_bytes, (*itself, *clones), busy=busy)
+    if not buttons and not itself:
+        return None
+    disks = [(disk.name, disk.name) for disk in facts.spec.disks if not disk.served]
+    relink = parts.fold(
+        _("Bring a lost base back"),
+        tag(
+            "form",
+            _choices(_("Disk"), "disk", disks),
+            _field(_("Where the file is now"), "file", "", wide=True),
+            tag(
+                "button",
+                _("Relink…"),
+                type="submit",
+                class_="labkit-button",
+                aria_disabled="true" if busy else None,
+                title=busy or _("Only a file that is proven to hold the same is taken."),
+            ),
+            class_="labkit-form",
+            data_action="relink",
+        ),
+        key="relink",
+    )
+    return tag("div", parts.render_buttons(buttons, label="flatten"), relink if itself else None)
+
+
+def _is_direct(lineage: Lineage, machine: str, clone: str) -> bool:
+    original = lineage.original(clone)
+    return original is not None and original.partition("@")[0] == machine
+
+
+def why_not_clone(state: LabState, survey: CloneSurvey, machine: str, name: str) -> str | None:
+    """Return why not even a plain clone can be made, or None."""
+    request = CloneRequest(machine=machine, clones=(Newborn(name=name, id="", genid=""),))
+    refusal = clone_plans.plan_clone(state, survey, request).refusal
+    if refusal is None:
+        return None
+    linked = CloneRequest(machine=machine, clones=request.clones, kind=CloneKind.LINKED)
+    return refusal.why if clone_plans.plan_clone(state, survey, linked).refusal else None
+
+
+def free_name(state: LabState, stem: str) -> str:
+    """Return a name that no machine has: the stem, else with a number."""
+    taken = set(state.everywhere) | state.taken_names
+    number, name = 2, stem
+    while name in taken:
+        name, number = f"{stem}-{number}", number + 1
+    return name
+
+
+def _field(label: str, name: str, value: str, *, wide: bool = False) -> Node:
+    look = "labkit-wide" if wide else None
+    return tag("label", label, tag("input", name=name, value=value, autocomplete="off", class_=look))
+
+
+def _choices(label: str, name: str, options: Sequence[tuple[str, str]]) -> Node:
+    rows = [tag("option", word, value=value, key=value) for value, word in options]
+    return tag("label", label, tag("select", *rows, name=name, class_="labkit-wide"))
+
+
+def _tick(label: str, name: str, *, is_on: bool, excuse: str | None) -> Node:
+    box = tag("input", type="checkbox", name=name, checked=is_on and not excuse, disabled=bool(excuse))
+    return tag("label", tag("span", box, " ", label), tag("span", excuse, class_="labkit-excuse") if excuse else None)

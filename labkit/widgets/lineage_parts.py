@@ -1,0 +1,198 @@
+"""What `LineagePanel` shows: the lab as a tree to choose from, one node with who depends on it, and the ways out.
+
+Each is a function of values. Knows: lineages, plans. Must not know: threads, how an act is carried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from labkit.language import _
+from labkit.model.lineage import Lineage, Node, NodeKind
+from labkit.model.lineage_text import boot_line, list_boot_lines, list_lines, point_word
+from labkit.model.points import Point, find_points, plain_label, span
+from labkit.model.snapshot import SnapshotKind
+from labkit.model.state import LabState
+from labkit.plans import disk as disk_plans
+from labkit.plans import flatten as flatten_plans
+from labkit.plans import machine as machine_plans
+from labkit.plans import snapshot as snapshot_plans
+from labkit.plans.plan import Refusal
+from labkit.units import format_size
+from labkit.widgets import parts, tree
+from labkit.widgets.parts import Button
+from labkit.widgets.tree import Child, tag
+
+SHAPES = {
+    SnapshotKind.OFF: "○",
+    SnapshotKind.RUNNING: "▶",
+    SnapshotKind.PAUSED: "❚❚",
+    SnapshotKind.DISK_ONLY: "◇",
+}
+
+MOST_CLONES = 6
+"""How many clones get a button of their own."""
+
+
+def render_tree(lineage: Lineage, selected: Node | None, marks: Mapping[Node, str], *, grouped: bool) -> tree.Node:
+    """Return the lineage, each point a button that selects it; who needs the selected one is marked by a word."""
+    points = find_points(lineage, marks=marks, grouped=grouped)
+    if not points:
+        return tag("p", _("There is nothing in this lab yet."))
+    rows = [
+        _row(lineage, before, point, selected, marks) for before, point in zip(list_lines(points), points, strict=True)
+    ]
+    for files, machines in list_boot_lines(lineage):
+        line = boot_line(lineage, files, machines)
+        rows.append(_line("", "✚", line, files[0], is_selected=selected in files, words="", mark=None))
+    return tag("ul", *rows, class_="labkit-tree")
+
+
+def _row(lineage: Lineage, before: str, point: Point, selected: Node | None, marks: Mapping[Node, str]) -> tree.Node:
+    images = lineage.state.images
+    size = sum(images[path].allocated for path in point.images if path in images)
+    word = point_word(lineage, point)
+    words = f"{word}, {format_size(size)}" if point.images else word
+    mark = marks.get(point.node)
+    is_selected = point.node == selected
+    return _line(before, _shape(point), point.name, point.node, is_selected=is_selected, words=words, mark=mark)
+
+
+def _line(
+    before: str, shape: str, name: str, node: Node, *, is_selected: bool, words: str, mark: str | None
+) -> tree.Node:
+    return tag(
+        "li",
+        tag("span", before, class_="labkit-lines", aria_hidden="true") if before else None,
+        tag(
+            "button",
+            f"{shape} {name}",
+            key=node.name,
+            type="button",
+            class_="labkit-button",
+            data_action="show",
+            data_subject=node.name,
+            aria_pressed="true" if is_selected else "false",
+        ),
+        " ",
+        tag("span", words, class_="labkit-quiet"),
+        tag("strong", f" ← {mark}") if mark and not is_selected else None,
+        key=f"{node.kind}/{node.name}",
+    )
+
+
+def _shape(point: Point) -> str:
+    if point.kind is not None:
+        return SHAPES[point.kind]
+    return {NodeKind.MACHINE: "★", NodeKind.DISK: "◌"}.get(point.node.kind, "·")
+
+
+def render_key() -> tree.Node:
+    """Return what the marks say."""
+    words = (
+        _("★ where a machine goes on"),
+        _("○ ▶ ❚❚ ◇ a snapshot"),
+        _("◌ a free disk"),
+        _("┄ linked to another machine's images"),
+    )
+    return tag("p", " · ".join(words), class_="labkit-quiet")
+
+
+def render_node(lineage: Lineage, node: Node, needing: tuple[Node, ...]) -> tree.Node:
+    """Return what a node is, who depends on it, and what only it needs."""
+    images = lineage.state.images
+    point = next((each for each in find_points(lineage, grouped=False) if each.node == node), None)
+    below = point.below.label if point and point.below else None
+    own = point.images if point else ()
+    rows: list[tuple[str, Child]] = [
+        (_("is"), point_word(lineage, point) if point else _("a file that machines start from")),
+        (_("stands on"), below or (_("nothing: it stands alone") if point else None)),
+        (_("its images"), ", ".join(_image_words(lineage.state, path) for path in own) or None),
+        (_("takes"), format_size(sum(images[path].allocated for path in own if path in images)) if own else None),
+        (_("depend on it"), span(needing) or _("nobody")),
+        (_("only it needs"), format_size(lineage.unique_cost(node)) if node.kind in _COSTS else None),
+    ]
+    return tag("div", tag("h4", plain_label(node)), parts.table(rows))
+
+
+_COSTS = (NodeKind.MACHINE, NodeKind.SNAPSHOT, NodeKind.DISK, NodeKind.IMAGE)
+
+
+def _image_words(state: LabState, path: str) -> str:
+    name = path.rpartition("/")[2]
+    if path not in state.images:
+        return _("{file} (gone)").format(file=name)
+    return _("{file} (frozen)").format(file=name) if state.images[path].frozen else name
+
+
+def render_ways_out(refusal: Refusal | None) -> Child:
+    """Return why the node cannot go now, and what to do first; nothing where it can."""
+    if refusal is None:
+        return None
+    return tag(
+        "div",
+        tag("p", refusal.why),
+        *[tag("p", "→ ", way) for way in refusal.ways_out],
+        class_="labkit-note",
+        role="status",
+    )
+
+
+def why_not_delete(state: LabState, free_bytes: int, node: Node) -> Refusal | None:
+    """Return the plan's reason against deleting a node, or None."""
+    match node.kind:
+        case NodeKind.MACHINE:
+            return machine_plans.plan_delete(state, node.name).refusal
+        case NodeKind.SNAPSHOT:
+            survey = snapshot_plans.SnapshotSurvey(free_bytes=free_bytes)
+            return snapshot_plans.plan_delete(state, survey, node.machine or "", node.snapshot or "").refusal
+        case NodeKind.DISK:
+            return disk_plans.plan_delete(state, node.name).refusal
+        case _:
+            return Refusal(why=_("Files come and go with what needs them."))
+
+
+def list_buttons(lineage: Lineage, free_bytes: int, node: Node, *, busy: str | None) -> list[Button]:
+    """Return what can be done with a node, and with the clones that stand on it."""
+    refusal = why_not_delete(lineage.state, free_bytes, node)
+    buttons = [
+        Button(
+            label=_("Delete…"),
+            action="delete",
+            kind="danger",
+            excuse=busy or (refusal.why if refusal else None),
+            tip=_("Show what would be deleted; nothing is lost before you confirm."),
+        )
+    ]
+    return [*list_flattening(lineage, free_bytes, _clones_of(lineage, node), busy=busy), *buttons]
+
+
+def list_flattening(lineage: Lineage, free_bytes: int, machines: tuple[str, ...], *, busy: str | None) -> list[Button]:
+    """Return the buttons that let linked clones stand alone, for the first few of them."""
+    survey = flatten_plans.FlattenSurvey(free_bytes=free_bytes)
+    return [
+        Button(
+            label=_("Flatten {name}…").format(name=name),
+            action="flatten",
+            subject=name,
+            excuse=busy or _why(flatten_plans.plan_flatten(lineage.state, survey, name).refusal),
+            tip=_("What it still reads from its original moves into its own images."),
+        )
+        for name in machines[:MOST_CLONES]
+    ]
+
+
+def _clones_of(lineage: Lineage, node: Node) -> tuple[str, ...]:
+    """The machine itself where it is a linked clone, and the clones that stand directly on the node."""
+    if node.kind is NodeKind.SNAPSHOT:
+        return lineage.direct_clones(node.machine or "", node.snapshot or "")
+    if node.kind is not NodeKind.MACHINE:
+        return ()
+    itself = (node.name,) if lineage.original(node.name) else ()
+    points = lineage.state.snapshots.get(node.name, ())
+    direct = (clone for point in points for clone in lineage.direct_clones(node.name, point))
+    return tuple(dict.fromkeys((*itself, *direct)))
+
+
+def _why(refusal: Refusal | None) -> str | None:
+    return refusal.why if refusal else None
