@@ -150,9 +150,9 @@ def merge(
         return None
     files_of_child = headers.read_image(Path(step.child), Format.QCOW2).files if step.frozen else ()
     trouble = None
-    seals.break_seals(files_of_child)
     try:
         limit.check()
+        seals.break_seals(files_of_child)
         _move_up(step, domains, on_bytes, limit, inherit)
     except ConnectionLost:
         raise
@@ -161,7 +161,8 @@ def merge(
         _depend_again(step, domains)
     finally:
         files.freeze_files(files_of_child)
-        seals.seal(files_of_child)
+        with contextlib.suppress(LabError):  # where the disk is full, the image goes on without a seal
+            seals.seal(files_of_child)
     # What was reported does not decide: a merge that was cancelled may just have come to its end.
     if _backing(step) != step.onto:
         return _("{file} stays as a layer without a name: {why}").format(
