@@ -199,9 +199,10 @@ def _depend_again(step: MergeLayer, domains: Domains) -> None:
     if _backing(step) != step.onto:
         return
     if step.machine_id and _runs(step.machine_id, domains):
-        jobs.flush(domains.connection, step.machine_id)
-    else:
-        linking.name_backing(Path(step.child), Path(step.layer), Format.QCOW2)
+        with contextlib.suppress(NotFound, WrongState):  # it has just ended
+            jobs.flush(domains.connection, step.machine_id)
+            return
+    linking.name_backing(Path(step.child), Path(step.layer), Format.QCOW2)
 
 
 def _backing(step: MergeLayer) -> str | None:

@@ -27,8 +27,13 @@ def wait_for_job(connection: Connection, machine_id: str, limit: Limit) -> None:
 
     def is_idle(raw: libvirt.virConnect) -> bool:
         domain = raw.lookupByUUIDString(machine_id)
-        if domain.isActive() and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
-            return False
+        try:
+            if domain.isActive() and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
+                return False
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+                raise
+            return False  # it has just ended: look again
         with contextlib.suppress(libvirt.libvirtError):  # it may have no definition any more
             mark_act(domain)  # a change waits until any job has ended, also one that is not told of
         return True
