@@ -94,7 +94,8 @@ class Snapshots(Mapping[str, SnapshotFacts]):
     # --- acts -------------------------------------------------------------------------------------
 
     def _after(self, plan: Plan, timeout: float | None) -> Snapshots:
-        self._lab.carry_out(plan, timeout=timeout)
+        for remark in self._lab.carry_out(plan, timeout=timeout).remarks:
+            print(remark)  # noqa: T201 — the student should hear of it where the act was called
         return self
 
     @act(_after)

@@ -60,7 +60,7 @@ class LivePanel(Panel):
             )
             measured(outcome)
             then()
-            return outcome.commands
+            return (*outcome.commands, *outcome.remarks)
 
         self.work(_("Planning"), lambda _work: self.propose(make(), carry_out, label=label))
 
