@@ -10,6 +10,7 @@ Knows: the lineage, plans as values. Must not know: libvirt, how a clone is made
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -104,16 +105,20 @@ def draw_lineage(
 def draw_lineage_change(state: LabState, plan: Plan, ax: Axes | None = None, *, large: bool = False) -> Drawing:
     """Draw the lineage before a plan on the left, and as the plan would leave it on the right.
 
+    Of a plan that is refused, the reason stands on the right.
+
     Args:
         state: what the plan was made from, `lab.state`. plan: e.g. `vm.clone.plan("copy")`, `clone.flatten.plan()`.
     """
     before, after = read_lineage(state), read_lineage(state_after(state, plan))
     gone, changed = _changes(before, after)
-    heads = (_("before"), _("{act}: refused").format(act=plan.title) if plan.refusal else plan.title)
-    sides = (_list_rows(before, gone, boots=False), _list_rows(after, changed, boots=False))
-    rows = max(map(len, sides)) + 2
-    size = (LARGE if large else NOTEBOOK).fitted(rows)
-    size = replace(size, text=min(size.text, 18.0))  # two sides have little room across
+    heads = (_("before"), plan.title)
+    refused = _("refused: {why}").format(why=plan.refusal.why) if plan.refusal else ""
+    sides = (_list_rows(before, gone, boots=False), [] if refused else _list_rows(after, changed, boots=False))
+    size = LARGE if large else NOTEBOOK
+    reason = textwrap.wrap(refused, int(size.width / 2 * 72 / size.text / 0.66))
+    rows = max(*map(len, sides), len(reason)) + 2
+    size = replace(size.fitted(rows), text=size.text)  # two sides have no room across for larger letters
 
     def draw(axes: Axes) -> None:
         _clear(axes, size, fill=ax is None)
@@ -122,12 +127,15 @@ def draw_lineage_change(state: LabState, plan: Plan, ax: Axes | None = None, *, 
         for left, head, shown in ((0.0, heads[0], sides[0]), (half, heads[1], sides[1])):
             title = _fit(head, "", half - 0.3, size.text, bold=True)
             axes.text(left + 0.05, 0, title, va="center", weight="bold", size=size.text, color=style.QUIET)
+            if left and reason:
+                for row, words in enumerate(reason, 1):
+                    axes.text(left + 0.05, row, words, va="center_baseline", size=size.text, color=style.INK)
+                continue
             _draw(axes, shown, size, per_column=rows, left=left, width=half - 0.12, first=1)
         _draw_key(axes, size, rows - 1)
 
-    twin = "\n".join(
-        (f"{heads[0]}:", lineage_text(before, marks=gone), f"{heads[1]}:", lineage_text(after, marks=changed))
-    )
+    shown_after = refused or lineage_text(after, marks=changed)
+    twin = "\n".join((f"{heads[0]}:", lineage_text(before, marks=gone), f"{heads[1]}:", shown_after))
     return Drawing(draw, twin, height=size.height, width=size.width, ax=ax)
 
 
@@ -153,9 +161,9 @@ def _list_rows(
     rows = []
     for point in find_points(lineage, marks=marks, grouped=grouped):
         size = sum(images[path].allocated for path in point.images if path in images)
-        words = (point_word(lineage, point), format_size(size))
-        count = len(point.equals)
-        name = f"{count} × {point.name}" if count > 1 else point.name
+        several = len(point.equals) > 1
+        words = (_("linked clones") if several else point_word(lineage, point), format_size(size))
+        name = f"{len(point.equals)} × {point.name}" if several else point.name
         if short and point.node.snapshot and point.below and point.below.machine == point.node.machine:
             name = f"@{point.node.snapshot}"  # its machine is named above it
         rows.append(Row(node=point.node, name=name, words=words, mark=marks.get(point.node, ""), point=point))

@@ -1,6 +1,7 @@
 """What a plan leaves behind: the lab's state as it will be, told from the plan's steps before anything is done.
 
-Sizes in it are what the plan foresees. Steps that change neither images nor who needs them leave it as it is.
+It knows the steps of machines, disks, snapshots and clones, not those of archives and journeys. Sizes in it are what
+the plan foresees.
 Knows: plans, the model. Must not know: how a step is carried out.
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labkit.language import _, ngettext
+from labkit.language import _, language, ngettext
 from labkit.model.lineage import Lineage
 from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
@@ -19,12 +19,15 @@ from labkit.plans.plan import Plan
 from labkit.plans.steps import CreateOverlay, LinkImages
 from labkit.units import format_size
 from labkit.widgets import parts
-from labkit.widgets.lineage_parts import list_flattening
+from labkit.widgets.lineage_parts import render_flattening
 from labkit.widgets.tree import Child, Node, tag
 from labkit.widgets.work import format_duration
 
 COMMAND_SECONDS = 0.05
 """How long a command that copies nothing is expected to take."""
+
+ACT_SECONDS = 0.3
+"""How long an act takes besides: reading the lab before and after, locks, the journal."""
 
 MOST_CLONES = 8
 """How many clones are listed before the others are folded away."""
@@ -42,7 +45,7 @@ def predict(plan: Plan, rate: float) -> Cost:
     """Return what a plan should take, at a copy rate in bytes a second."""
     links = sum(len(step.paths) for step in plan.steps if isinstance(step, LinkImages))
     empty = links + sum(isinstance(step, CreateOverlay) for step in plan.steps)
-    seconds = plan.bytes_copied / rate + COMMAND_SECONDS * len(plan.commands)
+    seconds = ACT_SECONDS + plan.bytes_copied / rate + COMMAND_SECONDS * len(plan.commands)
     return Cost(seconds=seconds, bytes=plan.bytes_copied + clone_plans.OVERLAY_BYTES * empty)
 
 
@@ -77,7 +80,10 @@ def render_costs(label: str, predicted: Cost, measured: Cost | None) -> Node:
 
 
 def _time(cost: Cost) -> str:
-    return _("under 1 s") if cost.seconds < 1 else format_duration(cost.seconds)
+    if cost.seconds >= 10:
+        return format_duration(cost.seconds)
+    seconds = f"{max(cost.seconds, 0.1):.1f}"
+    return _("{seconds} s").format(seconds=seconds.replace(".", ",") if language() == "es" else seconds)
 
 
 def render_form(state: LabState, survey: CloneSurvey, facts: MachineFacts, *, busy: str | None) -> Node:
@@ -85,7 +91,7 @@ def render_form(state: LabState, survey: CloneSurvey, facts: MachineFacts, *, bu
     name = free_name(state, f"{facts.name}-clone")
     excuse = busy or why_not_clone(state, survey, facts.name, name)
     tree = state.snapshots.get(facts.name, SnapshotTree())
-    kinds = [(CloneKind.FULL, _("full: its disks are copied")), (CloneKind.LINKED, _("linked: stands on a snapshot"))]
+    kinds = [(CloneKind.FULL, _("full: a copy")), (CloneKind.LINKED, _("linked: on a snapshot"))]
     points = [("", _("as it is now")), *((point, point) for point in tree)]
     identities = [(Identity.NEW, _("new: somebody else")), (Identity.KEEP, _("kept: a twin"))]
     return tag(
@@ -151,9 +157,7 @@ def render_repairs(lineage: Lineage, free_bytes: int, facts: MachineFacts, *, bu
     """Return flatten for the machine and its clones, and relink for a machine whose base may be lost."""
     itself = (facts.name,) if lineage.foreign(facts.name) or lineage.original(facts.name) else ()
     clones = tuple(clone for clone in lineage.clones(facts.name) if _is_direct(lineage, facts.name, clone))
-    buttons = list_flattening(lineage, free_bytes, (*itself, *clones), busy=busy)
-    if not buttons and not itself:
-        return None
+    flattening = render_flattening(lineage, free_bytes, (*itself, *clones), busy=busy)
     disks = [(disk.name, disk.name) for disk in facts.spec.disks if not disk.served]
     relink = parts.fold(
         _("Bring a lost base back"),
@@ -174,7 +178,7 @@ def render_repairs(lineage: Lineage, free_bytes: int, facts: MachineFacts, *, bu
         ),
         key="relink",
     )
-    return tag("div", parts.render_buttons(buttons, label="flatten"), relink if itself else None)
+    return tag("div", flattening, relink if itself else None)
 
 
 def _is_direct(lineage: Lineage, machine: str, clone: str) -> bool:

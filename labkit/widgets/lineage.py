@@ -88,6 +88,7 @@ class LineagePanel(LivePanel):
             "div",
             drawing.render_node(lineage, node, find_needing(lineage, node)),
             drawing.render_ways_out(drawing.why_not_delete(lineage.state, free, node)),
+            drawing.render_flattening(lineage, free, drawing.clones_of(lineage, node), busy=busy),
             parts.render_buttons(drawing.list_buttons(lineage, free, node, busy=busy), label="node"),
             key=node.name,
         )

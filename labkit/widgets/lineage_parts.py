@@ -30,8 +30,8 @@ SHAPES = {
     SnapshotKind.DISK_ONLY: "◇",
 }
 
-MOST_CLONES = 6
-"""How many clones get a button of their own."""
+MOST_BUTTONS = 3
+"""How many clones get a button of their own; of more, one is chosen from a list."""
 
 
 def render_tree(lineage: Lineage, selected: Node | None, marks: Mapping[Node, str], *, grouped: bool) -> tree.Node:
@@ -105,7 +105,7 @@ def render_node(lineage: Lineage, node: Node, needing: tuple[Node, ...]) -> tree
     below = point.below.label if point and point.below else None
     own = point.images if point else ()
     rows: list[tuple[str, Child]] = [
-        (_("is"), point_word(lineage, point) if point else _("a file that machines start from")),
+        (_("is"), _describe(lineage, point)),
         (_("stands on"), below or (_("nothing: it stands alone") if point else None)),
         (_("its images"), ", ".join(_image_words(lineage.state, path) for path in own) or None),
         (_("takes"), format_size(sum(images[path].allocated for path in own if path in images)) if own else None),
@@ -113,6 +113,13 @@ def render_node(lineage: Lineage, node: Node, needing: tuple[Node, ...]) -> tree
         (_("only it needs"), format_size(lineage.unique_cost(node)) if node.kind in _COSTS else None),
     ]
     return tag("div", tag("h4", plain_label(node)), parts.table(rows))
+
+
+def _describe(lineage: Lineage, point: Point | None) -> str:
+    if point is None:
+        return _("a file that machines start from")
+    word = point_word(lineage, point)
+    return _("a snapshot: {kind}").format(kind=word) if point.kind is not None else word
 
 
 _COSTS = (NodeKind.MACHINE, NodeKind.SNAPSHOT, NodeKind.DISK, NodeKind.IMAGE)
@@ -153,36 +160,53 @@ def why_not_delete(state: LabState, free_bytes: int, node: Node) -> Refusal | No
 
 
 def list_buttons(lineage: Lineage, free_bytes: int, node: Node, *, busy: str | None) -> list[Button]:
-    """Return what can be done with a node, and with the clones that stand on it."""
+    """Return what can be done with a node itself."""
     refusal = why_not_delete(lineage.state, free_bytes, node)
-    buttons = [
+    return [
         Button(
             label=_("Delete…"),
             action="delete",
             kind="danger",
-            excuse=busy or (refusal.why if refusal else None),
+            excuse=busy or (_("The reason stands above.") if refusal else None),
             tip=_("Show what would be deleted; nothing is lost before you confirm."),
         )
     ]
-    return [*list_flattening(lineage, free_bytes, _clones_of(lineage, node), busy=busy), *buttons]
 
 
-def list_flattening(lineage: Lineage, free_bytes: int, machines: tuple[str, ...], *, busy: str | None) -> list[Button]:
-    """Return the buttons that let linked clones stand alone, for the first few of them."""
-    survey = flatten_plans.FlattenSurvey(free_bytes=free_bytes)
-    return [
-        Button(
-            label=_("Flatten {name}…").format(name=name),
-            action="flatten",
-            subject=name,
-            excuse=busy or _why(flatten_plans.plan_flatten(lineage.state, survey, name).refusal),
-            tip=_("What it still reads from its original moves into its own images."),
-        )
-        for name in machines[:MOST_CLONES]
-    ]
+def render_flattening(
+    lineage: Lineage, free_bytes: int, machines: tuple[str, ...], *, busy: str | None
+) -> tree.Node | None:
+    """Return what lets linked clones stand alone: a button each, or of many one to choose."""
+    if not machines:
+        return None
+    if len(machines) <= MOST_BUTTONS:
+        survey = flatten_plans.FlattenSurvey(free_bytes=free_bytes)
+        buttons = [
+            Button(
+                label=_("Flatten {name}…").format(name=name),
+                action="flatten",
+                subject=name,
+                excuse=busy or _why(flatten_plans.plan_flatten(lineage.state, survey, name).refusal),
+                tip=_("What it still reads from its original moves into its own images."),
+            )
+            for name in machines
+        ]
+        return parts.render_buttons(buttons, label="flatten")
+    options = [tag("option", name, value=name, key=name) for name in machines]
+    button = tag(
+        "button",
+        _("Flatten…"),
+        type="submit",
+        class_="labkit-button",
+        aria_disabled="true" if busy else None,
+        title=busy or _("What it still reads from its original moves into its own images."),
+    )
+    choice = tag("label", _("Clone"), tag("select", *options, name="subject", class_="labkit-wide"))
+    reason = tag("div", busy, class_="labkit-excuse") if busy else None
+    return tag("form", choice, button, reason, class_="labkit-form", data_action="flatten", key="flatten")
 
 
-def _clones_of(lineage: Lineage, node: Node) -> tuple[str, ...]:
+def clones_of(lineage: Lineage, node: Node) -> tuple[str, ...]:
     """The machine itself where it is a linked clone, and the clones that stand directly on the node."""
     if node.kind is NodeKind.SNAPSHOT:
         return lineage.direct_clones(node.machine or "", node.snapshot or "")

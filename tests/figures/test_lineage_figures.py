@@ -182,9 +182,10 @@ def test_before_and_after_say_what_comes_goes_and_stands_alone() -> None:
     assert "20 linked clones) ← new" in repr(draw_lineage_change(SMALL, clone(SMALL, *SEATS, snapshot="clean")))
 
 
-def test_refused_plan_says_so_and_changes_nothing() -> None:
-    before, after = repr(draw_lineage_change(SMALL, plan_delete(SMALL, "web"))).split("delete web: refused:\n")
-    assert before == f"before:\n{after}\n"
+def test_refused_plan_is_drawn_with_its_reason() -> None:
+    drawing = draw_lineage_change(SMALL, plan_delete(SMALL, "web"))
+    assert repr(drawing).split("delete web:\n")[1].startswith("refused: link stands on the images of web")
+    assert any(text.startswith("refused: ") for text in texts_of(drawing))
 
 
 def test_two_hundred_clones_are_drawn_within_two_seconds() -> None:

@@ -74,9 +74,7 @@ def test_selecting_shows_who_depends_on_it_what_only_it_needs_and_the_ways_out(f
     for words in ("depend on it seat-01 … seat-05", "only it needs 0 B", "web.vda.0.qcow2 (frozen)", "flatten()"):
         assert words in text
     assert any(row.endswith("← needs it") for row in rows(panel))
-    refused = excuses(panel)["Delete…"]
-    assert refused is not None
-    assert "seat-01" in refused
+    assert excuses(panel)["Delete…"] == "The reason stands above."
     press(panel, "show", subject="copy")
     assert "depend on it nobody" in panel.page().text
     assert excuses(panel)["Delete…"] is None
@@ -107,7 +105,8 @@ def test_boot_files_are_needed_by_all_and_cannot_be_deleted(family: Lab) -> None
     assert kernel is not None
     press(panel, "show", subject=kernel)
     assert "depend on it copy, seat-01 … seat-05, web" in panel.page().text
-    assert "Files come and go" in str(excuses(panel)["Delete…"])
+    assert "Files come and go" in panel.page().text
+    assert excuses(panel)["Delete…"] is not None
 
 
 def test_clone_made_elsewhere_appears(family: Lab) -> None:
