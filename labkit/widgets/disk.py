@@ -79,9 +79,14 @@ class DiskPanel(LivePanel):
         return tag(
             "div",
             tag("div", machine_parts.render_trouble(reading.trouble), key="trouble"),
-            tag("div", tag("h3", title), tag("span", drawing.count_words(len(disks))), class_="labkit-head"),
+            tag(
+                "div",
+                tag("h3", title),
+                tag("span", drawing.count_words(len(disks)), class_="labkit-quiet"),
+                class_="labkit-head",
+            ),
             drawing.render_list(disks.values(), disk.name if disk else None),
-            acts.render_create(busy=self.busy),
+            acts.render_create(reading.state, busy=self.busy),
             tag("div", self._detail(reading, disk), key="detail"),
         )
 

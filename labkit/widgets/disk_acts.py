@@ -5,8 +5,6 @@ Knows: disks, plans. Must not know: threads, how an act is carried out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from labkit.language import _
 from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation, Format
@@ -50,19 +48,21 @@ def list_buttons(state: LabState, survey: plans.DiskSurvey, disk: DiskFacts, *, 
     ]
 
 
-def render_create(*, busy: str | None) -> Node:
-    """Return the form of a new disk."""
+def render_create(state: LabState, *, busy: str | None) -> Node:
+    """Return the form of a new disk, with a name that no disk has."""
     return parts.fold(
-        _("New disk"),
-        tag(
-            "form",
-            _field(_("Name"), "name", "data"),
-            _field(_("Capacity"), "capacity", "64 MiB"),
-            _choices(_("Format"), "format", [(str(format), str(format)) for format in Format], Format.QCOW2),
-            _choices(_("Allocation"), "allocation", _kinds(), Allocation.DYNAMIC),
-            _submit(busy),
-            class_="labkit-form",
-            data_action="create",
+        _("Create a disk"),
+        parts.form(
+            "create",
+            _("Create…"),
+            busy,
+            parts.field(
+                _("New disk's name"), "name", "data" if "data" not in state.disks else _free_name(state, "data")
+            ),
+            parts.field(_("Capacity"), "capacity", "64 MiB"),
+            parts.choices(_("Format"), "format", _formats(), Format.QCOW2),
+            parts.choices(_("Allocation"), "allocation", _kinds(), Allocation.DYNAMIC),
+            kind="main",
         ),
         key="create",
     )
@@ -75,68 +75,46 @@ def render_forms(state: LabState, survey: plans.DiskSurvey, disk: DiskFacts, *, 
         plans.plan_convert(state, survey, disk.name, _free_name(state, disk.name), disk.format, Allocation.DYNAMIC)
     )
     attach = busy or _why_not_attach(state, disk)
+    machines = [(name, name) for name in state.machines]
     return tag(
         "div",
         parts.fold(
             _("Give it more capacity"),
-            _form("resize", resize, _field(_("New capacity"), "capacity", format_size(disk.capacity * 2))),
+            parts.form(
+                "resize",
+                _("Resize…"),
+                resize,
+                parts.field(_("New capacity"), "capacity", format_size(disk.capacity * 2)),
+            ),
             key="resize",
         ),
         parts.fold(
             _("Convert it into a new disk"),
-            _form(
+            parts.form(
                 "convert",
+                _("Convert…"),
                 convert,
-                _field(_("Name"), "name", _free_name(state, disk.name)),
-                _choices(_("Format"), "format", [(str(format), str(format)) for format in Format], disk.format),
-                _choices(_("Allocation"), "allocation", _kinds(), disk.allocation),
+                parts.field(_("New disk's name"), "name", _free_name(state, disk.name)),
+                parts.choices(_("Format"), "format", _formats(), disk.format),
+                parts.choices(_("Allocation"), "allocation", _kinds(), disk.allocation),
             ),
             key="convert",
         ),
         parts.fold(
             _("Attach it to a machine"),
-            _form(
+            parts.form(
                 "attach",
+                _("Attach…"),
                 attach,
-                _choices(
-                    _("Machine"), "machine", [(name, name) for name in state.machines], next(iter(state.machines), "")
-                ),
+                parts.choices(_("Machine"), "machine", machines, next(iter(state.machines), "")) if machines else None,
             ),
             key="attach",
         ),
     )
 
 
-def _form(action: str, excuse: str | None, *fields: Node) -> Node:
-    reason = tag("div", excuse, class_="labkit-excuse") if excuse else None
-    return tag("form", *fields, _submit(excuse), reason, class_="labkit-form", data_action=action, key=action)
-
-
-def _submit(excuse: str | None) -> Node:
-    return tag(
-        "button",
-        _("Show the plan"),
-        type="submit",
-        class_="labkit-button",
-        aria_disabled="true" if excuse else None,
-        title=excuse,
-    )
-
-
-def _field(label: str, name: str, value: str) -> Node:
-    return tag("label", label, tag("input", name=name, value=value, autocomplete="off"))
-
-
-def _choices(label: str, name: str, options: Sequence[tuple[str, str]], chosen: str) -> Node:
-    return tag(
-        "label",
-        label,
-        tag(
-            "select",
-            *[tag("option", word, value=value, selected=value == chosen, key=value) for value, word in options],
-            name=name,
-        ),
-    )
+def _formats() -> list[tuple[str, str]]:
+    return [(str(format), str(format)) for format in Format]
 
 
 def _kinds() -> list[tuple[str, str]]:

@@ -76,9 +76,10 @@ def render_sizes(disk: DiskFacts, grown: Sequence[int]) -> Node:
     ]
     if len(grown) > 1:
         change = grown[-1] - grown[0]
-        words = _("{change} over the last minute").format(
-            change=("+" if change >= 0 else "−") + format_size(abs(change))
-        )
+        words = _("no change over the last minute")
+        if change:
+            sign = "+" if change > 0 else "−"
+            words = _("{change} over the last minute").format(change=sign + format_size(abs(change)))
         line = parts.sparkline([float(size) for size in grown], top=float(top), label=words)
         rows.append((_("growth"), tag("span", line, " ", words)))
     return parts.table(rows)
@@ -92,10 +93,12 @@ def _bar(size: int, top: int, kind: str) -> Node:
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         width=WIDTH,
         height=HEIGHT,
+        preserveAspectRatio="none",
+        class_="labkit-strip",
         role="img",
         aria_label=format_size(size),
     )
-    return tag("span", picture, " ", format_size(size))
+    return tag("span", picture, " ", format_size(size), class_="labkit-measure")
 
 
 def render_map(disk: DiskFacts, regions: Sequence[Region]) -> Node:
@@ -121,6 +124,7 @@ def _strip(disk: DiskFacts, regions: Sequence[Region], layer: int) -> Node:
             tag("rect", x=f"{x:g}", y=f"{HEIGHT - 1 - high:g}", width=f"{across:g}", height=f"{high:g}", class_=look)
         )
     held = sum(region.length for region in regions if region.layer == layer and region.kind is Kind.DATA)
+    words = _("holds {size} of data").format(size=format_size(held)) if held else _("holds nothing yet")
     return tag(
         "span",
         tag(
@@ -130,11 +134,14 @@ def _strip(disk: DiskFacts, regions: Sequence[Region], layer: int) -> Node:
             viewBox=f"0 0 {WIDTH} {HEIGHT}",
             width=WIDTH,
             height=HEIGHT,
+            preserveAspectRatio="none",
+            class_="labkit-strip",
             role="img",
-            aria_label=_("holds {size} of data").format(size=format_size(held)),
+            aria_label=words,
         ),
         " ",
-        _("holds {size} of data").format(size=format_size(held)),
+        words,
+        class_="labkit-measure",
     )
 
 

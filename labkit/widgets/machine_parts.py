@@ -139,28 +139,12 @@ def render_changes(facts: MachineFacts, *, busy: str | None) -> Node:
     """Return the form for memory and vCPUs; `busy` is why it cannot be sent now, or None."""
     return parts.fold(
         _("Change memory and vCPUs"),
-        tag(
-            "form",
-            tag(
-                "label",
-                _("Memory"),
-                tag("input", name="memory", value=format_size(facts.spec.memory), autocomplete="off"),
-            ),
-            tag(
-                "label",
-                _("vCPUs"),
-                tag("input", name="vcpus", value=facts.spec.vcpus, inputmode="numeric", autocomplete="off"),
-            ),
-            tag(
-                "button",
-                _("Show the plan"),
-                type="submit",
-                class_="labkit-button",
-                aria_disabled="true" if busy else None,
-                title=busy,
-            ),
-            class_="labkit-form",
-            data_action="configure",
+        parts.form(
+            "configure",
+            _("Change…"),
+            busy,
+            parts.field(_("Memory"), "memory", format_size(facts.spec.memory)),
+            parts.field(_("vCPUs"), "vcpus", str(facts.spec.vcpus), inputmode="numeric"),
         ),
         tag("p", _("{name} sees it when it next starts.").format(name=facts.name), class_="labkit-quiet")
         if facts.is_active

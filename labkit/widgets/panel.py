@@ -61,6 +61,7 @@ class Panel:
         self._work: Work | None = None
         self._error: LabError | None = None
         self._plan: tuple[Plan, CarryOut, str] | None = None
+        self._result = ""
         self._done: list[str] = []
         self._drawn = 0.0
         self._closed = False
@@ -115,7 +116,7 @@ class Panel:
             if self._work is not None:
                 return
             self._work = Work(label=label, can_cancel=can_cancel, expected=expected)
-            self._error = None
+            self._error, self._result = None, ""
             thread = threading.Thread(
                 target=self._run, args=(self._work, act), name=f"labkit panel: {label}", daemon=True
             )
@@ -187,8 +188,10 @@ class Panel:
                 tag("div", self._render_plan(), key="plan"),
                 tag("div", parts.render_work(self._work) if self._work else None, key="work"),
                 tag("div", parts.render_error(self._error) if self._error else None, key="error"),
+                tag("div", parts.render_result(self._result) if self._result else None, key="result"),
                 tag("div", self._render_done(), key="done"),
                 class_="labkit-panel",
+                tabindex=-1,
                 aria_label=type(self).__name__,
             )
 
@@ -207,6 +210,10 @@ class Panel:
             parts.render_plan(plan, rate=self.copy_rate),
             parts.render_buttons(buttons, label="plan"),
             class_="labkit-plan",
+            role="group",
+            aria_label=_("Plan: {act}").format(act=label),
+            tabindex=-1,
+            data_appear=True,
         )
 
     def _render_done(self) -> Child:
@@ -268,7 +275,10 @@ class Panel:
                 errors.append(caught)
         with self._lock:
             self._work = None
-            if errors and not (isinstance(errors[0], Cancelled) and work.cancel.is_set()):
+            if errors and isinstance(errors[0], Cancelled) and work.cancel.is_set():
+                self._result = _("{act}: cancelled.").format(act=work.label)
+            elif errors:
+                self._result = ""
                 self._error = errors[0] if isinstance(errors[0], LabError) else _wrap(errors[0])
         self.redraw()
 
@@ -290,6 +300,12 @@ class Panel:
             self._plan = None
         expected = plan.bytes_copied / self.copy_rate
         self.work(label, lambda work: self.tell(*carry_out(plan, work)), can_cancel=True, expected=expected)
+
+        def act(work: Work) -> None:
+            self.tell(*carry_out(plan, work))
+            self._result = _("✓ {act}: done.").format(act=label)
+
+        self.work(label, act, can_cancel=True, expected=plan.bytes_copied / parts.COPY_RATE)
 
 
 def _wrap(error: Exception) -> LabError:

@@ -71,8 +71,46 @@ def render_buttons(buttons: Sequence[Button], *, label: str) -> Node:
 def _excuse_line(excuse: str, buttons: Sequence[Button]) -> str:
     if all(button.excuse == excuse for button in buttons):
         return excuse
-    names = ", ".join(button.label for button in buttons if button.excuse == excuse)
+    names = ", ".join(button.label.rstrip("…") for button in buttons if button.excuse == excuse)
     return _("{buttons}: not now. {excuse}").format(buttons=names, excuse=excuse)
+
+
+def form(
+    action: str, label: str, excuse: str | None, *fields: Child, kind: str = "plain", key: str | None = None
+) -> Node:
+    """Return a form whose button shows a plan, and beneath it why it cannot be sent now.
+
+    Args:
+        action: what it asks for. label: of its button. excuse: why it cannot be sent, or None. fields: in order.
+        kind: of its button, as `Button.kind`. key: another one begins with empty fields; None: it stays as it is.
+    """
+    button = tag(
+        "button",
+        label,
+        type="submit",
+        class_=f"labkit-button labkit-{kind}",
+        aria_disabled="true" if excuse else None,
+        title=excuse or _("Show the plan"),
+    )
+    reason = tag("div", excuse, class_="labkit-excuse") if excuse else None
+    return tag("form", *fields, button, reason, class_="labkit-form", data_action=action, key=key or action)
+
+
+def field(label: str, name: str, value: str, **attributes: str) -> Node:
+    """Return a field of a form for a line of text."""
+    return tag("label", label, tag("input", name=name, value=value, autocomplete="off", **attributes))
+
+
+def tick(label: str, name: str) -> Node:
+    """Return a field of a form to tick, ticked; where it is not, the form has no such value."""
+    box = tag("input", type="checkbox", name=name, checked=True)
+    return tag("label", tag("span", box, " ", label), class_="labkit-tick")
+
+
+def choices(label: str, name: str, options: Sequence[tuple[str, str]], chosen: str) -> Node:
+    """Return a field of a form to choose in; `options` are pairs of value and word."""
+    words = [tag("option", word, value=value, selected=value == chosen, key=value) for value, word in options]
+    return tag("label", label, tag("select", *words, name=name))
 
 
 def render_error(error: LabError, *, dismiss: str | None = "dismiss") -> Node:
@@ -91,6 +129,8 @@ def render_error(error: LabError, *, dismiss: str | None = "dismiss") -> Node:
         button,
         class_="labkit-error",
         role="alert",
+        tabindex=-1,
+        data_appear=True,
     )
 
 
@@ -163,6 +203,11 @@ def render_work(work: Work) -> Node:
     elif work.can_cancel:
         cancel = tag("button", _("Cancel"), type="button", class_="labkit-button", data_action="cancel")
     return tag("div", tag("span", " · ".join(words)), bar, cancel, class_="labkit-work", role="status")
+
+
+def render_result(text: str) -> Node:
+    """Return what came of an act, for the eye and for screen readers."""
+    return tag("p", text, class_="labkit-result", role="status", tabindex=-1, data_appear=True)
 
 
 def render_commands(commands: Iterable[str]) -> Node:

@@ -116,9 +116,11 @@ def render_facts(state: LabState, survey: plans.SnapshotSurvey, facts: MachineFa
 
 def render_take(state: LabState, survey: plans.SnapshotSurvey, facts: MachineFacts, *, busy: str | None) -> Node:
     """Return the form that takes a snapshot."""
-    name = free_name(state.snapshots.get(facts.name, SnapshotTree()), "snapshot")
+    tree = state.snapshots.get(facts.name, SnapshotTree())
+    name = free_name(tree, "snapshot")
     excuse = busy or why(plans.plan_take(state, survey, facts.name, name, ""))
-    return _form("take", _("Take…"), excuse, _field(_("New snapshot"), "name", name), kind="main")
+    field = parts.field(_("New snapshot's name"), "name", name)
+    return parts.form("take", _("Take…"), excuse, field, kind="main", key=f"take/{len(tree)}")
 
 
 def render_restore(
@@ -127,15 +129,15 @@ def render_restore(
     """Return the form that restores a snapshot; saving the current state first is ticked."""
     saved = free_name(state.snapshots[facts.name], _("before-{name}").format(name=node.name))
     excuse = busy or why(plans.plan_restore(state, survey, facts.name, node.name))
-    run = _tick(_("Let the guest run on"), "run") if node.has_memory else None
+    run = parts.tick(_("Let the guest run on"), "run") if node.has_memory else None
     return tag(
         "div",
-        _form(
+        parts.form(
             "restore",
             _("Restore…"),
             excuse,
-            _tick(_("Save the current state first, as"), "save"),
-            _field(_("Name"), "name", saved),
+            parts.tick(_("Save the current state first, as"), "save"),
+            parts.field(_("Name"), "name", saved),
             run,
             kind="main",
         ),
@@ -173,8 +175,8 @@ def render_words(state: LabState, facts: MachineFacts, node: SnapshotFacts, *, b
     excuse = busy or why(plans.plan_relabel(state, facts.name, node.name, description=f"{node.description}."))
     return parts.fold(
         _("Name and description"),
-        _form("rename", _("Rename…"), excuse, _field(_("Name"), "name", node.name)),
-        _form("describe", _("Describe…"), excuse, _field(_("Description"), "description", node.description)),
+        parts.form("rename", _("Rename…"), excuse, parts.field(_("Name"), "name", node.name)),
+        parts.form("describe", _("Describe…"), excuse, parts.field(_("Description"), "description", node.description)),
         key="words",
     )
 
@@ -197,27 +199,6 @@ def free_name(tree: SnapshotTree, stem: str) -> str:
 def why(plan: Plan) -> str | None:
     """Return why a plan is refused, or None."""
     return plan.refusal.why if plan.refusal else None
-
-
-def _form(action: str, label: str, excuse: str | None, *fields: Child, kind: str = "plain") -> Node:
-    button = tag(
-        "button",
-        label,
-        type="submit",
-        class_=f"labkit-button labkit-{kind}",
-        aria_disabled="true" if excuse else None,
-        title=excuse or _("Show the plan"),
-    )
-    reason = tag("div", excuse, class_="labkit-excuse") if excuse else None
-    return tag("form", *fields, button, reason, class_="labkit-form", data_action=action, key=action)
-
-
-def _field(label: str, name: str, value: str) -> Node:
-    return tag("label", label, tag("input", name=name, value=value, autocomplete="off"))
-
-
-def _tick(label: str, name: str) -> Node:
-    return tag("label", tag("span", tag("input", type="checkbox", name=name, checked=True), " ", label))
 
 
 def _quiet(text: str) -> Node:

@@ -5,6 +5,7 @@
 const SVG = new Set(["svg", "g", "path", "polyline", "line", "rect", "circle", "title"]);
 const LOCAL = new Set(["id", "for", "aria-describedby", "aria-labelledby"]);
 const ONCE = new Set(["open"]); // afterwards the reader's choice
+const appeared = []; // what has come onto the page since the last look, and wants to be seen
 const isText = (node) => typeof node === "string";
 const keyOf = (node) => (isText(node) ? "#" : node[0] + "/" + (node[1].key ?? ""));
 
@@ -16,6 +17,7 @@ function build(node, uid, inSvg) {
     ? document.createElementNS("http://www.w3.org/2000/svg", name)
     : document.createElement(name);
   setAttributes(element, {}, attributes, uid);
+  if ("data-appear" in attributes) appeared.push(element);
   for (const child of children) element.append(build(child, uid, svg));
   return element;
 }
@@ -89,16 +91,29 @@ function render({ model, el }) {
   el.classList.add("labkit");
   el.append(root);
 
+  let asked = false; // whether the reader waits for an answer here
   const onPage = () => {
     const next = model.get("page");
+    const held = el.contains(document.activeElement);
+    appeared.length = 0;
     patch(root, shown, next, uid);
     shown = next;
+    const free = document.activeElement === document.body || el.contains(document.activeElement);
+    const news = appeared[appeared.length - 1];
+    if (asked && news) {
+      asked = false;
+      news.scrollIntoView({ block: "nearest" });
+      if (free) news.focus({ preventScroll: true });
+    } else if (held && free && !el.contains(document.activeElement)) {
+      root.focus({ preventScroll: true }); // what had the focus is gone: the next Tab goes on from here
+    }
     for (const pressed of el.querySelectorAll(".labkit-sent")) pressed.classList.remove("labkit-sent");
     for (const pane of el.querySelectorAll("[data-follow]")) pane.scrollTop = pane.scrollHeight;
   };
   const ask = (element) => {
     if (element.getAttribute("aria-disabled") === "true") return;
     element.classList.add("labkit-sent"); // until the kernel answers
+    asked = true;
     model.send({ action: element.dataset.action, values: fieldsOf(element) });
   };
   const listen = (kind, handler) => el.addEventListener(kind, handler, { signal: stop.signal });

@@ -39,11 +39,12 @@ class Server:
     """A JupyterLab that serves the notebooks.
 
     Attributes:
-        address: up to the port. token: its key.
+        address: up to the port. token: its key. root: the folder it serves; notebooks are in `notebooks`.
     """
 
     address: str
     token: str
+    root: Path
 
     def url(self, notebook: str) -> str:
         """Return where a notebook is opened."""
@@ -55,14 +56,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A JupyterLab as `./lab up` starts it, on a copy of the notebooks."""
     folder = tmp_path_factory.mktemp("jupyter")
     shutil.copytree(ROOT / "notebooks", folder / "root" / "notebooks")
-    server = Server(address=f"http://127.0.0.1:{_free_port()}", token=secrets.token_hex(8))
+    root = folder / "root"
+    server = Server(address=f"http://127.0.0.1:{_free_port()}", token=secrets.token_hex(8), root=root)
     environment = {
         **os.environ,
         **{f"JUPYTER_{name.upper()}_DIR": str(folder / name) for name in ("config", "data", "runtime")},
         "JUPYTER_CONFIG_PATH": str(ROOT / "deploy" / "jupyter"),
         "JUPYTER_TOKEN": server.token,
     }
-    options = [f"--ServerApp.port={server.address.rpartition(':')[2]}", f"--ServerApp.root_dir={folder / 'root'}"]
+    options = ["--LabApp.expose_app_in_browser=True"]  # tests choose the theme
+    options += [f"--ServerApp.port={server.address.rpartition(':')[2]}", f"--ServerApp.root_dir={root}"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [Path(sys.executable).parent / "jupyter", "lab", *options],

@@ -1,4 +1,4 @@
-"""Run every cell of notebooks twice in a row and tell which differ: `./lab run python -m tests.notebooks.again [NAME …]`.
+"""Run every cell twice in a row and tell what differs: `./lab run python -m tests.notebooks.again [NAME …]`.
 
 A cell that was run again must not fail, and must say the same. Nothing is written; the notebooks run in a
 hypervisor instance of their own.

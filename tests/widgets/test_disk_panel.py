@@ -60,6 +60,9 @@ def test_empty_lab_offers_to_create_a_disk(lab: Lab) -> None:
     carried_out(panel, "create", name="data", capacity="8 MiB", format="vhd", allocation="fixed")
     assert (lab.disks["data"].format, lab.disks["data"].allocation) == ("vhd", "fixed")
     assert "qemu-img create" in panel.page().text
+    assert "✓ Create data: done." in panel.page().text
+    done(panel, "create", name="data", capacity="8 MiB", format="vhd", allocation="fixed")
+    assert "done." not in panel.page().text
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,16 @@ def test_disk_that_cannot_be_is_refused_in_the_panel(
     assert not lab.disks
 
 
+def test_new_disk_is_offered_a_name_that_is_free(lab: Lab) -> None:
+    panel = DiskPanel(lab)
+    offered = []
+    for _time in range(3):
+        offered.append(next(forms(panel)["create"].find("input")).attributes["value"])
+        lab.disks.create(offered[-1], capacity="8 MiB")
+        panel.refresh()
+    assert offered == ["data", "data-2", "data-3"]
+
+
 def test_three_sizes_and_the_map_are_shown_of_the_chosen_disk(lab: Lab) -> None:
     lab.disks.create("a", capacity="8 MiB", format="raw", allocation="fixed")
     lab.disks.create("b", capacity="16 MiB")
@@ -85,7 +98,7 @@ def test_three_sizes_and_the_map_are_shown_of_the_chosen_disk(lab: Lab) -> None:
     assert "a.0.raw holds 8 MiB of data" in panel.page().text
     done(panel, "show", disk="b")
     text = panel.page().text
-    assert "b.0.qcow2 holds 0 B of data" in text
+    assert "b.0.qcow2 holds nothing yet" in text
     assert "capacity: what the guest sees 16 MiB" in text
 
 

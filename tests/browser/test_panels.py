@@ -1,0 +1,108 @@
+"""Panels with the keyboard alone: fill in, ask for the plan, read it, confirm, see what came of it; light and dark."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from labkit import Lab
+from tests.browser.conftest import Server, Window
+
+MINUTE = 60_000
+CODE = ("from labkit import Lab", "from labkit.widgets import DiskPanel, SnapshotPanel", "lab = Lab.open()")
+DARK = "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
+IN_WINDOW = "panel => panel.getBoundingClientRect().right <= innerWidth"
+TOO_WIDE = """panel => [...panel.querySelectorAll("*")]
+  .filter(each => each.getBoundingClientRect().right > panel.getBoundingClientRect().right + 1)
+  .map(each => each.outerHTML)"""
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """The lab that the notebook opens: a machine that is off, with a disk and two snapshots."""
+    with Lab.open() as opened:
+        machine = opened.create("web")
+        machine.attach(opened.disks.create("notes", capacity="64 MiB"))
+        machine.snapshots.take("clean").take("later")
+        yield opened
+        opened.clean()
+
+
+@pytest.fixture
+def page(server: Server, window: Window, lab: Lab) -> Page:  # noqa: ARG001 — the notebook needs what is in it
+    """A notebook with both panels, run."""
+    cells = ["\n".join(CODE), "DiskPanel(lab)", 'SnapshotPanel(lab, "web")']
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(notebook, server.root / "notebooks" / "panels.ipynb")
+    page = window.page
+    page.goto(server.url("panels.ipynb"))
+    expect(page.locator(".jp-Notebook")).to_be_visible(timeout=MINUTE)
+    page.keyboard.press("Control+b")  # the side bar goes
+    expect(page.get_by_text("| Idle")).to_be_visible(timeout=MINUTE)
+    page.get_by_text("Run", exact=True).first.click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    expect(page.locator("section.labkit-panel")).to_have_count(2, timeout=MINUTE)
+    return page
+
+
+def test_an_act_from_the_form_to_its_result_by_keyboard(page: Page, window: Window, lab: Lab) -> None:
+    disks, snapshots = panel(page, "DiskPanel"), panel(page, "SnapshotPanel")
+
+    disks.locator("summary", has_text="Create a disk").focus()
+    page.keyboard.press("Enter")
+    expect(disks.locator("form[data-action=create]")).to_be_visible()
+    page.keyboard.press("Tab")
+    assert focused(page, "value") == "data"
+    page.keyboard.press("Enter")
+    confirm(page, disks, "Create data")
+    assert "data" in lab.disks
+
+    name = snapshots.locator("form[data-action=take] input")
+    name.fill("fresh")
+    page.keyboard.press("Enter")
+    confirm(page, snapshots, "Take fresh")
+    assert lab.machines["web"].snapshots.current == "fresh"
+    expect(name).to_have_value("snapshot-1")
+    assert [text for text in window.complaints if "labkit" in text or "widget" in text] == []
+
+
+def test_panels_fit_half_a_window_in_both_themes(page: Page, tmp_path: Path) -> None:
+    pictures = Path(os.environ.get("LABKIT_PICTURES", tmp_path))
+    for kind, file in (("DiskPanel", "disks"), ("SnapshotPanel", "snapshots")):
+        panel(page, kind).screenshot(path=pictures / f"panel-{file}.png")
+    page.set_viewport_size({"width": 640, "height": 800})
+    for _theme in range(2):
+        for kind in ("DiskPanel", "SnapshotPanel"):
+            page.wait_for_function(IN_WINDOW, arg=panel(page, kind).element_handle())
+            assert panel(page, kind).evaluate(TOO_WIDE) == []
+        page.evaluate(DARK)
+        expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false", timeout=MINUTE)
+
+
+def panel(page: Page, kind: str) -> Locator:
+    """Return a panel of the page."""
+    return page.locator(f"section.labkit-panel[aria-label={kind}]")
+
+
+def confirm(page: Page, panel: Locator, label: str) -> None:
+    """Wait until the plan has the focus, go on to its button, press it, and wait until the result has the focus."""
+    expect(panel.locator(".labkit-plan")).to_be_focused(timeout=MINUTE)
+    for _time in range(6):
+        page.keyboard.press("Tab")
+        if focused(page, "textContent") == label:
+            break
+    page.keyboard.press("Enter")
+    result = panel.locator(".labkit-result")
+    expect(result).to_have_text(f"✓ {label}: done.", timeout=MINUTE)
+    expect(result).to_be_focused()
+
+
+def focused(page: Page, what: str) -> str:
+    """Return a property of the element that has the focus."""
+    return str(page.evaluate(f"document.activeElement.{what}"))
