@@ -5,16 +5,18 @@ Knows: the rooms below. Must not know: the order of steps, the journal.
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from labkit.engine import seals
+from labkit.errors import LabError
 from labkit.hypervisor import clones, jobs
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import Domains
 from labkit.limits import Limit
-from labkit.model.image import Allocation, Format
+from labkit.model.image import Allocation
+from labkit.model.machine import DiskSpec, MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps import (
     BackUpDisks,
@@ -26,6 +28,7 @@ from labkit.plans.steps import (
     ReplaceImage,
 )
 from labkit.storage import headers, linking, qemu_img, zeros
+from labkit.storage.files import sync_file
 
 OnBytes = Callable[[int, int], None]
 
@@ -48,7 +51,7 @@ def back_up(step: BackUpDisks, connection: Connection, on_bytes: OnBytes, limit:
         for file in map(Path, files):
             if disk.allocation is Allocation.FIXED:
                 zeros.fill_holes(file, on_bytes, limit)
-            _sync(file)
+            sync_file(file)
 
 
 def abort_back_up(step: BackUpDisks, connection: Connection) -> None:
@@ -83,21 +86,49 @@ def copy_snapshots(step: CopySnapshots, connection: Connection) -> None:
     clones.copy_snapshots(connection, step.source_id, step.spec, step.names, step.current, dict(step.paths))
 
 
-def pull(step: PullBases, connection: Connection, on_bytes: OnBytes, limit: Limit) -> None:
-    """Let the active images stand alone; those that do are left alone."""
-    for disk in step.disks:
-        if not _stands_alone(disk.path, disk.format):
-            jobs.pull(connection, step.machine_id, disk.target, None, limit, on_bytes)
+def pull(step: PullBases, domains: Domains, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int] = ()) -> None:
+    """Let the images stand alone; what a guest's QEMU still held back of them when it was killed is copied anew."""
+    for disk, base in zip(step.disks, step.bases, strict=True):
+        if _runs(step.machine_id, domains):
+            if stands_alone(disk):
+                jobs.flush(domains.connection, step.machine_id)
+            else:
+                jobs.pull(domains.connection, step.machine_id, disk.target, None, limit, on_bytes)
+            continue
+        path = Path(disk.path)
+        _depend_again(disk, base)
+        qemu_img.rebase(path, None, None, on_bytes=on_bytes, limit=limit, inherit=inherit)
+
+
+def take_back_pulls(step: PullBases, domains: Domains) -> None:
+    """End the copying that nobody waits for any more; what was copied changes no content."""
+    clones.abort_pulls(domains.connection, step.machine_id, step.disks)
+    for disk, base in zip(step.disks, step.bases, strict=True):
+        if _runs(step.machine_id, domains):
+            with contextlib.suppress(LabError):
+                jobs.flush(domains.connection, step.machine_id)
+        else:
+            _depend_again(disk, base)
 
 
 def is_pulled(step: PullBases) -> bool:
     """Whether all of them stand alone."""
-    return all(_stands_alone(disk.path, disk.format) for disk in step.disks)
+    return all(map(stands_alone, step.disks))
 
 
-def abort_pulls(step: PullBases, connection: Connection) -> None:
-    """End the copying that a killed kernel has left behind: what was copied changes no content."""
-    clones.abort_pulls(connection, step.machine_id, step.disks)
+def stands_alone(disk: DiskSpec) -> bool:
+    """Whether an image's header names no other below it."""
+    return headers.read_image(Path(disk.path), disk.format).backing is None
+
+
+def _depend_again(disk: DiskSpec, base: DiskSpec) -> None:
+    """Let an image of a guest that has ended depend on what it did.
+
+    Its QEMU may have been killed when the header was written and not yet all tables. What was copied is what would
+    be read below, so that changes no content.
+    """
+    if stands_alone(disk):
+        linking.name_backing(Path(disk.path), Path(base.path), base.format)
 
 
 def replace(step: ReplaceImage) -> None:
@@ -107,13 +138,5 @@ def replace(step: ReplaceImage) -> None:
         seals.seal([step.path])
 
 
-def _stands_alone(path: str, format: Format) -> bool:
-    return headers.read_image(Path(path), format).backing is None
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _runs(machine_id: str, domains: Domains) -> bool:
+    return domains.state(machine_id)[0] in (MachineState.RUNNING, MachineState.PAUSED)

@@ -220,7 +220,7 @@ def do(step: Step, hands: Hands) -> None:
         case CopySnapshots():
             clone_work.copy_snapshots(step, domains.connection)
         case PullBases():
-            clone_work.pull(step, domains.connection, hands.on_bytes, hands.limit)
+            clone_work.pull(step, domains, **hands.copying)
         case ReplaceImage():
             clone_work.replace(step)
         case DropRecords():
@@ -398,7 +398,7 @@ def take_back(step: Step, state: LabState, hands: Hands) -> None:
     elif isinstance(step, DefineClones):
         clone_work.undefine(step, state, hands.domains)
     elif isinstance(step, PullBases):
-        clone_work.abort_pulls(step, hands.domains.connection)
+        clone_work.take_back_pulls(step, hands.domains)
     if isinstance(step, MigrateMachine):
         migration_work.take_back(step, hands.domains, hands.instances)
 

@@ -174,9 +174,14 @@ def _why_not_now(lineage: Lineage, facts: MachineFacts, cuts: list[ImageFacts]) 
 
 
 def _pulling(facts: MachineFacts, cuts: list[ImageFacts], needed: int) -> PullBases:
-    paths = {image.path for image in cuts}
-    disks = tuple(disk for disk in (facts.live or facts.spec).disks if disk.path in paths)
-    return PullBases(machine_id=facts.id, domain=facts.spec.domain_name, disks=disks, bytes=needed)
+    images = {image.path: image for image in cuts}
+    disks = tuple(disk for disk in (facts.live or facts.spec).disks if disk.path in images)
+    bases = tuple(
+        replace(disk, path=image.backing, format=image.backing_format)
+        for disk, image in ((disk, images[disk.path]) for disk in disks)
+        if image.backing is not None and image.backing_format is not None
+    )
+    return PullBases(machine_id=facts.id, domain=facts.spec.domain_name, disks=disks, bases=bases, bytes=needed)
 
 
 def _replacing(state: LabState, cuts: list[ImageFacts]) -> list[Step]:

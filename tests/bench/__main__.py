@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tests.bench.boot import bench_kernel, bench_ready
+from tests.bench.clones import bench_clones
 from tests.bench.disks import bench_disks
 from tests.bench.lineage import bench_lineage
 from tests.bench.many import bench_open, bench_sector, bench_usage
@@ -28,6 +29,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "ready": bench_ready,
     "disks": bench_disks,
     "snapshots": bench_snapshots,
+    "clones": bench_clones,
     "migration": bench_migration,
     "lineage": bench_lineage,
 }

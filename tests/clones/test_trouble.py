@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -390,3 +391,22 @@ def test_a_failing_hypervisor_is_an_error_that_leaves_nothing(web: Machine) -> N
         web.lab.carry_out(plan)
     assert isinstance(trouble.value, Refused | HypervisorError)
     assert list(web.lab.machines) == ["web"]
+
+
+def test_a_guest_that_is_killed_while_it_is_flattened_loses_nothing(link: Machine) -> None:
+    held = content(link)
+    link.start()
+    process = link.process
+    assert process is not None
+    code = f"with Lab.open({link.lab.name!r}) as lab: lab.machines['link'].flatten()"
+    with Kernel(code, stop=Instant(function="flush")) as kernel:  # all is moved, and some of it only in its memory
+        kernel.wait_stopped()
+        os.kill(process.pid, signal.SIGKILL)
+        link.wait_for("off")
+    with Lab.open(link.lab.name) as lab:
+        (sentence,) = lab.recovered
+        assert "taken back" in sentence
+        assert content(lab.machines["link"]) == held
+        lab.machines["link"].flatten()
+        lab.machines["web"].delete()
+        assert content(lab.machines["link"]) == held

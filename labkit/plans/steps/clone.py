@@ -161,12 +161,14 @@ class PullBases:
     """Copy all that disks of a running guest still read from below up into their active images.
 
     Attributes:
-        disks: the active images, which stand alone then. bytes: about what is copied.
+        disks: the active images, which stand alone then. bases: what each stands on until then.
+        bytes: about what is copied.
     """
 
     machine_id: str
     domain: str
     disks: tuple[DiskSpec, ...]
+    bases: tuple[DiskSpec, ...]
     bytes: int
     phase: ClassVar[Phase] = Phase.SWITCH
 
