@@ -298,14 +298,12 @@ class Panel:
                 return
             plan, carry_out, label = self._plan
             self._plan = None
-        expected = plan.bytes_copied / self.copy_rate
-        self.work(label, lambda work: self.tell(*carry_out(plan, work)), can_cancel=True, expected=expected)
 
         def act(work: Work) -> None:
             self.tell(*carry_out(plan, work))
             self._result = _("✓ {act}: done.").format(act=label)
 
-        self.work(label, act, can_cancel=True, expected=plan.bytes_copied / parts.COPY_RATE)
+        self.work(label, act, can_cancel=True, expected=plan.bytes_copied / self.copy_rate)
 
 
 def _wrap(error: Exception) -> LabError:
