@@ -52,6 +52,7 @@ class Snapshots:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._hosts: dict[Accelerator, SnapshotHost] = {}
+        self._deepest: int | None = None
 
     def read_trees(self, names: Mapping[str, str]) -> dict[str, SnapshotTree]:
         """Return the trees of the machines that have snapshots.
@@ -84,7 +85,9 @@ class Snapshots:
 
     def deepest_chain(self) -> int:
         """Return the layers, base included, of the deepest disk with which a machine still starts."""
-        return deepest_chain(self.connection.read(lambda raw: raw.getLibVersion()))
+        if self._deepest is None:
+            self._deepest = deepest_chain(self.connection.read(lambda raw: raw.getLibVersion()))
+        return self._deepest
 
     def find_checkpoints(self, machine_id: str) -> tuple[str, ...]:
         """Return the names of a machine's checkpoints, which other tools make for backups."""
