@@ -255,13 +255,16 @@ def exercise_disks() -> frozenset[str]:
 
 def _registered() -> dict[str, type[Exercise]]:
     """Return all exercises by slug; importing a module registers those in it."""
+    import labkit.course.base_exercises
+    import labkit.course.clone_exercises
     import labkit.course.disk_exercises
     import labkit.course.first_boot
     import labkit.course.host_exercises
     import labkit.course.hypervisor_exercises
     import labkit.course.image_exercises
     import labkit.course.snapshot_exercises
-    import labkit.course.storage_exercises  # noqa: F401
+    import labkit.course.storage_exercises
+    import labkit.course.twin_exercises  # noqa: F401
 
     return Exercise._registry
 

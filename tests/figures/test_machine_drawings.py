@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from labkit.figures import Drawing, draw_answers, draw_beats, draw_memory, draw_timeline
+from labkit.figures import Drawing, draw_answers, draw_beats, draw_memory, draw_race, draw_timeline
 from labkit.language import set_language
 from labkit.units import MIB
 
@@ -35,6 +35,7 @@ def _english() -> object:
     ("draw", "twin"),
     [
         (lambda: draw_timeline(MOMENTS), "Seconds until: process → agent"),
+        (lambda: draw_race(MOMENTS, [512 * MIB, 200]), "Seconds and bytes: process | agent"),
         (lambda: draw_answers(MOMENTS), "How many machines answer, over time; at the end: 2"),
         (
             lambda: draw_beats([1.0, 1.1, 1.2], 1.05),

@@ -1,0 +1,55 @@
+"""Drawing of a race: how long several ways took, one after the other, and how many bytes each left behind.
+
+Knows: moments, sizes. Must not know: what was raced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from labkit.figures import style
+from labkit.figures.drawing import Drawing
+from labkit.figures.timeline import Moment
+from labkit.language import _
+from labkit.units import format_size
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_race(moments: Sequence[Moment], sizes: Sequence[int], ax: Axes | None = None) -> Drawing:
+    """Draw the seconds each way took on the left, and its bytes on the right.
+
+    Args:
+        moments: when each was done, in order; each began when the one before it was done.
+        sizes: the bytes that each takes of the host, in the same order.
+
+    Raises:
+        ValueError: they are not of one length.
+    """
+    begins = [0.0, *[moment.seconds for moment in moments[:-1]]]
+    rows = list(zip(begins, moments, sizes, strict=True))
+    seconds = [moment.seconds - begin for begin, moment, _size in rows]
+
+    def draw(axes: Axes) -> None:
+        axes.set_axis_off()
+        axes.set_xlim(0, 1)
+        axes.set_ylim(len(rows) - 0.4, -1.0)
+        for left, head in ((0.27, _("seconds")), (0.66, _("of its own"))):
+            axes.text(left, -0.72, head, va="center", weight="bold", color=style.QUIET, size=style.TEXT)
+        for row, (taken, (_begin, moment, size)) in enumerate(zip(seconds, rows, strict=True)):
+            axes.text(0.25, row, moment.label, ha="right", va="center", color=style.INK, size=style.TEXT)
+            bars = (
+                (0.27, taken / max(seconds), style.GUEST, _("{seconds} s").format(seconds=f"{taken:.2f}")),
+                (0.66, size / max(sizes), style.HOST, format_size(size)),
+            )
+            for left, part, colour, words in bars:
+                axes.barh(row, max(0.2 * part, 0.002), left=left, height=0.5, color=colour)
+                axes.text(left + 0.2 * part + 0.012, row, words, va="center", color=style.INK, size=style.TEXT)
+
+    names = " | ".join(moment.label for moment in moments)
+    return Drawing(draw, _("Seconds and bytes: {names}").format(names=names), height=0.7 + 0.5 * len(rows), ax=ax)
+
+
+__all__ = ["draw_race"]
