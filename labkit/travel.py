@@ -21,7 +21,7 @@ from labkit.language import _
 from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
-from labkit.plans import archive as archive_plans
+from labkit.plans import exporting, importing
 from labkit.plans import migration as migration_plans
 from labkit.plans.migration import MigrationSurvey
 from labkit.plans.plan import Plan
@@ -158,7 +158,7 @@ def export(machine: Machine, file: str | Path, *, timeout: float | None = None) 
     others |= {node.memory for node in nodes.values() if node.memory}
     images = {file for image in state.images.values() for file in image.files}
     there = {path: os.stat(path) for path in images | others if os.path.exists(path)}
-    survey = archive_plans.ExportSurvey(
+    survey = exporting.ExportSurvey(
         free_bytes=free_bytes(target.parent) if target.parent.is_dir() else 0,
         xml=xml,
         records=records,
@@ -167,7 +167,7 @@ def export(machine: Machine, file: str | Path, *, timeout: float | None = None) 
         lengths={path: info.st_size for path, info in there.items()},
         allocated={path: there[path].st_blocks * 512 for path in others & there.keys()},
     )
-    return archive_plans.plan_export(state, survey, name, str(target))
+    return exporting.plan_export(state, survey, name, str(target))
 
 
 def _after_import(lab: Lab, plan: Plan, timeout: float | None) -> Machine:
@@ -211,7 +211,7 @@ def import_machine(
     boots = str(lab._workspace.images / "blobs")
     arrival = archives.adopt(state, path, manifest, fresh, boot_folder=boots, accelerator=host.accelerator)
     elsewhere = (facts.id for facts in state.elsewhere.values())
-    survey = archive_plans.ImportSurvey(
+    survey = importing.ImportSurvey(
         free_bytes=free_bytes(lab.home),
         host_memory=host.host_memory,
         host_cpus=host.host_cpus,
@@ -220,7 +220,7 @@ def import_machine(
         boot_folder=boots,
         there=frozenset(map(str, Path(boots).glob("*"))),
     )
-    return archive_plans.plan_import(state, survey, arrival)
+    return importing.plan_import(state, survey, arrival)
 
 
 def _check_path(path: str | Path) -> Path:

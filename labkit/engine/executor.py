@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from labkit.engine.hands import Hands
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import Entry, Record, strike_out_all
 from labkit.engine.locks import MachineLocks, every_lock, lab_lock
 from labkit.engine.progress import OnProgress, Progress
 from labkit.engine.reader import read_state
 from labkit.engine.recovery import Recovery, ids_of
-from labkit.engine.steps import Hands, do
+from labkit.engine.steps import do
 from labkit.engine.workspace import Workspace
 from labkit.errors import AlreadyExists, Busy, LabError, Refused, Stale
 from labkit.hypervisor.domains import Domains

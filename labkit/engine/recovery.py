@@ -14,9 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from labkit.engine import seals, snapshot_work
+from labkit.engine.done import is_done
+from labkit.engine.hands import Hands
 from labkit.engine.journal import Entry, drop_drafts, find_drafts, find_entries, read_entry, set_aside, strike_out
 from labkit.engine.locks import MachineLocks, find_busy
-from labkit.engine.steps import Hands, abandon, do, is_done, take_back, undo, wait_until_settled
+from labkit.engine.steps import do
+from labkit.engine.undoing import abandon, take_back, undo, wait_until_settled
 from labkit.engine.workspace import Workspace
 from labkit.errors import Busy, ConnectionLost, HostTrouble, LabError, NotFound
 from labkit.hypervisor.domains import Domains

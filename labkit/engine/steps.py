@@ -1,28 +1,21 @@
-"""How each step is carried out, how one knows that it was, and how it is undone: one `match` each.
+"""How each step is carried out: one `match`.
 
-Every `do` may be repeated: done twice is done once.
+Every `do` may be repeated: done twice is done once. How one knows that it was is `done.py`'s, the way back
+`undoing.py`'s.
 Knows: the rooms below. Must not know: the order of steps, the journal.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, assert_never
+from typing import assert_never
 
 from labkit.engine import archives, clone_work, migration_work, seals, snapshot_work
-from labkit.engine.instances import Instances
-from labkit.errors import HostTrouble, NotFound, WrongState
+from labkit.engine.hands import Hands
+from labkit.errors import NotFound, WrongState
 from labkit.hypervisor import disks
-from labkit.hypervisor.domains import Domains
-from labkit.hypervisor.snapshots import Snapshots
-from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
-from labkit.model.machine import MachineFacts, MachineSpec, MachineState
-from labkit.model.state import LabState
 from labkit.plans.steps import (
     AttachDisk,
     BackUpDisks,
@@ -69,44 +62,7 @@ from labkit.plans.steps import (
     WriteArchive,
     WriteMessage,
 )
-from labkit.storage import files, foreign, headers, making, nbd, qemu_img
-
-
-class Copying(TypedDict):
-    """What every call that copies data takes; see `Hands`."""
-
-    on_bytes: Callable[[int, int], None]
-    limit: Limit
-    inherit: tuple[int, ...]
-
-
-def _ignore(_sentence: str) -> None:
-    """Hear nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hands:
-    """What steps are carried out with.
-
-    Attributes:
-        domains, snapshots: the hypervisor's. instances: the lab's others, for what goes over.
-        on_bytes: hears of (bytes done, in all). limit: time and cancellation.
-        inherit: descriptors of locks that child processes keep holding if we die.
-        tell: hears a sentence about what did not come out as planned, though the act has been completed.
-    """
-
-    domains: Domains
-    snapshots: Snapshots
-    on_bytes: Callable[[int, int], None]
-    limit: Limit
-    inherit: tuple[int, ...] = ()
-    tell: Callable[[str], None] = _ignore
-    instances: Instances
-
-    @property
-    def copying(self) -> Copying:
-        """The last three, as such calls name them."""
-        return {"on_bytes": self.on_bytes, "limit": self.limit, "inherit": self.inherit}
+from labkit.storage import files, foreign, headers, nbd, qemu_img
 
 
 def do(step: Step, hands: Hands) -> None:
@@ -243,173 +199,3 @@ def do(step: Step, hands: Hands) -> None:
             domains.define_text(step.xml, subject=step.spec.name)
         case _:
             assert_never(step)
-
-
-def is_done(step: Step, state: LabState) -> bool:
-    """Whether a step has been carried out, judged from what is there; deleting counts from the first file on."""
-    by_id = {machine.id: machine for machine in state.machines.values()}
-    match step:
-        case CopyImage() | ConvertImage() | BringImage():
-            return Path(step.target).exists()
-        case CreateImage():
-            return Path(step.path).exists()
-        case CreateOverlay():
-            return Path(step.path).exists()
-        case StopServing():
-            return step.disk not in state.served
-        case RenameImage():
-            return Path(step.new).exists()
-        case TakeSnapshot():
-            return snapshot_work.is_taken(step, state)
-        case DropSaved():
-            return step.machine_id not in by_id or by_id[step.machine_id].state != MachineState.SAVED
-        case DefineFromSnapshot() | RestoreMemory():
-            machine = by_id.get(step.machine_id)
-            return machine is not None and {disk.path for disk in step.disks} <= {
-                disk.path for disk in machine.spec.disks
-            }
-        case MarkCurrent():
-            machine = by_id.get(step.machine_id)
-            tree = state.snapshots.get(machine.name) if machine else None
-            return tree is not None and tree.current == step.snapshot
-        case ForgetSnapshot():
-            machine = by_id.get(step.machine_id)
-            return machine is None or step.snapshot not in state.snapshots.get(machine.name, ())
-        case RelabelSnapshot():
-            machine = by_id.get(step.machine_id)
-            tree = state.snapshots.get(machine.name) if machine else None
-            return tree is not None and step.new in tree and step.description in (None, tree[step.new].description)
-        case FreezeImages():
-            return all(not path or not os.access(path, os.W_OK) for path in step.paths)
-        case MergeLayer():
-            return not Path(step.layer).exists()
-        case GrowImage():
-            return step.path in state.images and state.images[step.path].capacity >= step.capacity
-        case AttachDisk() | RepointDisk():  # begun for the running guest or the definition: only forward
-            machine = by_id.get(step.machine_id)
-            return any(disk.path == step.disk.path for spec in _specs(machine) for disk in spec.disks)
-        case DetachDisk():
-            machine = by_id.get(step.machine_id)
-            return not all(any(disk.target == step.target for disk in spec.disks) for spec in _specs(machine))
-        case WriteMessage():
-            return files.is_written(Path(step.path), step.offset, step.length, step.text)
-        case DefineMachine() | DefineAdopted():
-            return step.spec.id in by_id
-        case ConfigureMachine():
-            machine = by_id.get(step.machine_id)
-            wanted = step.changes
-            return machine is not None and all(
-                asked is None or asked == now
-                for asked, now in (
-                    (wanted.memory, machine.spec.memory),
-                    (wanted.vcpus, machine.spec.vcpus),
-                    (wanted.cpu_model, machine.spec.cpu_model),
-                )
-            )
-        case RenameMachine():
-            return step.machine_id in by_id and by_id[step.machine_id].name == step.new
-        case CutPower():
-            return step.machine_id not in by_id or not by_id[step.machine_id].is_active
-        case UndefineMachine():
-            return step.machine_id not in by_id
-        case DeleteFiles():
-            return not all(Path(path).exists() for path in step.paths)
-        case LinkImages():
-            return all(Path(path).exists() for path in step.paths)
-        case BackUpDisks():
-            return all(Path(disk.path).exists() for disk in step.disks)
-        case RebaseImage():
-            return step.path in state.images and state.images[step.path].backing == step.backing
-        case DefineClones():
-            return all(spec.id in by_id for spec in step.specs)
-        case CopySnapshots():
-            return set(step.names) <= set(state.snapshots.get(step.spec.name, ()))
-        case PullBases():
-            return clone_work.is_pulled(step)
-        case ReplaceImage():
-            return Path(step.path).exists() and not Path(step.draft).exists()
-        case DropRecords() | GiveRecords():  # neither is a commit point, and both may be repeated
-            return False
-        case MigrateMachine():
-            return migration_work.is_migrated(step, state)
-        case EndInstance():
-            return migration_work.is_ended(step)
-        case WriteArchive() | UnpackMemory() | UnpackBootFile():
-            return Path(step.target).exists()
-        case UnpackImage():
-            return Path(step.targets[0]).exists()
-        case _:
-            assert_never(step)
-
-
-def _specs(machine: MachineFacts | None) -> tuple[MachineSpec, ...]:
-    """The definition and, where it runs, what it runs with."""
-    return tuple(spec for spec in (machine.spec, machine.live) if spec) if machine else ()
-
-
-def undo(step: Step, hands: Hands) -> None:
-    """Take a create step back; the others have no way back and none is tried."""
-    match step:
-        case DropRecords():
-            migration_work.put_records_back(step, hands.domains)
-        case WriteArchive() | UnpackMemory() | UnpackBootFile():
-            archives.undo(step.target)
-        case UnpackImage():
-            archives.undo(step.targets[0], step.targets[1:])
-        case CopyImage():
-            files.delete_files([step.target])
-        case BringImage():
-            foreign.discard(Path(step.target))
-            _remove_image(step.target, step.target_format)
-        case ConvertImage():
-            _remove_image(step.target, step.target_format)
-        case CreateImage():
-            _remove_image(step.path, step.format)
-        case CreateOverlay():
-            _remove_image(step.path, Format.QCOW2)
-        case RenameImage():
-            files.rename_file(Path(step.new), Path(step.old))
-        case LinkImages():
-            for path in step.paths:
-                _remove_image(path, Format.QCOW2)
-        case BackUpDisks():
-            for disk in step.disks:
-                _remove_image(disk.path, disk.format)
-        case _:
-            pass
-
-
-def _remove_image(path: str, format: Format) -> None:
-    """Remove an image that was just made, with all its files, and what a killed attempt has left."""
-    making.discard(Path(path))
-    try:
-        made = headers.read_image(Path(path), format).files
-    except FileNotFoundError:
-        return
-    except HostTrouble:
-        made = (path,)  # a power cut has left the name and not the content
-    files.delete_files(reversed(made))
-
-
-def take_back(step: Step, state: LabState, hands: Hands) -> None:
-    """Undo what a switch step did although it counts as not done; few can do a part of their work."""
-    if isinstance(step, TakeSnapshot):
-        snapshot_work.take_back(step, state, hands.domains, hands.snapshots)
-    elif isinstance(step, DefineClones):
-        clone_work.undefine(step, state, hands.domains)
-    elif isinstance(step, PullBases):
-        clone_work.take_back_pulls(step, hands.domains)
-    if isinstance(step, MigrateMachine):
-        migration_work.take_back(step, hands.domains, hands.instances)
-
-
-def abandon(step: Step, hands: Hands) -> None:
-    """End what the daemon still does for a create step of which nobody waits for the end."""
-    if isinstance(step, BackUpDisks):
-        clone_work.abort_back_up(step, hands.domains.connection)
-
-
-def wait_until_settled(step: Step, hands: Hands) -> None:
-    """Let the daemons end what they are still at with a step that was cut short, before anything is judged."""
-    if isinstance(step, MigrateMachine):
-        migration_work.wait_until_settled(step, hands.domains, hands.instances)

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from labkit.engine.steps import Hands, do
+from labkit.engine.hands import Hands
+from labkit.engine.steps import do
 from labkit.limits import NO_LIMIT
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineFacts, MachineSpec, MachineState, Reason

@@ -11,8 +11,8 @@ from labkit.model.image import Format
 from labkit.model.snapshot import SnapshotKind
 from labkit.model.state import LabState
 from labkit.model.travel import CarriedFile, CarriedImage, CarriedKind, CarriedPoint, CarriedSnapshot, Manifest
-from labkit.plans.archive import lay_out
 from labkit.plans.archive_excuses import why_not_manifest
+from labkit.plans.importing import lay_out
 from labkit.units import MIB, TIB
 from tests.snapshots.world import disk, image, machine
 

@@ -1,7 +1,5 @@
-"""Plans of acts with archives: a machine with its snapshots into a file, and out of one.
+"""The plan of a machine's way out of a file, with all its snapshots; what comes in gets names of its own.
 
-An archive holds whole chains: of a linked clone also the images it stands on, byte for byte, so that every
-snapshot keeps what it stands on and nothing is converted. What comes in gets names of its own.
 Knows: the model, steps. Must not know: libvirt, files, how an archive is laid out.
 """
 
@@ -12,21 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from labkit.language import _
-from labkit.model.disk import chain, disk_name, image_number, image_path
+from labkit.model.disk import disk_name, image_number, image_path
 from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineSpec
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
-from labkit.model.travel import (
-    MANIFEST_VERSION,
-    CarriedFile,
-    CarriedImage,
-    CarriedKind,
-    CarriedPoint,
-    CarriedSnapshot,
-    Manifest,
-    SnapshotRecord,
-)
-from labkit.plans.archive_excuses import why_not_arrive, why_not_export
+from labkit.model.travel import CarriedImage, CarriedKind, CarriedPoint, Manifest, SnapshotRecord
+from labkit.plans.archive_excuses import why_not_arrive
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import (
     DefineAdopted,
@@ -36,132 +24,7 @@ from labkit.plans.steps import (
     UnpackBootFile,
     UnpackImage,
     UnpackMemory,
-    WriteArchive,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportSurvey:
-    """What had to be measured for an export.
-
-    Attributes:
-        free_bytes: free where the archive goes. exists: whether there is a file of its name, or no such folder.
-        xml: the machine's definition. records: by snapshot, its definition and the one it ran with, or None.
-        lengths: bytes of each file that is there, by path; allocated: what the host gave for memory and boot files.
-    """
-
-    free_bytes: int
-    xml: str
-    records: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
-    exists: bool = False
-    no_folder: bool = False
-    lengths: Mapping[str, int] = field(default_factory=dict)
-    allocated: Mapping[str, int] = field(default_factory=dict)
-
-
-def plan_export(state: LabState, survey: ExportSurvey, machine: str, target: str) -> Plan:
-    """Plan to write a machine that is off, with all its snapshots, into one file.
-
-    Args:
-        target: absolute path of the archive.
-    """
-    facts, tree = state.machines[machine], state.snapshots.get(machine, SnapshotTree())
-    specs = [facts.spec, *(node.spec for node in tree.nodes.values())]
-    memories = [node.memory for node in tree.nodes.values() if node.memory]
-    boots = sorted({path for spec in specs for path in (spec.boot.kernel, spec.boot.initramfs) if path})
-    images = sorted({layer.path for spec in specs for disk in spec.disks for layer in chain(state.images, disk.path)})
-    needed = sum(state.images[path].allocated for path in images)
-    needed += sum(survey.allocated.get(path, 0) for path in (*memories, *boots))
-    refusal = why_not_export(
-        state,
-        facts,
-        tree,
-        target,
-        exists=survey.exists,
-        no_folder=survey.no_folder,
-        there=survey.lengths,
-        free_bytes=survey.free_bytes,
-        needed=needed,
-    )
-    names = {file: f"disks/{posixpath.basename(file)}" for path in images for file in state.images[path].files}
-    names |= {path: f"memory/{posixpath.basename(path)}" for path in memories}
-    names |= {path: f"boot/{posixpath.basename(path)}" for path in boots}
-    step = None if refusal else _writing(state, survey, machine, target, images, memories, boots, names, needed)
-    return Plan(
-        act="export",
-        subject=machine,
-        home=state.home,
-        names=(machine,),
-        basis=state.fingerprint((machine,)),
-        steps=(step,) if step else (),
-        refusal=refusal,
-    )
-
-
-def _writing(
-    state: LabState,
-    survey: ExportSurvey,
-    machine: str,
-    target: str,
-    images: list[str],
-    memories: list[str],
-    boots: list[str],
-    names: Mapping[str, str],
-    needed: int,
-) -> WriteArchive:
-    facts, tree = state.machines[machine], state.snapshots.get(machine, SnapshotTree())
-    files = []
-    for path in images:
-        image = state.images[path]
-        for file in image.files:
-            full = image.backing is None and image.allocated >= image.length
-            length = survey.lengths[file]
-            files.append(CarriedFile(name=names[file], kind=CarriedKind.IMAGE, length=length, full=full))
-    for paths, kind in ((memories, CarriedKind.MEMORY), (boots, CarriedKind.BOOT)):
-        files += [CarriedFile(name=names[path], kind=kind, length=survey.lengths[path]) for path in paths]
-
-    def point(spec: MachineSpec, xml: str, live: str | None = None) -> CarriedPoint:
-        boot = (spec.boot.kernel, spec.boot.initramfs)
-        return CarriedPoint(
-            xml=xml,
-            disks={disk.target: names[disk.path] for disk in spec.disks},
-            boot=(names[boot[0]] if boot[0] else None, names[boot[1]] if boot[1] else None),
-            live_xml=live,
-        )
-
-    manifest = Manifest(
-        version=MANIFEST_VERSION,
-        machine=machine,
-        point=point(facts.spec, survey.xml),
-        snapshots=tuple(
-            CarriedSnapshot(
-                name=node.name,
-                description=node.description,
-                parent=node.parent,
-                created=node.created,
-                kind=node.kind,
-                point=point(node.spec, *survey.records[node.name]),
-                memory=names[node.memory] if node.memory else None,
-            )
-            for node in tree.nodes.values()
-        ),
-        current=tree.current,
-        images=tuple(
-            CarriedImage(
-                files=tuple(names[file] for file in image.files),
-                format=image.format,
-                capacity=image.capacity,
-                backing=names[image.backing] if image.backing else None,
-            )
-            for image in (state.images[path] for path in images)
-        ),
-        files=tuple(files),
-    )
-    sources = tuple((name, path) for path, name in names.items())
-    return WriteArchive(target=target, manifest=manifest, sources=sources, bytes=needed)
-
-
-# --- coming in ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -407,16 +270,3 @@ def _number(image: CarriedImage) -> int:
 
 def _memory(state: LabState, machine: str, number: int) -> str:
     return posixpath.join(state.home, "memory", f"{machine}.{number}.mem")
-
-
-__all__ = [
-    "Arrival",
-    "ExportSurvey",
-    "ImportSurvey",
-    "MemoryStart",
-    "adopt_spec",
-    "lay_out",
-    "plan_export",
-    "plan_import",
-    "refuse_import",
-]
