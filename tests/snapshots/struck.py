@@ -18,6 +18,7 @@ import libvirt_qemu
 from labkit import Lab
 from labkit.engine.journal import load_plan
 from labkit.machine import Machine
+from labkit.units import KIB
 from tests.engine.strike import CALLS, Ended, How, Strike, carry_out, open_anew
 from tests.instance import Instance
 from tests.snapshots.checkpoint import Checkpoint
@@ -28,7 +29,7 @@ Allowance = Callable[[Standing], Standing]
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
 LONGEST_RECOVERY = 15.0  # on a busy host; a quiet one takes less than a second
 
-TRIED: Counter[str] = Counter()
+TRIED: Counter[tuple[str, str]] = Counter()
 """How many instants were tried in this process, by act and what happened; told at the end of the run."""
 
 SLOWEST = [0.0]
@@ -90,6 +91,26 @@ def write_inside(vm: Machine, target: str, offset: int, length: int, value: int)
         assert not said, said
 
 
+def _write_all(vm: Machine, value: int) -> None:
+    """Let each disk of a running guest hold something else."""
+    for number, disk in enumerate(vm.facts.spec.disks):
+        write_inside(vm, disk.target, 512 * KIB, 64 * KIB, value + number)
+
+
+def grow_running(vm: Machine) -> None:
+    """From "off" → a → (b, d), all but the first taken while it ran; the current state began from b."""
+    write(vm, 16)
+    vm.snapshots.take("off")
+    vm.start().wait_ready()
+    for value, name in enumerate(("a", "b", "d"), 2):
+        if name == "d":
+            vm.snapshots.restore("a")
+        _write_all(vm, value * 16)
+        vm.snapshots.take(name)
+    vm.snapshots.restore("b")
+    _write_all(vm, 200)
+
+
 def sweep(
     world: World,
     act: str,
@@ -132,7 +153,7 @@ def sweep(
             open_anew(lab.name)
             continue
         world.struck.add((name, deed))
-        TRIED[f"{act}: {name}"] += 1
+        TRIED[act, name] += 1
         problem = _see(world, before, after, ended, allowances)
         if problem:
             wrong.append(f"{number} {deed}: {problem}")

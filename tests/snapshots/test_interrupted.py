@@ -1,14 +1,12 @@
-"""Acts on snapshots that are interrupted: by the end of the kernel, of the daemon, of the guest, by an error.
+"""Acts on snapshots interrupted within a call: by the end of the daemon or of the guest, or with the work half done.
 
-Each must end exactly before or exactly after, by itself, at the next `Lab.open()`, within seconds.
+Each must end before or after, by itself, at the next `Lab.open()`. Between two calls: see `test_struck_guests`.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,157 +17,70 @@ import pytest
 from labkit import Lab
 from labkit.engine.journal import Record
 from labkit.engine.steps import do
-from labkit.errors import LabError
+from labkit.errors import Busy, LabError
 from labkit.limits import NO_LIMIT
 from labkit.machine import Machine
-from labkit.model.machine import MachineState
-from labkit.plans.plan import Plan
-from labkit.plans.steps import CreateOverlay, Phase, TakeSnapshot
+from labkit.plans.steps import CreateOverlay, TakeSnapshot
+from labkit.units import KIB
+from tests.engine.strike import How
 from tests.instance import Instance
-from tests.snapshots.test_guests import _boot, _count, _counts, hash_content
+from tests.snapshots.standing import Standing, without_layers, without_new_memory, without_power
+from tests.snapshots.struck import THOROUGH, TRIED, World, compare, grow_running, make_world, write_inside
 
-THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
-LONGEST_RECOVERY = 15.0  # on a busy host; a quiet one takes less than a second
+DELAYS = tuple(number / 50 for number in range(1, 21)) if THOROUGH else (0.02, 0.06, 0.15)
+"""Seconds after which the daemon, or the guest, is killed."""
 
-Picture = dict[str, object]
-
-PLANS = {
-    "take": 'vm.snapshots.take.plan("new")',
-    "restore": 'vm.snapshots.restore.plan("one")',
-    "restore and save": 'vm.snapshots.restore.plan("one", save_current="new")',
-    "delete": 'vm.snapshots.delete.plan("two")',
-    "rename": 'vm.snapshots.rename.plan("two", "new")',
+ACTS = {
+    "take, running": 'vm.snapshots.take.plan("new")',
+    "restore, running": 'vm.snapshots.restore.plan("d")',
+    "restore and save, running": 'vm.snapshots.restore.plan("d", save_current="new")',
+    "delete the current one, running": 'vm.snapshots.delete.plan("b")',
 }
 
-DIE = """
-import os
-from labkit import Lab
-from labkit.engine.journal import Record
-vm = Lab.open({lab!r}).machines["web"]
-plan = {plan}
-def die_before(progress):
-    if progress.step == {step}:
-        os._exit(9)
-def die_unreported(record, index):
-    if index + 1 == {step}:
-        os._exit(9)
-    report(record, index)
-report = Record.step_done
-if {reported}:
-    vm.lab.carry_out(plan, on_progress=die_before)
-else:
-    Record.step_done = die_unreported
-    vm.lab.carry_out(plan)
-"""
+
+@pytest.fixture(scope="module")
+def world(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A machine that runs, with snapshots of running states."""
+    with make_world("interrupted", grow_running, instance, tmp_path_factory.mktemp("guest")) as made:
+        yield made
 
 
-def _prepare(lab: Lab, *, running: bool) -> Machine:
-    """A machine of two disks with snapshots "one" and "two" in a row, of which each disk holds something else."""
-    vm = lab.create("web", image="sector", memory="32 MiB", if_exists="replace")
-    if "data" in lab.disks:
-        lab.disks["data"].delete()
-    vm.attach(lab.disks.create("data", capacity="1 MiB"))
-    if running:
-        vm.start().wait_ready()
-    for name in ("one", "two"):
-        if not running:
-            _write(vm, len(name + name))
-        vm.snapshots.take(name)
-    return vm
+@pytest.fixture
+def vm(world: World) -> Machine:
+    """The machine, which runs."""
+    world.checkpoint.install("running")
+    return world.lab.machines["web"]
 
 
-def _write(vm: Machine, value: int) -> None:
-    for number, disk in enumerate(vm.facts.spec.disks):
-        if number or disk.path:
-            argv = ["qemu-io", "-f", disk.format.driver, "-c", f"write -P {value + number} 512k 64k", disk.path]
-            subprocess.run(argv, check=True, capture_output=True)
-
-
-def _picture(lab: Lab) -> Picture:
-    """Everything an act may change, with the content of every state."""
-    state = lab.state
-    machine, tree = state.machines["web"], state.snapshots["web"]
-    alive: set[str] = set()
-    for root in state.roots:
-        path: str | None = root
-        while path is not None:
-            alive.add(path)
-            path = state.images[path].backing
-    assert set(state.images) == alive, "images are left over"
-    assert state.strays == ()
-    assert not list((lab.home / "journal").iterdir())
-    return {
-        "tree": {name: node.parent for name, node in tree.nodes.items()},
-        "current": tree.current,
-        "state": machine.state,
-        "disks": [(disk.name, disk.target) for disk in machine.spec.disks],
-        "now": [hash_content(disk.path, disk.format.driver) for disk in machine.spec.disks],
-        "kept": {
-            (name, disk.name): hash_content(disk.path, disk.format.driver)
-            for name, node in tree.nodes.items()
-            for disk in node.disks
-        },
-        "memories": sorted(Path(path).name for path in state.memories),
-        "live": [disk.path for disk in machine.live.disks] == [disk.path for disk in machine.spec.disks]
-        if machine.live
-        else None,
-    }
-
-
-def _steps(plan: str, vm: Machine) -> int:
-    made: Plan = eval(plan, {"vm": vm})  # noqa: S307 — our own text, from the table above
-    return len(made.steps)
-
-
-def _reopen(name: str) -> tuple[Lab, float]:
-    began = time.monotonic()
-    lab = Lab.open(name)
-    return lab, time.monotonic() - began
-
-
-def _is_in_order(vm: Machine) -> None:
-    """The machine can be switched off and started with the disks it has."""
-    if vm.state in ("running", "paused"):
-        vm.kill()
-    vm.start()
-    vm.kill()
-
-
-@pytest.mark.parametrize("running", [False, True], ids=["off", "running"])
-@pytest.mark.parametrize("act", PLANS)
-def test_a_killed_kernel_leaves_before_or_after(
-    lab: Lab, labkit_process: Callable[[str], subprocess.Popen[str]], act: str, running: bool
-) -> None:
-    vm = _prepare(lab, running=running)
-    before = _picture(lab)
-    count = _steps(PLANS[act], vm)
-    tried = []
-    points = [(step, reported) for step in range(1, count + 1) for reported in (True, False)]
-    if not THOROUGH:  # around the commit point, and the last instant
-        made: Plan = eval(PLANS[act], {"vm": vm})  # noqa: S307
-        middle = next(at for at, step in enumerate(made.steps, 1) if step.phase != Phase.CREATE)
-        points = [(middle, False), (count, False)]
-    for step, reported in points:
-        child = labkit_process(DIE.format(lab=lab.name, plan=PLANS[act], step=step, reported=reported))
-        _out, errors = child.communicate(timeout=60)
-        assert child.returncode == 9, errors
-        again, seconds = _reopen(lab.name)
-        with again:
-            assert len(again.recovered) == 1, again.recovered
-            now = _picture(again)
-            sentence = again.recovered[0]
-            assert seconds < LONGEST_RECOVERY
-            if "taken back" in sentence:
-                assert now == before
-            else:
-                assert "has been completed" in sentence
-                tried.append(now)
-                _is_in_order(again.machines["web"])
-                vm = _prepare(lab, running=running)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("how", [How.DAEMON, How.GUEST], ids=str)
+@pytest.mark.parametrize("act", ACTS)
+def test_what_dies_within_a_call_leaves_before_or_after(world: World, act: str, how: How) -> None:
+    lab, request = world.lab, ACTS[act]
     vm = lab.machines["web"]
-    lab.carry_out(eval(PLANS[act], {"vm": vm}))  # noqa: S307
-    after = _picture(lab)
-    assert all(now == after for now in tried), [after, *tried]
+    allowances = [without_layers, without_power] if how is How.GUEST else [without_layers]
+
+    def look() -> Standing:
+        standing = world.eye.look()
+        for allowance in allowances:
+            standing = allowance(standing)
+        return standing
+
+    world.checkpoint.install("running")
+    before = look()
+    lab.carry_out(eval(request, {"vm": vm}))  # noqa: S307 — the texts above
+    after = without_new_memory(look(), before)
+    for delay in DELAYS:
+        world.checkpoint.install("running")
+        plan = eval(request, {"vm": vm})  # noqa: S307
+        victims = world.victims(how)
+        with _soon(delay, lambda victims=victims: _kill(victims)), suppress(LabError):  # type: ignore[misc]
+            lab.carry_out(plan)
+        TRIED[act, f"{how} within a call"] += 1
+        with Lab.open(lab.name) as again:
+            told = again.recovered
+        now = without_new_memory(look(), before)
+        assert now in (before, after), (delay, told, compare(now, before), compare(now, after))
 
 
 @contextmanager
@@ -183,48 +94,10 @@ def _soon(delay: float, strike: Callable[[], object]) -> Iterator[None]:
         timer.join()
 
 
-DELAYS = (0.03, 0.06, 0.1, 0.15, 0.25, 0.4) if THOROUGH else (0.06, 0.15)
-
-
-@pytest.mark.parametrize("act", ["take", "restore"])
-def test_a_killed_daemon_leaves_before_or_after(lab: Lab, instance: Instance, act: str) -> None:
-    for delay in DELAYS:
-        vm = _prepare(lab, running=True)
-        before = _picture(lab)
-        daemon = instance.daemon()
-        with _soon(delay, lambda process=daemon: _kill(process)), suppress(LabError):  # type: ignore[misc]
-            lab.carry_out(eval(PLANS[act], {"vm": vm}))  # noqa: S307
-        with Lab.open(lab.name) as again:
-            now = _picture(again)
-            if act == "take":
-                assert now["state"] == MachineState.RUNNING
-                assert now["live"]
-            if now["tree"] == before["tree"]:
-                assert now["kept"] == before["kept"]
-            else:
-                assert set(again.machines["web"].snapshots) == {"one", "two", "new"}
-            _is_in_order(again.machines["web"])
-
-
-def test_a_killed_guest_leaves_before_or_after(lab: Lab) -> None:
-    for delay in DELAYS:
-        vm = _prepare(lab, running=True)
-        before = _picture(lab)
-        process = vm.process
-        assert process is not None
-        guest = psutil.Process(process.pid)
-        with _soon(delay, lambda guest=guest: _kill(guest)), suppress(LabError):  # type: ignore[misc]
-            lab.carry_out(eval(PLANS["take"], {"vm": vm}))  # noqa: S307
-        with Lab.open(lab.name) as again:
-            now = _picture(again)
-            assert now["kept"].items() >= before["kept"].items()  # type: ignore[attr-defined]
-            assert set(now["tree"]) in ({"one", "two"}, {"one", "two", "new"})  # type: ignore[call-overload]
-            _is_in_order(again.machines["web"])
-
-
-def _kill(process: psutil.Process) -> None:
-    with suppress(psutil.NoSuchProcess):
-        process.kill()
+def _kill(victims: tuple[int, ...]) -> None:
+    for victim in victims:
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(victim).kill()
 
 
 def _switch_without_snapshot(vm: Machine) -> None:
@@ -243,37 +116,53 @@ def _switch_without_snapshot(vm: Machine) -> None:
     subprocess.run(argv, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("then", ["running", "off"])
-def test_disks_switched_without_a_snapshot_go_back_with_what_was_written_since(lab: Lab, then: str) -> None:
-    vm = lab.create("web", memory="96 MiB")
-    vm.attach(lab.disks.create("data", capacity="8 MiB"))
-    _boot(vm)
-    _count(vm, 1)
-    disks = [disk.path for disk in vm.facts.spec.disks]
+@pytest.mark.parametrize("then", ["it runs", "it was killed", "it was killed before its definition changed"])
+def test_disks_switched_without_a_snapshot_go_back_with_what_was_written_since(
+    world: World, vm: Machine, then: str
+) -> None:
+    write_inside(vm, "vdb", 64 * KIB, 64 * KIB, 77)
+    wanted = world.eye.look()
+    world.checkpoint.install("running")
     _switch_without_snapshot(vm)
-    _count(vm, 2)
-    if then == "off":
-        vm.kill()
-    with Lab.open(lab.name) as again:
-        told = (*lab.recovered, *again.recovered)  # switching it off has ended the act already
-        assert told == ("take web@new was interrupted and taken back: all is as before.",)
-        vm = again.machines["web"]
-        facts = vm.facts
-        assert [disk.path for disk in (facts.live or facts.spec).disks] == disks
-        assert [disk.path for disk in facts.spec.disks] == disks
-        assert set(again.state.images) == set(disks)
-        if then == "off":
-            _boot(vm)
-        assert _counts(vm)[-2:] == [2, 2]
+    write_inside(vm, "vdb", 64 * KIB, 64 * KIB, 77)
+    if then != "it runs":
+        _kill(world.victims(How.GUEST))
+        vm.wait_for("off")
+    if then == "it was killed before its definition changed":
+        vm.lab._connection.raw().defineXML(world.checkpoint.definition)
+    with Lab.open(vm.lab.name) as again:
+        assert again.recovered == ("take web@new was interrupted and taken back: all is as before.",)
+    found = world.eye.look()
+    assert found == (wanted if then == "it runs" else without_power(wanted))
 
 
-def test_a_guest_whose_memory_cannot_be_restored_is_off_at_the_snapshots_disks(lab: Lab) -> None:
-    vm = _prepare(lab, running=True)
-    memory = Path(vm.snapshots["one"].memory or "")
-    memory.write_bytes(b"no memory at all")
+def test_a_guest_whose_memory_cannot_be_restored_is_off_at_the_snapshots_disks(world: World, vm: Machine) -> None:
+    Path(vm.snapshots["a"].memory or "").write_bytes(b"no memory at all")
     with pytest.raises(LabError) as trouble:
-        vm.snapshots.restore("one")
+        vm.snapshots.restore("a")
     assert "it is off, with its disks as they were then" in trouble.value.hint
-    assert (vm.state, vm.snapshots.current) == ("off", "one")
-    _picture(lab)
+    assert (vm.state, vm.snapshots.current) == ("off", "a")
+    world.eye.look()
     vm.start()
+    vm.kill()
+
+
+def test_an_act_that_cannot_be_ended_keeps_others_away_until_it_can(world: World, vm: Machine) -> None:
+    vm.kill()
+    plan = vm.snapshots.delete.plan("d")
+    Record(vm.lab.home / "journal", plan)
+    (memory,) = [Path(path) for path in plan.files.deleted if path.endswith(".mem")]
+    memory.unlink()
+    memory.mkdir()  # nothing can delete this as a file
+    (memory / "in the way").touch()
+    with Lab.open(vm.lab.name) as again:
+        assert "cannot be ended yet" in again.recovered[0]
+    for act in (vm.start, lambda: vm.snapshots.take("new"), lambda: vm.configure(vcpus=2)):
+        with pytest.raises(Busy) as caught:
+            act()
+        assert caught.value.hint
+    (memory / "in the way").unlink()
+    memory.rmdir()
+    vm.snapshots.take("new")
+    assert set(vm.snapshots) == {"off", "a", "b", "new"}
+    world.eye.look()

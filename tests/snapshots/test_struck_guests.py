@@ -10,41 +10,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from labkit.machine import Machine
-from labkit.units import KIB
 from tests.engine.strike import How
 from tests.instance import Instance
 from tests.snapshots.standing import without_layers, without_power
 from tests.snapshots.struck import (
     THOROUGH,
     World,
+    grow_running,
     make_world,
     records_not_yet_durable_are_lost,
     sweep,
-    write,
-    write_inside,
 )
-
-
-def _write_all(vm: Machine, value: int) -> None:
-    """Let each disk of a running guest hold something else."""
-    for number, disk in enumerate(vm.facts.spec.disks):
-        write_inside(vm, disk.target, 512 * KIB, 64 * KIB, value + number)
-
-
-def _grow(vm: Machine) -> None:
-    """From "off" → a → (b, d), all but the first taken while it ran; the current state began from b."""
-    write(vm, 16)
-    vm.snapshots.take("off")
-    vm.start().wait_ready()
-    for value, name in enumerate(("a", "b", "d"), 2):
-        if name == "d":
-            vm.snapshots.restore("a")
-        _write_all(vm, value * 16)
-        vm.snapshots.take(name)
-    vm.snapshots.restore("b")
-    _write_all(vm, 200)
-
 
 ACTS = {
     "take, running": ("running", 'vm.snapshots.take.plan("new")'),
@@ -71,7 +47,7 @@ ACTS = {
 @pytest.fixture(scope="module")
 def world(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A machine that runs, with snapshots of running states."""
-    with make_world("guest", _grow, instance, tmp_path_factory.mktemp("guest")) as made:
+    with make_world("guest", grow_running, instance, tmp_path_factory.mktemp("guest")) as made:
         contents = [content[-1] for content in made.eye.look().images.values()]
         assert len(set(contents)) == len(contents), "each image holds something else"
         yield made
