@@ -21,6 +21,7 @@ from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineSpec, MachineState
+from labkit.model.snapshot import SnapshotKind
 from labkit.model.state import LabState
 from labkit.plans.steps import DefineFromSnapshot, MergeLayer, RestoreMemory, TakeSnapshot
 from labkit.storage import files, headers, linking, qemu_img
@@ -55,10 +56,10 @@ def _points(domains: Domains, step: TakeSnapshot) -> bool:
 
 
 def is_taken(step: TakeSnapshot, state: LabState) -> bool:
-    """Whether the hypervisor has the snapshot."""
+    """Whether the hypervisor has the snapshot, and its memory too where that was to be kept."""
     name = next((facts.name for facts in state.machines.values() if facts.id == step.machine_id), "")
     tree = state.snapshots.get(name)
-    return tree is not None and step.name in tree
+    return tree is not None and step.name in tree and (step.memory is None or tree[step.name].kind != SnapshotKind.OFF)
 
 
 def take_back(step: TakeSnapshot, state: LabState, domains: Domains, snapshots: Snapshots) -> None:
@@ -68,6 +69,8 @@ def take_back(step: TakeSnapshot, state: LabState, domains: Domains, snapshots: 
     """
     machine = next((facts for facts in state.machines.values() if facts.id == step.machine_id), None)
     if machine is not None:
+        if step.name in state.snapshots.get(machine.name, ()):
+            snapshots.forget(machine.id, step.name, then_current=step.parent)
         limit = Limit(TAKE_BACK_LIMIT)
         for old, overlay in zip(step.frozen, step.overlays, strict=True):
             if machine.is_active and _uses(machine.live, overlay):

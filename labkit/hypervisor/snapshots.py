@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 
 import libvirt
 
+from labkit.errors import WrongState
 from labkit.hypervisor import domain_xml, snapshot_xml
 from labkit.hypervisor.capabilities import format_version, parse_capabilities, read_cpu_models
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
+from labkit.language import _
 from labkit.model.machine import Accelerator, DiskSpec
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree, sort_nodes
 from labkit.model.travel import SnapshotRecord
@@ -114,6 +116,9 @@ class Snapshots:
 
         Args:
             said: the last line on a running guest's console, kept with its memory.
+
+        Raises:
+            WrongState: the guest has ended in this instant; libvirt has noted a memory that there is not.
         """
         xml = snapshot_xml.build_snapshot_xml(name, description, memory, overlays)
         flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
@@ -133,6 +138,14 @@ class Snapshots:
                 kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
                 domain.setMetadata(kind, element, key, snapshot_xml.SAID_NAMESPACE, live_only)
             domain.snapshotCreateXML(xml, flags)
+            if (
+                memory is not None
+                and parse(_snapshot(raw, machine_id, name).getXMLDesc()).findtext("state") == "shutoff"
+            ):
+                raise WrongState(
+                    _("{machine} went off before its memory could be kept.").format(machine=domain.name()),
+                    _("Do it again: then its disks are kept as they are."),
+                )
 
         self.connection.call(create, timeout=LONG)
 

@@ -9,6 +9,7 @@ Knows: processes and files. Must not know: which act it carries out.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import itertools
@@ -141,7 +142,8 @@ class _Ear:
         match self.strike.how:
             case How.KILL | How.POWER | How.DAEMON | How.GUEST:
                 for victim in self.strike.victims:
-                    os.kill(victim, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(victim, signal.SIGKILL)
                 if self.strike.how in ENDS_THE_KERNEL:
                     os.kill(os.getpid(), signal.SIGKILL)
             case How.TOOL:
