@@ -28,7 +28,7 @@ from tests.snapshots.standing import Eye, Standing, without_new_memory
 Allowance = Callable[[Standing], Standing]
 
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
-LONGEST_RECOVERY = 15.0  # on a busy host; a quiet one takes less than a second
+LONGEST_RECOVERY = 5.0
 
 TRIED: Counter[tuple[str, str]] = Counter()
 """How many instants were tried in this process, by act and what happened; told at the end of the run."""
