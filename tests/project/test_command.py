@@ -227,7 +227,8 @@ def test_full_disk_is_told_before_anything_is_downloaded(programs: Path, data: P
 # ---------------------------------------------------------------------------------------------------------- ./lab up
 def start_up(data: Path, **environment: str) -> subprocess.Popen[str]:
     settings = {**os.environ, "XDG_DATA_HOME": str(data), **environment}
-    words = ["env", "--default-signal=INT", ROOT / "deploy/up.sh", data, "8888"]  # a run in the background ignores INT
+    # a run in the background ignores INT
+    words: list[str | Path] = ["env", "--default-signal=INT", ROOT / "deploy/up.sh", data, "8888"]
     return subprocess.Popen(words, env=settings, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)  # fmt: skip
 
