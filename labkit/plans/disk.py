@@ -23,6 +23,7 @@ from labkit.plans.disk_excuses import (
     why_not_attach,
     why_not_bus,
     why_not_capacity,
+    why_not_from_here,
     why_not_grow,
     why_not_name,
     why_not_options,
@@ -133,7 +134,7 @@ def plan_attach(state: LabState, name: str, machine: str, bus: Bus = Bus.VIRTIO)
     """Plan to attach a free disk to a machine, as the guest's next disk."""
     disk, facts = state.disks[name], state.machines[machine]
     target = free_target((spec.target for spec in facts.spec.disks), bus)
-    refusal = why_not_attach(disk, facts) or why_not_bus(disk, facts, bus)
+    refusal = why_not_attach(disk, facts) or why_not_from_here(state, disk, machine) or why_not_bus(disk, facts, bus)
     if refusal or target is None:
         full = Refusal(why=_("{machine} has no room for another disk.").format(machine=machine))
         return _plan("attach", state, name, machines=[machine], refusal=refusal or full)

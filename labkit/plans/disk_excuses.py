@@ -107,6 +107,27 @@ def why_not_attach(disk: DiskFacts, machine: MachineFacts) -> Refusal | None:
     return None
 
 
+def why_not_from_here(state: LabState, disk: DiskFacts, machine: str) -> Refusal | None:
+    """Return why a disk cannot be attached to a machine: what it stands on is kept by another's snapshots.
+
+    A linked clone gets its own disk back: that is named after it.
+    """
+    layers = {image.path for image in disk.layers}
+    keepers = sorted(
+        name
+        for name, tree in state.every_tree.items()
+        if any(kept.path in layers for node in tree.nodes.values() for kept in node.disks)
+    )
+    if not keepers or machine in keepers or disk.name.startswith(f"{machine}."):
+        return None
+    return Refusal(
+        why=_("{disk} stands on images that snapshots of {machines} keep: it can be attached only there.").format(
+            disk=disk.name, machines=", ".join(keepers)
+        ),
+        ways_out=(_("Attach a copy that stands alone: disk.convert(…)."),),
+    )
+
+
 def why_not_bus(disk: DiskFacts, machine: MachineFacts, bus: Bus) -> Refusal | None:
     """Return why a disk cannot be attached to such a controller of a machine."""
     if bus is Bus.VIRTIO:

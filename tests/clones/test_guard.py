@@ -113,6 +113,24 @@ def test_a_harmless_act_is_not_refused(act: str) -> None:
     assert ask(state) is None
 
 
+def test_a_disk_that_stands_on_a_snapshot_is_attached_only_where_that_is() -> None:
+    lab = Builder()
+    web = lab.add("web", snapshots=1)
+    lab.add("link", on=web[0])
+    lab.add("alone", snapshots=1)
+    for name in ("data", "link.data"):
+        lab.add_free(name, on=web[0])
+    refusal = disks.plan_attach(lab.state, "data", "alone").refusal
+    assert refusal is not None
+    assert "snapshots of web keep" in refusal.why
+    assert "convert" in refusal.hint
+    assert disks.plan_attach(lab.state, "data", "web").refusal is None
+    assert disks.plan_attach(lab.state, "link.data", "link").refusal is None  # a clone gets its own back
+    assert disks.plan_attach(lab.state, "link.data", "alone").refusal is not None
+    lab.forget("web", "s1")
+    assert disks.plan_attach(lab.state, "data", "alone").refusal is None
+
+
 def test_the_image_of_a_deleted_ancestor_stays_and_is_merged_into_nothing_others_need() -> None:
     plan = snapshots.plan_delete(family(), SURVEY, "web", "s1")
     assert not [step for step in plan.steps if isinstance(step, MergeLayer | DeleteFiles)]

@@ -38,10 +38,11 @@ def prepare(lab: Lab) -> Machine:
     return vm
 
 
-def fill(vm: Machine, value: int) -> None:
-    """Let the second disk hold something."""
-    path = vm.facts.spec.disks[1].path
-    subprocess.run(["qemu-io", "-f", "qcow2", "-c", f"write -P {value} 1M 24M", path], check=True, capture_output=True)
+def fill(vm: Machine, value: int, *, size: str = "24M", disk: int = 1) -> None:
+    """Let a disk, the second if nothing else is said, hold something."""
+    path = vm.facts.spec.disks[disk].path
+    write = f"write -P {value} 1M {size}"
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", write, path], check=True, capture_output=True)
 
 
 # --- bad input ------------------------------------------------------------------------------------
@@ -98,7 +99,8 @@ def test_words_that_are_no_choice(web: Machine) -> None:
 @pytest.mark.parametrize("state", ["off", "running"])
 def test_cancelled_half_way_nothing_is_left(web: Machine, state: str) -> None:
     lab = web.lab
-    if state == "running":
+    if state == "running":  # copied by the hypervisor: enough of it that it is still at work when we look
+        fill(web.attach(lab.disks.create("large", capacity="512 MiB")), 9, size="480M", disk=2)
         web.start()
     else:
         web.snapshots.take("s")  # so that a chain is converted
