@@ -27,6 +27,8 @@ from tests.snapshots.standing import Eye, Standing, without_new_memory
 
 Allowance = Callable[[Standing], Standing]
 
+Undisturbed = tuple[Standing, Standing, tuple[str, ...], float]
+
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
 LONGEST_RECOVERY = 5.0
 
@@ -50,6 +52,22 @@ class World:
     eye: Eye
     checkpoint: Checkpoint
     struck: set[tuple[str, str]] = field(default_factory=set)
+
+    _undisturbed: dict[tuple[str, str | None], Undisturbed] = field(default_factory=dict)
+
+    def undisturbed(self, request: str, stands: str | None) -> Undisturbed:
+        """How the lab stands before and after an act that nothing befalls, its deeds, and the seconds it takes."""
+        if (request, stands) not in self._undisturbed:
+            self.checkpoint.install(stands)
+            before = self.eye.look()
+            began = time.monotonic()
+            ended = carry_out(self.lab.name, self.lab.home, request)
+            seconds = time.monotonic() - began
+            assert ended is not None
+            assert not ended.error, ended
+            after = without_new_memory(self.eye.look(), before)
+            self._undisturbed[request, stands] = before, after, ended.effects, seconds
+        return self._undisturbed[request, stands]
 
     def victims(self, how: How) -> tuple[int, ...]:
         """The processes that end with such a strike, the kernel aside."""
@@ -120,7 +138,7 @@ def sweep(
     *,
     stands: str | None = None,
     every: bool = True,
-    mishap: Callable[[Path], bool] | None = None,
+    mishap: Callable[[Path], None] | None = None,
     allowances: Iterable[Allowance] = (),
 ) -> None:
     """Strike an act at every instant (or at one of each kind) and see that it ends before or after.
@@ -128,33 +146,28 @@ def sweep(
     Args:
         act: what it is called in the count. request: Python for its plan. stands: see `Checkpoint.install`.
         every: False: only at deeds of a kind that has not been struck so in this world.
-        mishap: what befalls the lab's folder besides; its answer is False where there is nothing for it to befall.
+        mishap: what befalls the lab's folder besides.
         allowances: what may differ: each makes equal what is as good as equal.
     """
     lab, eye = world.lab, world.eye
-    world.checkpoint.install(stands)
-    before = eye.look()
-    began = time.monotonic()
-    undisturbed = carry_out(lab.name, lab.home, request)
-    longest = LONGEST_RECOVERY + time.monotonic() - began  # what it takes on this host just now comes on top
-    assert undisturbed is not None
-    assert not undisturbed.error, undisturbed
-    after = without_new_memory(eye.look(), before)
+    before, after, deeds, seconds = world.undisturbed(request, stands)
+    longest = LONGEST_RECOVERY + seconds  # what the act takes on this host just now comes on top
     name = " and ".join(filter(None, (str(how), mishap.__name__.strip("_").replace("_", " ") if mishap else "")))
     as_before = False
     wrong = []
-    for number, deed in enumerate(undisturbed.effects):
+    for number, deed in enumerate(deeds):
         if (how is How.FAIL_AFTER and deed.split()[-1] not in CALLS) or (how is How.TOOL and "qemu-" not in deed):
             continue
         if not every and (name, deed) in world.struck:
             continue
+        if mishap and how is How.KILL and not (number and deeds[number - 1].endswith(_BEFALLS)):
+            continue  # there is nothing yet, or nothing new, for it to befall
         if not as_before:
             world.checkpoint.install(stands)
         ended = carry_out(lab.name, lab.home, request, Strike(number=number, how=how, victims=world.victims(how)))
         as_before = False
-        if mishap and not mishap(lab.home):
-            open_anew(lab.name)
-            continue
+        if mishap:
+            mishap(lab.home)
         world.struck.add((name, deed))
         TRIED[act, name] += 1
         problem = _see(world, before, after, ended, allowances, longest)
@@ -202,31 +215,30 @@ def compare(one: Standing, other: Standing) -> str:
     return "; ".join(f"{name}: {getattr(one, name)} is not {getattr(other, name)}" for name in names)[:1500]
 
 
-def records_not_yet_durable_are_lost(home: Path) -> bool:
+_BEFALLS = ("write .jsonl", "write .part", "qemu-img")
+"""How deeds end right after which a mishap finds something."""
+
+
+def records_not_yet_durable_are_lost(home: Path) -> None:
     """Of what was written down only the plan, and that all was ready for the commit point, outlives a power cut."""
     for act in (home / "journal").glob("*.jsonl"):
         plan, *done = act.read_text().splitlines(keepends=True)
         commit = load_plan(plan).commit_point or 0
         kept = done[:commit] if len(done) >= commit else []
         act.write_text("".join((plan, *kept)))
-        return len(kept) < len(done)
-    return False
 
 
-def the_last_record_is_torn(home: Path) -> bool:
+def the_last_record_is_torn(home: Path) -> None:
     """The end of a file did not get to the disk."""
     for act in (home / "journal").glob("*.jsonl"):
         plan, *done = act.read_text().splitlines(keepends=True)
         if done:
             act.write_text("".join((plan, *done[:-1], done[-1][: len(done[-1]) // 2])))
-        return bool(done)
-    return False
 
 
-def files_in_the_making_are_empty(home: Path) -> bool:
+def files_in_the_making_are_empty(home: Path) -> None:
     """They have their names, and nothing was written to the disk yet."""
     made = [file for folder in (home / "disks").glob(".making-*") for file in folder.iterdir()]
     made += list((home / "journal").glob("*.part")) + list(home.glob("seals.part"))
     for file in made:
         file.write_bytes(b"")
-    return bool(made)

@@ -110,7 +110,7 @@ def test_an_error_of_a_call_that_was_done_all_the_same_leaves_before_or_after(
 )
 @pytest.mark.parametrize("act", ["take", "restore other disks and save", "delete an inner one", "rename"])
 def test_a_power_cut_leaves_before_or_after(
-    worlds: Mapping[str, World], act: str, mishap: Callable[[Path], bool]
+    worlds: Mapping[str, World], act: str, mishap: Callable[[Path], None]
 ) -> None:
     world, request = ACTS[act]
     sweep(worlds[world], act, request, How.KILL, mishap=mishap, every=THOROUGH)
