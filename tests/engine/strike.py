@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 import psutil
 
 from labkit.engine import journal
+from labkit.hypervisor.process import find_pids
 from labkit.plans.machine import plan_delete
 from tests.engine import kernel
 from tests.plans import states
@@ -72,7 +73,7 @@ ENDS_THE_KERNEL = (How.KILL, How.POWER)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strike:
-    """What happens before the `number`-th effect (from 0); `victims`: the other processes it ends."""
+    """What happens before the `number`-th effect (from 0); `victims`: processes it ends besides kernel and guest."""
 
     number: int
     how: How
@@ -141,7 +142,8 @@ class _Ear:
             return False
         match self.strike.how:
             case How.KILL | How.POWER | How.DAEMON | How.GUEST:
-                for victim in self.strike.victims:
+                guests = find_pids(self.home) if self.strike.how in (How.GUEST, How.POWER) else []
+                for victim in (*guests, *self.strike.victims):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(victim, signal.SIGKILL)
                 if self.strike.how in ENDS_THE_KERNEL:
