@@ -1,14 +1,12 @@
 """Random acts on a machine with disks, compared with a pure model of what each state holds, after each act.
 
 The same rules run over image files alone (`test_acts_on_files`) and over real guests (`test_acts_on_guests`).
-Knows: plans and contents. Must not know: who carries plans out.
+Knows: plans, the model of contents. Must not know: who carries plans out.
 """
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
-import tempfile
 from abc import abstractmethod
 from collections import Counter
 from pathlib import Path
@@ -16,9 +14,9 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from labkit.model.disk import disk_name
+from labkit.model.disk import chain, disk_name
 from labkit.model.image import Allocation, Format
-from labkit.model.machine import DiskSpec, MachineChanges
+from labkit.model.machine import MachineChanges
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans import disk as disk_plans
@@ -26,36 +24,31 @@ from labkit.plans import machine as machine_plans
 from labkit.plans import snapshot as plans
 from labkit.plans.plan import Plan
 from labkit.plans.steps import RenameImage
-from labkit.units import KIB, MIB
+from labkit.units import MIB
+from tests.snapshots.known import BLOCK, BLOCKS, EMPTY, Content, Contents, Known, data_disks, images_of
 
-BLOCK = 64 * KIB
-BLOCKS = 16
-CAPACITY = BLOCK * BLOCKS
 MOST_SNAPSHOTS = 8
 MOST_DISKS = 4
-
-Content = tuple[int, ...]
-"""What a disk holds: one byte value for each block."""
-
-EMPTY: Content = (0,) * BLOCKS
 
 STEPS: Counter[str] = Counter()
 """How much was tried in this process; told at the end of the run."""
 
 
 class RandomActs(RuleBasedStateMachine):
-    """A machine "web" under random acts."""
+    """A machine "web", and others if any are made, under random acts; each is on the machine at hand."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now: dict[str, Content] = {}
+        self.known: dict[str, Known] = {"web": Known()}
+        self.at = "web"
         self.free: dict[str, Content] = {}
-        self.kept: dict[str, dict[str, Content]] = {}
-        self.memories: dict[str, int] = {}
-        self.parents: dict[str, str | None] = {}
-        self.current: str | None = None
         self.counter = 0
-        self._known: dict[tuple[str, ...], Content] = {}
+        self._contents = Contents()
+
+    @property
+    def own(self) -> Known:
+        """What is known of the machine at hand."""
+        return self.known[self.at]
 
     # --- what differs between files and guests ----------------------------------------------------
 
@@ -72,8 +65,8 @@ class RandomActs(RuleBasedStateMachine):
     def make_disk(self, name: str, format: Format) -> None:
         """Make a free disk of `CAPACITY`."""
 
-    def is_off(self) -> bool:
-        """Whether images may be written and read from outside."""
+    def is_off(self, machine: str | None = None) -> bool:  # noqa: ARG002
+        """Whether images of a machine, the one at hand if none is named, may be written and read from outside."""
         return True
 
     def may_take(self) -> bool:
@@ -95,28 +88,28 @@ class RandomActs(RuleBasedStateMachine):
         self.make_disk(name, format)
         self.free[name] = EMPTY
 
-    @precondition(lambda self: self.is_off() and (self.now or self.free))
+    @precondition(lambda self: self.is_off() and (self.own.now or self.free))
     @rule(data=st.data(), block=st.integers(0, BLOCKS - 1), value=st.integers(1, 255))
     def write(self, data: st.DataObject, block: int, value: int) -> None:
-        name = data.draw(st.sampled_from(sorted(self.now | self.free)))
+        name = data.draw(st.sampled_from(sorted(self.own.now | self.free)))
         self.write_block(self._active(name), block, value)
         self._note(name, block, value)
 
-    @precondition(lambda self: self.may_take() and len(self.kept) < MOST_SNAPSHOTS)
+    @precondition(lambda self: self.may_take() and len(self.own.kept) < MOST_SNAPSHOTS)
     @rule()
     def take(self) -> None:
         self.counter += 1
         name = f"s{self.counter}"
-        self._act(plans.plan_take(self.state, self._survey(), "web", name, ""))
+        self._act(plans.plan_take(self.state, self._survey(), self.at, name, ""))
         self._keep(name)
 
-    @precondition(lambda self: bool(self.kept))
+    @precondition(lambda self: bool(self.own.kept))
     @rule(data=st.data(), save=st.booleans(), memory=st.booleans())
     def restore(self, data: st.DataObject, save: bool, memory: bool) -> None:
-        name = data.draw(st.sampled_from(sorted(self.kept)))
+        name = data.draw(st.sampled_from(sorted(self.own.kept)))
         state = self.state
-        saved = f"saved{self.counter}" if save and self.may_take() and len(self.kept) < MOST_SNAPSHOTS else None
-        plan = plans.plan_restore(state, self._survey(), "web", name, save_current=saved, memory=memory)
+        saved = f"saved{self.counter}" if save and self.may_take() and len(self.own.kept) < MOST_SNAPSHOTS else None
+        plan = plans.plan_restore(state, self._survey(), self.at, name, save_current=saved, memory=memory)
         if plan.refusal is not None:
             assert "another disk of that name is attached" in plan.refusal.why
             return
@@ -124,71 +117,86 @@ class RandomActs(RuleBasedStateMachine):
         self._act(plan)
         if saved is not None:
             self.counter += 1
-            self._keep(saved)
-        point = self.kept[name]
+            self._keep(saved, state)
+        point = self.own.kept[name]
         self.free = {moved.get(disk, disk): content for disk, content in self.free.items()}
-        self.free |= {disk: content for disk, content in self.now.items() if disk not in point}
-        self.now = dict(point)
-        self.current = name
-        assert state.machines["web"].spec.id == self.state.machines["web"].spec.id
-        assert self.state.machines["web"].spec.memory == self.memories[name]
+        self.free |= {disk: content for disk, content in self.own.now.items() if disk not in point}
+        self.own.now = dict(point)
+        self.own.current = name
+        assert state.machines[self.at].spec.id == self.state.machines[self.at].spec.id
+        assert self.state.machines[self.at].spec.memory == self.own.memories[name]
 
-    @precondition(lambda self: bool(self.kept))
+    @precondition(lambda self: bool(self.own.kept))
     @rule(data=st.data(), branch=st.booleans(), merge=st.sampled_from(["auto", "always", "never"]))
     def delete(self, data: st.DataObject, branch: bool, merge: str) -> None:
-        name = data.draw(st.sampled_from(sorted(self.kept)))
+        name = data.draw(st.sampled_from(sorted(self.own.kept)))
         gone = self._branch(name) if branch else [name]
-        self._act(plans.plan_delete(self.state, self._survey(), "web", name, branch=branch, merge=merge))
+        state = self.state
+        plan = plans.plan_delete(state, self._survey(), self.at, name, branch=branch, merge=merge)
+        points = {disk.path for each in gone for disk in state.snapshots[self.at][each].disks}
+        others = {path for machine in self.known if machine != self.at for path in images_of(state, machine)}
+        if plan.refusal is not None:
+            STEPS["refused"] += 1
+            assert any(layer.path in points for path in others for layer in chain(state.images, path))
+            return
+        assert not any(state.images[path].backing in points for path in others)
+        self._act(plan)
         for each in gone:
-            parent = self.parents.pop(each)
-            del self.kept[each]
-            self.parents = {key: parent if value == each else value for key, value in self.parents.items()}
-            self.current = parent if self.current == each else self.current
+            parent = self.own.parents.pop(each)
+            del self.own.kept[each]
+            self.own.parents = {key: parent if value == each else value for key, value in self.own.parents.items()}
+            self.own.current = parent if self.own.current == each else self.own.current
 
-    @precondition(lambda self: bool(self.kept))
+    @precondition(lambda self: bool(self.own.kept))
     @rule(data=st.data())
     def rename(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(sorted(self.kept)))
+        name = data.draw(st.sampled_from(sorted(self.own.kept)))
         self.counter += 1
         new = f"r{self.counter}"
-        self._act(plans.plan_relabel(self.state, "web", name, new=new))
-        self.kept[new] = self.kept.pop(name)
-        self.memories[new] = self.memories.pop(name)
-        self.parents[new] = self.parents.pop(name)
-        self.parents = {key: new if value == name else value for key, value in self.parents.items()}
-        self.current = new if self.current == name else self.current
+        self._act(plans.plan_relabel(self.state, self.at, name, new=new))
+        self.own.kept[new] = self.own.kept.pop(name)
+        self.own.memories[new] = self.own.memories.pop(name)
+        self.own.parents[new] = self.own.parents.pop(name)
+        self.own.parents = {key: new if value == name else value for key, value in self.own.parents.items()}
+        self.own.current = new if self.own.current == name else self.own.current
 
-    @precondition(lambda self: bool(self.kept))
+    @precondition(lambda self: bool(self.own.kept))
     @rule(data=st.data(), description=st.sampled_from(["", "x", "<é & \"'>\n2"]))
     def describe(self, data: st.DataObject, description: str) -> None:
-        name = data.draw(st.sampled_from(sorted(self.kept)))
-        self._act(plans.plan_relabel(self.state, "web", name, description=description))
-        assert self.state.snapshots["web"][name].description == description
+        name = data.draw(st.sampled_from(sorted(self.own.kept)))
+        self._act(plans.plan_relabel(self.state, self.at, name, description=description))
+        assert self.state.snapshots[self.at][name].description == description
 
-    @precondition(lambda self: self.is_off() and bool(self.now or self.free) and self._has_room())
+    @precondition(lambda self: self.is_off() and bool(self.own.now or self.free) and self._has_room())
     @rule(data=st.data(), format=st.sampled_from([Format.QCOW2, Format.RAW, Format.VDI]))
     def convert(self, data: st.DataObject, format: Format) -> None:
-        name = data.draw(st.sampled_from(sorted(self.now | self.free)))
+        name = data.draw(st.sampled_from(sorted(self.own.now | self.free)))
         self.counter += 1
         new = f"c{self.counter}"
         survey = disk_plans.DiskSurvey(free_bytes=64 * 1024 * MIB)
         self._act(disk_plans.plan_convert(self.state, survey, name, new, format, Allocation.DYNAMIC))
-        self.free[new] = (self.now | self.free)[name]
+        self.free[new] = (self.own.now | self.free)[name]
 
     @precondition(lambda self: self.is_off() and bool(self.free))
     @rule(data=st.data())
     def attach(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(self.free)))
-        self._act(disk_plans.plan_attach(self.state, name, "web"))
-        self.now[name] = self.free.pop(name)
+        plan = disk_plans.plan_attach(self.state, name, self.at)
+        if plan.refusal is not None:
+            assert len(self.known) > 1
+            assert "it can be attached only there" in plan.refusal.why
+            STEPS["refused"] += 1
+            return
+        self._act(plan)
+        self.own.now[name] = self.free.pop(name)
 
-    @precondition(lambda self: self.is_off() and bool(self.now))
+    @precondition(lambda self: self.is_off() and bool(self.own.now))
     @rule(data=st.data())
     def detach(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(sorted(self.now)))
+        name = data.draw(st.sampled_from(sorted(self.own.now)))
         survey = disk_plans.DiskSurvey(free_bytes=64 * 1024 * MIB)
-        self._act(disk_plans.plan_detach(self.state, survey, name, "web"))
-        self.free[name] = self.now.pop(name)
+        self._act(disk_plans.plan_detach(self.state, survey, name, self.at))
+        self.free[name] = self.own.now.pop(name)
 
     @precondition(lambda self: bool(self.free))
     @rule(data=st.data())
@@ -200,34 +208,38 @@ class RandomActs(RuleBasedStateMachine):
     @precondition(lambda self: self.is_off())
     @rule(memory=st.sampled_from([64, 96, 128]))
     def configure(self, memory: int) -> None:
-        spec = self.state.machines["web"].spec
+        spec = self.state.machines[self.at].spec
         host = machine_plans.Survey(
             host_memory=1024 * 1024 * MIB, host_cpus=8, free_bytes=1024 * 1024 * MIB, accelerator=spec.accelerator
         )
         changes = MachineChanges(memory=memory * MIB)
-        self._act(machine_plans.plan_configure(self.state, host, "web", changes))
+        self._act(machine_plans.plan_configure(self.state, host, self.at, changes))
 
     # --- what must hold after each act ------------------------------------------------------------
 
     @invariant()
-    def the_tree_is_as_the_model_says(self) -> None:
+    def the_trees_are_as_the_model_says(self) -> None:
         STEPS["steps"] += 1
-        tree = self.state.snapshots.get("web", SnapshotTree())
-        assert {name: node.parent for name, node in tree.nodes.items()} == self.parents
-        assert tree.current == self.current
+        state = self.state
+        assert sorted(state.machines) == sorted(self.known)
+        for machine, known in self.known.items():
+            tree = state.snapshots.get(machine, SnapshotTree())
+            assert {name: node.parent for name, node in tree.nodes.items()} == known.parents
+            assert tree.current == known.current
 
     @invariant()
     def every_state_holds_what_it_held(self) -> None:
         state = self.state
-        tree = state.snapshots.get("web", SnapshotTree())
-        for name, disks in self.kept.items():
-            assert {spec.name: self._read(state, spec.path) for spec in self._data(tree[name].disks)} == disks, name
-        if not self.is_off():
-            return
-        own = state.machines["web"].spec.disks
-        assert {spec.name: self._read(state, spec.path) for spec in self._data(own)} == self.now
+        read = self._contents.reader(state)
+        for machine, known in self.known.items():
+            tree = state.snapshots.get(machine, SnapshotTree())
+            for name, disks in known.kept.items():
+                assert {spec.name: read(spec.path) for spec in data_disks(tree[name].disks)} == disks, (machine, name)
+            if self.is_off(machine):
+                own = state.machines[machine].spec.disks
+                assert {spec.name: read(spec.path) for spec in data_disks(own)} == known.now, machine
         free = {name: disk.active.path for name, disk in state.disks.items() if disk.machine is None}
-        assert {name: self._read(state, path) for name, path in free.items()} == self.free
+        assert {name: read(path) for name, path in free.items()} == self.free
 
     @invariant()
     def no_file_is_there_that_nothing_needs_and_what_is_kept_is_closed(self) -> None:
@@ -240,7 +252,8 @@ class RandomActs(RuleBasedStateMachine):
                 path = state.images[path].backing
         assert set(state.images) == alive
         assert all(state.images[path].frozen for path in state.kept)
-        assert not any(image.frozen for image in state.images.values() if image.path in self._writable(state))
+        writable = {disk.path for machine in state.machines.values() for disk in machine.spec.disks}
+        assert not any(state.images[path].frozen for path in writable)
 
     # --- helpers ----------------------------------------------------------------------------------
 
@@ -251,62 +264,30 @@ class RandomActs(RuleBasedStateMachine):
         left = [path for path in plan.files.deleted if Path(path).exists()]
         assert not left, left
 
-    def _keep(self, name: str) -> None:
-        self.kept[name] = dict(self.now)
-        self.memories[name] = self.state.machines["web"].spec.memory
-        self.parents[name] = self.current
-        self.current = name
+    def _keep(self, name: str, before: LabState | None = None) -> None:
+        """A snapshot of the machine was taken; it is configured as it was before, if that is given, else as it is."""
+        self.own.kept[name] = dict(self.own.now)
+        self.own.memories[name] = (before or self.state).machines[self.at].spec.memory
+        self.own.parents[name] = self.own.current
+        self.own.current = name
 
     def _has_room(self) -> bool:
-        return len(self.now) + len(self.free) < MOST_DISKS
+        return len(self.own.now) + len(self.free) < MOST_DISKS
 
     def _note(self, name: str, block: int, value: int) -> None:
         """A block of a disk was written."""
-        holder = self.now if name in self.now else self.free
+        holder = self.own.now if name in self.own.now else self.free
         old = holder[name]
         holder[name] = (*old[:block], value, *old[block + 1 :])
 
     def _branch(self, name: str) -> list[str]:
-        below = [child for child, parent in self.parents.items() if parent == name]
+        below = [child for child, parent in self.own.parents.items() if parent == name]
         return [*(deeper for child in below for deeper in self._branch(child)), name]
 
     @staticmethod
     def _survey() -> plans.SnapshotSurvey:
         return plans.SnapshotSurvey(free_bytes=1024 * 1024 * MIB)
 
-    def _data(self, disks: tuple[DiskSpec, ...]) -> list[DiskSpec]:
-        """The disks that the model follows: all but the one a guest boots from."""
-        return [spec for spec in disks if not spec.name.startswith("web")]
-
     def _active(self, name: str) -> tuple[str, Format]:
         active = self.state.disks[name].active
         return active.path, active.format
-
-    @staticmethod
-    def _writable(state: LabState) -> set[str]:
-        return {spec.path for spec in state.machines["web"].spec.disks}
-
-    def _read(self, state: LabState, path: str) -> Content:
-        """What a guest would read; asked of qemu-img once for each content of the files of a chain."""
-        files: list[str] = []
-        below: str | None = path
-        while below is not None:
-            files += [self._hash(file) for file in state.images[below].files]
-            below = state.images[below].backing
-        key = tuple(files)
-        if key not in self._known:
-            self._known[key] = read_content(path, state.images[path].format)
-        return self._known[key]
-
-    def _hash(self, file: str) -> str:
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
-
-
-def read_content(path: str, format: Format) -> Content:
-    """Return what an image, with all below it, holds."""
-    with tempfile.NamedTemporaryFile(prefix="content-") as raw:
-        subprocess.run(["qemu-img", "convert", "-f", format.driver, "-O", "raw", path, raw.name], check=True)
-        data = Path(raw.name).read_bytes()
-    blocks = [data[at * BLOCK : (at + 1) * BLOCK] for at in range(BLOCKS)]
-    assert all(len(set(block)) == 1 for block in blocks)
-    return tuple(block[0] for block in blocks)

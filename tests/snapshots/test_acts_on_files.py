@@ -8,18 +8,28 @@ import tempfile
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, precondition, rule
 
+from labkit.engine import seals
+from labkit.model.disk import chain
 from labkit.model.image import Format
 from labkit.model.state import LabState
+from labkit.plans.disk import plan_attach
+from labkit.plans.flatten import RelinkSurvey, plan_relink
+from labkit.plans.guard import why_broken
 from labkit.plans.plan import Plan
-from tests.snapshots.random_acts import CAPACITY, RandomActs
+from labkit.units import GIB
+from tests.snapshots.clone_acts import CloneActs
+from tests.snapshots.known import CAPACITY, EMPTY
+from tests.snapshots.random_acts import STEPS
 from tests.snapshots.world import World
 
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
 
 
-class FileActs(RandomActs):
-    """The machine is a value, its images are files."""
+class FileActs(CloneActs):
+    """Machines are values, their images are files."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,14 +46,53 @@ class FileActs(RandomActs):
     def make_disk(self, name: str, format: Format) -> None:
         self.world.make_disk(name, format, CAPACITY)
 
+    @initialize(disks=st.integers(0, 2), snapshot=st.booleans())
+    def begin(self, disks: int, snapshot: bool) -> None:
+        """Have something to clone."""
+        for number in range(disks):
+            name = f"first{number}"
+            self.make_disk(name, Format.QCOW2)
+            self._act(plan_attach(self.state, name, self.at))
+            self.own.now[name] = EMPTY
+        if snapshot:
+            self.take()
+
+    @precondition(lambda self: bool(self._frozen_below()))
+    @rule(data=st.data())
+    def lose_and_relink(self, data: st.DataObject) -> None:
+        """Take a frozen image away: what stands on it is not used until the file is brought back."""
+        disk, lost = data.draw(st.sampled_from(self._frozen_below()))
+        file = self.folder / "elsewhere"
+        shutil.move(lost, file)
+        state = self.state
+        disks = state.machines[self.at].spec.disks
+        assert why_broken(state, self.at, disks, frozenset()) is not None
+        known = seals.find_seals(Path(lost).parent)
+        survey = RelinkSurvey(
+            free_bytes=1024 * GIB,
+            size=file.stat().st_size,
+            allocated=file.stat().st_size,
+            sha256=seals.hash_file(file),
+            seals={str(self.world.home / "disks" / name): seal.sha256 or "" for name, seal in known.items()},
+        )
+        self._act(plan_relink(state, survey, self.at, disk, str(file)))
+        STEPS["relinked"] += 1
+
+    def _frozen_below(self) -> list[tuple[str, str]]:
+        """The disks of the machine at hand, each with the frozen images below it."""
+        state = self.state
+        disks = state.machines[self.at].spec.disks
+        layers = [(disk.name, layer) for disk in disks for layer in chain(state.images, disk.path)[1:]]
+        return sorted((name, layer.path) for name, layer in layers if layer.frozen)
+
     def teardown(self) -> None:
         shutil.rmtree(self.folder)
 
 
 TestActsOnFiles = FileActs.TestCase
 TestActsOnFiles.settings = settings(
-    max_examples=150 if THOROUGH else 8,
-    stateful_step_count=40 if THOROUGH else 25,
+    max_examples=150 if THOROUGH else 10,
+    stateful_step_count=50 if THOROUGH else 30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=not THOROUGH,

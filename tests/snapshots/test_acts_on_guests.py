@@ -12,13 +12,17 @@ from hypothesis.stateful import initialize, precondition, rule, run_state_machin
 
 from labkit import Lab
 from labkit.errors import TimedOut
+from labkit.machine import Machine
 from labkit.model.image import Format
-from labkit.model.machine import MachineState
+from labkit.model.machine import DiskSpec, MachineState
+from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot_excuses import find_unsavable
 from tests.instance import Instance
-from tests.snapshots.random_acts import BLOCK, BLOCKS, CAPACITY, RandomActs
+from tests.snapshots.clone_acts import MOST_MACHINES, CloneActs
+from tests.snapshots.known import BLOCK, BLOCKS, CAPACITY, Content, Known, data_disks
+from tests.snapshots.random_acts import STEPS, RandomActs
 from tests.snapshots.struck import write_inside
 
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
@@ -33,7 +37,12 @@ class GuestActs(RandomActs):
     @initialize()
     def begin(self) -> None:
         self.lab.clean()
-        self.vm = self.lab.create("web", image="sector", memory="64 MiB")
+        self.lab.create("web", image="sector", memory="64 MiB")
+
+    @property
+    def vm(self) -> Machine:
+        """The machine at hand."""
+        return self.lab.machines[self.at]
 
     @property
     def state(self) -> LabState:
@@ -45,8 +54,9 @@ class GuestActs(RandomActs):
     def make_disk(self, name: str, format: Format) -> None:
         self.lab.disks.create(name, capacity=CAPACITY, format=format)
 
-    def is_off(self) -> bool:
-        return "web" not in self.lab.machines or self.state.machines["web"].state is MachineState.OFF
+    def is_off(self, machine: str | None = None) -> bool:
+        facts = self.state.machines.get(machine or self.at)  # before the first act there is none
+        return facts is None or facts.state is MachineState.OFF
 
     def may_take(self) -> bool:
         return self.vm.state is not MachineState.SAVED
@@ -55,10 +65,10 @@ class GuestActs(RandomActs):
         """Whether the guest runs."""
         return self.vm.state is MachineState.RUNNING
 
-    @precondition(lambda self: bool(self.now) and self.runs())
+    @precondition(lambda self: bool(self.own.now) and self.runs())
     @rule(data=st.data(), block=st.integers(0, BLOCKS - 1), value=st.integers(1, 255))
     def write_inside(self, data: st.DataObject, block: int, value: int) -> None:
-        name = data.draw(st.sampled_from(sorted(self.now)))
+        name = data.draw(st.sampled_from(sorted(self.own.now)))
         spec = next(disk for disk in self.vm.facts.spec.disks if disk.name == name)
         write_inside(self.vm, spec.target, block * BLOCK, BLOCK, value)
         self._note(name, block, value)
@@ -97,7 +107,7 @@ class GuestActs(RandomActs):
     @rule()
     def save(self) -> None:
         state = self.state
-        if find_unsavable(state, state.machines["web"]) is None:
+        if find_unsavable(state, state.machines[self.at]) is None:
             self.vm.save()
 
     @rule()
@@ -105,14 +115,63 @@ class GuestActs(RandomActs):
         daemon = self.instance.daemon()
         daemon.kill()
         daemon.wait(10)
-        assert self.lab.state.machines["web"].name == "web"
+        assert sorted(self.state.machines) == sorted(self.known)
+
+
+class TravellingGuestActs(GuestActs, CloneActs):
+    """And with its clones, archives of them, and a second hypervisor."""
+
+    @precondition(lambda self: self.vm.state is not MachineState.SAVED)
+    @rule()
+    def migrate_and_come_back(self) -> None:
+        """Go over, and come back as it was; refused where a running guest's disks cannot."""
+        vm, other, state = self.vm, self.lab.neighbour(), self.vm.state
+        if vm.migrate.plan(other).refusal is not None:
+            STEPS["refused"] += 1
+            assert state is not MachineState.OFF
+            return
+        vm.migrate(other)
+        assert self.at in other.state.machines
+        vm.migrate(self.lab)
+        assert vm.state is state
+        STEPS["migrations"] += 2
+
+    @precondition(lambda self: self.is_off() and len(self.known) < MOST_MACHINES)
+    @rule()
+    def export_and_import(self) -> None:
+        """Bring an archive of the machine back under another name: it stands alone then, with its snapshots."""
+        self.counter += 1
+        name = f"i{self.counter}"
+        archive = self.lab.home.parent / f"{self.lab.name}-{name}.tar"
+        try:
+            self.vm.export(archive)
+            self.lab.import_machine(archive, name, identity="new")
+        finally:
+            archive.unlink(missing_ok=True)
+        state, own = self.state, self.own
+        before, after = (state.snapshots.get(each, SnapshotTree()) for each in (self.at, name))
+        facts = state.machines
+        self.known[name] = Known(
+            now=_renamed(facts[self.at].spec.disks, own.now, facts[name].spec.disks),
+            kept={each: _renamed(before[each].disks, own.kept[each], after[each].disks) for each in own.kept},
+            memories=dict(own.memories),
+            parents=dict(own.parents),
+            current=own.current,
+        )
+        STEPS["imports"] += 1
+
+
+def _renamed(old: tuple[DiskSpec, ...], contents: dict[str, Content], new: tuple[DiskSpec, ...]) -> dict[str, Content]:
+    """The same contents under the names that a copy's disks have."""
+    names = {spec.target: spec.name for spec in new}
+    return {names[spec.target]: contents[spec.name] for spec in data_disks(old)}
 
 
 @pytest.mark.timeout(1200)
 def test_random_acts_on_a_real_machine_keep_every_state(lab: Lab, instance: Instance) -> None:
     GuestActs.lab, GuestActs.instance = lab, instance
     run_state_machine_as_test(
-        GuestActs,
+        TravellingGuestActs if THOROUGH else GuestActs,
         settings=settings(
             max_examples=6 if THOROUGH else 1,
             stateful_step_count=25 if THOROUGH else 14,

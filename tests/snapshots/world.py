@@ -7,7 +7,7 @@ and it is off.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +15,7 @@ from typing import Any, cast
 from labkit.engine.hands import Hands
 from labkit.engine.steps import do
 from labkit.limits import NO_LIMIT
+from labkit.model.disk import disk_name
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineFacts, MachineSpec, MachineState, Reason
 from labkit.model.snapshot import SnapshotFacts, SnapshotKind, SnapshotTree, sort_nodes
@@ -23,7 +24,9 @@ from labkit.plans.plan import Plan
 from labkit.plans.steps import (
     AttachDisk,
     ConfigureMachine,
+    CopySnapshots,
     CutPower,
+    DefineClones,
     DefineFromSnapshot,
     DetachDisk,
     DropSaved,
@@ -33,6 +36,7 @@ from labkit.plans.steps import (
     RestoreMemory,
     Step,
     TakeSnapshot,
+    UndefineMachine,
 )
 from labkit.storage import headers
 from labkit.units import MIB
@@ -96,13 +100,13 @@ def snapshot(name: str, spec: MachineSpec, parent: str | None = None, *, memory:
 
 
 class World:
-    """A lab of one machine that is off, its images real files in a folder."""
+    """A lab of a machine "web", and its clones if any are made, all off; their images are real files in a folder."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         (home / "disks").mkdir(parents=True)
-        self._facts = machine()
-        self._tree = SnapshotTree()
+        self._machines = {"web": machine()}
+        self._trees = {"web": SnapshotTree()}
         self._hands = Hands(
             domains=cast("Any", None),  # no step that reaches a hypervisor is handed on
             snapshots=cast("Any", None),
@@ -113,13 +117,13 @@ class World:
 
     @property
     def state(self) -> LabState:
-        """The lab now: the machine as it was told, the images as their headers say."""
+        """The lab now: the machines as it was told, the images as their headers say."""
         return LabState(
             lab="default",
             lab_id="lab-id",
             home=str(self.home),
-            machines={"web": self._facts},
-            snapshots={"web": self._tree},
+            machines=dict(sorted(self._machines.items())),
+            snapshots=dict(self._trees),
             images=headers.read_folder(self.home / "disks"),
         )
 
@@ -136,8 +140,28 @@ class World:
                 do(step, self._hands)
 
     def _tell(self, step: Step) -> bool:
-        """Let the machine and its tree be as a step of the hypervisor's says; False: it is about files."""
-        spec = self._facts.spec
+        """Let a machine and its tree be as a step of the hypervisor's says; False: it is about files."""
+        match step:
+            case DefineClones():
+                for spec in step.specs:
+                    self._define(spec)
+            case CopySnapshots():
+                self._copy_tree(step)
+            case UndefineMachine():
+                name = self._named(step.machine_id)
+                del self._machines[name], self._trees[name]
+            case AttachDisk() | DetachDisk() | ConfigureMachine():
+                self._change(step)
+            case TakeSnapshot() | DefineFromSnapshot() | MarkCurrent() | ForgetSnapshot() | RelabelSnapshot():
+                self._tell_of_snapshots(step)
+            case CutPower() | DropSaved() | RestoreMemory():
+                raise AssertionError(step)
+            case _:
+                return False
+        return True
+
+    def _change(self, step: AttachDisk | DetachDisk | ConfigureMachine) -> None:
+        spec = self._machines[self._named(step.machine_id)].spec
         match step:
             case AttachDisk():
                 self._define(replace(spec, disks=(*spec.disks, step.disk)))
@@ -145,49 +169,73 @@ class World:
                 self._define(replace(spec, disks=tuple(each for each in spec.disks if each.target != step.target)))
             case ConfigureMachine():
                 self._define(replace(spec, memory=step.changes.memory or spec.memory))
+
+    def _tell_of_snapshots(
+        self, step: TakeSnapshot | DefineFromSnapshot | MarkCurrent | ForgetSnapshot | RelabelSnapshot
+    ) -> None:
+        name = self._named(step.machine_id)
+        spec, tree = self._machines[name].spec, self._trees[name]
+        match step:
             case TakeSnapshot():
-                node = replace(snapshot(step.name, spec, self._tree.current), created=1 + len(self._tree))
-                self._grow({**self._tree.nodes, node.name: node}, node.name)
+                node = replace(snapshot(step.name, spec, tree.current), created=1 + len(tree))
+                self._trees[name] = _tree({**tree.nodes, node.name: node}, node.name)
                 self._define(replace(spec, disks=step.overlays))
             case DefineFromSnapshot():
-                self._define(replace(self._tree[step.snapshot].spec, disks=step.disks))
+                self._define(replace(tree[step.snapshot].spec, disks=step.disks))
             case MarkCurrent():
-                self._grow(self._tree.nodes, step.snapshot)
+                self._trees[name] = _tree(tree.nodes, step.snapshot)
             case ForgetSnapshot():
-                self._forget(step.snapshot)
+                self._trees[name] = _without(tree, step.snapshot)
             case RelabelSnapshot():
-                self._relabel(step)
-            case CutPower() | DropSaved() | RestoreMemory():
-                raise AssertionError(step)
-            case _:
-                return False
-        return True
+                self._trees[name] = _relabelled(tree, step)
+
+    def _copy_tree(self, step: CopySnapshots) -> None:
+        paths = dict(step.paths)
+        nodes = {}
+        for node in self._trees[self._named(step.source_id)].nodes.values():
+            disks = tuple(replace(disk, path=paths[disk.path]) for disk in node.spec.disks)
+            spec = replace(node.spec, name=step.spec.name, id=step.spec.id, genid=step.spec.genid, disks=disks)
+            nodes[node.name] = replace(node, spec=_read_again(spec), memory=None)
+        self._trees[step.spec.name] = _tree(nodes, step.current)
+
+    def _named(self, machine_id: str) -> str:
+        return next(name for name, facts in self._machines.items() if facts.id == machine_id)
 
     def _define(self, spec: MachineSpec) -> None:
-        self._facts = replace(self._facts, spec=spec)
+        self._machines[spec.name] = replace(machine(), spec=_read_again(spec))
+        self._trees.setdefault(spec.name, SnapshotTree())
 
-    def _grow(self, nodes: Any, current: str | None) -> None:
-        self._tree = SnapshotTree(nodes=sort_nodes(nodes), current=current)
 
-    def _change(self, change: Callable[[SnapshotFacts], SnapshotFacts]) -> dict[str, SnapshotFacts]:
-        return {node.name: node for node in map(change, self._tree.nodes.values())}
+def _read_again(spec: MachineSpec) -> MachineSpec:
+    """Give disks the names that whoever reads the definition tells from their files."""
+    return replace(spec, disks=tuple(replace(disk, name=disk_name(disk.path)) for disk in spec.disks))
 
-    def _forget(self, name: str) -> None:
-        parent, current = self._tree[name].parent, self._tree.current
-        nodes = self._change(lambda node: replace(node, parent=parent) if node.parent == name else node)
-        del nodes[name]
-        self._grow(nodes, parent if current == name else current)
 
-    def _relabel(self, step: RelabelSnapshot) -> None:
-        def change(node: SnapshotFacts) -> SnapshotFacts:
-            return replace(
-                node,
-                name=step.new if node.name == step.old else node.name,
-                description=_described(step, node),
-                parent=step.new if node.parent == step.old else node.parent,
-            )
+def _tree(nodes: Mapping[str, SnapshotFacts], current: str | None) -> SnapshotTree:
+    return SnapshotTree(nodes=sort_nodes(nodes), current=current)
 
-        self._grow(self._change(change), step.new if self._tree.current == step.old else self._tree.current)
+
+def _changed(tree: SnapshotTree, change: Callable[[SnapshotFacts], SnapshotFacts]) -> dict[str, SnapshotFacts]:
+    return {node.name: node for node in map(change, tree.nodes.values())}
+
+
+def _without(tree: SnapshotTree, name: str) -> SnapshotTree:
+    parent, current = tree[name].parent, tree.current
+    nodes = _changed(tree, lambda node: replace(node, parent=parent) if node.parent == name else node)
+    del nodes[name]
+    return _tree(nodes, parent if current == name else current)
+
+
+def _relabelled(tree: SnapshotTree, step: RelabelSnapshot) -> SnapshotTree:
+    def change(node: SnapshotFacts) -> SnapshotFacts:
+        return replace(
+            node,
+            name=step.new if node.name == step.old else node.name,
+            description=_described(step, node),
+            parent=step.new if node.parent == step.old else node.parent,
+        )
+
+    return _tree(_changed(tree, change), step.new if tree.current == step.old else tree.current)
 
 
 def _described(step: RelabelSnapshot, node: SnapshotFacts) -> str:
