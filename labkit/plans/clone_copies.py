@@ -85,7 +85,8 @@ def tree_copies(state: LabState, survey: CloneSurvey, request: CloneRequest) -> 
     disks = [tuple(replace(disk, path=paths[disk.path]) for disk in origin.disks) for paths in places]
     specs = bear(state, request, origin, disks)
     steps.append(define(state, request, specs))
-    steps += (_copied_tree(state, request, tree, spec, paths) for spec, paths in zip(specs, places, strict=True))
+    if tree.nodes:
+        steps += (_copied_tree(state, request, tree, spec, paths) for spec, paths in zip(specs, places, strict=True))
     if files := _frozen_files(state, tree, places):
         steps.append(FreezeImages(paths=files))
     kept = any(node.has_memory for node in tree.nodes.values())

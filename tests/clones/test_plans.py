@@ -93,6 +93,12 @@ def test_a_whole_tree_is_copied_image_by_image() -> None:
     assert _names(live)[:5] == ["BackUpDisks", "CopyImage", "CopyImage", "RebaseImage", "RebaseImage"]
 
 
+def test_the_tree_of_a_machine_without_snapshots_is_no_step() -> None:
+    plan = plan_clone(lab(0), SURVEY, request("copy", kind=CloneKind.FULL, snapshots=True))
+    assert _names(plan) == ["CopyImage", "DefineClones"]
+    assert all(step.command for step in plan.steps)
+
+
 def test_a_clone_is_somebody_else_and_a_twin_is_not() -> None:
     state = lab()
     facts = state.machines["web"]
