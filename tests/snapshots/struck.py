@@ -145,7 +145,7 @@ def sweep(
 
     Args:
         act: what it is called in the count. request: Python for its plan. stands: see `Checkpoint.install`.
-        every: False: only at deeds of a kind that has not been struck so in this world.
+        every: False: only at deeds (of other ends than the kernel's: steps) of a kind not yet struck so in this world.
         mishap: what befalls the lab's folder besides.
         allowances: what may differ: each makes equal what is as good as equal.
     """
@@ -158,7 +158,8 @@ def sweep(
     for number, deed in enumerate(deeds):
         if (how is How.FAIL_AFTER and deed.split()[-1] not in CALLS) or (how is How.TOOL and "qemu-" not in deed):
             continue
-        if not every and (name, deed) in world.struck:
+        kind = deed if how is How.KILL else deed.partition(":")[0]
+        if not every and (name, kind) in world.struck:
             continue
         if mishap and how is How.KILL and not (number and deeds[number - 1].endswith(_BEFALLS)):
             continue  # there is nothing yet, or nothing new, for it to befall
@@ -168,7 +169,7 @@ def sweep(
         as_before = False
         if mishap:
             mishap(lab.home)
-        world.struck.add((name, deed))
+        world.struck.add((name, kind))
         TRIED[act, name] += 1
         problem = _see(world, before, after, ended, allowances, longest)
         if problem:

@@ -1,7 +1,8 @@
 """Acts on snapshots of a machine that runs, struck: its kernel, the daemon, its QEMU, a tool, or a call that fails.
 
-The guest is the smallest there is and goes on from a copy of its memory before each try, so it boots once. Each kind
-of deed is struck once in a short run, every instant in a thorough one.
+The guest is the smallest there is and goes on from a copy of its memory before each try, so it boots once. In a short
+run each kind of deed is struck once by the end of the kernel, each kind of step once by all else; in a thorough one
+every instant.
 """
 
 from __future__ import annotations
