@@ -37,6 +37,7 @@ class GuestActs(RandomActs):
     @initialize()
     def begin(self) -> None:
         self.lab.clean()
+        self.spent: set[str] = set()  # paused guests whose memory QEMU has kept, which it does once in a pause
         self.lab.create("web", image="sector", memory="64 MiB")
 
     @property
@@ -59,7 +60,13 @@ class GuestActs(RandomActs):
         return facts is None or facts.state is MachineState.OFF
 
     def may_take(self) -> bool:
+        if self.vm.state is MachineState.PAUSED:
+            return self.at not in self.spent
         return self.vm.state is not MachineState.SAVED
+
+    def _keep(self, name: str, before: LabState | None = None) -> None:
+        super()._keep(name, before)
+        self.spent.add(self.at)
 
     def runs(self) -> bool:
         """Whether the guest runs."""
@@ -96,6 +103,7 @@ class GuestActs(RandomActs):
     @precondition(lambda self: self.runs())
     @rule()
     def pause(self) -> None:
+        self.spent.discard(self.at)
         self.vm.pause()
 
     @precondition(lambda self: self.vm.state is MachineState.PAUSED)
@@ -121,7 +129,7 @@ class GuestActs(RandomActs):
 class TravellingGuestActs(GuestActs, CloneActs):
     """And with its clones, archives of them, and a second hypervisor."""
 
-    @precondition(lambda self: self.vm.state is not MachineState.SAVED)
+    @precondition(lambda self: self.may_take())
     @rule()
     def migrate_and_come_back(self) -> None:
         """Go over, and come back as it was; refused where clones stand on it, or a running guest's disks cannot."""

@@ -14,7 +14,7 @@ import libvirt
 import pytest
 
 from labkit import Lab
-from labkit.errors import Busy, HypervisorError, LabError, NotFound, Refused, Stale
+from labkit.errors import Busy, HypervisorError, LabError, NotFound, Refused, Stale, WrongState
 from labkit.machine import Machine
 from labkit.model.machine import DiskSpec
 from labkit.model.snapshot import SnapshotKind
@@ -200,3 +200,15 @@ def test_the_deepest_disk_that_is_allowed_starts_and_one_layer_more_does_not(lab
 
 def _with_path(vm: Machine, path: Path) -> DiskSpec:
     return replace(vm.facts.spec.disks[1], path=os.fspath(path))
+
+
+def test_a_paused_guest_is_kept_once_and_told_how_to_go_on(lab: Lab) -> None:
+    vm = lab.create("web", image="sector", memory="16 MiB").start().pause()
+    vm.snapshots.take("once")
+    with pytest.raises(WrongState, match="only once while it is paused") as told:
+        vm.snapshots.take("twice")
+    assert "resume()" in told.value.hint
+    assert list(vm.snapshots) == ["once"]
+    vm.resume().pause()
+    vm.snapshots.take("twice")
+    assert list(vm.snapshots) == ["once", "twice"]
