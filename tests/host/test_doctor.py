@@ -44,6 +44,7 @@ SLUGS = [
     "capabilities",
     "leftover-machines",
     "leftover-processes",
+    "neighbours",
     "leftover-sockets",
     "unfinished-acts",
 ]
