@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-LIMIT = 40.0  # seconds that anything may take
+LIMIT = 120.0  # seconds that anything may take
 
 
 class Lines:
