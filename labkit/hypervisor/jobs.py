@@ -94,8 +94,8 @@ def pull(
         if domain.blockJobInfo(target, 0):
             domain.blockJobAbort(target, 0)
 
-    connection.call(begin)
     try:
+        connection.call(begin)  # what returns an error may have begun all the same
         while True:
             count = connection.events.count
             bytes_done = connection.read(look)
