@@ -23,7 +23,7 @@ from labkit.model.state import LabState
 from labkit.plans.steps import DropRecords, EndInstance, GiveRecords, MigrateMachine
 from labkit.storage.files import OnBytes
 
-_QUIET = 3  # looks at the other side that find nothing
+_QUIET = 10  # looks at the other side, 0.1 s apart, that find nothing
 _SETTLES_WITHIN = 5.0  # seconds: the daemons clear up by themselves what the other's end has left
 
 

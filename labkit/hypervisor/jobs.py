@@ -11,6 +11,7 @@ from collections.abc import Callable
 import libvirt
 import libvirt_qemu
 
+from labkit.errors import ConnectionLost, LabError
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import mark_act
 from labkit.limits import Limit
@@ -121,13 +122,27 @@ def flush(connection: Connection, machine_id: str) -> None:
 
     def stop(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
-        if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:  # libvirt would do nothing
+        if not ran:  # libvirt would do nothing
             libvirt_qemu.qemuMonitorCommand(domain, '{"execute": "stop"}', 0)
         else:
             domain.suspend()
             domain.resume()
 
-    connection.call(stop)
+    def go_on(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+            domain.resume()
+
+    ran = connection.read(
+        lambda raw: raw.lookupByUUIDString(machine_id).state()[0] != libvirt.VIR_DOMAIN_PAUSED,
+    )
+    try:
+        connection.call(stop)
+    except ConnectionLost:
+        if ran:  # the daemon died between the two: the guest is not left standing
+            with contextlib.suppress(LabError):
+                connection.call(go_on)
+        raise
 
 
 def _wait(connection: Connection, is_over: Callable[[libvirt.virConnect], bool], limit: Limit) -> None:
