@@ -129,6 +129,8 @@ def _wait_for_backup(connection: Connection, machine_id: str, on_bytes: OnBytes,
             _("Is the host's disk full? Free space, or stop the machine, and do it again."),
             details=str(end.get("errmsg", "")),
         )
+    on_bytes(end.get("disk_processed", 0), end.get("disk_total", 0))  # a short one may end before the first look
+    limit.check()
 
 
 def abort_backup(connection: Connection, machine_id: str, *, thaw: bool) -> None:
