@@ -20,7 +20,8 @@ from labkit.errors import BadInput, LabError
 from labkit.guest.agent import CommandResult
 from labkit.guest.console import Console
 from labkit.language import _
-from labkit.model.machine import DiskLimits, MachineFacts, MachineState, Reason
+from labkit.model.machine import MachineFacts, MachineState, Reason
+from labkit.model.usage import DiskLimits
 from labkit.model.words import state_word
 from labkit.snapshots import Snapshots
 from labkit.units import check_choice, parse_size

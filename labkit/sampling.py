@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Self, overload
 
 from labkit.errors import LabError
 from labkit.language import _
-from labkit.model.machine import DiskUsage
 from labkit.model.measurement import GrowthSample
+from labkit.model.usage import DiskUsage
 
 if TYPE_CHECKING:
     from labkit.disk import Disk

@@ -12,7 +12,8 @@ from typing import Any
 import libvirt
 
 from labkit.hypervisor import domain_xml
-from labkit.model.machine import DiskUsage, MachineFacts, MachineState, MachineUsage, Reason
+from labkit.model.machine import MachineFacts, MachineState, Reason
+from labkit.model.usage import DiskUsage, MachineUsage
 from labkit.units import KIB
 
 _STATES = {

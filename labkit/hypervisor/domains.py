@@ -26,9 +26,9 @@ from labkit.model.machine import (
     MachineFacts,
     MachineSpec,
     MachineState,
-    MachineUsage,
     Reason,
 )
+from labkit.model.usage import MachineUsage
 
 R = TypeVar("R")
 

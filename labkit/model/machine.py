@@ -199,60 +199,6 @@ class MachineFacts:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskLimits:
-    """How fast a disk may work at most: requests and bytes a second; 0: as fast as it can."""
-
-    iops: int = 0
-    bytes_per_second: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskUsage:
-    """What a disk of a running guest did since the guest started, as the hypervisor counts it.
-
-    Attributes:
-        target: what the guest calls it. path: its active image.
-        reads, writes: requests. read_bytes, written_bytes: bytes.
-    """
-
-    target: str
-    path: str
-    reads: int
-    writes: int
-    read_bytes: int
-    written_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MachineUsage:
-    """What a machine uses at one instant, as the hypervisor counts it.
-
-    Attributes:
-        machine_id: its UUID.
-        state: its state.
-        cpu_time: seconds of host CPU used since it started.
-        memory: bytes the host really gave its process (resident), 0 when off.
-        disks: what each disk did since it started.
-    """
-
-    machine_id: str
-    state: MachineState
-    cpu_time: float = 0.0
-    memory: int = 0
-    disks: tuple[DiskUsage, ...] = ()
-
-    @property
-    def read_bytes(self) -> int:
-        """Bytes read by all its disks."""
-        return sum(disk.read_bytes for disk in self.disks)
-
-    @property
-    def written_bytes(self) -> int:
-        """Bytes written by all its disks."""
-        return sum(disk.written_bytes for disk in self.disks)
-
-
 def domain_name(lab: str, machine: str) -> str:
     """Return the name of a machine's domain: names are global to a hypervisor, labs are not.
 

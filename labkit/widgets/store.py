@@ -17,8 +17,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from labkit.errors import LabError
-from labkit.model.machine import MachineState, MachineUsage
+from labkit.model.machine import MachineState
 from labkit.model.state import LabState
+from labkit.model.usage import MachineUsage
 
 if TYPE_CHECKING:
     from labkit.lab import Lab

@@ -17,11 +17,11 @@ from labkit.model.machine import (
     Accelerator,
     Boot,
     Chipset,
-    DiskLimits,
     DiskSpec,
     MachineSpec,
     machine_name,
 )
+from labkit.model.usage import DiskLimits
 from labkit.units import KIB
 
 NAMESPACE = "urn:labkit:machine:1"

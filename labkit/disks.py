@@ -1,0 +1,114 @@
+"""`Disks`: the disks of a lab by name, and the acts that bring new ones. It holds no state.
+
+Knows: the lab they are of. Must not know: libvirt's calls, widgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.acts import act
+from labkit.disk import Disk
+from labkit.errors import NotFound
+from labkit.language import _
+from labkit.model.image import Allocation, Format
+from labkit.plans import disk as plans
+from labkit.plans.plan import Plan
+from labkit.units import check_choice, check_name, parse_size
+
+if TYPE_CHECKING:
+    from labkit.lab import Lab
+
+
+class Disks(Mapping[str, Disk]):
+    """The disks of a lab by name, attached and free, read afresh at every look."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def _after_create(self, plan: Plan, timeout: float | None) -> Disk:
+        self._lab.carry_out(plan, timeout=timeout)
+        return Disk(self._lab, plan.subject)
+
+    @act(_after_create)
+    def create(
+        self,
+        name: str,
+        *,
+        capacity: str | int,
+        format: str = "qcow2",
+        allocation: str = "dynamic",
+        cluster_size: str | int | None = None,
+        extended_l2: bool = False,
+        timeout: float | None = None,  # noqa: ARG002 — used by the call, not by the plan
+    ) -> Plan:
+        """Create an empty disk.
+
+        Args:
+            name: 1 to 60 characters. capacity: what a guest will see, e.g. "64 MiB", a multiple of 512 bytes.
+            format: raw, qcow2, vdi, vmdk, vhd or vhdx (which no machine can use here, see the refusal).
+            allocation: "fixed": written with zeros all through now; "dynamic": grows as a guest writes.
+            cluster_size: of qcow2, e.g. "64 KiB". extended_l2: subclusters of qcow2.
+
+        Raises:
+            BadInput: something that cannot be used. Refused: see `.plan(...).refusal`.
+        """
+        request = plans.DiskRequest(
+            name=check_name(name, what=_("disk")),
+            capacity=parse_size(capacity, what=_("capacity")),
+            format=check_choice(Format, format, what="format"),
+            allocation=check_choice(Allocation, allocation, what="allocation"),
+            cluster_size=None if cluster_size is None else parse_size(cluster_size, what="cluster_size"),
+            extended_l2=extended_l2,
+        )
+        return plans.plan_create(self._lab.state, self._lab.survey_disks(), request)
+
+    @act(_after_create)
+    def import_file(
+        self,
+        path: str | Path,
+        name: str,
+        *,
+        format: str | None = None,
+        allocation: str = "dynamic",
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> Plan:
+        """Make a disk of an image file somebody brought; the file is inspected first and stays as it is.
+
+        Args:
+            path: the file. name: the new disk's. format: what the file is said to be; None: looked up in it.
+
+        Raises:
+            BadInput: not an image, or not what it is said to be. Refused: see `.plan(...).refusal`.
+        """
+        from labkit.storage.foreign import inspect
+
+        checked = check_name(name, what=_("disk"))
+        said = check_choice(Format, format, what="format") if format else None
+        image = inspect(Path(path).expanduser().absolute(), said)
+        kind = check_choice(Allocation, allocation, what="allocation")
+        return plans.plan_import(self._lab.state, self._lab.survey_disks(), image, checked, image.format, kind)
+
+    def __getitem__(self, name: str) -> Disk:
+        disks = self._lab.state.disks
+        if name not in disks:
+            known = ", ".join(disks) or _("none yet")
+            raise NotFound(
+                _("There is no disk {name!r} in this lab.").format(name=name),
+                _("There are: {names}.").format(names=known),
+            )
+        return Disk(self._lab, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lab.state.disks)
+
+    def __len__(self) -> int:
+        return len(self._lab.state.disks)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._lab.state.disks
+
+    def __repr__(self) -> str:
+        return "\n".join(repr(Disk(self._lab, name)) for name in self) or _("no disks")
