@@ -17,6 +17,7 @@ from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.usage import DiskUsage
 from labkit.plans import disk as plans
+from labkit.plans import disk_change
 from labkit.plans.disk_excuses import why_not_serve
 from labkit.plans.plan import Plan
 from labkit.units import check_choice, check_name, format_size, parse_size
@@ -208,7 +209,7 @@ class Disk:
             BadInput: a name, format or allocation that cannot be used. Refused: see `.plan(...).refusal`.
         """
         self.facts  # noqa: B018 — says so if it is gone
-        return plans.plan_convert(
+        return disk_change.plan_convert(
             self._lab.state,
             self._lab.survey_disks(),
             self.name,
@@ -226,13 +227,13 @@ class Disk:
         """
         self.facts  # noqa: B018
         size = parse_size(capacity, what=_("capacity"))
-        return plans.plan_resize(self._lab.state, self._lab.survey_disks(), self.name, size)
+        return disk_change.plan_resize(self._lab.state, self._lab.survey_disks(), self.name, size)
 
     @act(_after)
     def compact(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Give back what it no longer uses; its machine must be off."""
         self.facts  # noqa: B018
-        return plans.plan_compact(self._lab.state, self._lab.survey_disks(), self.name)
+        return disk_change.plan_compact(self._lab.state, self._lab.survey_disks(), self.name)
 
     @act(_after_delete)
     def delete(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002

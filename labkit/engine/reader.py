@@ -15,7 +15,8 @@ from labkit.engine.locks import find_busy
 from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
 from labkit.hypervisor.domains import Domains
-from labkit.hypervisor.snapshots import Snapshots, read_dropped
+from labkit.hypervisor.snapshot_reading import read_dropped
+from labkit.hypervisor.snapshots import Snapshots
 from labkit.model.disk import disk_name
 from labkit.model.image import ImageFacts
 from labkit.model.machine import MachineFacts

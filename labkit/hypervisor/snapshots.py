@@ -6,7 +6,7 @@ Knows: libvirt's snapshots. Must not know: plans, images, whose act it is part o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import libvirt
 
@@ -15,10 +15,10 @@ from labkit.hypervisor import domain_xml, snapshot_xml
 from labkit.hypervisor.capabilities import format_version, parse_capabilities, read_cpu_models
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
+from labkit.hypervisor.snapshot_reading import tree_or_gone
 from labkit.language import _
 from labkit.model.machine import Accelerator, DiskSpec
-from labkit.model.snapshot import SnapshotFacts, SnapshotTree, sort_nodes
-from labkit.model.travel import SnapshotRecord
+from labkit.model.snapshot import SnapshotTree
 
 LONG = 600.0
 """Seconds for calls that write or read a guest's memory."""
@@ -66,7 +66,7 @@ class Snapshots:
         def look(raw: libvirt.virConnect) -> dict[str, SnapshotTree]:
             domains = raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)
             found = {names[domain.UUIDString()]: domain for domain in domains if domain.UUIDString() in names}
-            trees = ((name, _tree_or_gone(domain)) for name, domain in sorted(found.items()))
+            trees = ((name, tree_or_gone(domain)) for name, domain in sorted(found.items()))
             return {name: tree for name, tree in trees if tree is not None}
 
         return self.connection.read(look)
@@ -241,45 +241,6 @@ class Snapshots:
         self.connection.call(redo)
 
 
-def read_tree(domain: libvirt.virDomain) -> SnapshotTree:
-    """Return the snapshots of a domain; one that another kernel deletes meanwhile is not there any more."""
-    texts = filter(None, map(_xml_or_gone, domain.listAllSnapshots()))
-    understood = map(snapshot_xml.parse_snapshot_xml, texts)
-    return _make_tree({facts.name: facts for facts in understood if facts is not None}, _current(domain))
-
-
-def _tree_or_gone(domain: libvirt.virDomain) -> SnapshotTree | None:
-    try:
-        return read_tree(domain)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return None
-        raise
-
-
-def _xml_or_gone(snapshot: libvirt.virDomainSnapshot) -> str | None:
-    try:
-        return str(snapshot.getXMLDesc(0))
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT:
-            return None
-        raise
-
-
-def read_dropped(records: Sequence[SnapshotRecord]) -> SnapshotTree:
-    """Return the tree that records tell which libvirt was made to forget for a while."""
-    found = [(record, snapshot_xml.parse_snapshot_xml(record.xml)) for record in records]
-    current = next((record.name for record in records if record.current), None)
-    return _make_tree({facts.name: facts for _record, facts in found if facts}, current)
-
-
-def _make_tree(nodes: Mapping[str, SnapshotFacts], current: str | None) -> SnapshotTree:
-    known = {
-        name: replace(facts, parent=facts.parent if facts.parent in nodes else None) for name, facts in nodes.items()
-    }
-    return SnapshotTree(nodes=sort_nodes(known), current=current if current in nodes else None)
-
-
 _SECURE = libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
 
@@ -289,15 +250,6 @@ def _reparent(domain: libvirt.virDomain, children: Iterable[libvirt.virDomainSna
         moved = snapshot_xml.reparent_in_snapshot_xml(child.getXMLDesc(_SECURE), parent)
         keep = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT if child.isCurrent() else 0
         domain.snapshotCreateXML(moved, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | keep)
-
-
-def _current(domain: libvirt.virDomain) -> str | None:
-    try:
-        return str(domain.snapshotCurrent().getName())
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT:
-            return None
-        raise
 
 
 def _make_current(domain: libvirt.virDomain, name: str) -> None:

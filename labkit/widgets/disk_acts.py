@@ -10,6 +10,7 @@ from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation, Format
 from labkit.model.state import LabState
 from labkit.plans import disk as plans
+from labkit.plans import disk_change
 from labkit.plans.disk_excuses import SECTOR
 from labkit.plans.plan import Plan
 from labkit.units import format_size
@@ -28,7 +29,7 @@ def list_buttons(state: LabState, survey: plans.DiskSurvey, disk: DiskFacts, *, 
         Button(
             label=_("Compact…"),
             action="compact",
-            excuse=busy or _why(plans.plan_compact(state, survey, disk.name)),
+            excuse=busy or _why(disk_change.plan_compact(state, survey, disk.name)),
             tip=_("Copy what it holds and leave the zeros out."),
         ),
         Button(
@@ -70,9 +71,11 @@ def render_create(state: LabState, *, busy: str | None) -> Node:
 
 def render_forms(state: LabState, survey: plans.DiskSurvey, disk: DiskFacts, *, busy: str | None) -> Node:
     """Return the forms of acts that need a word: resize, convert, attach."""
-    resize = busy or _why(plans.plan_resize(state, survey, disk.name, disk.capacity + SECTOR))
+    resize = busy or _why(disk_change.plan_resize(state, survey, disk.name, disk.capacity + SECTOR))
     convert = busy or _why(
-        plans.plan_convert(state, survey, disk.name, _free_name(state, disk.name), disk.format, Allocation.DYNAMIC)
+        disk_change.plan_convert(
+            state, survey, disk.name, _free_name(state, disk.name), disk.format, Allocation.DYNAMIC
+        )
     )
     attach = busy or _why_not_attach(state, disk)
     machines = [(name, name) for name in state.machines]

@@ -10,6 +10,7 @@ import pytest
 from labkit.model.lineage import Node, NodeKind, read_lineage
 from labkit.model.state import LabState
 from labkit.plans import disk as disks
+from labkit.plans import disk_change
 from labkit.plans import machine as machines
 from labkit.plans import snapshot as snapshots
 from labkit.plans.flatten import FlattenSurvey, plan_flatten
@@ -76,7 +77,7 @@ DANGEROUS = {
     "delete a clone's snapshot": (family(), _plan(lambda s: snapshots.plan_delete(s, SURVEY, "link", "s1")), ("deep",)),
     "start on a base made by hand": (by_hand(), _start("web"), ("hand",)),
     "start on a frozen image": (by_hand(), _start("alone"), ("alone@s1",)),
-    "resize a base": (by_hand(), _plan(lambda s: disks.plan_resize(s, DISKS, "web.vda", GIB)), ("hand",)),
+    "resize a base": (by_hand(), _plan(lambda s: disk_change.plan_resize(s, DISKS, "web.vda", GIB)), ("hand",)),
 }
 
 HARMLESS = {
@@ -90,8 +91,8 @@ HARMLESS = {
     "start the original": (family(), _start("web")),
     "start a clone": (family(), _start("link")),
     "start a clone's clone": (family(), _start("deep")),
-    "grow the original's disk": (family(), _plan(lambda s: disks.plan_resize(s, DISKS, "web.vda", GIB))),
-    "grow a clone's disk": (family(), _plan(lambda s: disks.plan_resize(s, DISKS, "link.vda", GIB))),
+    "grow the original's disk": (family(), _plan(lambda s: disk_change.plan_resize(s, DISKS, "web.vda", GIB))),
+    "grow a clone's disk": (family(), _plan(lambda s: disk_change.plan_resize(s, DISKS, "link.vda", GIB))),
     "delete a free disk": (family(), _plan(lambda s: disks.plan_delete(s, "free"))),
     "flatten": (family(), _plan(lambda s: plan_flatten(s, FLATTEN, "link"))),
     "clean": (family(), _plan(machines.plan_clean)),

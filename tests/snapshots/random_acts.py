@@ -20,6 +20,7 @@ from labkit.model.machine import MachineChanges
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans import disk as disk_plans
+from labkit.plans import disk_change
 from labkit.plans import machine as machine_plans
 from labkit.plans import snapshot as plans
 from labkit.plans.plan import Plan
@@ -174,7 +175,7 @@ class RandomActs(RuleBasedStateMachine):
         self.counter += 1
         new = f"c{self.counter}"
         survey = disk_plans.DiskSurvey(free_bytes=64 * 1024 * MIB)
-        self._act(disk_plans.plan_convert(self.state, survey, name, new, format, Allocation.DYNAMIC))
+        self._act(disk_change.plan_convert(self.state, survey, name, new, format, Allocation.DYNAMIC))
         self.free[new] = (self.own.now | self.free)[name]
 
     @precondition(lambda self: self.is_off() and bool(self.free))

@@ -1,0 +1,65 @@
+"""Reading libvirt's metadata of snapshots as trees.
+
+Knows: libvirt's snapshots. Must not know: how they are made, images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import libvirt
+
+from labkit.hypervisor import snapshot_xml
+from labkit.model.snapshot import SnapshotFacts, SnapshotTree, sort_nodes
+from labkit.model.travel import SnapshotRecord
+
+
+def read_tree(domain: libvirt.virDomain) -> SnapshotTree:
+    """Return the snapshots of a domain; one that another kernel deletes meanwhile is not there any more."""
+    texts = filter(None, map(_xml_or_gone, domain.listAllSnapshots()))
+    understood = map(snapshot_xml.parse_snapshot_xml, texts)
+    return _make_tree({facts.name: facts for facts in understood if facts is not None}, current_name(domain))
+
+
+def tree_or_gone(domain: libvirt.virDomain) -> SnapshotTree | None:
+    """Return the snapshots of a domain, or None where another kernel has deleted it meanwhile."""
+    try:
+        return read_tree(domain)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+
+
+def _xml_or_gone(snapshot: libvirt.virDomainSnapshot) -> str | None:
+    try:
+        return str(snapshot.getXMLDesc(0))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT:
+            return None
+        raise
+
+
+def read_dropped(records: Sequence[SnapshotRecord]) -> SnapshotTree:
+    """Return the tree that records tell which libvirt was made to forget for a while."""
+    found = [(record, snapshot_xml.parse_snapshot_xml(record.xml)) for record in records]
+    current = next((record.name for record in records if record.current), None)
+    return _make_tree({facts.name: facts for _record, facts in found if facts}, current)
+
+
+def _make_tree(nodes: Mapping[str, SnapshotFacts], current: str | None) -> SnapshotTree:
+    known = {
+        name: replace(facts, parent=facts.parent if facts.parent in nodes else None) for name, facts in nodes.items()
+    }
+    return SnapshotTree(nodes=sort_nodes(known), current=current if current in nodes else None)
+
+
+def current_name(domain: libvirt.virDomain) -> str | None:
+    """Return the snapshot that the current state began from, or None."""
+    try:
+        return str(domain.snapshotCurrent().getName())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT:
+            return None
+        raise
