@@ -7,6 +7,7 @@ Knows: libvirt, files. Must not know: how labkit takes and restores.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -56,7 +57,7 @@ class Checkpoint:
         raw = self._raw()
         domain = next((each for each in raw.listAllDomains() if each.UUIDString() == self.machine_id), None)
         if domain is not None:
-            if domain.isActive():
+            with contextlib.suppress(libvirt.libvirtError):  # it is off, or ends in this instant
                 domain.destroy()
             domain.undefineFlags(_GONE)
         for name in _FOLDERS:
