@@ -1,7 +1,6 @@
-"""Where the points and lines of a tree of snapshots go, and how large they are.
+"""How large a tree of points is drawn, and where its rows go on at the top of another column.
 
-Each point has a row of its own, so that names never touch; a branch begins one lane further right. Where the rows
-are many, they go on at the top of another column. The order is that of `SnapshotTree.text()`.
+Rows and lanes come from `labkit.model.tree_layout`.
 
 Knows: trees. Must not know: how they are drawn.
 """
@@ -11,22 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from labkit.figures import style
-from labkit.model.snapshot import SnapshotTree
-
-if TYPE_CHECKING:
-    import networkx as nx
-
-HERE: Final = ""
-"""The node of the current state: no snapshot can have this name."""
-
-Place = tuple[int, int]
-"""Row and lane, both from 0."""
-
-Line = list[tuple[float, float]]
-"""Lanes and rows, from a point down to another."""
+from labkit.model.tree_layout import Line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,43 +58,6 @@ MANY: Final = 200
 
 LARGE: Final = Size(width=1280 / style.DOTS, height=720 / style.DOTS, text=18, row=0.29, lane=0.34, rows=20, columns=3)
 """For a projector: 1280 × 720 dots, letters of 18 points or more."""
-
-
-def tree_graph(tree: SnapshotTree) -> nx.DiGraph[str]:
-    """Return the tree as a graph from parents to children; the node `HERE` is the current state."""
-    import networkx as nx
-
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(tree)
-    ways = [(node.parent, node.name) for node in tree.nodes.values()] + [(tree.current, HERE)] * bool(tree.nodes)
-    for parent, child in ways:
-        graph.add_node(child)
-        if parent is not None and parent in tree:
-            graph.add_edge(parent, child)
-    return graph
-
-
-def arrange(graph: nx.DiGraph[str]) -> dict[str, Place]:
-    """Return row and lane of each node: parents above children, the last child straight below its parent.
-
-    No two nodes share a row, and no line crosses another or a name.
-    """
-    places: dict[str, Place] = {}
-    waiting = [(node, 0) for node in reversed(list(graph)) if graph.in_degree(node) == 0]
-    while waiting:
-        node, lane = waiting.pop()
-        places[node] = (len(places), lane)
-        children = list(graph.successors(node))
-        waiting += [(child, lane if child == children[-1] else lane + 1) for child in reversed(children)]
-    return places
-
-
-def find_way(parent: Place, child: Place) -> Line:
-    """Return the way from a point to one below it, in lanes and rows."""
-    (above, lane), (below, other) = parent, child
-    if lane == other:
-        return [(lane, above), (lane, below)]
-    return [(lane, above), (lane, below - 0.5), (other, below)]
 
 
 def cut(line: Line, per_column: int) -> Iterator[tuple[int, Line]]:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
-from labkit.figures.layout import LARGE, MARGIN, NOTEBOOK, Line, Size, cut
+from labkit.figures.layout import LARGE, MARGIN, NOTEBOOK, Size, cut
 from labkit.figures.snapshots import MARKS
 from labkit.language import _
 from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
@@ -25,12 +25,12 @@ from labkit.model.lineage_text import boot_line, lineage_text, list_boot_lines, 
 from labkit.model.points import Point, find_points
 from labkit.model.snapshot import SnapshotKind
 from labkit.model.state import LabState
+from labkit.model.tree_layout import Line
 from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
 from labkit.units import format_size
 
 if TYPE_CHECKING:
-    import networkx as nx
     from matplotlib.axes import Axes
 
 NEEDS: Final = "#FFF0C2"
@@ -137,18 +137,6 @@ def draw_lineage_change(state: LabState, plan: Plan, ax: Axes | None = None, *, 
     shown_after = refused or lineage_text(after, marks=changed)
     twin = "\n".join((f"{heads[0]}:", lineage_text(before, marks=gone), f"{heads[1]}:", shown_after))
     return Drawing(draw, twin, height=size.height, width=size.width, ax=ax)
-
-
-def lineage_graph(points: Iterable[Point]) -> nx.DiGraph[Node]:
-    """Return the points as a graph, from each to what stands on it; `layer` is how many lie below."""
-    import networkx as nx
-
-    graph: nx.DiGraph[Node] = nx.DiGraph()
-    for point in points:
-        graph.add_node(point.node, layer=point.depth, images=point.images)
-        if point.below is not None:
-            graph.add_edge(point.below, point.node, linked=point.is_linked)
-    return graph
 
 
 # --- rows ---------------------------------------------------------------------------------------
@@ -368,4 +356,4 @@ def _width(text: str, points: float, *, bold: bool = False) -> float:
     return 1.03 * exact / 72  # letters are put on whole dots
 
 
-__all__ = ["draw_lineage", "draw_lineage_change", "lineage_graph"]
+__all__ = ["draw_lineage", "draw_lineage_change"]

@@ -16,25 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
-from labkit.figures.layout import (
-    HERE,
-    LARGE,
-    MANY,
-    MARGIN,
-    NOTEBOOK,
-    OVERVIEW,
-    Line,
-    Place,
-    Size,
-    arrange,
-    cut,
-    find_way,
-    tree_graph,
-)
+from labkit.figures.layout import LARGE, MANY, MARGIN, NOTEBOOK, OVERVIEW, Size, cut
 from labkit.figures.lettering import Label, write_many
 from labkit.language import _
 from labkit.model.snapshot import SnapshotKind, SnapshotTree
 from labkit.model.state import LabState
+from labkit.model.tree_layout import HERE, Line, Place, arrange, find_way, tree_graph
 from labkit.model.words import snapshot_word
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot_effect import tree_after

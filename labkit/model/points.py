@@ -13,11 +13,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from labkit.model.disk import chain
 from labkit.model.image import ImageFacts
 from labkit.model.lineage import Lineage, Node, NodeKind
 from labkit.model.snapshot import SnapshotKind
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 FEWEST_GROUPED = 4
 """How many equal siblings are needed before they are shown as one."""
@@ -91,6 +95,18 @@ def find_points(
             children = _group(children, above, marks or {})
         waiting += [(depth + 1, cloned, child) for child in reversed(children)]
     return tuple(ordered)
+
+
+def points_graph(points: Iterable[Point]) -> nx.DiGraph[Node]:
+    """Return the points as a graph, from each to what stands on it; `layer` is how many lie below."""
+    import networkx as nx
+
+    graph: nx.DiGraph[Node] = nx.DiGraph()
+    for point in points:
+        graph.add_node(point.node, layer=point.depth, images=point.images)
+        if point.below is not None:
+            graph.add_edge(point.below, point.node, linked=point.is_linked)
+    return graph
 
 
 def boot_files(lineage: Lineage) -> Mapping[Node, tuple[Node, ...]]:
@@ -242,4 +258,4 @@ def _group(children: list[Point], above: Mapping[Node | None, list[Point]], mark
     return shown
 
 
-__all__ = ["Point", "boot_files", "find_points", "natural", "plain_label", "span"]
+__all__ = ["Point", "boot_files", "find_points", "natural", "plain_label", "points_graph", "span"]

@@ -106,8 +106,7 @@ class LineagePanel(LivePanel):
     # --- what is done ------------------------------------------------------------------------------
 
     def _show(self, values: Values) -> None:
-        chosen = values.get("subject")
-        self._chosen = None if chosen == self._chosen else chosen
+        self._chosen = values.get("subject")
 
     def _group(self, _values: Values) -> None:
         self._grouped = not self._grouped

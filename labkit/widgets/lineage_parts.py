@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from labkit.language import _
 from labkit.model.lineage import Lineage, Node, NodeKind
-from labkit.model.lineage_text import boot_line, list_boot_lines, list_lines, point_word
-from labkit.model.points import Point, find_points, plain_label, span
-from labkit.model.snapshot import SnapshotKind
+from labkit.model.lineage_text import boot_line, list_boot_lines, point_word
+from labkit.model.points import Point, find_points, plain_label, points_graph, span
 from labkit.model.state import LabState
+from labkit.model.tree_layout import Place, arrange
 from labkit.plans import disk as disk_plans
 from labkit.plans import flatten as flatten_plans
 from labkit.plans import machine as machine_plans
@@ -20,71 +20,53 @@ from labkit.plans import snapshot as snapshot_plans
 from labkit.plans.plan import Refusal
 from labkit.units import format_size
 from labkit.widgets import parts, tree
+from labkit.widgets.branches import Branch, render_branches
 from labkit.widgets.parts import Button
 from labkit.widgets.tree import Child, tag
-
-SHAPES = {
-    SnapshotKind.OFF: "○",
-    SnapshotKind.RUNNING: "▶",
-    SnapshotKind.PAUSED: "❚❚",
-    SnapshotKind.DISK_ONLY: "◇",
-}
 
 MOST_BUTTONS = 3
 """How many clones get a button of their own; of more, one is chosen from a list."""
 
 
 def render_tree(lineage: Lineage, selected: Node | None, marks: Mapping[Node, str], *, grouped: bool) -> tree.Node:
-    """Return the lineage, each point a button that selects it; who needs the selected one is marked by a word."""
+    """Return the lineage to choose from; who needs the selected one is marked by a word."""
     points = find_points(lineage, marks=marks, grouped=grouped)
     if not points:
         return tag("p", _("There is nothing in this lab yet."))
-    rows = [
-        _row(lineage, before, point, selected, marks) for before, point in zip(list_lines(points), points, strict=True)
-    ]
+    places = arrange(points_graph(points))
+    rows = [_row(lineage, point, places[point.node], _note(marks, point.node, selected)) for point in points]
+    chosen = _key(selected) if selected is not None else None
     for files, machines in list_boot_lines(lineage):
-        line = boot_line(lineage, files, machines)
-        rows.append(_line("", "✚", line, files[0], is_selected=selected in files, words="", mark=None))
-    return tag("ul", *rows, class_="labkit-tree")
+        key = _key(selected if selected is not None and selected in files else files[0])
+        note = _note(marks, next((file for file in files if file in marks), files[0]), selected)
+        rows.append(Branch(key=key, name=boot_line(lineage, files, machines), note=note, mark="boot"))
+    return render_branches(rows, chosen, label=_("Lineage"))
 
 
-def _row(lineage: Lineage, before: str, point: Point, selected: Node | None, marks: Mapping[Node, str]) -> tree.Node:
+def _key(node: Node) -> str:
+    return node.name
+
+
+def _note(marks: Mapping[Node, str], node: Node, selected: Node | None) -> str:
+    return f"← {marks[node]}" if node in marks and node != selected else ""
+
+
+def _row(lineage: Lineage, point: Point, place: Place, note: str) -> Branch:
     images = lineage.state.images
     size = sum(images[path].allocated for path in point.images if path in images)
     word = point_word(lineage, point)
-    words = f"{word}, {format_size(size)}" if point.images else word
-    mark = marks.get(point.node)
-    is_selected = point.node == selected
-    return _line(before, _shape(point), point.name, point.node, is_selected=is_selected, words=words, mark=mark)
-
-
-def _line(
-    before: str, shape: str, name: str, node: Node, *, is_selected: bool, words: str, mark: str | None
-) -> tree.Node:
-    return tag(
-        "li",
-        tag("span", before, class_="labkit-lines", aria_hidden="true") if before else None,
-        tag(
-            "button",
-            f"{shape} {name}",
-            key=node.name,
-            type="button",
-            class_="labkit-button",
-            data_action="show",
-            data_subject=node.name,
-            aria_pressed="true" if is_selected else "false",
-        ),
-        " ",
-        tag("span", words, class_="labkit-quiet"),
-        tag("strong", f" ← {mark}") if mark and not is_selected else None,
-        key=f"{node.kind}/{node.name}",
+    is_machine = point.node.kind is NodeKind.MACHINE
+    return Branch(
+        key=_key(point.node),
+        below=_key(point.below) if point.below is not None else None,
+        lane=place[1],
+        name=point.name,
+        words=f"{word}, {format_size(size)}" if point.images else word,
+        note=note,
+        mark=point.kind or {NodeKind.MACHINE: "here", NodeKind.DISK: "disk"}.get(point.node.kind, "layer"),
+        line="linked" if point.is_linked else "active" if is_machine else "other",
+        stretch=", ".join(path.rpartition("/")[2] for stretch in point.stretches for path in stretch),
     )
-
-
-def _shape(point: Point) -> str:
-    if point.kind is not None:
-        return SHAPES[point.kind]
-    return {NodeKind.MACHINE: "★", NodeKind.DISK: "◌"}.get(point.node.kind, "·")
 
 
 def render_key() -> tree.Node:

@@ -11,6 +11,7 @@ from labkit.errors import LabError
 from labkit.language import _
 from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
+from labkit.model.tree_layout import HERE
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot import SnapshotSurvey
 from labkit.widgets import machine_parts, parts
@@ -66,16 +67,25 @@ class SnapshotPanel(OneMachinePanel):
             "div",
             tag("div", machine_parts.render_trouble(reading.trouble), key="trouble"),
             machine_parts.render_head(facts),
-            tag("p", drawing.count_words(len(tree)), class_="labkit-quiet"),
-            drawing.render_tree(tree, self._shown(tree)),
-            drawing.render_take(reading.state, self._survey, facts, busy=busy),
-            tag("div", self._detail(reading, facts, tree, busy), key="detail"),
+            tag(
+                "div",
+                tag(
+                    "div",
+                    tag("p", drawing.count_words(len(tree)), class_="labkit-quiet"),
+                    drawing.render_tree(tree, facts, self._shown(tree)),
+                    drawing.render_take(reading.state, self._survey, facts, busy=busy),
+                ),
+                tag("div", self._detail(reading, facts, tree, busy), key="detail"),
+                class_="labkit-beside",
+            ),
         )
 
     def _detail(self, reading: Reading, facts: MachineFacts, tree: SnapshotTree, busy: str | None) -> Child:
         name = self._shown(tree)
         if name is None or reading.state is None:
             return None
+        if name == HERE:
+            return drawing.render_here(tree, facts)
         state, survey, node = reading.state, self._survey, tree[name]
         return tag(
             "div",
@@ -93,8 +103,8 @@ class SnapshotPanel(OneMachinePanel):
         return reading.state.snapshots.get(facts.name, SnapshotTree())
 
     def _shown(self, tree: SnapshotTree) -> str | None:
-        """Return the snapshot that is shown: the chosen one, else the current one."""
-        if self._chosen in tree:
+        """Return what is shown: the chosen snapshot or "you are here", else the current snapshot."""
+        if self._chosen in tree or (self._chosen == HERE and tree.nodes):
             return self._chosen
         return tree.current or next(iter(tree), None)
 
@@ -115,7 +125,7 @@ class SnapshotPanel(OneMachinePanel):
         return self._shown(self._tree(reading, self._facts(reading))) or ""
 
     def _show(self, values: Values) -> None:
-        self._chosen = values.get("snapshot")
+        self._chosen = values.get("subject")
 
     def _take(self, values: Values) -> None:
         name = values.get("name", "")

@@ -6,26 +6,21 @@ Each is a function of values. Knows: trees, plans. Must not know: threads, how a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from labkit.language import _, ngettext
-from labkit.model.machine import MachineFacts
+from labkit.model.machine import DiskSpec, MachineFacts
 from labkit.model.snapshot import SnapshotFacts, SnapshotKind, SnapshotTree
 from labkit.model.state import LabState
-from labkit.model.words import snapshot_word
+from labkit.model.tree_layout import HERE, arrange, tree_graph
+from labkit.model.words import snapshot_word, state_word
 from labkit.plans import snapshot as plans
 from labkit.plans.plan import Plan
 from labkit.units import format_size
 from labkit.widgets import parts
+from labkit.widgets.branches import Branch, render_branches
 from labkit.widgets.parts import Button
 from labkit.widgets.tree import Child, Node, tag
-
-_SHAPES = {
-    SnapshotKind.OFF: "○",
-    SnapshotKind.RUNNING: "▶",
-    SnapshotKind.PAUSED: "❚❚",
-    SnapshotKind.DISK_ONLY: "◇",
-}
 
 
 def count_words(count: int) -> str:
@@ -33,53 +28,57 @@ def count_words(count: int) -> str:
     return ngettext("{count} snapshot", "{count} snapshots", count).format(count=count)
 
 
-def render_tree(tree: SnapshotTree, shown: str | None) -> Node:
-    """Return the tree, each snapshot a button that shows it, the current state marked."""
+def render_tree(tree: SnapshotTree, facts: MachineFacts, shown: str | None) -> Node:
+    """Return the tree to choose from, "you are here" included."""
     if not tree.nodes:
         return tag("p", _("There is no snapshot yet: take one."))
-    return tag("ul", *[_row(tree, shown, *row) for row in list_rows(tree)], class_="labkit-tree")
+    label = _("Snapshots of {name}").format(name=facts.name)
+    return render_branches(list_branches(tree, facts), shown, label=label)
 
 
-def list_rows(tree: SnapshotTree) -> Iterator[tuple[str, str | None]]:
-    """Yield the lines of the tree: what is drawn before a name, and the name; None is the current state."""
-    waiting: list[tuple[str, str, str | None]] = [("", "", name) for name in reversed(_below(tree, None))]
-    while waiting:
-        before, after, name = waiting.pop()
-        yield before, name
-        if name is None:
+def list_branches(tree: SnapshotTree, facts: MachineFacts) -> list[Branch]:
+    """Return the rows of the tree, in the places that its drawing has."""
+    graph = tree_graph(tree)
+    way = {*tree.path(tree.current)}
+    found = []
+    for name, (_row, lane) in arrange(graph).items():
+        below = next(iter(graph.predecessors(name)), None)
+        if name == HERE:
+            found.append(
+                Branch(
+                    key=HERE, below=below, lane=lane, name=_("you are here"), words=state_word(facts.state),
+                    mark="here", line="active", stretch=_files(facts.spec.disks), is_here=True,
+                )
+            )  # fmt: skip
             continue
-        children = _below(tree, name)
-        for child in reversed(children):
-            tip, bar = ("└─", "  ") if child == children[-1] else ("├─", "│ ")
-            waiting.append((after + tip, after + bar, child))
+        node = tree[name]
+        found.append(
+            Branch(
+                key=name, below=below, lane=lane, name=name, words=snapshot_word(node.kind), mark=node.kind,
+                line="way" if name in way else "other", stretch=_files(node.disks),
+            )
+        )  # fmt: skip
+    return found
 
 
-def _below(tree: SnapshotTree, name: str | None) -> list[str | None]:
-    here: list[str | None] = [None] if tree.current == name else []
-    return [*tree.children(name), *here]
+def _files(disks: Iterable[DiskSpec]) -> str:
+    return ", ".join(disk.path.rpartition("/")[2] for disk in disks)
 
 
-def _row(tree: SnapshotTree, shown: str | None, before: str, name: str | None) -> Node:
-    lines = tag("span", before, class_="labkit-lines", aria_hidden="true") if before else None
-    if name is None:
-        return tag("li", lines, tag("strong", "★ " + _("you are here")), key="you are here/")
-    node = tree[name]
+def render_here(tree: SnapshotTree, facts: MachineFacts) -> Node:
+    """Return what the current state is: where it began, and which images are being written."""
+    rows: list[tuple[str, Child]] = [
+        (_("state"), state_word(facts.state)),
+        (_("after"), tree.current or _("nothing: it is a root")),
+        (_("memory"), format_size(facts.spec.memory)),
+        (_("vCPUs"), str(facts.spec.vcpus)),
+        (_("active images"), _files(facts.spec.disks) or None),
+    ]
     return tag(
-        "li",
-        lines,
-        tag(
-            "button",
-            f"{_SHAPES[node.kind]} {name}",
-            key=name,
-            type="button",
-            class_="labkit-button",
-            data_action="show",
-            data_snapshot=name,
-            aria_pressed="true" if name == shown else "false",
-        ),
-        " ",
-        tag("span", snapshot_word(node.kind), class_="labkit-quiet"),
-        key=name,
+        "div",
+        tag("h4", _("You are here")),
+        parts.table(rows),
+        _quiet(_("What is written now is kept by the next snapshot that is taken.")),
     )
 
 
@@ -103,7 +102,7 @@ def render_facts(state: LabState, survey: plans.SnapshotSurvey, facts: MachineFa
         (_("last line on the console"), tag("code", node.said) if node.said else None),
         (_("memory"), format_size(spec.memory)),
         (_("vCPUs"), str(spec.vcpus)),
-        (_("frozen images"), ", ".join(disk.path.rpartition("/")[2] for disk in node.disks)),
+        (_("frozen images"), _files(node.disks)),
         (_("deleting it frees"), format_size(cost)),
     ]
     return tag(

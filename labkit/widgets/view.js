@@ -2,7 +2,7 @@
 // text being typed and opened folds stay. Text is only ever set as text, never as markup.
 // Knows: trees, the messages of view.py. Must not know: what is shown.
 
-const SVG = new Set(["svg", "g", "path", "polyline", "line", "rect", "circle", "title"]);
+const SVG = new Set(["svg", "g", "path", "polygon", "polyline", "line", "rect", "circle", "title"]);
 const LOCAL = new Set(["id", "for", "aria-describedby", "aria-labelledby"]);
 const ONCE = new Set(["open"]); // afterwards the reader's choice
 const appeared = []; // what has come onto the page since the last look, and wants to be seen
@@ -83,6 +83,48 @@ function fieldsOf(element) {
   return values;
 }
 
+// A tree is one stop of the Tab key: the row with the focus, else the chosen one. What is chosen, the kernel says.
+const itemsOf = (tree) => [...tree.querySelectorAll("[role=treeitem]")];
+const REST = 60; // milliseconds on a row until it counts as chosen: a held key passes over many
+
+function rove(el) {
+  for (const tree of el.querySelectorAll("[role=tree]")) {
+    const items = itemsOf(tree);
+    const isChosen = (item) => item.getAttribute("aria-selected") === "true";
+    const stop = items.find((item) => item === document.activeElement) ?? items.find(isChosen) ?? items[0];
+    for (const item of items) item.tabIndex = item === stop ? 0 : -1;
+  }
+}
+
+function bringIntoSight(el) {
+  for (const item of el.querySelectorAll("[role=treeitem][aria-selected=true]")) {
+    const pane = item.closest(".labkit-choose");
+    const [row, seen] = [item.getBoundingClientRect(), pane.getBoundingClientRect()];
+    if (row.top < seen.top) pane.scrollTop -= seen.top - row.top + row.height;
+    if (row.bottom > seen.bottom) pane.scrollTop += row.bottom - seen.bottom + row.height;
+  }
+}
+
+function goalOf(item, key) {
+  const items = itemsOf(item.closest("[role=tree]"));
+  const at = items.indexOf(item);
+  const clamp = (place) => items[Math.max(0, Math.min(items.length - 1, place))];
+  switch (key) {
+    case "ArrowDown": return clamp(at + 1);
+    case "ArrowUp": return clamp(at - 1);
+    case "PageDown": return clamp(at + 10);
+    case "PageUp": return clamp(at - 10);
+    case "Home": return items[0];
+    case "End": return items[items.length - 1];
+    case "ArrowLeft": return items.find((other) => other.dataset.subject === item.dataset.below);
+    case "ArrowRight": return items.find((other) => other.dataset.below === item.dataset.subject);
+    case "Enter": case " ": return item;
+  }
+  if (key.length !== 1) return undefined;
+  const begins = (other) => other.textContent.trim().toLowerCase().startsWith(key.toLowerCase());
+  return [...items.slice(at + 1), ...items.slice(0, at)].find(begins);
+}
+
 function render({ model, el }) {
   const uid = "labkit-" + Math.random().toString(36).slice(2, 10);
   const stop = new AbortController();
@@ -90,14 +132,23 @@ function render({ model, el }) {
   let root = build(shown, uid, false);
   el.classList.add("labkit");
   el.append(root);
+  rove(el);
+  requestAnimationFrame(() => bringIntoSight(el));
 
   let asked = false; // whether the reader waits for an answer here
   const onPage = () => {
     const next = model.get("page");
-    const held = el.contains(document.activeElement);
+    const before = document.activeElement;
+    const held = el.contains(before);
+    const branches = held && before.closest("[role=tree]");
+    const chosen = () => el.querySelector("[aria-selected=true]")?.dataset.subject;
+    const old = chosen();
     appeared.length = 0;
     patch(root, shown, next, uid);
     shown = next;
+    if (held && before.isConnected && document.activeElement === document.body) before.focus({ preventScroll: true });
+    rove(el);
+    if (chosen() !== old) bringIntoSight(el);
     const free = document.activeElement === document.body || el.contains(document.activeElement);
     const news = appeared[appeared.length - 1];
     if (asked && news) {
@@ -105,7 +156,9 @@ function render({ model, el }) {
       news.scrollIntoView({ block: "nearest" });
       if (free) news.focus({ preventScroll: true });
     } else if (held && free && !el.contains(document.activeElement)) {
-      root.focus({ preventScroll: true }); // what had the focus is gone: the next Tab goes on from here
+      // What had the focus is gone: the next key goes on from here.
+      const heir = branches && branches.isConnected && branches.querySelector("[tabindex='0']");
+      (heir || root).focus({ preventScroll: true });
     }
     for (const pressed of el.querySelectorAll(".labkit-sent")) pressed.classList.remove("labkit-sent");
     for (const pane of el.querySelectorAll("[data-follow]")) pane.scrollTop = pane.scrollHeight;
@@ -115,6 +168,11 @@ function render({ model, el }) {
     element.classList.add("labkit-sent"); // until the kernel answers
     asked = true;
     model.send({ action: element.dataset.action, values: fieldsOf(element) });
+  };
+  let rest;
+  const choose = (item) => {
+    clearTimeout(rest);
+    rest = setTimeout(() => item.getAttribute("aria-selected") === "true" || ask(item), REST);
   };
   const listen = (kind, handler) => el.addEventListener(kind, handler, { signal: stop.signal });
   listen("click", (event) => {
@@ -126,11 +184,23 @@ function render({ model, el }) {
     }
     const pressed = event.target.closest("button[data-action]");
     if (pressed) ask(pressed);
+    const item = event.target.closest("[role=treeitem]");
+    if (item) item.focus({ preventScroll: true });
+    if (item) choose(item);
   });
+  listen("focusin", () => rove(el));
   listen("submit", (event) => {
     event.preventDefault();
     const held = event.target.querySelector("[type=submit][aria-disabled=true]");
     if (event.target.dataset.action && !held) ask(event.target);
+  });
+  listen("keydown", (event) => {
+    if (!event.target.matches("[role=treeitem]") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const goal = goalOf(event.target, event.key);
+    if (!goal || event.shiftKey) return;
+    event.preventDefault();
+    goal.focus();
+    choose(goal);
   });
   listen("keydown", (event) => {
     // Not every browser does this by itself inside JupyterLab.
@@ -138,11 +208,11 @@ function render({ model, el }) {
     event.preventDefault();
     event.target.form.requestSubmit();
   });
-  // JupyterLab has commands on plain keys. What is typed into a field, and Enter or space on a button, are ours;
+  // JupyterLab has commands on plain keys. What is typed into a field or a tree, and Enter or space on a button, are ours;
   // Shift+Enter still runs the cell. The window hears a key before JupyterLab does.
   const onKey = (event) => {
     if (!el.contains(event.target)) return;
-    const typing = event.target.matches("input:not([type=radio])");
+    const typing = event.target.matches("input:not([type=radio]), [role=treeitem]");
     const pressing = event.target.matches("button, summary, input, select") && /^(Enter| |Arrow.*)$/.test(event.key);
     const combined = event.shiftKey || event.ctrlKey || event.metaKey || event.altKey;
     el.toggleAttribute("data-lm-suppress-shortcuts", (typing || pressing) && !combined);
@@ -161,6 +231,7 @@ function render({ model, el }) {
   return () => {
     model.off("change:page", onPage);
     stop.abort();
+    clearTimeout(rest);
     watch.disconnect();
     clearInterval(still);
     if (visible) say(false);

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from labkit.figures import style
 from labkit.figures.divergence import draw_divergence
 from labkit.figures.drawing import Drawing
-from labkit.figures.lineage import draw_lineage, draw_lineage_change, lineage_graph
+from labkit.figures.lineage import draw_lineage, draw_lineage_change
 from labkit.language import set_language
 from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.measurement import DivergenceSample
-from labkit.model.points import find_points
+from labkit.model.points import find_points, points_graph
 from labkit.model.state import LabState
 from labkit.plans.clone import plan_clone
 from labkit.plans.flatten import FlattenSurvey, plan_flatten
@@ -167,7 +167,7 @@ def test_twin_is_the_tree_and_holds_nothing_measured() -> None:
 
 
 def test_graph_goes_from_each_point_to_what_stands_on_it() -> None:
-    graph = lineage_graph(find_points(of(SMALL)))
+    graph = points_graph(find_points(of(SMALL)))
     edges = {(str(below), str(above)): graph.edges[below, above]["linked"] for below, above in graph.edges}
     assert edges == {("web@clean", "web"): False, ("web@clean", "link"): True}
     assert {str(node): graph.nodes[node]["layer"] for node in graph}["link"] == 1

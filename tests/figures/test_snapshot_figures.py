@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
 from labkit.figures.layers import draw_layers
-from labkit.figures.layout import HERE, arrange, cut, find_way, tree_graph
+from labkit.figures.layout import cut
 from labkit.figures.snapshots import draw_before_after, draw_tree
 from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation, Format, ImageFacts
@@ -22,6 +22,7 @@ from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineFacts, Mach
 from labkit.model.regions import Kind, Region
 from labkit.model.snapshot import SnapshotFacts, SnapshotKind, SnapshotTree, sort_nodes
 from labkit.model.state import LabState
+from labkit.model.tree_layout import HERE, arrange, find_way, tree_graph
 from labkit.plans.snapshot import SnapshotSurvey, plan_delete, plan_relabel, plan_restore, plan_take
 from labkit.plans.snapshot_effect import find_costs, tree_after
 from labkit.units import GIB, MIB

@@ -113,7 +113,7 @@ def test_clone_made_elsewhere_appears(family: Lab) -> None:
     panel = LineagePanel(family)
     show(panel)
     family.machines["copy"].clone("other")
-    eventually(lambda: "★ other" in drawn(panel), seconds=5)
+    eventually(lambda: "other machine" in drawn(panel), seconds=5)
 
 
 def test_what_was_selected_may_go(family: Lab) -> None:

@@ -8,9 +8,11 @@ from labkit import Lab
 from labkit.errors import NotFound
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
-from labkit.model.snapshot import SnapshotKind, SnapshotTree
+from labkit.model.snapshot import SnapshotKind
+from labkit.widgets.branches import render_branches
 from labkit.widgets.snapshot import SnapshotPanel
-from labkit.widgets.snapshot_parts import list_rows
+from labkit.widgets.snapshot_parts import list_branches
+from labkit.widgets.tree import Node
 from tests.figures.test_snapshot_figures import bushy
 from tests.widgets.test_machine_panel import actions, drawn, show
 from tests.widgets.test_panel import press
@@ -37,6 +39,16 @@ def held(panel: SnapshotPanel, action: str) -> str | None:
     form = next(form for form in panel.page().find("form") if form.attributes["data-action"] == action)
     button = next(form.find("button"))
     return button.attributes["title"] if "aria-disabled" in button.attributes else None
+
+
+def rows(panel: SnapshotPanel) -> list[Node]:
+    """Return the rows of the tree."""
+    return [row for row in panel.page().find("li") if row.attributes.get("role") == "treeitem"]
+
+
+def chosen(rows: list[Node]) -> list[str]:
+    """Return which of them are selected."""
+    return [row.attributes["data-subject"] for row in rows if row.attributes["aria-selected"] == "true"]
 
 
 def test_twins_tell_the_tree_and_nothing_measured(machine: Machine) -> None:
@@ -74,11 +86,22 @@ def test_chosen_snapshot_shows_what_it_keeps(machine: Machine) -> None:
     panel = SnapshotPanel(machine)
     show(panel)
     assert "after clean" in panel.page().text
-    press(panel, "show", snapshot="clean")
+    press(panel, "show", subject="clean")
     for words in ("as it came", "configuration and disks; the machine was off", "web.vda.0.qcow2", "deleting it frees"):
         assert words in panel.page().text
-    pressed = [button for button in panel.page().find("button") if button.attributes.get("aria-pressed") == "true"]
-    assert [button.text for button in pressed] == ["○ clean"]
+    assert [row.attributes["data-subject"] for row in rows(panel) if row.attributes["aria-selected"] == "true"] == [
+        "clean"
+    ]
+
+
+def test_you_are_here_can_be_chosen_and_tells_what_is_written_now(machine: Machine) -> None:
+    machine.snapshots.take("clean")
+    panel = SnapshotPanel(machine)
+    here = next(row for row in rows(panel) if row.attributes.get("aria-current") == "true")
+    assert here.text == "you are here off"
+    press(panel, "show", subject=here.attributes["data-subject"])
+    assert "active images web.vda.1.qcow2" in panel.page().text
+    assert "restore" not in [form.attributes["data-action"] for form in panel.page().find("form")]
 
 
 def test_restore_saves_the_current_state_first_where_that_is_ticked(machine: Machine) -> None:
@@ -127,7 +150,7 @@ def test_delete_of_one_and_of_a_branch(machine: Machine) -> None:
     assert actions(panel)["delete-branch"] == "Nothing comes after c."
     do(panel, "delete")
     assert list(machine.snapshots) == ["a", "b"]
-    press(panel, "show", snapshot="a")
+    press(panel, "show", subject="a")
     do(panel, "delete-branch")
     assert list(machine.snapshots) == []
 
@@ -136,7 +159,7 @@ def test_where_virtualbox_differs_is_said(machine: Machine) -> None:
     machine.snapshots.take("a").take("b")
     panel = SnapshotPanel(machine)
     assert "VirtualBox restores only a machine that is off" in panel.page().text
-    press(panel, "show", snapshot="a")
+    press(panel, "show", subject="a")
     assert "VirtualBox refuses" not in panel.page().text
     machine.snapshots.restore("a").take("c")
     panel.refresh()
@@ -160,7 +183,7 @@ def test_snapshot_taken_elsewhere_appears(machine: Machine) -> None:
     panel = SnapshotPanel(machine)
     show(panel)
     machine.snapshots.take("other")
-    eventually(lambda: "○ other" in drawn(panel), seconds=5)
+    eventually(lambda: "'data-subject': 'other'" in drawn(panel), seconds=5)
 
 
 def test_deleted_machine_is_told_of(machine: Machine) -> None:
@@ -171,9 +194,21 @@ def test_deleted_machine_is_told_of(machine: Machine) -> None:
     assert panel.line() == "web — gone"
 
 
-def test_lines_of_the_tree_are_those_of_its_text() -> None:
+def test_rows_are_those_of_the_text_and_tell_screen_readers_how_deep_they_lie(machine: Machine) -> None:
     tree = bushy(60)
-    names = [name for _before, name in list_rows(tree)]
+    branches = list_branches(tree, machine.facts)
     said = [line.split("─ ")[-1].split(" (")[0] for line in tree.text().splitlines()]
-    assert ["* you are here" if name is None else name for name in names] == said
-    assert list(list_rows(SnapshotTree())) == [("", None)]
+    assert ["* you are here" if branch.is_here else branch.name for branch in branches] == said
+    shown = [
+        row for row in render_branches(branches, "s3", label="x").find("li") if row.attributes["role"] == "treeitem"
+    ]
+    for row in shown:
+        name = row.attributes["data-subject"]
+        assert int(row.attributes["aria-level"]) == len(tree.path(name) if name else (*tree.path(tree.current), name))
+    assert chosen(shown) == ["s3"]
+
+
+def test_stretch_tells_which_images_it_is(machine: Machine) -> None:
+    machine.snapshots.take("clean").take("later")
+    picture = next(SnapshotPanel(machine).page().find("svg"))
+    assert [title.text for title in picture.find("title")] == ["web.vda.1.qcow2", "web.vda.2.qcow2"]

@@ -1,0 +1,149 @@
+"""A tree to choose from: a row for each point, the stretches between them drawn as one picture, as in the figures.
+
+It is one stop of the Tab key; `view.js` moves through it with the arrow keys and tells what was chosen. For screen
+readers it is a tree; the picture says nothing that the rows do not say in words.
+
+Knows: where points go, the page. Must not know: what the points are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from labkit.model.snapshot import SnapshotKind
+from labkit.model.tree_layout import find_way
+from labkit.widgets.tree import Node, tag
+
+ROW, LANE = 20, 16
+"""Pixels of the picture, which is then scaled to the letters."""
+
+ROW_HEIGHT: Final = 1.9
+"""Of a row, in letters' heights; the style sheet has the same."""
+
+MOST_ACROSS: Final = 16.0
+"""Letters' heights that the lanes may take across before they move together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """A row of the tree: a point, and the stretch that leads to it from the one it stands on.
+
+    Attributes:
+        key: what is chosen with it. below: the key of the row it hangs on, or None. lane: how far to the right.
+        name, words: what stands beside it; `note` too, and stands out.
+        mark: its shape, one of `MARKS`. line: how its stretch looks: "other", "way" (the machine reads through it),
+            "active" (still written to) or "linked" (to another machine's images).
+        stretch: what lies in between, shown when pointed at.
+        is_here: whether work goes on there.
+    """
+
+    key: str
+    below: str | None = None
+    lane: int = 0
+    name: str
+    words: str = ""
+    note: str = ""
+    mark: str
+    line: str = "other"
+    stretch: str = ""
+    is_here: bool = False
+
+
+def render_branches(branches: Sequence[Branch], chosen: str | None, *, label: str, action: str = "show") -> Node:
+    """Return a tree to choose from.
+
+    Args:
+        branches: each after the one it hangs on. chosen: the key of the one that is shown, or None.
+        label: what it is, for screen readers. action: what choosing asks for; the key comes as `subject`.
+    """
+    levels: dict[str, int] = {}
+    for branch in branches:
+        levels[branch.key] = levels.get(branch.below, 0) + 1 if branch.below is not None else 1
+    parents = {branch.below for branch in branches}
+    lanes = max((branch.lane for branch in branches), default=0)
+    lane = min(LANE, MOST_ACROSS * ROW / ROW_HEIGHT / (lanes + 1))
+    em = ROW_HEIGHT / ROW
+    rows = [
+        tag(
+            "li",
+            tag("span", branch.name, class_="labkit-name"),
+            tag("span", branch.words, class_="labkit-quiet") if branch.words else None,
+            tag("strong", branch.note) if branch.note else None,
+            key=branch.key,
+            role="treeitem",
+            aria_level=levels[branch.key],
+            aria_selected="true" if branch.key == chosen else "false",
+            aria_current="true" if branch.is_here else None,
+            aria_expanded="true" if branch.key in parents else None,
+            data_action=action,
+            data_subject=branch.key,
+            data_below=branch.below,
+            class_="labkit-noted" if branch.note else None,
+            style=f"padding-left:{(branch.lane * lane + LANE) * em:.4g}em",
+        )
+        for branch in branches
+    ]
+    picture = tag(
+        "svg",
+        *_draw_lines(branches, lane),
+        *[_draw_mark(branch.mark, branch.lane * lane + LANE / 2, row) for row, branch in enumerate(branches)],
+        viewBox=f"0 0 {lanes * lane + LANE:g} {len(branches) * ROW}",
+        width=f"{(lanes * lane + LANE) * em:.4g}em",
+        height=f"{len(branches) * ROW_HEIGHT:.4g}em",
+        aria_hidden="true",
+    )
+    inside = tag(
+        "div", tag("ul", *rows, role="tree", aria_label=label, class_="labkit-rows"), picture, class_="labkit-branches"
+    )
+    return tag("div", inside, class_="labkit-choose")
+
+
+def _draw_lines(branches: Sequence[Branch], lane: float) -> list[Node]:
+    """Return the stretches; the wide ones last, so that they lie on top."""
+    places = {branch.key: (row, branch.lane) for row, branch in enumerate(branches)}
+    drawn = []
+    for branch in sorted(branches, key=lambda branch: ("linked", "other", "way", "active").index(branch.line)):
+        if branch.below not in places:
+            continue
+        way = find_way(places[branch.below], places[branch.key])
+        points = " ".join(f"{across * lane + LANE / 2:g},{_y(row):g}" for across, row in way)
+        title = tag("title", branch.stretch) if branch.stretch else None
+        look = f"labkit-stretch labkit-{branch.line}"
+        drawn.append(tag("polyline", title, points=points, fill="none", class_=look, key=branch.key))
+    return drawn
+
+
+def _y(row: float) -> float:
+    return row * ROW + ROW / 2
+
+
+MARKS: Final = {
+    SnapshotKind.OFF: "labkit-hollow",
+    SnapshotKind.RUNNING: "labkit-full",
+    SnapshotKind.PAUSED: "labkit-full",
+    SnapshotKind.DISK_ONLY: "labkit-hollow",
+    "here": "labkit-here",
+    "disk": "labkit-hollow labkit-free",
+    "layer": "labkit-full",
+    "boot": "labkit-full",
+}
+"""How each mark is filled: hollow ones keep no memory, as in the drawings."""
+
+_CORNERS: Final = {
+    SnapshotKind.RUNNING: "-4,-5 5.5,0 -4,5",
+    SnapshotKind.PAUSED: "-4.5,-4.5 4.5,-4.5 4.5,4.5 -4.5,4.5",
+    SnapshotKind.DISK_ONLY: "0,-6 6,0 0,6 -6,0",
+    "here": "0,-8 1.9,-2.6 7.6,-2.5 3,1 4.7,6.5 0,3.2 -4.7,6.5 -3,1 -7.6,-2.5 -1.9,-2.6",
+    "boot": "-1.5,-5 1.5,-5 1.5,-1.5 5,-1.5 5,1.5 1.5,1.5 1.5,5 -1.5,5 -1.5,1.5 -5,1.5 -5,-1.5 -1.5,-1.5",
+}
+
+_RADII: Final = {SnapshotKind.OFF: 4.8, "disk": 4.8, "layer": 2.4}
+
+
+def _draw_mark(mark: str, x: float, row: int) -> Node:
+    look = f"labkit-mark {MARKS[mark]}"
+    if mark in _RADII:
+        return tag("circle", cx=f"{x:g}", cy=f"{_y(row):g}", r=_RADII[mark], class_=look)
+    return tag("polygon", points=_CORNERS[mark], transform=f"translate({x:g} {_y(row):g})", class_=look)

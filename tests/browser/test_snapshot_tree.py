@@ -1,0 +1,123 @@
+"""The tree of sixty snapshots with the keyboard alone, beside a panel that changes; what axe has to say of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import nbformat
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page, expect
+
+from labkit import Lab
+from labkit.machine import Machine
+from labkit.model.tree_layout import HERE, arrange, tree_graph
+from tests.browser.conftest import Server, Window
+
+MINUTE = 60_000
+COUNT = 60
+CODE = "from labkit import Lab\nfrom labkit.widgets import MachinePanel, SnapshotPanel\nlab = Lab.open()"
+GRAVE = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """A machine that is off, with sixty snapshots on several branches."""
+    with Lab.open() as lab:
+        machine = lab.create("web")
+        for number in range(COUNT):
+            machine.snapshots.take(f"s{number}")
+            if number % 9 == 8:
+                machine.snapshots.restore(f"s{number // 2}")
+        yield machine
+        lab.clean()
+
+
+@pytest.fixture
+def page(server: Server, window: Window, machine: Machine) -> Page:  # noqa: ARG001 — the notebook shows it
+    """A notebook with both panels, run."""
+    cells = [CODE, 'SnapshotPanel(lab, "web")', 'MachinePanel(lab, "web")']
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(notebook, server.root / "notebooks" / "tree.ipynb")
+    page = window.page
+    page.goto(server.url("tree.ipynb"))
+    expect(page.locator(".jp-Notebook")).to_be_visible(timeout=MINUTE)
+    page.keyboard.press("Control+b")  # the side bar goes
+    expect(page.get_by_text("| Idle")).to_be_visible(timeout=MINUTE)
+    page.get_by_text("Run", exact=True).first.click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    expect(page.locator("section.labkit-panel")).to_have_count(2, timeout=MINUTE)
+    return page
+
+
+def test_sixty_snapshots_by_keyboard_and_nothing_grave_to_axe(page: Page, window: Window, machine: Machine) -> None:
+    panel = page.locator("section.labkit-panel").first
+    tree = panel.get_by_role("tree", name="Snapshots of web")
+    expect(tree.get_by_role("treeitem")).to_have_count(COUNT + 1)
+    current = machine.snapshots.current
+    assert current is not None
+    expect_chosen(panel, current)
+
+    panel.locator("form[data-action=take] input").focus()
+    page.keyboard.press("Shift+Tab")
+    expect_focus(page, current)  # the whole tree is one stop
+    go(page, panel, "Home", "s0")
+    go(page, panel, "ArrowRight", machine.snapshots.tree.children("s0")[0])
+    go(page, panel, "ArrowLeft", "s0")
+    go(page, panel, "ArrowUp", "s0")
+    go(page, panel, "ArrowDown", "s1")
+    go(page, panel, "End", list(arrange(tree_graph(machine.snapshots.tree)))[-1])
+    go(page, panel, "y", HERE)  # the next that begins so
+    go(page, panel, "Home", "s0")
+    for _time in range(30):
+        page.keyboard.press("ArrowDown")
+    chosen = item(panel, focused(page))
+    expect(chosen).to_have_attribute("aria-selected", "true")
+    expect(chosen).to_be_in_viewport()
+
+    before = focused(page)
+    machine.snapshots.take("fresh")  # the kernel of the notebook hears of it as an event
+    expect(tree.get_by_role("treeitem")).to_have_count(COUNT + 2, timeout=10_000)
+    expect_focus(page, before)
+    expect_chosen(panel, before)
+    machine.snapshots.delete(before)  # what had the focus goes: the next key goes on in the tree
+    expect(tree.get_by_role("treeitem")).to_have_count(COUNT + 1, timeout=10_000)
+    expect_chosen(panel, "fresh")
+    expect_focus(page, "fresh")
+
+    found = Axe().run(page, context=".labkit")
+    assert [each["id"] for each in found.response["violations"] if each["impact"] in GRAVE] == [], (
+        found.generate_report()
+    )
+    assert [text for text in window.complaints if "labkit" in text or "widget" in text] == []
+
+
+def item(panel: Locator, subject: str) -> Locator:
+    """Return a row of the tree."""
+    return panel.locator(f"[role=treeitem][data-subject='{subject}']")
+
+
+def go(page: Page, panel: Locator, key: str, subject: str) -> None:
+    """Press a key; the row it leads to has the focus at once, and is shown soon."""
+    page.keyboard.press(key)
+    expect_focus(page, subject)
+    expect_chosen(panel, subject)
+
+
+def expect_chosen(panel: Locator, subject: str) -> None:
+    """Wait until this row alone is the chosen one, with its details beside it."""
+    expect(item(panel, subject)).to_have_attribute("aria-selected", "true")
+    expect(panel.locator("[aria-selected=true]")).to_have_count(1)
+    expect(panel.locator("h4").first).to_have_text(subject or "You are here")
+
+
+def expect_focus(page: Page, subject: str) -> None:
+    """Check which row has the focus; the Tab key stops at it alone."""
+    assert focused(page) == subject
+    expect(page.locator("[role=treeitem][tabindex='0']")).to_have_attribute("data-subject", subject)
+
+
+def focused(page: Page) -> str:
+    """Return the row that has the focus."""
+    return str(page.evaluate("document.activeElement.dataset.subject"))
