@@ -8,6 +8,7 @@ Knows: the catalogues in `labkit/locale`. Must not know: who says what.
 
 from __future__ import annotations
 
+import functools
 import gettext
 import locale
 import os
@@ -60,7 +61,12 @@ def _catalogue() -> gettext.NullTranslations:
 
 
 def _find_language() -> str:
-    notebook = os.environ.get("JPY_SESSION_NAME", "") or str(Path.cwd())
+    notebook = os.environ.get("JPY_SESSION_NAME", "") or os.getcwd()
+    return _decide(os.environ.get("LABKIT_LANGUAGE"), notebook, locale.getlocale()[0] or "")
+
+
+@functools.cache
+def _decide(wanted: str | None, notebook: str, locale_name: str) -> str:
+    """Remembered, since a page has thousands of messages."""
     folders = [part for part in reversed(Path(notebook).parts) if part in LANGUAGES]
-    candidates = [os.environ.get("LABKIT_LANGUAGE"), *folders[:1], (locale.getlocale()[0] or "")[:2]]
-    return next((code for code in candidates if code in LANGUAGES), "en")
+    return next((code for code in (wanted, *folders[:1], locale_name[:2]) if code in LANGUAGES), "en")

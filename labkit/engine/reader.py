@@ -6,14 +6,14 @@ Knows: where each part is read from. Must not know: what is done with it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from labkit.engine.instances import Elsewhere, Instances
-from labkit.engine.journal import find_plans, find_unfinished
+from labkit.engine.journal import find_entries, find_plans, find_unfinished, read_entry
 from labkit.engine.locks import find_busy
 from labkit.engine.workspace import Workspace
-from labkit.errors import LabError
+from labkit.errors import HostTrouble, LabError
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshot_reading import read_dropped
 from labkit.hypervisor.snapshots import Snapshots
@@ -21,7 +21,7 @@ from labkit.model.disk import disk_name
 from labkit.model.image import ImageFacts
 from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
-from labkit.model.state import LabState
+from labkit.model.state import LabState, OpenAct
 from labkit.plans.steps import DropRecords
 from labkit.storage import nbd
 from labkit.storage.files import list_files
@@ -56,6 +56,7 @@ def read_state(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
         served=_find_served(workspace, images),
         memories=frozenset(list_files(workspace.memory)),
         busy=find_busy(workspace.locks, machines),
+        acts=tuple(_find_acts(workspace)),
         instance=instances.own,
         elsewhere=elsewhere.machines,
         elsewhere_snapshots=elsewhere_snapshots,
@@ -82,6 +83,22 @@ def _read_machines(
         machines, others = domains.read_all(workspace.id)
         if machines.keys() == before.keys():
             return machines, others, elsewhere
+
+
+def _find_acts(workspace: Workspace) -> Iterator[OpenAct]:
+    """The acts in the journal: whoever is at one holds its locks."""
+    for path in find_entries(workspace.journal):
+        with contextlib.suppress(HostTrouble):
+            if entry := read_entry(path):
+                plan = entry.plan
+                yield OpenAct(
+                    act=plan.act,
+                    subject=plan.subject,
+                    names=plan.names,
+                    done=entry.done,
+                    steps=len(plan.steps),
+                    at_work=bool(find_busy(workspace.locks, plan.locks)),
+                )
 
 
 def _find_dropped(workspace: Workspace, machines: Mapping[str, MachineFacts]) -> dict[str, SnapshotTree]:

@@ -92,6 +92,8 @@ def read_stand(domain: libvirt.virDomain, *, saved: bool) -> tuple[MachineState,
 def read_state(raw: list[int], *, saved: bool) -> tuple[MachineState, Reason]:
     """Return the state and the reason libvirt's pair of numbers stands for."""
     number, why = raw[0], raw[1]
+    if (number, why) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP):
+        number, why = libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED  # for an instant, at each start
     reason = _REASONS.get((number, why), Reason.UNKNOWN)
     if number == libvirt.VIR_DOMAIN_SHUTDOWN:
         reason = Reason.SHUTTING_DOWN

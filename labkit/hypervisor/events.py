@@ -1,7 +1,7 @@
 """Events of the hypervisor: callbacks only enqueue values; one dispatcher thread hands them out.
 
 libvirt's default event loop runs in one daemon thread per process. An event never carries state: who
-hears it reads the state again.
+hears it reads the state again. Only a time line, which reading is too slow for, takes `Event.stand`.
 
 Knows: libvirt's event callbacks. Must not know: who listens.
 """
@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import libvirt
+
+from labkit.model.machine import MachineState, Reason
 
 _log = logging.getLogger(__name__)
 
@@ -37,11 +39,48 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something happened; `machine_id` is the UUID of the domain, or None for the connection itself."""
+    """Something happened; `machine_id` is the UUID of the domain, or None for the connection itself.
+
+    Attributes:
+        stand: how the machine stood right after it and why, where it was switched.
+    """
 
     kind: EventKind
     machine_id: str | None = None
     detail: str = ""
+    stand: tuple[MachineState, Reason] | None = None
+
+
+_STANDS = {
+    libvirt.VIR_DOMAIN_EVENT_STARTED: {
+        None: (MachineState.RUNNING, Reason.BOOTED),
+        libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED: (MachineState.RUNNING, Reason.MIGRATED),
+        libvirt.VIR_DOMAIN_EVENT_STARTED_RESTORED: (MachineState.RUNNING, Reason.RESTORED),
+        libvirt.VIR_DOMAIN_EVENT_STARTED_FROM_SNAPSHOT: (MachineState.RUNNING, Reason.RESTORED),
+    },
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: {
+        None: (MachineState.PAUSED, Reason.BY_USER),
+        libvirt.VIR_DOMAIN_EVENT_SUSPENDED_IOERROR: (MachineState.PAUSED, Reason.IO_ERROR),
+        libvirt.VIR_DOMAIN_EVENT_SUSPENDED_RESTORED: (MachineState.PAUSED, Reason.RESTORED),
+        libvirt.VIR_DOMAIN_EVENT_SUSPENDED_FROM_SNAPSHOT: (MachineState.PAUSED, Reason.RESTORED),
+    },
+    libvirt.VIR_DOMAIN_EVENT_RESUMED: {
+        None: (MachineState.RUNNING, Reason.BY_USER),
+        libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED: (MachineState.RUNNING, Reason.MIGRATED),
+    },
+    libvirt.VIR_DOMAIN_EVENT_STOPPED: {
+        None: (MachineState.OFF, Reason.UNKNOWN),
+        libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: (MachineState.OFF, Reason.SHUT_DOWN),
+        libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: (MachineState.OFF, Reason.KILLED),
+        libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: (MachineState.OFF, Reason.CRASHED),
+        libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED: (MachineState.OFF, Reason.MIGRATED),
+        libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: (MachineState.SAVED, Reason.SAVED),
+        libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: (MachineState.OFF, Reason.FAILED),
+        libvirt.VIR_DOMAIN_EVENT_STOPPED_FROM_SNAPSHOT: (MachineState.OFF, Reason.RESTORED),
+    },
+    libvirt.VIR_DOMAIN_EVENT_CRASHED: {None: (MachineState.PAUSED, Reason.PANICKED)},
+}
+"""By libvirt's event and its detail: how a domain stands after it; None: any other detail."""
 
 
 Listener = Callable[[Event], None]
@@ -123,7 +162,12 @@ class EventHub:
 
         def hear(kind: EventKind) -> Callable[..., None]:
             return lambda _connection, domain, *rest: self.put(
-                Event(kind=kind, machine_id=domain.UUIDString(), detail=str(rest[:2]))
+                Event(
+                    kind=kind,
+                    machine_id=domain.UUIDString(),
+                    detail=str(rest[:2]),
+                    stand=_read_stand(*rest[:2]) if kind is EventKind.LIFECYCLE else None,
+                )
             )
 
         for number, kind in (
@@ -140,3 +184,8 @@ class EventHub:
         connection.registerCloseCallback(
             lambda _connection, reason, _opaque: self.put(Event(kind=EventKind.CLOSED, detail=str(reason))), None
         )
+
+
+def _read_stand(event: int, detail: int) -> tuple[MachineState, Reason] | None:
+    stands = _STANDS.get(event, {})
+    return stands.get(detail, stands.get(None))

@@ -8,12 +8,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from labkit.model.disk import DiskFacts, find_disks
 from labkit.model.image import GuestImage, ImageFacts
-from labkit.model.machine import MachineFacts
+from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.snapshot import SnapshotTree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAct:
+    """An act that has begun and not ended.
+
+    Attributes:
+        act: the verb, e.g. "create". subject: what it is about. names: of the machines it reads and changes.
+        done, steps: how many of its steps are done, and how many it has.
+        at_work: whether somebody is at it; else it was interrupted, and the next act ends it.
+    """
+
+    act: str
+    subject: str
+    names: tuple[str, ...]
+    done: int
+    steps: int
+    at_work: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +46,7 @@ class LabState:
         guest_images: what new machines can be made of, by name.
         taken_names: names of domains of this hypervisor that are not of this lab.
         busy: names of machines an act is at work on, in this or another process.
+        acts: the acts under way or interrupted, oldest first.
         memories: the files in the lab's folder for saved memory.
         served: the sockets of the disks that are served as another machine's storage, by disk name.
         strays: files in the lab's folders that belong to nothing, absolute paths.
@@ -46,6 +65,7 @@ class LabState:
     guest_images: Mapping[str, GuestImage] = field(default_factory=dict)
     taken_names: frozenset[str] = frozenset()
     busy: frozenset[str] = frozenset()
+    acts: tuple[OpenAct, ...] = ()
     strays: tuple[str, ...] = ()
     memories: frozenset[str] = frozenset()
     served: Mapping[str, str] = field(default_factory=dict)
@@ -84,6 +104,17 @@ class LabState:
         live = (disk.path for machine in machines if machine.live for disk in machine.live.disks)
         free = (disk.active.path for disk in self.disks.values() if disk.machine is None or disk.socket)
         return frozenset((*active, *live, *free)) | self.kept
+
+    def with_stand(self, machine_id: str, state: MachineState, reason: Reason) -> LabState:
+        """Return the lab with one machine in another state, all else as it was read."""
+        active = state in (MachineState.RUNNING, MachineState.PAUSED)
+        machines = {
+            name: replace(each, state=state, reason=reason, live=(each.live or each.spec) if active else None)
+            if each.id == machine_id
+            else each
+            for name, each in self.machines.items()
+        }
+        return replace(self, machines=machines)
 
     def fingerprint(self, names: Iterable[str], disks: Iterable[str] = ()) -> str:
         """Return a digest of what the plans about these machines and disks have read: equal means unchanged.

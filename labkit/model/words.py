@@ -1,11 +1,12 @@
 """The words of the model in the reader's language: states, reasons, acts.
 
-Knows: the model's enumerations, the catalogues. Must not know: who says them.
+Knows: the model, the catalogues. Must not know: who says them.
 """
 
 from __future__ import annotations
 
 from labkit.language import _
+from labkit.model.happenings import Happening, Kind
 from labkit.model.machine import MachineState, Reason
 from labkit.model.snapshot import SnapshotKind
 
@@ -73,3 +74,35 @@ def act_word(act: str) -> str:
         "restore": _("restore"),
         "take": _("take"),
     }.get(act, act)
+
+
+def happening_word(happening: Happening) -> str:
+    """Return the words for what happened to a machine."""
+    words = {
+        Kind.SEEN: _("was there when looking began"),
+        Kind.STARTED: _("started"),
+        Kind.CONTINUED: _("went on where it was saved"),
+        Kind.RESTORED: _("back at snapshot {about}") if happening.about else _("restored"),
+        Kind.PAUSED: _("was paused"),
+        Kind.STOPPED_BY_DISK: _("stopped: a disk cannot be written"),
+        Kind.RESUMED: _("went on"),
+        Kind.SAVED: _("was saved"),
+        Kind.SHUT_DOWN: _("shut down"),
+        Kind.KILLED: _("its power was cut"),
+        Kind.CRASHED: _("crashed"),
+        Kind.FAILED: _("could not start"),
+        Kind.OFF: _("went off"),
+        Kind.MIGRATED: _("moved to {about}") if happening.about else _("moved away"),
+        Kind.ARRIVED: _("arrived from another host"),
+        Kind.CREATED: _("created"),
+        Kind.CLONED: _("made as a clone of {about}"),
+        Kind.COPIED: _("cloned: {about}"),
+        Kind.DELETED: _("deleted"),
+        Kind.RENAMED: _("renamed, it was {about}"),
+        Kind.CHANGED: _("memory or vCPUs changed"),
+        Kind.ATTACHED: _("disk {about} attached"),
+        Kind.DETACHED: _("disk {about} detached"),
+        Kind.TAKEN: _("snapshot {about} taken"),
+        Kind.DROPPED: _("snapshot {about} deleted"),
+    }
+    return words[happening.kind].format(about=happening.about)

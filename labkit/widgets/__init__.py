@@ -7,6 +7,7 @@ from labkit.widgets.clone import ClonePanel
 from labkit.widgets.disk import DiskPanel
 from labkit.widgets.doctor import DoctorPanel
 from labkit.widgets.host import HostPanel
+from labkit.widgets.lab import LabPanel
 from labkit.widgets.lineage import LineagePanel
 from labkit.widgets.machine import MachinePanel
 from labkit.widgets.panel import Panel
@@ -17,6 +18,7 @@ __all__ = [
     "DiskPanel",
     "DoctorPanel",
     "HostPanel",
+    "LabPanel",
     "LineagePanel",
     "MachinePanel",
     "Panel",

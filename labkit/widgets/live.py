@@ -8,6 +8,8 @@ Knows: the store's readings, plans. Must not know: libvirt; what is shown of the
 
 from __future__ import annotations
 
+import shlex
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, overload
 
@@ -24,6 +26,17 @@ if TYPE_CHECKING:
     from labkit.engine.executor import Outcome
     from labkit.lab import Lab
     from labkit.machine import Machine
+
+
+SWITCHES = {
+    "start": "start",
+    "stop": "shutdown",
+    "pause": "suspend",
+    "resume": "resume",
+    "save": "managedsave",
+    "kill": "destroy",
+}
+"""The acts that switch a machine, and what virsh calls them."""
 
 
 class LivePanel(Panel):
@@ -63,6 +76,14 @@ class LivePanel(Panel):
             return (*outcome.commands, *outcome.remarks)
 
         self.work(_("Planning"), lambda _work: self.propose(make(), carry_out, label=label))
+
+    def _switch_machine(self, machine: Machine, facts: MachineFacts, act: str) -> None:
+        """Do one of `SWITCHES`, remember how long it took, and tell the command."""
+        began = time.monotonic()
+        call: Callable[[], object] = getattr(machine, act)
+        call()
+        self._store.remember(act, time.monotonic() - began)
+        self.tell(shlex.join(["virsh", SWITCHES[act], facts.spec.domain_name]))
 
     def _plan_flattening(self, machine: str) -> Plan:
         return self._lab.machines[machine].flatten.plan()

@@ -6,9 +6,6 @@ Knows: the store's readings, the machine's acts. Must not know: libvirt.
 from __future__ import annotations
 
 import contextlib
-import shlex
-import time
-from collections.abc import Callable
 from functools import partial
 
 from labkit.errors import BadInput, LabError
@@ -18,22 +15,11 @@ from labkit.model.words import state_word
 from labkit.units import parse_size
 from labkit.widgets import machine_parts as drawing
 from labkit.widgets import parts
-from labkit.widgets.live import OneMachinePanel
+from labkit.widgets.live import SWITCHES, OneMachinePanel
 from labkit.widgets.panel import Values
 from labkit.widgets.tree import Node, tag
-from labkit.widgets.work import Work
 
 CONSOLE_LINES = 12
-
-_SWITCHES = {
-    "start": "start",
-    "stop": "shutdown",
-    "pause": "suspend",
-    "resume": "resume",
-    "save": "managedsave",
-    "kill": "destroy",
-}
-"""The acts of a button, and what virsh calls them."""
 
 
 class MachinePanel(OneMachinePanel):
@@ -48,7 +34,7 @@ class MachinePanel(OneMachinePanel):
 
     def _prepare(self) -> None:
         self._terminal = self._machine.console
-        for act in _SWITCHES:
+        for act in SWITCHES:
             self.on(act, partial(self._switch, act))
         self.on("configure", self._configure)
         self.on("delete", self._delete)
@@ -101,16 +87,13 @@ class MachinePanel(OneMachinePanel):
     # --- what is done ------------------------------------------------------------------------------
 
     def _switch(self, act: str, _values: Values) -> None:
-        def run(_work: Work) -> None:
-            began = time.monotonic()
-            call()
-            self._store.remember(act, time.monotonic() - began)
-            if facts is not None:
-                self.tell(shlex.join(["virsh", _SWITCHES[act], facts.spec.domain_name]))
-
-        call: Callable[[], object] = getattr(self._machine, act)
         facts = self._facts(self._store.reading)
-        self.work(drawing.under_way(act, self.name), run, expected=self._store.expected(act))
+        if facts is not None:
+            self.work(
+                drawing.under_way(act, facts.name),
+                lambda _work: self._switch_machine(self._machine, facts, act),
+                expected=self._store.expected(act),
+            )
 
     def _configure(self, values: Values) -> None:
         memory = parse_size(values.get("memory", ""), what=_("memory"))

@@ -25,7 +25,7 @@ from labkit.widgets.parts import Button
 from labkit.widgets.store import Sample
 from labkit.widgets.tree import Child, Node, tag
 
-_LOOKS = {
+LOOKS = {
     MachineState.OFF: ("○", "calm"),
     MachineState.RUNNING: ("▶", "good"),
     MachineState.PAUSED: ("❚❚", "warn"),
@@ -37,17 +37,17 @@ _BAD = (Reason.CRASHED, Reason.PANICKED, Reason.FAILED, Reason.IO_ERROR, Reason.
 
 def render_head(facts: MachineFacts) -> Node:
     """Return name, state and, where it tells something, why."""
-    shape, tone = _LOOKS[facts.state]
+    return tag("div", tag("h3", facts.name), tag("div", render_state(facts), role="status"), class_="labkit-head")
+
+
+def render_state(facts: MachineFacts) -> Node:
+    """Return a machine's state and, where it tells something, why."""
+    shape, tone = LOOKS[facts.state]
     reason = reason_word(facts.reason)
     if facts.reason in _BAD:
         tone = "bad"
-    return tag(
-        "div",
-        tag("h3", facts.name),
-        tag("div", parts.badge(state_word(facts.state), shape=shape, tone=tone), role="status"),
-        tag("span", reason, class_="labkit-quiet") if reason else None,
-        class_="labkit-head",
-    )
+    words = tag("span", reason, class_="labkit-quiet") if reason else None
+    return tag("span", parts.badge(state_word(facts.state), shape=shape, tone=tone), " ", words)
 
 
 def render_trouble(trouble: LabError | None) -> Child:

@@ -20,8 +20,10 @@ from labkit.errors import LabError
 from labkit.model.machine import MachineState
 from labkit.model.state import LabState
 from labkit.model.usage import MachineUsage
+from labkit.widgets.chronicle import Chronicle
 
 if TYPE_CHECKING:
+    from labkit.hypervisor.events import Event
     from labkit.lab import Lab
     from labkit.widgets.panel import Panel
 
@@ -38,10 +40,15 @@ _NOT_ON = (MachineState.OFF, MachineState.SAVED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What a machine used over the last tick: host CPUs (1.0 is one of them, busy) and bytes of memory."""
+    """What a machine used over the last tick.
+
+    Attributes:
+        cpus: CPUs of the host; 1.0 is one of them, busy. memory: bytes. written: bytes a second, to all its disks.
+    """
 
     cpus: float
     memory: int
+    written: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +87,7 @@ class Store:
         self._samples: dict[str, deque[Sample]] = {}
         self._grown: dict[str, deque[int]] = {}
         self._durations: dict[str, float] = {}
+        self.chronicle = Chronicle()
         self._unsubscribe = lab.subscribe(self._hear)
 
     @classmethod
@@ -102,8 +110,11 @@ class Store:
             if lab is None or lab.closed:
                 self._reading = replace(self._reading, closed=True, trouble=None)
             else:
+                began, before = time.time(), self._reading.state
                 try:
-                    self._reading = replace(self._reading, state=lab.state, trouble=None)
+                    state = lab.state
+                    self._reading = replace(self._reading, state=state, trouble=None)
+                    self.chronicle.take(before, state, began=began)
                 except LabError as error:
                     self._reading = replace(self._reading, trouble=error)
             return self._reading
@@ -130,7 +141,9 @@ class Store:
         """Return how long an act took last time in this lab, in seconds, or None."""
         return self._durations.get(act)
 
-    def _hear(self, _event: object) -> None:
+    def _hear(self, event: Event) -> None:
+        if event.machine_id is not None and event.stand is not None:
+            self.chronicle.hear(event.machine_id, *event.stand)
         self._news.set()
 
     def _take_usage(self, lab: Lab) -> bool:
@@ -152,7 +165,8 @@ class Store:
             cpus = (used.cpu_time - last.cpu_time) / (now - before)
             kept = self._samples.setdefault(machine_id, deque(maxlen=KEPT_SAMPLES))
             memory = used.memory or (kept[-1].memory if kept else 0)  # 0: not known while it is busy
-            kept.append(Sample(cpus=cpus, memory=memory))
+            written = max(0, used.written_bytes - last.written_bytes) / (now - before)
+            kept.append(Sample(cpus=cpus, memory=memory, written=written))
         for machine_id in self._samples.keys() - usage.keys():
             del self._samples[machine_id]
         samples = {machine_id: tuple(kept) for machine_id, kept in self._samples.items()}

@@ -125,6 +125,14 @@ function goalOf(item, key) {
   return [...items.slice(at + 1), ...items.slice(0, at)].find(begins);
 }
 
+// A field with data-filter leaves only what has its words among its data-words.
+function filter(el) {
+  const words = el.querySelector("[data-filter]")?.value.toLowerCase().split(/\s+/) ?? [];
+  for (const each of el.querySelectorAll("[data-words]")) {
+    each.hidden = !words.every((word) => each.dataset.words.includes(word));
+  }
+}
+
 function render({ model, el }) {
   const uid = "labkit-" + Math.random().toString(36).slice(2, 10);
   const stop = new AbortController();
@@ -161,6 +169,7 @@ function render({ model, el }) {
       (heir || root).focus({ preventScroll: true });
     }
     for (const pressed of el.querySelectorAll(".labkit-sent")) pressed.classList.remove("labkit-sent");
+    filter(el);
     for (const pane of el.querySelectorAll("[data-follow]")) pane.scrollTop = pane.scrollHeight;
   };
   const ask = (element) => {
@@ -189,6 +198,7 @@ function render({ model, el }) {
     if (item) choose(item);
   });
   listen("focusin", () => rove(el));
+  listen("input", () => filter(el));
   listen("submit", (event) => {
     event.preventDefault();
     const held = event.target.querySelector("[type=submit][aria-disabled=true]");

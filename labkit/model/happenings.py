@@ -1,0 +1,158 @@
+"""What happened to the machines of a lab: told from two readings of it, and from how a machine stands after an event.
+
+Two readings tell what was made, deleted, cloned or changed, whoever did it. Switching is too quick for them: each
+event of the hypervisor says how the machine stands after it.
+
+Knows: the model. Must not know: where readings and events come from, how long they are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from labkit.model.lineage import read_lineage
+from labkit.model.machine import MachineFacts, MachineState, Reason
+from labkit.model.snapshot import SnapshotTree
+from labkit.model.state import LabState
+
+
+class Kind(StrEnum):
+    """What happened."""
+
+    SEEN = "seen"
+    """It was there when looking began."""
+    STARTED = "started"
+    CONTINUED = "continued"
+    """It went on where it had been saved."""
+    RESTORED = "restored"
+    PAUSED = "paused"
+    STOPPED_BY_DISK = "stopped by a disk"
+    RESUMED = "resumed"
+    SAVED = "saved"
+    SHUT_DOWN = "shut down"
+    KILLED = "killed"
+    CRASHED = "crashed"
+    FAILED = "failed"
+    OFF = "off"
+    MIGRATED = "migrated"
+    ARRIVED = "arrived"
+    CREATED = "created"
+    CLONED = "cloned"
+    """It was made, standing on another machine's snapshot."""
+    COPIED = "copied"
+    """A linked clone was made of it."""
+    DELETED = "deleted"
+    RENAMED = "renamed"
+    CHANGED = "changed"
+    ATTACHED = "attached"
+    DETACHED = "detached"
+    TAKEN = "taken"
+    DROPPED = "dropped"
+    """A snapshot of it was deleted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """One thing that happened to a machine.
+
+    Attributes:
+        when: seconds since 1970, as it was heard of. machine_id, name: whose.
+        kind: what. about: the snapshot, disk or other machine it was about; empty where it says all.
+        state: the machine's state from then on, or None: it stayed as it was.
+    """
+
+    when: float
+    machine_id: str
+    kind: Kind
+    name: str = ""
+    about: str = ""
+    state: MachineState | None = None
+
+
+def kind_of(state: MachineState, reason: Reason, *, before: MachineState | None) -> Kind:
+    """Return what brought a machine to a state, by the reason and by the state before (None: nobody knows)."""
+    by_reason = {
+        (MachineState.RUNNING, Reason.BOOTED): Kind.STARTED,
+        (MachineState.RUNNING, Reason.RESTORED): Kind.CONTINUED if before is MachineState.SAVED else Kind.RESTORED,
+        (MachineState.RUNNING, Reason.MIGRATED): Kind.ARRIVED,
+        (MachineState.PAUSED, Reason.IO_ERROR): Kind.STOPPED_BY_DISK,
+        (MachineState.PAUSED, Reason.NO_SPACE): Kind.STOPPED_BY_DISK,
+        (MachineState.PAUSED, Reason.PANICKED): Kind.CRASHED,
+        (MachineState.PAUSED, Reason.RESTORED): Kind.RESTORED,
+        (MachineState.OFF, Reason.SHUT_DOWN): Kind.SHUT_DOWN,
+        (MachineState.OFF, Reason.KILLED): Kind.KILLED,
+        (MachineState.OFF, Reason.CRASHED): Kind.CRASHED,
+        (MachineState.OFF, Reason.PANICKED): Kind.CRASHED,
+        (MachineState.OFF, Reason.FAILED): Kind.FAILED,
+        (MachineState.OFF, Reason.MIGRATED): Kind.MIGRATED,
+        (MachineState.OFF, Reason.RESTORED): Kind.RESTORED,
+    }
+    if (state, reason) in by_reason:
+        return by_reason[state, reason]
+    if state is MachineState.RUNNING:
+        return Kind.RESUMED if before is MachineState.PAUSED else Kind.STARTED
+    return {MachineState.PAUSED: Kind.PAUSED, MachineState.SAVED: Kind.SAVED, MachineState.OFF: Kind.OFF}[state]
+
+
+def compare(before: LabState, after: LabState, *, when: float) -> tuple[Happening, ...]:
+    """Return what has been made, deleted and changed between two readings; not how machines were switched."""
+    old = {machine.id: machine for machine in before.machines.values()}
+    new = {machine.id: machine for machine in after.machines.values()}
+    found: list[Happening] = []
+    for machine_id in old.keys() - new.keys():
+        name = old[machine_id].name
+        kind = Kind.MIGRATED if name in after.elsewhere else Kind.DELETED
+        about = after.places.get(name, "") if kind is Kind.MIGRATED else ""
+        found.append(Happening(when=when, machine_id=machine_id, name=name, kind=kind, about=about))
+    arrived = [new[machine_id] for machine_id in new.keys() - old.keys()]
+    if arrived:
+        found += _beginnings(before, after, arrived, when)
+    for machine_id in old.keys() & new.keys():
+        name = new[machine_id].name
+        found += (
+            Happening(when=when, machine_id=machine_id, name=name, kind=kind, about=about)
+            for kind, about in (
+                *_changes(old[machine_id], new[machine_id]),
+                *_snapshots(before.snapshots.get(old[machine_id].name), after.snapshots.get(name)),
+            )
+        )
+    return tuple(found)
+
+
+def _beginnings(before: LabState, after: LabState, arrived: list[MachineFacts], when: float) -> Iterator[Happening]:
+    lineage = read_lineage(after)
+    for machine in arrived:
+        name = machine.name
+        original = lineage.original(name)
+        kind = Kind.CLONED if original else Kind.CREATED
+        if name in before.elsewhere:
+            kind = Kind.ARRIVED
+        yield Happening(
+            when=when, machine_id=machine.id, name=name, kind=kind, about=original or "", state=machine.state
+        )
+        source = after.machines.get((original or "").partition("@")[0])
+        if kind is Kind.CLONED and source is not None:
+            yield Happening(when=when, machine_id=source.id, name=source.name, kind=Kind.COPIED, about=name)
+
+
+def _changes(old: MachineFacts, new: MachineFacts) -> Iterator[tuple[Kind, str]]:
+    if old.name != new.name:
+        yield Kind.RENAMED, old.name
+    if (old.spec.memory, old.spec.vcpus) != (new.spec.memory, new.spec.vcpus):
+        yield Kind.CHANGED, ""
+    before, after = ({disk.target: disk.name for disk in facts.spec.disks} for facts in (old, new))
+    if old.name == new.name:  # a machine's own disk takes the new name with it
+        yield from ((Kind.DETACHED, before[target]) for target in before if target not in after)
+        yield from ((Kind.ATTACHED, after[target]) for target in after if target not in before)
+
+
+def _snapshots(old: SnapshotTree | None, new: SnapshotTree | None) -> Iterator[tuple[Kind, str]]:
+    before, after = old or SnapshotTree(), new or SnapshotTree()
+    ages = {node.created for node in before.values()}, {node.created for node in after.values()}
+    if before.keys() != after.keys() and ages[0] != ages[1]:  # else one was only renamed
+        yield from ((Kind.TAKEN, name) for name in after if name not in before)
+        yield from ((Kind.DROPPED, name) for name in before if name not in after)
+    elif before.keys() == after.keys() and after.current != before.current and after.current is not None:
+        yield Kind.RESTORED, after.current

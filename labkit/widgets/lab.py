@@ -1,0 +1,164 @@
+"""`LabPanel`: the whole lab on one page: its machines, what they use, what happened, who depends on whom, room left.
+
+Knows: the store's readings, the switches of machines. Must not know: libvirt, qemu-img.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from labkit.language import _
+from labkit.machine import Machine
+from labkit.model.lineage import Lineage, read_lineage
+from labkit.model.lineage_text import lineage_text
+from labkit.model.machine import MachineFacts
+from labkit.model.state import LabState
+from labkit.widgets import lab_parts as drawing
+from labkit.widgets import machine_parts, parts
+from labkit.widgets.live import SWITCHES, LivePanel
+from labkit.widgets.panel import Values
+from labkit.widgets.store import Reading
+from labkit.widgets.story import render_news, render_trace
+from labkit.widgets.tree import Child, Node, tag
+from labkit.widgets.work import Work
+
+if TYPE_CHECKING:
+    from labkit.lab import Lab
+
+NEWS = 30
+"""How many happenings of the whole lab are listed."""
+
+
+class LabPanel(LivePanel):
+    """The whole lab: its machines and their switches, what they use and what happened, the lineage, room on the host.
+
+    Args:
+        lab: which one.
+    """
+
+    follows_disks: ClassVar[bool] = True
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(lab)
+        self._began = time.time()
+        self._open: set[str] = set()
+        self._switched: dict[str, Work] = {}
+        self._lineage_of: tuple[LabState, Lineage] | None = None
+        self.on("open", self._unfold)
+        for act in SWITCHES:
+            self.on(act, partial(self._switch, act))
+
+    # --- what is shown -----------------------------------------------------------------------------
+
+    def line(self) -> str:
+        """Return the lab and its machines, a line each."""
+        state = self._store.reading.state
+        if state is None:
+            return _("the lab cannot be read")
+        return "\n  ".join([state.lab, *map(drawing.machine_line, state.machines.values())])
+
+    def body(self, *, live: bool) -> Node:
+        """Return the lab; see `Panel.body`."""
+        reading, state = self._store.reading, self._store.reading.state
+        if reading.closed or state is None:
+            return self._render_absence(reading, _("The lab"))
+        if not live:
+            lines = [tag("li", drawing.machine_line(facts)) for facts in state.machines.values()]
+            return tag(
+                "div",
+                drawing.render_head(state),
+                tag("ul", *lines) if lines else tag("p", _("There is nothing in this lab yet.")),
+                tag("pre", lineage_text(read_lineage(state))) if lines else None,
+            )
+        machines = state.machines
+        roomy = len(machines) <= drawing.ROOMY
+        sizes = drawing.sizes_of(state)
+        rows = [self._row(reading, facts, sizes.get(name, 0), roomy=roomy) for name, facts in machines.items()]
+        return tag(
+            "div",
+            tag("div", machine_parts.render_trouble(reading.trouble), key="trouble"),
+            drawing.render_head(state),
+            drawing.render_space(state, self._lab.survey_disks().free_bytes),
+            tag("div", drawing.render_acts(state.acts, state.busy), key="acts"),
+            tag("div", drawing.render_search(len(machines)), key="search"),
+            self._render_machines(rows, roomy=roomy),
+            parts.fold(_("Who depends on whom"), tag("pre", self._lineage_text(state), tabindex=0), key="lineage"),
+            parts.fold(_("What happened"), self._news(state) or tag("p", _("Nothing yet.")), key="news"),
+        )
+
+    def _render_machines(self, rows: list[Node], *, roomy: bool) -> Node:
+        if not rows:
+            return tag("p", _("There is nothing in this lab yet."))
+        titles = None if roomy else drawing.render_titles()
+        compact = None if roomy else " labkit-compact"
+        return tag("ul", titles, *rows, class_=f"labkit-machines{compact or ''}", key="machines")
+
+    def _row(self, reading: Reading, facts: MachineFacts, size: int, *, roomy: bool) -> Node:
+        work = self._switched.get(facts.id)
+        busy = self._why_not(reading, facts.name)
+        if work is not None:
+            busy = _("{act}: wait for it to end.").format(act=work.label)
+        switches = drawing.list_switches(facts, busy=busy)
+        happenings = self._store.chronicle.of(facts.id)
+        details: Child = None
+        if facts.id in self._open and reading.state is not None:
+            details = drawing.render_details(facts, self._lineage(reading.state), happenings, [] if roomy else switches)
+        return drawing.render_row(
+            facts,
+            switches=switches,
+            meters=drawing.list_meters(facts, reading.samples.get(facts.id, ())),
+            trace=render_trace(happenings, began=self._began, now=time.time()),
+            details=details,
+            size=size,
+            under_way=parts.render_work(work) if work else None,
+            roomy=roomy,
+        )
+
+    def _news(self, state: LabState) -> Node | None:
+        chronicle = self._store.chronicle
+        names = {facts.id: facts.name for facts in state.machines.values()}
+        told = [each for machine_id, name in names.items() for each in chronicle.told(machine_id, name)]
+        return render_news([*told, *chronicle.gone()], most=NEWS)
+
+    def _lineage(self, state: LabState) -> Lineage:
+        if self._lineage_of is None or self._lineage_of[0] is not state:
+            self._lineage_of = (state, read_lineage(state))
+        return self._lineage_of[1]
+
+    def _lineage_text(self, state: LabState) -> str:
+        return lineage_text(self._lineage(state))
+
+    # --- what is done ------------------------------------------------------------------------------
+
+    def _unfold(self, values: Values) -> None:
+        self._open ^= {values.get("subject", "")}
+
+    def _switch(self, act: str, values: Values) -> None:
+        """Switch a machine on a thread of its own: several at the same time, each once."""
+        state = self._store.reading.state
+        machine_id = values.get("subject", "")
+        facts = next((each for each in state.machines.values() if each.id == machine_id), None) if state else None
+        if facts is None:
+            return
+        with self._lock:
+            if machine_id in self._switched:
+                return
+            self._switched[machine_id] = Work(
+                label=machine_parts.under_way(act, facts.name), expected=self._store.expected(act)
+            )
+        name = f"labkit panel: {act} {facts.name}"
+        threading.Thread(target=self._carry_out, args=(act, facts), name=name, daemon=True).start()
+
+    def _carry_out(self, act: str, facts: MachineFacts) -> None:
+        try:
+            self._switch_machine(Machine(self._lab, facts.id, facts.name), facts, act)
+        except Exception as error:  # noqa: BLE001  no thread above to take it: the panel shows it
+            self.fail(error)
+        finally:
+            with self._lock:
+                del self._switched[facts.id]
+            self.refresh()
+            self.redraw()
