@@ -33,7 +33,8 @@ _OWN = ("--mount", "--uts", "--ipc", "--net", "--pid", "--fork")
 _ON_HOST = ("unshare", "--user", "--map-root-user", *_OWN, "--kill-child")
 _IN_GUEST = ("unshare", "-m", "-u", "-i", "-n", "-p", "-f")
 
-_ENTER = 'mount -t proc proc "$2/proc" && echo "$1" >/proc/sys/kernel/hostname && exec chroot "$2" /bin/sh -c "$3"'
+_INSIDE = 'hostname "$1" && exec sh -c "$2"'  # /proc lets nobody but the host's root set the name
+_ENTER = f'mount -t proc proc "$2/proc" && exec chroot "$2" /bin/sh -c \'{_INSIDE}\' sh "$1" "$3"'
 _ENTER_IN_GUEST = 'mount -t proc proc /proc && echo "$1" >/proc/sys/kernel/hostname && exec sh -c "$2"'
 
 
