@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from labkit.acts import act
 from labkit.engine import inside, seals
-from labkit.engine.survey import survey_host
+from labkit.engine.survey import free_memory, survey_host
 from labkit.errors import BadInput, NotFound
 from labkit.language import _
 from labkit.model.disk import chain
@@ -39,7 +39,8 @@ def _after_clone(machine: Machine, plan: Plan, timeout: float | None) -> Machine
     from labkit.machine import Machine
 
     lab = machine.lab
-    lab.carry_out(plan, timeout=timeout)
+    for remark in lab.carry_out(plan, timeout=timeout).remarks:
+        print(remark)  # noqa: T201 — the student should hear of it where the act was called
     step = next(step for step in plan.steps if isinstance(step, DefineClones))
     made = [Machine(lab, spec.id, spec.name) for spec in step.specs]
     return made if step.many else made[0]
@@ -61,9 +62,10 @@ def clone(
     count: int | None = None,
     snapshots: bool = False,
     reflink: bool = True,
+    instant: bool = False,
     timeout: float | None = None,  # noqa: ARG001 — used by the call, not by the plan
 ) -> Plan:
-    """Make a clone of it, or many; it may run meanwhile. A clone is born off.
+    """Make a clone of it, or many; it may run meanwhile. A clone is born off, unless it is an instant one.
 
     Args:
         name: the clone's; with `count` a pattern such as "seat-{:02}", numbered from 1.
@@ -72,6 +74,8 @@ def clone(
         identity: "new", or "keep": the guest takes itself for the original, a twin. count: how many.
         snapshots: whether a full clone gets the whole tree of snapshots.
         reflink: whether copied files share blocks with the original where the file system can.
+        instant: whether linked clones run at once: each goes on from the memory of the snapshot, under its own name.
+            One that cannot boots instead, and that is said.
         timeout: seconds.
 
     Returns:
@@ -90,6 +94,7 @@ def clone(
         identity=check_choice(Identity, identity, what="identity"),
         snapshots=snapshots,
         reflink=reflink,
+        instant=instant,
     )
     return clone_plans.plan_clone(state, _survey(machine, state, source, request), request)
 
@@ -144,6 +149,7 @@ def survey_clone(machine: Machine) -> CloneSurvey:
     return CloneSurvey(
         free_bytes=free_bytes(lab.home),
         host_memory=survey_host(lab._workspace).host_memory,
+        free_memory=free_memory(),
         reflinks=can_share_blocks(lab.home / "disks"),
     )
 
@@ -166,6 +172,8 @@ def _survey(machine: Machine, state: LabState, source: str, request: CloneReques
     return CloneSurvey(
         free_bytes=free_bytes(lab.home),
         host_memory=survey_host(lab._workspace).host_memory,
+        free_memory=free_memory(),
+        snapshots=machine.snapshots.survey(ask_guest=False) if request.instant else None,
         quiesce=copying and inside.answers(machine._handle),
         reflinks=request.kind is CloneKind.FULL and request.reflink and can_share_blocks(lab.home / "disks"),
         changed=_changed(machine, state, _all_disks(state, source)),

@@ -74,7 +74,9 @@ def build(store: Store, scratch: Path) -> Manifest:
     initramfs.write_bytes(cpio(start(packages, release).entries))
     say("  writing the disk")
     raw, disk = scratch / "disk.raw", scratch / "disk.qcow2"
-    ext4(root(packages, release).entries, raw, capacity=CAPACITY, label="tiny", uuid=UUID, scratch=scratch / "files")
+    system = root(packages, release)
+    system.file("bin/reseed", assemble(HERE / "reseed.S", scratch), 0o755)
+    ext4(system.entries, raw, capacity=CAPACITY, label="tiny", uuid=UUID, scratch=scratch / "files")
     run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, disk])
     return {
         "boot": "kernel",
@@ -88,6 +90,14 @@ def build(store: Store, scratch: Path) -> Manifest:
         "message": None,
         "packages": packages.versions,
     }
+
+
+def assemble(source: Path, scratch: Path) -> bytes:
+    """Return the program that a file of assembly makes."""
+    object_file, program = scratch / f"{source.stem}.o", scratch / source.stem
+    run(["as", "--64", "-o", object_file, source])
+    run(["ld", "-m", "elf_x86_64", "-static", "-s", "-o", program, object_file])
+    return program.read_bytes()
 
 
 def modules_of(packages: Packages) -> Path:

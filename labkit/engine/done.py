@@ -19,6 +19,7 @@ from labkit.plans.steps import (
     ConfigureMachine,
     ConvertImage,
     CopyImage,
+    CopyMemory,
     CopySnapshots,
     CreateImage,
     CreateOverlay,
@@ -55,6 +56,7 @@ from labkit.plans.steps import (
     UnpackBootFile,
     UnpackImage,
     UnpackMemory,
+    WakeClones,
     WriteArchive,
     WriteMessage,
 )
@@ -65,7 +67,7 @@ def is_done(step: Step, state: LabState) -> bool:
     """Whether a step has been carried out, judged from what is there; deleting counts from the first file on."""
     by_id = {machine.id: machine for machine in state.machines.values()}
     match step:
-        case CopyImage() | ConvertImage() | BringImage():
+        case CopyImage() | ConvertImage() | BringImage() | CopyMemory():
             return Path(step.target).exists()
         case CreateImage():
             return Path(step.path).exists()
@@ -144,7 +146,7 @@ def is_done(step: Step, state: LabState) -> bool:
             return clone_work.is_pulled(step)
         case ReplaceImage():
             return Path(step.path).exists() and not Path(step.draft).exists()
-        case DropRecords() | GiveRecords():  # neither is a commit point, and both may be repeated
+        case DropRecords() | GiveRecords() | WakeClones():  # none is a commit point, and all may be repeated
             return False
         case MigrateMachine():
             return migration_work.is_migrated(step, state)

@@ -30,7 +30,7 @@ from labkit.limits import Limit
 from labkit.model.disk import chain
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
-from labkit.plans.steps import CutPower, DefineFromSnapshot, DefineMachine, DropSaved, RestoreMemory, Step
+from labkit.plans.steps import CutPower, DefineFromSnapshot, DefineMachine, DropSaved, RestoreMemory, Step, WakeClones
 
 JOB_LIMIT = 60.0
 """Seconds to wait for what the daemon is still at."""
@@ -189,7 +189,7 @@ def _do_again(step: Step, hands: Hands, *, reported: bool) -> None:
 
     A guest that runs again is left alone: what it did since must not be undone.
     """
-    if reported and isinstance(step, CutPower | DropSaved | RestoreMemory):
+    if reported and isinstance(step, CutPower | DropSaved | RestoreMemory | WakeClones):
         return
     if isinstance(step, DefineFromSnapshot):
         snapshot_work.cut_power_of_others(step, hands.domains)

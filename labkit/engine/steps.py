@@ -11,7 +11,7 @@ import contextlib
 from pathlib import Path
 from typing import assert_never
 
-from labkit.engine import archives, clone_work, migration_work, seals, snapshot_work
+from labkit.engine import archives, clone_work, migration_work, seals, snapshot_work, waking
 from labkit.engine.hands import Hands
 from labkit.errors import NotFound, WrongState
 from labkit.hypervisor import disks
@@ -23,6 +23,7 @@ from labkit.plans.steps import (
     ConfigureMachine,
     ConvertImage,
     CopyImage,
+    CopyMemory,
     CopySnapshots,
     CreateImage,
     CreateOverlay,
@@ -59,6 +60,7 @@ from labkit.plans.steps import (
     UnpackBootFile,
     UnpackImage,
     UnpackMemory,
+    WakeClones,
     WriteArchive,
     WriteMessage,
 )
@@ -175,6 +177,11 @@ def do(step: Step, hands: Hands) -> None:
             clone_work.define(step, domains)
         case CopySnapshots():
             clone_work.copy_snapshots(step, domains.connection)
+        case CopyMemory():
+            source, target = Path(step.source), Path(step.target)
+            files.copy_file(source, target, on_bytes=hands.on_bytes, limit=hands.limit)
+        case WakeClones():
+            waking.wake(step, hands)
         case PullBases():
             clone_work.pull(step, domains, **hands.copying)
         case ReplaceImage():

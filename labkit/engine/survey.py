@@ -32,6 +32,11 @@ def survey_host(workspace: Workspace) -> Survey:
     )
 
 
+def free_memory() -> int:
+    """Return the bytes of memory that the host can give to programs now."""
+    return int(psutil.virtual_memory().available)
+
+
 def survey_snapshots(
     workspace: Workspace,
     snapshots: Snapshots,

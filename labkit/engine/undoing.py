@@ -17,6 +17,7 @@ from labkit.plans.steps import (
     BringImage,
     ConvertImage,
     CopyImage,
+    CopyMemory,
     CreateImage,
     CreateOverlay,
     DefineClones,
@@ -44,7 +45,7 @@ def undo(step: Step, hands: Hands) -> None:
             archives.undo(step.target)
         case UnpackImage():
             archives.undo(step.targets[0], step.targets[1:])
-        case CopyImage():
+        case CopyImage() | CopyMemory():
             files.delete_files([step.target])
         case BringImage():
             foreign.discard(Path(step.target))

@@ -11,7 +11,13 @@ from dataclasses import replace
 
 from lxml import etree
 
-from labkit.hypervisor.domain_xml import identify, parse, parse_domain_xml, repoint_in_domain_xml
+from labkit.hypervisor.domain_xml import (
+    identify,
+    parse,
+    parse_domain_xml,
+    repoint_in_domain_xml,
+    without_backing_chains,
+)
 from labkit.hypervisor.domain_xml.parsing import get_child
 from labkit.hypervisor.snapshot_xml import definition_in_snapshot_xml
 from labkit.model.machine import MachineSpec
@@ -36,6 +42,11 @@ def clone_domain_xml(xml: str, spec: MachineSpec) -> str:
     for label in domain.findall("seclabel"):
         domain.remove(label)
     return etree.tostring(domain, encoding="unicode")
+
+
+def clone_memory_xml(xml: str, spec: MachineSpec) -> str:
+    """Return the XML that stands before a guest's memory, made that of a clone."""
+    return without_backing_chains(clone_domain_xml(xml, spec))
 
 
 def clone_snapshot_xml(xml: str, spec: MachineSpec, paths: Mapping[str, str]) -> str:

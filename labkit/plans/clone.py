@@ -21,6 +21,7 @@ from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity,
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot import SnapshotSurvey, plan_take
 from labkit.plans.steps import CreateOverlay, FreezeImages, LinkImages, Step, TakeSnapshot
+from labkit.plans.waking import with_waking
 
 OVERLAY_BYTES = 200 * 1024
 """Bytes the host gives an empty differencing image."""
@@ -50,7 +51,7 @@ def _plan_linked(state: LabState, survey: CloneSurvey, request: CloneRequest) ->
         for index, disk in enumerate(origin.disks)
     ]
     definition = define(state, request, bear(state, request, origin, new))
-    steps: list[Step] = [*links, definition]
+    steps = with_waking(state, survey, request, [*links, definition])
     notes = _notes(state, survey, request)
     if request.snapshot is None:
         take = _base(state, survey, request.machine)
@@ -62,8 +63,10 @@ def _plan_linked(state: LabState, survey: CloneSurvey, request: CloneRequest) ->
         freezing = [step for step in take.steps if isinstance(step, FreezeImages)]
         steps = [*overlays, *links, *taking, definition, *freezing]
         notes.insert(0, _("A snapshot is taken first, for the clones to stand on: {name}.").format(name=taking[0].name))
-    refusal = why_no_room(survey.free_bytes, OVERLAY_BYTES * len(origin.disks) * len(request.clones))
-    return _plan(state, request, steps=steps, refusal=refusal, notes=notes)
+    plan = _plan(state, request, steps=steps, notes=notes)
+    empty = OVERLAY_BYTES * len(origin.disks) * len(request.clones)
+    refusal = why_no_room(survey.free_bytes, plan.bytes_copied + empty)
+    return _plan(state, request, refusal=refusal) if refusal else plan
 
 
 def _base(state: LabState, survey: CloneSurvey, machine: str) -> Plan:
@@ -84,6 +87,9 @@ def _notes(state: LabState, survey: CloneSurvey, request: CloneRequest) -> list[
         notes.append(_("Its agent does not answer: the disks are copied as after a power cut."))
     elif request.snapshot is None and source.state is MachineState.SAVED:
         notes.append(_("The saved memory stays with the original: the disks are copied as after a power cut."))
+    elif request.instant:
+        if not origin_of(state, request).agent:
+            notes.append(_("It has no agent to be told who it is: it takes itself for the original until it boots."))
     elif request.snapshot is not None and state.snapshots[source.name][request.snapshot].has_memory:
         notes.append(_("The memory of {name} is not cloned: the clone is off.").format(name=request.snapshot))
     if request.identity is Identity.KEEP:

@@ -17,6 +17,7 @@ from labkit.plans.machine_excuses import why_not_name
 from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, origin_of
 from labkit.plans.plan import Refusal
 from labkit.plans.snapshot_excuses import why_not_there
+from labkit.plans.waking import why_not_instant
 from labkit.units import format_size
 
 
@@ -36,7 +37,7 @@ def why_not_clone(state: LabState, survey: CloneSurvey, request: CloneRequest) -
     return (
         _why_served(disks)
         or why_broken(state, request.machine, disks, survey.changed)
-        or _why_too_many(survey, request, source)
+        or (why_not_instant(state, survey, request) if request.instant else _why_too_many(survey, request, source))
         or (_why_too_deep(state, survey, disks) if request.kind is CloneKind.LINKED else None)
     )
 

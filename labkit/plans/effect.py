@@ -42,6 +42,7 @@ from labkit.plans.steps import (
     Step,
     TakeSnapshot,
     UndefineMachine,
+    WakeClones,
 )
 
 EMPTY_BYTES = 196 * 1024
@@ -108,6 +109,8 @@ def _machines_after(state: LabState, step: Step) -> Mapping[str, MachineFacts]:
             machines[step.spec.name] = _off(step.spec)
         case DefineClones():
             machines.update({spec.name: _off(spec) for spec in step.specs})
+        case WakeClones():
+            machines.update({spec.name: _running(spec) for spec in step.specs})
         case UndefineMachine():
             return {name: facts for name, facts in machines.items() if facts.id != step.machine_id}
         case TakeSnapshot():
@@ -184,6 +187,10 @@ def _without(spec: MachineSpec, target: str) -> MachineSpec:
 
 def _off(spec: MachineSpec) -> MachineFacts:
     return MachineFacts(spec=spec, live=None, state=MachineState.OFF, reason=Reason.UNKNOWN)
+
+
+def _running(spec: MachineSpec) -> MachineFacts:
+    return MachineFacts(spec=spec, live=spec, state=MachineState.RUNNING, reason=Reason.UNKNOWN)
 
 
 def _alone(state: LabState, path: str) -> ImageFacts:

@@ -15,6 +15,7 @@ from labkit.model.disk import disk_name, image_path
 from labkit.model.image import Format
 from labkit.model.machine import DiskSpec, MachineSpec
 from labkit.model.state import LabState
+from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import DefineClones
 
 
@@ -53,6 +54,7 @@ class CloneRequest:
         snapshots: whether a full clone gets the whole tree of snapshots.
         reflink: whether copies share blocks with the original where the file system can.
         many: whether a number of them was asked for, be it one.
+        instant: whether they go on from the snapshot's memory at once, instead of being born off.
     """
 
     machine: str
@@ -63,6 +65,7 @@ class CloneRequest:
     snapshots: bool = False
     reflink: bool = True
     many: bool = False
+    instant: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,6 +81,8 @@ class CloneSurvey:
         free_bytes: free on the file system of the lab's folder. host_memory: bytes this host has.
         quiesce: whether the guest's agent answers. reflinks: whether the file system can share blocks.
         changed: frozen images that another tool has written to. deepest: layers this libvirt can start.
+        free_memory: bytes of memory that this host can give now. snapshots: what is known of the original's memory
+            files, where clones are to go on from one.
     """
 
     free_bytes: int
@@ -86,6 +91,8 @@ class CloneSurvey:
     reflinks: bool = False
     changed: frozenset[str] = frozenset()
     deepest: int = 190
+    free_memory: int = 0
+    snapshots: SnapshotSurvey | None = None
 
 
 def origin_of(state: LabState, request: CloneRequest) -> MachineSpec:

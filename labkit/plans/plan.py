@@ -17,6 +17,7 @@ from labkit.plans.steps import (
     BringImage,
     ConvertImage,
     CopyImage,
+    CopyMemory,
     CreateImage,
     CreateOverlay,
     DeleteFiles,
@@ -33,6 +34,7 @@ from labkit.plans.steps import (
     UnpackBootFile,
     UnpackImage,
     UnpackMemory,
+    WakeClones,
     WriteArchive,
     WriteMessage,
 )
@@ -115,7 +117,7 @@ class Plan:
         deleted: list[str] = []
         for step in self.steps:
             match step:
-                case CopyImage() | ConvertImage() | BringImage():
+                case CopyImage() | ConvertImage() | BringImage() | CopyMemory():
                     created.append(step.target)
                 case WriteArchive() | UnpackMemory() | UnpackBootFile():
                     created.append(step.target)
@@ -143,7 +145,7 @@ class Plan:
     def bytes_copied(self) -> int:
         """Bytes its steps write on the host."""
         writing = CopyImage | BringImage | ConvertImage | CreateImage | GrowImage | MergeLayer | BackUpDisks | PullBases
-        unpacking = WriteArchive | UnpackImage | UnpackMemory | UnpackBootFile
+        unpacking = WriteArchive | UnpackImage | UnpackMemory | UnpackBootFile | CopyMemory
         return sum(step.bytes for step in self.steps if isinstance(step, writing | unpacking))
 
     @property
@@ -186,6 +188,15 @@ class Plan:
         if sizes and (self.bytes_copied or self.bytes_freed):
             copied, freed = format_size(self.bytes_copied), format_size(self.bytes_freed)
             lines.append("  " + _("copies {copied}, frees {freed}").format(copied=copied, freed=freed))
+        if sizes:
+            lines += [
+                "  "
+                + _("takes about {memory} of the host's memory and {seconds:.0f} s").format(
+                    memory=format_size(step.host_bytes), seconds=step.seconds
+                )
+                for step in self.steps
+                if isinstance(step, WakeClones)
+            ]
         return "\n".join(lines)
 
     def _short(self, command: str) -> str:

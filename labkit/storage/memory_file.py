@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 from labkit.units import MIB
 
@@ -69,14 +70,48 @@ def header_bytes(start: bytes) -> int:
     return _HEADER.size + _text_length(start)
 
 
-def build_header(header: MemoryHeader) -> bytes:
-    """Return the bytes before the stream; inverse of `parse_header`."""
+def build_header(header: MemoryHeader, *, length: int | None = None) -> bytes:
+    """Return the bytes before the stream; inverse of `parse_header`.
+
+    Args:
+        length: how many there are to be; None: as many as it takes.
+
+    Raises:
+        ValueError: it takes more.
+    """
     xml, cookie = header.xml.encode() + b"\0", header.cookie.encode() + b"\0" if header.cookie else b""
     text = xml + cookie
-    length = -(-(len(text) + _ROOM) // _ROOM) * _ROOM
+    room = -(-(len(text) + _ROOM) // _ROOM) * _ROOM if length is None else length - _HEADER.size
+    if len(text) > room:
+        raise ValueError("no room for its text")
     cookie_at = len(xml) if cookie else 0
-    numbers = (_VERSION, length, header.was_running, header.compression, cookie_at)
-    return _HEADER.pack(_MAGIC, *numbers) + text.ljust(length, b"\0")
+    numbers = (_VERSION, room, header.was_running, header.compression, cookie_at)
+    return _HEADER.pack(_MAGIC, *numbers) + text.ljust(room, b"\0")
+
+
+def read_header(path: Path) -> MemoryHeader:
+    """Return the header of a memory file.
+
+    Raises:
+        ValueError: it has none, or one of another version. OSError: the host's.
+    """
+    with path.open("rb") as file:
+        start = file.read(_HEADER.size)
+        return parse_header(start + file.read(header_bytes(start) - len(start)))
+
+
+def exchange_header(path: Path, header: MemoryHeader) -> None:
+    """Write another header into a memory file, in the room that libvirt has left there; the stream stays where it is.
+
+    Args:
+        header: with the `length` of the one that is there.
+
+    Raises:
+        ValueError: there is no room for it. OSError: the host's.
+    """
+    start = build_header(header, length=header.length)
+    with path.open("r+b") as file:
+        file.write(start)
 
 
 def _text_length(start: bytes) -> int:

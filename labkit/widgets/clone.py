@@ -114,6 +114,7 @@ class ClonePanel(OneMachinePanel):
                 count=many,
                 snapshots="snapshots" in values,
                 reflink="reflink" in values,
+                instant="instant" in values,
             )
 
         self._foresee(label, make)

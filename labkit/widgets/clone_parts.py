@@ -16,7 +16,7 @@ from labkit.model.state import LabState
 from labkit.plans import clone as clone_plans
 from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity, Newborn
 from labkit.plans.plan import Plan
-from labkit.plans.steps import CreateOverlay, LinkImages
+from labkit.plans.steps import CreateOverlay, LinkImages, WakeClones
 from labkit.units import format_size
 from labkit.widgets import parts
 from labkit.widgets.lineage_parts import render_flattening
@@ -45,7 +45,10 @@ def predict(plan: Plan, rate: float) -> Cost:
     """Return what a plan should take, at a copy rate in bytes a second."""
     links = sum(len(step.paths) for step in plan.steps if isinstance(step, LinkImages))
     empty = links + sum(isinstance(step, CreateOverlay) for step in plan.steps)
-    seconds = ACT_SECONDS + plan.bytes_copied / rate + COMMAND_SECONDS * len(plan.commands)
+    wakings = [step for step in plan.steps if isinstance(step, WakeClones)]
+    commands = sum(len(step.command.splitlines()) for step in plan.steps if not isinstance(step, WakeClones))
+    seconds = ACT_SECONDS + plan.bytes_copied / rate + COMMAND_SECONDS * commands
+    seconds += sum(step.seconds for step in wakings)
     return Cost(seconds=seconds, bytes=plan.bytes_copied + clone_plans.OVERLAY_BYTES * empty)
 
 
@@ -106,6 +109,12 @@ def render_form(state: LabState, survey: CloneSurvey, facts: MachineFacts, *, bu
             "snapshots",
             is_on=False,
             excuse=None if tree else _("It has no snapshots."),
+        ),
+        _tick(
+            _("run at once, from the snapshot's memory (linked)"),
+            "instant",
+            is_on=False,
+            excuse=None if any(node.memory for node in tree.nodes.values()) else _("No snapshot of it keeps memory."),
         ),
         _tick(
             _("share blocks with the original (reflink)"),

@@ -185,15 +185,21 @@ def test_a_name_that_somebody_takes_meanwhile_leaves_no_clone_at_all(web: Machin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """An act to be killed in: what is there before, its code, how many steps it has, where its commit point is."""
+    """An act to be killed in: what is there before, its code, how many steps it has, where its commit point is.
+
+    Attributes:
+        within, behind: functions at whose calls it is killed too, before the commit point and after it.
+    """
 
     code: str
     steps: int
     commit: int
     snapshot: bool = False
     running: bool = False
+    warm: bool = False
     clone: bool = False
     within: tuple[str, ...] = ()
+    behind: tuple[Instant, ...] = ()
 
 
 WEB = "lab.machines['web']"
@@ -206,6 +212,21 @@ CASES = {
         commit=2,
         snapshot=True,
         within=("clone_domain_xml",),
+    ),
+    "instant": Case(
+        code=f"{WEB}.clone('c{{}}', kind='linked', snapshot='s', count=3, instant=True)",
+        steps=6,
+        commit=3,
+        warm=True,
+        within=("_copy_data", "clone_domain_xml"),
+        behind=(
+            Instant(function="exchange_header", number=1),
+            Instant(function="is_memory_of"),
+            Instant(function="define_again"),
+            Instant(function="define_again", number=2),
+            Instant(function="resume"),
+            Instant(function="resume", number=2),
+        ),
     ),
     "linked-now": Case(code=f"{WEB}.clone('copy', kind='linked')", steps=7, commit=4),
     "tree": Case(code=f"{WEB}.clone('copy', snapshots=True)", steps=9, commit=6, snapshot=True),
@@ -222,6 +243,8 @@ def instants() -> Iterator[tuple[str, Instant, bool | None]]:
             yield name, Instant(function="step_done", number=step), step >= case.commit
         for function in case.within:
             yield name, Instant(function=function), False
+        for instant in case.behind:
+            yield name, instant, True
 
 
 SWEEP = [pytest.param(name, instant, past, id=f"{name}-{instant}") for name, instant, past in instants()]
@@ -230,8 +253,12 @@ SWEEP = [pytest.param(name, instant, past, id=f"{name}-{instant}") for name, ins
 def set_up(lab: Lab, case: Case) -> None:
     """The lab before the act."""
     vm = prepare(lab)
-    if case.snapshot:
+    if case.warm:
+        vm.start()
+    if case.snapshot or case.warm:
         vm.snapshots.take("s")
+    if case.warm:
+        vm.kill()
     if case.clone:
         vm.clone("link", kind="linked", snapshot="s")
     if case.running:

@@ -68,6 +68,7 @@ from labkit.plans.steps.snapshot import (
     RestoreMemory,
     TakeSnapshot,
 )
+from labkit.plans.steps.waking import CopyMemory, WakeClones
 
 Step = (
     CopyImage
@@ -102,6 +103,8 @@ Step = (
     | RebaseImage
     | DefineClones
     | CopySnapshots
+    | CopyMemory
+    | WakeClones
     | PullBases
     | ReplaceImage
     | DropRecords
@@ -122,6 +125,7 @@ __all__ = [
     "ConfigureMachine",
     "ConvertImage",
     "CopyImage",
+    "CopyMemory",
     "CopySnapshots",
     "CreateImage",
     "CreateOverlay",
@@ -160,6 +164,7 @@ __all__ = [
     "UnpackBootFile",
     "UnpackImage",
     "UnpackMemory",
+    "WakeClones",
     "WriteArchive",
     "WriteMessage",
 ]

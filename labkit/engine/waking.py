@@ -1,0 +1,131 @@
+"""The step that lets clones go on from a snapshot's memory, each as somebody else; who cannot, boots.
+
+All are restored first and stand still, then all go on: none takes the CPU from those that are not there yet.
+Knows: the rooms below. Must not know: the order of steps, the journal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from labkit.engine.hands import Hands
+from labkit.errors import ConnectionLost, GuestSilent, LabError, TimedOut, WrongState
+from labkit.guest import agent
+from labkit.guest.agent import Channel
+from labkit.hypervisor import channels, waking
+from labkit.hypervisor.clone_xml import clone_memory_xml
+from labkit.language import _
+from labkit.limits import Limit
+from labkit.model.machine import MachineSpec, MachineState
+from labkit.plans.steps import WakeClones
+from labkit.storage import headers, memory_file
+from labkit.storage.memory_file import MemoryHeader
+
+ANSWERS_WITHIN = 60.0
+"""Seconds in which a guest that goes on must hear who it is."""
+
+_SEED_BYTES = 256
+_RENEW = "/bin/labkit-renew"
+
+
+def wake(step: WakeClones, hands: Hands) -> None:
+    """Let the clones go on; those that do already are only told who they are."""
+    woken = []
+    for number, spec in enumerate(step.specs):
+        hands.on_bytes(number, len(step.specs))
+        if _is_up(spec, hands) or _restore(step, spec, hands):
+            waking.define_again(hands.domains.connection, step.source_id, step.snapshot, spec)
+            woken.append(spec)
+    for spec in woken:
+        if hands.domains.state(spec.id)[0] is MachineState.PAUSED:
+            hands.domains.resume(spec.id, subject=spec.name)
+    hands.on_bytes(len(step.specs), len(step.specs))
+    told = [spec for spec in woken if spec.agent]
+    if told:
+        with ThreadPoolExecutor(max_workers=min(len(told), 2 * (os.cpu_count() or 1))) as pool:
+            for sentence in pool.map(lambda spec: _tell(step, spec, hands), told):
+                if sentence:
+                    hands.tell(sentence)
+
+
+def _is_up(spec: MachineSpec, hands: Hands) -> bool:
+    return hands.domains.state(spec.id)[0] in (MachineState.RUNNING, MachineState.PAUSED)
+
+
+def _restore(step: WakeClones, spec: MachineSpec, hands: Hands) -> bool:
+    """Let a clone have the memory, paused; whether it could. Else it boots, and that is told."""
+    try:
+        _restore_memory(step, spec, hands)
+    except ConnectionLost:
+        raise
+    except (LabError, ValueError, OSError) as error:
+        why = error.message if isinstance(error, LabError) else _("its file is of a kind that is not known here")
+        hands.tell(_boot(spec, hands, why))
+        return False
+    return True
+
+
+def _restore_memory(step: WakeClones, spec: MachineSpec, hands: Hands) -> None:
+    if not all(headers.is_blank(Path(disk.path)) for disk in spec.disks):
+        raise WrongState(_("its disks have been written to since."))
+    header = memory_file.read_header(Path(step.memory))
+    memory_file.exchange_header(Path(step.copy), _of_clone(header, spec))
+    if not waking.is_memory_of(hands.domains.connection, step.copy, spec):
+        raise ValueError("libvirt reads something else")
+    waking.restore(hands.domains.connection, step.copy, spec)
+
+
+def _of_clone(header: MemoryHeader, spec: MachineSpec) -> MemoryHeader:
+    return replace(header, xml=clone_memory_xml(header.xml, spec))
+
+
+def _boot(spec: MachineSpec, hands: Hands, why: str) -> str:
+    """Start a clone that cannot go on from the memory; returns what must be told."""
+    try:
+        if hands.domains.state(spec.id)[0] is MachineState.OFF:
+            hands.domains.start(spec.id, subject=spec.name)
+    except ConnectionLost:
+        raise
+    except LabError as error:
+        return _("{name} could not go on from the memory and could not boot, it is off: {why}").format(
+            name=spec.name, why=error.message
+        )
+    return _("{name} could not go on from the memory, it boots instead: {why}").format(name=spec.name, why=why)
+
+
+def _tell(step: WakeClones, spec: MachineSpec, hands: Hands) -> str | None:
+    """Set a guest's clock, and tell it who it is; returns what must be told if it cannot be."""
+    limit = Limit(ANSWERS_WITHIN, what=_("Waiting for {name}").format(name=spec.name))
+
+    def send(command: Mapping[str, Any], timeout: float) -> Any:
+        return channels.agent_command(hands.domains, spec.id, command, subject=spec.name, timeout=timeout)
+
+    try:
+        _wait_for_agent(send, limit)
+        waking.set_clock(hands.domains.connection, spec)
+        if not step.renew:
+            return None
+        told = agent.run(send, [_RENEW, spec.name, spec.id], limit=limit, stdin=os.urandom(_SEED_BYTES))
+        why = None if told else told.stderr.strip()
+    except ConnectionLost:
+        raise
+    except LabError as error:
+        why = error.message
+    if why is None:
+        return None
+    sentence = _("{name} runs, but takes itself for the original until it boots: it could not be told ({why}).")
+    return sentence.format(name=spec.name, why=why)
+
+
+def _wait_for_agent(channel: Channel, limit: Limit) -> None:
+    while True:
+        try:
+            return agent.ping(channel, timeout=2)
+        except (GuestSilent, TimedOut):
+            if limit.reached:
+                raise

@@ -1,0 +1,59 @@
+"""Clones that go on from another machine's memory: what libvirt makes of the file, restoring it, the guest's clock.
+
+Knows: libvirt's domains and memory files. Must not know: how such a file is made, whose act it is part of.
+"""
+
+from __future__ import annotations
+
+import time
+
+import libvirt
+
+from labkit.hypervisor.clone_xml import clone_domain_xml
+from labkit.hypervisor.connection import Connection
+from labkit.hypervisor.domain_xml import parse_domain_xml
+from labkit.hypervisor.snapshot_xml import definition_in_snapshot_xml
+from labkit.hypervisor.snapshots import LONG
+from labkit.model.machine import MachineSpec
+
+_SECURE = libvirt.VIR_DOMAIN_XML_SECURE
+
+
+def is_memory_of(connection: Connection, memory: str, spec: MachineSpec) -> bool:
+    """Return whether libvirt, as it runs here, takes a file for the memory of that machine on those disks."""
+    xml = connection.read(lambda raw: str(raw.saveImageGetXMLDesc(memory, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)))
+    found = parse_domain_xml(xml)
+    if found is None:
+        return False
+    disks = {disk.target: disk.path for disk in found.disks}
+    return (found.name, found.id) == (spec.name, spec.id) and disks == {disk.target: disk.path for disk in spec.disks}
+
+
+def restore(connection: Connection, memory: str, spec: MachineSpec) -> None:
+    """Let a clone that is off have the guest of a memory file; it is paused."""
+    paused = libvirt.VIR_DOMAIN_SAVE_PAUSED
+    connection.call(lambda raw: raw.restoreFlags(memory, None, paused), subject=spec.name, timeout=LONG)
+
+
+def define_again(connection: Connection, source_id: str, snapshot: str, spec: MachineSpec) -> None:
+    """Give a clone back the definition it was born with: libvirt let the one in its memory replace it."""
+
+    def define(raw: libvirt.virConnect) -> None:
+        source = raw.lookupByUUIDString(source_id).snapshotLookupByName(snapshot)
+        raw.defineXML(clone_domain_xml(definition_in_snapshot_xml(source.getXMLDesc(_SECURE)), spec))
+
+    connection.call(define, subject=spec.name)
+
+
+def set_clock(connection: Connection, spec: MachineSpec) -> None:
+    """Let a guest's agent set its clock to the host's.
+
+    Raises:
+        HypervisorError: the agent cannot.
+    """
+
+    def now(raw: libvirt.virConnect) -> None:
+        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        raw.lookupByUUIDString(spec.id).setTime({"seconds": seconds, "nseconds": nanoseconds})
+
+    connection.call(now, subject=spec.name)
