@@ -114,6 +114,8 @@ def test_boxes_that_cannot_be_ticked_say_why(lab: Lab) -> None:
     boxes = {box.attributes["name"]: box for box in panel.page().find("input") if box.attributes.get("type")}
     assert "disabled" in boxes["snapshots"].attributes
     assert "It has no snapshots." in panel.page().text
+    assert "disabled" in boxes["instant"].attributes
+    assert "No snapshot of it keeps memory." in panel.page().text
 
 
 def test_running_machine_is_cloned_while_it_runs(guest: Machine) -> None:
@@ -121,6 +123,14 @@ def test_running_machine_is_cloned_while_it_runs(guest: Machine) -> None:
     do(panel, "clone", LINKED, name="live")
     assert guest.lab.lineage.original("live") == "web@clone-base-1"
     assert guest.state == "running"
+
+
+def test_instant_clones_run_when_the_panel_is_done(guest: Machine) -> None:
+    guest.snapshots.take("warm")
+    panel = ClonePanel(guest)
+    do(panel, "clone", LINKED, name="seat-{}", count="2", snapshot="warm", instant="on")
+    assert [guest.lab.machines[name].state for name in ("seat-1", "seat-2")] == ["running", "running"]
+    assert guest.lab.machines["seat-2"].run("hostname").stdout == "seat-2\n"
 
 
 def test_flatten_lets_a_clone_stand_alone(machine: Machine) -> None:
