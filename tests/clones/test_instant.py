@@ -141,5 +141,5 @@ def test_refused_where_the_host_has_too_little_memory(warm: Machine) -> None:
     assert "of the host's memory" not in repr(plan)
     plan = warm.clone.plan("seat-{}", kind="linked", snapshot="warm", count=5000, instant=True)
     assert plan.refusal is not None
-    assert "5000 running guests take about 1016 GiB of the host's memory" in plan.refusal.why
+    assert "5000 running guests take about 1015.6 GiB of the host's memory" in plan.refusal.why
     assert "Make at most" in plan.refusal.hint
