@@ -8,11 +8,12 @@ python_stamp() {
   printf 'place %s %s\n' "$ROOT" "$VENV"
   printf 'system %s\n' "$(readlink -f "${LABKIT_PYTHON:-/usr/bin/python3}")"
   { cat "$ROOT/requirements/build.lock" "$ROOT/requirements/$1.lock"; sed '/^\[tool\./,$d' "$ROOT/pyproject.toml"; } | sha256sum
+  cat "$ROOT"/deploy/front.py "$ROOT"/labkit/server/{*.json,front/*,labextension/*} | sha256sum
 }
 
 # python_is_installed runtime|test (an environment for tests serves both)
 python_is_installed() {
-  [ -x "$VENV/bin/python" ] || return 1
+  [ -x "$VENV/bin/python" ] && [ -e "$ROOT/labkit/server/static/console.js" ] || return 1
   [ "$(cat "$VENV/.stamp-$1" 2>/dev/null)" = "$(python_stamp "$1")" ] && [ ! -e "$VENV/.incomplete" ]
 }
 
@@ -29,7 +30,7 @@ install_python() {
   : >"$VENV/.incomplete"
   pip_install "$log" "tools that build" -r "$ROOT/requirements/build.lock"
   pip_install "$log" "Python $version packages ($(grep -c == "$ROOT/requirements/$set.lock"))" -r "$ROOT/requirements/$set.lock"
-  REQUIRE_HASHES='' pip_install "$log" "labkit" --editable "$ROOT"
+  REQUIRE_HASHES='' pip_install "$log" "labkit, the console's front end" --editable "$ROOT"
   python_stamp runtime >"$VENV/.stamp-runtime"
   [ "$set" = runtime ] || python_stamp test >"$VENV/.stamp-test"
   rm -f -- "$VENV/.incomplete"
@@ -76,6 +77,7 @@ explain_pip() {
   elif grep -qE 'Failed to establish a new connection|Temporary failure in name resolution|NewConnectionError|ConnectTimeout|Read timed out' "$log"; then
     fail "The Python package server cannot be reached. Check the network (or pip's proxy and index), $again"
   fi
+  ! grep -q '^ *labkit: ' "$log" || fail "$(sed -n 's/^ *labkit: //p' "$log" | head -n 1) All of npm's words are in $log."
   grep -E '^ *(ERROR|error|E):?' "$log" | tail -n 5 >&2 || true
   fail "pip could not install the packages (its errors are above). Repair that, $again"
 }

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from labkit.errors import BadInput, HostTrouble, LabError, NotFound
+from labkit.errors import BadInput, HostTrouble, LabError
 from labkit.language import _
 from labkit.units import format_size
 
@@ -42,8 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(run=_list)
 
     console = commands.add_parser("console", help=_("the serial console of a running machine; Ctrl-] leaves it"))
-    console.add_argument("machine")
+    console.add_argument("machine", help=_("its name or id"))
     console.add_argument("--lab", default="default", help=_("the lab's name"))
+    console.add_argument("--home", help=_("the folder that holds the lab"))
+    console.add_argument("--uri", help=_("the hypervisor it runs on"))
+    console.add_argument("--stay", action="store_true", help=_("until the machine ends: Ctrl-] goes to the guest"))
     console.set_defaults(run=_console)
 
     image = commands.add_parser("image", help=_("the guest images: list them, or check their files"))
@@ -77,12 +80,12 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _console(arguments: argparse.Namespace) -> int:
+    from labkit.engine.reach import reach_machine
     from labkit.engine.terminal import run_terminal
-    from labkit.lab import Lab
 
-    with Lab.open(_existing(arguments.lab)) as lab:
-        domain = lab.machines[arguments.machine].facts.spec.domain_name
-    return run_terminal(domain)
+    with reach_machine(arguments.lab, arguments.machine, home=arguments.home, uri=arguments.uri) as machine:
+        run_terminal(machine, can_leave=not arguments.stay)
+    return 0
 
 
 def _image(arguments: argparse.Namespace) -> int:
@@ -135,11 +138,9 @@ def _labs() -> list[str]:
 
 
 def _existing(name: str) -> str:
-    """Return the name of a lab that is there: to open another one would make it."""
-    if name not in (names := _labs()):
-        hint = _("These are there: {names}.").format(names=", ".join(names) or _("none"))
-        raise NotFound(_("There is no lab {name}.").format(name=name), hint)
-    return name
+    from labkit.engine.workspace import check_lab
+
+    return check_lab(name)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,11 @@ class Lab:
         return self._workspace.home
 
     @property
+    def uri(self) -> str:
+        """The libvirt URI of the hypervisor instance it is on."""
+        return self._connection.uri
+
+    @property
     def state(self) -> LabState:
         """Everything the lab is now, read afresh, as one value."""
         return self._executor.read()

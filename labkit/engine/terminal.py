@@ -1,15 +1,219 @@
-"""A terminal on a machine's serial console: virsh does it well, so it does it here.
+"""A terminal on a machine's serial console: what the guest prints is shown, what is typed goes to it.
 
-Knows: virsh's command line. Must not know: labs.
+What is shown comes from the console's log, so any number of terminals show the same, also what was printed before
+they came. The line itself is only typed on; what it brings is thrown away and says that there is news in the log.
+
+Knows: a terminal's two descriptors, the machine's line and log. Must not know: labs, Jupyter.
 """
 
 from __future__ import annotations
 
-import subprocess
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import struct
+import termios
+import threading
+import time
+import tty
+from collections.abc import Iterator
+from pathlib import Path
 
-from labkit.hypervisor.connection import DEFAULT_URI
+from labkit.engine import inside
+from labkit.engine.handle import Handle
+from labkit.errors import GuestSilent, LabError, TimedOut, WrongState
+from labkit.guest.follow import LogFollower, WithoutQueries
+from labkit.hypervisor.channels import open_serial_line
+from labkit.language import _
+from labkit.model.machine import MachineFacts
+from labkit.model.words import state_word
+
+LEAVE = b"\x1d"  # Ctrl-]
+
+_LOOK, _LOOK_SOON = 0.05, 0.002  # seconds
+_NEWS_WITHIN = 0.1  # seconds in which the log tells what came on the line
+_AFTERWARDS = 1.0  # seconds in which a machine that ended may run again: it was restored
+_AGENT_PAUSE = 3.0  # seconds until a silent agent is asked again
+_GUEST_LINE = "/dev/ttyS0"
+_KEPT_BYTES = 64 * 1024
+_CHUNK = 64 * 1024
 
 
-def run_terminal(domain: str) -> int:
-    """Join this terminal to a domain's console until Ctrl-] is typed; returns virsh's exit code."""
-    return subprocess.run(["virsh", "--quiet", "-c", DEFAULT_URI, "console", "--force", domain], check=False).returncode
+def run_terminal(machine: Handle, *, can_leave: bool = True) -> None:
+    """Join this process's terminal to a machine's console until the machine ends or Ctrl-] is typed.
+
+    Args:
+        can_leave: False: Ctrl-] goes to the guest, too.
+
+    Raises:
+        WrongState: it does not run. NotFound: it was deleted.
+    """
+    with raw_terminal(), follow_size(machine):
+        terminal = _Terminal(machine, can_leave=can_leave)
+        while terminal.join():
+            pass
+
+
+class _Terminal:
+    def __init__(self, machine: Handle, *, can_leave: bool) -> None:
+        self._machine = machine
+        self._can_leave = can_leave
+        self._clean = WithoutQueries()
+        self._typed = b""
+
+    def join(self) -> bool:
+        """Join terminal and line until one of them ends; returns whether the machine has a new line."""
+        facts = self._machine.facts
+        if not facts.is_active:
+            hint = _("Start it: its console begins with it.")
+            raise WrongState(_("{name} does not run.").format(name=facts.name), hint)
+        if not self._can_leave:  # a tab has a title
+            title = _("Console of {name}").format(name=facts.name)
+            _write(f"\x1b]0;{title}\x07".encode())
+        line = open_serial_line(self._machine.domains, self._machine.id, subject=facts.name)
+        try:
+            ended = self._pump(facts, line)
+        finally:
+            os.close(line)
+        return ended and self._runs_again()
+
+    def _pump(self, facts: MachineFacts, line: int) -> bool:
+        """Carry bytes both ways; returns whether it was the machine that ended."""
+        log = LogFollower(Path(facts.spec.console_log)) if facts.spec.console_log else None
+        news_until = 0.0
+        try:
+            while True:
+                soon = time.monotonic() < news_until
+                ready, _free, _odd = select.select([0, line], [], [], _LOOK_SOON if soon else _LOOK)
+                if 0 in ready and not self._take_typed():
+                    return False
+                self._type(line)
+                if line in ready:
+                    news_until = time.monotonic() + _NEWS_WITHIN
+                    heard = _read(line)
+                    if heard == b"":
+                        self._show_rest(log)
+                        return True
+                    if log is None:
+                        _write(self._clean(heard or b""))
+                if log is not None:
+                    self._show(log)
+        finally:
+            if log is not None:
+                log.close()
+
+    def _take_typed(self) -> bool:
+        """Take what was typed; returns whether to go on."""
+        typed = _read(0) or b""
+        self._typed = (self._typed + typed)[:_KEPT_BYTES]
+        return bool(typed) and not (self._can_leave and LEAVE in typed)
+
+    def _type(self, line: int) -> None:
+        """Give the line as much as it takes; a guest that is paused takes little."""
+        if self._typed:
+            with contextlib.suppress(OSError):
+                self._typed = self._typed[os.write(line, self._typed) :]
+
+    def _show(self, log: LogFollower) -> bool:
+        data = log.read()
+        text = self._clean(data)
+        if text:
+            _write(text)
+        return bool(data)
+
+    def _show_rest(self, log: LogFollower | None) -> None:
+        end = time.monotonic() + _NEWS_WITHIN
+        while log is not None and (self._show(log) or time.monotonic() < end):
+            time.sleep(_LOOK_SOON)
+
+    def _runs_again(self) -> bool:
+        """Whether the machine that ended runs again within a moment; says so if not."""
+        end = time.monotonic() + _AFTERWARDS
+        while True:
+            facts = self._machine.facts
+            if facts.is_active:
+                return True
+            if time.monotonic() > end:
+                words = _("{name} is {state}.").format(name=facts.name, state=state_word(facts.state))
+                _write(f"\r\n\x1b[0m[{words}]\r\n".encode())
+                return False
+            time.sleep(_LOOK)
+
+
+@contextlib.contextmanager
+def raw_terminal() -> Iterator[None]:
+    """Let every key through as it is typed, as long as this lasts."""
+    if not os.isatty(0):
+        yield
+        return
+    before = termios.tcgetattr(0)
+    tty.setraw(0)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+@contextlib.contextmanager
+def follow_size(machine: Handle) -> Iterator[None]:
+    """Tell the guest the terminal's size, now and when it changes: a serial line has none of its own.
+
+    Its agent sets it; a guest without one keeps what it believes.
+    """
+    changed, ended = threading.Event(), threading.Event()
+
+    def tell() -> None:
+        pause = None
+        while True:
+            changed.wait(pause)
+            if ended.is_set():
+                return
+            changed.clear()
+            pause = None
+            columns, rows = _size()
+            try:
+                if columns and rows:
+                    inside.run(machine, f"stty -F {_GUEST_LINE} rows {rows} cols {columns}", timeout=5)
+            except (GuestSilent, TimedOut):
+                pause = _AGENT_PAUSE  # it may still be booting
+            except LabError:
+                pass
+
+    def hear(_signal: int, _frame: object) -> None:
+        changed.set()
+
+    before = signal.signal(signal.SIGWINCH, hear)
+    threading.Thread(target=tell, name="labkit console: size", daemon=True).start()
+    changed.set()
+    try:
+        yield
+    finally:
+        ended.set()
+        changed.set()
+        signal.signal(signal.SIGWINCH, before)
+
+
+def _size() -> tuple[int, int]:
+    """Columns and rows of this terminal; 0, 0 where there is none."""
+    try:
+        rows, columns = struct.unpack("4H", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))[:2]
+    except OSError:
+        return 0, 0
+    return columns, rows
+
+
+def _read(descriptor: int) -> bytes | None:
+    """Return what is there to read; b"": it has ended; None: another terminal was first."""
+    try:
+        return os.read(descriptor, _CHUNK)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+
+
+def _write(data: bytes) -> None:
+    while data:
+        data = data[os.write(1, data) :]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from platformdirs import user_data_dir
 
-from labkit.errors import BadInput, HostTrouble
+from labkit.errors import BadInput, HostTrouble, NotFound
 from labkit.language import _
 from labkit.storage.files import host_errors, sync_folder
 from labkit.units import check_name
@@ -90,6 +90,18 @@ def labs_folder(home: str | Path | None = None) -> Path:
 def list_labs(home: str | Path | None = None) -> list[str]:
     """Return the names of the labs in a home, sorted."""
     return sorted(path.parent.name for path in labs_folder(home).glob("*/lab.json"))
+
+
+def check_lab(name: str, home: str | Path | None = None) -> str:
+    """Return the name of a lab that is there: to open another one would make it.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    if name not in (names := list_labs(home)):
+        hint = _("These are there: {names}.").format(names=", ".join(names) or _("none"))
+        raise NotFound(_("There is no lab {name}.").format(name=name), hint)
+    return name
 
 
 def open_workspace(name: str, home: str | Path | None = None) -> Workspace:

@@ -6,6 +6,7 @@ Knows: libvirt's channels. Must not know: the agent's protocol, what is said.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import libvirt
 import libvirt_qemu
 
-from labkit.errors import HypervisorError, LabError
+from labkit.errors import HypervisorError, LabError, WrongState
+from labkit.hypervisor.domain_xml import find_serial_line
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.errors import agent_refusal, agent_silence
+from labkit.language import _
 
 _CONSOLE_LOOK = 1.5  # seconds
 _CONSOLE_CHUNK = 4096
@@ -57,6 +60,29 @@ def _agent_answers(domains: Domains, machine_id: str, *, subject: str) -> bool:
     except LabError:
         return False
     return True
+
+
+def open_serial_line(domains: Domains, machine_id: str, *, subject: str) -> int:
+    """Open the host's end of a running guest's serial line to type on it; returns a non-blocking descriptor.
+
+    Any number may have it open; each must read what comes and throw it away, or the guest waits for them: who
+    wants to see all that was printed follows the console's log.
+
+    Raises:
+        WrongState: the guest does not run. HypervisorError: the line belongs to another user.
+    """
+    path = find_serial_line(domains.xml(machine_id, persistent=False))
+    try:
+        if path is None:
+            raise FileNotFoundError
+        return os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise WrongState(_("{name} does not run.").format(name=subject), _("Start it first.")) from error
+    except OSError as error:
+        raise HypervisorError(
+            _("The serial line of {name} cannot be opened: {error}.").format(name=subject, error=error.strerror),
+            _("It belongs to whom the hypervisor runs as; on the session's hypervisor that is you."),
+        ) from error
 
 
 def send_to_console(domains: Domains, machine_id: str, data: bytes, *, subject: str) -> None:

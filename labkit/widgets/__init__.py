@@ -4,6 +4,7 @@ Knows: the lab, the model. Must not know: libvirt, qemu-img.
 """
 
 from labkit.widgets.clone import ClonePanel
+from labkit.widgets.console import Console
 from labkit.widgets.disk import DiskPanel
 from labkit.widgets.doctor import DoctorPanel
 from labkit.widgets.host import HostPanel
@@ -15,6 +16,7 @@ from labkit.widgets.snapshot import SnapshotPanel
 
 __all__ = [
     "ClonePanel",
+    "Console",
     "DiskPanel",
     "DoctorPanel",
     "HostPanel",

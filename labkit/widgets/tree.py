@@ -17,7 +17,7 @@ from typing import TypeAlias
 Child: TypeAlias = "Node | str | None"
 
 _VOID = frozenset({"br", "hr", "input"})
-_ONLY_LIVE = frozenset({"button", "form", "input", "progress", "select", "svg"})
+_ONLY_LIVE = frozenset({"button", "form", "input", "labkit-console", "progress", "select", "svg"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,19 @@ function build(node, uid, inSvg) {
     : document.createElement(name);
   setAttributes(element, {}, attributes, uid);
   if ("data-appear" in attributes) appeared.push(element);
+  if ("data-module" in attributes) load(element);
   for (const child of children) element.append(build(child, uid, svg));
   return element;
+}
+
+// What is too large for a message is a custom element of a module that Jupyter's server has.
+function load(element) {
+  const config = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "{}");
+  const base = new URL(config.baseUrl ?? "/", location.href);
+  import(new URL(element.dataset.module, base)).catch(() => {
+    element.className = "labkit-note";
+    element.textContent = element.dataset.missing;
+  });
 }
 
 function setAttributes(element, before, after, uid) {

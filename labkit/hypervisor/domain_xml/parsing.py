@@ -123,6 +123,11 @@ def parse_limits(xml: str) -> dict[str, DiskLimits]:
     }
 
 
+def find_serial_line(xml: str) -> str | None:
+    """Return the host's end of the first serial line in a running domain's XML, or None."""
+    return get_attribute(parse(xml), "devices/serial[@type='pty']/source", "path") or None
+
+
 def find_disk_xml(xml: str, target: str) -> str | None:
     """Return the XML of the disk a domain has under a target, or None."""
     for disk in parse(xml).iterfind("devices/disk"):

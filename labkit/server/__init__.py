@@ -1,0 +1,34 @@
+"""An extension of Jupyter's server: a machine's console, over the server's own terminals.
+
+    POST labkit/console       {lab, machine, home, uri, language} -> {name}: a terminal that is joined to the machine
+    GET  labkit/static/FILE   the console's front end
+
+Knows: Jupyter's server and its terminals, how a machine is reached. Must not know: how its line is read, kernels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.base.handlers import FileFindHandler
+
+from labkit.server.consoles import ConsoleHandler
+
+FRONT = Path(__file__).parent / "static"
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": "labkit.server"}]
+
+
+def _load_jupyter_server_extension(server: Any) -> None:
+    """Add the addresses above to a Jupyter server."""
+    base = server.web_app.settings["base_url"].rstrip("/")
+    server.web_app.add_handlers(
+        ".*$",
+        [
+            (f"{base}/labkit/console", ConsoleHandler),
+            (f"{base}/labkit/static/(.+)", FileFindHandler, {"path": [str(FRONT)]}),
+        ],
+    )
