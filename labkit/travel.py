@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from labkit.model.state import LabState
 from labkit.plans import exporting, importing
 from labkit.plans import migration as migration_plans
 from labkit.plans.migration import MigrationSurvey
+from labkit.plans.newborn import Identity
 from labkit.plans.plan import Plan
 from labkit.plans.steps import MigrateMachine, WriteArchive
 from labkit.storage.files import free_bytes
@@ -32,13 +32,6 @@ from labkit.units import check_choice, check_name
 if TYPE_CHECKING:
     from labkit.lab import Lab
     from labkit.machine import Machine
-
-
-class IdentityKind(StrEnum):
-    """Who a machine from an archive is."""
-
-    KEEP = "keep"
-    NEW = "new"
 
 
 def open_neighbour(lab: Lab, name: str = "neighbour") -> Lab:
@@ -199,10 +192,10 @@ def import_machine(
             is kept. Refused: see `.plan(...).refusal`.
     """
     path = _check_path(file)
-    who = check_choice(IdentityKind, identity, what="identity")
+    who = check_choice(Identity, identity, what="identity")
     manifest = archives.inspect_archive(path)
     chosen = check_name(manifest.machine if name is None else name, what=_("machine"))
-    new = who is IdentityKind.NEW
+    new = who is Identity.NEW
     fresh = archives.Identity(
         name=chosen, id=str(uuid.uuid4()) if new else None, genid=str(uuid.uuid4()) if new else None
     )

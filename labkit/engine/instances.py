@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from labkit.engine.workspace import Workspace
+from labkit.errors import LabError
 from labkit.hypervisor.connection import DEFAULT_URI, Connection, connect
+from labkit.hypervisor.definitions import read_definitions
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.instances import Instance, find_instances
 from labkit.hypervisor.snapshots import Snapshots
@@ -26,14 +29,21 @@ from labkit.model.snapshot import SnapshotTree
 SESSION = ""
 """The name of the session's own instance."""
 
+_TRY_AGAIN = 20.0  # seconds for which an instance that does not start is not tried
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:
-    """The machines of a lab on its other instances: facts, trees and instance, by machine name."""
+    """The machines of a lab on its other instances: facts, trees and instance, by machine name.
+
+    Attributes:
+        unreachable: why an instance could not be asked, by its name; what it has written down is believed.
+    """
 
     machines: Mapping[str, MachineFacts] = field(default_factory=dict)
     snapshots: Mapping[str, SnapshotTree] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
+    unreachable: Mapping[str, str] = field(default_factory=dict)
 
 
 class Instances:
@@ -51,11 +61,13 @@ class Instances:
         self._known = {own: domains}
         self._opened: list[Connection] = []
         self._lock = threading.Lock()
+        self._unreachable: dict[str, tuple[float, str]] = {}
 
     def seen_from(self, name: str) -> Instances:
         """Return the same instances, seen from another of them."""
         others = Instances(self.workspace, name, self.domains(name), self.session_uri)
         others._known, others._opened, others._lock = self._known, self._opened, self._lock
+        others._unreachable = self._unreachable
         return others
 
     def folder(self, name: str) -> Path:
@@ -110,14 +122,15 @@ class Instances:
         machines: dict[str, MachineFacts] = {}
         snapshots: dict[str, SnapshotTree] = {}
         places: dict[str, str] = {}
+        unreachable: dict[str, str] = {}
         for name in self._others():
-            domains = self.domains(name)
-            found, _foreign = domains.read_all(self.workspace.id)
-            trees = Snapshots(domains.connection).read_trees({facts.id: each for each, facts in found.items()})
+            found, trees, why = self._ask(name)
+            if why:
+                unreachable[name] = why
             machines |= found
             snapshots |= trees
             places |= dict.fromkeys(found, name)
-        return Elsewhere(machines=machines, snapshots=snapshots, places=places)
+        return Elsewhere(machines=machines, snapshots=snapshots, places=places, unreachable=unreachable)
 
     def end(self, name: str) -> None:
         """End an instance with every machine on it; its folder goes. Once is enough."""
@@ -132,6 +145,30 @@ class Instances:
         with self._lock:
             while self._opened:
                 self._opened.pop().release()
+
+    def _ask(self, name: str) -> tuple[dict[str, MachineFacts], dict[str, SnapshotTree], str]:
+        """The lab's machines on an instance, their trees, and why it could not be asked: "" where it could.
+
+        One that could not is left alone for a while: to try takes time, and the lab is read often.
+        """
+        since, why = self._unreachable.pop(name, (0.0, ""))
+        if not why or time.monotonic() - since > _TRY_AGAIN:
+            try:
+                domains = self.domains(name)
+                found, _foreign = domains.read_all(self.workspace.id)
+                trees = Snapshots(domains.connection).read_trees({facts.id: each for each, facts in found.items()})
+            except LabError as error:
+                since, why = time.monotonic(), error.message
+            else:
+                return found, trees, ""
+        self._unreachable[name] = since, why
+        return (*read_definitions(self._config(name), self.workspace.id), why)
+
+    def _config(self, name: str) -> Path:
+        """Return the folder in which an instance keeps its definitions."""
+        if name != SESSION:
+            return self.folder(name) / "config"
+        return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
 
     def _others(self) -> list[str]:
         """The other instances on which machines may be."""

@@ -61,6 +61,7 @@ def read_state(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
         elsewhere=elsewhere.machines,
         elsewhere_snapshots=elsewhere_snapshots,
         places=elsewhere.places,
+        unreachable=elsewhere.unreachable,
         instances={name: str(instances.folder(name)) for name in instances.names()},
         strays=tuple(
             path for path in list_files(workspace.disks, workspace.memory, workspace.consoles) if path not in known

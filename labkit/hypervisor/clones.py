@@ -6,6 +6,8 @@ Knows: libvirt's domains, backups and block jobs. Must not know: plans, images, 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -13,7 +15,7 @@ import libvirt
 from lxml import etree
 from lxml.builder import ElementMaker
 
-from labkit.errors import HypervisorError, LabError
+from labkit.errors import HypervisorError, LabError, NoSpace
 from labkit.hypervisor.clone_xml import clone_domain_xml, clone_snapshot_xml
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.snapshot_xml import definition_in_snapshot_xml
@@ -124,10 +126,17 @@ def _wait_for_backup(connection: Connection, machine_id: str, on_bytes: OnBytes,
         time.sleep(_LOOK)
     end = connection.call(lambda raw: look(raw, libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED))
     if not end.get("success"):
+        words = str(end.get("errmsg", ""))
+        if os.strerror(errno.ENOSPC) in words:
+            raise NoSpace(
+                _("No space left on the host's disk while the disks were copied."),
+                _("Delete machines you no longer need, or free space on the host; then do it again."),
+                details=words,
+            )
         raise HypervisorError(
             _("The disks could not be copied while the guest ran."),
             _("Is the host's disk full? Free space, or stop the machine, and do it again."),
-            details=str(end.get("errmsg", "")),
+            details=words,
         )
     on_bytes(end.get("disk_processed", 0), end.get("disk_total", 0))  # a short one may end before the first look
     limit.check()

@@ -81,6 +81,12 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
         return AlreadyExists(
             prefix + _("the hypervisor already has a machine of that name."), _("Choose another."), details=text
         )
+    if "previous migration" in text:  # QEMU's words, whether it is to keep memory, to save it or to send it
+        return WrongState(
+            prefix + _("QEMU keeps or sends the memory of a paused guest only once while it is paused."),
+            _("Call resume(), and pause() if you like; then do it again."),
+            details=text,
+        )
     if code == libvirt.VIR_ERR_OPERATION_INVALID:
         return WrongState(
             prefix + _("the hypervisor refuses that in the machine's present state."),

@@ -19,7 +19,7 @@ def read_tree(domain: libvirt.virDomain) -> SnapshotTree:
     """Return the snapshots of a domain; one that another kernel deletes meanwhile is not there any more."""
     texts = filter(None, map(_xml_or_gone, domain.listAllSnapshots()))
     understood = map(snapshot_xml.parse_snapshot_xml, texts)
-    return _make_tree({facts.name: facts for facts in understood if facts is not None}, current_name(domain))
+    return make_tree({facts.name: facts for facts in understood if facts is not None}, current_name(domain))
 
 
 def tree_or_gone(domain: libvirt.virDomain) -> SnapshotTree | None:
@@ -45,10 +45,11 @@ def read_dropped(records: Sequence[SnapshotRecord]) -> SnapshotTree:
     """Return the tree that records tell which libvirt was made to forget for a while."""
     found = [(record, snapshot_xml.parse_snapshot_xml(record.xml)) for record in records]
     current = next((record.name for record in records if record.current), None)
-    return _make_tree({facts.name: facts for _record, facts in found if facts}, current)
+    return make_tree({facts.name: facts for _record, facts in found if facts}, current)
 
 
-def _make_tree(nodes: Mapping[str, SnapshotFacts], current: str | None) -> SnapshotTree:
+def make_tree(nodes: Mapping[str, SnapshotFacts], current: str | None) -> SnapshotTree:
+    """Return the tree of snapshots by name; a parent that is not among them is none."""
     known = {
         name: replace(facts, parent=facts.parent if facts.parent in nodes else None) for name, facts in nodes.items()
     }

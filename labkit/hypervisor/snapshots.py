@@ -137,15 +137,7 @@ class Snapshots:
                 live_only = libvirt.VIR_DOMAIN_AFFECT_LIVE
                 kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
                 domain.setMetadata(kind, element, key, snapshot_xml.SAID_NAMESPACE, live_only)
-            try:
-                domain.snapshotCreateXML(xml, flags)
-            except libvirt.libvirtError as error:
-                if "previous migration" not in str(error):
-                    raise
-                raise WrongState(
-                    _("QEMU keeps the memory of a paused guest only once while it is paused."),
-                    _("Call resume(), and pause() if you like; then do it again."),
-                ) from error
+            domain.snapshotCreateXML(xml, flags)
             if (
                 memory is not None
                 and parse(_snapshot(raw, machine_id, name).getXMLDesc()).findtext("state") == "shutoff"

@@ -54,6 +54,7 @@ class LabState:
         elsewhere, elsewhere_snapshots: machines of the lab on its other instances, and their trees, by name.
         places: the instance each of those is on, by machine name.
         instances: the folders of the lab's other instances, by name.
+        unreachable: why one of them could not be asked, by name; its machines are as it has written them down.
     """
 
     lab: str
@@ -74,6 +75,7 @@ class LabState:
     elsewhere_snapshots: Mapping[str, SnapshotTree] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
     instances: Mapping[str, str] = field(default_factory=dict)
+    unreachable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def everywhere(self) -> Mapping[str, MachineFacts]:

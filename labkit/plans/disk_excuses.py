@@ -160,6 +160,13 @@ def why_elsewhere(state: LabState, disk: DiskFacts) -> Refusal | None:
     if disk.machine is None or disk.machine in state.machines or disk.machine not in state.elsewhere:
         return None
     place = state.places[disk.machine]
+    if why := state.unreachable.get(place):
+        return Refusal(
+            why=_("{disk} belongs to {machine}, on the side {place} of the lab, which does not answer: {why}").format(
+                disk=disk.name, machine=disk.machine, place=place or _("where it was opened"), why=why
+            ),
+            ways_out=(_("Type ./lab doctor; lab.clean() removes that side with all that is on it."),),
+        )
     return Refusal(
         why=_("{disk} belongs to {machine}, which is on the other side of the lab: {place}.").format(
             disk=disk.name, machine=disk.machine, place=place or _("where it was opened")

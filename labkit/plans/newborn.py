@@ -29,7 +29,7 @@ class CloneKind(StrEnum):
 
 
 class Identity(StrEnum):
-    """Who a clone's guest is."""
+    """Who the guest of a clone, or of a machine from an archive, is."""
 
     NEW = "new"
     KEEP = "keep"

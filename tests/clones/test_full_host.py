@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.instance import Instance
+
 # A file system of 240 MiB in a namespace of its own; the ballast leaves room for the plan, and later takes it.
 CODE = """
 import json, os, subprocess, sys
@@ -31,8 +33,14 @@ def look(lab):
 
 with Lab.open("full-" + kind, home=home) as lab:
     # A fixed VMDK is two files: its content is converted, not its file copied.
-    vm = lab.create("web", **({} if kind == "copied" else {"disk_format": "vmdk", "allocation": "fixed"}))
-    plan = vm.clone.plan("copy")
+    vm = lab.create("web", **({"disk_format": "vmdk", "allocation": "fixed"} if kind == "converted" else {}))
+    asked = {"kind": "linked", "snapshot": "warm", "instant": True} if kind == "instant" else {}
+    if kind in ("running", "instant"):
+        vm.start().wait_ready()
+    if kind == "instant":
+        vm.snapshots.take("warm")
+        vm.kill()
+    plan = vm.clone.plan("copy", **asked)
     before = look(lab)
     fill(2 << 20)
     try:
@@ -44,22 +52,28 @@ with Lab.open("full-" + kind, home=home) as lab:
     after = look(lab)
     answer = {"error": type(error).__name__, "message": error and error.message, "hint": error and error.hint,
               "before": before, "after": after}
-    vm.clone("later")
+    assert (vm.state == "running") == (kind == "running")
+    vm.clone("later", **asked)
     lab.clean()
 print(json.dumps(answer))
 """
 
 
-@pytest.mark.parametrize("kind", ["copied", "converted"])
-def test_a_host_that_fills_up_takes_the_clone_back(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["copied", "converted", "running", "instant"])
+def test_a_host_that_fills_up_takes_the_clone_back(tmp_path: Path, guest_images: Path, kind: str) -> None:
+    own = Instance(guest_images)  # its daemon is started in the namespace, so the hypervisor meets the full disk too
     namespace = ["unshare", "--user", "--map-current-user", "--mount", "--keep-caps", "--"]
-    done = subprocess.run(
-        [*namespace, sys.executable, "-c", CODE, str(tmp_path), kind],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    try:
+        with own.in_force():
+            done = subprocess.run(
+                [*namespace, sys.executable, "-c", CODE, str(tmp_path), kind],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=200,
+            )
+    finally:
+        own.end()
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     assert answer["error"] == "NoSpace"

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from labkit.errors import TimedOut
+from labkit import Lab
+from labkit.errors import TimedOut, WrongState
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
 from tests.instance import Instance
@@ -71,6 +73,21 @@ def test_a_time_limit_leaves_the_guest_running(ready: Machine) -> None:
     assert ready.state is MachineState.RUNNING
     assert ready.run("true")
     assert saved_files() == []
+
+
+def test_a_paused_guest_whose_memory_was_kept_is_told_to_go_on_first(lab: Lab) -> None:
+    vm = lab.create("web", image="sector", memory="16 MiB").start()
+    vm.pause()
+    vm.snapshots.take("kept")
+    acts: list[Callable[[], object]] = [vm.save, lambda: vm.migrate(lab.neighbour())]
+    for act in acts:
+        with pytest.raises(WrongState, match="only once while it is paused") as caught:
+            act()
+        assert "resume()" in caught.value.hint
+        assert vm.state is MachineState.PAUSED
+    vm.resume()
+    vm.pause()
+    assert vm.save().state is MachineState.SAVED
 
 
 def test_a_time_limit_leaves_a_paused_guest_paused(ready: Machine) -> None:

@@ -6,12 +6,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from labkit import Lab
 from labkit.doctor import examine
 from labkit.engine.instances import Instances
-from labkit.errors import BadInput, Refused
+from labkit.errors import BadInput, HostTrouble, Refused
 from labkit.hypervisor.instances import find_instances
 from labkit.model.diagnosis import Status
 from tests.instance import Instance
@@ -66,6 +67,35 @@ def test_clean_ends_it_with_the_guests_on_it_and_leaves_nothing(lab: Lab, instan
     for folder in ("disks", "memory", "consoles", "journal"):
         assert list((lab.home / folder).iterdir()) == []
     assert not [process for process in instance.processes() if str(lab.home) in " ".join(process.cmdline())]
+
+
+def test_one_that_cannot_start_is_told_and_the_lab_goes_on(lab: Lab) -> None:
+    vm = lab.create("web", image="sector", memory="16 MiB")
+    vm.snapshots.take("one")
+    vm.migrate(lab.neighbour())
+    before = lab.state
+    lab.create("other", image="sector", memory="16 MiB")
+    broken = lab._executor.instances.instance("neighbour")
+    pid = broken.daemon_pid()
+    assert pid is not None
+    (broken.folder / "uuid").write_text("no identity of a host\n")
+    daemon = psutil.Process(pid)
+    daemon.kill()
+    psutil.wait_procs([daemon], timeout=10)
+    with Lab.open(lab.name) as again:
+        state = again.state
+        assert "does not start" in state.unreachable["neighbour"]
+        assert state.elsewhere["web"].spec == before.elsewhere["web"].spec
+        assert state.elsewhere_snapshots == before.elsewhere_snapshots
+        assert again.machines["other"].start().state == "running"
+        with pytest.raises(Refused, match=r"on the side neighbour of the lab, which does not answer") as refused:
+            again.disks["web.vda"].resize("2 MiB")
+        assert "lab.clean()" in str(refused.value)
+        with pytest.raises(HostTrouble, match="does not start"):
+            again.neighbour()
+        again.clean()
+        assert not (again.home / "instances").exists()
+        assert list((again.home / "disks").iterdir()) == []
 
 
 def test_only_the_lab_itself_cleans_both_sides(lab: Lab) -> None:
