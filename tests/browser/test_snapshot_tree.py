@@ -28,7 +28,7 @@ def machine() -> Iterator[Machine]:
         for number in range(COUNT):
             machine.snapshots.take(f"s{number}")
             if number % 9 == 8:
-                machine.snapshots.restore(f"s{number // 2}")
+                machine.snapshots.restore(f"s{number // 3}")  # no disk is as deep as some libvirts forbid
         yield machine
         lab.clean()
 

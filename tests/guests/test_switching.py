@@ -15,7 +15,10 @@ from labkit.machine import Machine
 from labkit.model.machine import MachineState, Reason
 
 OFF, RUNNING, PAUSED, SAVED = MachineState
-COUNTER = "n=0; while :; do n=$((n+1)); echo $n >/run/counter; sleep 0.05; done >/dev/null 2>&1 </dev/null &"
+COUNTER = (
+    "n=0; while :; do n=$((n+1)); echo $n >/run/next; mv /run/next /run/counter; sleep 0.05; done"
+    " >/dev/null 2>&1 </dev/null &"
+)
 
 
 def stop_the_agent(vm: Machine) -> None:

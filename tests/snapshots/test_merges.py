@@ -23,6 +23,9 @@ from labkit.storage.headers import read_chain
 from labkit.units import MIB
 from tests.snapshots.test_guests import hash_content
 
+QEMU_HOLDS_NOTHING_BACK = 10_000_000
+"""The QEMU, as libvirt numbers it, that has all in the file when a block job ends (seen with 7.2 and 10.0)."""
+
 LARGE = 96
 """Mebibytes in the layer that is merged: enough to be in the middle of it for a while."""
 
@@ -177,10 +180,11 @@ def test_kernel_and_guest_that_end_when_data_has_just_moved_lose_nothing(vm: Mac
         domain.blockRebase(large.disk_target, large.onto, 0, libvirt.VIR_DOMAIN_BLOCK_REBASE_RELATIVE)
         while domain.blockJobInfo(large.disk_target, 0):
             pass
+        is_lost = connection.getVersion() < QEMU_HOLDS_NOTHING_BACK
     finally:
         connection.close()
     _end_guest(vm)
-    assert _content(vm)["now"] != content["now"]  # seen as the file is
+    assert (_content(vm)["now"] != content["now"]) is is_lost  # seen as the file is
     with Lab.open(vm.lab.name) as lab:
         assert "has been completed" in lab.recovered[0]
     assert _content(vm)["now"] == content["now"]
