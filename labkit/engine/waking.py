@@ -36,15 +36,15 @@ _RENEW = "/bin/labkit-renew"
 def wake(step: WakeClones, hands: Hands) -> None:
     """Let the clones go on; those that do already are only told who they are."""
     woken = []
+    size = Path(step.memory).stat().st_size
     for number, spec in enumerate(step.specs):
-        hands.on_bytes(number, len(step.specs))
+        hands.on_bytes(number * size, len(step.specs) * size)
         if _is_up(spec, hands) or _restore(step, spec, hands):
             waking.define_again(hands.domains.connection, step.source_id, step.snapshot, spec)
             woken.append(spec)
     for spec in woken:
         if hands.domains.state(spec.id)[0] is MachineState.PAUSED:
             hands.domains.resume(spec.id, subject=spec.name)
-    hands.on_bytes(len(step.specs), len(step.specs))
     told = [spec for spec in woken if spec.agent]
     if told:
         with ThreadPoolExecutor(max_workers=min(len(told), 2 * (os.cpu_count() or 1))) as pool:
@@ -118,6 +118,8 @@ def _tell(step: WakeClones, spec: MachineSpec, hands: Hands) -> str | None:
         why = error.message
     if why is None:
         return None
+    if not _is_up(spec, hands):
+        return _("{name} is off: its guest has ended meanwhile.").format(name=spec.name)
     sentence = _("{name} runs, but takes itself for the original until it boots: it could not be told ({why}).")
     return sentence.format(name=spec.name, why=why)
 

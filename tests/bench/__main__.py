@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from tests.bench.boot import bench_kernel, bench_ready
 from tests.bench.clones import bench_clones
 from tests.bench.disks import bench_disks
+from tests.bench.instant import bench_instant
 from tests.bench.lineage import bench_lineage
 from tests.bench.many import bench_open, bench_sector, bench_usage
 from tests.bench.migration import bench_migration
@@ -30,6 +31,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "disks": bench_disks,
     "snapshots": bench_snapshots,
     "clones": bench_clones,
+    "instant": bench_instant,
     "migration": bench_migration,
     "lineage": bench_lineage,
 }

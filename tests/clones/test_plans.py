@@ -9,10 +9,12 @@ import pytest
 from labkit.engine.journal import dump_plan, load_plan
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import Boot, DiskSpec, MachineSpec, MachineState
+from labkit.model.snapshot import SnapshotKind
 from labkit.model.state import LabState
 from labkit.plans.clone import plan_clone
 from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity
 from labkit.plans.plan import Plan
+from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import BackUpDisks, ConvertImage, CopyImage, DefineClones, LinkImages
 from labkit.units import GIB, MIB
 from tests.clones.lab import MIB_EACH, SURVEY, Builder, request
@@ -219,3 +221,79 @@ def test_whoever_begins_to_depend_makes_older_plans_stale() -> None:
     web = builder.add("web", snapshots=1)
     builder.add("link", on=web[0])
     assert before.fingerprint(["web"]) != builder.state.fingerprint(["web"])
+
+
+# --- with a snapshot's memory ---------------------------------------------------------------------
+
+MEMORY = f"{HOME}/memory/web.0.mem"
+
+
+def warm_lab() -> LabState:
+    """A lab of `web`, whose snapshot s1 keeps memory and s2 keeps none."""
+    builder = Builder()
+    builder.add("web", snapshots=2)
+    first, second = builder.nodes["web"]
+    builder.nodes["web"] = [replace(first, memory=MEMORY, kind=SnapshotKind.RUNNING), second]
+    return replace(builder.state, memories=frozenset([MEMORY]))
+
+
+def instant(*names: str, snapshot: str | None = "s1", kind: CloneKind = CloneKind.LINKED) -> CloneRequest:
+    """Return a request for clones that run at once."""
+    return replace(request(*names, snapshot=snapshot, kind=kind), instant=True)
+
+
+ROOMY = replace(
+    SURVEY, free_memory=GIB, snapshots=SnapshotSurvey(free_bytes=100 * GIB, memory_bytes={MEMORY: 64 * MIB})
+)
+
+
+def test_instant_clones_share_one_copy_of_the_memory() -> None:
+    plan = plan_clone(warm_lab(), ROOMY, instant("c1", "c2"))
+    assert _names(plan) == ["CopyMemory", "LinkImages", "DefineClones", "WakeClones", "DeleteFiles"]
+    assert plan.commit_point == 2
+    assert plan.bytes_copied == plan.bytes_freed == 64 * MIB
+    assert plan.commands[0] == "cp --reflink=auto memory/web.0.mem memory/c1.waking.mem"
+    assert plan.commands[-1] == "rm -f memory/c1.waking.mem"
+    assert "virsh restore memory/c1.waking.mem --paused" in plan.commands
+    assert plan.notes == ()
+    assert load_plan(dump_plan(plan)) == plan
+
+
+def test_what_instant_clones_will_take_is_foreseen_only_where_sizes_are_told() -> None:
+    plan = plan_clone(warm_lab(), ROOMY, instant("c1", "c2"))
+    assert "of the host's memory" in plan.preview()
+    assert "of the host's memory" not in plan.preview(sizes=False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "survey", "why", "way"),
+    [
+        (instant("c", snapshot="s2"), ROOMY, "s2 keeps no memory", "s1"),
+        (instant("c", snapshot=None), ROOMY, "none is named", "snapshot="),
+        (instant("c", kind=CloneKind.FULL), ROOMY, "Only a linked clone", 'kind="linked"'),
+        (instant("c1", "c2"), replace(ROOMY, free_memory=300 * MIB), "2 running guests take about", "at most 1"),
+        (instant("c1"), replace(ROOMY, free_memory=MIB), "1 running guest takes about", "Stop other machines"),
+    ],
+)
+def test_why_clones_cannot_run_at_once(asked: CloneRequest, survey: CloneSurvey, why: str, way: str) -> None:
+    refusal = plan_clone(warm_lab(), survey, asked).refusal
+    assert refusal is not None
+    assert why in refusal.why
+    assert way in refusal.hint
+    assert "instant=True" in refusal.hint
+
+
+def test_a_memory_of_another_qemu_or_a_lost_one_is_refused() -> None:
+    gone = plan_clone(replace(warm_lab(), memories=frozenset()), ROOMY, instant("c")).refusal
+    assert gone is not None
+    assert "is gone" in gone.why
+    assert "instant=True" in gone.hint
+    elsewhere = replace(ROOMY, snapshots=SnapshotSurvey(free_bytes=GIB, cpu_models=frozenset(["other"])))
+    other = plan_clone(warm_lab(), elsewhere, instant("c")).refusal
+    assert other is not None
+    assert "does not fit" in other.why
+
+
+def test_a_clone_with_the_tree_says_that_memory_stays_with_the_original() -> None:
+    plan = plan_clone(warm_lab(), SURVEY, request("copy", kind=CloneKind.FULL, snapshots=True))
+    assert any("memory of running snapshots stays with the original" in note for note in plan.notes)

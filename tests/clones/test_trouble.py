@@ -20,6 +20,7 @@ from labkit.machine import Machine
 from tests.clones.test_guests import content, many, only
 from tests.engine.kernel import Instant, Kernel
 from tests.engine.picture import Picture, take_picture, without_identity
+from tests.instance import Instance
 
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
 
@@ -308,6 +309,37 @@ def test_a_killed_kernel_leaves_before_or_after(
                     assert after == before
         finally:
             lab.clean()
+
+
+INSTANT = (
+    "with Lab.open({lab!r}) as lab: "
+    "lab.machines['web'].clone('c{{}}', kind='linked', snapshot='s', count=3, instant=True)"
+)
+
+
+def test_instant_clones_go_on_although_the_daemon_dies_meanwhile(lab: Lab, instance: Instance) -> None:
+    set_up(lab, CASES["instant"])
+    with Kernel(INSTANT.format(lab=lab.name), stop=Instant(function="is_memory_of", number=1)) as kernel:
+        kernel.wait_stopped()
+        instance.daemon().kill()
+        kernel.go_on()
+        kernel.answer()
+    with Lab.open(lab.name) as again:
+        states = {name: machine.state for name, machine in again.machines.items()}
+        assert states == {"web": "off", "c1": "running", "c2": "running", "c3": "running"}
+        assert len(list((again.home / "memory").iterdir())) == 1
+
+
+def test_an_instant_clone_that_is_killed_meanwhile_is_off_and_the_others_run(lab: Lab) -> None:
+    set_up(lab, CASES["instant"])
+    with Kernel(INSTANT.format(lab=lab.name), stop=Instant(function="resume")) as kernel:
+        kernel.wait_stopped()
+        domain = f"{lab.name}.c2"
+        subprocess.run(["virsh", "-q", "-c", "qemu:///session", "destroy", domain], check=True, capture_output=True)
+        kernel.go_on()
+        assert kernel.answer().error == ""
+    assert [lab.machines[name].state for name in ("c1", "c2", "c3")] == ["running", "off", "running"]
+    lab.machines["c2"].start()
 
 
 # --- lost and altered bases -----------------------------------------------------------------------------
