@@ -10,12 +10,16 @@ Knows: its front door. Must not know: anything heavy — libvirt, matplotlib and
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = ["Lab", "__version__"]
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from labkit.engine.progress import OnProgress
     from labkit.lab import Lab
 
 
@@ -23,5 +27,16 @@ def __getattr__(name: str) -> Any:
     if name == "Lab":
         from labkit.lab import Lab
 
+        if "ipykernel" in sys.modules:
+            from labkit.engine.progress import watch_with
+
+            watch_with(_show)
         return Lab
     raise AttributeError(name)
+
+
+def _show(title: str, bytes_copied: int) -> AbstractContextManager[OnProgress | None]:
+    """Show an act that a cell of a notebook waits for."""
+    from labkit.widgets.plain import show
+
+    return show(title, bytes_copied)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from labkit.disks import Disks
 from labkit.engine.executor import Executor, Outcome
 from labkit.engine.instances import SESSION, Instances
-from labkit.engine.progress import OnProgress
+from labkit.engine.progress import OnProgress, watching
 from labkit.engine.workspace import Workspace, open_workspace
 from labkit.errors import HostTrouble
 from labkit.language import _, set_language
@@ -202,7 +203,9 @@ class Lab:
             Refused: the plan is a refusal. Stale: what it had read has changed. Busy: another act is at work.
             LabError: a step failed; the hint says what became of the act.
         """
-        outcome = self._executor.carry_out(plan, on_progress=on_progress, cancel=cancel, timeout=timeout)
+        shown = watching(plan.title, plan.bytes_copied) if on_progress is None else nullcontext(on_progress)
+        with shown as report:
+            outcome = self._executor.carry_out(plan, on_progress=report, cancel=cancel, timeout=timeout)
         self._history.append(outcome)
         return outcome
 

@@ -3,6 +3,9 @@
 Order: `set_language()`, else the variable LABKIT_LANGUAGE, else the folder of the notebook
 (`…/notebooks/es/…`), else the locale; English where nothing matches.
 
+A message remembers what it says: kept somewhere and shown later, `say_again` gives it in the language in force by
+then. So errors, plans and results on a page follow a switch, whichever thread made them.
+
 Knows: the catalogues in `labkit/locale`. Must not know: who says what.
 """
 
@@ -12,23 +15,60 @@ import functools
 import gettext
 import locale
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 LANGUAGES = ("en", "es")
 _CATALOGUES = Path(__file__).parent / "locale"
 
 _chosen: str | None = None
 _loaded: dict[str, gettext.NullTranslations] = {}
+_listeners: list[Callable[[], object]] = []
+
+
+class Message(str):
+    """Text that can be said again in another language; to all others it is plain text.
+
+    Args:
+        text: what it says now. again: says it in the language in force.
+    """
+
+    __slots__ = ("again",)
+    again: Callable[[], str]
+
+    def __new__(cls, text: str, again: Callable[[], str]) -> Self:
+        """Return the text, with the way to say it again."""
+        message = super().__new__(cls, text)
+        message.again = again
+        return message
+
+    def format(self, *args: Any, **kwargs: Any) -> str:
+        """Fill in values; those that are messages themselves are said again with it."""
+        return Message(super().format(*args, **kwargs), partial(_format_again, self, args, kwargs))
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
+
+
+def _format_again(message: Message, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    return message.again().format(*map(say_again, args), **{key: say_again(value) for key, value in kwargs.items()})
+
+
+def say_again(value: Any) -> Any:
+    """Return a message in the language in force; anything else as it is."""
+    return value.again() if isinstance(value, Message) else value
 
 
 def _(message: str) -> str:
     """Return the message in the language in force."""
-    return _catalogue().gettext(message)
+    return Message(_catalogue().gettext(message), partial(_, message))
 
 
 def ngettext(singular: str, plural: str, number: int) -> str:
     """Return the form of the message that fits `number`, in the language in force."""
-    return _catalogue().ngettext(singular, plural, number)
+    return Message(_catalogue().ngettext(singular, plural, number), partial(ngettext, singular, plural, number))
 
 
 def language() -> str:
@@ -37,7 +77,7 @@ def language() -> str:
 
 
 def set_language(code: str | None) -> None:
-    """Choose the language of all further messages; None returns to the automatic choice.
+    """Choose the language of all further messages and of what panels show; None returns to the automatic choice.
 
     Raises:
         BadInput: no such language.
@@ -51,6 +91,14 @@ def set_language(code: str | None) -> None:
             _("Choose one of: {languages}.").format(languages=", ".join(LANGUAGES)),
         )
     _chosen = code
+    for listener in _listeners:
+        listener()
+
+
+def on_switch(listener: Callable[[], None]) -> Callable[[], None]:
+    """Call `listener` after each `set_language`, on its thread; it must be quick and raise nothing. A decorator."""
+    _listeners.append(listener)
+    return listener
 
 
 def _catalogue() -> gettext.NullTranslations:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from labkit import changes, clones, travel
 from labkit.engine import inside, switching
 from labkit.engine.handle import Handle
+from labkit.engine.progress import watching
 from labkit.engine.survey import survey_host
 from labkit.errors import BadInput, LabError
 from labkit.guest.agent import CommandResult
@@ -136,7 +137,8 @@ class Machine:
             WrongState: it is not running, or ends meanwhile. GuestSilent: `timeout` seconds have passed;
                 it goes on running.
         """
-        switching.wait_ready(self._handle, timeout=timeout, cancel=cancel)
+        with watching(_("Waiting for {name}").format(name=self.name)):
+            switching.wait_ready(self._handle, timeout=timeout, cancel=cancel)
         return self
 
     def wait_for(self, state: str, *, timeout: float = 60) -> Machine:

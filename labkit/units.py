@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from enum import StrEnum
+from functools import partial
 from typing import TypeVar
 
 from labkit.errors import BadInput
-from labkit.language import _, language
+from labkit.language import Message, _, language
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -68,8 +69,13 @@ def format_size(size: int) -> str:
     for unit, factor in (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
         if abs(size) >= factor:
             text = f"{size / factor:.1f}".removesuffix(".0")
-            return f"{text.replace('.', ',') if language() == 'es' else text} {unit}"
+            return Message(f"{decimal(text)} {unit}", partial(format_size, size))
     return f"{size} B"
+
+
+def decimal(number: str) -> str:
+    """Return a number written with a decimal point as the language in force writes it."""
+    return number.replace(".", ",") if language() == "es" else number
 
 
 def check_name(name: str, *, what: str) -> str:

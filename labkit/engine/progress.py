@@ -1,12 +1,15 @@
-"""How far an act is, as a value.
+"""How far an act is, as a value; and who looks on where a person called it and waits.
 
 Knows: numbers. Must not know: who shows them.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +29,20 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+Watch: TypeAlias = Callable[[str, int], AbstractContextManager[OnProgress | None]]
+"""Shows an act, by its title and the bytes it copies, from its beginning to its end; yields what it reports to."""
+
+_watches: list[Watch] = []
+
+
+def watch_with(watch: Watch) -> None:
+    """Let `watch` show the acts that are called in this process's main thread, instead of who did so before."""
+    _watches[:] = [watch]
+
+
+def watching(title: str, bytes_copied: int = 0) -> AbstractContextManager[OnProgress | None]:
+    """Return who looks on while an act called plainly is carried out; nobody outside the main thread."""
+    if not _watches or threading.current_thread() is not threading.main_thread():
+        return nullcontext()
+    return _watches[0](title, bytes_copied)

@@ -81,7 +81,7 @@ def render_branches(branches: Sequence[Branch], chosen: str | None, *, label: st
             data_subject=branch.key,
             data_below=branch.below,
             class_="labkit-noted" if branch.note else None,
-            style=f"padding-left:{(branch.lane * lane + LANE) * em:.4g}em",
+            style=f"padding-left:{(branch.lane * lane + LANE) * em + 0.35:.4g}em",
         )
         for branch in branches
     ]
@@ -126,6 +126,7 @@ MARKS: Final = {
     SnapshotKind.DISK_ONLY: "labkit-hollow",
     "here": "labkit-here",
     "disk": "labkit-hollow labkit-free",
+    "attached": "labkit-hollow labkit-guest",
     "layer": "labkit-full",
     "boot": "labkit-full",
 }
@@ -139,7 +140,7 @@ _CORNERS: Final = {
     "boot": "-1.5,-5 1.5,-5 1.5,-1.5 5,-1.5 5,1.5 1.5,1.5 1.5,5 -1.5,5 -1.5,1.5 -5,1.5 -5,-1.5 -1.5,-1.5",
 }
 
-_RADII: Final = {SnapshotKind.OFF: 4.8, "disk": 4.8, "layer": 2.4}
+_RADII: Final = {SnapshotKind.OFF: 4.8, "disk": 4.8, "attached": 4.8, "layer": 2.4}
 
 
 def _draw_mark(mark: str, x: float, row: int) -> Node:

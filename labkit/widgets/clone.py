@@ -51,6 +51,10 @@ class ClonePanel(OneMachinePanel):
 
     # --- what is shown -----------------------------------------------------------------------------
 
+    def title(self) -> str:
+        """Return what the panel is called."""
+        return _("Clones of {name}").format(name=self._last_name)
+
     def line(self) -> str:
         """Return the machine, what it stands on, and the clones that stand on it."""
         facts = self._facts(self._store.reading)
@@ -78,7 +82,7 @@ class ClonePanel(OneMachinePanel):
         return tag(
             "div",
             tag("div", machine_parts.render_trouble(reading.trouble), key="trouble"),
-            machine_parts.render_head(facts),
+            machine_parts.render_head(facts, title=self.title()),
             drawing.render_standing(lineage, facts),
             tag("div", drawing.render_form(reading.state, self._survey, facts, busy=busy), key="form"),
             tag("div", self._costs(), key="costs"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labkit.language import _, language, ngettext
+from labkit.language import _, ngettext
 from labkit.model.lineage import Lineage
 from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
@@ -17,7 +17,7 @@ from labkit.plans import clone as clone_plans
 from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity, Newborn
 from labkit.plans.plan import Plan
 from labkit.plans.steps import CreateOverlay, LinkImages, WakeClones
-from labkit.units import format_size
+from labkit.units import decimal, format_size
 from labkit.widgets import parts
 from labkit.widgets.lineage_parts import render_flattening
 from labkit.widgets.tree import Child, Node, tag
@@ -86,7 +86,7 @@ def _time(cost: Cost) -> str:
     if cost.seconds >= 10:
         return format_duration(cost.seconds)
     seconds = f"{max(cost.seconds, 0.1):.1f}"
-    return _("{seconds} s").format(seconds=seconds.replace(".", ",") if language() == "es" else seconds)
+    return _("{seconds} s").format(seconds=decimal(seconds))
 
 
 def render_form(state: LabState, survey: CloneSurvey, facts: MachineFacts, *, busy: str | None) -> Node:

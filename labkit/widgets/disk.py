@@ -59,6 +59,10 @@ class DiskPanel(LivePanel):
 
     # --- what is shown -----------------------------------------------------------------------------
 
+    def title(self) -> str:
+        """Return what the panel is called."""
+        return _("Disks")
+
     def line(self) -> str:
         """Return the disk the panel was made for; other disks of the lab differ from run to run."""
         if self._named is None:
@@ -69,7 +73,7 @@ class DiskPanel(LivePanel):
     def body(self, *, live: bool) -> Node:
         """Return the disks; see `Panel.body`."""
         reading = self._store.reading
-        title = _("Disks")
+        title = self.title()
         if reading.closed or reading.state is None:
             return self._render_absence(reading, title)
         disks = self._disks(reading)
@@ -131,7 +135,7 @@ class DiskPanel(LivePanel):
                 return
 
     def _show(self, values: Values) -> None:
-        self._chosen = values.get("disk")
+        self._chosen = values.get("subject")
         self._look(values)
 
     def _look(self, _values: Values) -> None:

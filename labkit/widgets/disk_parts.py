@@ -15,6 +15,7 @@ from labkit.model.image import Allocation
 from labkit.model.regions import Kind
 from labkit.units import format_size
 from labkit.widgets import parts
+from labkit.widgets.branches import Branch, render_branches
 from labkit.widgets.tree import Child, Node, tag
 
 if TYPE_CHECKING:
@@ -39,27 +40,12 @@ def describe(disk: DiskFacts) -> str:
 
 
 def render_list(disks: Iterable[DiskFacts], shown: str | None) -> Node:
-    """Return the lab's disks, each a button that shows it."""
-    lines = [
-        tag(
-            "li",
-            tag(
-                "button",
-                ("● " if disk.name == shown else "○ ") + disk.name,
-                key=disk.name,
-                type="button",
-                class_="labkit-button",
-                data_action="show",
-                data_disk=disk.name,
-                aria_pressed="true" if disk.name == shown else "false",
-            ),
-            " ",
-            tag("span", describe(disk), class_="labkit-quiet"),
-            key=disk.name,
-        )
+    """Return the lab's disks to choose from."""
+    rows = [
+        Branch(key=disk.name, name=disk.name, words=describe(disk), mark="attached" if disk.machine else "disk")
         for disk in disks
     ]
-    return tag("ul", *lines, class_="labkit-disks") if lines else tag("p", _("There is no disk yet: create one."))
+    return render_branches(rows, shown, label=_("Disks")) if rows else tag("p", _("There is no disk yet: create one."))
 
 
 def render_sizes(disk: DiskFacts, grown: Sequence[int]) -> Node:

@@ -34,13 +34,17 @@ class DoctorPanel(Panel):
         self._diagnosis: Diagnosis | None = None
         self.on("again", lambda _values: self._look())
 
+    def title(self) -> str:
+        """Return what the panel is called."""
+        return _("Is anything in the way of the lab?")
+
     def line(self) -> str:
         """Return what the panel is about."""
         return _("is anything in the way of the lab?")
 
     def body(self, *, live: bool) -> Node:
         """Return the checks; see `Panel.body`."""
-        head = tag("div", tag("h3", _("Is anything in the way of the lab?")), class_="labkit-head")
+        head = tag("div", tag("h3", self.title()), class_="labkit-head")
         if not live:
             return tag("div", head, tag("p", _("The answer differs from computer to computer: run the cell.")))
         if self._diagnosis is None:

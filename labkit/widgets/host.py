@@ -36,13 +36,17 @@ class HostPanel(Panel):
         self._facts: HostFacts | None = None
         self.on("again", lambda _values: self._look())
 
+    def title(self) -> str:
+        """Return what the panel is called."""
+        return _("This host")
+
     def line(self) -> str:
         """Return what the panel is about."""
         return _("this computer, and who runs the guests on it")
 
     def body(self, *, live: bool) -> Node:
         """Return the host; see `Panel.body`."""
-        head = tag("div", tag("h3", _("This host")), class_="labkit-head")
+        head = tag("div", tag("h3", self.title()), class_="labkit-head")
         if not live:
             return tag("div", head, tag("p", _("The facts differ from computer to computer: run the cell.")))
         if self._facts is None:

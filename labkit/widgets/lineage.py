@@ -48,6 +48,10 @@ class LineagePanel(LivePanel):
 
     # --- what is shown -----------------------------------------------------------------------------
 
+    def title(self) -> str:
+        """Return what the panel is called."""
+        return _("Lineage")
+
     def line(self) -> str:
         """Return the lineage as text."""
         lineage = self._lineage()
@@ -58,7 +62,7 @@ class LineagePanel(LivePanel):
     def body(self, *, live: bool) -> tree.Node:
         """Return the lineage; see `Panel.body`."""
         reading = self._store.reading
-        title = _("Lineage")
+        title = self.title()
         lineage = self._lineage()
         if reading.closed or lineage is None:
             return self._render_absence(reading, title)

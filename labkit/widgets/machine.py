@@ -47,6 +47,10 @@ class MachinePanel(OneMachinePanel):
         self._facts(self._store.reading)
         return self._last_name
 
+    def title(self) -> str:
+        """Return what the panel is called."""
+        return _("Machine {name}").format(name=self.name)
+
     def line(self) -> str:
         """Return name and state."""
         facts = self._facts(self._store.reading)

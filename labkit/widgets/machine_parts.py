@@ -35,9 +35,10 @@ LOOKS = {
 _BAD = (Reason.CRASHED, Reason.PANICKED, Reason.FAILED, Reason.IO_ERROR, Reason.NO_SPACE)
 
 
-def render_head(facts: MachineFacts) -> Node:
-    """Return name, state and, where it tells something, why."""
-    return tag("div", tag("h3", facts.name), tag("div", render_state(facts), role="status"), class_="labkit-head")
+def render_head(facts: MachineFacts, *, title: str = "") -> Node:
+    """Return a title (without one the name), the state and, where it tells something, why."""
+    state = tag("div", render_state(facts), role="status")
+    return tag("div", tag("h3", title or facts.name), state, class_="labkit-head")
 
 
 def render_state(facts: MachineFacts) -> Node:

@@ -17,13 +17,14 @@ from __future__ import annotations
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import ClassVar, TypeAlias
 
 from labkit.engine.progress import Progress
 from labkit.errors import Cancelled, LabError
-from labkit.language import _
+from labkit.language import _, language, on_switch, set_language
 from labkit.plans.plan import Plan
 from labkit.widgets import parts
 from labkit.widgets.tree import Child, Node, tag, to_html
@@ -56,6 +57,7 @@ class Panel:
             "cancel": self._cancel,
             "confirm": self._confirm,
             "leave": self._leave,
+            "language": lambda values: set_language(values.get("subject")),
         }
         self._view: View | None = None
         self._work: Work | None = None
@@ -68,6 +70,10 @@ class Panel:
         self.copy_rate = parts.COPY_RATE
 
     # --- what a subclass says ---------------------------------------------------------------------
+
+    def title(self) -> str:
+        """Return what the panel is called, for screen readers."""
+        return type(self).__name__
 
     def line(self) -> str:
         """Return what the panel shows in one sentence: its `text/plain`, the same in every run."""
@@ -190,9 +196,12 @@ class Panel:
                 tag("div", parts.render_error(self._error) if self._error else None, key="error"),
                 tag("div", parts.render_result(self._result) if self._result else None, key="result"),
                 tag("div", self._render_done(), key="done"),
+                tag("div", parts.render_view_choices(), key="view"),
                 class_="labkit-panel",
                 tabindex=-1,
-                aria_label=type(self).__name__,
+                lang=language(),
+                aria_label=self.title(),
+                data_kind=type(self).__name__,
             )
 
     def _render_plan(self) -> Child:
@@ -228,6 +237,7 @@ class Panel:
             if not self._closed:
                 if self._view is None:
                     self._view = View(page=self.page(), on_action=self._receive, on_shown=self.displayed)
+                    _displayed.add(self)
                 bundle["application/vnd.jupyter.widget-view+json"] = {
                     "version_major": 2,
                     "version_minor": 0,
@@ -304,6 +314,16 @@ class Panel:
             self._result = _("✓ {act}: done.").format(act=label)
 
         self.work(label, act, can_cancel=True, expected=plan.bytes_copied / self.copy_rate)
+
+
+_displayed: weakref.WeakSet[Panel] = weakref.WeakSet()
+
+
+@on_switch
+def _lay_out_all() -> None:
+    """Show every panel in the language now in force."""
+    for panel in list(_displayed):
+        panel.redraw()
 
 
 def _wrap(error: Exception) -> LabError:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from labkit.errors import LabError
-from labkit.language import _
+from labkit.language import LANGUAGES, _, language, say_again
 from labkit.plans.plan import Plan
 from labkit.units import format_size
 from labkit.widgets.tree import Child, Node, tag
@@ -179,15 +179,16 @@ def render_work(work: Work) -> Node:
     The style sheet shows it only after 0.3 s: what is quicker needs no bar.
     """
     progress = work.progress
-    words = [work.label + "…"]
-    bar = tag("progress", key="open", aria_label=work.label)
+    label = say_again(work.label)
+    words = [label + "…"]
+    bar = tag("progress", key="open", aria_label=label)
     if progress is not None:
         if progress.label:
-            words.append(progress.label)
+            words.append(say_again(progress.label))
         if progress.steps > 1:
             words.append(_("step {step} of {steps}").format(step=progress.step, steps=progress.steps))
         if progress.total:
-            bar = tag("progress", key="far", value=progress.done, max=progress.total, aria_label=work.label)
+            bar = tag("progress", key="far", value=progress.done, max=progress.total, aria_label=label)
             words.append(
                 _("{done} of {total}").format(done=format_size(progress.done), total=format_size(progress.total))
             )
@@ -203,6 +204,36 @@ def render_work(work: Work) -> Node:
     elif work.can_cancel:
         cancel = tag("button", _("Cancel"), type="button", class_="labkit-button", data_action="cancel")
     return tag("div", tag("span", " · ".join(words)), bar, cancel, class_="labkit-work", role="status")
+
+
+def render_view_choices() -> Node:
+    """Return the choice of language, for all panels of this kernel, and of large letters, for all in this browser.
+
+    The language goes to the action "language" with its code as `subject`; letters are `view.js`'s own affair.
+    """
+    languages = [
+        tag(
+            "button",
+            _NAMES[code],
+            type="button",
+            lang=code,
+            class_="labkit-small",
+            data_action="language",
+            data_subject=code,
+            aria_pressed="true" if code == language() else "false",
+            key=code,
+        )
+        for code in LANGUAGES
+    ]
+    return tag(
+        "div",
+        tag("span", *languages, role="group", aria_label=_("Language")),
+        tag("button", _("Large letters"), type="button", class_="labkit-small", data_large=True),
+        class_="labkit-view",
+    )
+
+
+_NAMES = {"en": "English", "es": "Español"}
 
 
 def render_result(text: str) -> Node:

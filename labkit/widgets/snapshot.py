@@ -45,6 +45,10 @@ class SnapshotPanel(OneMachinePanel):
 
     # --- what is shown -----------------------------------------------------------------------------
 
+    def title(self) -> str:
+        """Return what the panel is called."""
+        return _("Snapshots of {name}").format(name=self._last_name)
+
     def line(self) -> str:
         """Return the machine's name and its tree."""
         reading = self._store.reading
@@ -66,7 +70,7 @@ class SnapshotPanel(OneMachinePanel):
         return tag(
             "div",
             tag("div", machine_parts.render_trouble(reading.trouble), key="trouble"),
-            machine_parts.render_head(facts),
+            machine_parts.render_head(facts, title=self.title()),
             tag(
                 "div",
                 tag(

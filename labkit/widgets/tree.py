@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from labkit.language import say_again
+
 Child: TypeAlias = "Node | str | None"
 
 _VOID = frozenset({"br", "hr", "input"})
@@ -50,7 +52,7 @@ class Node:
 
 
 def tag(element: str, /, *children: Child, **attributes: str | float | bool | None) -> Node:
-    """Return an element; children and attributes that are None or False are left out.
+    """Return an element, with its text in the language in force; what is None or False is left out.
 
     Args:
         element: its tag.
@@ -61,11 +63,15 @@ def tag(element: str, /, *children: Child, **attributes: str | float | bool | No
     return Node(
         name=element,
         attributes={
-            key.removesuffix("_").replace("_", "-"): "" if value is True else str(value)
+            key.removesuffix("_").replace("_", "-"): "" if value is True else str(say_again(value))
             for key, value in attributes.items()
             if value is not None and value is not False
         },
-        children=tuple(child for child in children if child is not None and child != ""),
+        children=tuple(
+            str(say_again(child)) if isinstance(child, str) else child
+            for child in children
+            if child is not None and child != ""
+        ),
     )
 
 

@@ -5,6 +5,7 @@
 const SVG = new Set(["svg", "g", "path", "polygon", "polyline", "line", "rect", "circle", "title"]);
 const LOCAL = new Set(["id", "for", "aria-describedby", "aria-labelledby"]);
 const ONCE = new Set(["open"]); // afterwards the reader's choice
+const HEADINGS = { h3: "3", h4: "4" }; // JupyterLab rewrites real ones, for its table of contents
 const appeared = []; // what has come onto the page since the last look, and wants to be seen
 const isText = (node) => typeof node === "string";
 const keyOf = (node) => (isText(node) ? "#" : node[0] + "/" + (node[1].key ?? ""));
@@ -15,7 +16,11 @@ function build(node, uid, inSvg) {
   const svg = name === "svg" || (inSvg && SVG.has(name));
   const element = svg
     ? document.createElementNS("http://www.w3.org/2000/svg", name)
-    : document.createElement(name);
+    : document.createElement(name in HEADINGS ? "div" : name);
+  if (name in HEADINGS) {
+    element.setAttribute("role", "heading");
+    element.setAttribute("aria-level", HEADINGS[name]);
+  }
   setAttributes(element, {}, attributes, uid);
   if ("data-appear" in attributes) appeared.push(element);
   if ("data-module" in attributes) load(element);
@@ -144,6 +149,27 @@ function filter(el) {
   }
 }
 
+// Large letters, for a projector: one choice for all panels of this browser.
+const LARGE = "labkit-large";
+const whole = document.documentElement;
+const remembered = () => {
+  try {
+    return localStorage.getItem(LARGE) === "yes";
+  } catch {
+    return whole.classList.contains(LARGE); // no storage here: as long as the page is open
+  }
+};
+
+function setLarge(isLarge) {
+  try {
+    localStorage.setItem(LARGE, isLarge ? "yes" : "no");
+  } catch {
+    // see `remembered`
+  }
+  whole.classList.toggle(LARGE, isLarge);
+  for (const button of document.querySelectorAll(".labkit [data-large]")) button.ariaPressed = String(isLarge);
+}
+
 function render({ model, el }) {
   const uid = "labkit-" + Math.random().toString(36).slice(2, 10);
   const stop = new AbortController();
@@ -152,11 +178,15 @@ function render({ model, el }) {
   el.classList.add("labkit");
   el.append(root);
   rove(el);
-  requestAnimationFrame(() => bringIntoSight(el));
+  requestAnimationFrame(() => {
+    setLarge(remembered());
+    bringIntoSight(el);
+  });
 
   let asked = false; // whether the reader waits for an answer here
   const onPage = () => {
     const next = model.get("page");
+    if (!next) return; // taken off the page
     const before = document.activeElement;
     const held = el.contains(before);
     const branches = held && before.closest("[role=tree]");
@@ -204,6 +234,7 @@ function render({ model, el }) {
     }
     const pressed = event.target.closest("button[data-action]");
     if (pressed) ask(pressed);
+    if (event.target.closest("[data-large]")) setLarge(!whole.classList.contains(LARGE));
     const item = event.target.closest("[role=treeitem]");
     if (item) item.focus({ preventScroll: true });
     if (item) choose(item);
@@ -259,4 +290,19 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+// An act that a cell waits for lies over the page: there is no output of it.
+function initialize({ model }) {
+  if (!model.get("floats")) return undefined;
+  const el = document.createElement("div");
+  el.classList.add("labkit-float");
+  document.body.append(el);
+  const stop = render({ model, el });
+  const end = () => {
+    stop();
+    el.remove();
+  };
+  model.on("change:page", () => model.get("page") || end());
+  return end;
+}
+
+export default { initialize, render };

@@ -28,20 +28,23 @@ class View(anywidget.AnyWidget):
     Args:
         on_action: called with the action's name and the fields of its form, on the thread of the message.
         on_shown: called when it comes into sight.
+        floats: whether it lies over the page until it is closed, instead of being displayed somewhere.
     """
 
     _esm = Path(__file__).parent / "view.js"
     _css = Path(__file__).parent / "view.css"
     page = traitlets.Any().tag(sync=True)
+    floats = traitlets.Bool(default_value=False).tag(sync=True)
 
     def __init__(
         self,
         *,
         page: Node,
         on_action: Callable[[str, Mapping[str, str]], None],
-        on_shown: Callable[[], None],
+        on_shown: Callable[[], None] = lambda: None,
+        floats: bool = False,
     ) -> None:
-        super().__init__(page=to_json(page))
+        super().__init__(page=to_json(page), floats=floats)
         self._on_action = on_action
         self._on_shown = on_shown
         self._seen: dict[str, float] = {"displayed": time.monotonic()}
@@ -52,6 +55,12 @@ class View(anywidget.AnyWidget):
         tree = to_json(page)
         if tree != self.page:
             self.page = tree
+
+    def close(self) -> None:
+        """Take it off the page."""
+        if self.floats:
+            self.page = None
+        super().close()
 
     @property
     def is_shown(self) -> bool:

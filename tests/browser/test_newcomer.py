@@ -61,7 +61,7 @@ def test_newcomer_runs_the_first_notebook(server: Server, window: Window, lab: L
 
     for code in ("lab = Lab.open()", 'vm = lab.create("first"', "MachinePanel(vm)"):
         run_cell(page, code)
-    panel = page.locator("section.labkit-panel[aria-label=MachinePanel]").last
+    panel = page.locator("section.labkit-panel[data-kind=MachinePanel]").last
     expect(panel.locator(".labkit-badge").first).to_contain_text("off", timeout=10_000)
 
     assert seconds_until_shown(panel, lab, "start", "running") < SHOWN_WITHIN

@@ -87,7 +87,7 @@ def test_panels_fit_half_a_window_in_both_themes(page: Page, tmp_path: Path) -> 
 
 def panel(page: Page, kind: str) -> Locator:
     """Return a panel of the page."""
-    return page.locator(f"section.labkit-panel[aria-label={kind}]")
+    return page.locator(f"section.labkit-panel[data-kind={kind}]")
 
 
 def confirm(page: Page, panel: Locator, label: str) -> None:

@@ -109,7 +109,7 @@ def expect_chosen(panel: Locator, subject: str) -> None:
     """Wait until this row alone is the chosen one, with its details beside it."""
     expect(item(panel, subject)).to_have_attribute("aria-selected", "true")
     expect(panel.locator("[aria-selected=true]")).to_have_count(1)
-    expect(panel.locator("h4").first).to_have_text(subject or "You are here")
+    expect(panel.locator("[role=heading][aria-level='4']").first).to_have_text(subject or "You are here")
 
 
 def expect_focus(page: Page, subject: str) -> None:

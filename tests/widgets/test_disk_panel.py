@@ -96,7 +96,7 @@ def test_three_sizes_and_the_map_are_shown_of_the_chosen_disk(lab: Lab) -> None:
     panel = DiskPanel(lab)
     show(panel)
     assert "a.0.raw holds 8 MiB of data" in panel.page().text
-    done(panel, "show", disk="b")
+    done(panel, "show", subject="b")
     text = panel.page().text
     assert "b.0.qcow2 holds nothing yet" in text
     assert "capacity: what the guest sees 16 MiB" in text
@@ -122,7 +122,7 @@ def test_acts_of_a_free_disk_go_through_their_plans(lab: Lab) -> None:
     carried_out(panel, "convert", name="copy", format="vdi", allocation="fixed")
     assert lab.disks["copy"].format == "vdi"
     assert "copy — vdi, fixed" in panel.page().text
-    done(panel, "show", disk="data")
+    done(panel, "show", subject="data")
     carried_out(panel, "compact")
     carried_out(panel, "attach", machine="web")
     assert "data" in [disk.name for disk in lab.machines["web"].facts.spec.disks]
@@ -140,7 +140,7 @@ def test_acts_that_cannot_be_done_say_why(guest: Machine) -> None:
     assert "fixed: it holds its whole capacity" in str(excuses["compact"])
     assert "attached to no machine" in str(excuses["detach"])
     assert excuses["delete"] is None
-    done(panel, "show", disk="web.vda")
+    done(panel, "show", subject="web.vda")
     excuses = actions(panel)
     assert "in use by web" in str(excuses["compact"])
     assert "attached to web" in str(excuses["delete"])
