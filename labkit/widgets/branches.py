@@ -144,7 +144,7 @@ _RADII: Final = {SnapshotKind.OFF: 4.8, "disk": 4.8, "attached": 4.8, "layer": 2
 
 
 def _draw_mark(mark: str, x: float, row: int) -> Node:
-    look = f"labkit-mark {MARKS[mark]}"
+    look = f"labkit-point {MARKS[mark]}"
     if mark in _RADII:
         return tag("circle", cx=f"{x:g}", cy=f"{_y(row):g}", r=_RADII[mark], class_=look)
     return tag("polygon", points=_CORNERS[mark], transform=f"translate({x:g} {_y(row):g})", class_=look)

@@ -53,6 +53,10 @@ class LabPanel(LivePanel):
 
     # --- what is shown -----------------------------------------------------------------------------
 
+    def title(self) -> str:
+        """Return what the panel is called."""
+        return _("The lab")
+
     def line(self) -> str:
         """Return the lab and its machines, a line each."""
         state = self._store.reading.state

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, overload
 
 from labkit.language import _
 from labkit.model.machine import MachineFacts
+from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
 from labkit.widgets import machine_parts
 from labkit.widgets.panel import Panel
@@ -84,6 +85,21 @@ class LivePanel(Panel):
         call()
         self._store.remember(act, time.monotonic() - began)
         self.tell(shlex.join(["virsh", SWITCHES[act], facts.spec.domain_name]))
+
+    def losses(self, plan: Plan) -> tuple[str, ...]:
+        """Return the machines and snapshots that go for good with a plan."""
+        state = self._store.reading.state
+        if state is None or plan.act != "delete" or plan.refusal:
+            return ()
+        after = state_after(state, plan)
+        machines = [_("the machine {name}").format(name=name) for name in state.machines if name not in after.machines]
+        snapshots = [
+            _("the snapshot {name} of {machine}").format(name=name, machine=machine)
+            for machine, tree in state.snapshots.items()
+            for name in tree
+            if name not in after.snapshots.get(machine, ())
+        ]
+        return (*machines, *snapshots)
 
     def _plan_flattening(self, machine: str) -> Plan:
         return self._lab.machines[machine].flatten.plan()

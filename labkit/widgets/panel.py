@@ -204,6 +204,10 @@ class Panel:
                 data_kind=type(self).__name__,
             )
 
+    def losses(self, _plan: Plan) -> tuple[str, ...]:
+        """Return what goes for good with a plan besides files, by name: a subclass may know."""
+        return ()
+
     def _render_plan(self) -> Child:
         if self._plan is None:
             return None
@@ -216,7 +220,7 @@ class Panel:
         return tag(
             "div",
             tag("h4", _("Plan: {act}").format(act=label)),
-            parts.render_plan(plan, rate=self.copy_rate),
+            parts.render_plan(plan, lost=self.losses(plan), rate=self.copy_rate),
             parts.render_buttons(buttons, label="plan"),
             class_="labkit-plan",
             role="group",

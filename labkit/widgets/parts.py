@@ -134,11 +134,12 @@ def render_error(error: LabError, *, dismiss: str | None = "dismiss") -> Node:
     )
 
 
-def render_plan(plan: Plan, *, sizes: bool = True, rate: float = COPY_RATE) -> Node:
+def render_plan(plan: Plan, *, lost: Sequence[str] = (), sizes: bool = True, rate: float = COPY_RATE) -> Node:
     """Return a plan as a preview: commands, notes, what is copied and what is lost; or its refusal.
 
     Args:
-        sizes: whether to tell them. rate: bytes a second that a copy is expected to run at.
+        lost: what goes with it besides files, by name. sizes: whether to tell them.
+        rate: bytes a second that a copy is expected to run at.
     """
     if plan.refusal:
         return tag(
@@ -151,7 +152,7 @@ def render_plan(plan: Plan, *, sizes: bool = True, rate: float = COPY_RATE) -> N
         )
     if not plan.steps:
         return tag("p", _("There is nothing to do."), role="status")
-    lost = [path.removeprefix(plan.home).lstrip("/") for path in plan.files.deleted]
+    lost = [*lost, *(path.removeprefix(plan.home).lstrip("/") for path in plan.files.deleted)]
     return tag(
         "div",
         _list(lost, before="⚠ " + _("This is lost for good:"), class_="labkit-lost"),

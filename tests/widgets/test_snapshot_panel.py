@@ -155,6 +155,15 @@ def test_delete_of_one_and_of_a_branch(machine: Machine) -> None:
     assert list(machine.snapshots) == []
 
 
+def test_what_goes_with_a_branch_is_named_before_it_is_confirmed(machine: Machine) -> None:
+    machine.snapshots.take("a").take("b")
+    panel = SnapshotPanel(machine)
+    press(panel, "show", subject="a")
+    do(panel, "delete-branch", confirm=False)
+    lost = panel.page().text.split("This is lost for good:")[1]
+    assert "the snapshot a of web the snapshot b of web" in lost
+
+
 def test_where_virtualbox_differs_is_said(machine: Machine) -> None:
     machine.snapshots.take("a").take("b")
     panel = SnapshotPanel(machine)
