@@ -1,0 +1,77 @@
+"""An act that a cell waits for: shown when it takes long, never when it is quick, and taken away at its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import pytest
+from ipywidgets.widgets.widget import _instances
+
+from labkit import Lab
+from labkit.engine import progress
+from labkit.engine.progress import Progress, watch_with, watching
+from labkit.widgets.plain import show
+from labkit.widgets.view import View
+from tests.widgets.waiting import eventually
+
+
+@pytest.fixture
+def watched() -> Iterator[None]:
+    """Acts are watched as in a notebook's kernel."""
+    watch_with(show)
+    yield
+    progress._watches.clear()
+
+
+def floating() -> list[View]:
+    """Return what lies over the page now."""
+    return [view for view in list(_instances.values()) if isinstance(view, View) and view.floats]
+
+
+def test_long_act_is_shown_with_what_it_reports_until_it_ends() -> None:
+    with show("convert notes") as report:
+        report(Progress(step=1, steps=1, label="qemu-img convert", done=1024, total=4096))
+        eventually(floating)
+        (view,) = floating()
+        assert "convert notes… · qemu-img convert · 1 KiB of 4 KiB" in str(view.page)
+    eventually(lambda: view.page is None)
+    eventually(lambda: not floating())
+
+
+def test_quick_act_is_never_shown() -> None:
+    with show("create notes"):
+        (thread,) = (each for each in threading.enumerate() if each.name == "labkit act: create notes")
+    thread.join()
+    assert floating() == []
+
+
+def test_plain_call_is_watched_with_its_title_and_the_bytes_it_copies(lab: Lab) -> None:
+    lab.disks.create("notes", capacity="8 MiB", format="raw", allocation="fixed")
+    watched: list[tuple[str, int]] = []
+
+    def look_on(title: str, bytes_copied: int) -> AbstractContextManager[None]:
+        watched.append((title, bytes_copied))
+        return nullcontext()
+
+    watch_with(look_on)
+    try:
+        lab.disks["notes"].convert("copy", format="vdi")
+        lab.disks["copy"].delete()
+    finally:
+        progress._watches.clear()
+    assert [title for title, _bytes in watched] == ["convert notes", "delete copy"]
+
+
+def test_act_of_another_thread_is_the_affair_of_who_began_it(watched: None) -> None:  # noqa: ARG001
+    met: list[object] = []
+
+    def call() -> None:
+        with watching("copy") as report:
+            met.append(report)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    assert met == [None]
