@@ -8,12 +8,19 @@ python_stamp() {
   printf 'place %s %s\n' "$ROOT" "$VENV"
   printf 'system %s\n' "$(readlink -f "${LABKIT_PYTHON:-/usr/bin/python3}")"
   { cat "$ROOT/requirements/build.lock" "$ROOT/requirements/$1.lock"; sed '/^\[tool\./,$d' "$ROOT/pyproject.toml"; } | sha256sum
-  cat "$ROOT"/deploy/front.py "$ROOT"/labkit/server/{*.json,front/*,labextension/*} | sha256sum
 }
+
+# What the console's front end was made from, and what tells Jupyter of it.
+front_stamp() { cat "$ROOT"/deploy/front.py "$ROOT"/labkit/server/{*.json,front/*,labextension/*} | sha256sum; }
 
 # python_is_installed runtime|test (an environment for tests serves both)
 python_is_installed() {
-  [ -x "$VENV/bin/python" ] && [ -e "$ROOT/labkit/server/static/console.js" ] || return 1
+  packages_are_installed "$1" && [ -e "$ROOT/labkit/server/static/console.js" ] || return 1
+  [ "$(cat "$VENV/.stamp-front" 2>/dev/null)" = "$(front_stamp)" ]
+}
+
+packages_are_installed() {
+  [ -x "$VENV/bin/python" ] || return 1
   [ "$(cat "$VENV/.stamp-$1" 2>/dev/null)" = "$(python_stamp "$1")" ] && [ ! -e "$VENV/.incomplete" ]
 }
 
@@ -25,15 +32,18 @@ install_python() {
     3.11 | 3.12 | 3.13) ;;
     *) fail "The lab runs on Python 3.11, 3.12 and 3.13, and $python is $version. Install one of them and name it: LABKIT_PYTHON=/path/to/python3.13 ./lab setup" ;;
   esac
-  need_space "$(dirname -- "$VENV")" 900 "the Python environment"
-  prepare_venv "$python"
-  : >"$VENV/.incomplete"
-  pip_install "$log" "tools that build" -r "$ROOT/requirements/build.lock"
-  pip_install "$log" "Python $version packages ($(grep -c == "$ROOT/requirements/$set.lock"))" -r "$ROOT/requirements/$set.lock"
-  REQUIRE_HASHES='' pip_install "$log" "labkit, the console's front end" --editable "$ROOT"
-  python_stamp runtime >"$VENV/.stamp-runtime"
-  [ "$set" = runtime ] || python_stamp test >"$VENV/.stamp-test"
-  rm -f -- "$VENV/.incomplete"
+  if ! packages_are_installed "$set"; then
+    need_space "$(dirname -- "$VENV")" 1100 "the Python environment"
+    prepare_venv "$python"
+    : >"$VENV/.incomplete"
+    pip_install "$log" "tools that build" -r "$ROOT/requirements/build.lock"
+    pip_install "$log" "Python $version packages ($(grep -c == "$ROOT/requirements/$set.lock"))" -r "$ROOT/requirements/$set.lock"
+    python_stamp runtime >"$VENV/.stamp-runtime"
+    [ "$set" = runtime ] || python_stamp test >"$VENV/.stamp-test"
+    rm -f -- "$VENV/.incomplete"
+  fi
+  REQUIRE_HASHES='' pip_install "$log" "labkit and the console's front end" --editable "$ROOT"
+  front_stamp >"$VENV/.stamp-front"
 }
 
 # The checkout that made the environment where it is now, or nothing.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from tests.bench.boot import bench_kernel, bench_ready
 from tests.bench.clones import bench_clones
+from tests.bench.console import bench_console
 from tests.bench.disks import bench_disks
 from tests.bench.instant import bench_instant
 from tests.bench.lineage import bench_lineage
@@ -34,6 +35,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "instant": bench_instant,
     "migration": bench_migration,
     "lineage": bench_lineage,
+    "console": bench_console,
 }
 
 

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,13 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A JupyterLab as `./lab up` starts it, on a copy of the notebooks."""
-    folder = tmp_path_factory.mktemp("jupyter")
+    with start_server(tmp_path_factory.mktemp("jupyter")) as started:
+        yield started
+
+
+@contextmanager
+def start_server(folder: Path) -> Iterator[Server]:
+    """Let JupyterLab serve a copy of the notebooks in a folder; all of its own is there too."""
     shutil.copytree(ROOT / "notebooks", folder / "root" / "notebooks")
     root = folder / "root"
     server = Server(address=f"http://127.0.0.1:{_free_port()}", token=secrets.token_hex(8), root=root)

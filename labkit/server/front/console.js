@@ -198,6 +198,7 @@ class LabkitConsole extends HTMLElement {
 
   sendSize() {
     const { rows, cols } = this.terminal;
+    this.dataset.columns = cols;
     this.send("set_size", rows, cols, this.screen.clientHeight, this.screen.clientWidth);
   }
 
