@@ -36,9 +36,8 @@ _RENEW = "/bin/labkit-renew"
 def wake(step: WakeClones, hands: Hands) -> None:
     """Let the clones go on; those that do already are only told who they are."""
     woken = []
-    size = Path(step.memory).stat().st_size
     for number, spec in enumerate(step.specs):
-        hands.on_bytes(number * size, len(step.specs) * size)
+        hands.on_bytes(number * spec.memory, len(step.specs) * spec.memory)
         if _is_up(spec, hands) or _restore(step, spec, hands):
             waking.define_again(hands.domains.connection, step.source_id, step.snapshot, spec)
             woken.append(spec)
@@ -99,29 +98,28 @@ def _boot(spec: MachineSpec, hands: Hands, why: str) -> str:
 
 
 def _tell(step: WakeClones, spec: MachineSpec, hands: Hands) -> str | None:
-    """Set a guest's clock, and tell it who it is; returns what must be told if it cannot be."""
+    """Tell a guest who it is, and set its clock; returns what must be told of it if that cannot be done."""
     limit = Limit(ANSWERS_WITHIN, what=_("Waiting for {name}").format(name=spec.name))
+    sentence = _("{name} runs, but takes itself for the original until it boots: it could not be told ({why}).")
 
     def send(command: Mapping[str, Any], timeout: float) -> Any:
         return channels.agent_command(hands.domains, spec.id, command, subject=spec.name, timeout=timeout)
 
     try:
         _wait_for_agent(send, limit)
+        if step.renew:
+            told = agent.run(send, [_RENEW, spec.name, spec.id], limit=limit, stdin=os.urandom(_SEED_BYTES))
+            if not told:
+                return sentence.format(name=spec.name, why=told.stderr.strip())
+        sentence = _("The clock of {name} could not be set ({why}).")
         waking.set_clock(hands.domains.connection, spec)
-        if not step.renew:
-            return None
-        told = agent.run(send, [_RENEW, spec.name, spec.id], limit=limit, stdin=os.urandom(_SEED_BYTES))
-        why = None if told else told.stderr.strip()
     except ConnectionLost:
         raise
     except LabError as error:
-        why = error.message
-    if why is None:
-        return None
-    if not _is_up(spec, hands):
-        return _("{name} is off: its guest has ended meanwhile.").format(name=spec.name)
-    sentence = _("{name} runs, but takes itself for the original until it boots: it could not be told ({why}).")
-    return sentence.format(name=spec.name, why=why)
+        if not _is_up(spec, hands):
+            sentence = _("{name} is off: its guest has ended meanwhile.")
+        return sentence.format(name=spec.name, why=error.message)
+    return None
 
 
 def _wait_for_agent(channel: Channel, limit: Limit) -> None:

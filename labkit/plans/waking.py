@@ -22,7 +22,7 @@ from labkit.units import MIB, format_size
 EXTRA_BYTES = {Accelerator.TCG: 112 * MIB, Accelerator.KVM: 48 * MIB}
 """Bytes that a guest's process takes beside the guest's memory: QEMU, and the code it has translated."""
 
-SECONDS_EACH = {Accelerator.TCG: 1.2, Accelerator.KVM: 0.4}
+SECONDS_EACH = {Accelerator.TCG: 1.8, Accelerator.KVM: 0.4}
 """How long a clone takes about, from being off to answering as somebody else."""
 
 
