@@ -19,7 +19,7 @@ from jupyter_server_terminals.terminalmanager import TerminalManager
 from tornado import web
 
 from labkit.engine.reach import reach_machine
-from labkit.errors import BadInput, LabError, NotFound, WrongState
+from labkit.errors import BadInput, HostTrouble, LabError, NotFound, WrongState
 from labkit.language import _
 
 PREFIX = "labkit_"
@@ -43,13 +43,22 @@ class ConsoleHandler(APIHandler):
         try:
             words = _read_words(self.get_json_body())
             machine_id = await asyncio.get_running_loop().run_in_executor(None, _find_running, words)
-            name = _join(self.settings["terminal_manager"], machine_id, words)
+            name = _join(self._terminals(), machine_id, words)
         except LabError as error:
             status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
             self.set_status(status)
             self.finish(json.dumps({"message": error.message, "hint": error.hint}))
             return
         self.finish(json.dumps({"name": name}))
+
+    def _terminals(self) -> TerminalManager:
+        terminals: TerminalManager | None = self.settings.get("terminal_manager")
+        if terminals is None:
+            raise HostTrouble(
+                _("Jupyter's terminals are switched off here, and the console goes over them."),
+                _("Switch them on: ServerApp.terminals_enabled."),
+            )
+        return terminals
 
 
 class Terminals(TerminalManager):
