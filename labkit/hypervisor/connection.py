@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -104,7 +104,7 @@ class Connection:
         """
         with self._lock:
             if self.closed:
-                raise ConnectionLost(_("This lab was closed."), _("Open it again: Lab.open()."))
+                raise _closed()
             if self._raw is not None and self._raw.isAlive():
                 return self._raw
             again = self._raw is not None
@@ -137,6 +137,8 @@ class Connection:
                 ),
                 _("It may still be at work: look at the state again. If it stays silent, type ./lab doctor."),
             ) from None
+        except CancelledError:
+            raise _closed() from None
         except libvirt.libvirtError as error:
             if not raw.isAlive():
                 raise ConnectionLost(
@@ -202,3 +204,7 @@ class Connection:
                 self.raw()
             except (HostTrouble, ConnectionLost):
                 return  # the next call tries again and tells
+
+
+def _closed() -> ConnectionLost:
+    return ConnectionLost(_("This lab was closed."), _("Open it again: Lab.open()."))

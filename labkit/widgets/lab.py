@@ -10,7 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from labkit.language import _
+from labkit.language import _, language
 from labkit.machine import Machine
 from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.lineage_text import lineage_text
@@ -21,8 +21,8 @@ from labkit.widgets import machine_parts, parts
 from labkit.widgets.live import SWITCHES, LivePanel
 from labkit.widgets.panel import Values
 from labkit.widgets.store import Reading
-from labkit.widgets.story import render_news, render_trace
-from labkit.widgets.tree import Child, Node, tag
+from labkit.widgets.story import render_news, render_trace, step_of
+from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class LabPanel(LivePanel):
         self._began = time.time()
         self._open: set[str] = set()
         self._switched: dict[str, Work] = {}
+        self._rows: dict[str, tuple[object, Node]] = {}
         self._lineage_of: tuple[LabState, Lineage] | None = None
         self.on("open", self._unfold)
         for act in SWITCHES:
@@ -80,6 +81,8 @@ class LabPanel(LivePanel):
         machines = state.machines
         roomy = len(machines) <= drawing.ROOMY
         sizes = drawing.sizes_of(state)
+        known = {facts.id for facts in machines.values()}
+        self._rows = {each: row for each, row in self._rows.items() if each in known}
         rows = [self._row(reading, facts, sizes.get(name, 0), roomy=roomy) for name, facts in machines.items()]
         return tag(
             "div",
@@ -101,25 +104,34 @@ class LabPanel(LivePanel):
         return tag("ul", titles, *rows, class_=f"labkit-machines{compact or ''}", key="machines")
 
     def _row(self, reading: Reading, facts: MachineFacts, size: int, *, roomy: bool) -> Node:
+        """Return a machine's row: the one laid out last where nothing in it has changed, since there may be many."""
         work = self._switched.get(facts.id)
-        busy = self._why_not(reading, facts.name)
-        if work is not None:
-            busy = _("{act}: wait for it to end.").format(act=work.label)
+        busy = (
+            self._why_not(reading, facts.name)
+            if work is None
+            else _("{act}: wait for it to end.").format(act=work.label)
+        )
+        samples, happenings = reading.samples.get(facts.id, ()), self._store.chronicle.of(facts.id)
+        details = reading.state if facts.id in self._open else None
+        now = step_of(time.time())
+        basis = (facts, size, roomy, busy, samples, happenings, details, now, language())
+        if work is None and facts.id in self._rows and self._rows[facts.id][0] == basis:
+            return self._rows[facts.id][1]
         switches = drawing.list_switches(facts, busy=busy)
-        happenings = self._store.chronicle.of(facts.id)
-        details: Child = None
-        if facts.id in self._open and reading.state is not None:
-            details = drawing.render_details(facts, self._lineage(reading.state), happenings, [] if roomy else switches)
-        return drawing.render_row(
+        row = drawing.render_row(
             facts,
             switches=switches,
-            meters=drawing.list_meters(facts, reading.samples.get(facts.id, ())),
-            trace=render_trace(happenings, began=self._began, now=time.time()),
-            details=details,
+            meters=drawing.list_meters(facts, samples),
+            trace=render_trace(happenings, began=self._began, now=now),
+            details=drawing.render_details(facts, self._lineage(details), happenings, [] if roomy else switches)
+            if details
+            else None,
             size=size,
             under_way=parts.render_work(work) if work else None,
             roomy=roomy,
         )
+        self._rows[facts.id] = (basis, row)
+        return row
 
     def _news(self, state: LabState) -> Node | None:
         chronicle = self._store.chronicle

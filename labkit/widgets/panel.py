@@ -190,6 +190,7 @@ class Panel:
                 body = parts.render_error(_wrap(error), dismiss=None)
             return tag(
                 "section",
+                parts.render_stale(),
                 tag("div", body, key="body"),
                 tag("div", self._render_plan(), key="plan"),
                 tag("div", parts.render_work(self._work) if self._work else None, key="work"),

@@ -134,6 +134,17 @@ def render_error(error: LabError, *, dismiss: str | None = "dismiss") -> Node:
     )
 
 
+def render_stale() -> Node:
+    """Return what a panel says whose kernel is gone; the style sheet shows it only then."""
+    return tag(
+        "p",
+        _("The kernel of this panel has ended: what it shows is old. Run its cell again."),
+        class_="labkit-stale labkit-note",
+        role="alert",
+        key="stale",
+    )
+
+
 def render_plan(plan: Plan, *, lost: Sequence[str] = (), sizes: bool = True, rate: float = COPY_RATE) -> Node:
     """Return a plan as a preview: commands, notes, what is copied and what is lost; or its refusal.
 

@@ -1,23 +1,26 @@
-"""`Store`: what the panels of one lab last read of it, and the one thread that reads again.
+"""`Store`: what the panels of one lab last read of it, and the threads that read again and lay out.
 
 However many panels there are, news of the hypervisor cost one reading, and the CPU and memory in use
-one call a second, only while a panel is on screen. The store holds panels weakly and ends with its lab.
+one call a second, only while a panel is on screen. Reading many machines takes a while: a machine that was
+switched is shown at once as its event says, and reading follows. Acts of other kernels that make no event are
+seen by their journal. The store holds panels weakly and ends with its lab.
 
 Knows: the lab's readings and events. Must not know: how they are shown.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from labkit.errors import LabError
-from labkit.model.machine import MachineState
+from labkit.model.machine import MachineState, Reason
 from labkit.model.state import LabState
 from labkit.model.usage import MachineUsage
 from labkit.widgets.chronicle import Chronicle
@@ -27,11 +30,21 @@ if TYPE_CHECKING:
     from labkit.lab import Lab
     from labkit.widgets.panel import Panel
 
+_log = logging.getLogger(__name__)
+
 TICK_SECONDS = 1.0
 """How often CPU and memory are read while a panel is on screen."""
 
-FRAME_SECONDS = 0.1
+FRAME_SECONDS = 0.05
 """The least time between two layouts: events that come faster are one."""
+
+READ_SECONDS = 0.1
+"""The least time between two readings."""
+
+WATCH_SECONDS = 0.25
+"""How often the lab's journal is looked at while a panel is on screen."""
+
+_SHARE, _LONGEST_PAUSE = 0.3, 3.0  # of the time goes into reading what no event told of; seconds
 
 KEPT_SAMPLES = 60
 
@@ -81,9 +94,13 @@ class Store:
         self._lock = threading.RLock()
         self._reading = Reading()
         self._panels: weakref.WeakSet[Panel] = weakref.WeakSet()
-        self._news = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._reading_lock = threading.Lock()
+        self._news, self._fresh = threading.Event(), threading.Event()
+        self._threads: tuple[threading.Thread, ...] = ()
+        self._stands: dict[str, tuple[float, MachineState, Reason]] = {}
         self._usage: tuple[float, Mapping[str, MachineUsage]] = (0.0, {})
+        self._due, self._usage_due = 0.0, 0.0
+        self._journal_age = 0
         self._samples: dict[str, deque[Sample]] = {}
         self._grown: dict[str, deque[int]] = {}
         self._durations: dict[str, float] = {}
@@ -105,29 +122,49 @@ class Store:
 
     def read(self) -> Reading:
         """Read the lab's state now; an error of the lab becomes `trouble`."""
-        lab = self._lab()
-        with self._lock:
+        with self._reading_lock:
+            lab, began = self._lab(), time.time()
             if lab is None or lab.closed:
-                self._reading = replace(self._reading, closed=True, trouble=None)
-            else:
-                began, before = time.time(), self._reading.state
-                try:
-                    state = lab.state
-                    self._reading = replace(self._reading, state=state, trouble=None)
-                    self.chronicle.take(before, state, began=began)
-                except LabError as error:
-                    self._reading = replace(self._reading, trouble=error)
+                return self._set(closed=True, trouble=None)
+            try:
+                state = lab.state
+            except LabError as error:
+                return self._set(trouble=error)
+            finally:
+                self._due = time.time() + _pause_after(time.time() - began)
+            self.chronicle.take(self._reading.state, state, began=began)
+            with self._lock:
+                self._stands = {each: stand for each, stand in self._stands.items() if stand[0] >= began}
+                for machine_id, (_when, stand, reason) in self._stands.items():  # switched while this was read
+                    state = state.with_stand(machine_id, stand, reason)
+                return self._set(state=state, trouble=None)
+
+    def _set(self, **changes: Any) -> Reading:
+        with self._lock:
+            self._reading = replace(self._reading, **changes)
             return self._reading
 
     def follow(self, panel: Panel) -> None:
         """Lay the panel out again whenever there is news, as long as it is on screen."""
         with self._lock:
             self._panels.add(panel)
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(
-                    target=_follow, args=(weakref.ref(self),), name="labkit panels", daemon=True
+            if not self.is_following:
+                self._threads = tuple(
+                    threading.Thread(
+                        target=_follow,
+                        args=(weakref.ref(self), turn),
+                        name=f"labkit panels: {turn.__name__}",
+                        daemon=True,
+                    )
+                    for turn in (Store._read_turn, Store._layout_turn)
                 )
-                self._thread.start()
+                for thread in self._threads:
+                    thread.start()
+
+    @property
+    def is_following(self) -> bool:
+        """Whether news are looked for."""
+        return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
 
     def poke(self) -> None:
         """Read again soon: something was done, or a panel came into sight."""
@@ -144,19 +181,25 @@ class Store:
     def _hear(self, event: Event) -> None:
         if event.machine_id is not None and event.stand is not None:
             self.chronicle.hear(event.machine_id, *event.stand)
+            with self._lock:
+                self._stands[event.machine_id] = (time.time(), *event.stand)
+                if self._reading.state is not None:
+                    self._set(state=self._reading.state.with_stand(event.machine_id, *event.stand))
+            self._fresh.set()
         self._news.set()
 
     def _take_usage(self, lab: Lab) -> bool:
         """Read what all machines use, if it is time; return whether the state must be read, too."""
         before, old = self._usage
         now = time.monotonic()
-        if now - before < TICK_SECONDS:
+        if now < self._usage_due:
             return False
         try:
             usage = lab.usage()
         except LabError:
             return True
         self._usage = (now, usage)
+        self._usage_due = now + _pause_after(time.monotonic() - now)
         for machine_id, used in usage.items():
             last = old.get(machine_id)
             if last is None or used.cpu_time < last.cpu_time or used.state in _NOT_ON:
@@ -170,8 +213,7 @@ class Store:
         for machine_id in self._samples.keys() - usage.keys():
             del self._samples[machine_id]
         samples = {machine_id: tuple(kept) for machine_id, kept in self._samples.items()}
-        with self._lock:
-            self._reading = replace(self._reading, samples=samples)
+        self._set(samples=samples)
         return self._reading.state is None or _differs(self._reading.state, usage)
 
     def _take_growth(self) -> None:
@@ -181,30 +223,53 @@ class Store:
             self._grown.setdefault(name, deque(maxlen=KEPT_SAMPLES)).append(disk.allocated)
         for name in self._grown.keys() - disks.keys():
             del self._grown[name]
-        with self._lock:
-            self._reading = replace(self._reading, growth={name: tuple(kept) for name, kept in self._grown.items()})
+        self._set(growth={name: tuple(kept) for name, kept in self._grown.items()})
 
-    def _turn(self) -> bool:
-        """Wait for news or the tick, read, lay out; return whether to go on."""
-        woken = self._news.wait(TICK_SECONDS)
+    def _read_turn(self) -> bool:
+        """Wait for news or the tick, and read what must be read; return whether to go on."""
+        woken = self._news.wait(WATCH_SECONDS)
         self._news.clear()
         lab = self._lab()
-        ended = lab is None or lab.closed
-        panels = [panel for panel in list(self._panels) if panel.is_shown]
         if lab is None or lab.closed:
             self._unsubscribe()
             self.read()
-        elif panels:
+            self._fresh.set()
+            return False
+        if panels := [panel for panel in list(self._panels) if panel.is_shown]:
             before = self._usage[0]
+            woken = self._has_acts(lab) or woken
             missed = self._take_usage(lab)
-            ticked = self._usage[0] != before and any(panel.follows_disks for panel in panels)
-            if missed or woken or ticked or self._reading.trouble:
+            ticked = self._usage[0] != before
+            grows = ticked and time.time() >= self._due and any(panel.follows_disks for panel in panels)
+            if missed or woken or grows or (ticked and self._reading.trouble):
                 self.read()
-            if ticked:
+            if grows:
                 self._take_growth()
-        for panel in panels:
-            panel.redraw()
-        return not ended
+            if missed or woken or ticked:
+                self._fresh.set()
+        time.sleep(READ_SECONDS)
+        return True
+
+    def _has_acts(self, lab: Lab) -> bool:
+        """Whether an act has begun or ended since the last look: whoever is at it, it stands in the journal."""
+        try:
+            age = (lab.home / "journal").stat().st_mtime_ns
+        except OSError:
+            return False
+        before, self._journal_age = self._journal_age, age
+        return age != before
+
+    def _layout_turn(self) -> bool:
+        """Wait until something was read or heard, and lay out; return whether to go on."""
+        if self._fresh.wait(TICK_SECONDS) or self._reading.closed:
+            self._fresh.clear()
+            for panel in [panel for panel in list(self._panels) if panel.is_shown]:
+                try:
+                    panel.redraw()
+                except Exception:  # noqa: BLE001 — one panel's fault must not silence the others
+                    _log.exception("a panel cannot be laid out")
+            time.sleep(FRAME_SECONDS)
+        return not self._reading.closed
 
 
 def _differs(state: LabState, usage: Mapping[str, MachineUsage]) -> bool:
@@ -216,11 +281,15 @@ def _differs(state: LabState, usage: Mapping[str, MachineUsage]) -> bool:
     )
 
 
-def _follow(store: weakref.ref[Store]) -> None:
+def _pause_after(seconds: float) -> float:
+    """Return how long to wait from the begin of a reading that took so long to the next one."""
+    return min(max(TICK_SECONDS, seconds / _SHARE), _LONGEST_PAUSE)
+
+
+def _follow(store: weakref.ref[Store], turn: Callable[[Store], bool]) -> None:
     """Turn until the lab is closed or the store is gone."""
     while True:
         alive = store()
-        if alive is None or not alive._turn():
+        if alive is None or not turn(alive):
             return
         del alive
-        time.sleep(FRAME_SECONDS)

@@ -32,13 +32,19 @@ _TONES = {
 _MARK_SECONDS = 6
 
 
+def step_of(now: float) -> float:
+    """Return the time up to which traces are drawn: they move on by steps."""
+    return (now // STEP_SECONDS + 1) * STEP_SECONDS
+
+
 def render_trace(happenings: Sequence[Happening], *, began: float, now: float) -> Node:
     """Return the states of the last ten minutes as a line: the higher, the more alive; other happenings are marks.
 
     Args:
-        happenings: of one machine, oldest first. began: the time that the drawing counts from. now: the time.
+        happenings: of one machine, oldest first. began: the time that the drawing counts from.
+        now: the time, from `step_of`.
     """
-    right = (now - began) // STEP_SECONDS * STEP_SECONDS + STEP_SECONDS
+    right = now - began
     segments = []
     for happening, end in _lasting(happenings):
         start = happening.when - began

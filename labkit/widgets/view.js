@@ -53,6 +53,7 @@ function setAttributes(element, before, after, uid) {
 }
 
 function patch(element, before, after, uid) {
+  if (before === after) return;
   if (isText(after)) {
     if (before !== after) element.data = after;
     return;
@@ -76,6 +77,22 @@ function patch(element, before, after, uid) {
   wanted.forEach((node, index) => {
     if (element.childNodes[index] !== node) element.insertBefore(node, element.childNodes[index] ?? null);
   });
+}
+
+// What a patch (patches.py) makes of a tree; what it does not name stays the same object.
+function applyPatch(before, change) {
+  if (change.length === 1) return change[0];
+  const [changed, children] = change;
+  const attributes = { ...before[1], ...changed };
+  for (const [name, value] of Object.entries(changed)) if (value === null) delete attributes[name];
+  if (!Array.isArray(children)) {
+    return [before[0], attributes, before[2].map((child, at) => (at in children ? applyPatch(child, children[at]) : child))];
+  }
+  const childOf = (entry) => {
+    if (typeof entry === "number") return before[2][entry];
+    return entry.length === 1 ? entry[0] : applyPatch(before[2][entry[0]], entry[1]);
+  };
+  return [before[0], attributes, children.map(childOf)];
 }
 
 async function copy(text) {
@@ -173,7 +190,7 @@ function setLarge(isLarge) {
 function render({ model, el }) {
   const uid = "labkit-" + Math.random().toString(36).slice(2, 10);
   const stop = new AbortController();
-  let shown = model.get("page");
+  let [, shown] = model.get("whole");
   let root = build(shown, uid, false);
   el.classList.add("labkit");
   el.append(root);
@@ -185,7 +202,7 @@ function render({ model, el }) {
 
   let asked = false; // whether the reader waits for an answer here
   const onPage = () => {
-    const next = model.get("page");
+    const [, next] = model.get("whole");
     if (!next) return; // taken off the page
     const before = document.activeElement;
     const held = el.contains(before);
@@ -279,9 +296,9 @@ function render({ model, el }) {
   });
   watch.observe(el);
   const still = setInterval(() => visible && say(true), 60000);
-  model.on("change:page", onPage);
+  model.on("change:whole", onPage);
   return () => {
-    model.off("change:page", onPage);
+    model.off("change:whole", onPage);
     stop.abort();
     clearTimeout(rest);
     watch.disconnect();
@@ -290,9 +307,24 @@ function render({ model, el }) {
   };
 }
 
-// An act that a cell waits for lies over the page: there is no output of it.
+// Once for each model: its page is kept up with the patches, for all views of it.
 function initialize({ model }) {
-  if (!model.get("floats")) return undefined;
+  const onMessage = (message) => {
+    if (!message.patch) return;
+    const [number, page] = model.get("whole");
+    if (message.number === number + 1) model.set("whole", [message.number, applyPatch(page, message.patch)]);
+    else if (message.number > number) model.send({ missed: true });
+  };
+  model.on("msg:custom", onMessage);
+  const end = model.get("floats") ? float(model) : () => {};
+  return () => {
+    model.off("msg:custom", onMessage);
+    end();
+  };
+}
+
+// An act that a cell waits for lies over the page: there is no output of it.
+function float(model) {
   const el = document.createElement("div");
   el.classList.add("labkit-float");
   document.body.append(el);
@@ -301,7 +333,7 @@ function initialize({ model }) {
     stop();
     el.remove();
   };
-  model.on("change:page", () => model.get("page") || end());
+  model.on("change:whole", () => model.get("whole")[1] || end());
   return end;
 }
 

@@ -1,8 +1,10 @@
 """The live view: one anywidget that shows a tree and reports what the reader does.
 
-To the browser goes one synced value, `page`, a tree as JSON. From it come messages:
-`{"action": NAME, "values": {field: text}}` for a click or a submitted form, and
-`{"shown": bool, "view": ID}` as the view comes on screen, stays there (every minute) or leaves.
+To the browser goes one synced value, `whole`, the number of the page and the page, a tree as JSON; and after that
+`{"number": N, "patch": PATCH}` (`patches.py`) for each further page. From it come messages:
+`{"action": NAME, "values": {field: text}}` for a click or a submitted form,
+`{"shown": bool, "view": ID}` as the view comes on screen, stays there (every minute) or leaves, and
+`{"missed": true}` where a patch does not follow on the page before: then the whole page is sent.
 
 Knows: anywidget. Must not know: what is shown.
 """
@@ -16,6 +18,7 @@ from pathlib import Path
 import anywidget
 import traitlets
 
+from labkit.widgets.patches import Tree, make_patch
 from labkit.widgets.tree import Node, to_json
 
 SHOWN_SECONDS = 300.0
@@ -33,7 +36,7 @@ class View(anywidget.AnyWidget):
 
     _esm = Path(__file__).parent / "view.js"
     _css = Path(__file__).parent / "view.css"
-    page = traitlets.Any().tag(sync=True)
+    whole = traitlets.Any().tag(sync=True, to_json=lambda _value, view: list(view.numbered))
     floats = traitlets.Bool(default_value=False).tag(sync=True)
 
     def __init__(
@@ -44,22 +47,32 @@ class View(anywidget.AnyWidget):
         on_shown: Callable[[], None] = lambda: None,
         floats: bool = False,
     ) -> None:
-        super().__init__(page=to_json(page), floats=floats)
+        self.numbered: tuple[int, Tree] = (0, to_json(page))  # a page that comes later asks for it, too
+        super().__init__(floats=floats)
         self._on_action = on_action
         self._on_shown = on_shown
         self._seen: dict[str, float] = {"displayed": time.monotonic()}
         self.on_msg(self._receive)
 
+    @property
+    def page(self) -> Tree:
+        """The tree that is shown, as JSON."""
+        return self.numbered[1]
+
     def show(self, page: Node) -> None:
-        """Lay out another tree; nothing is sent when it is the same."""
+        """Lay out another tree: what has changed is sent."""
+        number, before = self.numbered
         tree = to_json(page)
-        if tree != self.page:
-            self.page = tree
+        patch = make_patch(before, tree)
+        if patch is not None:
+            self.numbered = (number + 1, tree)
+            self.send({"number": number + 1, "patch": patch})
 
     def close(self) -> None:
         """Take it off the page."""
         if self.floats:
-            self.page = None
+            self.numbered = (self.numbered[0] + 1, None)
+            self.send_state("whole")
         super().close()
 
     @property
@@ -74,6 +87,8 @@ class View(anywidget.AnyWidget):
             fields = content.get("values")
             values = fields if isinstance(fields, dict) else {}
             self._on_action(str(content["action"]), {str(key): str(value) for key, value in values.items()})
+        elif "missed" in content:
+            self.send_state("whole")
         elif "view" in content:
             self._seen.pop("displayed", None)
             if content.get("shown"):

@@ -17,6 +17,7 @@ from tests.bench.instant import bench_instant
 from tests.bench.lineage import bench_lineage
 from tests.bench.many import bench_open, bench_sector, bench_usage
 from tests.bench.migration import bench_migration
+from tests.bench.panels import bench_panels
 from tests.bench.python import bench_import
 from tests.bench.snapshots import bench_snapshots
 from tests.bench.table import Row, format_rows
@@ -36,6 +37,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "migration": bench_migration,
     "lineage": bench_lineage,
     "console": bench_console,
+    "panels": bench_panels,
 }
 
 

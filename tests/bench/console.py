@@ -10,7 +10,7 @@ from playwright.sync_api import sync_playwright
 
 from labkit import Lab
 from tests.bench.table import Row
-from tests.browser.conftest import CHROMIUM, SWITCHES, start_server
+from tests.browser.jupyter import CHROMIUM, SWITCHES, start_server
 from tests.browser.test_console import BUSY, open_notebook, write_notebook
 
 KEYS = 120

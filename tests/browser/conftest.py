@@ -1,55 +1,14 @@
-"""JupyterLab on a copy of the notebooks, and a page of the distribution's Chromium."""
+"""JupyterLab and a page of a browser, for each file of tests and for each test."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 
-from tests.instance import ROOT
+from tests.browser.jupyter import Server, Window, open_window, start_server
 
-CHROMIUM = "/usr/bin/chromium"
-SWITCHES = [
-    "--no-sandbox",  # inside ./lab's user namespace there is none to be had
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-SIZE = {"width": 1280, "height": 800}
-START_SECONDS = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """A JupyterLab that serves the notebooks.
-
-    Attributes:
-        address: up to the port. token: its key. root: the folder it serves; notebooks are in `notebooks`.
-    """
-
-    address: str
-    token: str
-    root: Path
-
-    def url(self, notebook: str) -> str:
-        """Return where a notebook is opened."""
-        return f"{self.address}/lab/tree/notebooks/{notebook}?token={self.token}"
+__all__ = ["Server", "Window", "start_server"]
 
 
 @pytest.fixture(scope="module")
@@ -59,74 +18,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield started
 
 
-@contextmanager
-def start_server(folder: Path) -> Iterator[Server]:
-    """Let JupyterLab serve a copy of the notebooks in a folder; all of its own is there too."""
-    shutil.copytree(ROOT / "notebooks", folder / "root" / "notebooks")
-    root = folder / "root"
-    server = Server(address=f"http://127.0.0.1:{_free_port()}", token=secrets.token_hex(8), root=root)
-    environment = {
-        **os.environ,
-        **{f"JUPYTER_{name.upper()}_DIR": str(folder / name) for name in ("config", "data", "runtime")},
-        "JUPYTER_CONFIG_PATH": str(ROOT / "deploy" / "jupyter"),
-        "JUPYTER_TOKEN": server.token,
-    }
-    options = ["--LabApp.expose_app_in_browser=True"]  # tests choose the theme
-    options += [f"--ServerApp.port={server.address.rpartition(':')[2]}", f"--ServerApp.root_dir={root}"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [Path(sys.executable).parent / "jupyter", "lab", *options],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            _wait_until_it_answers(server, process)
-            yield server
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """A page, and what its browser complained of."""
-
-    page: Page
-    complaints: list[str]
-
-
 @pytest.fixture
 def window() -> Iterator[Window]:
     """An empty page."""
-    complaints: list[str] = []
-
-    def on_console(message: ConsoleMessage) -> None:
-        if message.type == "error":
-            complaints.append(message.text)
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        page = browser.new_page(viewport={"width": SIZE["width"], "height": SIZE["height"]})
-        page.on("console", on_console)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        yield Window(page=page, complaints=complaints)
-        browser.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_it_answers(server: Server, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{server.address}/api", timeout=5):  # noqa: S310  our own address
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.1)
-    raise AssertionError("JupyterLab did not answer.")
+    with open_window() as window:
+        yield window

@@ -78,6 +78,7 @@ def test_switches_of_several_machines_go_on_at_the_same_time(lab: Lab) -> None:
     press(panel, "pause", subject=ids[0])
     eventually(lambda: "1 paused" in drawn(panel))
     eventually(lambda: f"virsh suspend {lab.machines['a'].facts.spec.domain_name}" in panel.page().text)
+    eventually(lambda: not panel._switched)
 
 
 def test_error_of_a_switch_is_shown_and_the_row_is_free_again(lab: Lab) -> None:

@@ -194,9 +194,9 @@ def test_closed_lab_is_told_and_ends_the_thread(lab: Lab) -> None:
         panel = MachinePanel(closing, "web")
         show(panel)
         store = panel._store
-        eventually(lambda: store._thread is not None and store._thread.is_alive())
+        assert store.is_following
     eventually(lambda: "The lab is closed" in drawn(panel), seconds=5)
-    eventually(lambda: store._thread is None or not store._thread.is_alive(), seconds=5)
+    eventually(lambda: not store.is_following, seconds=5)
 
 
 def test_panel_recovers_when_the_daemon_went_away(guest: Machine, instance: Instance) -> None:

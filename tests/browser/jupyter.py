@@ -1,0 +1,148 @@
+"""JupyterLab on a copy of the notebooks, and pages of the distribution's Chromium, for tests and measurements."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+
+from tests.instance import ROOT
+
+CHROMIUM = "/usr/bin/chromium"
+SWITCHES = [
+    "--no-sandbox",  # inside ./lab's user namespace there is none to be had
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SIZE = (1280, 800)
+START_SECONDS = 60
+MINUTE = 60_000
+"""Playwright counts milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A JupyterLab that serves the notebooks.
+
+    Attributes:
+        address: up to the port. token: its key. root: the folder it serves; notebooks are in `notebooks`.
+    """
+
+    address: str
+    token: str
+    root: Path
+
+    def url(self, notebook: str) -> str:
+        """Return where a notebook is opened."""
+        return f"{self.address}/lab/tree/notebooks/{notebook}?token={self.token}"
+
+
+@contextmanager
+def start_server(folder: Path) -> Iterator[Server]:
+    """Run a JupyterLab as `./lab up` starts it, on a copy of the notebooks; all it writes is below `folder`."""
+    shutil.copytree(ROOT / "notebooks", folder / "root" / "notebooks")
+    root = folder / "root"
+    server = Server(address=f"http://127.0.0.1:{_free_port()}", token=secrets.token_hex(8), root=root)
+    environment = {
+        **os.environ,
+        **{f"JUPYTER_{name.upper()}_DIR": str(folder / name) for name in ("config", "data", "runtime")},
+        "JUPYTER_CONFIG_PATH": str(ROOT / "deploy" / "jupyter"),
+        "JUPYTER_TOKEN": server.token,
+    }
+    options = ["--LabApp.expose_app_in_browser=True"]  # tests choose the theme
+    options += [f"--ServerApp.port={server.address.rpartition(':')[2]}", f"--ServerApp.root_dir={root}"]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [Path(sys.executable).parent / "jupyter", "lab", *options],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_until_it_answers(server, process)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A page, and what its browser complained of."""
+
+    page: Page
+    complaints: list[str]
+
+
+@contextmanager
+def open_window(width: int = SIZE[0], height: int = SIZE[1]) -> Iterator[Window]:
+    """Open a browser with an empty page."""
+    complaints: list[str] = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(message.text)
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.on("console", on_console)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield Window(page=page, complaints=complaints)
+        browser.close()
+
+
+def write_notebook(server: Server, name: str, cells: Sequence[str]) -> None:
+    """Write a notebook of code cells where the server finds it."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(notebook, server.root / "notebooks" / name)
+
+
+def open_notebook(page: Page, server: Server, name: str) -> None:
+    """Open a notebook, the side bar folded away, and wait until its kernel is idle."""
+    page.goto(server.url(name))
+    expect(page.locator(".jp-Notebook")).to_be_visible(timeout=MINUTE)
+    page.keyboard.press("Control+b")
+    expect(page.get_by_text("| Idle")).to_be_visible(timeout=MINUTE)
+
+
+def run_all(page: Page) -> None:
+    """Press Run All Cells; what comes of it must be waited for."""
+    page.get_by_text("Run", exact=True).first.click()
+    page.get_by_text("Run All Cells", exact=True).click()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_it_answers(server: Server, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{server.address}/api", timeout=5):  # noqa: S310  our own address
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.1)
+    raise AssertionError("JupyterLab did not answer.")

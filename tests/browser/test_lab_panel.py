@@ -1,0 +1,138 @@
+"""The panels of a lab agree with each other and with the lab: whoever acts, after a reload, after a restart."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from labkit import Lab
+from tests.browser.conftest import Server, Window
+from tests.browser.jupyter import MINUTE, open_notebook, run_all, write_notebook
+
+SHOWN_WITHIN = 0.5
+"""Seconds after the hypervisor's event until every panel shows it."""
+
+OPEN = "from labkit import Lab\nfrom labkit.widgets import *\nlab = Lab.open()"
+PANELS = ("LabPanel(lab)", 'MachinePanel(lab, "web")')
+OTHERS = ('ClonePanel(lab, "web")', "LineagePanel(lab)", "DiskPanel(lab)", "HostPanel(lab)")
+WATCH = """(word) => {
+  window.shown = {};
+  for (const [at, panel] of [...document.querySelectorAll("section.labkit-panel")].slice(0, 2).entries()) {
+    const look = () => {
+      if (panel.querySelector(".labkit-badge").textContent.includes(word)) window.shown[at] ??= Date.now() / 1000;
+    };
+    new MutationObserver(look).observe(panel, {subtree: true, childList: true, characterData: true});
+  }
+}"""
+SERIOUS = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """The lab that the notebook opens: a machine that is quick to switch."""
+    with Lab.open() as opened:
+        opened.create("web", image="sector", memory="16 MiB")
+        yield opened
+        opened.clean()
+
+
+@pytest.fixture
+def page(server: Server, window: Window, lab: Lab) -> Page:
+    """A notebook with the panels of the lab and of its machine, run and saved."""
+    if lab.machines["web"].facts.is_active:
+        lab.machines["web"].kill()
+    write_notebook(server, "lab.ipynb", [OPEN, *PANELS])
+    open_notebook(window.page, server, "lab.ipynb")
+    run_and_wait(window.page)
+    window.page.keyboard.press("Control+s")
+    expect(window.page.locator(".jp-mod-dirty")).to_have_count(0, timeout=MINUTE)
+    return window.page
+
+
+def run_and_wait(page: Page, count: int = len(PANELS)) -> None:
+    """Run all cells and wait until every panel is there and follows its kernel."""
+    run_all(page)
+    panels = page.locator("section.labkit-panel")
+    expect(panels).to_have_count(count, timeout=MINUTE)
+    for at in range(len(PANELS)):
+        expect(panels.nth(at)).to_contain_text("off", timeout=MINUTE)
+
+
+def seconds_until_shown(page: Page, lab: Lab, act: Callable[[], object], word: str) -> float:
+    """Act; return how long after the hypervisor's event the last panel of the page shows the word."""
+    told: list[float] = []
+    unsubscribe = lab.subscribe(lambda event: told.append(time.time()) if event.kind == "lifecycle" else None)
+    page.evaluate(WATCH, word)
+    try:
+        act()
+        page.wait_for_function("Object.keys(window.shown).length === 2", polling=50, timeout=MINUTE)
+    finally:
+        unsubscribe()
+    return float(max(page.evaluate("Object.values(window.shown)"))) - told[0]
+
+
+def test_act_of_another_kernel_and_of_virsh_is_in_both_panels_at_once(
+    page: Page, lab: Lab, labkit_process: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    starts = "from labkit import Lab; Lab.open().machines['web'].start()"
+    assert (
+        seconds_until_shown(page, lab, lambda: labkit_process(starts).communicate(timeout=60), "running") < SHOWN_WITHIN
+    )
+    name = lab.machines["web"].facts.spec.domain_name
+    for verb, word in (("suspend", "paused"), ("resume", "running"), ("destroy", "off")):
+        assert seconds_until_shown(page, lab, partial(virsh, verb, name), word) < SHOWN_WITHIN, verb
+
+
+def virsh(*words: str) -> None:
+    """Act as somebody would in a terminal."""
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", *words], check=True, capture_output=True, timeout=30)
+
+
+def test_second_tab_and_reloaded_page_are_live(page: Page, server: Server, lab: Lab) -> None:
+    assert page.context.browser is not None
+    second = page.context.browser.new_context().new_page()
+    open_notebook(second, server, "lab.ipynb")
+    page.reload()
+    for tab in (page, second):
+        expect(tab.locator("section.labkit-panel")).to_have_count(len(PANELS), timeout=MINUTE)
+    lab.machines["web"].start()
+    for tab in (page, second):
+        for at in range(len(PANELS)):
+            expect(tab.locator("section.labkit-panel").nth(at)).to_contain_text("running", timeout=5000)
+    second.locator("button[data-action=kill]").last.click()
+    for tab in (page, second):
+        for at in range(len(PANELS)):
+            expect(tab.locator("section.labkit-panel").nth(at).locator(".labkit-badge").first).to_contain_text("off")
+
+
+def test_panels_of_a_kernel_that_ended_say_so_and_run_all_brings_them_back(page: Page, lab: Lab) -> None:
+    stale = page.locator(".labkit-stale").first
+    expect(stale).to_be_hidden()
+    page.evaluate("window.jupyterapp.commands.execute('notebook:restart-kernel')")
+    page.get_by_role("button", name="Confirm Kernel Restart").or_(
+        page.get_by_role("button", name="Restart")
+    ).last.click()
+    expect(stale).to_be_visible(timeout=MINUTE)
+    run_and_wait(page)
+    expect(page.locator(".labkit-stale").first).to_be_hidden()
+    assert seconds_until_shown(page, lab, lab.machines["web"].start, "running") < SHOWN_WITHIN
+
+
+def test_panels_have_no_serious_barrier(page: Page, server: Server) -> None:
+    write_notebook(server, "all.ipynb", [OPEN, *PANELS, *OTHERS])
+    page.set_viewport_size({"width": 1280, "height": 5000})
+    open_notebook(page, server, "all.ipynb")
+    run_and_wait(page, len(PANELS) + len(OTHERS))
+    expect(page.get_by_text("What the guests stand on")).to_be_visible(timeout=MINUTE)
+    page.locator("button[data-action=open]").first.click()
+    expect(page.locator(".labkit-details")).to_be_visible()
+    found = Axe().run(page, context=".labkit").response["violations"]
+    worst = [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found if each["impact"] in SERIOUS]
+    assert worst == [], json.dumps(worst, indent=1)
