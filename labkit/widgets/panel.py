@@ -63,6 +63,7 @@ class Panel:
         self._work: Work | None = None
         self._error: LabError | None = None
         self._plan: tuple[Plan, CarryOut, str] | None = None
+        self._ripens = False
         self._result = ""
         self._done: list[str] = []
         self._drawn = 0.0
@@ -139,6 +140,7 @@ class Panel:
         """
         with self._lock:
             self._plan = (plan, carry_out, label)
+            self._ripens = self._work is not None  # it appears when its buttons can be pressed
         self.redraw()
 
     def report(self, work: Work, progress: Progress) -> None:
@@ -210,7 +212,7 @@ class Panel:
         return ()
 
     def _render_plan(self) -> Child:
-        if self._plan is None:
+        if self._plan is None or self._ripens:
             return None
         plan, _carry_out, label = self._plan
         can_do = bool(plan.steps) and plan.refusal is None
@@ -289,7 +291,7 @@ class Panel:
             except Exception as caught:  # noqa: BLE001  no thread above to take it: the panel shows it
                 errors.append(caught)
         with self._lock:
-            self._work = None
+            self._work, self._ripens = None, False
             if errors and isinstance(errors[0], Cancelled) and work.cancel.is_set():
                 self._result = _("{act}: cancelled.").format(act=work.label)
             elif errors:
