@@ -39,7 +39,7 @@ def test_the_page_is_told_which_machine_it_is_and_what_to_say(lab: Lab) -> None:
 def test_start_is_offered_while_it_is_off_and_a_deleted_machine_is_told_of(lab: Lab) -> None:
     machine = lab.create("web")
     panel = Console(machine)
-    assert [button.text for button in panel.page().find("button")] == ["Start"]
+    assert [button.text for button in panel.body(live=True).find("button")] == ["Start"]
     machine.delete()
     panel.refresh()
     assert "no longer in the lab" in panel.page().text
