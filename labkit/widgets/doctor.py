@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from labkit.language import _
 from labkit.model.diagnosis import Check, Diagnosis, Status
-from labkit.widgets import parts
+from labkit.widgets import act_parts, parts
 from labkit.widgets.panel import Panel
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work
@@ -94,6 +94,6 @@ def _check(check: Check) -> Node:
         " ",
         tag("span", check.what),
         tag("p", _("cause: {sentence}").format(sentence=check.cause)) if check.cause else None,
-        parts.render_commands([check.repair]) if check.repair else None,
+        act_parts.render_commands([check.repair]) if check.repair else None,
         key=check.slug,
     )

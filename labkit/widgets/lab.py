@@ -16,8 +16,8 @@ from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.lineage_text import lineage_text
 from labkit.model.machine import MachineFacts
 from labkit.model.state import LabState
+from labkit.widgets import act_parts, machine_parts, parts
 from labkit.widgets import lab_parts as drawing
-from labkit.widgets import machine_parts, parts
 from labkit.widgets.live import SWITCHES, LivePanel
 from labkit.widgets.panel import Values
 from labkit.widgets.store import Reading
@@ -127,7 +127,7 @@ class LabPanel(LivePanel):
             if details
             else None,
             size=size,
-            under_way=parts.render_work(work) if work else None,
+            under_way=act_parts.render_work(work) if work else None,
             roomy=roomy,
         )
         self._rows[facts.id] = (basis, row)

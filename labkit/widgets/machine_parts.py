@@ -20,7 +20,7 @@ from labkit.model.machine import (
 )
 from labkit.model.words import reason_word, state_word
 from labkit.units import format_size
-from labkit.widgets import parts
+from labkit.widgets import act_parts, parts
 from labkit.widgets.parts import Button
 from labkit.widgets.store import Sample
 from labkit.widgets.tree import Child, Node, tag
@@ -208,5 +208,5 @@ def render_notice(title: str, text: str, error: LabError | None = None) -> Node:
         "div",
         tag("div", tag("h3", title), class_="labkit-head"),
         tag("p", text, role="status"),
-        parts.render_error(error, dismiss=None) if error else None,
+        act_parts.render_error(error, dismiss=None) if error else None,
     )

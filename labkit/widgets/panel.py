@@ -26,7 +26,7 @@ from labkit.engine.progress import Progress
 from labkit.errors import Cancelled, LabError
 from labkit.language import _, language, on_switch, set_language
 from labkit.plans.plan import Plan
-from labkit.widgets import parts
+from labkit.widgets import act_parts, parts
 from labkit.widgets.tree import Child, Node, tag, to_html
 from labkit.widgets.view import View
 from labkit.widgets.work import Work
@@ -68,7 +68,7 @@ class Panel:
         self._done: list[str] = []
         self._drawn = 0.0
         self._closed = False
-        self.copy_rate = parts.COPY_RATE
+        self.copy_rate = act_parts.COPY_RATE
 
     # --- what a subclass says ---------------------------------------------------------------------
 
@@ -187,17 +187,17 @@ class Panel:
             try:
                 body = self.body(live=True)
             except LabError as error:
-                body = parts.render_error(error, dismiss=None)
+                body = act_parts.render_error(error, dismiss=None)
             except Exception as error:  # noqa: BLE001  a panel that cannot be drawn says so
-                body = parts.render_error(_wrap(error), dismiss=None)
+                body = act_parts.render_error(_wrap(error), dismiss=None)
             return tag(
                 "section",
                 parts.render_stale(),
                 tag("div", body, key="body"),
                 tag("div", self._render_plan(), key="plan"),
-                tag("div", parts.render_work(self._work) if self._work else None, key="work"),
-                tag("div", parts.render_error(self._error) if self._error else None, key="error"),
-                tag("div", parts.render_result(self._result) if self._result else None, key="result"),
+                tag("div", act_parts.render_work(self._work) if self._work else None, key="work"),
+                tag("div", act_parts.render_error(self._error) if self._error else None, key="error"),
+                tag("div", act_parts.render_result(self._result) if self._result else None, key="result"),
                 tag("div", self._render_done(), key="done"),
                 tag("div", parts.render_view_choices(), key="view"),
                 class_="labkit-panel",
@@ -223,7 +223,7 @@ class Panel:
         return tag(
             "div",
             tag("h4", _("Plan: {act}").format(act=label)),
-            parts.render_plan(plan, lost=self.losses(plan), rate=self.copy_rate),
+            act_parts.render_plan(plan, lost=self.losses(plan), rate=self.copy_rate),
             parts.render_buttons(buttons, label="plan"),
             class_="labkit-plan",
             role="group",
@@ -235,7 +235,7 @@ class Panel:
     def _render_done(self) -> Child:
         if not self._done:
             return None
-        return parts.fold(_("What really happened"), parts.render_commands(self._done), key="drawer")
+        return parts.fold(_("What really happened"), act_parts.render_commands(self._done), key="drawer")
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, object]:
         self.refresh()

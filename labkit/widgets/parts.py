@@ -1,8 +1,8 @@
-"""The parts that all panels are made of: errors, plans, buttons with excuses, progress, folds.
+"""The parts that all panels are made of: buttons with excuses, forms, folds, tables, badges, small lines.
 
 Each is a function from a value to a tree. Text comes in plain and is escaped where the tree is written.
 
-Knows: errors, plans, trees. Must not know: machines, threads, ipywidgets.
+Knows: trees. Must not know: machines, threads, ipywidgets.
 """
 
 from __future__ import annotations
@@ -10,18 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from labkit.errors import LabError
-from labkit.language import LANGUAGES, _, language, say_again
-from labkit.plans.plan import Plan
-from labkit.units import format_size
+from labkit.language import LANGUAGES, _, language
 from labkit.widgets.tree import Child, Node, tag
-from labkit.widgets.work import Work, format_duration
-
-ANNOUNCED_SECONDS = 5.0
-"""An act expected to take longer than this says so beforehand."""
-
-COPY_RATE = 150e6
-"""Bytes a second a copy is expected to run at before one was seen here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,27 +103,6 @@ def choices(label: str, name: str, options: Sequence[tuple[str, str]], chosen: s
     return tag("label", label, tag("select", *words, name=name))
 
 
-def render_error(error: LabError, *, dismiss: str | None = "dismiss") -> Node:
-    """Return an error as a reader needs it: what happened, what to do, the raw words folded away.
-
-    Args:
-        error: what happened.
-        dismiss: the action of its closing button, or None for none.
-    """
-    button = tag("button", _("Close"), type="button", class_="labkit-button", data_action=dismiss) if dismiss else None
-    return tag(
-        "div",
-        tag("p", tag("strong", "✗ " + _("Error")), " ", error.message),
-        tag("p", "→ ", error.hint) if error.hint else None,
-        fold(_("Details"), tag("pre", error.details)) if error.details else None,
-        button,
-        class_="labkit-error",
-        role="alert",
-        tabindex=-1,
-        data_appear=True,
-    )
-
-
 def render_stale() -> Node:
     """Return what a panel says whose kernel is gone; the style sheet shows it only then."""
     return tag(
@@ -143,79 +112,6 @@ def render_stale() -> Node:
         role="alert",
         key="stale",
     )
-
-
-def render_plan(plan: Plan, *, lost: Sequence[str] = (), sizes: bool = True, rate: float = COPY_RATE) -> Node:
-    """Return a plan as a preview: commands, notes, what is copied and what is lost; or its refusal.
-
-    Args:
-        lost: what goes with it besides files, by name. sizes: whether to tell them.
-        rate: bytes a second that a copy is expected to run at.
-    """
-    if plan.refusal:
-        return tag(
-            "div",
-            tag("p", tag("strong", "✗ " + _("Refused")), " ", plan.refusal.why),
-            _list(plan.refusal.dependants, before=_("What depends on it:")),
-            *[tag("p", "→ ", way) for way in plan.refusal.ways_out],
-            class_="labkit-refusal",
-            role="status",
-        )
-    if not plan.steps:
-        return tag("p", _("There is nothing to do."), role="status")
-    lost = [*lost, *(path.removeprefix(plan.home).lstrip("/") for path in plan.files.deleted)]
-    return tag(
-        "div",
-        _list(lost, before="⚠ " + _("This is lost for good:"), class_="labkit-lost"),
-        *[tag("p", note) for note in plan.notes],
-        tag("p", _announce(plan, rate)) if sizes and _announce(plan, rate) else None,
-        fold(_("The commands"), render_commands(plan.commands), is_open=not lost),
-    )
-
-
-def _announce(plan: Plan, rate: float) -> str:
-    parts = []
-    if plan.bytes_copied:
-        parts.append(_("Copies {size}.").format(size=format_size(plan.bytes_copied)))
-    if plan.bytes_freed:
-        parts.append(_("Frees {size}.").format(size=format_size(plan.bytes_freed)))
-    seconds = plan.bytes_copied / rate
-    if seconds > ANNOUNCED_SECONDS:
-        parts.append(_("This takes about {time}.").format(time=format_duration(seconds)))
-    return " ".join(parts)
-
-
-def render_work(work: Work) -> Node:
-    """Return an act under way: what, how far, how fast, how long still, and how to cancel.
-
-    The style sheet shows it only after 0.3 s: what is quicker needs no bar.
-    """
-    progress = work.progress
-    label = say_again(work.label)
-    words = [label + "…"]
-    bar = tag("progress", key="open", aria_label=label)
-    if progress is not None:
-        if progress.label:
-            words.append(say_again(progress.label))
-        if progress.steps > 1:
-            words.append(_("step {step} of {steps}").format(step=progress.step, steps=progress.steps))
-        if progress.total:
-            bar = tag("progress", key="far", value=progress.done, max=progress.total, aria_label=label)
-            words.append(
-                _("{done} of {total}").format(done=format_size(progress.done), total=format_size(progress.total))
-            )
-    if work.rate is not None:
-        words.append(_("{rate} a second").format(rate=format_size(round(work.rate))))
-    if work.seconds_left is not None:
-        words.append(_("{time} left").format(time=format_duration(work.seconds_left)))
-    elif work.expected is not None and work.expected > ANNOUNCED_SECONDS:
-        words.append(_("this takes about {time}").format(time=format_duration(work.expected)))
-    cancel = None
-    if work.cancel.is_set():
-        words.append(_("cancelling"))
-    elif work.can_cancel:
-        cancel = tag("button", _("Cancel"), type="button", class_="labkit-button", data_action="cancel")
-    return tag("div", tag("span", " · ".join(words)), bar, cancel, class_="labkit-work", role="status")
 
 
 def render_view_choices() -> Node:
@@ -246,25 +142,6 @@ def render_view_choices() -> Node:
 
 
 _NAMES = {"en": "English", "es": "Español"}
-
-
-def render_result(text: str) -> Node:
-    """Return what came of an act, for the eye and for screen readers."""
-    return tag("p", text, class_="labkit-result", role="status", tabindex=-1, data_appear=True)
-
-
-def render_commands(commands: Iterable[str]) -> Node:
-    """Return commands as text to copy."""
-    text = "\n".join(commands)
-    button = tag(
-        "button",
-        _("Copy"),
-        type="button",
-        class_="labkit-button labkit-copy",
-        data_copy=text,
-        title=_("Copy these commands"),
-    )
-    return tag("div", tag("pre", text, tabindex=0), button, class_="labkit-commands")
 
 
 def fold(title: str, *children: Child, is_open: bool = False, key: str | None = None) -> Node:
@@ -313,9 +190,3 @@ def sparkline(values: Sequence[float], *, top: float, label: str) -> Node:
         aria_label=label,
         class_="labkit-spark",
     )
-
-
-def _list(items: Sequence[str], *, before: str, class_: str = "") -> Node | None:
-    if not items:
-        return None
-    return tag("div", tag("p", before), tag("ul", *[tag("li", item) for item in items]), class_=class_ or None)

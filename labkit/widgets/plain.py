@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from labkit.engine.progress import OnProgress
 from labkit.language import _, language
-from labkit.widgets import parts
+from labkit.widgets import act_parts
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.view import View
 from labkit.widgets.work import Work
@@ -33,7 +33,7 @@ def show(title: str, bytes_copied: int = 0) -> Iterator[OnProgress]:
     Args:
         title: what is done. bytes_copied: how much it copies, for the estimate.
     """
-    work = Work(label=title, expected=bytes_copied / parts.COPY_RATE if bytes_copied else None)
+    work = Work(label=title, expected=bytes_copied / act_parts.COPY_RATE if bytes_copied else None)
     ended = threading.Event()
     thread = threading.Thread(target=_follow, args=(work, ended), name=f"labkit act: {title}", daemon=True)
     thread.start()
@@ -56,7 +56,7 @@ def _follow(work: Work, ended: threading.Event) -> None:
 def _render(work: Work) -> Node:
     return tag(
         "section",
-        parts.render_work(work),
+        act_parts.render_work(work),
         tag("p", _("To stop it, interrupt the kernel: ■ in the tool bar."), class_="labkit-quiet"),
         class_="labkit-panel",
         lang=language(),

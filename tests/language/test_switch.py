@@ -12,7 +12,7 @@ import pytest
 from labkit.errors import NotFound
 from labkit.language import _, ngettext, say_again, set_language
 from labkit.units import format_size
-from labkit.widgets import parts
+from labkit.widgets import act_parts
 from labkit.widgets.panel import Panel
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work
@@ -77,4 +77,4 @@ def test_panel_that_is_shown_follows_at_once_with_its_error_and_its_choice() -> 
 def test_act_under_way_is_told_in_the_language_in_force() -> None:
     work = Work(label=_("Starting {name}").format(name="web"))
     set_language("es")
-    assert "Arrancando web…" in parts.render_work(work).text
+    assert "Arrancando web…" in act_parts.render_work(work).text

@@ -10,7 +10,7 @@ from labkit.errors import BadInput
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import DeleteFiles
 from labkit.units import MIB
-from labkit.widgets import parts
+from labkit.widgets import act_parts, parts
 from labkit.widgets.tree import Node, to_html
 from labkit.widgets.work import Work, format_duration
 
@@ -25,7 +25,7 @@ PLAN = Plan(
 
 
 def test_error_shows_message_hint_and_folded_details() -> None:
-    node = parts.render_error(BadInput("No <web>.", "Choose another.", details="code 42"))
+    node = act_parts.render_error(BadInput("No <web>.", "Choose another.", details="code 42"))
     assert node.attributes["role"] == "alert"
     assert "No <web>." in node.text
     assert "→ Choose another." in node.text
@@ -34,7 +34,7 @@ def test_error_shows_message_hint_and_folded_details() -> None:
 
 
 def test_error_without_details_has_no_fold() -> None:
-    assert not list(parts.render_error(BadInput("No.")).find("details"))
+    assert not list(act_parts.render_error(BadInput("No.")).find("details"))
 
 
 def test_button_that_cannot_be_pressed_says_why() -> None:
@@ -58,25 +58,25 @@ def test_one_reason_for_all_buttons_is_said_once() -> None:
 
 
 def test_plan_that_deletes_names_what_is_lost() -> None:
-    lost = next(parts.render_plan(PLAN).find("ul"))
+    lost = next(act_parts.render_plan(PLAN).find("ul"))
     assert lost.text == "disks/web.vda.0.qcow2"
 
 
 def test_plan_shows_its_commands_to_copy() -> None:
-    (copy,) = parts.render_plan(PLAN).find("button")
+    (copy,) = act_parts.render_plan(PLAN).find("button")
     assert copy.attributes["data-copy"] == "rm -f disks/web.vda.0.qcow2"
 
 
 def test_refused_plan_says_why_and_the_ways_out() -> None:
     refusal = Refusal(why="web is running.", ways_out=("Stop it.",), dependants=("copy",))
-    text = parts.render_plan(replace(PLAN, steps=(), refusal=refusal)).text
+    text = act_parts.render_plan(replace(PLAN, steps=(), refusal=refusal)).text
     assert "web is running." in text
     assert "→ Stop it." in text
     assert "copy" in text
 
 
 def test_plan_with_nothing_to_do_says_so() -> None:
-    assert parts.render_plan(replace(PLAN, steps=())).text == "There is nothing to do."
+    assert act_parts.render_plan(replace(PLAN, steps=())).text == "There is nothing to do."
 
 
 def test_progress_shows_bytes_rate_and_time_left() -> None:
@@ -84,7 +84,7 @@ def test_progress_shows_bytes_rate_and_time_left() -> None:
     work.report(Progress(step=1, steps=2, label="cp a b", done=0, total=100 * MIB))
     work._step_began = time.monotonic() - 10
     work.report(Progress(step=1, steps=2, label="cp a b", done=50 * MIB, total=100 * MIB))
-    node = parts.render_work(work)
+    node = act_parts.render_work(work)
     for words in ("Copying…", "step 1 of 2", "50 MiB of 100 MiB", "5 MiB a second", "10 s left"):
         assert words in node.text
     (bar,) = node.find("progress")
@@ -93,12 +93,12 @@ def test_progress_shows_bytes_rate_and_time_left() -> None:
 
 
 def test_act_that_cannot_be_cancelled_offers_no_cancel() -> None:
-    assert not list(parts.render_work(Work(label="Starting")).find("button"))
+    assert not list(act_parts.render_work(Work(label="Starting")).find("button"))
 
 
 def test_long_act_announces_its_time() -> None:
-    assert "this takes about 12 s" in parts.render_work(Work(label="Stopping", expected=12.0)).text
-    assert "about" not in parts.render_work(Work(label="Stopping", expected=3.0)).text
+    assert "this takes about 12 s" in act_parts.render_work(Work(label="Stopping", expected=12.0)).text
+    assert "about" not in act_parts.render_work(Work(label="Stopping", expected=3.0)).text
 
 
 def test_durations_read_as_a_person_says_them() -> None:
