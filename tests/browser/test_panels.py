@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from labkit import Lab
 from tests.browser.conftest import Server, Window
+from tests.browser.hands import confirm, focused, panel
+from tests.browser.jupyter import MINUTE, open_notebook, run_all, write_notebook
 
-MINUTE = 60_000
 CODE = ("from labkit import Lab", "from labkit.widgets import DiskPanel, SnapshotPanel", "lab = Lab.open()")
 DARK = "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
 IN_WINDOW = "panel => panel.getBoundingClientRect().right <= innerWidth"
@@ -36,19 +36,11 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture
 def page(server: Server, window: Window, lab: Lab) -> Page:  # noqa: ARG001 — the notebook needs what is in it
     """A notebook with both panels, run."""
-    cells = ["\n".join(CODE), "DiskPanel(lab)", 'SnapshotPanel(lab, "web")']
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nbformat.write(notebook, server.root / "notebooks" / "panels.ipynb")
-    page = window.page
-    page.goto(server.url("panels.ipynb"))
-    expect(page.locator(".jp-Notebook")).to_be_visible(timeout=MINUTE)
-    page.keyboard.press("Control+b")  # the side bar goes
-    expect(page.get_by_text("| Idle")).to_be_visible(timeout=MINUTE)
-    page.get_by_text("Run", exact=True).first.click()
-    page.get_by_text("Run All Cells", exact=True).click()
-    expect(page.locator("section.labkit-panel")).to_have_count(2, timeout=MINUTE)
-    return page
+    write_notebook(server, "panels.ipynb", ["\n".join(CODE), "DiskPanel(lab)", 'SnapshotPanel(lab, "web")'])
+    open_notebook(window.page, server, "panels.ipynb")
+    run_all(window.page)
+    expect(window.page.locator("section.labkit-panel")).to_have_count(2, timeout=MINUTE)
+    return window.page
 
 
 def test_an_act_from_the_form_to_its_result_by_keyboard(page: Page, window: Window, lab: Lab) -> None:
@@ -83,26 +75,3 @@ def test_panels_fit_half_a_window_in_both_themes(page: Page, tmp_path: Path) -> 
             assert panel(page, kind).evaluate(TOO_WIDE) == []
         page.evaluate(DARK)
         expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false", timeout=MINUTE)
-
-
-def panel(page: Page, kind: str) -> Locator:
-    """Return a panel of the page."""
-    return page.locator(f"section.labkit-panel[data-kind={kind}]")
-
-
-def confirm(page: Page, panel: Locator, label: str) -> None:
-    """Wait until the plan has the focus, go on to its button, press it, and wait until the result has the focus."""
-    expect(panel.locator(".labkit-plan")).to_be_focused(timeout=MINUTE)
-    for _time in range(6):
-        page.keyboard.press("Tab")
-        if focused(page, "textContent") == label:
-            break
-    page.keyboard.press("Enter")
-    result = panel.locator(".labkit-result")
-    expect(result).to_have_text(f"✓ {label}: done.", timeout=MINUTE)
-    expect(result).to_be_focused()
-
-
-def focused(page: Page, what: str) -> str:
-    """Return a property of the element that has the focus."""
-    return str(page.evaluate(f"document.activeElement.{what}"))

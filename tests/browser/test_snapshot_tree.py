@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
@@ -13,8 +12,8 @@ from labkit import Lab
 from labkit.machine import Machine
 from labkit.model.tree_layout import HERE, arrange, tree_graph
 from tests.browser.conftest import Server, Window
+from tests.browser.jupyter import MINUTE, open_notebook, run_all, write_notebook
 
-MINUTE = 60_000
 COUNT = 60
 CODE = "from labkit import Lab\nfrom labkit.widgets import MachinePanel, SnapshotPanel\nlab = Lab.open()"
 GRAVE = ("serious", "critical")
@@ -36,19 +35,11 @@ def machine() -> Iterator[Machine]:
 @pytest.fixture
 def page(server: Server, window: Window, machine: Machine) -> Page:  # noqa: ARG001 — the notebook shows it
     """A notebook with both panels, run."""
-    cells = [CODE, 'SnapshotPanel(lab, "web")', 'MachinePanel(lab, "web")']
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nbformat.write(notebook, server.root / "notebooks" / "tree.ipynb")
-    page = window.page
-    page.goto(server.url("tree.ipynb"))
-    expect(page.locator(".jp-Notebook")).to_be_visible(timeout=MINUTE)
-    page.keyboard.press("Control+b")  # the side bar goes
-    expect(page.get_by_text("| Idle")).to_be_visible(timeout=MINUTE)
-    page.get_by_text("Run", exact=True).first.click()
-    page.get_by_text("Run All Cells", exact=True).click()
-    expect(page.locator("section.labkit-panel")).to_have_count(2, timeout=MINUTE)
-    return page
+    write_notebook(server, "tree.ipynb", [CODE, 'SnapshotPanel(lab, "web")', 'MachinePanel(lab, "web")'])
+    open_notebook(window.page, server, "tree.ipynb")
+    run_all(window.page)
+    expect(window.page.locator("section.labkit-panel")).to_have_count(2, timeout=MINUTE)
+    return window.page
 
 
 def test_sixty_snapshots_by_keyboard_and_nothing_grave_to_axe(page: Page, window: Window, machine: Machine) -> None:
