@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -96,11 +97,11 @@ def run_cell(page: Page, code: str) -> None:
 
 def seconds_until_shown(panel: Locator, lab: Lab, action: str, state: str) -> float:
     """Press a button; return how long after the hypervisor's first event the panel shows the state."""
-    told: list[float] = []
-    unsubscribe = lab.subscribe(lambda event: told.append(time.time()) if event.kind == "lifecycle" else None)
+    told: SimpleQueue[float] = SimpleQueue()
+    unsubscribe = lab.subscribe(lambda event: told.put(time.time()) if event.kind == "lifecycle" else None)
     try:
         panel.locator(f"button[data-action={action}]").click()
         shown = float(panel.evaluate(WHEN_SHOWN, state))
-        return shown - told[0]
+        return shown - told.get(timeout=10)
     finally:
         unsubscribe()
