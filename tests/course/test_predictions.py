@@ -102,7 +102,8 @@ def test_twins_hold_question_and_options_but_no_answer(progress: Progress) -> No
 def test_live_view_marks_the_choice_by_more_than_colour(progress: Progress) -> None:
     prediction = Prediction("boot-time", progress=progress)
     choose(prediction, "blink")
-    pressed = [button for button in prediction.page().find("button") if button.attributes["aria-pressed"] == "true"]
+    buttons = prediction.body(live=True).find("button")
+    pressed = [button for button in buttons if button.attributes["aria-pressed"] == "true"]
     assert [button.text for button in pressed] == ["● less than 2 seconds"]
 
 

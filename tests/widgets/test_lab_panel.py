@@ -10,7 +10,6 @@ from labkit.model.machine import MachineState
 from labkit.widgets import LabPanel
 from labkit.widgets.lab_parts import ROOMY
 from labkit.widgets.tree import Node, to_json
-from tests.bench.calls import count_calls
 from tests.widgets.test_machine_panel import drawn, show
 from tests.widgets.test_panel import press
 from tests.widgets.waiting import eventually
@@ -136,17 +135,6 @@ def test_act_under_way_is_shown_to_others_with_its_step(lab: Lab) -> None:
     panel.refresh()
     assert "under way" not in panel.page().text
     assert "copy" in rows(panel)
-
-
-def test_refresh_of_the_use_is_one_call_whatever_the_number_of_machines() -> None:
-    with count_calls() as counter, Lab.open("lab-panel") as lab:
-        for number in range(3):
-            small(lab, f"m{number}")
-        panel = LabPanel(lab)
-        counter.calls.clear()
-        panel._store._take_usage(lab)
-        assert counter.calls == ["virConnectGetAllDomainStats"]
-        lab.clean()
 
 
 def test_row_of_many_is_small(lab: Lab) -> None:
