@@ -245,6 +245,6 @@ class Disk:
         try:
             facts = self.facts
         except NotFound:
-            return f"Disk {self.name!r} ({_('deleted')})"
+            return f"Disk {self.name!r} (" + _("deleted") + ")"
         place = f", {facts.target} of {facts.machine}" if facts.machine else ""
         return f"Disk {self.name!r} ({facts.format}, {facts.allocation}, {format_size(facts.capacity)}{place})"

@@ -275,5 +275,5 @@ class Machine:
         try:
             facts = self.facts
         except LabError:
-            return f"Machine {self._handle.last_name!r} ({_('deleted')})"
+            return f"Machine {self._handle.last_name!r} (" + _("deleted") + ")"
         return f"Machine {facts.name!r} ({state_word(facts.state)})"

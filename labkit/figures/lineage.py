@@ -221,7 +221,8 @@ def _draw(
             color=style.GUEST if row.node.kind is NodeKind.MACHINE else style.INK, zorder=4,
         )  # fmt: skip
     if not rows:
-        axes.text(left + 0.1, first, f"({_('nothing in this lab')})", va="center", size=size.text, color=style.QUIET)
+        nothing = "(" + _("nothing in this lab") + ")"
+        axes.text(left + 0.1, first, nothing, va="center", size=size.text, color=style.QUIET)
 
 
 def _draw_ground(axes: Axes, x: float, y: float, width: float, row: Row) -> None:

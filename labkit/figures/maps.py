@@ -54,7 +54,7 @@ def draw_map(disk: DiskFacts, regions: Sequence[Region], ax: Axes | None = None)
             used.add(region.kind)
         axes.barh(-9, 0, facecolor=style.GROUND, edgecolor=style.GUEST, label=_("nothing here"))
         names = [
-            f"{posixpath.basename(layer.path)}\n{_('active') if not number else _('below it')}"
+            posixpath.basename(layer.path) + "\n" + (_("below it") if number else _("active"))
             for number, layer in enumerate(layers)
         ]
         axes.set_yticks(range(len(layers)), names, size=style.TEXT, color=style.INK)

@@ -143,7 +143,8 @@ class HostFacts:
         for floor in reversed(self.floors):
             lines += [f"  {floor.name}", *(f"    - {sentence}" for sentence in floor.evidence)]
         lines.append(_("Versions:"))
-        lines += [f"  {name}: {version or _('not there')}" for name, version in self.version_table]
+        missing = _("not there")
+        lines += [f"  {name}: {version or missing}" for name, version in self.version_table]
         return "\n".join(lines)
 
     @property

@@ -63,7 +63,7 @@ def lineage_text(
     marks = marks or {}
     points = find_points(lineage, marks=marks, grouped=grouped)
     if not points:
-        return f"({_('nothing in this lab')})"
+        return "(" + _("nothing in this lab") + ")"
     lines = []
     for before, point in zip(list_lines(points), points, strict=True):
         note = f" ← {marks[point.node]}" if point.node in marks else ""

@@ -107,7 +107,7 @@ class SnapshotTree(Mapping[str, SnapshotFacts]):
             notes: words to stand after snapshots, by name.
         """
         if not self.nodes:
-            return f"({_('no snapshots')})"
+            return "(" + _("no snapshots") + ")"
         return "\n".join(self._lines(None, "", notes or {}))
 
     def _lines(self, parent: str | None, indent: str, notes: Mapping[str, str]) -> Iterator[str]:
@@ -120,7 +120,7 @@ class SnapshotTree(Mapping[str, SnapshotFacts]):
             last = index == len(entries) - 1
             tip, below = ("", "") if parent is None else (("└─ ", "   ") if last else ("├─ ", "│  "))
             if name is None:
-                yield f"{indent}{tip}* {_('you are here')}"
+                yield f"{indent}{tip}* " + _("you are here")
                 continue
             note = f" {notes[name]}" if notes.get(name) else ""
             yield f"{indent}{tip}{name} ({snapshot_word(self.nodes[name].kind)}){note}"

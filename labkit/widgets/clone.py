@@ -60,7 +60,7 @@ class ClonePanel(OneMachinePanel):
         facts = self._facts(self._store.reading)
         state = self._store.reading.state
         if facts is None or state is None:
-            return f"{self._last_name} — {_('gone')}"
+            return f"{self._last_name} — " + _("gone")
         lineage = read_lineage(state)
         original = lineage.original(facts.name)
         clones = span(LineageNode(NodeKind.MACHINE, name) for name in lineage.clones(facts.name))

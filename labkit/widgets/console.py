@@ -47,7 +47,7 @@ class Console(OneMachinePanel):
     def line(self) -> str:
         """Return name and state."""
         facts = self._facts(self._store.reading)
-        return f"{self.name} — {state_word(facts.state) if facts else _('gone')}"
+        return f"{self.name} — " + (state_word(facts.state) if facts else _("gone"))
 
     def body(self, *, live: bool) -> Node:
         """Return the console; see `Panel.body`."""

@@ -68,7 +68,7 @@ class DiskPanel(LivePanel):
         if self._named is None:
             return _("the disks of this lab")
         disk = self._disks(self._store.reading).get(self._named)
-        return f"{self._named}: {drawing.describe(disk) if disk else _('gone')}"
+        return f"{self._named}: " + (drawing.describe(disk) if disk else _("gone"))
 
     def body(self, *, live: bool) -> Node:
         """Return the disks; see `Panel.body`."""

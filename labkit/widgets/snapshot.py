@@ -54,7 +54,7 @@ class SnapshotPanel(OneMachinePanel):
         reading = self._store.reading
         facts = self._facts(reading)
         return (
-            f"{self._last_name}\n{self._tree(reading, facts).text()}" if facts else f"{self._last_name} — {_('gone')}"
+            f"{self._last_name}\n{self._tree(reading, facts).text()}" if facts else f"{self._last_name} — " + _("gone")
         )
 
     def body(self, *, live: bool) -> Node:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 from labkit.errors import BadInput
 from labkit.language import _, language, ngettext, set_language
+from tests.instance import ROOT
 from tests.language import catalogue
 
 HOW = "type: ./lab run python -m tests.language.update"
@@ -40,6 +43,16 @@ def test_every_message_is_translated(code: str) -> None:
 @pytest.mark.parametrize("code", catalogue.LANGUAGES)
 def test_translations_fill_in_the_same_values(code: str) -> None:
     assert catalogue.broken_placeholders(catalogue.merged(code)) == []
+
+
+def test_no_message_is_inside_an_f_string() -> None:
+    """Older Pythons hide it there from whoever gathers the messages."""
+    for path in (ROOT / "labkit").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                calls = [each.func for each in ast.walk(node) if isinstance(each, ast.Call)]
+                names = {each.id for each in calls if isinstance(each, ast.Name)}
+                assert not names & {"_", "ngettext"}, f"{path}:{node.lineno}"
 
 
 def test_words_the_course_avoids_are_not_used() -> None:
