@@ -61,7 +61,7 @@ def test_all_panels_by_keyboard_and_nothing_grave_to_axe(page: Page, window: Win
     form.locator("[name=name]").focus()
     page.keyboard.press("Enter")
     confirm(page, clones, plan_button(clones))
-    assert lab.lineage.original("copy") == "web"
+    assert lab.lineage.original("copy") == "web@clean"
 
     expect(lineage.locator("[role=treeitem]", has_text="copy")).to_have_count(1, timeout=MINUTE)
     lineage.locator("[role=treeitem][tabindex='0']").focus()

@@ -107,14 +107,3 @@ def test_second_tab_and_reloaded_page_are_live(page: Page, server: Server, lab: 
     for tab in (page, second):
         for at in range(len(PANELS)):
             expect(tab.locator("section.labkit-panel").nth(at).locator(".labkit-badge").first).to_contain_text("off")
-
-
-def test_panels_of_a_kernel_that_ended_say_so_and_run_all_brings_them_back(page: Page, lab: Lab) -> None:
-    stale = page.locator(".labkit-stale").first
-    expect(stale).to_be_hidden()
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:restart-kernel'); }")  # it asks first
-    page.locator(".jp-Dialog .jp-mod-accept").click()
-    expect(stale).to_be_visible(timeout=MINUTE)
-    run_and_wait(page)
-    expect(page.locator(".labkit-stale").first).to_be_hidden()
-    assert seconds_until_shown(page, lab, lab.machines["web"].start, "running") < SHOWN_WITHIN
