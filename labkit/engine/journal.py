@@ -25,7 +25,7 @@ from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.plans.plan import Plan
 from labkit.plans.steps import Step
-from labkit.storage.files import host_errors, sync_folder
+from labkit.storage.files import host_errors, sync_folder, sync_soon
 
 if TYPE_CHECKING:
     from cattrs.preconf.json import JsonConverter
@@ -80,10 +80,14 @@ class Record:
 
 
 def strike_out(path: Path) -> None:
-    """Remove an act from the journal."""
+    """Remove an act from the journal.
+
+    That is not waited for: the next act makes the folder durable before its first step, and an act that a power cut
+    brings back is ended once more, which changes nothing.
+    """
     with host_errors(path):
         path.unlink(missing_ok=True)
-        sync_folder(path.parent)
+    sync_soon(path.parent)
 
 
 def strike_out_all(folder: Path) -> None:

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from labkit.errors import LabError
-from labkit.storage.files import host_errors, sync_folder
+from labkit.storage.files import host_errors, sync_folder, sync_soon
 from labkit.units import MIB
 
 HASH_AT_ONCE = 4 * MIB
@@ -70,7 +70,8 @@ def break_seals(paths: Iterable[str]) -> None:
     """
     files = [Path(path) for path in paths]
     if files and any(file.name in _read(_place(files[0].parent)) for file in files):
-        with _open(files[0].parent) as seals:
+        # An older seal must not come back once an image was rewritten.
+        with _open(files[0].parent, lasting=True) as seals:
             for file in files:
                 seals.pop(file.name, None)
 
@@ -147,8 +148,12 @@ def _complete_later(folder: Path) -> None:
 
 
 @contextmanager
-def _open(folder: Path) -> Iterator[dict[str, Seal]]:
-    """The seals to change, alone; written whole or not at all. Those of vanished files stay: they prove a copy."""
+def _open(folder: Path, *, lasting: bool = False) -> Iterator[dict[str, Seal]]:
+    """The seals to change, alone; written whole or not at all. Those of vanished files stay: they prove a copy.
+
+    Args:
+        lasting: whether what is written outlives a power cut from here on, and not only a moment later.
+    """
     place = _place(folder)
     with host_errors(place), place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -163,12 +168,16 @@ def _open(folder: Path) -> Iterator[dict[str, Seal]]:
             with draft.open("w") as file:
                 json.dump(left, file, indent=1)
                 file.flush()
-                os.fsync(file.fileno())
+                if lasting:
+                    os.fsync(file.fileno())
             draft.replace(place)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        sync_folder(place.parent)  # an older seal must not come back once an image was rewritten
+        if lasting:
+            sync_folder(place.parent)
+        else:
+            sync_soon(place, place.parent)
 
 
 def _place(folder: Path) -> Path:

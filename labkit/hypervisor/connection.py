@@ -8,11 +8,12 @@ Knows: libvirt's connections. Must not know: domains' contents, plans, files.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -30,6 +31,9 @@ R = TypeVar("R")
 DEFAULT_URI = "qemu:///session"
 CALL_LIMIT = 30.0
 """Seconds a call may take unless its caller says otherwise."""
+
+_POSTED_LIMIT = 2.0
+"""Seconds that closing waits for what was posted."""
 
 _PATIENCE_AT_FIRST, _PATIENCE = 0.5, 10.0  # seconds in which a daemon may refuse: one never met may not be there at all
 
@@ -86,6 +90,7 @@ class Connection:
         self._lock = threading.Lock()
         self._raw: libvirt.virConnect | None = None
         self._workers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="libvirt-call")
+        self._posted: list[Future[object]] = []
         self.closed = False
         self.users = 0
         self._stop_listening = self.events.listen(self._reconnect_after_loss)
@@ -157,6 +162,13 @@ class Connection:
                 raise
             return self.call(verb, subject=subject, timeout=timeout)
 
+    def post(self, verb: Callable[[libvirt.virConnect], object]) -> None:
+        """Call `verb` on the live connection without waiting for it; what it answers or raises is not heard."""
+        raw = self.raw()
+        with self._lock, contextlib.suppress(RuntimeError):  # just closed
+            self._posted = [future for future in self._posted if not future.done()]
+            self._posted.append(self._workers.submit(verb, raw))
+
     def release(self) -> None:
         """Let go of a connection got from `connect`; the last one closes it."""
         with _shared_lock:  # held while closing, so that nobody is handed a connection that is about to close
@@ -168,6 +180,7 @@ class Connection:
         """Close the connection; guests go on."""
         with self._lock:
             raw, self._raw, self.closed = self._raw, None, True
+        wait(self._posted, timeout=_POSTED_LIMIT)
         self._stop_listening()
         self.events.close()
         self._workers.shutdown(wait=False, cancel_futures=True)

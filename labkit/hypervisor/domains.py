@@ -8,6 +8,7 @@ Knows: libvirt's domains. Must not know: plans, images, whose act it is part of.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -136,12 +137,13 @@ class Domains:
         self.on(machine_id, lambda domain: domain.undefineFlags(flags))
 
     def announce(self, machine_ids: Iterable[str]) -> None:
-        """Make every other listener hear that these machines changed: an event of their metadata."""
+        """Make every other listener hear that these machines changed: an event of their metadata.
+
+        It is not waited for. A machine that is gone is passed over: its end was an event itself.
+        """
         for machine_id in machine_ids:
-            try:
-                self.on(machine_id, mark_act)
-            except LabError:
-                continue  # it is gone: its end was an event itself
+            with contextlib.suppress(LabError):  # no daemon: whoever reconnects looks anew
+                self.connection.post(functools.partial(_announce, machine_id))
 
     # --- switching --------------------------------------------------------------------------------
 
@@ -256,6 +258,10 @@ class Domains:
         return self.connection.call(
             lambda raw: verb(raw.lookupByUUIDString(machine_id)), subject=subject, timeout=timeout
         )
+
+
+def _announce(machine_id: str, raw: libvirt.virConnect) -> None:
+    mark_act(raw.lookupByUUIDString(machine_id))
 
 
 def mark_act(domain: libvirt.virDomain) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 
+import libvirt
 import psutil
 import pytest
 
 from labkit import Lab
 from labkit.errors import BadInput, ConnectionLost, TimedOut
-from labkit.hypervisor.connection import check_uri
+from labkit.hypervisor.connection import Connection, check_uri
+from labkit.hypervisor.domains import mark_act
 from labkit.hypervisor.events import Event, EventHub, EventKind
 from labkit.machine import Machine
 from labkit.model.machine import MachineState, Reason
@@ -67,6 +70,22 @@ def test_a_guest_outlives_the_daemon_and_the_next_call_reaches_it(
     assert guest_process(sector) == before
     assert sector.pause().state is MachineState.PAUSED
     assert list(lab.machines) == ["web"]
+
+
+def test_what_was_posted_is_done_before_a_connection_closes(lab: Lab, heard: Heard) -> None:
+    vm = lab.create("web", image="sector", memory="16 MiB")
+    closing = threading.Event()
+
+    def mark(raw: libvirt.virConnect) -> None:
+        closing.wait(WAIT)
+        mark_act(raw.lookupByUUIDString(vm.id))
+
+    other = Connection(lab.uri)
+    other.post(mark)
+    threading.Timer(0.2, closing.set).start()
+    other.close()
+    assert closing.is_set()
+    assert heard(EventKind.METADATA).machine_id == vm.id
 
 
 def test_events_arrive_again_after_the_daemon_died(instance: Instance, sector: Machine, heard: Heard) -> None:
