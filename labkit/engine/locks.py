@@ -1,7 +1,8 @@
 """Locks of a lab: one short lock to plan and register, and one for each machine for the long work.
 
-They are `flock`s on files of the lab, so they end with the process that holds them and its children, to
-which they are handed on. Acts hold a machine's lock alone; switching a guest shares it.
+They are locks of open files (`F_OFD_SETLK`), so they end with the process that holds them and its children, to
+which they are handed on, and one can ask who holds them without taking them: to look at a lab is in nobody's way.
+Acts hold a machine's lock alone; switching a guest shares it.
 
 Knows: lock files. Must not know: what they guard.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import struct
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +25,9 @@ from labkit.storage.files import host_errors
 
 LAB_WAIT = 20.0
 """Seconds to wait for the lab's short lock."""
+
+_FLOCK = struct.Struct("hhqqi4x")
+"""The C `struct flock` of 64-bit Linux: type, whence, start, length, process."""
 
 
 def _lock_file(folder: Path, name: str) -> Path:
@@ -40,7 +45,7 @@ def lab_lock(folder: Path, *, timeout: float = LAB_WAIT) -> Iterator[None]:
     descriptor = _open(folder.parent / "lock")
     try:
         end = time.monotonic() + timeout
-        while not _try(descriptor, fcntl.LOCK_EX):
+        while not _try(descriptor, fcntl.F_WRLCK):
             if time.monotonic() > end:
                 raise Busy(
                     _("Another kernel has been planning in this lab for {seconds:g} s.").format(seconds=timeout),
@@ -61,7 +66,7 @@ class MachineLocks:
             for name in sorted(set(names)):
                 descriptor = _open(_lock_file(folder, name))
                 self.descriptors.append(descriptor)
-                if not _try(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
+                if not _try(descriptor, fcntl.F_RDLCK if shared else fcntl.F_WRLCK):
                     raise Busy(
                         _("Another act is at work on {name}.").format(name=name),
                         _("Wait until it has ended, or cancel it where it runs."),
@@ -96,18 +101,37 @@ def find_busy(folder: Path, names: Iterable[str]) -> frozenset[str]:
         except FileNotFoundError:
             continue  # nobody ever took it
         try:
-            if not _try(descriptor, fcntl.LOCK_SH):
+            if _is_held_alone(descriptor):
                 busy.add(name)
         finally:
             os.close(descriptor)
     return frozenset(busy)
 
 
+def wait_for_all(folder: Path) -> None:
+    """Wait until no act holds any lock."""
+    for name in every_lock(folder):
+        descriptor = _open(_lock_file(folder, name))
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, _whole_file(fcntl.F_RDLCK))
+        finally:
+            os.close(descriptor)
+
+
 def _try(descriptor: int, kind: int) -> bool:
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(kind))
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EACCES):
             return False
         raise
     return True
+
+
+def _is_held_alone(descriptor: int) -> bool:
+    found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _whole_file(fcntl.F_RDLCK))
+    return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
+
+
+def _whole_file(kind: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, 0, 0, 0)

@@ -14,7 +14,10 @@ from labkit.machine import Machine
 from labkit.model.image import Format
 from tests.snapshots.test_guests import hash_content
 
-IDENTITY = "cat /etc/machine-id /etc/hostname /etc/labkit/host-key; hostname; cat /sys/class/dmi/id/product_uuid"
+KEYED = "until [ -s /etc/labkit/host-key ]; do usleep 9999; done"  # it is made while the guest is in use already
+IDENTITY = (
+    f"{KEYED}; cat /etc/machine-id /etc/hostname /etc/labkit/host-key; hostname; cat /sys/class/dmi/id/product_uuid"
+)
 
 
 def only(made: Machine | list[Machine]) -> Machine:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import multiprocessing
 import os
@@ -30,6 +29,7 @@ from typing import Any, NoReturn
 import psutil
 
 from labkit.engine import journal
+from labkit.engine.locks import wait_for_all
 from labkit.hypervisor.process import find_pids
 from labkit.plans.machine import plan_delete
 from tests.engine import kernel
@@ -210,9 +210,7 @@ def carry_out(lab: str, home: Path, request: str, strike: Strike | None = None) 
 
 def _wait_for_orphans(home: Path) -> None:
     """A tool that outlives its kernel holds the kernel's locks: the act goes on until it has ended."""
-    for lock in (home / "locks").glob("*.lock"):
-        with lock.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
+    wait_for_all(home / "locks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

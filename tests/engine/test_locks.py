@@ -86,6 +86,24 @@ def test_looking_who_is_busy_leaves_no_lock_and_no_file(locks: Path) -> None:
     assert every_lock(locks) == []
 
 
+def test_looking_who_is_busy_is_in_nobodys_way(locks: Path) -> None:
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            find_busy(locks, ["web"])
+
+    MachineLocks(locks, ["web"]).release()
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for _try in range(3000):
+            MachineLocks(locks, ["web"]).release()
+    finally:
+        over.set()
+        thread.join()
+
+
 def test_the_labs_lock_is_waited_for_and_then_given_up(locks: Path) -> None:
     with lab_lock(locks), pytest.raises(Busy, match="planning"), lab_lock(locks, timeout=0):
         pass
