@@ -114,7 +114,7 @@ def wait_for_state(machine: Handle, wanted: MachineState, *, timeout: float) -> 
     if not _comes_to(machine, wanted, Limit(timeout)):
         raise TimedOut(
             _("{name} is {state}, and not {wanted} after {seconds:g} s.").format(
-                name=machine.facts.name, state=machine.state, wanted=wanted, seconds=timeout
+                name=machine.facts.name, state=state_word(machine.state), wanted=state_word(wanted), seconds=timeout
             ),
             _("Bring it there, or give it more time with timeout=…."),
         )

@@ -76,6 +76,7 @@ class LabState:
     places: Mapping[str, str] = field(default_factory=dict)
     instances: Mapping[str, str] = field(default_factory=dict)
     unreachable: Mapping[str, str] = field(default_factory=dict)
+    _found: list[Mapping[str, DiskFacts]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def everywhere(self) -> Mapping[str, MachineFacts]:
@@ -89,8 +90,10 @@ class LabState:
 
     @property
     def disks(self) -> Mapping[str, DiskFacts]:
-        """The lab's disks by name, sorted: attached and free."""
-        return find_disks(self.everywhere, self.images, self.kept, self.served)
+        """The lab's disks by name, sorted: attached and free; looked for once, since plans ask many times."""
+        if not self._found:
+            self._found.append(find_disks(self.everywhere, self.images, self.kept, self.served))
+        return self._found[0]
 
     @property
     def kept(self) -> frozenset[str]:

@@ -5,7 +5,7 @@ Knows: the model, the catalogues. Must not know: who says them.
 
 from __future__ import annotations
 
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.happenings import Happening, Kind
 from labkit.model.machine import MachineState, Reason
 from labkit.model.snapshot import SnapshotKind
@@ -19,6 +19,16 @@ def state_word(state: MachineState) -> str:
         MachineState.PAUSED: _("paused"),
         MachineState.SAVED: _("saved"),
     }[state]
+
+
+def count_words(state: MachineState, count: int) -> str:
+    """Return how many machines are in a state, e.g. "3 off"."""
+    return {
+        MachineState.OFF: ngettext("{count} off", "{count} off", count),
+        MachineState.RUNNING: ngettext("{count} running", "{count} running", count),
+        MachineState.PAUSED: ngettext("{count} paused", "{count} paused", count),
+        MachineState.SAVED: ngettext("{count} saved", "{count} saved", count),
+    }[state].format(count=count)
 
 
 def reason_word(reason: Reason) -> str:

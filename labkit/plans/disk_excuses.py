@@ -182,7 +182,7 @@ def why_not_still(state: LabState, disk: DiskFacts) -> Refusal | None:
         return None
     return Refusal(
         why=_("{disk} is in use by {machine}, which is {state}.").format(
-            disk=disk.name, machine=holder.name, state=holder.state
+            disk=disk.name, machine=holder.name, state=state_word(holder.state)
         ),
         ways_out=(_("Stop {machine}, or detach the disk.").format(machine=holder.name),),
     )

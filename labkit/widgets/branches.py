@@ -72,7 +72,7 @@ def render_branches(branches: Sequence[Branch], chosen: str | None, *, label: st
             tag("span", branch.words, class_="labkit-quiet") if branch.words else None,
             tag("strong", branch.note) if branch.note else None,
             key=branch.key,
-            title=branch.words or None,
+            title=branch.words or branch.name,
             role="treeitem",
             aria_level=levels[branch.key],
             aria_selected="true" if branch.key == chosen else "false",

@@ -19,7 +19,7 @@ from labkit.plans.plan import Plan
 from labkit.plans.steps import CreateOverlay, LinkImages, WakeClones
 from labkit.units import decimal, format_size
 from labkit.widgets import parts
-from labkit.widgets.lineage_parts import render_flattening
+from labkit.widgets.lineage_parts import list_flattening, render_flattening
 from labkit.widgets.tree import Child, Node, tag
 from labkit.widgets.work import format_duration
 
@@ -104,24 +104,7 @@ def render_form(state: LabState, survey: CloneSurvey, facts: MachineFacts, *, bu
         _choices(_("Kind"), "kind", kinds),
         _choices(_("Snapshot"), "snapshot", points),
         _choices(_("Identity"), "identity", identities),
-        _tick(
-            _("with all its snapshots (full)"),
-            "snapshots",
-            is_on=False,
-            excuse=None if tree else _("It has no snapshots."),
-        ),
-        _tick(
-            _("run at once, from the snapshot's memory (linked)"),
-            "instant",
-            is_on=False,
-            excuse=None if any(node.memory for node in tree.nodes.values()) else _("No snapshot of it keeps memory."),
-        ),
-        _tick(
-            _("share blocks with the original (reflink)"),
-            "reflink",
-            is_on=survey.reflinks,
-            excuse=None if survey.reflinks else _("The file system of the lab's folder cannot share blocks."),
-        ),
+        tag("div", *_list_ticks(survey, tree), class_="labkit-ticks"),
         tag(
             "button",
             _("Clone…"),
@@ -135,6 +118,30 @@ def render_form(state: LabState, survey: CloneSurvey, facts: MachineFacts, *, bu
         data_action="clone",
         key="clone",
     )
+
+
+def _list_ticks(survey: CloneSurvey, tree: SnapshotTree) -> list[Node]:
+    has_memory = any(node.memory for node in tree.nodes.values())
+    return [
+        _tick(
+            _("with all its snapshots (full)"),
+            "snapshots",
+            is_on=False,
+            excuse=None if tree else _("It has no snapshots."),
+        ),
+        _tick(
+            _("run at once, from the snapshot's memory (linked)"),
+            "instant",
+            is_on=False,
+            excuse=None if has_memory else _("No snapshot of it keeps memory."),
+        ),
+        _tick(
+            _("share blocks with the original (reflink)"),
+            "reflink",
+            is_on=survey.reflinks,
+            excuse=None if survey.reflinks else _("The file system of the lab's folder cannot share blocks."),
+        ),
+    ]
 
 
 def render_standing(lineage: Lineage, facts: MachineFacts) -> Node:
@@ -166,7 +173,8 @@ def render_repairs(lineage: Lineage, free_bytes: int, facts: MachineFacts, *, bu
     """Return flatten for the machine and its clones, and relink for a machine whose base may be lost."""
     itself = (facts.name,) if lineage.foreign(facts.name) or lineage.original(facts.name) else ()
     clones = tuple(clone for clone in lineage.clones(facts.name) if _is_direct(lineage, facts.name, clone))
-    flattening = render_flattening(lineage, free_bytes, (*itself, *clones), busy=busy)
+    buttons = list_flattening(lineage, free_bytes, (*itself, *clones), busy=busy)
+    flattening = render_flattening((*itself, *clones), busy=busy)
     disks = [(disk.name, disk.name) for disk in facts.spec.disks if not disk.served]
     relink = parts.fold(
         _("Bring a lost base back"),
@@ -187,7 +195,12 @@ def render_repairs(lineage: Lineage, free_bytes: int, facts: MachineFacts, *, bu
         ),
         key="relink",
     )
-    return tag("div", flattening, relink if itself else None)
+    return tag(
+        "div",
+        flattening,
+        parts.render_buttons(buttons, label="flatten") if buttons else None,
+        relink if itself else None,
+    )
 
 
 def _is_direct(lineage: Lineage, machine: str, clone: str) -> bool:
@@ -226,4 +239,8 @@ def _choices(label: str, name: str, options: Sequence[tuple[str, str]]) -> Node:
 
 def _tick(label: str, name: str, *, is_on: bool, excuse: str | None) -> Node:
     box = tag("input", type="checkbox", name=name, checked=is_on and not excuse, disabled=bool(excuse))
-    return tag("label", tag("span", box, " ", label), tag("span", excuse, class_="labkit-excuse") if excuse else None)
+    return tag(
+        "label",
+        tag("span", box, " ", label, tag("span", " — ", excuse, class_="labkit-quiet") if excuse else None),
+        class_="labkit-tick",
+    )

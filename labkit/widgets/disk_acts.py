@@ -130,10 +130,9 @@ def _why(plan: Plan) -> str | None:
 
 def _why_not_attach(state: LabState, disk: DiskFacts) -> str | None:
     """Return why no machine can have it: what the plan says of the first one, since that is about the disk."""
-    if not state.machines:
-        return _("There is no machine to attach it to.")
-    excuses = [_why(plans.plan_attach(state, disk.name, name)) for name in state.machines]
-    return None if None in excuses else excuses[0]
+    excuses = (_why(plans.plan_attach(state, disk.name, name)) for name in state.machines)
+    first = next(excuses, _("There is no machine to attach it to."))
+    return None if first is None or (disk.machine is None and None in excuses) else first
 
 
 def _free_name(state: LabState, name: str) -> str:

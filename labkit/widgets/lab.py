@@ -1,6 +1,6 @@
 """`LabPanel`: the whole lab on one page: its machines, what they use, what happened, who depends on whom, room left.
 
-Knows: the store's readings, the switches of machines. Must not know: libvirt, qemu-img.
+Knows: the store's readings, the acts of machines. Must not know: libvirt, qemu-img.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, ClassVar
 from labkit.language import _, language
 from labkit.machine import Machine
 from labkit.model.lineage import Lineage, read_lineage
-from labkit.model.lineage_text import lineage_text
+from labkit.model.lineage_text import find_needing, lineage_text, marks_of
 from labkit.model.machine import MachineFacts
 from labkit.model.state import LabState
-from labkit.widgets import act_parts, machine_parts, parts
+from labkit.widgets import act_parts, lineage_parts, machine_parts, parts
 from labkit.widgets import lab_parts as drawing
 from labkit.widgets.live import SWITCHES, LivePanel
 from labkit.widgets.panel import Values
 from labkit.widgets.store import Reading
 from labkit.widgets.story import render_news, render_trace, step_of
-from labkit.widgets.tree import Node, tag
+from labkit.widgets.tree import Child, Node, tag
 from labkit.widgets.work import Work
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ NEWS = 30
 
 
 class LabPanel(LivePanel):
-    """The whole lab: its machines and their switches, what they use and what happened, the lineage, room on the host.
+    """The whole lab: its machines, made, switched and deleted; use and past of each, the lineage, room on the host.
 
     Args:
         lab: which one.
@@ -45,10 +45,15 @@ class LabPanel(LivePanel):
         super().__init__(lab)
         self._began = time.time()
         self._open: set[str] = set()
+        self._shows_lineage, self._chosen = False, ""
         self._switched: dict[str, Work] = {}
         self._rows: dict[str, tuple[object, Node]] = {}
         self._lineage_of: tuple[LabState, Lineage] | None = None
-        self.on("open", self._unfold)
+        self.on("open", self._open_row)
+        self.on("unfold", self._unfold)
+        self.on("show", self._show)
+        self.on("create", self._create)
+        self.on("delete", self._delete)
         for act in SWITCHES:
             self.on(act, partial(self._switch, act))
 
@@ -92,7 +97,8 @@ class LabPanel(LivePanel):
             tag("div", drawing.render_acts(state.acts, state.busy), key="acts"),
             tag("div", drawing.render_search(len(machines)), key="search"),
             self._render_machines(rows, roomy=roomy),
-            parts.fold(_("Who depends on whom"), tag("pre", self._lineage_text(state), tabindex=0), key="lineage"),
+            drawing.render_create(state, busy=self.busy),
+            parts.fold(_("Who depends on whom"), self._render_lineage(state), key="lineage", asks=True),
             parts.fold(_("What happened"), self._news(state) or tag("p", _("Nothing yet.")), key="news"),
         )
 
@@ -117,13 +123,19 @@ class LabPanel(LivePanel):
         basis = (facts, size, roomy, busy, samples, happenings, details, now, language())
         if work is None and facts.id in self._rows and self._rows[facts.id][0] == basis:
             return self._rows[facts.id][1]
-        switches = drawing.list_switches(facts, busy=busy)
+        buttons = drawing.list_buttons(facts, busy=busy)
+        switches = [button for button in buttons if button.action in SWITCHES]
         row = drawing.render_row(
             facts,
             switches=switches,
             meters=drawing.list_meters(facts, samples),
             trace=render_trace(happenings, began=self._began, now=now),
-            details=drawing.render_details(facts, self._lineage(details), happenings, [] if roomy else switches)
+            details=drawing.render_details(
+                facts,
+                self._lineage(details),
+                happenings,
+                [each for each in buttons if not roomy or each not in switches],
+            )
             if details
             else None,
             size=size,
@@ -144,25 +156,65 @@ class LabPanel(LivePanel):
             self._lineage_of = (state, read_lineage(state))
         return self._lineage_of[1]
 
-    def _lineage_text(self, state: LabState) -> str:
-        return lineage_text(self._lineage(state))
+    def _render_lineage(self, state: LabState) -> Child:
+        """Return the lineage to look around in; before somebody does, nothing: it takes a while with many machines."""
+        if not self._shows_lineage:
+            return None
+        lineage = self._lineage(state)
+        try:
+            node = lineage.find(self._chosen)
+        except KeyError:  # nothing is chosen, or it has gone since
+            node = None
+        return tag(
+            "div",
+            lineage_parts.render_tree(lineage, node, marks_of(lineage, node), grouped=True),
+            lineage_parts.render_key(),
+            lineage_parts.render_node(lineage, node, find_needing(lineage, node))
+            if node
+            else tag("p", _("Select something to see who depends on it.")),
+        )
 
     # --- what is done ------------------------------------------------------------------------------
 
-    def _unfold(self, values: Values) -> None:
+    def _open_row(self, values: Values) -> None:
         self._open ^= {values.get("subject", "")}
+
+    def _unfold(self, _values: Values) -> None:
+        self._shows_lineage = True
+
+    def _show(self, values: Values) -> None:
+        self._chosen = values.get("subject", "")
+
+    def _create(self, values: Values) -> None:
+        name, vcpus = values.get("name", ""), machine_parts.parse_vcpus(values.get("vcpus", ""))
+        self._propose(
+            _("Create {name}").format(name=name),
+            lambda: self._lab.create.plan(
+                name, image=values.get("image", ""), memory=values.get("memory", ""), vcpus=vcpus
+            ),
+        )
+
+    def _delete(self, values: Values) -> None:
+        facts = self._find(values)
+        if facts is not None:
+            machine = Machine(self._lab, facts.id, facts.name)
+            self._propose(_("Delete {name}").format(name=facts.name), machine.delete.plan)
+
+    def _find(self, values: Values) -> MachineFacts | None:
+        """Return the machine that something is asked for, or None: it has gone."""
+        state = self._store.reading.state
+        machines = state.machines.values() if state else ()
+        return next((each for each in machines if each.id == values.get("subject")), None)
 
     def _switch(self, act: str, values: Values) -> None:
         """Switch a machine on a thread of its own: several at the same time, each once."""
-        state = self._store.reading.state
-        machine_id = values.get("subject", "")
-        facts = next((each for each in state.machines.values() if each.id == machine_id), None) if state else None
+        facts = self._find(values)
         if facts is None:
             return
         with self._lock:
-            if machine_id in self._switched:
+            if facts.id in self._switched:
                 return
-            self._switched[machine_id] = Work(
+            self._switched[facts.id] = Work(
                 label=machine_parts.under_way(act, facts.name), expected=self._store.expected(act)
             )
         name = f"labkit panel: {act} {facts.name}"

@@ -15,9 +15,10 @@ from labkit.model.lineage import Lineage
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.points import span
 from labkit.model.state import LabState, OpenAct
-from labkit.model.words import act_word, state_word
+from labkit.model.words import act_word, count_words, state_word
 from labkit.units import MIB, format_size
 from labkit.widgets import machine_parts, parts
+from labkit.widgets.clone_parts import free_name
 from labkit.widgets.parts import Button
 from labkit.widgets.store import Sample
 from labkit.widgets.story import render_story
@@ -43,7 +44,7 @@ def render_head(state: LabState) -> Node:
     """Return the lab's name and how many machines are in which state."""
     counts = Counter(machine.state for machine in state.machines.values())
     badges = [
-        parts.badge(f"{counts[each]} {state_word(each)}", shape=shape, tone=tone)
+        parts.badge(count_words(each, counts[each]), shape=shape, tone=tone)
         for each, (shape, tone) in machine_parts.LOOKS.items()
         if counts[each]
     ]
@@ -54,9 +55,12 @@ def render_space(state: LabState, free: int) -> Node:
     """Return what the lab has been given, what its disks may still ask for, and what the host has left."""
     allocated = sum(image.allocated for image in state.images.values())
     promised = sum(max(0, disk.capacity - disk.active.allocated) for disk in state.disks.values())
-    words = _("The lab takes {allocated}; its disks may grow by {promised}; the host has {free} left.").format(
-        allocated=format_size(allocated), promised=format_size(promised), free=format_size(free)
+    sentence = (
+        _("The lab takes {allocated}; its disks may grow by {promised}; the host has {free} left.")
+        if promised
+        else _("The lab takes {allocated}; the host has {free} left.")
     )
+    words = sentence.format(allocated=format_size(allocated), promised=format_size(promised), free=format_size(free))
     scale = _SPACE_WIDTH / max(1, allocated + max(free, promised))
     bar = tag(
         "svg",
@@ -129,7 +133,7 @@ def render_titles() -> Node:
     return tag(
         "li",
         tag("div", _("machine"), class_="labkit-who"),
-        tag("div", _("last 10 minutes"), class_="labkit-past"),
+        tag("div", _("last 10 min"), class_="labkit-past"),
         tag("div", *meters, class_="labkit-meters"),
         tag("div", _("disks"), class_="labkit-size"),
         tag("div", class_="labkit-switches"),
@@ -180,10 +184,9 @@ def render_row(
     )
 
 
-def list_switches(facts: MachineFacts, *, busy: str | None) -> list[Button]:
-    """Return the buttons that switch a machine, and name it."""
-    buttons = machine_parts.list_buttons(facts, busy=busy)
-    return [replace(button, subject=facts.id) for button in buttons if button.action != "delete"]
+def list_buttons(facts: MachineFacts, *, busy: str | None) -> list[Button]:
+    """Return the buttons that switch a machine or delete it, and name it."""
+    return [replace(button, subject=facts.id) for button in machine_parts.list_buttons(facts, busy=busy)]
 
 
 def _next_switch(switches: Sequence[Button], facts: MachineFacts) -> Node:
@@ -228,9 +231,9 @@ def _meter(name: str, values: Sequence[float], top: float, words: str) -> Node:
 
 
 def render_details(
-    facts: MachineFacts, lineage: Lineage, happenings: Sequence[Happening], switches: Sequence[Button]
+    facts: MachineFacts, lineage: Lineage, happenings: Sequence[Happening], buttons: Sequence[Button]
 ) -> Node:
-    """Return a machine from near: `switches` (none: they stand in its row), what it is, who depends on it, the past."""
+    """Return a machine from near: the buttons that are not in its row, what it is, who depends on it, the past."""
     clones = span_names(lineage.clones(facts.name))
     rows: list[tuple[str, Child]] = [
         *machine_parts.list_definition(facts),
@@ -240,11 +243,32 @@ def render_details(
     ]
     return tag(
         "div",
-        parts.render_buttons(switches, label=facts.id) if switches else None,
+        parts.render_buttons(buttons, label=f"near-{facts.id}"),
         parts.table(rows),
         tag("h4", _("What happened")),
         render_story(happenings),
         class_="labkit-details",
+    )
+
+
+def render_create(state: LabState, *, busy: str | None) -> Node:
+    """Return the form of a new machine, with a name that no machine has; an empty lab begins with it."""
+    images = [(name, name) for name in state.guest_images]
+    first = "tiny" if "tiny" in state.guest_images else next(iter(state.guest_images), "")
+    return parts.fold(
+        _("Create a machine"),
+        parts.form(
+            "create",
+            _("Create…"),
+            busy or (None if images else _("There is no guest image yet: ./lab setup builds them.")),
+            parts.field(_("New machine's name"), "name", free_name(state, "web")),
+            parts.choices(_("Guest image"), "image", images, first),
+            parts.field(_("Memory"), "memory", "128 MiB"),
+            parts.field(_("vCPUs"), "vcpus", "1", inputmode="numeric"),
+            kind="main",
+        ),
+        is_open=not state.machines,
+        key="create",
     )
 
 

@@ -76,7 +76,7 @@ class LineagePanel(LivePanel):
         return tag(
             "div",
             tag("div", machine_parts.render_trouble(reading.trouble), key="trouble"),
-            tag("div", tag("h3", title), tag("span", machines), class_="labkit-head"),
+            tag("div", tag("h3", title), tag("span", machines, class_="labkit-quiet"), class_="labkit-head"),
             drawing.render_tree(lineage, node, marks_of(lineage, node), grouped=self._grouped),
             drawing.render_key(),
             parts.render_buttons([Button(label=label, action="group")], label="group"),
@@ -88,12 +88,19 @@ class LineagePanel(LivePanel):
             return tag("p", _("Select something to see who depends on it."))
         free = self._lab.survey_disks().free_bytes
         busy = self._why_not(self._store.reading, node.machine)
+        clones = drawing.clones_of(lineage, node)
         return tag(
             "div",
             drawing.render_node(lineage, node, find_needing(lineage, node)),
             drawing.render_ways_out(drawing.why_not_delete(lineage.state, free, node)),
-            drawing.render_flattening(lineage, free, drawing.clones_of(lineage, node), busy=busy),
-            parts.render_buttons(drawing.list_buttons(lineage, free, node, busy=busy), label="node"),
+            drawing.render_flattening(clones, busy=busy),
+            parts.render_buttons(
+                [
+                    *drawing.list_flattening(lineage, free, clones, busy=busy),
+                    *drawing.list_buttons(lineage, free, node, busy=busy),
+                ],
+                label="node",
+            ),
             key=node.name,
         )
 

@@ -155,25 +155,25 @@ def list_buttons(lineage: Lineage, free_bytes: int, node: Node, *, busy: str | N
     ]
 
 
-def render_flattening(
-    lineage: Lineage, free_bytes: int, machines: tuple[str, ...], *, busy: str | None
-) -> tree.Node | None:
-    """Return what lets linked clones stand alone: a button each, or of many one to choose."""
-    if not machines:
-        return None
+def list_flattening(lineage: Lineage, free_bytes: int, machines: tuple[str, ...], *, busy: str | None) -> list[Button]:
+    """Return what lets linked clones stand alone, a button each; many have `render_flattening` instead."""
+    survey = flatten_plans.FlattenSurvey(free_bytes=free_bytes)
+    return [
+        Button(
+            label=_("Flatten {name}…").format(name=name),
+            action="flatten",
+            subject=name,
+            excuse=busy or _why(flatten_plans.plan_flatten(lineage.state, survey, name).refusal),
+            tip=_("What it still reads from its original moves into its own images."),
+        )
+        for name in (machines if len(machines) <= MOST_BUTTONS else ())
+    ]
+
+
+def render_flattening(machines: tuple[str, ...], *, busy: str | None) -> tree.Node | None:
+    """Return what lets one of many linked clones stand alone; few have buttons: `list_flattening`."""
     if len(machines) <= MOST_BUTTONS:
-        survey = flatten_plans.FlattenSurvey(free_bytes=free_bytes)
-        buttons = [
-            Button(
-                label=_("Flatten {name}…").format(name=name),
-                action="flatten",
-                subject=name,
-                excuse=busy or _why(flatten_plans.plan_flatten(lineage.state, survey, name).refusal),
-                tip=_("What it still reads from its original moves into its own images."),
-            )
-            for name in machines
-        ]
-        return parts.render_buttons(buttons, label="flatten")
+        return None
     options = [tag("option", name, value=name, key=name) for name in machines]
     button = tag(
         "button",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from functools import partial
 
-from labkit.errors import BadInput, LabError
+from labkit.errors import LabError
 from labkit.language import _
 from labkit.model.machine import MachineFacts
 from labkit.model.words import state_word
@@ -101,14 +101,10 @@ class MachinePanel(OneMachinePanel):
 
     def _configure(self, values: Values) -> None:
         memory = parse_size(values.get("memory", ""), what=_("memory"))
-        vcpus = values.get("vcpus", "").strip()
-        if not vcpus.isdecimal():
-            raise BadInput(
-                _("{text!r} is not a number of vCPUs.").format(text=vcpus), _("Write a whole number from 1.")
-            )
+        vcpus = drawing.parse_vcpus(values.get("vcpus", ""))
         self._propose(
             _("Change {name}").format(name=self.name),
-            lambda: self._machine.configure.plan(memory=memory, vcpus=int(vcpus)),
+            lambda: self._machine.configure.plan(memory=memory, vcpus=vcpus),
         )
 
     def _delete(self, _values: Values) -> None:

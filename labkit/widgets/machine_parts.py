@@ -5,7 +5,7 @@ Each is a function of values. Knows: the model's machine. Must not know: labs, t
 
 from __future__ import annotations
 
-from labkit.errors import LabError
+from labkit.errors import BadInput, LabError
 from labkit.language import _, ngettext
 from labkit.model.machine import (
     MachineFacts,
@@ -152,6 +152,19 @@ def render_changes(facts: MachineFacts, *, busy: str | None) -> Node:
         else None,
         key="changes",
     )
+
+
+def parse_vcpus(text: str) -> int:
+    """Return a number of vCPUs that somebody typed.
+
+    Raises:
+        BadInput: it is none.
+    """
+    if not text.strip().isdecimal():
+        raise BadInput(
+            _("{text!r} is not a number of vCPUs.").format(text=text.strip()), _("Write a whole number from 1.")
+        )
+    return int(text)
 
 
 def under_way(act: str, name: str) -> str:

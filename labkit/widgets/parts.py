@@ -52,15 +52,18 @@ def render_buttons(buttons: Sequence[Button], *, label: str) -> Node:
         for button in buttons
     ]
     reasons = [
-        tag("div", _excuse_line(excuse, buttons), id=f"excuse-{label}-{number}", class_="labkit-excuse")
+        tag("div", _excuse_line(excuse, buttons, excuses), id=f"excuse-{label}-{number}", class_="labkit-excuse")
         for number, excuse in enumerate(excuses)
     ]
     return tag("div", tag("div", *row, class_="labkit-buttons"), tag("div", *reasons))
 
 
-def _excuse_line(excuse: str, buttons: Sequence[Button]) -> str:
+def _excuse_line(excuse: str, buttons: Sequence[Button], excuses: Sequence[str]) -> str:
+    """Return an excuse; where there is another, with the buttons it is for."""
     if all(button.excuse == excuse for button in buttons):
         return excuse
+    if len(excuses) == 1:
+        return _("Not now. {excuse}").format(excuse=excuse)
     names = ", ".join(button.label.rstrip("…") for button in buttons if button.excuse == excuse)
     return _("{buttons}: not now. {excuse}").format(buttons=names, excuse=excuse)
 
@@ -144,9 +147,14 @@ def render_view_choices() -> Node:
 _NAMES = {"en": "English", "es": "Español"}
 
 
-def fold(title: str, *children: Child, is_open: bool = False, key: str | None = None) -> Node:
-    """Return a fold that the reader opens and closes."""
-    return tag("details", tag("summary", title), *children, open=is_open, key=key, class_="labkit-fold")
+def fold(title: str, *children: Child, is_open: bool = False, key: str | None = None, asks: bool = False) -> Node:
+    """Return a fold that the reader opens and closes.
+
+    Args:
+        asks: whether opening or closing it asks for "unfold", with `key` as `subject`: what is in it is made then.
+    """
+    wanted = {"data_action": "unfold", "data_subject": key} if asks else {}
+    return tag("details", tag("summary", title, **wanted), *children, open=is_open, key=key, class_="labkit-fold")
 
 
 def table(rows: Iterable[tuple[str, Child]]) -> Node:

@@ -93,7 +93,7 @@ class Store:
         self._lab = weakref.ref(lab)
         self._lock = threading.RLock()
         self._reading = Reading()
-        self._panels: weakref.WeakSet[Panel] = weakref.WeakSet()
+        self._panels: weakref.WeakKeyDictionary[Panel, float] = weakref.WeakKeyDictionary()  # seconds of a layout
         self._reading_lock = threading.Lock()
         self._news, self._fresh = threading.Event(), threading.Event()
         self._threads: tuple[threading.Thread, ...] = ()
@@ -147,7 +147,7 @@ class Store:
     def follow(self, panel: Panel) -> None:
         """Lay the panel out again whenever there is news, as long as it is on screen."""
         with self._lock:
-            self._panels.add(panel)
+            self._panels.setdefault(panel, 0.0)
             if not self.is_following:
                 self._threads = tuple(
                     threading.Thread(
@@ -260,14 +260,18 @@ class Store:
         return age != before
 
     def _layout_turn(self) -> bool:
-        """Wait until something was read or heard, and lay out; return whether to go on."""
+        """Wait until something was read or heard, and lay out, the quickest panels first; return whether to go on."""
         if self._fresh.wait(TICK_SECONDS) or self._reading.closed:
             self._fresh.clear()
-            for panel in [panel for panel in list(self._panels) if panel.is_shown]:
+            for panel, _seconds in sorted(self._panels.items(), key=lambda each: each[1]):
+                if not panel.is_shown:
+                    continue
+                began = time.monotonic()
                 try:
                     panel.redraw()
                 except Exception:  # noqa: BLE001 — one panel's fault must not silence the others
                     _log.exception("a panel cannot be laid out")
+                self._panels[panel] = time.monotonic() - began
             time.sleep(FRAME_SECONDS)
         return not self._reading.closed
 

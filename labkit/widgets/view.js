@@ -226,9 +226,12 @@ function render({ model, el }) {
       const heir = branches && branches.isConnected && branches.querySelector("[tabindex='0']");
       (heir || root).focus({ preventScroll: true });
     }
-    for (const pressed of el.querySelectorAll(".labkit-sent")) pressed.classList.remove("labkit-sent");
     filter(el);
     for (const pane of el.querySelectorAll("[data-follow]")) pane.scrollTop = pane.scrollHeight;
+  };
+  const onHeard = (message) => {
+    if (!message.heard) return;
+    for (const pressed of el.querySelectorAll(".labkit-sent")) pressed.classList.remove("labkit-sent");
   };
   const ask = (element) => {
     if (element.getAttribute("aria-disabled") === "true") return;
@@ -249,7 +252,7 @@ function render({ model, el }) {
       copied.classList.add("labkit-copied");
       setTimeout(() => copied.classList.remove("labkit-copied"), 1200);
     }
-    const pressed = event.target.closest("button[data-action]");
+    const pressed = event.target.closest("button[data-action], summary[data-action]");
     if (pressed) ask(pressed);
     if (event.target.closest("[data-large]")) setLarge(!whole.classList.contains(LARGE));
     const item = event.target.closest("[role=treeitem]");
@@ -297,8 +300,10 @@ function render({ model, el }) {
   watch.observe(el);
   const still = setInterval(() => visible && say(true), 60000);
   model.on("change:whole", onPage);
+  model.on("msg:custom", onHeard);
   return () => {
     model.off("change:whole", onPage);
+    model.off("msg:custom", onHeard);
     stop.abort();
     clearTimeout(rest);
     watch.disconnect();

@@ -1,7 +1,8 @@
 """The live view: one anywidget that shows a tree and reports what the reader does.
 
 To the browser goes one synced value, `whole`, the number of the page and the page, a tree as JSON; and after that
-`{"number": N, "patch": PATCH}` (`patches.py`) for each further page. From it come messages:
+`{"number": N, "patch": PATCH}` (`patches.py`) for each further page, and `{"heard": true}` for each action, which may
+leave the page as it is. From it come messages:
 `{"action": NAME, "values": {field: text}}` for a click or a submitted form,
 `{"shown": bool, "view": ID}` as the view comes on screen, stays there (every minute) or leaves, and
 `{"missed": true}` where a patch does not follow on the page before: then the whole page is sent.
@@ -87,6 +88,7 @@ class View(anywidget.AnyWidget):
             fields = content.get("values")
             values = fields if isinstance(fields, dict) else {}
             self._on_action(str(content["action"]), {str(key): str(value) for key, value in values.items()})
+            self.send({"heard": True})
         elif "missed" in content:
             self.send_state("whole")
         elif "view" in content:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from labkit import Lab
 from labkit.engine.progress import Progress
 from labkit.model.machine import MachineState
@@ -45,7 +47,10 @@ def test_twins_tell_the_machines_and_nothing_measured(lab: Lab) -> None:
 
 
 def test_empty_lab_says_so(lab: Lab) -> None:
-    assert "There is nothing in this lab yet." in LabPanel(lab).page().text
+    page = LabPanel(lab).page()
+    assert "There is nothing in this lab yet." in page.text
+    create = next(fold for fold in page.find("details") if fold.attributes["key"] == "create")
+    assert "open" in create.attributes
 
 
 def test_few_machines_show_every_switch_with_its_excuse_and_many_the_next_one(lab: Lab) -> None:
@@ -56,14 +61,62 @@ def test_few_machines_show_every_switch_with_its_excuse_and_many_the_next_one(la
         "start": None,
         **dict.fromkeys(("stop", "pause", "save", "kill"), "m0 is off."),
     }
+    press(panel, "open", subject=lab.machines["m0"].id)
+    assert "delete" in buttons(rows(panel)["m0"])
+    press(panel, "open", subject=lab.machines["m0"].id)
     for number in range(ROOMY):
         small(lab, f"m{number + 1}")
     panel.refresh()
     assert set(buttons(rows(panel)["m0"])) == {"open", "start"}
     assert "data-filter" in next(panel.page().find("input")).attributes
     press(panel, "open", subject=lab.machines["m0"].id)
-    assert set(buttons(rows(panel)["m0"])) == {"open", "start", "stop", "pause", "save", "kill"}
+    assert set(buttons(rows(panel)["m0"])) == {"open", "start", "stop", "pause", "save", "kill", "delete"}
     assert "m0 is off." in rows(panel)["m0"].text
+
+
+def test_machine_is_created_and_deleted_with_what_is_lost_named_before(lab: Lab) -> None:
+    panel = LabPanel(lab)
+    show(panel)
+    press(panel, "create", name="web", image="sector", memory="16 MiB", vcpus="1")
+    eventually(lambda: "Plan: Create web" in panel.page().text)
+    assert "web" not in lab.machines
+    press(panel, "confirm")
+    eventually(lambda: "✓ Create web: done." in panel.page().text)
+    press(panel, "delete", subject=lab.machines["web"].id)
+    eventually(lambda: "the machine web" in panel.page().text)
+    assert "disks/web.vda.0.raw" in panel.page().text
+    press(panel, "confirm")
+    eventually(lambda: "✓ Delete web: done." in panel.page().text)
+    assert not lab.machines
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [("name", "'a b'"), ("memory", "'a b'"), ("vcpus", "'a b' is not a number of vCPUs."), ("image", "'a b'")],
+)
+def test_what_cannot_be_created_is_one_sentence(lab: Lab, field: str, words: str) -> None:
+    panel = LabPanel(lab)
+    press(panel, "create", **{"name": "web", "image": "sector", "memory": "16 MiB", "vcpus": "1", field: "a b"})
+    eventually(lambda: words in panel.page().text and panel.busy is None)
+    assert "Traceback" not in panel.page().text
+
+
+def test_lineage_is_a_tree_to_choose_from_once_it_is_unfolded(lab: Lab) -> None:
+    small(lab, "web")
+    lab.machines["web"].snapshots.take("clean")
+    lab.machines["web"].clone("link", kind="linked", snapshot="clean")
+    panel = LabPanel(lab)
+    assert not list(chosen_from(panel))
+    press(panel, "unfold", subject="lineage")
+    assert [row.attributes["data-subject"] for row in chosen_from(panel)] == ["web@clean", "web", "link"]
+    press(panel, "show", subject="web@clean")
+    assert "link linked clone" in panel.page().text
+    assert "← needs it" in panel.page().text
+
+
+def chosen_from(panel: LabPanel) -> list[Node]:
+    """Return the rows of the lineage."""
+    return [node for node in panel.page().find("li") if node.attributes.get("role") == "treeitem"]
 
 
 def test_switches_of_several_machines_go_on_at_the_same_time(lab: Lab) -> None:

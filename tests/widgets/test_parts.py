@@ -48,8 +48,21 @@ def test_button_that_cannot_be_pressed_says_why() -> None:
     start, stop = row.find("button")
     assert start.attributes["aria-disabled"] == "true"
     assert start.attributes["title"] == "web is running."
-    assert _by_id(row, start.attributes["aria-describedby"]).text == "Start: not now. web is running."
+    assert _by_id(row, start.attributes["aria-describedby"]).text == "Not now. web is running."
     assert "aria-disabled" not in stop.attributes
+
+
+def test_several_reasons_name_their_buttons() -> None:
+    row = parts.render_buttons(
+        [
+            parts.Button(label="Compact…", action="compact", excuse="data is in use."),
+            parts.Button(label="Delete…", action="delete", excuse="data is attached."),
+            parts.Button(label="Look", action="look"),
+        ],
+        label="acts",
+    )
+    assert "Compact: not now. data is in use." in row.text
+    assert "Delete: not now. data is attached." in row.text
 
 
 def test_one_reason_for_all_buttons_is_said_once() -> None:
