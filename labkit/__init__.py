@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 __all__ = ["Lab", "__version__"]
 
 if TYPE_CHECKING:
+    import threading
     from contextlib import AbstractContextManager
 
     from labkit.engine.progress import OnProgress
@@ -35,8 +36,8 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(name)
 
 
-def _show(title: str, bytes_copied: int) -> AbstractContextManager[OnProgress | None]:
+def _show(title: str, bytes_copied: int, cancel: threading.Event | None) -> AbstractContextManager[OnProgress | None]:
     """Show an act that a cell of a notebook waits for."""
     from labkit.widgets.plain import show
 
-    return show(title, bytes_copied)
+    return show(title, bytes_copied, cancel)

@@ -203,7 +203,10 @@ class Lab:
             Refused: the plan is a refusal. Stale: what it had read has changed. Busy: another act is at work.
             LabError: a step failed; the hint says what became of the act.
         """
-        shown = watching(plan.title, plan.bytes_copied) if on_progress is None else nullcontext(on_progress)
+        cancel = cancel or threading.Event()
+        shown = (
+            watching(plan.title, plan.bytes_copied, cancel=cancel) if on_progress is None else nullcontext(on_progress)
+        )
         with shown as report:
             outcome = self._executor.carry_out(plan, on_progress=report, cancel=cancel, timeout=timeout)
         self._history.append(outcome)

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from labkit import changes, clones, travel
-from labkit.engine import inside, switching
+from labkit.engine import bounds, inside, switching
 from labkit.engine.handle import Handle
-from labkit.engine.progress import watching
+from labkit.engine.progress import of_one_step, watching
 from labkit.engine.survey import survey_host
 from labkit.errors import BadInput, LabError
 from labkit.guest.agent import CommandResult
@@ -23,7 +23,7 @@ from labkit.guest.console import Console
 from labkit.language import _
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.usage import DiskLimits
-from labkit.model.words import state_word
+from labkit.model.words import state_word, under_way
 from labkit.snapshots import Snapshots
 from labkit.units import check_choice, parse_size
 
@@ -127,7 +127,8 @@ class Machine:
         Raises:
             WrongState: it is running or paused. HypervisorError: it could not start; it stays off.
         """
-        switching.start(self._handle, self.snapshots.why_not_start, timeout=timeout)
+        with watching(under_way("start", self._handle.last_name)):
+            switching.start(self._handle, self.snapshots.why_not_start, timeout=timeout)
         return self
 
     def wait_ready(self, *, timeout: float = 120, cancel: threading.Event | None = None) -> Machine:
@@ -137,7 +138,8 @@ class Machine:
             WrongState: it is not running, or ends meanwhile. GuestSilent: `timeout` seconds have passed;
                 it goes on running.
         """
-        with watching(_("Waiting for {name}").format(name=self.name)):
+        cancel = cancel or threading.Event()
+        with watching(_("Waiting for {name}").format(name=self._handle.last_name), cancel=cancel):
             switching.wait_ready(self._handle, timeout=timeout, cancel=cancel)
         return self
 
@@ -175,7 +177,15 @@ class Machine:
             WrongState: it is off or saved, or a disk has a format with which memory cannot be saved.
             TimedOut, NoSpace: it goes on as it was, and no file is left.
         """
-        switching.save(self._handle, lambda: self._lab.state, timeout=timeout)
+        cancel = threading.Event()
+        with watching(under_way("save", self._handle.last_name), cancel=cancel) as report:
+            switching.save(
+                self._handle,
+                lambda: self._lab.state,
+                timeout=timeout,
+                cancel=cancel,
+                on_bytes=of_one_step(report) if report else None,
+            )
         return self
 
     def stop(self, *, timeout: float = 60) -> Machine:
@@ -186,7 +196,9 @@ class Machine:
         Raises:
             WrongState: paused or saved. TimedOut: it did not shut down in time and goes on running.
         """
-        switching.stop(self._handle, timeout=timeout)
+        cancel = threading.Event()
+        with watching(under_way("stop", self._handle.last_name), cancel=cancel):
+            switching.stop(self._handle, timeout=timeout, cancel=cancel)
         return self
 
     def kill(self) -> Machine:
@@ -200,7 +212,7 @@ class Machine:
         Raises:
             BadInput: the host has no such CPU.
         """
-        switching.pin(self._handle, cpu, host_cpus=survey_host(self._lab._workspace).host_cpus)
+        bounds.pin(self._handle, cpu, host_cpus=survey_host(self._lab._workspace).host_cpus)
         return self
 
     def throttle(self, disk: Disk | str, *, iops: int = 0, bytes_per_second: str | int = 0) -> Machine:
@@ -220,7 +232,7 @@ class Machine:
             )
         size = 0 if bytes_per_second == 0 else parse_size(bytes_per_second, what="bytes_per_second")
         name = disk if isinstance(disk, str) else disk.name
-        switching.throttle(self._handle, name, iops=iops, bytes_per_second=size)
+        bounds.throttle(self._handle, name, iops=iops, bytes_per_second=size)
         return self
 
     @property

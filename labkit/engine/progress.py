@@ -30,8 +30,15 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 
-Watch: TypeAlias = Callable[[str, int], AbstractContextManager[OnProgress | None]]
-"""Shows an act, by its title and the bytes it copies, from its beginning to its end; yields what it reports to."""
+
+def of_one_step(on_progress: OnProgress) -> Callable[[int, int], None]:
+    """Return what turns (bytes done, in all) into reports of an act that has one step and no command to show."""
+    return lambda done, total: on_progress(Progress(step=1, steps=1, label="", done=done, total=total))
+
+
+Watch: TypeAlias = Callable[[str, int, threading.Event | None], AbstractContextManager[OnProgress | None]]
+"""Shows an act from its beginning to its end, by its title, the bytes it copies and what cancels it; yields what it
+reports to."""
 
 _watches: list[Watch] = []
 
@@ -41,8 +48,14 @@ def watch_with(watch: Watch) -> None:
     _watches[:] = [watch]
 
 
-def watching(title: str, bytes_copied: int = 0) -> AbstractContextManager[OnProgress | None]:
-    """Return who looks on while an act called plainly is carried out; nobody outside the main thread."""
+def watching(
+    title: str, bytes_copied: int = 0, *, cancel: threading.Event | None = None
+) -> AbstractContextManager[OnProgress | None]:
+    """Return who looks on while an act called plainly is carried out; nobody outside the main thread.
+
+    Args:
+        cancel: what the act heeds, and who looks on may set; None: it heeds nothing.
+    """
     if not _watches or threading.current_thread() is not threading.main_thread():
         return nullcontext()
-    return _watches[0](title, bytes_copied)
+    return _watches[0](title, bytes_copied, cancel)

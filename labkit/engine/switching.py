@@ -13,25 +13,25 @@ from contextlib import contextmanager
 
 from labkit.engine.handle import Handle
 from labkit.errors import (
-    BadInput,
+    Cancelled,
     ConnectionLost,
     GuestError,
     GuestSilent,
+    HypervisorError,
     NoSpace,
-    NotFound,
     Refused,
     TimedOut,
     WrongState,
 )
 from labkit.guest import agent
 from labkit.guest.console import Console
-from labkit.hypervisor import disks
+from labkit.hypervisor.domains import OnBytes
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model import machine as model
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.state import LabState
-from labkit.model.words import reason_word, state_word
+from labkit.model.words import reason_word, state_word, under_way
 from labkit.plans.plan import Refusal
 from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.units import format_size
@@ -164,15 +164,22 @@ def _see_whether_it_goes_on(machine: Handle, name: str) -> None:
 # --- off ------------------------------------------------------------------------------------------
 
 
-def save(machine: Handle, read: Callable[[], LabState], *, timeout: float) -> None:
+def save(
+    machine: Handle,
+    read: Callable[[], LabState],
+    *,
+    timeout: float,
+    cancel: threading.Event | None = None,
+    on_bytes: OnBytes | None = None,
+) -> None:
     """Write its memory to a file and switch it off; `start` goes on from that instant.
 
     Args:
-        read: reads the lab, to know the layers of its disks. timeout: seconds.
+        read: reads the lab, to know the layers of its disks. timeout: seconds. on_bytes: hears of (bytes done, in all).
 
     Raises:
         WrongState: it is off or saved, or a disk has a format with which memory cannot be saved.
-        TimedOut, NoSpace: it goes on as it was, and no file is left.
+        Cancelled, TimedOut, NoSpace: it goes on as it was, and no file is left.
     """
     with machine.switching(model.why_not_save, _("Only a running or paused machine is saved.")) as name:
         state = read()
@@ -183,8 +190,9 @@ def save(machine: Handle, read: Callable[[], LabState], *, timeout: float) -> No
                 ),
                 _("Stop it instead, or detach that disk, or convert it to qcow2."),
             )
+        Limit(cancel=cancel, what=under_way("save", name)).check()
         try:
-            machine.domains.save(machine.id, subject=name, timeout=timeout)
+            machine.domains.save(machine.id, subject=name, timeout=timeout, cancel=cancel, on_bytes=on_bytes)
         except TimedOut as error:
             raise TimedOut(
                 _("{name} was not saved within {seconds:g} s; it is {state} as before.").format(
@@ -200,18 +208,31 @@ def save(machine: Handle, read: Callable[[], LabState], *, timeout: float) -> No
                 ),
                 details=error.details,
             ) from error
+        except HypervisorError as error:
+            if cancel is None or not cancel.is_set():
+                raise
+            raise Cancelled(
+                _("{what} was cancelled.").format(what=under_way("save", name)),
+                _("It is {state} as before.").format(state=state_word(machine.state)),
+            ) from error
 
 
-def stop(machine: Handle, *, timeout: float) -> None:
+def stop(machine: Handle, *, timeout: float, cancel: threading.Event | None = None) -> None:
     """Ask the guest to shut down, again and again, and wait until it has; does nothing when it is off.
 
     Raises:
         WrongState: paused or saved. TimedOut: it did not shut down in time and goes on running.
+        Cancelled: it was asked, and may still do so.
     """
-    limit = Limit(timeout)
+    limit = Limit(timeout, cancel=cancel)
     hint = _("Call resume() or start() first, or kill() to cut its power.")
     with _unless_off(machine), machine.switching(model.why_not_stop, hint) as name:
-        while not _has_shut_down(machine, name, limit):
+        while not _has_shut_down(machine, name, limit, cancel):
+            if limit.cancelled:
+                raise Cancelled(
+                    _("Nobody waits for the end of {name} any more.").format(name=name),
+                    _("It was asked to shut down, and may still do so; kill() cuts its power."),
+                )
             if limit.reached:
                 raise TimedOut(
                     _("{name} did not shut down within {seconds:g} s; it is still running.").format(
@@ -222,7 +243,7 @@ def stop(machine: Handle, *, timeout: float) -> None:
                 )
 
 
-def _has_shut_down(machine: Handle, name: str, limit: Limit) -> bool:
+def _has_shut_down(machine: Handle, name: str, limit: Limit, cancel: threading.Event | None) -> bool:
     """Ask once, and wait a while for the end."""
     if machine.facts.spec.agent:
         try:
@@ -232,7 +253,7 @@ def _has_shut_down(machine: Handle, name: str, limit: Limit) -> bool:
             _press_power_button(machine, name)
     else:
         _press_power_button(machine, name)
-    return _comes_to(machine, MachineState.OFF, Limit(max(0.0, min(limit.left, ASK_AGAIN))))
+    return _comes_to(machine, MachineState.OFF, Limit(max(0.0, min(limit.left, ASK_AGAIN)), cancel=cancel))
 
 
 def _press_power_button(machine: Handle, name: str) -> None:
@@ -261,39 +282,3 @@ def _unless_off(machine: Handle) -> Iterator[None]:
     except WrongState:
         if machine.state is not MachineState.OFF:
             raise
-
-
-# --- bound and limited ----------------------------------------------------------------------------
-
-
-def pin(machine: Handle, cpu: int | None, *, host_cpus: int) -> None:
-    """Bind all its vCPUs to one of the host's CPUs, or (None) to none in particular.
-
-    Raises:
-        BadInput: the host has no such CPU. WrongState: it is saved.
-    """
-    if cpu is not None and (cpu not in range(host_cpus)):
-        raise BadInput(
-            _("This host has no CPU {cpu!r}.").format(cpu=cpu),
-            _("Its CPUs are numbered 0 to {last}.").format(last=host_cpus - 1),
-        )
-    with machine.switching(model.why_not_pin, _("Start it first.")) as name:
-        machine.domains.pin(machine.id, cpu, host_cpus=host_cpus, subject=name)
-
-
-def throttle(machine: Handle, disk: str, *, iops: int, bytes_per_second: int) -> None:
-    """Limit how fast one of its disks works; 0 is no limit.
-
-    Raises:
-        NotFound: it has no such disk. WrongState: it is saved.
-    """
-    targets = {spec.name: spec.target for spec in machine.facts.spec.disks}
-    if disk not in targets:
-        raise NotFound(
-            _("{machine} has no disk {disk!r}.").format(machine=machine.last_name, disk=disk),
-            _("It has: {names}.").format(names=", ".join(targets)),
-        )
-    with machine.switching(model.why_not_pin, _("Start it first.")) as name:
-        disks.throttle(
-            machine.domains, machine.id, targets[disk], iops=iops, bytes_per_second=bytes_per_second, subject=name
-        )

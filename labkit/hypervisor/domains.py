@@ -12,7 +12,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import libvirt
 
@@ -32,6 +32,7 @@ from labkit.model.machine import (
 from labkit.model.usage import MachineUsage
 
 R = TypeVar("R")
+OnBytes: TypeAlias = Callable[[int, int], None]
 
 ACT_NAMESPACE = "urn:labkit:act:1"
 """The XML namespace of the mark an act leaves, so that other kernels hear of it."""
@@ -163,10 +164,20 @@ class Domains:
         """Let the guest's CPUs go on."""
         self.on(machine_id, lambda domain: domain.resume(), subject=subject)
 
-    def save(self, machine_id: str, *, subject: str, timeout: float = 120, then_runs: bool | None = None) -> None:
+    def save(
+        self,
+        machine_id: str,
+        *,
+        subject: str,
+        timeout: float = 120,
+        cancel: threading.Event | None = None,
+        on_bytes: OnBytes | None = None,
+        then_runs: bool | None = None,
+    ) -> None:
         """Write memory and devices to a file and end the process; aborted when the time is up.
 
         Args:
+            cancel: set it to abort: libvirt's error is a HypervisorError. on_bytes: hears of (bytes done, in all).
             then_runs: whether the guest runs or is paused when it goes on; None: as it is now.
 
         Raises:
@@ -181,12 +192,25 @@ class Domains:
             finally:
                 ended.set()
 
+        if cancel is not None or on_bytes is not None:
+            look = (machine_id, ended, cancel or threading.Event(), on_bytes or _unheard)
+            threading.Thread(target=self._look_on, args=look, name=f"save {subject}", daemon=True).start()
         try:
             self.on(machine_id, write, subject=subject, timeout=timeout)
         except TimedOut:
             self._abort(machine_id, ended, subject=subject)
             if self.state(machine_id)[0] is not MachineState.SAVED:  # the abort may come too late
                 raise
+
+    def _look_on(self, machine_id: str, ended: threading.Event, cancel: threading.Event, on_bytes: OnBytes) -> None:
+        """Tell how far a job is until it has ended, and abort it when asked to."""
+        while not ended.wait(_ABORT_AGAIN):
+            if cancel.is_set():
+                self._abort(machine_id, ended, subject="")
+            with contextlib.suppress(LabError):  # it has just ended, or is about to begin
+                job = self.on(machine_id, lambda domain: domain.jobStats())
+                if total := job.get("memory_total"):
+                    on_bytes(total - job.get("memory_remaining", 0), total)
 
     def _abort(self, machine_id: str, ended: threading.Event, *, subject: str) -> None:
         """End a machine's job, and wait until it has ended; one that is about to begin is asked again."""
@@ -269,3 +293,7 @@ def mark_act(domain: libvirt.virDomain) -> None:
     element = f"<act at='{time.time_ns()}'/>"
     flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
     domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, element, "labkit-act", ACT_NAMESPACE, flags)
+
+
+def _unheard(_done: int, _total: int) -> None:
+    """Hear nothing."""

@@ -86,6 +86,19 @@ def act_word(act: str) -> str:
     }.get(act, act)
 
 
+def under_way(act: str, name: str) -> str:
+    """Return the words for a switch of a machine that is under way."""
+    words = {
+        "start": _("Starting {name}"),
+        "stop": _("Shutting {name} down"),
+        "pause": _("Pausing {name}"),
+        "resume": _("Resuming {name}"),
+        "save": _("Saving {name}"),
+        "kill": _("Cutting the power of {name}"),
+    }
+    return words[act].format(name=name)
+
+
 def happening_word(happening: Happening) -> str:
     """Return the words for what happened to a machine."""
     words = {

@@ -13,7 +13,7 @@ import time
 
 from labkit.language import _, language
 from labkit.model.machine import MachineFacts
-from labkit.model.words import state_word
+from labkit.model.words import state_word, under_way
 from labkit.widgets import machine_parts as drawing
 from labkit.widgets import parts
 from labkit.widgets.live import OneMachinePanel
@@ -97,7 +97,7 @@ class Console(OneMachinePanel):
             self._machine.start()
             self._store.remember("start", time.monotonic() - began)
 
-        self.work(drawing.under_way("start", self.name), run, expected=self._store.expected("start"))
+        self.work(under_way("start", self.name), run, expected=self._store.expected("start"))
 
 
 def _texts(name: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.lineage_text import find_needing, lineage_text, marks_of
 from labkit.model.machine import MachineFacts
 from labkit.model.state import LabState
+from labkit.model.words import under_way
 from labkit.widgets import act_parts, lineage_parts, machine_parts, parts
 from labkit.widgets import lab_parts as drawing
 from labkit.widgets.live import SWITCHES, LivePanel
@@ -214,9 +215,7 @@ class LabPanel(LivePanel):
         with self._lock:
             if facts.id in self._switched:
                 return
-            self._switched[facts.id] = Work(
-                label=machine_parts.under_way(act, facts.name), expected=self._store.expected(act)
-            )
+            self._switched[facts.id] = Work(label=under_way(act, facts.name), expected=self._store.expected(act))
         name = f"labkit panel: {act} {facts.name}"
         threading.Thread(target=self._carry_out, args=(act, facts), name=name, daemon=True).start()
 

@@ -11,7 +11,7 @@ from functools import partial
 from labkit.errors import LabError
 from labkit.language import _
 from labkit.model.machine import MachineFacts
-from labkit.model.words import state_word
+from labkit.model.words import state_word, under_way
 from labkit.units import parse_size
 from labkit.widgets import machine_parts as drawing
 from labkit.widgets import parts
@@ -94,7 +94,7 @@ class MachinePanel(OneMachinePanel):
         facts = self._facts(self._store.reading)
         if facts is not None:
             self.work(
-                drawing.under_way(act, facts.name),
+                under_way(act, facts.name),
                 lambda _work: self._switch_machine(self._machine, facts, act),
                 expected=self._store.expected(act),
             )

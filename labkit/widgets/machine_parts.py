@@ -167,19 +167,6 @@ def parse_vcpus(text: str) -> int:
     return int(text)
 
 
-def under_way(act: str, name: str) -> str:
-    """Return the words for a switch under way."""
-    words = {
-        "start": _("Starting {name}"),
-        "stop": _("Shutting {name} down"),
-        "pause": _("Pausing {name}"),
-        "resume": _("Resuming {name}"),
-        "save": _("Saving {name}"),
-        "kill": _("Cutting the power of {name}"),
-    }
-    return words[act].format(name=name)
-
-
 def list_definition(facts: MachineFacts) -> list[tuple[str, Child]]:
     """Return what the machine is defined to be, as rows of a table."""
     spec = facts.spec

@@ -107,10 +107,10 @@ def choices(label: str, name: str, options: Sequence[tuple[str, str]], chosen: s
 
 
 def render_stale() -> Node:
-    """Return what a panel says whose kernel is gone; the style sheet shows it only then."""
+    """Return what a panel says whose kernel has left (`kernel.js`); the style sheet shows it only then."""
     return tag(
         "p",
-        _("The kernel of this panel has ended: what it shows is old. Run its cell again."),
+        _("The kernel was restarted or has ended, and what this panel shows is old: run its cell again."),
         class_="labkit-stale labkit-note",
         role="alert",
         key="stale",

@@ -233,10 +233,18 @@ function render({ model, el }) {
     if (!message.heard) return;
     for (const pressed of el.querySelectorAll(".labkit-sent")) pressed.classList.remove("labkit-sent");
   };
+  // Nobody hears what is asked of a kernel that has left: nothing can be asked, and the panel says why.
+  const onLeft = () => {
+    if (!model.get("left")) return;
+    el.classList.add("labkit-left");
+    for (const each of el.querySelectorAll("button[data-action], form :is(button, input, select)")) each.disabled = true;
+  };
   const ask = (element) => {
-    if (element.getAttribute("aria-disabled") === "true") return;
+    if (model.get("left") || element.getAttribute("aria-disabled") === "true") return;
     element.classList.add("labkit-sent"); // until the kernel answers
     asked = true;
+    // While a cell runs no message reaches the kernel: what it waits for is cancelled by an interrupt.
+    if (model.get("floats")) return interruptKernel(model);
     model.send({ action: element.dataset.action, values: fieldsOf(element) });
   };
   let rest;
@@ -291,7 +299,7 @@ function render({ model, el }) {
   };
   window.addEventListener("keydown", onKey, { capture: true, signal: stop.signal });
 
-  const say = (isShown) => model.send({ view: uid, shown: isShown });
+  const say = (isShown) => model.get("left") || model.send({ view: uid, shown: isShown });
   let visible = null;
   const watch = new IntersectionObserver((entries) => {
     const now = entries[entries.length - 1].isIntersecting;
@@ -301,9 +309,12 @@ function render({ model, el }) {
   const still = setInterval(() => visible && say(true), 60000);
   model.on("change:whole", onPage);
   model.on("msg:custom", onHeard);
+  model.on("change:left", onLeft);
+  onLeft();
   return () => {
     model.off("change:whole", onPage);
     model.off("msg:custom", onHeard);
+    model.off("change:left", onLeft);
     stop.abort();
     clearTimeout(rest);
     watch.disconnect();
@@ -321,9 +332,11 @@ function initialize({ model }) {
     else if (message.number > number) model.send({ missed: true });
   };
   model.on("msg:custom", onMessage);
+  const unfollow = followKernel(model);
   const end = model.get("floats") ? float(model) : () => {};
   return () => {
     model.off("msg:custom", onMessage);
+    unfollow();
     end();
   };
 }
@@ -339,6 +352,7 @@ function float(model) {
     el.remove();
   };
   model.on("change:whole", () => model.get("whole")[1] || end());
+  model.on("change:left", end);
   return end;
 }
 

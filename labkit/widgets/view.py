@@ -22,6 +22,8 @@ import traitlets
 from labkit.widgets.patches import Tree, make_patch
 from labkit.widgets.tree import Node, to_json
 
+_HERE = Path(__file__).parent
+
 SHOWN_SECONDS = 300.0
 """How long a view counts as on screen without a word from it: a busy kernel hears nothing."""
 
@@ -35,8 +37,8 @@ class View(anywidget.AnyWidget):
         floats: whether it lies over the page until it is closed, instead of being displayed somewhere.
     """
 
-    _esm = Path(__file__).parent / "view.js"
-    _css = Path(__file__).parent / "view.css"
+    _esm = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("kernel.js", "view.js"))
+    _css = _HERE / "view.css"
     whole = traitlets.Any().tag(sync=True, to_json=lambda _value, view: list(view.numbered))
     floats = traitlets.Bool(default_value=False).tag(sync=True)
 

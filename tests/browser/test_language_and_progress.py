@@ -14,7 +14,20 @@ from tests.browser.conftest import Server, Window
 MINUTE = 60_000
 CODE = "from labkit import Lab\nfrom labkit.widgets import MachinePanel, SnapshotPanel\nlab = Lab.open()"
 SLOW = "lab.machines['web'].start().wait_ready()"
+LONG = "lab.disks['big'].convert('copy', format='vdi', allocation='fixed')"
 INTERRUPT = "window.jupyterapp.commands.execute('notebook:interrupt-kernel')"
+CANCEL = """new Promise(tell => {
+  const look = () => {
+    const button = document.querySelector(".labkit-float [data-action=cancel]");
+    if (!button) return;
+    watcher.disconnect();
+    button.click();
+    tell(document.querySelector(".labkit-float").innerText);
+  };
+  const watcher = new MutationObserver(look);
+  watcher.observe(document.body, {subtree: true, childList: true});
+})"""
+"""Presses Cancel in the box over the page as soon as it is there, and tells what the box says."""
 
 
 @pytest.fixture
@@ -22,14 +35,15 @@ def lab() -> Iterator[Lab]:
     """The lab that the notebook opens: a machine that is off."""
     with Lab.open() as opened:
         opened.create("web").snapshots.take("clean")
+        opened.disks.create("big", capacity="1 GiB", format="raw", allocation="fixed")
         yield opened
         opened.clean()
 
 
 @pytest.fixture
 def page(server: Server, window: Window, lab: Lab) -> Page:  # noqa: ARG001 — the notebook needs what is in it
-    """A notebook with two panels, run, and a cell that takes a while, not yet run."""
-    cells = [CODE, 'MachinePanel(lab, "web")', 'SnapshotPanel(lab, "web")', SLOW]
+    """A notebook with two panels, run, and two cells that take a while, not yet run."""
+    cells = [CODE, 'MachinePanel(lab, "web")', 'SnapshotPanel(lab, "web")', SLOW, LONG]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     nbformat.write(notebook, server.root / "notebooks" / "switch.ipynb")
@@ -45,7 +59,7 @@ def page(server: Server, window: Window, lab: Lab) -> Page:  # noqa: ARG001 — 
     return page
 
 
-def test_language_large_letters_and_an_act_over_the_page(page: Page, window: Window) -> None:
+def test_language_large_letters_and_acts_over_the_page(page: Page, window: Window, lab: Lab) -> None:
     machine, snapshots = (page.locator(f"section[data-kind={kind}Panel]") for kind in ("Machine", "Snapshot"))
     expect(heading(snapshots)).to_have_text("Snapshots of web")
     ask_for_a_plan(page, snapshots)
@@ -65,15 +79,28 @@ def test_language_large_letters_and_an_act_over_the_page(page: Page, window: Win
     machine.get_by_role("button", name="Large letters").click()
     expect(snapshots).not_to_have_css("font-size", "24px")
 
-    cell = page.locator(".jp-CodeCell").last
-    cell.locator(".cm-content").click()
-    page.keyboard.press("Control+Enter")
+    said = run_cell(page, -2)
     floating = page.locator(".labkit-float")
     expect(floating).to_contain_text("Waiting for web", timeout=MINUTE)
     page.evaluate(INTERRUPT)
-    expect(cell.locator(".jp-OutputArea")).to_contain_text("KeyboardInterrupt", timeout=MINUTE)
+    expect(said).to_have_text("Cancelled: Waiting for web was cancelled.", timeout=MINUTE)
     expect(floating).to_have_count(0)
+
+    said = run_cell(page, -1)
+    assert "convert big" in page.evaluate(CANCEL)
+    expect(said).to_contain_text("convert big was interrupted and taken back: all is as before.", timeout=MINUTE)
+    expect(said).not_to_contain_text("Traceback")
+    expect(floating).to_have_count(0)
+    assert "copy" not in lab.disks
     assert [text for text in window.complaints if "labkit" in text or "widget" in text] == []
+
+
+def run_cell(page: Page, place: int) -> Locator:
+    """Begin to run a cell, counted as in a list; returns where it speaks."""
+    cell = page.locator(".jp-CodeCell").nth(place)
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    return cell.locator(".jp-OutputArea")
 
 
 def heading(panel: Locator) -> Locator:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import pytest
 from ipywidgets.widgets.widget import _instances
 
 from labkit import Lab
 from labkit.engine import progress
-from labkit.engine.progress import Progress, watch_with, watching
+from labkit.engine.progress import OnProgress, Progress, watch_with, watching
+from labkit.errors import Cancelled
+from labkit.machine import Machine
+from labkit.widgets import plain
 from labkit.widgets.plain import show
 from labkit.widgets.view import View
 from tests.widgets.waiting import eventually
@@ -51,7 +55,7 @@ def test_plain_call_is_watched_with_its_title_and_the_bytes_it_copies(lab: Lab) 
     lab.disks.create("notes", capacity="8 MiB", format="raw", allocation="fixed")
     watched: list[tuple[str, int]] = []
 
-    def look_on(title: str, bytes_copied: int) -> AbstractContextManager[None]:
+    def look_on(title: str, bytes_copied: int, _cancel: threading.Event | None) -> AbstractContextManager[None]:
         watched.append((title, bytes_copied))
         return nullcontext()
 
@@ -75,3 +79,65 @@ def test_act_of_another_thread_is_the_affair_of_who_began_it(watched: None) -> N
     thread.start()
     thread.join()
     assert met == [None]
+
+
+def test_switches_and_waiting_are_watched_too(lab: Lab, watched: None) -> None:  # noqa: ARG001
+    machine = lab.create("web")
+    machine.start().wait_ready()
+    machine.save()
+    machine.start().stop()
+    assert {f"{verb} web" for verb in ("Starting", "Waiting for", "Saving")} < plain._lasted.keys()
+    assert "Shutting web down" in plain._lasted
+
+
+def test_first_interrupt_of_the_kernel_cancels_and_the_second_ends_the_call() -> None:
+    cancel = threading.Event()
+    with show("convert notes", 0, cancel):
+        signal.raise_signal(signal.SIGINT)
+        assert cancel.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_what_heeds_no_cancelling_is_ended_by_the_first_interrupt() -> None:
+    with show("start web"), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def interrupted(title: str, bytes_copied: int, cancel: threading.Event | None) -> Iterator[OnProgress]:
+    """Show an act, and interrupt the kernel as soon as it begins; a conversion, when it has copied something."""
+    with show(title, bytes_copied, cancel) as report:
+
+        def look(progress: Progress) -> None:
+            report(progress)
+            if progress.done and cancel is not None and not cancel.is_set():
+                signal.raise_signal(signal.SIGINT)
+
+        if not title.startswith("convert"):
+            signal.raise_signal(signal.SIGINT)
+        yield look
+
+
+def test_interrupted_act_ends_as_a_cancelled_one_and_leaves_nothing(lab: Lab) -> None:
+    lab.disks.create("notes", capacity="64 MiB", format="raw", allocation="fixed")
+    watch_with(interrupted)
+    try:
+        with pytest.raises(Cancelled, match="was cancelled"):
+            lab.disks["notes"].convert("copy", format="vdi")
+    finally:
+        progress._watches.clear()
+    assert list(lab.disks) == ["notes"]
+    assert list((lab.home / "journal").iterdir()) == []
+
+
+def test_interrupted_switch_leaves_the_machine_running(guest: Machine) -> None:
+    watch_with(interrupted)
+    try:
+        with pytest.raises(Cancelled, match="Saving web was cancelled"):
+            guest.save()
+        assert guest.state == "running"
+        with pytest.raises(Cancelled, match="may still do so"):
+            guest.stop()
+    finally:
+        progress._watches.clear()

@@ -1,0 +1,45 @@
+"""How much of the host a machine may have: the CPU it is bound to, how fast its disks work.
+
+No plan and no journal, as for a switch. Knows: the handle of a machine. Must not know: the façade, libvirt.
+"""
+
+from __future__ import annotations
+
+from labkit.engine.handle import Handle
+from labkit.errors import BadInput, NotFound
+from labkit.hypervisor import disks
+from labkit.language import _
+from labkit.model import machine as model
+
+
+def pin(machine: Handle, cpu: int | None, *, host_cpus: int) -> None:
+    """Bind all its vCPUs to one of the host's CPUs, or (None) to none in particular.
+
+    Raises:
+        BadInput: the host has no such CPU. WrongState: it is saved.
+    """
+    if cpu is not None and (cpu not in range(host_cpus)):
+        raise BadInput(
+            _("This host has no CPU {cpu!r}.").format(cpu=cpu),
+            _("Its CPUs are numbered 0 to {last}.").format(last=host_cpus - 1),
+        )
+    with machine.switching(model.why_not_pin, _("Start it first.")) as name:
+        machine.domains.pin(machine.id, cpu, host_cpus=host_cpus, subject=name)
+
+
+def throttle(machine: Handle, disk: str, *, iops: int, bytes_per_second: int) -> None:
+    """Limit how fast one of its disks works; 0 is no limit.
+
+    Raises:
+        NotFound: it has no such disk. WrongState: it is saved.
+    """
+    targets = {spec.name: spec.target for spec in machine.facts.spec.disks}
+    if disk not in targets:
+        raise NotFound(
+            _("{machine} has no disk {disk!r}.").format(machine=machine.last_name, disk=disk),
+            _("It has: {names}.").format(names=", ".join(targets)),
+        )
+    with machine.switching(model.why_not_pin, _("Start it first.")) as name:
+        disks.throttle(
+            machine.domains, machine.id, targets[disk], iops=iops, bytes_per_second=bytes_per_second, subject=name
+        )

@@ -1,0 +1,94 @@
+"""A panel says that its kernel has left, on every page that shows it, and is live again when its cell has run again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from labkit import Lab
+from tests.browser.conftest import Server, Window
+from tests.browser.hands import panel
+from tests.browser.jupyter import MINUTE, open_notebook, run_all, write_notebook
+
+NOTEBOOK = "left.ipynb"
+OPEN = "from labkit import Lab\nfrom labkit.widgets import MachinePanel\nlab = Lab.open()"
+CELLS = [OPEN, 'MachinePanel(lab, "web")']
+NOTE = "The kernel was restarted or has ended"
+SAID_WITHIN = 2000
+"""Milliseconds after the reader said yes until the panel says so."""
+
+RESTART = "void window.jupyterapp.commands.execute('notebook:restart-kernel')"
+SESSION = "window.jupyterapp.shell.currentWidget.context.sessionContext"
+DIE = f"void {SESSION}.session.kernel.requestExecute({{code: 'import os; os._exit(1)'}})"
+SHUT_DOWN = f"void {SESSION}.shutdown()"
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """The lab that the notebook opens: a machine that is quick to switch."""
+    with Lab.open() as opened:
+        opened.create("web", image="sector", memory="16 MiB")
+        yield opened
+        opened.clean()
+
+
+@pytest.fixture
+def page(server: Server, window: Window, lab: Lab) -> Page:  # noqa: ARG001 — the notebook needs what is in it
+    """A notebook with a panel, run and saved."""
+    write_notebook(server, NOTEBOOK, CELLS)
+    open_notebook(window.page, server, NOTEBOOK)
+    run_all(window.page)
+    expect_live(window.page, "off")
+    window.page.keyboard.press("Control+s")
+    expect(window.page.locator(".jp-mod-dirty")).to_have_count(0, timeout=MINUTE)
+    return window.page
+
+
+def test_restarted_kernel_is_told_on_both_pages_and_its_cells_run_again(page: Page, server: Server, lab: Lab) -> None:
+    assert page.context.browser is not None
+    second = page.context.browser.new_context().new_page()
+    open_notebook(second, server, NOTEBOOK)
+    expect_live(second, "off")
+
+    page.evaluate(RESTART)
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    expect_left(page, SAID_WITHIN)
+    expect_left(second, MINUTE)  # it hears when the new kernel starts
+    lab.machines["web"].start()  # nobody shows it here
+
+    run_all(page)
+    expect_live(page, "running")
+    button(page, "kill").click()
+    expect_live(page, "off")
+    assert lab.machines["web"].state == "off"
+
+
+def test_kernel_that_dies_or_is_shut_down_is_told(page: Page) -> None:
+    page.evaluate(DIE)
+    expect_left(page, MINUTE)
+    page.get_by_role("button", name="OK").click()
+    run_all(page)
+    expect_live(page, "off")
+    page.evaluate(SHUT_DOWN)
+    expect_left(page, MINUTE)
+
+
+def button(page: Page, action: str) -> Locator:
+    """Return a button of the panel."""
+    return panel(page, "MachinePanel").locator(f"button[data-action={action}]")
+
+
+def expect_live(page: Page, state: str) -> None:
+    """Wait until the panel shows the machine in a state, and its kernel is there."""
+    shown = panel(page, "MachinePanel")
+    expect(shown.locator(".labkit-badge").first).to_contain_text(state, timeout=MINUTE)
+    expect(shown.get_by_role("alert")).to_have_count(0)
+    expect(button(page, "delete")).to_be_enabled()
+
+
+def expect_left(page: Page, within: float) -> None:
+    """Wait until the panel says that its kernel has left; nothing can be pressed then."""
+    expect(panel(page, "MachinePanel").get_by_role("alert")).to_contain_text(NOTE, timeout=within)
+    expect(panel(page, "MachinePanel").locator("[data-action]:is(button, form button):enabled")).to_have_count(0)
