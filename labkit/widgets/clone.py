@@ -5,7 +5,7 @@ Knows: the store's readings, the acts of clones. Must not know: libvirt, qemu-im
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,13 +15,16 @@ from labkit.language import _
 from labkit.measure import measure_copy_rate
 from labkit.model.lineage import Node as LineageNode
 from labkit.model.lineage import NodeKind, read_lineage
+from labkit.model.machine import MachineFacts
 from labkit.model.points import span
+from labkit.model.state import LabState
 from labkit.plans.newborn import CloneSurvey
 from labkit.plans.plan import Plan
 from labkit.widgets import clone_parts as drawing
 from labkit.widgets import machine_parts
 from labkit.widgets.live import OneMachinePanel
 from labkit.widgets.panel import Values
+from labkit.widgets.store import Reading
 from labkit.widgets.tree import Child, Node, tag
 
 if TYPE_CHECKING:
@@ -68,23 +71,17 @@ class ClonePanel(OneMachinePanel):
         lines = [head if original else facts.name]
         return "\n".join([*lines, _("clones on it: {names}").format(names=clones or _("none"))])
 
-    def body(self, *, live: bool) -> Node:
-        """Return the machine with its clones; see `Panel.body`."""
-        reading = self._store.reading
-        facts = self._facts(reading)
-        if reading.closed or facts is None or reading.state is None:
-            return self._render_absence(reading, self._last_name, gone=_("This machine is no longer in the lab."))
-        if not live:
-            head, *rest = self.line().splitlines()
-            return tag("div", tag("h3", head), *[tag("p", line) for line in rest])
-        lineage = read_lineage(reading.state)
+    def _render_static(self, _state: LabState, _facts: MachineFacts) -> Node:
+        head, *rest = self.line().splitlines()
+        return tag("div", tag("h3", head), *[tag("p", line) for line in rest])
+
+    def _render_live(self, reading: Reading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
+        lineage = read_lineage(state)
         busy = self._why_not(reading, facts.name)
-        return tag(
-            "div",
-            tag("div", machine_parts.render_trouble(reading.trouble), key="trouble"),
+        return (
             machine_parts.render_head(facts, title=self.title()),
             drawing.render_standing(lineage, facts),
-            tag("div", drawing.render_form(reading.state, self._survey, facts, busy=busy), key="form"),
+            tag("div", drawing.render_form(state, self._survey, facts, busy=busy), key="form"),
             tag("div", self._costs(), key="costs"),
             tag("div", drawing.render_clones(lineage, facts), key="clones"),
             tag("div", drawing.render_repairs(lineage, self._survey.free_bytes, facts, busy=busy), key="repairs"),

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, overload
 
 from labkit.language import _
 from labkit.model.machine import MachineFacts
+from labkit.model.state import LabState
+from labkit.model.words import state_word
 from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
 from labkit.widgets import machine_parts
 from labkit.widgets.panel import Panel
 from labkit.widgets.store import Reading, Store
-from labkit.widgets.tree import Node
+from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work
 
 if TYPE_CHECKING:
@@ -150,3 +152,33 @@ class OneMachinePanel(LivePanel):
         facts = next((machine for machine in machines if machine.id == self._id), None)
         self._last_name = facts.name if facts else self._last_name
         return facts
+
+    @property
+    def name(self) -> str:
+        """The machine's name, or the last it had."""
+        self._facts(self._store.reading)
+        return self._last_name
+
+    def line(self) -> str:
+        """Return name and state."""
+        facts = self._facts(self._store.reading)
+        return f"{self._last_name} — " + (state_word(facts.state) if facts else _("gone"))
+
+    def body(self, *, live: bool) -> Node:
+        """Return what is shown of the machine, or why there is nothing to show; see `Panel.body`."""
+        reading = self._store.reading
+        facts = self._facts(reading)
+        if reading.closed or facts is None or reading.state is None:
+            return self._render_absence(reading, self._last_name, gone=_("This machine is no longer in the lab."))
+        if not live:
+            return self._render_static(reading.state, facts)
+        trouble = tag("div", machine_parts.render_trouble(reading.trouble), key="trouble")
+        return tag("div", trouble, *self._render_live(reading, reading.state, facts))
+
+    def _render_static(self, state: LabState, facts: MachineFacts) -> Node:
+        """Return the static twin."""
+        raise NotImplementedError
+
+    def _render_live(self, reading: Reading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
+        """Return the live view, from top to bottom."""
+        raise NotImplementedError

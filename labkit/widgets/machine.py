@@ -6,17 +6,21 @@ Knows: the store's readings, the machine's acts. Must not know: libvirt.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from functools import partial
 
 from labkit.errors import LabError
 from labkit.language import _
-from labkit.model.machine import MachineFacts
-from labkit.model.words import state_word, under_way
+from labkit.model.machine import MachineFacts, why_not_kill
+from labkit.model.state import LabState
+from labkit.model.words import under_way
 from labkit.units import parse_size
 from labkit.widgets import machine_parts as drawing
 from labkit.widgets import parts
+from labkit.widgets.console_parts import render_console
 from labkit.widgets.live import SWITCHES, OneMachinePanel
 from labkit.widgets.panel import Values
+from labkit.widgets.store import Reading
 from labkit.widgets.tree import Node, tag
 
 CONSOLE_LINES = 12
@@ -34,48 +38,55 @@ class MachinePanel(OneMachinePanel):
 
     def _prepare(self) -> None:
         self._terminal = self._machine.console
+        self._has_console = False
         for act in SWITCHES:
             self.on(act, partial(self._switch, act))
+        self.on("console", self._toggle_console)
         self.on("configure", self._configure)
         self.on("delete", self._delete)
 
     # --- what is shown -----------------------------------------------------------------------------
 
-    @property
-    def name(self) -> str:
-        """The machine's name, or the last it had."""
-        self._facts(self._store.reading)
-        return self._last_name
-
     def title(self) -> str:
         """Return what the panel is called."""
         return _("Machine {name}").format(name=self.name)
 
-    def line(self) -> str:
-        """Return name and state."""
-        facts = self._facts(self._store.reading)
-        return f"{self.name} — " + (state_word(facts.state) if facts else _("gone"))
+    def _render_static(self, _state: LabState, facts: MachineFacts) -> Node:
+        return tag("div", drawing.render_head(facts), parts.table(drawing.list_definition(facts)))
 
-    def body(self, *, live: bool) -> Node:
-        """Return the machine; see `Panel.body`."""
-        reading = self._store.reading
-        facts = self._facts(reading)
-        if reading.closed or facts is None:
-            return self._render_absence(reading, self._last_name, gone=_("This machine is no longer in the lab."))
-        if not live:
-            return tag("div", drawing.render_head(facts), parts.table(drawing.list_definition(facts)))
+    def _render_live(self, reading: Reading, _state: LabState, facts: MachineFacts) -> Sequence[Node]:
         samples = reading.samples.get(self._id, ())
-        return tag(
-            "div",
-            tag("div", drawing.render_trouble(reading.trouble), key="trouble"),
+        buttons = drawing.list_buttons(facts, busy=self._why_not(reading, facts.name))
+        return (
             drawing.render_head(facts),
-            parts.render_buttons(drawing.list_buttons(facts, busy=self._why_not(reading, facts.name)), label="acts"),
+            parts.render_buttons([*buttons, self._console_button(facts)], label="acts"),
             parts.table([*drawing.list_definition(facts), *drawing.list_usage(facts, samples)]),
-            self._console(facts),
+            tag("div", self._render_console(facts), key="console"),
             drawing.render_changes(facts, busy=self.busy),
         )
 
-    def _console(self, facts: MachineFacts) -> Node:
+    def _console_button(self, facts: MachineFacts) -> parts.Button:
+        if self._has_console:
+            return parts.Button(label=_("Close the console"), action="console", tip=_("The guest runs on without it."))
+        return parts.Button(
+            label=_("Console"),
+            action="console",
+            excuse=why_not_kill(facts),
+            tip=_("Type to the guest on its serial console, here or in a tab."),
+        )
+
+    def _render_console(self, facts: MachineFacts) -> Node:
+        """Return the console where the reader has opened it, else what it printed last."""
+        if self._has_console:
+            return tag(
+                "div",
+                render_console(self._lab, facts),
+                key="open",
+                role="group",
+                aria_label=_("Console of {name}").format(name=facts.name),
+                tabindex=-1,
+                data_appear=True,
+            )
         text = ""
         if facts.spec.console_log:
             with contextlib.suppress(LabError):
@@ -85,10 +96,13 @@ class MachinePanel(OneMachinePanel):
             _("Console, last lines"),
             tag("pre", text or _("Nothing on the console yet."), tabindex=0, data_follow=True),
             is_open=True,
-            key="console",
+            key="tail",
         )
 
     # --- what is done ------------------------------------------------------------------------------
+
+    def _toggle_console(self, _values: Values) -> None:
+        self._has_console = not self._has_console
 
     def _switch(self, act: str, _values: Values) -> None:
         facts = self._facts(self._store.reading)

@@ -5,12 +5,13 @@ Knows: the store's readings, the acts of snapshots. Must not know: libvirt, qemu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from labkit.errors import LabError
 from labkit.language import _
 from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
+from labkit.model.state import LabState
 from labkit.model.tree_layout import HERE
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot import SnapshotSurvey
@@ -57,19 +58,13 @@ class SnapshotPanel(OneMachinePanel):
             f"{self._last_name}\n{self._tree(reading, facts).text()}" if facts else f"{self._last_name} — " + _("gone")
         )
 
-    def body(self, *, live: bool) -> Node:
-        """Return the snapshots; see `Panel.body`."""
-        reading = self._store.reading
-        facts = self._facts(reading)
-        if reading.closed or facts is None or reading.state is None:
-            return self._render_absence(reading, self._last_name, gone=_("This machine is no longer in the lab."))
+    def _render_static(self, _state: LabState, facts: MachineFacts) -> Node:
+        return tag("div", tag("h3", facts.name), tag("pre", self._tree(self._store.reading, facts).text()))
+
+    def _render_live(self, reading: Reading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
         tree = self._tree(reading, facts)
-        if not live:
-            return tag("div", tag("h3", facts.name), tag("pre", tree.text()))
         busy = self._why_not(reading, facts.name)
-        return tag(
-            "div",
-            tag("div", machine_parts.render_trouble(reading.trouble), key="trouble"),
+        return (
             machine_parts.render_head(facts, title=self.title()),
             tag(
                 "div",
@@ -77,7 +72,7 @@ class SnapshotPanel(OneMachinePanel):
                     "div",
                     tag("p", drawing.count_words(len(tree)), class_="labkit-quiet"),
                     drawing.render_tree(tree, facts, self._shown(tree)),
-                    drawing.render_take(reading.state, self._survey, facts, busy=busy),
+                    drawing.render_take(state, self._survey, facts, busy=busy),
                 ),
                 tag("div", self._detail(reading, facts, tree, busy), key="detail"),
                 class_="labkit-beside",

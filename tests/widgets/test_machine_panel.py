@@ -211,3 +211,19 @@ def test_panel_recovers_when_the_daemon_went_away(guest: Machine, instance: Inst
         press(panel, "pause")
         eventually(lambda: panel.busy is None)
     eventually(lambda: "❚❚" in drawn(panel) and "tries again" not in drawn(panel))
+
+
+def test_console_of_a_running_machine_is_opened_in_its_panel_and_closed_again(machine: Machine) -> None:
+    panel = MachinePanel(machine)
+    show(panel)
+    assert actions(panel)["console"] == "web is off."
+    machine.start()
+    panel.refresh()
+    assert actions(panel)["console"] is None
+    press(panel, "console")
+    assert "labkit-console" in drawn(panel)
+    assert "last lines" not in drawn(panel)
+    machine.kill()
+    panel.refresh()
+    press(panel, "console")
+    assert "labkit-console" not in drawn(panel)
