@@ -19,7 +19,8 @@ from labkit.machine import Machine
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DEFAULT_CPU, Chipset
 from labkit.model.words import state_word
-from labkit.plans import machine as plans
+from labkit.plans import creation
+from labkit.plans.machine import plan_clean
 from labkit.plans.plan import Plan
 from labkit.units import check_choice, check_count, check_name, check_text, check_word, parse_memory
 
@@ -101,14 +102,14 @@ def create(
     Raises:
         BadInput: a name, size or number that cannot be used. Refused: see `.plan(...).refusal`.
     """
-    request = plans.CreateRequest(
+    request = creation.CreateRequest(
         name=check_name(name, what=_("machine")),
         id=str(uuid.uuid4()),
         genid=str(uuid.uuid4()),
         image=image,
         memory=parse_memory(memory),
         vcpus=check_count(vcpus, what="vcpus"),
-        if_exists=check_choice(plans.IfExists, if_exists, what="if_exists"),
+        if_exists=check_choice(creation.IfExists, if_exists, what="if_exists"),
         cpu_model=check_word(cpu_model, what="cpu_model"),
         panic_device=panic_device,
         message=None if message is None else check_text(message, what="message"),
@@ -116,7 +117,7 @@ def create(
         allocation=check_choice(Allocation, allocation, what="allocation"),
         chipset=check_choice(Chipset, chipset, what="chipset"),
     )
-    return plans.plan_create(lab.state, survey_host(lab._workspace), request)
+    return creation.plan_create(lab.state, survey_host(lab._workspace), request)
 
 
 def _after_clean(lab: Lab, plan: Plan, timeout: float | None) -> None:
@@ -131,7 +132,7 @@ def clean(lab: Lab, *, timeout: float | None = None) -> Plan:  # noqa: ARG001
     Raises:
         HostTrouble: something is left; the message names it.
     """
-    return plans.plan_clean(lab.state)
+    return plan_clean(lab.state)
 
 
 def _prove_clean(lab: Lab, plan: Plan) -> None:

@@ -39,6 +39,9 @@ from labkit.units import format_size
 ASK_AGAIN = 3.0
 """Seconds after which a guest that has not begun to shut down is asked again."""
 
+STARTS_WITHIN = 2.0
+"""Seconds that a machine is given to run, if somebody else is just starting it."""
+
 GOES_ON_FOR, PATIENCE_AFTER_ERROR = 0.7, 8.0
 """Seconds a guest stopped by a failing disk must go on to count as resumed, and for how long that is tried."""
 
@@ -66,9 +69,10 @@ def wait_ready(machine: Handle, *, timeout: float, cancel: threading.Event | Non
     """Wait until the guest's agent answers (without an agent: until its console says something).
 
     Raises:
-        WrongState: it is not running, or ends meanwhile. GuestSilent: `timeout` seconds have passed;
-            it goes on running. Cancelled.
+        WrongState: it is not running nor just being started, or ends meanwhile. Cancelled.
+        GuestSilent: `timeout` seconds have passed; it goes on running.
     """
+    _comes_to(machine, MachineState.RUNNING, Limit(min(timeout, STARTS_WITHIN), cancel=cancel))
     facts = machine.check(model.why_not_pause, _("Call start() first."))
     limit = Limit(timeout, cancel=cancel, what=_("Waiting for {name}").format(name=facts.name))
     console = machine.console

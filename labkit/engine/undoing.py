@@ -33,7 +33,7 @@ from labkit.plans.steps import (
     UnpackMemory,
     WriteArchive,
 )
-from labkit.storage import files, foreign, headers, making
+from labkit.storage import bringing, files, headers, making
 
 
 def undo(step: Step, hands: Hands) -> None:
@@ -48,7 +48,7 @@ def undo(step: Step, hands: Hands) -> None:
         case CopyImage() | CopyMemory():
             files.delete_files([step.target])
         case BringImage():
-            foreign.discard(Path(step.target))
+            bringing.discard(Path(step.target))
             _remove_image(step.target, step.target_format)
         case ConvertImage():
             _remove_image(step.target, step.target_format)

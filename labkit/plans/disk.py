@@ -17,6 +17,7 @@ from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineState
 from labkit.model.state import LabState
 from labkit.plans.disk_excuses import (
+    why_elsewhere,
     why_ide_stays,
     why_no_room,
     why_not_attach,
@@ -167,8 +168,8 @@ def plan_detach(state: LabState, survey: DiskSurvey, name: str, machine: str) ->
 def plan_delete(state: LabState, name: str) -> Plan:
     """Plan to delete a free disk with its images."""
     disk = state.disks[name]
-    refusal = None
-    if disk.machine is not None:
+    refusal = why_elsewhere(state, disk)
+    if refusal is None and disk.machine is not None:
         refusal = Refusal(
             why=_("{disk} is attached to {machine}.").format(disk=name, machine=disk.machine),
             ways_out=(

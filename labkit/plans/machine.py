@@ -1,38 +1,25 @@
-"""Plans of acts on machines: create, configure, rename, delete, clean.
+"""Plans of acts on machines there are: configure, rename, delete, clean. `creation` plans a new one.
 
-Each is a pure function of the lab's state, a survey and a request whose ids were drawn beforehand.
+Each is a pure function of the lab's state, a survey and a request.
 Knows: the model, steps. Must not know: libvirt, files.
 """
 
 from __future__ import annotations
 
-import itertools
-import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeVar
 
 from labkit.language import _
-from labkit.model.image import Allocation, Format, GuestImage
 from labkit.model.machine import (
-    DEFAULT_CPU,
     Accelerator,
-    Boot,
-    Chipset,
-    DiskSpec,
     MachineChanges,
-    MachineSpec,
     domain_name,
 )
 from labkit.model.state import LabState
 from labkit.model.words import state_word
-from labkit.plans.first_disk import FirstDisk
 from labkit.plans.guard import why_not_delete_machine
 from labkit.plans.machine_excuses import (
-    why_no_room_for_machine,
-    why_not_image,
-    why_not_message,
     why_not_name,
     why_not_sized,
 )
@@ -40,7 +27,6 @@ from labkit.plans.plan import Plan, Refusal
 from labkit.plans.removal import allocated_by, files_of, removal_steps
 from labkit.plans.steps import (
     ConfigureMachine,
-    DefineMachine,
     DeleteFiles,
     EndInstance,
     RenameMachine,
@@ -49,14 +35,6 @@ from labkit.plans.steps import (
 )
 
 T = TypeVar("T")
-
-
-class IfExists(StrEnum):
-    """What `create` does when the name is taken in this lab."""
-
-    ERROR = "error"
-    KEEP = "keep"
-    REPLACE = "replace"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,72 +53,29 @@ class Survey:
     accelerator: Accelerator
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateRequest:
-    """A new machine as asked for; ids drawn before planning.
-
-    Attributes:
-        memory: bytes. message: what an image such as `sector` greets with, or None for its own.
-        disk_format: of the machine's disk; None: the guest image's. allocation: of that disk.
-        chipset: which PC it imitates.
-    """
-
-    name: str
-    id: str
-    genid: str
-    image: str
-    memory: int
-    vcpus: int
-    if_exists: IfExists = IfExists.ERROR
-    cpu_model: str = DEFAULT_CPU
-    panic_device: bool = True
-    message: str | None = None
-    disk_format: Format | None = None
-    allocation: Allocation = Allocation.DYNAMIC
-    chipset: Chipset = Chipset.Q35
-
-
-def plan_create(state: LabState, survey: Survey, request: CreateRequest) -> Plan:
-    """Plan a new machine with its own copy of a guest image."""
-    existing = state.machines.get(request.name)
-    if existing and request.if_exists is IfExists.KEEP:
-        return _plan("create", state, request.name)
-    if refusal := _why_not_create(state, survey, request):
-        return _plan("create", state, request.name, refusal=refusal)
-
-    image = state.guest_images[request.image]
-    disk, steps, drafts = _first_disk(request, image).plan(state)
-    spec = _new_spec(state, survey, request, image, disk)
-    removal = removal_steps(state, [existing]) if existing else []
-    switches = [step for step in removal if not isinstance(step, DeleteFiles)]
-    clean_ups = [step for step in removal if isinstance(step, DeleteFiles)]
-    steps += [*switches, DefineMachine(spec=spec), *clean_ups, *drafts]
-    return _plan("create", state, request.name, steps=steps)
-
-
 def plan_configure(state: LabState, survey: Survey, name: str, changes: MachineChanges) -> Plan:
     """Plan new memory, vCPUs or CPU model; a running guest sees them at its next start."""
     machine = state.machines[name]
     spec = machine.spec
     minimum = state.guest_images[spec.image].minimum_memory if spec.image in state.guest_images else 0
-    refusal = _why_not_sized(survey, changes.memory or spec.memory, changes.vcpus or spec.vcpus, minimum=minimum)
+    refusal = why_not_sized_here(survey, changes.memory or spec.memory, changes.vcpus or spec.vcpus, minimum=minimum)
     if machine.state == "saved":
         refusal = Refusal(
             why=_("{name} is saved: its saved memory fits only the definition it has.").format(name=name),
             ways_out=(_("Start it and stop it, then configure it."),),
         )
     if refusal:
-        return _plan("configure", state, name, refusal=refusal)
+        return machine_plan("configure", state, name, refusal=refusal)
     effective = MachineChanges(
         memory=_changed(changes.memory, spec.memory),
         vcpus=_changed(changes.vcpus, spec.vcpus),
         cpu_model=_changed(changes.cpu_model, spec.cpu_model),
     )
     if effective == MachineChanges():
-        return _plan("configure", state, name)
+        return machine_plan("configure", state, name)
     step = ConfigureMachine(machine_id=spec.id, domain=spec.domain_name, changes=effective)
     notes = [_("{name} sees it when it next starts.").format(name=name)] if machine.is_active else []
-    return _plan("configure", state, name, steps=[step], notes=notes)
+    return machine_plan("configure", state, name, steps=[step], notes=notes)
 
 
 def plan_rename(state: LabState, name: str, new: str) -> Plan:
@@ -155,7 +90,7 @@ def plan_rename(state: LabState, name: str, new: str) -> Plan:
             ways_out=(_("Stop it first."),),
         )
     if refusal or new == name:
-        return _plan("rename", state, name, refusal=refusal)
+        return machine_plan("rename", state, name, refusal=refusal)
     step = RenameMachine(
         machine_id=machine.id,
         old=name,
@@ -163,7 +98,7 @@ def plan_rename(state: LabState, name: str, new: str) -> Plan:
         old_domain=machine.spec.domain_name,
         new_domain=domain_name(state.lab, new),
     )
-    return _plan("rename", state, name, steps=[step], names=(name, new))
+    return machine_plan("rename", state, name, steps=[step], names=(name, new))
 
 
 def plan_delete(state: LabState, name: str) -> Plan:
@@ -176,9 +111,9 @@ def plan_delete(state: LabState, name: str) -> Plan:
             ),
             ways_out=(_("Call stop() to shut it down, or kill() to cut its power."),),
         )
-        return _plan("delete", state, name, refusal=refusal)
+        return machine_plan("delete", state, name, refusal=refusal)
     guarded = why_not_delete_machine(state, name)
-    return _plan("delete", state, name, steps=removal_steps(state, [machine]), refusal=guarded)
+    return machine_plan("delete", state, name, steps=removal_steps(state, [machine]), refusal=guarded)
 
 
 def plan_clean(state: LabState) -> Plan:
@@ -220,7 +155,7 @@ def _kept_elsewhere(state: LabState) -> tuple[str, ...]:
     return tuple(path for path in files if path and path.startswith(f"{state.home}/"))
 
 
-def _plan(
+def machine_plan(
     act: str,
     state: LabState,
     subject: str,
@@ -230,6 +165,7 @@ def _plan(
     notes: Iterable[str] = (),
     names: tuple[str, ...] = (),
 ) -> Plan:
+    """Return the plan of an act on one machine; `names`: all it is about, if that is more than the subject."""
     about = names or (subject,)
     return Plan(
         act=act,
@@ -243,71 +179,11 @@ def _plan(
     )
 
 
-def _why_not_create(state: LabState, survey: Survey, request: CreateRequest) -> Refusal | None:
-    replaced = state.machines.get(request.name) if request.if_exists is IfExists.REPLACE else None
-    refusal = (
-        why_not_name(state, request.name, allow=replaced)
-        or _why_not_sized(survey, request.memory, request.vcpus)
-        or why_not_image(state, request.image)
-    )
-    if refusal is None and replaced is not None:
-        refusal = why_not_delete_machine(state, replaced.name)
-    if refusal:
-        return refusal
-    image = state.guest_images[request.image]
-    disk = _first_disk(request, image)
-    return (
-        why_not_message(image, request.message)
-        or disk.why_not()
-        or why_no_room_for_machine(survey.free_bytes, disk.bytes)
-        or _why_not_sized(survey, request.memory, request.vcpus, minimum=image.minimum_memory)
-    )
-
-
-def _why_not_sized(survey: Survey, memory: int, vcpus: int, *, minimum: int = 0) -> Refusal | None:
+def why_not_sized_here(survey: Survey, memory: int, vcpus: int, *, minimum: int = 0) -> Refusal | None:
+    """Return why a machine of this size cannot be on the host that was surveyed."""
     return why_not_sized(
         memory=memory, vcpus=vcpus, host_memory=survey.host_memory, host_cpus=survey.host_cpus, minimum=minimum
     )
-
-
-def _first_disk(request: CreateRequest, image: GuestImage) -> FirstDisk:
-    return FirstDisk(
-        name=f"{request.name}.vda",
-        image=image,
-        format=request.disk_format or image.format,
-        allocation=request.allocation,
-        message=request.message,
-    )
-
-
-def _new_spec(
-    state: LabState, survey: Survey, request: CreateRequest, image: GuestImage, disk: DiskSpec
-) -> MachineSpec:
-    return MachineSpec(
-        name=request.name,
-        lab=state.lab,
-        lab_id=state.lab_id,
-        id=request.id,
-        memory=request.memory,
-        vcpus=request.vcpus,
-        image=image.name,
-        boot=Boot(kernel=image.kernel, initramfs=image.initramfs, command_line=image.command_line),
-        disks=(disk,),
-        accelerator=survey.accelerator,
-        cpu_model=request.cpu_model,
-        panic_device=request.panic_device,
-        agent=image.agent,
-        genid=request.genid,
-        console_log=free_console_log(state, request.name),
-        chipset=request.chipset,
-    )
-
-
-def free_console_log(state: LabState, name: str) -> str:
-    """Return a file for a new machine's console: its name may be another's old one, whose log lives on."""
-    taken = {machine.spec.console_log for machine in state.everywhere.values()} | set(state.strays)
-    paths = (posixpath.join(state.home, "consoles", f"{name}.{number}.log") for number in itertools.count())
-    return next(path for path in paths if path not in taken)
 
 
 def _changed(asked: T | None, now: T) -> T | None:

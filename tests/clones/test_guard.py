@@ -9,8 +9,8 @@ import pytest
 
 from labkit.model.lineage import Node, NodeKind, read_lineage
 from labkit.model.state import LabState
+from labkit.plans import creation, disk_change
 from labkit.plans import disk as disks
-from labkit.plans import disk_change
 from labkit.plans import machine as machines
 from labkit.plans import snapshot as snapshots
 from labkit.plans.flatten import FlattenSurvey, plan_flatten
@@ -58,14 +58,14 @@ def _plan(make: Callable[[LabState], Plan]) -> Callable[[LabState], Refusal | No
     return lambda state: make(state).refusal
 
 
-REPLACE = replace(states.request("web", if_exists=machines.IfExists.REPLACE))
+REPLACE = replace(states.request("web", if_exists=creation.IfExists.REPLACE))
 
 DANGEROUS = {
     "delete the original": (family(), _plan(lambda s: machines.plan_delete(s, "web")), ("deep", "link")),
     "delete a clone with a clone": (family(), _plan(lambda s: machines.plan_delete(s, "link")), ("deep",)),
     "replace the original": (
         replace(family(), guest_images={"tiny": states.TINY, "sector": states.SECTOR}),
-        _plan(lambda s: machines.plan_create(s, states.SURVEY, REPLACE)),
+        _plan(lambda s: creation.plan_create(s, states.SURVEY, REPLACE)),
         ("deep", "link"),
     ),
     "delete the snapshot": (family(), _plan(lambda s: snapshots.plan_delete(s, SURVEY, "web", "s2")), ("link",)),

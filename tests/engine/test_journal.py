@@ -20,7 +20,8 @@ from labkit.engine.journal import (
     set_aside,
 )
 from labkit.errors import HostTrouble, NoSpace
-from labkit.plans.machine import plan_create, plan_delete
+from labkit.plans.creation import plan_create
+from labkit.plans.machine import plan_delete
 from labkit.plans.plan import Plan
 from tests.plans.states import SURVEY, lab, machine, request
 from tests.storage.test_files import no_file_longer_than

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -96,6 +97,13 @@ def test_cutting_the_power_ends_the_guest_at_once(ready: Machine) -> None:
     assert stands(ready.kill()) == (OFF, Reason.KILLED)
     assert ready.process is None
     assert ready.kill().state is OFF
+
+
+def test_a_guest_that_somebody_is_about_to_start_is_waited_for(off: Machine) -> None:
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(off.wait_ready)
+        off.start()
+        assert waiting.result().state is RUNNING
 
 
 def test_a_guest_that_never_answers_costs_no_more_than_the_time_limit(off: Machine) -> None:

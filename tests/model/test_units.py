@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.errors import BadInput
-from labkit.plans.machine import IfExists
+from labkit.plans.creation import IfExists
 from labkit.units import (
     GIB,
     KIB,

@@ -16,7 +16,8 @@ from labkit.model.machine import (
     Reason,
 )
 from labkit.model.state import LabState
-from labkit.plans.machine import CreateRequest, Survey
+from labkit.plans.creation import CreateRequest
+from labkit.plans.machine import Survey
 from labkit.units import GIB, MIB
 
 HOME = "/labs/course"

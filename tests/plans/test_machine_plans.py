@@ -8,12 +8,11 @@ from dataclasses import replace
 import pytest
 
 from labkit.model.machine import Accelerator, MachineChanges, MachineState
+from labkit.plans.creation import IfExists, plan_create
 from labkit.plans.disk_excuses import SPACE_MARGIN
 from labkit.plans.machine import (
-    IfExists,
     plan_clean,
     plan_configure,
-    plan_create,
     plan_delete,
     plan_rename,
 )

@@ -14,7 +14,8 @@ import pytest
 from labkit.errors import BadInput, Cancelled, NoSpace, NotFound
 from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
-from labkit.storage.foreign import bring_in, inspect
+from labkit.storage.bringing import bring_in
+from labkit.storage.foreign import inspect
 from labkit.storage.judge import compare
 from labkit.units import MIB, TIB
 from tests.storage.tools import longest_file, make_image, names, qemu_io, write_data

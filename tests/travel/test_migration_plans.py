@@ -13,7 +13,8 @@ from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.model.travel import SnapshotRecord, sort_records
-from labkit.plans.machine import CreateRequest, Survey, plan_clean, plan_create
+from labkit.plans.creation import CreateRequest, plan_create
+from labkit.plans.machine import Survey, plan_clean
 from labkit.plans.migration import MigrationSurvey, plan_migrate
 from labkit.plans.steps import DropRecords, EndInstance, GiveRecords, MigrateMachine, Phase
 from labkit.units import GIB, MIB
