@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labkit.course.text import read_texts, say
 
@@ -54,6 +54,12 @@ class Stopwatch:
     def seconds(self) -> float:
         """Seconds from the start to the last mark, or to now if there is none."""
         return self._marks[-1].seconds if self._marks else time.monotonic() - self._began
+
+    def __add__(self, later: Stopwatch) -> Stopwatch:
+        """Return the moments of both, as if the later one had begun when this one was read last."""
+        both = Stopwatch()
+        both._marks = [*self._marks, *(replace(mark, seconds=mark.seconds + self.seconds) for mark in later._marks)]
+        return both
 
     def __repr__(self) -> str:
         return "Stopwatch: " + " → ".join(mark.label for mark in self._marks)

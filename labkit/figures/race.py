@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw_race(moments: Sequence[Moment], sizes: Sequence[int], ax: Axes | None = None) -> Drawing:
+def draw_race(
+    moments: Sequence[Moment], sizes: Sequence[int], ax: Axes | None = None, *, memory: bool = False
+) -> Drawing:
     """Draw the seconds each way took on the left, and its bytes on the right.
 
     Args:
         moments: when each was done, in order; each began when the one before it was done.
-        sizes: the bytes that each takes of the host, in the same order.
+        sizes: the bytes that each takes of the host, in the same order. memory: whether of its memory, not its disks.
 
     Raises:
         ValueError: they are not of one length.
@@ -31,12 +33,13 @@ def draw_race(moments: Sequence[Moment], sizes: Sequence[int], ax: Axes | None =
     begins = [0.0, *[moment.seconds for moment in moments[:-1]]]
     rows = list(zip(begins, moments, sizes, strict=True))
     seconds = [moment.seconds - begin for begin, moment, _size in rows]
+    heads = ((0.27, _("seconds")), (0.66, _("memory of the host") if memory else _("of its own")))
 
     def draw(axes: Axes) -> None:
         axes.set_axis_off()
         axes.set_xlim(0, 1)
         axes.set_ylim(len(rows) - 0.4, -1.0)
-        for left, head in ((0.27, _("seconds")), (0.66, _("of its own"))):
+        for left, head in heads:
             axes.text(left, -0.72, head, va="center", weight="bold", color=style.QUIET, size=style.TEXT)
         for row, (taken, (_begin, moment, size)) in enumerate(zip(seconds, rows, strict=True)):
             axes.text(0.25, row, moment.label, ha="right", va="center", color=style.INK, size=style.TEXT)
