@@ -63,7 +63,8 @@ def open_neighbour(lab: Lab, name: str = "neighbour") -> Lab:
 
 
 def _after_migrate(machine: Machine, plan: Plan, timeout: float | None) -> Machine:
-    machine.lab.carry_out(plan, timeout=timeout)
+    for remark in machine.lab.carry_out(plan, timeout=timeout).remarks:
+        print(remark)  # noqa: T201 — the student should hear of it where the act was called
     steps = (step for step in plan.steps if isinstance(step, MigrateMachine))
     machine._follow(machine.lab.sides[next(steps).to])
     return machine
@@ -77,7 +78,8 @@ def migrate(machine: Machine, to: Lab, *, timeout: float | None = None) -> Plan:
 
     Args:
         to: the lab as opened on the other side, e.g. `lab.neighbour()`.
-        timeout: seconds; when they are over the guest goes on here.
+        timeout: seconds; when they are over the guest goes on here. One that has gone over before it could be
+            stopped goes on there, and that is said.
 
     Raises:
         BadInput: not a lab. Refused: see `.plan(...).refusal`.

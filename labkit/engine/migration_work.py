@@ -12,16 +12,17 @@ import contextlib
 import time
 from pathlib import Path
 
+from labkit.engine.hands import Hands
 from labkit.engine.instances import Instances
-from labkit.errors import HypervisorError, LabError, NotFound, WrongState
+from labkit.errors import Cancelled, HypervisorError, LabError, NotFound, TimedOut, WrongState
 from labkit.hypervisor import migration
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.instances import Instance
+from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps import DropRecords, EndInstance, GiveRecords, MigrateMachine
-from labkit.storage.files import OnBytes
 
 _QUIET = 10  # looks at the other side, 0.1 s apart, that find nothing
 _SETTLES_WITHIN = 5.0  # seconds: the daemons clear up by themselves what the other's end has left
@@ -38,31 +39,55 @@ def put_records_back(step: DropRecords, domains: Domains) -> None:
         migration.give_records(domains.connection, step.machine_id, step.records)
 
 
-def migrate(step: MigrateMachine, domains: Domains, instances: Instances, limit: Limit, on_bytes: OnBytes) -> None:
-    """Let the machine go over; where it has gone already, clear its old place."""
-    target = instances.domains(step.to)
+def migrate(step: MigrateMachine, hands: Hands) -> None:
+    """Let the machine go over; where it has gone already, clear its old place.
+
+    A guest that could not be stopped any more when the limit was reached has gone over: that is told, and is no error.
+    """
+    domains, target = hands.domains, hands.instances.domains(step.to)
     if not step.live:
         migration.move_definition(domains.connection, target.connection, step.machine_id)
         return
-    here, there = _look(step, domains, instances)
-    if here is None and there is not None:
-        migration.close_arrival(Path(step.arrival))
-        return
-    if here is not None and there is not None and was_handed_over(here, there):
-        migration.close_arrival(Path(step.arrival))
-        migration.remove(domains.connection, step.machine_id)
-        migration.keep(target.connection, step.machine_id)
+    here, there = _look(step, domains, hands.instances)
+    if _complete(step, hands, here, there):
         return
     if there is not None:  # what an earlier attempt has left, whose daemon was killed
         _clear(target, step)
-    migration.migrate(
-        domains.connection,
-        step.machine_id,
-        to_uri=step.to_uri,
-        arrival=Path(step.arrival),
-        limit=limit,
-        on_bytes=on_bytes,
-    )
+    try:
+        in_time = migration.migrate(
+            domains.connection,
+            step.machine_id,
+            to_uri=step.to_uri,
+            arrival=Path(step.arrival),
+            limit=hands.limit,
+            on_bytes=hands.on_bytes,
+        )
+    except (Cancelled, TimedOut):
+        wait_until_settled(step, domains, hands.instances)
+        if not _complete(step, hands, *_look(step, domains, hands.instances)):
+            raise
+        in_time = False
+    if not in_time:
+        hands.tell(_say_late(here.name if here else step.domain, hands.limit))
+
+
+def _complete(step: MigrateMachine, hands: Hands, here: MachineFacts | None, there: MachineFacts | None) -> bool:
+    """Clear the old place of a guest that has gone over; returns whether it has."""
+    if there is None or (here is not None and not was_handed_over(here, there)):
+        return False
+    migration.close_arrival(Path(step.arrival))
+    if here is not None:
+        migration.remove(hands.domains.connection, step.machine_id)
+        migration.keep(hands.instances.domains(step.to).connection, step.machine_id)
+    return True
+
+
+def _say_late(machine: str, limit: Limit) -> str:
+    if limit.cancelled:
+        sentence = _("{machine} was on the other side before it could be stopped: it goes on there.")
+    else:
+        sentence = _("The time was up, but {machine} was on the other side already: it goes on there.")
+    return sentence.format(machine=machine)
 
 
 def is_migrated(step: MigrateMachine, state: LabState) -> bool:

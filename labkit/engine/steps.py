@@ -64,7 +64,7 @@ from labkit.plans.steps import (
     WriteArchive,
     WriteMessage,
 )
-from labkit.storage import files, foreign, headers, nbd, qemu_img
+from labkit.storage import bringing, files, headers, nbd, qemu_img
 
 
 def do(step: Step, hands: Hands) -> None:
@@ -98,7 +98,7 @@ def do(step: Step, hands: Hands) -> None:
             )
         case BringImage():
             target = Path(step.target)
-            foreign.bring_in(step.source, target, step.target_format, step.allocation, **hands.copying)
+            bringing.bring_in(step.source, target, step.target_format, step.allocation, **hands.copying)
         case StopServing():
             nbd.stop_server(Path(step.socket))
         case CreateOverlay():
@@ -189,7 +189,7 @@ def do(step: Step, hands: Hands) -> None:
         case DropRecords():
             migration_work.drop_records(step, domains)
         case MigrateMachine():
-            migration_work.migrate(step, domains, hands.instances, hands.limit, hands.on_bytes)
+            migration_work.migrate(step, hands)
         case GiveRecords():
             migration_work.give_records(step, hands.instances)
         case EndInstance():

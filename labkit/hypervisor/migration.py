@@ -104,13 +104,16 @@ def migrate(
     arrival: Path,
     limit: Limit,
     on_bytes: OnBytes,
-) -> None:
+) -> bool:
     """Let a running or paused guest go over; it is defined there then, and here no more.
 
     Args:
         to_uri: the other instance, as the daemon here reaches it. arrival: the socket for the memory, in a
             folder of its own.
         limit: the migration is aborted when it is reached; the guest then goes on here.
+
+    Returns:
+        Whether it went over in time; False: it was to be stopped, and had gone over before it could be.
 
     Raises:
         Cancelled, TimedOut: the limit's. LabError: libvirt's; look where the guest is.
@@ -127,12 +130,14 @@ def migrate(
         }
         domain.migrateToURI3(to_uri, parameters, _LIVE)
 
+    in_time = True
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="labkit-migrate") as worker:
         sending = worker.submit(source.call, send, timeout=LONGEST)
         try:
             while not sending.done():
                 _report(source, machine_id, on_bytes)
                 if limit.reached:
+                    in_time = False
                     _abort(source, machine_id)
                 time.sleep(_LOOK)
             sending.result()
@@ -144,6 +149,7 @@ def migrate(
             raise
         finally:
             close_arrival(arrival)
+    return in_time
 
 
 def close_arrival(arrival: Path) -> None:

@@ -12,11 +12,13 @@ import psutil
 import pytest
 
 from labkit import Lab
+from labkit.engine.journal import find_entries
 from labkit.hypervisor.instances import find_instances
 from labkit.machine import Machine
 from tests.engine.kernel import Instant, Kernel
 from tests.instance import Instance
 from tests.travel.sides import Sides, find_emulators, look
+from tests.widgets.waiting import eventually
 
 CODE = """
 with Lab.open({name!r}) as lab:
@@ -89,6 +91,29 @@ def test_a_kernel_killed_while_memory_goes_over(vm: Machine) -> None:
         _is_whole(sides)
         assert sides.state == "running"
         _works(lab)
+
+
+def test_what_cannot_be_stopped_any_more_is_there_and_that_is_told(vm: Machine) -> None:
+    lab = vm.lab
+    code = f"""
+import threading
+cancel = threading.Event()
+with Lab.open({lab.name!r}) as lab:
+    plan = lab.machines["web"].migrate.plan(lab.neighbour())
+    hear = lambda progress: cancel.set() if "migrate" in progress.label else None
+    (answer,) = lab.carry_out(plan, cancel=cancel, on_progress=hear).remarks
+"""
+    with Kernel(code, stop=Instant(function="_abort")) as kernel:
+        kernel.wait_stopped()
+        eventually(lambda: look(lab).there and not look(lab).here)
+        kernel.go_on()
+        answer = kernel.answer()
+    assert answer.text == "web was on the other side before it could be stopped: it goes on there.", answer
+    sides = look(lab)
+    _is_whole(sides)
+    assert (sides.there, sides.state) == (True, "running")
+    assert find_entries(lab._workspace.journal) == []
+    _works(lab)
 
 
 def test_while_it_goes_over_its_snapshots_are_not_forgotten(vm: Machine) -> None:
