@@ -110,11 +110,12 @@ def _catalogue() -> gettext.NullTranslations:
 
 def _find_language() -> str:
     notebook = os.environ.get("JPY_SESSION_NAME", "") or os.getcwd()
-    return _decide(os.environ.get("LABKIT_LANGUAGE"), notebook, locale.getlocale()[0] or "")
+    return _decide(os.environ.get("LABKIT_LANGUAGE"), notebook, locale.setlocale(locale.LC_CTYPE))
 
 
 @functools.cache
 def _decide(wanted: str | None, notebook: str, locale_name: str) -> str:
     """Remembered, since a page has thousands of messages."""
     folders = [part for part in reversed(Path(notebook).parts) if part in LANGUAGES]
-    return next((code for code in (wanted, *folders[:1], locale_name[:2]) if code in LANGUAGES), "en")
+    spoken = locale.normalize(locale_name)[:2]
+    return next((code for code in (wanted, *folders[:1], spoken) if code in LANGUAGES), "en")

@@ -41,6 +41,7 @@ class DiskPanel(LivePanel):
     """
 
     follows_disks: ClassVar[bool] = True
+    shows_states: ClassVar[bool] = False
 
     def __init__(self, lab: Lab, disk: Disk | str | None = None) -> None:
         super().__init__(lab)

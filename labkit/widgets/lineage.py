@@ -36,6 +36,7 @@ class LineagePanel(LivePanel):
     """
 
     follows_disks: ClassVar[bool] = True
+    shows_states: ClassVar[bool] = False
 
     def __init__(self, lab: Lab, node: str | None = None) -> None:
         super().__init__(lab)

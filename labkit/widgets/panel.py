@@ -47,6 +47,9 @@ class Panel:
     follows_disks: ClassVar[bool] = False
     """Whether it shows sizes of disks, which change without an event."""
 
+    shows_states: ClassVar[bool] = True
+    """Whether it shows how machines stand; else it waits for the reading that follows an event."""
+
     copy_rate: float
     """Bytes a second that copies are expected to run at."""
 

@@ -35,11 +35,11 @@ _log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 """How often CPU and memory are read while a panel is on screen."""
 
-FRAME_SECONDS = 0.05
+FRAME_SECONDS = 0.02
 """The least time between two layouts: events that come faster are one."""
 
-READ_SECONDS = 0.1
-"""The least time between two readings."""
+READ_SECONDS = 0.05
+"""Before each reading, so that what was heard is laid out first, and after it."""
 
 WATCH_SECONDS = 0.25
 """How often the lab's journal is looked at while a panel is on screen."""
@@ -96,6 +96,7 @@ class Store:
         self._panels: weakref.WeakKeyDictionary[Panel, float] = weakref.WeakKeyDictionary()  # seconds of a layout
         self._reading_lock = threading.Lock()
         self._news, self._fresh = threading.Event(), threading.Event()
+        self._was_read = False
         self._threads: tuple[threading.Thread, ...] = ()
         self._stands: dict[str, tuple[float, MachineState, Reason]] = {}
         self._usage: tuple[float, Mapping[str, MachineUsage]] = (0.0, {})
@@ -228,6 +229,8 @@ class Store:
     def _read_turn(self) -> bool:
         """Wait for news or the tick, and read what must be read; return whether to go on."""
         woken = self._news.wait(WATCH_SECONDS)
+        if woken:
+            time.sleep(READ_SECONDS)
         self._news.clear()
         lab = self._lab()
         if lab is None or lab.closed:
@@ -246,6 +249,7 @@ class Store:
             if grows:
                 self._take_growth()
             if missed or woken or ticked:
+                self._was_read = True
                 self._fresh.set()
         time.sleep(READ_SECONDS)
         return True
@@ -260,12 +264,20 @@ class Store:
         return age != before
 
     def _layout_turn(self) -> bool:
-        """Wait until something was read or heard, and lay out, the quickest panels first; return whether to go on."""
+        """Wait until something was read or heard, and lay out; return whether to go on.
+
+        Panels that show how machines stand come first, the quickest of them before the others; with the rest, what is
+        heard meanwhile goes before.
+        """
         if self._fresh.wait(TICK_SECONDS) or self._reading.closed:
             self._fresh.clear()
-            for panel, _seconds in sorted(self._panels.items(), key=lambda each: each[1]):
-                if not panel.is_shown:
+            was_read, self._was_read = self._was_read or self._reading.closed, False
+            for panel, _seconds in sorted(self._panels.items(), key=lambda each: (not each[0].shows_states, each[1])):
+                if not panel.is_shown or not (was_read or panel.shows_states):
                     continue
+                if not panel.shows_states and self._fresh.is_set():
+                    self._was_read = True
+                    break
                 began = time.monotonic()
                 try:
                     panel.redraw()

@@ -75,11 +75,39 @@ def tag(element: str, /, *children: Child, **attributes: str | float | bool | No
     )
 
 
+class JsonWriter:
+    """Writes pages as `[tag, attributes, children]`, what `view.js` reads, one after the other.
+
+    An element with a key that was on the page before, the very same, is the very same list again: a row of many that
+    has not changed costs nothing, neither here nor where pages are compared.
+    """
+
+    def __init__(self) -> None:
+        self._written: dict[int, tuple[Node, list[object]]] = {}
+
+    def write(self, page: Node | str) -> list[object] | str:
+        """Return the page as JSON."""
+        written: dict[int, tuple[Node, list[object]]] = {}
+        json = self._write(page, written)
+        self._written = written
+        return json
+
+    def _write(self, node: Node | str, written: dict[int, tuple[Node, list[object]]]) -> list[object] | str:
+        if isinstance(node, str):
+            return node
+        before = self._written.get(id(node))
+        if before is not None and before[0] is node:
+            json = before[1]
+        else:
+            json = [node.name, dict(node.attributes), [self._write(child, written) for child in node.children]]
+        if "key" in node.attributes:
+            written[id(node)] = (node, json)
+        return json
+
+
 def to_json(node: Node | str) -> list[object] | str:
-    """Return the tree as `[tag, attributes, children]`, what `view.js` reads."""
-    if isinstance(node, str):
-        return node
-    return [node.name, dict(node.attributes), [to_json(child) for child in node.children]]
+    """Return a page as JSON; see `JsonWriter`."""
+    return JsonWriter().write(node)
 
 
 def to_html(node: Node | str) -> str:

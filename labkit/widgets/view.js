@@ -227,7 +227,9 @@ function render({ model, el }) {
       (heir || root).focus({ preventScroll: true });
     }
     filter(el);
-    for (const pane of el.querySelectorAll("[data-follow]")) pane.scrollTop = pane.scrollHeight;
+    requestAnimationFrame(() => {
+      for (const pane of el.querySelectorAll("[data-follow]")) pane.scrollTop = pane.scrollHeight;
+    });
   };
   const onHeard = (message) => {
     if (!message.heard) return;

@@ -20,7 +20,7 @@ import anywidget
 import traitlets
 
 from labkit.widgets.patches import Tree, make_patch
-from labkit.widgets.tree import Node, to_json
+from labkit.widgets.tree import JsonWriter, Node
 
 _HERE = Path(__file__).parent
 
@@ -50,7 +50,8 @@ class View(anywidget.AnyWidget):
         on_shown: Callable[[], None] = lambda: None,
         floats: bool = False,
     ) -> None:
-        self.numbered: tuple[int, Tree] = (0, to_json(page))  # a page that comes later asks for it, too
+        self._writer = JsonWriter()
+        self.numbered: tuple[int, Tree] = (0, self._writer.write(page))  # a page that comes later asks for it, too
         super().__init__(floats=floats)
         self._on_action = on_action
         self._on_shown = on_shown
@@ -65,7 +66,7 @@ class View(anywidget.AnyWidget):
     def show(self, page: Node) -> None:
         """Lay out another tree: what has changed is sent."""
         number, before = self.numbered
-        tree = to_json(page)
+        tree = self._writer.write(page)
         patch = make_patch(before, tree)
         if patch is not None:
             self.numbered = (number + 1, tree)

@@ -74,7 +74,31 @@ def test_all_panels_by_keyboard_and_nothing_grave_to_axe(page: Page, window: Win
     press(page, delete)
     confirm(page, lineage, plan_button(lineage))
     assert list(lab.machines) == ["web"]
+
+    create_look_and_delete(page, panel(page, "LabPanel"), lab)
     assert [text for text in window.complaints if "labkit" in text or "widget" in text] == []
+
+
+def create_look_and_delete(page: Page, whole: Locator, lab: Lab) -> None:
+    """Make a machine in the panel of the lab, find it in the lineage there, and delete it."""
+    press(page, whole.locator("summary", has_text="Create a machine"))
+    form = whole.locator("form[data-action=create]")
+    form.locator("[name=image]").select_option("sector")
+    form.locator("[name=memory]").fill("16 MiB")
+    form.locator("[name=name]").fill("mail")
+    form.locator("[name=name]").focus()
+    page.keyboard.press("Enter")
+    confirm(page, whole, plan_button(whole))
+    press(page, whole.locator("summary", has_text="Who depends on whom"))
+    whole.locator("[role=treeitem]", has_text="mail").click()
+    expect(whole.locator("[role=treeitem][aria-selected=true]")).to_contain_text("mail", timeout=MINUTE)
+    row = whole.locator("[data-words^='mail ']")
+    press(page, row.locator("button[data-action=open]"))
+    press(page, row.locator("button[data-action=delete]"))
+    expect(whole.locator(".labkit-lost")).to_contain_text("the machine mail", timeout=MINUTE)
+    confirm(page, whole, plan_button(whole))
+    expect(row).to_have_count(0, timeout=MINUTE)
+    assert list(lab.machines) == ["web"]
 
 
 def press(page: Page, button: Locator) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from labkit.widgets.tree import tag, to_html, to_json
+from typing import Any
+
+from labkit.widgets.tree import JsonWriter, tag, to_html, to_json
 
 EVIL = "<script>alert('x')</script>&"
 
@@ -45,3 +47,12 @@ def test_text_of_a_tree_is_in_reading_order() -> None:
 
 def test_elements_are_found_by_tag() -> None:
     assert [node.text for node in tag("ul", tag("li", "a"), tag("li", "b")).find("li")] == ["a", "b"]
+
+
+def test_element_that_stays_is_written_once() -> None:
+    writer = JsonWriter()
+    row, other = tag("li", "web", key="web"), tag("li", "db", key="db")
+    before: Any = writer.write(tag("ul", row, other))
+    after: Any = writer.write(tag("ul", row, tag("li", "mail", key="mail")))
+    assert after[2][0] is before[2][0]
+    assert after == to_json(tag("ul", row, tag("li", "mail", key="mail")))
