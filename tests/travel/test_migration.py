@@ -128,9 +128,15 @@ def test_progress_is_told_in_bytes(guest: Machine) -> None:
     assert all(0 <= each.done <= each.total for each in heard)
 
 
+def _limit_the_link(vm: Machine, mib_per_second: int) -> None:
+    """Let its memory take its time on the way, so that it can be stopped there."""
+    vm.lab._connection.raw().lookupByUUIDString(vm.id).migrateSetMaxSpeed(mib_per_second)
+
+
 def test_cancelled_it_stays_and_runs_on(guest: Machine) -> None:
     lab, cancel = guest.lab, threading.Event()
     guest.snapshots.take("one")
+    _limit_the_link(guest, 1)
 
     def stop(progress: Progress) -> None:
         if "migrate" in progress.label:
@@ -142,11 +148,13 @@ def test_cancelled_it_stays_and_runs_on(guest: Machine) -> None:
     assert (sides.here, sides.there, sides.tree, len(sides.emulators)) == (True, False, (("one", None),), 1)
     assert guest.state == "running"
     guest.run("true")
+    _limit_the_link(guest, 1000)
     guest.migrate(lab.neighbour())
 
 
 def test_out_of_time_it_stays_and_runs_on(guest: Machine) -> None:
     other = guest.lab.neighbour()
+    _limit_the_link(guest, 1)
     with pytest.raises(TimedOut):
         guest.migrate(other, timeout=0.001)
     sides = look(guest.lab)

@@ -21,8 +21,11 @@ TRANSLATION_BUFFER = 64 * MIB
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 
+QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
+
 _E = ElementMaker()
 _M = ElementMaker(namespace=NAMESPACE, nsmap={"labkit": NAMESPACE})
+_Q = ElementMaker(namespace=QEMU_NAMESPACE, nsmap={"qemu": QEMU_NAMESPACE})
 
 
 def build_domain_xml(spec: MachineSpec) -> str:
@@ -43,6 +46,7 @@ def build_domain_xml(spec: MachineSpec) -> str:
         _E.on_reboot("restart"),
         _E.on_crash("destroy"),
         _devices(spec),
+        *([build_plain_questions()] if spec.accelerator is Accelerator.TCG else []),
         type=domain_type(spec.accelerator),
     )
     return etree.tostring(domain, pretty_print=True, encoding="unicode")
@@ -113,6 +117,15 @@ def _features(spec: MachineSpec) -> etree._Element:
 def build_translation() -> etree._Element:
     """Return the element that keeps QEMU's own translation of instructions within bounds."""
     return _E.tcg(_E("tb-cache", str(TRANSLATION_BUFFER // MIB), unit="MiB"))
+
+
+def build_plain_questions() -> etree._Element:
+    """Return the element by which libvirt asks a new QEMU for all features of its CPU at once, as a bit map.
+
+    Else it asks for each by name, 400 questions, which QEMU reads byte by byte: 0.3 s of CPU time at every start.
+    The answers are the same for a translated CPU; one of the host has features that are in no bit map.
+    """
+    return _Q.capabilities(_Q("del", capability="cpu-unavailable-features"))
 
 
 def _devices(spec: MachineSpec) -> etree._Element:

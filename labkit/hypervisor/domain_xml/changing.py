@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from lxml import etree
 
-from labkit.hypervisor.domain_xml.building import build_cpu, build_pins, build_translation, domain_type, identify
+from labkit.hypervisor.domain_xml.building import (
+    build_cpu,
+    build_pins,
+    build_plain_questions,
+    build_translation,
+    domain_type,
+    identify,
+)
 from labkit.hypervisor.domain_xml.parsing import get_attribute, get_child, parse
 from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineChanges
 from labkit.units import KIB
@@ -68,10 +75,13 @@ def accelerate_in_domain_xml(xml: str, accelerator: Accelerator) -> str:
     domain = parse(xml)
     domain.set("type", domain_type(accelerator))
     features = get_child(domain, "features")
-    for element in features.findall("tcg"):
-        features.remove(element)
+    plain_questions = build_plain_questions()
+    for parent, tag in ((features, "tcg"), (domain, str(plain_questions.tag))):
+        for element in parent.findall(tag):
+            parent.remove(element)
     if accelerator is Accelerator.TCG:
         features.append(build_translation())
+        domain.append(plain_questions)
     return etree.tostring(domain, encoding="unicode")
 
 
