@@ -19,7 +19,8 @@ from labkit.course.text import find_text, say
 from labkit.errors import BadInput
 from labkit.language import _
 from labkit.units import parse_size
-from labkit.widgets.panel import Panel, Values
+from labkit.widgets.acting import Values
+from labkit.widgets.panel import Panel
 from labkit.widgets.tree import Node, tag
 
 _shown: dict[str, weakref.WeakSet[Panel]] = {}

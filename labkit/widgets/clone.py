@@ -22,8 +22,8 @@ from labkit.plans.newborn import CloneSurvey
 from labkit.plans.plan import Plan
 from labkit.widgets import clone_parts as drawing
 from labkit.widgets import machine_parts
+from labkit.widgets.acting import Values
 from labkit.widgets.live import OneMachinePanel
-from labkit.widgets.panel import Values
 from labkit.widgets.store import Reading
 from labkit.widgets.tree import Child, Node, tag
 

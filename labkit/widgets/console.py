@@ -14,9 +14,9 @@ from labkit.model.state import LabState
 from labkit.model.words import under_way
 from labkit.widgets import machine_parts as drawing
 from labkit.widgets import parts
+from labkit.widgets.acting import Values
 from labkit.widgets.console_parts import render_console
 from labkit.widgets.live import OneMachinePanel
-from labkit.widgets.panel import Values
 from labkit.widgets.store import Reading
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work

@@ -18,8 +18,8 @@ from labkit.plans.plan import Plan
 from labkit.widgets import disk_acts as acts
 from labkit.widgets import disk_parts as drawing
 from labkit.widgets import machine_parts, parts
+from labkit.widgets.acting import Values
 from labkit.widgets.live import LivePanel
-from labkit.widgets.panel import Values
 from labkit.widgets.store import Reading
 from labkit.widgets.tree import Child, Node, tag
 

@@ -19,8 +19,8 @@ from labkit.model.state import LabState
 from labkit.model.words import under_way
 from labkit.widgets import act_parts, lineage_parts, machine_parts, parts
 from labkit.widgets import lab_parts as drawing
+from labkit.widgets.acting import Values
 from labkit.widgets.live import SWITCHES, LivePanel
-from labkit.widgets.panel import Values
 from labkit.widgets.store import Reading
 from labkit.widgets.story import render_news, render_trace, step_of
 from labkit.widgets.tree import Child, Node, tag

@@ -15,8 +15,8 @@ from labkit.model.lineage_text import find_needing, lineage_text, marks_of
 from labkit.plans.plan import Plan
 from labkit.widgets import lineage_parts as drawing
 from labkit.widgets import machine_parts, parts, tree
+from labkit.widgets.acting import Values
 from labkit.widgets.live import LivePanel
-from labkit.widgets.panel import Values
 from labkit.widgets.parts import Button
 from labkit.widgets.tree import Child, tag
 

@@ -17,8 +17,8 @@ from labkit.plans.plan import Plan
 from labkit.plans.snapshot import SnapshotSurvey
 from labkit.widgets import machine_parts, parts
 from labkit.widgets import snapshot_parts as drawing
+from labkit.widgets.acting import Values
 from labkit.widgets.live import OneMachinePanel
-from labkit.widgets.panel import Values
 from labkit.widgets.store import Reading
 from labkit.widgets.tree import Child, Node, tag
 

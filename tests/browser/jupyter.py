@@ -55,8 +55,12 @@ class Server:
 
 
 @contextmanager
-def start_server(folder: Path) -> Iterator[Server]:
-    """Run a JupyterLab as `./lab up` starts it, on a copy of the notebooks; all it writes is below `folder`."""
+def start_server(folder: Path, *more: str) -> Iterator[Server]:
+    """Run a JupyterLab as `./lab up` starts it, on a copy of the notebooks; all it writes is below `folder`.
+
+    Args:
+        more: further options of its command line.
+    """
     shutil.copytree(ROOT / "notebooks", folder / "root" / "notebooks")
     root = folder / "root"
     server = Server(address=f"http://127.0.0.1:{_free_port()}", token=secrets.token_hex(8), root=root)
@@ -67,7 +71,7 @@ def start_server(folder: Path) -> Iterator[Server]:
         "JUPYTER_TOKEN": server.token,
     }
     options = ["--LabApp.expose_app_in_browser=True"]  # tests choose the theme
-    options += [f"--ServerApp.port={server.address.rpartition(':')[2]}", f"--ServerApp.root_dir={root}"]
+    options += [f"--ServerApp.port={server.address.rpartition(':')[2]}", f"--ServerApp.root_dir={root}", *more]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [Path(sys.executable).parent / "jupyter", "lab", *options],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -195,6 +196,28 @@ def test_only_machines_of_a_lab_have_a_console(server: Server, machine: Machine)
     status, said = ask(server, machine="web")
     assert status == 200
     assert said["name"].endswith(machine.id.replace("-", ""))
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_domain_that_is_no_labs_machine_has_no_console(server: Server, tmp_path: Path) -> None:
+    definition = tmp_path / "stray.xml"
+    definition.write_text(
+        "<domain type='qemu'><name>stray</name><memory>1024</memory><os><type>hvm</type></os></domain>"
+    )
+    try:
+        virsh("define", str(definition))
+        uuid = virsh("domuuid", "stray").strip()
+        assert ask(server, machine=uuid)[0] == 404
+        assert ask(server, machine="stray")[0] == 404
+        assert ask(server, machine="web")[0] == 200
+    finally:
+        virsh("undefine", "stray")
+
+
+def virsh(*words: str) -> str:
+    """Do what somebody would in a terminal; returns what it said."""
+    command = ["virsh", "-q", "-c", "qemu:///session", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 def test_a_stranger_gets_no_console(server: Server, machine: Machine) -> None:

@@ -1,0 +1,229 @@
+"""`Acting`: what a panel does: the plan it asks about, the act under way, what came of the last one.
+
+Acts run one at a time on a thread of their own and never block a cell. No error is lost: it is shown in the panel.
+
+Knows: plans, progress, how they are drawn. Must not know: the live view, what else a panel shows.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeAlias
+
+from labkit.engine.progress import Progress
+from labkit.errors import Cancelled, LabError
+from labkit.language import _
+from labkit.plans.plan import Plan
+from labkit.widgets import act_parts, parts
+from labkit.widgets.tree import Child, Node, tag
+from labkit.widgets.work import Work
+
+Values: TypeAlias = Mapping[str, str]
+CarryOut: TypeAlias = Callable[[Plan, Work], tuple[str, ...]]
+
+FRAME_SECONDS = 0.1
+"""The least time between two layouts of one panel while an act reports progress."""
+
+KEPT_COMMANDS = 50
+"""How many commands "What really happened" remembers."""
+
+
+class Acting:
+    """The base class of all panels, as far as they act; see the module."""
+
+    copy_rate: float
+    """Bytes a second that copies are expected to run at."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._handlers: dict[str, Callable[[Values], None]] = {
+            "dismiss": self._dismiss,
+            "cancel": self._cancel,
+            "confirm": self._confirm,
+            "leave": self._leave,
+        }
+        self._work: Work | None = None
+        self._error: LabError | None = None
+        self._plan: tuple[Plan, CarryOut, str] | None = None
+        self._ripens = False
+        self._result = ""
+        self._done: list[str] = []
+        self._drawn = 0.0
+        self.copy_rate = act_parts.COPY_RATE
+
+    # --- what the rest of a panel says ---------------------------------------------------------------
+
+    def redraw(self) -> None:
+        """Lay the panel out again; cheap when nothing changed, safe from any thread."""
+        raise NotImplementedError
+
+    def refresh(self) -> None:
+        """Read again what the panel shows; called before it is displayed and after each of its acts."""
+
+    def losses(self, _plan: Plan) -> tuple[str, ...]:
+        """Return what goes for good with a plan besides files, by name: a subclass may know."""
+        return ()
+
+    # --- what is asked for and done ------------------------------------------------------------------
+
+    def on(self, action: str, handler: Callable[[Values], None]) -> None:
+        """Call `handler` with the form's fields when the reader asks for `action`.
+
+        It runs on the thread of the message and must return at once: long work goes to `work`.
+        """
+        self._handlers[action] = handler
+
+    @property
+    def busy(self) -> str | None:
+        """What the panel is at, as an excuse for a button, or None."""
+        work = self._work
+        return None if work is None else _("{act}: wait for it to end.").format(act=work.label)
+
+    def work(
+        self,
+        label: str,
+        act: Callable[[Work], object],
+        *,
+        can_cancel: bool = False,
+        expected: float | None = None,
+    ) -> None:
+        """Run an act on a thread of its own; while one runs, another is not begun.
+
+        Args:
+            label: what is being done, e.g. "Starting web".
+            act: called with the `Work`, for progress and cancelling.
+            can_cancel: whether it heeds `work.cancel`.
+            expected: seconds it should take, if known.
+        """
+        with self._lock:
+            if self._work is not None:
+                return
+            self._work = Work(label=label, can_cancel=can_cancel, expected=expected)
+            self._error, self._result = None, ""
+            thread = threading.Thread(
+                target=self._run, args=(self._work, act), name=f"labkit panel: {label}", daemon=True
+            )
+        self.redraw()
+        thread.start()
+
+    def propose(self, plan: Plan, carry_out: CarryOut, *, label: str) -> None:
+        """Show a plan; the reader carries it out or leaves it. A refused one is shown with its way out.
+
+        Args:
+            plan: what would be done.
+            carry_out: does it, and returns the commands that were run.
+            label: the button that says yes, and the act under way.
+        """
+        with self._lock:
+            self._plan = (plan, carry_out, label)
+            self._ripens = self._work is not None  # it appears when its buttons can be pressed
+        self.redraw()
+
+    def report(self, work: Work, progress: Progress) -> None:
+        """Take an act's progress and show it, at most ten times a second."""
+        work.report(progress)
+        if time.monotonic() - self._drawn >= FRAME_SECONDS:
+            self.redraw()
+
+    def tell(self, *commands: str) -> None:
+        """Add commands to "What really happened"."""
+        with self._lock:
+            self._done = [*self._done, *commands][-KEPT_COMMANDS:]
+
+    def fail(self, error: Exception) -> None:
+        """Show an error in the panel."""
+        with self._lock:
+            self._error = error if isinstance(error, LabError) else as_lab_error(error)
+        self.redraw()
+
+    # --- how it is shown -----------------------------------------------------------------------------
+
+    def render_acts(self) -> tuple[Node, ...]:
+        """Return what is asked, under way, wrong, came out and was done."""
+        return (
+            tag("div", self._render_plan(), key="plan"),
+            tag("div", act_parts.render_work(self._work) if self._work else None, key="work"),
+            tag("div", act_parts.render_error(self._error) if self._error else None, key="error"),
+            tag("div", act_parts.render_result(self._result) if self._result else None, key="result"),
+            tag("div", self._render_done(), key="done"),
+        )
+
+    def _render_plan(self) -> Child:
+        if self._plan is None or self._ripens:
+            return None
+        plan, _carry_out, label = self._plan
+        can_do = bool(plan.steps) and plan.refusal is None
+        leave = parts.Button(label=_("Leave it") if can_do else _("Close"), action="leave")
+        kind = "danger" if plan.files.deleted else "main"
+        yes = parts.Button(label=label, action="confirm", kind=kind, excuse=self.busy)
+        buttons = [yes, leave] if can_do else [leave]
+        return tag(
+            "div",
+            tag("h4", _("Plan: {act}").format(act=label)),
+            act_parts.render_plan(plan, lost=self.losses(plan), rate=self.copy_rate),
+            parts.render_buttons(buttons, label="plan"),
+            class_="labkit-plan",
+            role="group",
+            aria_label=_("Plan: {act}").format(act=label),
+            tabindex=-1,
+            data_appear=True,
+        )
+
+    def _render_done(self) -> Child:
+        if not self._done:
+            return None
+        return parts.fold(_("What really happened"), act_parts.render_commands(self._done), key="drawer")
+
+    # --- how it is done ------------------------------------------------------------------------------
+
+    def _run(self, work: Work, act: Callable[[Work], object]) -> None:
+        errors: list[Exception] = []
+        for call in (partial(act, work), self.refresh):
+            try:
+                call()
+            except Exception as caught:  # noqa: BLE001  no thread above to take it: the panel shows it
+                errors.append(caught)
+        with self._lock:
+            self._work, self._ripens = None, False
+            if errors and isinstance(errors[0], Cancelled) and work.cancel.is_set():
+                self._result = _("{act}: cancelled.").format(act=work.label)
+            elif errors:
+                self._result = ""
+                self._error = errors[0] if isinstance(errors[0], LabError) else as_lab_error(errors[0])
+        self.redraw()
+
+    def _dismiss(self, _values: Values) -> None:
+        self._error = None
+
+    def _cancel(self, _values: Values) -> None:
+        if self._work is not None:
+            self._work.cancel.set()
+
+    def _leave(self, _values: Values) -> None:
+        self._plan = None
+
+    def _confirm(self, _values: Values) -> None:
+        with self._lock:
+            if self._plan is None or self._work is not None:
+                return
+            plan, carry_out, label = self._plan
+            self._plan = None
+
+        def act(work: Work) -> None:
+            self.tell(*carry_out(plan, work))
+            self._result = _("✓ {act}: done.").format(act=label)
+
+        self.work(label, act, can_cancel=True, expected=plan.bytes_copied / self.copy_rate)
+
+
+def as_lab_error(error: Exception) -> LabError:
+    """Return an unexpected error as one a reader can act on, with all that is known of it folded."""
+    return LabError(
+        _("Something unexpected happened: {error}").format(error=f"{type(error).__name__}: {error}"),
+        _("Run the cell again. If it stays, show the details to whoever looks after the lab."),
+        details="".join(traceback.format_exception(error)),
+    )
