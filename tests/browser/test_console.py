@@ -182,6 +182,18 @@ def test_looks_with_the_theme_and_fits_half_a_window(page: Page, pictures: Path)
     page.wait_for_function(FITS, arg=panel.element_handle(), timeout=MINUTE)
 
 
+def test_follows_the_language_and_large_letters(page: Page) -> None:
+    panel = page.locator("section.labkit-panel")
+    for code, tab, joined in (("es", "Abrir como pestaña", "Conectada"), ("en", "Open as a tab", "Joined")):
+        panel.locator(f"[data-action=language][data-subject={code}]").click()
+        expect(console(page)).to_contain_text(tab, timeout=MINUTE)
+        expect(console(page)).to_contain_text(joined)
+    letters = "getComputedStyle(document.querySelector('labkit-console .xterm-rows')).fontSize"
+    before = page.evaluate(letters)
+    panel.locator("[data-large]").click()
+    page.wait_for_function(f"before => parseFloat({letters}) > parseFloat(before)", arg=before, timeout=MINUTE)
+
+
 def test_only_machines_of_a_lab_have_a_console(server: Server, machine: Machine) -> None:
     with Lab.open("other") as other:
         foreign = other.create("mail")

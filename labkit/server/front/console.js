@@ -33,11 +33,10 @@ function addStyle() {
 }
 
 class LabkitConsole extends HTMLElement {
-  static observedAttributes = ["data-state", "data-machine"];
+  static observedAttributes = ["data-state", "data-machine", "data-texts"];
 
   connectedCallback() {
     addStyle();
-    this.texts = JSON.parse(this.dataset.texts);
     this.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own keys are off while the console has the focus
     this.ended = new AbortController();
     this.lay();
@@ -56,8 +55,10 @@ class LabkitConsole extends HTMLElement {
     this.replaceChildren();
   }
 
-  attributeChangedCallback(_name, before, after) {
-    if (before !== null && before !== after && this.isConnected && this.terminal) this.connect();
+  attributeChangedCallback(name, before, after) {
+    if (before === null || before === after || !this.isConnected || !this.terminal) return;
+    if (name === "data-texts") this.label();
+    else this.connect();
   }
 
   // --- what is on the page -----------------------------------------------------------------------
@@ -66,10 +67,9 @@ class LabkitConsole extends HTMLElement {
     this.screen = element("div", "labkit-console-screen");
     this.said = element("span", "labkit-console-said");
     this.said.setAttribute("role", "status");
-    const tab = element("button", "labkit-button", this.texts.tab);
-    tab.type = "button";
-    tab.title = this.texts.tabTip;
-    tab.addEventListener("click", () => this.openTab());
+    this.out = element("button", "labkit-button");
+    this.out.type = "button";
+    this.out.addEventListener("click", () => this.openTab());
     this.aloud = element("input", "");
     this.aloud.type = "checkbox";
     this.aloud.checked = localStorage.getItem(READ_ALOUD) === "yes";
@@ -77,10 +77,26 @@ class LabkitConsole extends HTMLElement {
       localStorage.setItem(READ_ALOUD, this.aloud.checked ? "yes" : "no");
       this.terminal.options.screenReaderMode = this.aloud.checked;
     });
-    const aloud = element("label", "labkit-console-aloud", this.aloud, " ", this.texts.aloud);
-    this.out = tab;
-    const foot = element("div", "labkit-console-foot", this.said, tab, aloud);
-    this.replaceChildren(this.screen, foot, element("div", "labkit-quiet", this.texts.keys));
+    this.aloudWords = element("span", "");
+    const aloud = element("label", "labkit-console-aloud", this.aloud, " ", this.aloudWords);
+    const foot = element("div", "labkit-console-foot", this.said, this.out, aloud);
+    this.keys = element("div", "labkit-quiet");
+    this.replaceChildren(this.screen, foot, this.keys);
+    this.label();
+  }
+
+  // In the language in force, also when it is switched.
+  label() {
+    const before = Object.entries(this.texts ?? {});
+    this.texts = JSON.parse(this.dataset.texts);
+    const said = before.find(([, text]) => text === this.said.textContent);
+    if (said) this.said.textContent = this.texts[said[0]];
+    this.out.textContent = this.texts.tab;
+    this.out.title = this.texts.tabTip;
+    this.aloudWords.textContent = this.texts.aloud;
+    this.keys.textContent = this.texts.keys;
+    this.terminal?.textarea.setAttribute("aria-label", this.texts.label);
+    this.terminal?.textarea.setAttribute("aria-description", this.texts.keys);
   }
 
   say(tone, text) {
@@ -102,8 +118,7 @@ class LabkitConsole extends HTMLElement {
     this.fit = new FitAddon();
     this.terminal.loadAddon(this.fit);
     this.terminal.open(this.screen);
-    this.terminal.textarea.setAttribute("aria-label", this.texts.label);
-    this.terminal.textarea.setAttribute("aria-description", this.texts.keys);
+    this.label();
     this.terminal.attachCustomKeyEventHandler((event) => this.onKey(event));
     this.terminal.onData((data) => this.send("stdin", data));
     this.terminal.onResize(() => this.sendSize());
