@@ -151,6 +151,10 @@ def merge(
     """
     if not Path(step.layer).exists() or not Path(step.child).exists():
         return None
+    backing = _backing(step)
+    if backing and backing not in (step.layer, step.onto):
+        # Moved past it, the child would leave the one in between to nobody.
+        return None if step.keeps_layer else _stays(step, _("{file} above it stays.").format(file=Path(backing).name))
     files_of_child = headers.read_image(Path(step.child), Format.QCOW2).files if step.frozen else ()
     trouble = None
     try:
@@ -168,14 +172,16 @@ def merge(
             seals.seal(files_of_child)
     # What was reported does not decide: a merge that was cancelled may just have come to its end.
     if _backing(step) != step.onto:
-        return _("{file} stays as a layer without a name: {why}").format(
-            file=Path(step.layer).name, why=trouble.message if trouble else _("it was not moved.")
-        )
+        return _stays(step, trouble.message if trouble else _("it was not moved."))
     if not step.keeps_layer:
         files.sync_file(Path(step.child))
         files.delete_files([step.layer])
         seals.break_seals([step.layer])
     return None
+
+
+def _stays(step: MergeLayer, why: str) -> str:
+    return _("{file} stays as a layer without a name: {why}").format(file=Path(step.layer).name, why=why)
 
 
 def _move_up(step: MergeLayer, domains: Domains, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int]) -> None:

@@ -9,15 +9,18 @@ import threading
 from pathlib import Path
 
 import libvirt
-import psutil
 import pytest
 
 from labkit import Lab
+from labkit.engine import snapshot_work
 from labkit.engine.executor import Outcome
 from labkit.engine.journal import Record
 from labkit.engine.progress import Progress
 from labkit.hypervisor.process import find_pid
+from labkit.limits import NO_LIMIT
 from labkit.machine import Machine
+from labkit.model.disk import chain
+from labkit.model.image import Format
 from labkit.plans.plan import Plan
 from labkit.plans.steps import MergeLayer
 from labkit.storage.headers import read_chain
@@ -30,6 +33,9 @@ QEMU_HOLDS_NOTHING_BACK = 10_000_000
 LARGE = 96
 """Mebibytes in the layer that is merged: enough to be in the middle of it for a while."""
 
+TRIES = 6
+"""How often a merge is begun until one is heard of before it is over: a busy computer makes us slow, and not QEMU."""
+
 
 @pytest.fixture
 def vm(lab: Lab) -> Machine:
@@ -37,11 +43,16 @@ def vm(lab: Lab) -> Machine:
     vm = lab.create("web", image="sector", memory="32 MiB")
     vm.attach(lab.disks.create("data", capacity=f"{LARGE} MiB"))
     vm.snapshots.take("one")
+    _fill(vm)
+    return vm
+
+
+def _fill(vm: Machine) -> None:
+    """Write the second disk of a machine that is off full, and take snapshot "two"."""
     path = vm.facts.spec.disks[1].path
     argv = ["qemu-io", "-f", "qcow2", "-c", f"write -q -P 7 0 {LARGE}M", path]
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
     vm.snapshots.take("two")
-    return vm
 
 
 def _content(vm: Machine) -> dict[str, str]:
@@ -77,8 +88,6 @@ def _cancelled_in_the_middle(vm: Machine, plan: Plan) -> tuple[Outcome, list[Pro
         if 0 < progress.done < progress.total:
             cancel.set()
 
-    if vm.state == "running":  # on a busy computer, too, the job is not over before it is heard of
-        psutil.Process(find_pid(vm.id) or 0).nice(19)
     return vm.lab.carry_out(plan, on_progress=hear, cancel=cancel), heard
 
 
@@ -93,14 +102,20 @@ def _slow_down(vm: Machine, target: str) -> None:
 
 @pytest.mark.parametrize("running", [False, True], ids=["off", "running"])
 def test_a_merge_tells_its_bytes_and_is_broken_off_in_the_middle(vm: Machine, running: bool) -> None:
-    if running:
-        vm.start()
-    content, depth = _content(vm), _depth(vm)
-    del content["two"]
-
-    plan = vm.snapshots.delete.plan("two")
-    assert _merge_of(plan)[1].bytes > LARGE * MIB // 2
-    outcome, heard = _cancelled_in_the_middle(vm, plan)
+    tries = 0
+    while True:
+        tries += 1
+        if running:
+            vm.start()
+        content, depth = _content(vm), _depth(vm)
+        del content["two"]
+        plan = vm.snapshots.delete.plan("two")
+        assert _merge_of(plan)[1].bytes > LARGE * MIB // 2
+        outcome, heard = _cancelled_in_the_middle(vm, plan)
+        if outcome.remarks or not running or tries == TRIES:
+            break
+        vm.kill()  # the guest's QEMU was done with it before it could be slowed down
+        _fill(vm)
     assert all(progress.done <= progress.total for progress in heard)
     assert [progress.done for progress in heard] == sorted(progress.done for progress in heard)
     assert _content(vm) == content
@@ -126,6 +141,18 @@ def test_a_frozen_image_whose_merge_was_broken_off_is_as_good_as_before(vm: Mach
     vm.snapshots.restore("three")  # its seal holds
     vm.start().kill()
     assert _content(vm) == content
+
+
+def test_what_lies_below_a_layer_that_stayed_stays_too(vm: Machine) -> None:
+    vm.snapshots.take("three")
+    content, depth = _content(vm), _depth(vm)
+    now, _three, two, one, *_below = (image.path for image in chain(vm.lab.state.images, vm.facts.spec.disks[1].path))
+    step = MergeLayer(layer=two, child=now, onto=one, onto_format=Format.QCOW2, bytes=0)
+    remark = snapshot_work.merge(step, vm.lab._executor.domains, lambda _done, _total: None, NO_LIMIT)
+    assert remark is not None
+    assert "above it stays" in remark
+    assert _content(vm) == content
+    assert _depth(vm) == depth
 
 
 def test_a_layer_with_two_children_is_merged_into_both_if_asked_for(vm: Machine) -> None:
