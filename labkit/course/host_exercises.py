@@ -16,6 +16,9 @@ from labkit.language import _
 from labkit.model.machine import MachineState, Reason
 from labkit.model.words import reason_word
 
+PANICKED = "end Kernel panic"
+"""The last that a Linux says when it panics."""
+
 
 class WhoFell(MachineExercise):
     """One of three guests has panicked: find it, and bring back only that one."""
@@ -44,18 +47,19 @@ class WhoFell(MachineExercise):
         self.boot(panic_device=False)
         vm = self.vm(self.fallen)
         vm.run("(sleep 1; echo c >/proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &")
-        vm.console.expect("end Kernel panic", timeout=60)
+        vm.console.expect(PANICKED, timeout=60)
 
     def look_closer(self) -> Result:
         """See that the others never stopped, and that the fallen one answers."""
         for name in self.machines:
             if name != self.fallen and (trouble := self.why_not_untouched(name)):
                 return trouble
-        if self.vm(self.fallen).state is not MachineState.RUNNING:
+        fallen = self.vm(self.fallen)
+        if fallen.state is not MachineState.RUNNING:
             return self.wrong(
                 _("{name} is off.").format(name=self.fallen), _("Start it, and wait until it is ready: wait_ready().")
             )
-        if self.says(self.fallen, f"cat {ON_DISK}") != self.mark:
+        if PANICKED in fallen.console.tail() or self.says(self.fallen, f"cat {ON_DISK}") != self.mark:
             return self.wrong(
                 _("All three are running, and one of them does not answer."),
                 _("Ask each: vm.answers(), or read the end of its console. A panicked kernel needs a new start."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,18 +29,35 @@ def solve(ex: Exercise) -> None:
     exec(ex.solution().code, {"lab": ex.lab, "ex": ex})  # noqa: S102  what is shown is what is proved
 
 
-def prove(ex: Exercise) -> None:
-    """What holds for every exercise that makes its own start: that fails, the solution passes, reset leaves nothing."""
-    for _round in range(2):
-        assert ex.check().verdict is Verdict.NOT_STARTED
+@contextmanager
+def one_round(ex: Exercise) -> Iterator[None]:
+    """What holds for every exercise that makes its own start: that fails, the block solves it, reset leaves nothing."""
+    before = ex.lab.state
+    assert ex.check().verdict is Verdict.NOT_STARTED
+    try:
         assert ex.start().verdict is Verdict.WRONG, repr(ex.check())
-        assert ex.hint().text
-        solve(ex)
-        assert ex.check().verdict is Verdict.DONE, repr(ex.check())
+        yield
         assert ex.is_done
-        assert ex.reset().verdict is Verdict.NOT_STARTED
-        assert not ex.lab.disks
-        assert not ex.lab.machines
+    finally:
+        left = ex.reset()
+    assert left.verdict is Verdict.NOT_STARTED
+    assert not ex.lab.disks
+    assert not ex.lab.machines
+    assert ex.lab.state == before
+
+
+def solve_and_pass(ex: Exercise) -> None:
+    """The solution that is shown passes the check."""
+    solve(ex)
+    assert ex.check().verdict is Verdict.DONE, repr(ex.check())
+
+
+def prove(ex: Exercise, rounds: int = 2) -> None:
+    """Solve it from its start, so many times; each time reset leaves nothing."""
+    for _round in range(rounds):
+        with one_round(ex):
+            assert ex.hint().text
+            solve_and_pass(ex)
 
 
 def test_solution_passes_twice_and_reset_returns_to_the_start(ex: Exercise) -> None:

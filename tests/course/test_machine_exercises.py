@@ -13,16 +13,19 @@ from labkit.course.host_exercises import Move, OtherCpu, PowerCut, WhoFell
 from labkit.course.hypervisor_exercises import Clues, NoisyNeighbour, OtherController, Partition, WhoSpends
 from labkit.course.progress import Progress
 from labkit.neighbours import stop_writing
-from tests.course.test_exercises import prove
+from tests.course.test_exercises import one_round, prove, solve_and_pass
 
 ALL = (WhoFell, PowerCut, OtherCpu, Move, NoisyNeighbour, WhoSpends, Clues, OtherController, Partition)
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.slug)
-def test_start_fails_solution_passes_twice_and_reset_leaves_nothing(
-    kind: type[Exercise], lab: Lab, progress: Progress
+def test_start_fails_solution_passes_and_reset_leaves_nothing(
+    kind: type[Exercise], classroom: Lab, progress: Progress
 ) -> None:
-    prove(kind(lab, progress=progress))
+    prove(kind(classroom, progress=progress), rounds=1)
+
+
+# The second round of each, in the same lab, is one in which somebody goes astray.
 
 
 def why(ex: Exercise) -> str:
@@ -33,103 +36,117 @@ def why(ex: Exercise) -> str:
     return result.why
 
 
-def test_restarting_the_others_too_is_told(lab: Lab, progress: Progress) -> None:
-    ex = WhoFell(lab, progress=progress)
-    ex.start()
-    other = next(name for name in ex.machines if name != ex.fallen)
-    lab.machines[other].kill().start().wait_ready()
-    assert f"You restarted {other}" in why(ex)
+def test_restarting_the_others_too_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = WhoFell(classroom, progress=progress)
+    with one_round(ex):
+        solve_and_pass(ex)
+        other = next(name for name in ex.machines if name != ex.fallen)
+        classroom.machines[other].kill().start().wait_ready()
+        assert f"You restarted {other}" in why(ex)
 
 
-def test_cutting_the_power_through_the_hypervisor_is_told(lab: Lab, progress: Progress) -> None:
-    ex = PowerCut(lab, progress=progress)
-    ex.start()
-    vm = lab.machines[ex.machine]
-    vm.kill()
-    assert "its power was cut" in why(ex)
-    process = vm.start().process
-    assert process is not None
-    os.kill(process.pid, signal.SIGTERM)
-    vm.wait_for("off")
-    assert "shut down" in why(ex)
+def test_cutting_the_power_through_the_hypervisor_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = PowerCut(classroom, progress=progress)
+    with one_round(ex):
+        vm = classroom.machines[ex.machine]
+        vm.kill()
+        assert "its power was cut" in why(ex)
+        process = vm.start().process
+        assert process is not None
+        os.kill(process.pid, signal.SIGTERM)
+        vm.wait_for("off")
+        assert "shut down" in why(ex)
+        vm.start()
+        solve_and_pass(ex)
 
 
-def test_definition_without_a_start_is_told(lab: Lab, progress: Progress) -> None:
-    ex = OtherCpu(lab, progress=progress)
-    ex.start()
-    lab.machines[ex.machine].configure(cpu_model=ex.model)
-    assert "needs a start" in why(ex)
+def test_definition_without_a_start_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = OtherCpu(classroom, progress=progress)
+    with one_round(ex):
+        classroom.machines[ex.machine].configure(cpu_model=ex.model)
+        assert "needs a start" in why(ex)
+        solve_and_pass(ex)
 
 
-def test_clone_in_place_of_the_machine_is_told(lab: Lab, progress: Progress) -> None:
-    ex = Move(lab, progress=progress)
-    ex.start()
-    assert "still here" in why(ex)
-    vm = lab.machines[ex.machine]
-    file = vm.export(lab.home / "mudanza.labkit")
-    with ex.elsewhere as elsewhere:
-        copy = elsewhere.import_machine(file, identity="new")
-        assert "two of them" in why(ex)
-        vm.delete()
-        assert "does not answer" in why(ex)
-        copy.start().wait_ready()
-        assert "another machine-id" in why(ex)
-    ex.reset()
+def test_clone_in_place_of_the_machine_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = Move(classroom, progress=progress)
+    with one_round(ex):
+        assert "still here" in why(ex)
+        vm = classroom.machines[ex.machine]
+        file = vm.export(classroom.home / "copy.labkit")
+        with ex.elsewhere as elsewhere:
+            copy = elsewhere.import_machine(file, identity="new")
+            assert "two of them" in why(ex)
+            vm.delete()
+            assert "does not answer" in why(ex)
+            copy.start().wait_ready()
+            assert "another machine-id" in why(ex)
+            copy.kill()
+            copy.delete()
+        classroom.import_machine(file)
+        file.unlink()
+        solve_and_pass(ex)
 
 
-def test_silencing_the_neighbour_in_other_ways_is_told(lab: Lab, progress: Progress) -> None:
-    ex = NoisyNeighbour(lab, progress=progress)
-    ex.start()
-    vm = lab.machines[ex.machine]
-    vm.throttle(ex.disks[0], iops=5000)
-    assert "5000 requests" in why(ex)
-    vm.throttle(ex.disks[0], bytes_per_second="64 KiB")
-    assert ex.check().verdict is Verdict.DONE
-    stop_writing(vm)
-    assert "ended A's work" in why(ex)
-    vm.kill()
-    assert "switched A off" in why(ex)
+def test_silencing_the_neighbour_in_other_ways_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = NoisyNeighbour(classroom, progress=progress)
+    with one_round(ex):
+        vm = classroom.machines[ex.machine]
+        vm.throttle(ex.disks[0], iops=5000)
+        assert "5000 requests" in why(ex)
+        solve_and_pass(ex)
+        vm.throttle(ex.disks[0], bytes_per_second="64 KiB")
+        assert ex.check().verdict is Verdict.DONE
+        stop_writing(vm)
+        assert "ended A's work" in why(ex)
+        vm.kill()
+        assert "switched A off" in why(ex)
 
 
-def test_pausing_the_wrong_one_is_told(lab: Lab, progress: Progress) -> None:
-    ex = WhoSpends(lab, progress=progress)
-    ex.start()
-    idle = next(name for name in ex.machines if name != ex.spender)
-    lab.machines[idle].pause()
-    assert "hardly works" in why(ex)
-    lab.machines[idle].resume()
-    lab.machines[ex.spender].kill()
-    assert "switched it off" in why(ex)
+def test_pausing_the_wrong_one_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = WhoSpends(classroom, progress=progress)
+    with one_round(ex):
+        idle = next(name for name in ex.machines if name != ex.spender)
+        classroom.machines[idle].pause()
+        assert "hardly works" in why(ex)
+        classroom.machines[idle].resume()
+        solve_and_pass(ex)
+        classroom.machines[ex.spender].kill()
+        assert "switched it off" in why(ex)
 
 
-def test_imitated_and_missing_devices_are_told(lab: Lab, progress: Progress) -> None:
-    ex = Clues(lab, progress=progress)
-    ex.start()
-    vm = lab.machines[ex.machine]
-    for written, words in (("8086:1237 8086:29c0", "once sold"), ("1af4:ffff", "no device"), ("", "no list")):
-        vm.run(f"echo {written} >{ex.file}")
-        assert words in why(ex)
-    vm.run(f"cat /sys/bus/pci/devices/*/vendor | grep -q 1b36; echo 1af4:1005 1af4:1044 >{ex.file}")
-    assert "no device" in why(ex)
+def test_imitated_and_missing_devices_are_told(classroom: Lab, progress: Progress) -> None:
+    ex = Clues(classroom, progress=progress)
+    with one_round(ex):
+        vm = classroom.machines[ex.machine]
+        for written, words in (("8086:1237 8086:29c0", "once sold"), ("1af4:ffff", "no device"), ("", "no list")):
+            vm.run(f"echo {written} >{ex.file}")
+            assert words in why(ex)
+        vm.run(f"cat /sys/bus/pci/devices/*/vendor | grep -q 1b36; echo 1af4:1005 1af4:1044 >{ex.file}")
+        assert "no device" in why(ex)
+        solve_and_pass(ex)
 
 
-def test_disk_on_the_right_bus_of_a_machine_that_is_off_is_told(lab: Lab, progress: Progress) -> None:
-    ex = OtherController(lab, progress=progress)
-    ex.start()
-    vm = lab.machines[ex.machine]
-    vm.stop()
-    vm.detach(ex.disks[0])
-    assert "is free" in why(ex)
-    vm.attach(ex.disks[0], bus="ide")
-    assert "not looked at the disk yet" in why(ex)
+def test_disk_on_the_right_bus_of_a_machine_that_is_off_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = OtherController(classroom, progress=progress)
+    with one_round(ex):
+        solve_and_pass(ex)
+        vm = classroom.machines[ex.machine]
+        vm.stop()
+        vm.detach(ex.disks[0])
+        assert "is free" in why(ex)
+        vm.attach(ex.disks[0], bus="ide")
+        assert "not looked at the disk yet" in why(ex)
 
 
-def test_renaming_the_whole_machine_is_told(lab: Lab, progress: Progress) -> None:
-    ex = Partition(lab, progress=progress)
-    ex.start()
-    vm = lab.machines[ex.machine]
-    apart = f"sh -c 'echo {ex.mark} >/proc/sys/kernel/hostname; exec sleep 100000' </dev/null >/dev/null 2>&1 &"
-    vm.run(f"unshare -u {apart}")
-    assert "number from the machine's list" in why(ex)
-    vm.run(f"hostname {ex.mark}")
-    assert "renamed the whole machine" in why(ex)
+def test_renaming_the_whole_machine_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = Partition(classroom, progress=progress)
+    with one_round(ex):
+        vm = classroom.machines[ex.machine]
+        apart = f"sh -c 'echo {ex.mark} >/proc/sys/kernel/hostname; exec sleep 100000' </dev/null >/dev/null 2>&1 &"
+        vm.run(f"unshare -u {apart}")
+        assert "number from the machine's list" in why(ex)
+        vm.run(f"hostname {ex.mark}")
+        assert "renamed the whole machine" in why(ex)
+        vm.run(f"hostname {ex.machine}")
+        solve_and_pass(ex)
