@@ -1,8 +1,8 @@
 """Guests that need no boot: of each kind one is booted in a run, every further one goes on from that one's memory.
 
 It goes past labkit: files are copied and the hypervisor is told directly. The guest is as real as the first and
-has the same in its memory and on its disks: also its machine-id, and a clock that stood still. What a boot prints
-is not on its console.
+has the same in its memory and on its disks, also its machine-id; its clock is set. What a boot prints is not on its
+console.
 Knows: libvirt, files. Must not know: what the guest is for.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import libvirt
 
+from labkit.hypervisor.waking import set_clock
 from labkit.machine import Machine
 from labkit.storage.memory_file import exchange_header, read_header
 
@@ -28,7 +29,9 @@ def start_warm(vm: Machine) -> Machine:
     if kind not in _booted:
         _booted[kind] = _boot_and_keep(vm, Path(os.environ["XDG_CACHE_HOME"]) / f"warm-{len(_booted)}")
     _go_on(vm, _booted[kind])
-    return vm.wait_ready()
+    vm.wait_ready()
+    set_clock(vm.lab._connection, vm.facts.spec)
+    return vm
 
 
 def _kind(vm: Machine) -> object:

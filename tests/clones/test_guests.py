@@ -13,6 +13,7 @@ from labkit.errors import Refused
 from labkit.machine import Machine
 from labkit.model.image import Format
 from tests.snapshots.test_guests import hash_content
+from tests.warm import start_warm
 
 KEYED = "until [ -s /etc/labkit/host-key ]; do usleep 9999; done"  # it is made while the guest is in use already
 IDENTITY = (
@@ -37,8 +38,7 @@ def vm(lab: Lab) -> Machine:
     """A machine with two disks that has been on, off again: its guest has an identity."""
     vm = lab.create("web", memory="96 MiB")
     vm.attach(lab.disks.create("data", capacity="8 MiB"))
-    boot(vm)
-    write(vm, "original")
+    write(start_warm(vm), "original")
     return vm.stop()
 
 

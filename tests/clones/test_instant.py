@@ -13,6 +13,7 @@ from labkit.machine import Machine
 from labkit.model.machine import MachineState
 from labkit.storage import memory_file
 from tests.clones.test_guests import IDENTITY, frozen, identity, many, only, read, write
+from tests.warm import start_warm
 
 RANDOM = "head -c 24 /dev/urandom | base64"
 
@@ -22,8 +23,7 @@ def warm(lab: Lab) -> Machine:
     """A machine of two disks that runs and counts in its memory; its snapshot `warm` keeps that."""
     vm = lab.create("web", memory="96 MiB")
     vm.attach(lab.disks.create("data", capacity="8 MiB"))
-    vm.start().wait_ready()
-    write(vm, "original")
+    write(start_warm(vm), "original")
     assert vm.run("labkit-counter start; echo kept > /run/kept")
     vm.snapshots.take("warm")
     return vm

@@ -14,6 +14,7 @@ from labkit.machine import Machine
 from labkit.model.snapshot import SnapshotKind
 from labkit.units import MIB
 from labkit.verify import verify_restore, witness
+from tests.warm import start_warm
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_a_running_snapshot_keeps_the_last_line_on_the_console(vm: Machine) -> N
 
 
 def test_a_paused_machine_comes_back_paused(vm: Machine) -> None:
-    _boot(vm)
+    start_warm(vm)
     _count(vm, 4)
     vm.pause()
     vm.snapshots.take("still")
@@ -146,7 +147,7 @@ def test_a_paused_machine_comes_back_paused(vm: Machine) -> None:
 
 
 def test_without_running_it_is_left_saved_and_goes_on_when_started(vm: Machine) -> None:
-    _boot(vm)
+    start_warm(vm)
     _count(vm, 5)
     vm.snapshots.take("five")
     _count(vm, 6)
@@ -158,7 +159,7 @@ def test_without_running_it_is_left_saved_and_goes_on_when_started(vm: Machine) 
 
 
 def test_disks_alone_come_back_off(vm: Machine) -> None:
-    _boot(vm)
+    start_warm(vm)
     _count(vm, 5)
     vm.snapshots.take("five")
     _count(vm, 6)
@@ -171,7 +172,7 @@ def test_disks_alone_come_back_off(vm: Machine) -> None:
 
 def test_memory_size_and_disks_come_back_with_a_running_snapshot(vm: Machine) -> None:
     lab = vm.lab
-    _boot(vm)
+    start_warm(vm)
     _count(vm, 7)
     vm.snapshots.take("seven")
     vm.kill()
@@ -201,7 +202,7 @@ def test_memory_size_and_disks_come_back_with_a_running_snapshot(vm: Machine) ->
 
 
 def test_what_was_configured_while_it_ran_is_waiting_again_after_the_restore(vm: Machine) -> None:
-    _boot(vm)
+    start_warm(vm)
     vm.configure(memory="160 MiB")
     vm.snapshots.take("waiting")
     vm.snapshots.restore("waiting")
@@ -227,7 +228,7 @@ def test_with_a_vdi_layer_only_the_disks_are_kept_and_the_plan_says_so(lab: Lab,
 
 
 def test_the_current_state_can_be_saved_first_and_without_that_the_loss_is_told(vm: Machine) -> None:
-    _boot(vm)
+    start_warm(vm)
     _count(vm, 1)
     vm.snapshots.take("one")
     _count(vm, 2)
@@ -266,7 +267,7 @@ def test_hostile_names_are_names(vm: Machine) -> None:
 @pytest.mark.parametrize("running", [False, True], ids=["off", "running"])
 def test_any_snapshot_can_be_deleted_and_every_other_state_stays(vm: Machine, running: bool) -> None:
     """A root, an inner one with two children, the current one at the end: each is deleted in turn."""
-    _boot(vm)
+    start_warm(vm)
     _count(vm, 1)
     vm.snapshots.take("root")
     _count(vm, 2)
@@ -380,7 +381,7 @@ def test_an_internal_snapshot_is_refused_and_virsh_named_as_the_way_out(vm: Mach
 
 
 def test_a_memory_file_or_image_that_is_gone_is_named(vm: Machine) -> None:
-    _boot(vm)
+    start_warm(vm)
     vm.snapshots.take("one")
     memory = Path(vm.snapshots["one"].memory or "")
     memory.unlink()
