@@ -7,7 +7,7 @@ A tree is `[tag, attributes, children]` or text (`tree.to_json`). A patch is wha
                                 changed, by their place, or all children anew: a number is an old child's place,
                                 [number, patch] that child changed, [node] a new one
 
-Children belong together as in `view.js`: by tag and key, in order. Knows: trees. Must not know: what is shown.
+Children belong together as in `layout.js`: by tag and key, in order. Knows: trees. Must not know: what is shown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def make_patch(before: Tree, after: Tree) -> Patch | None:
 
 
 def apply_patch(before: Tree, patch: Patch) -> Tree:
-    """Return the tree that a patch makes of another; what `view.js` does, for tests and to say it in one place."""
+    """Return the tree that a patch makes of another; what `layout.js` does, for tests and to say it in one place."""
     if len(patch) == 1:
         return patch[0]
     changed, children = patch

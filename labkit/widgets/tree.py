@@ -1,7 +1,7 @@
 """A page as a value: elements and text, the same for the live view and for its static twin.
 
 A panel computes a tree from the state it shows. The live view lays it out in the browser with as few
-changes as it can (`view.js`); `to_html` writes the static twin from the very same tree. Text is never
+changes as it can (`layout.js`); `to_html` writes the static twin from the very same tree. Text is never
 markup: both sides escape it.
 
 Knows: elements. Must not know: machines, ipywidgets.
@@ -76,7 +76,7 @@ def tag(element: str, /, *children: Child, **attributes: str | float | bool | No
 
 
 class JsonWriter:
-    """Writes pages as `[tag, attributes, children]`, what `view.js` reads, one after the other.
+    """Writes pages as `[tag, attributes, children]`, what `layout.js` reads, one after the other.
 
     An element with a key that was on the page before, the very same, is the very same list again: a row of many that
     has not changed costs nothing, neither here nor where pages are compared.

@@ -23,6 +23,7 @@ from labkit.widgets.patches import Tree, make_patch
 from labkit.widgets.tree import JsonWriter, Node
 
 _HERE = Path(__file__).parent
+_FRONT = ("layout.js", "kernel.js", "view.js")  # one module, joined
 
 SHOWN_SECONDS = 300.0
 """How long a view counts as on screen without a word from it: a busy kernel hears nothing."""
@@ -37,7 +38,7 @@ class View(anywidget.AnyWidget):
         floats: whether it lies over the page until it is closed, instead of being displayed somewhere.
     """
 
-    _esm = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("kernel.js", "view.js"))
+    _esm = "".join((_HERE / name).read_text(encoding="utf-8") for name in _FRONT)
     _css = _HERE / "view.css"
     whole = traitlets.Any().tag(sync=True, to_json=lambda _value, view: list(view.numbered))
     floats = traitlets.Bool(default_value=False).tag(sync=True)
