@@ -11,7 +11,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Container, Iterable
 
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts, chain
 from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
 from labkit.model.machine import DiskSpec
@@ -43,16 +43,19 @@ def why_not_delete_snapshots(state: LabState, machine: str, names: Iterable[str]
     An ancestor of such a snapshot may be deleted: its image stays, as a layer without a name.
     """
     lineage = read_lineage(state)
-    for name in names:
-        if clones := lineage.direct_clones(machine, name):
-            return Refusal(
-                why=_("{name} is what these were cloned from and stand on: {clones}.").format(
-                    name=name, clones=_listed(clones)
-                ),
-                ways_out=_ways_out(clones),
-                dependants=clones,
-            )
-    return None
+    standing = {name: clones for name in names if (clones := lineage.direct_clones(machine, name))}
+    if not standing:
+        return None
+    clones = tuple(sorted(set().union(*standing.values())))
+    return Refusal(
+        why=ngettext(
+            "{names} is what these were cloned from and stand on: {clones}.",
+            "{names} are what these were cloned from and stand on: {clones}.",
+            len(standing),
+        ).format(names=", ".join(standing), clones=_listed(clones)),
+        ways_out=_ways_out(clones),
+        dependants=clones,
+    )
 
 
 def why_not_write(state: LabState, disks: Iterable[DiskSpec]) -> Refusal | None:

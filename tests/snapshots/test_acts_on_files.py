@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
@@ -89,7 +90,7 @@ class FileActs(CloneActs):
         shutil.rmtree(self.folder)
 
 
-TestActsOnFiles = FileActs.TestCase
+TestActsOnFiles = pytest.mark.timeout(3600 if THOROUGH else 300)(FileActs.TestCase)
 TestActsOnFiles.settings = settings(
     max_examples=150 if THOROUGH else 10,
     stateful_step_count=50 if THOROUGH else 30,
