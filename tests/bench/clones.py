@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from lxml import etree
+
 from labkit import Lab
+from labkit.hypervisor.domain_xml.parsing import get_child
 from labkit.machine import Machine
 from labkit.units import MIB
 from tests.bench import bare_guest
@@ -76,23 +79,37 @@ def _by_hand(argv: list[str], base: str, active: str, folder: Path) -> float:
     return made + took
 
 
+def _plain(definition: str, name: str) -> str:
+    """A definition under another name that virt-clone can copy: it leaves the UUID in the firmware's tables."""
+    root = etree.fromstring(definition)
+    for parent, tag in (("", "metadata"), ("", "uuid"), ("", "sysinfo"), ("os", "smbios")):
+        within = get_child(root, parent) if parent else root
+        within.remove(get_child(within, tag))
+    get_child(root, "name").text = name
+    return etree.tostring(root, encoding="unicode")
+
+
 def _virt_clone(vm: Machine) -> float:
     virsh = ["virsh", "-q", "-c", "qemu:///session"]
     disk = vm.lab.home / "disks" / "virt-clone.qcow2"
-    name = "virt-clone-of-web"
-    names = ["-o", vm.facts.spec.domain_name, "-n", name, "-f", str(disk)]
-    argv = ["virt-clone", "--connect", "qemu:///session", "-q", *names]
+    name, original = "virt-clone-of-web", "web-for-virt-clone"
+    definition = vm.lab.home / f"{original}.xml"
+    definition.write_text(_plain(vm.definition, original))
+    subprocess.run([*virsh, "define", str(definition)], check=True)
+    argv = ["virt-clone", "--connect", "qemu:///session", "-q", "-o", original, "-n", name, "-f", str(disk)]
     began = time.perf_counter()
-    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run([*virsh, "start", name], check=True)
     try:
+        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*virsh, "start", name], check=True)
         listing = subprocess.run([*virsh, "dumpxml", name], check=True, capture_output=True, text=True).stdout
         socket = next(part for part in listing.split("'") if part.endswith("org.qemu.guest_agent.0") and "/" in part)
         Agent(Path(socket)).wait()
         return time.perf_counter() - began
     finally:
         subprocess.run([*virsh, "destroy", name], check=False)
-        subprocess.run([*virsh, "undefine", name], check=False)
+        for each in (name, original):
+            subprocess.run([*virsh, "undefine", each], check=False)
+        definition.unlink()
         disk.unlink(missing_ok=True)
 
 
