@@ -107,11 +107,12 @@ class DiskPanel(LivePanel):
         survey = self._lab.survey_disks()
         held = self._map[1] if self._map and self._map[0] == disk.active.path else None
         busy = self._why_not(reading, disk.machine)
+        holder = reading.state.everywhere.get(disk.machine or "")
         return tag(
             "div",
             tag("h4", f"{disk.name} — {drawing.describe(disk)}"),
             drawing.render_sizes(disk, reading.growth.get(disk.name, ())),
-            drawing.render_map(disk, held) if held else None,
+            drawing.render_map(disk, held, is_written=holder is not None and holder.is_active) if held else None,
             parts.render_buttons(acts.list_buttons(reading.state, survey, disk, busy=busy), label="disk"),
             acts.render_forms(reading.state, survey, disk, busy=busy),
             key=disk.name,

@@ -87,14 +87,20 @@ def _bar(size: int, top: int, kind: str) -> Node:
     return tag("span", picture, " ", format_size(size), class_="labkit-measure")
 
 
-def render_map(disk: DiskFacts, regions: Sequence[Region]) -> Node:
-    """Return a strip for each layer, top → base: data full, zeros low, nothing empty."""
+def render_map(disk: DiskFacts, regions: Sequence[Region], *, is_written: bool) -> Node:
+    """Return a strip for each layer, top → base: data full, zeros low, nothing empty.
+
+    Args:
+        is_written: whether a guest runs on it.
+    """
+    lag = _("{machine} is running: what it has not flushed to its disk yet is not on the map.")
     rows = [(posixpath.basename(layer.path), _strip(disk, regions, number)) for number, layer in enumerate(disk.layers)]
     return tag(
         "div",
         tag("h4", _("Map: which layer holds what the guest sees")),
         parts.table(rows),
         tag("p", _("Full height: data. Low: zeros that are not stored. Empty: nothing here."), class_="labkit-quiet"),
+        tag("p", lag.format(machine=disk.machine), class_="labkit-quiet") if is_written else None,
     )
 
 
