@@ -75,9 +75,9 @@ def guest(lab: Lab) -> Machine:
 
 @pytest.fixture(scope="module")
 def shared_guest(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    """A booted machine that the tests of one module share; none of them may end it."""
+    """A machine as `guest` that the tests of one module share; none of them may end it."""
     with Lab.open(f"shared-{Path(request.path).stem}") as opened:
-        yield opened.create("web", if_exists="replace").start().wait_ready()
+        yield start_warm(opened.create("web", if_exists="replace"))
         opened.clean()
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from labkit.errors import HypervisorError, NotFound, Refused
 from labkit.lab import Lab
-from labkit.machine import Machine
 from labkit.model.machine import MachineState
 from labkit.units import MIB
 
@@ -33,9 +32,10 @@ def test_a_changed_definition_waits_for_the_next_start_and_a_new_name_reaches_th
     web.kill().rename("web")
 
 
-def test_a_guest_knows_who_it_is(shared_guest: Machine) -> None:
-    assert shared_guest.run("hostname").stdout == "web\n"
-    assert shared_guest.run("cat /etc/machine-id").stdout.strip() == shared_guest.id.replace("-", "")
+def test_a_guest_knows_who_it_is(lab: Lab) -> None:
+    vm = lab.create("web").start().wait_ready()
+    assert vm.run("hostname").stdout == "web\n"
+    assert vm.run("cat /etc/machine-id").stdout.strip() == vm.id.replace("-", "")
 
 
 @pytest.mark.parametrize("name", ["\U00020000" * 60, "机器" * 30], ids=["the longest", "cut within a letter"])
