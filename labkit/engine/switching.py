@@ -231,6 +231,7 @@ def stop(machine: Handle, *, timeout: float, cancel: threading.Event | None = No
     limit = Limit(timeout, cancel=cancel)
     hint = _("Call resume() or start() first, or kill() to cut its power.")
     with _unless_off(machine), machine.switching(model.why_not_stop, hint) as name:
+        Limit(cancel=cancel, what=under_way("stop", name)).check()
         while not _has_shut_down(machine, name, limit, cancel):
             if limit.cancelled:
                 raise Cancelled(

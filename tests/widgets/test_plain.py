@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -131,13 +132,27 @@ def test_interrupted_act_ends_as_a_cancelled_one_and_leaves_nothing(lab: Lab) ->
     assert list((lab.home / "journal").iterdir()) == []
 
 
-def test_interrupted_switch_leaves_the_machine_running(guest: Machine) -> None:
+@pytest.fixture
+def deaf(lab: Lab) -> Machine:
+    """A running machine whose guest never shuts down."""
+    return lab.create("web", image="sector", memory="16 MiB").start()
+
+
+def test_switch_that_is_interrupted_as_it_begins_does_nothing(deaf: Machine) -> None:
     watch_with(interrupted)
     try:
-        with pytest.raises(Cancelled, match="Saving web was cancelled"):
-            guest.save()
-        assert guest.state == "running"
-        with pytest.raises(Cancelled, match="may still do so"):
-            guest.stop()
+        for act, title in ((deaf.save, "Saving web"), (deaf.stop, "Shutting web down")):
+            with pytest.raises(Cancelled, match=f"{title} was cancelled"):
+                act()
+            assert deaf.state == "running"
     finally:
         progress._watches.clear()
+
+
+def test_interrupted_waiting_for_the_end_of_a_guest_says_that_it_was_asked(deaf: Machine, watched: None) -> None:  # noqa: ARG001
+    interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(Cancelled, match="may still do so"):
+        deaf.stop()
+    interrupt.join()
+    assert deaf.state == "running"
