@@ -24,7 +24,7 @@ from labkit.widgets import clone_parts as drawing
 from labkit.widgets import machine_parts
 from labkit.widgets.acting import Values
 from labkit.widgets.live import OneMachinePanel
-from labkit.widgets.store import Reading
+from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, Node, tag
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from labkit.widgets import disk_parts as drawing
 from labkit.widgets import machine_parts, parts
 from labkit.widgets.acting import Values
 from labkit.widgets.live import LivePanel
-from labkit.widgets.store import Reading
+from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, Node, tag
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from labkit.widgets import act_parts, lineage_parts, machine_parts, parts
 from labkit.widgets import lab_parts as drawing
 from labkit.widgets.acting import Values
 from labkit.widgets.live import SWITCHES, LivePanel
-from labkit.widgets.store import Reading
+from labkit.widgets.reading import Reading
 from labkit.widgets.story import render_news, render_trace, step_of
 from labkit.widgets.tree import Child, Node, tag
 from labkit.widgets.work import Work

@@ -20,7 +20,7 @@ from labkit.units import MIB, format_size
 from labkit.widgets import machine_parts, parts
 from labkit.widgets.clone_parts import free_name
 from labkit.widgets.parts import Button
-from labkit.widgets.store import Sample
+from labkit.widgets.reading import Sample
 from labkit.widgets.story import render_story
 from labkit.widgets.tree import Child, Node, tag
 

@@ -21,7 +21,8 @@ from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
 from labkit.widgets import machine_parts
 from labkit.widgets.panel import Panel
-from labkit.widgets.store import Reading, Store
+from labkit.widgets.reading import Reading
+from labkit.widgets.store import Store
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work
 

@@ -20,7 +20,7 @@ from labkit.widgets import parts
 from labkit.widgets.acting import Values
 from labkit.widgets.console_parts import render_console
 from labkit.widgets.live import SWITCHES, OneMachinePanel
-from labkit.widgets.store import Reading
+from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Node, tag
 
 CONSOLE_LINES = 12

@@ -22,7 +22,7 @@ from labkit.model.words import reason_word, state_word
 from labkit.units import format_size
 from labkit.widgets import act_parts, parts
 from labkit.widgets.parts import Button
-from labkit.widgets.store import Sample
+from labkit.widgets.reading import Sample
 from labkit.widgets.tree import Child, Node, tag
 
 LOOKS = {

@@ -19,7 +19,7 @@ from labkit.widgets import machine_parts, parts
 from labkit.widgets import snapshot_parts as drawing
 from labkit.widgets.acting import Values
 from labkit.widgets.live import OneMachinePanel
-from labkit.widgets.store import Reading
+from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, Node, tag
 
 

@@ -16,7 +16,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from labkit.errors import LabError
@@ -24,6 +24,7 @@ from labkit.model.machine import MachineState, Reason
 from labkit.model.state import LabState
 from labkit.model.usage import MachineUsage
 from labkit.widgets.chronicle import Chronicle
+from labkit.widgets.reading import Reading, Sample
 
 if TYPE_CHECKING:
     from labkit.hypervisor.events import Event
@@ -49,38 +50,6 @@ _SHARE, _LONGEST_PAUSE = 0.3, 3.0  # of the time goes into reading what no event
 KEPT_SAMPLES = 60
 
 _NOT_ON = (MachineState.OFF, MachineState.SAVED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """What a machine used over the last tick.
-
-    Attributes:
-        cpus: CPUs of the host; 1.0 is one of them, busy. memory: bytes. written: bytes a second, to all its disks.
-    """
-
-    cpus: float
-    memory: int
-    written: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """A lab as last read.
-
-    Attributes:
-        state: None before the first reading succeeded.
-        samples: by machine id, oldest first, at most 60; only of machines that are on.
-        growth: bytes allocated to each disk, by name, oldest first, at most 60; only while a panel follows disks.
-        trouble: why the last reading failed, or None; `state` is then an older one.
-        closed: whether the lab was closed.
-    """
-
-    state: LabState | None = None
-    samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
-    growth: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    trouble: LabError | None = None
-    closed: bool = False
 
 
 class Store:
