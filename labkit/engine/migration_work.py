@@ -115,8 +115,11 @@ def take_back(step: MigrateMachine, domains: Domains, instances: Instances) -> N
     """Let the machine stay: clear what stands on the other side, let the guest here go on."""
     with contextlib.suppress(LabError):  # the other side may be gone for good
         _clear(instances.domains(step.to), step)
-    with contextlib.suppress(NotFound):
-        if step.runs and domains.state(step.machine_id)[0] is MachineState.PAUSED:
+    with contextlib.suppress(NotFound, WrongState):  # it has just ended
+        state = domains.state(step.machine_id)[0]
+        if step.runs and state is MachineState.RUNNING:
+            migration.keep_images(domains.connection, step.machine_id)
+        elif step.runs and state is MachineState.PAUSED:
             domains.resume(step.machine_id, subject=step.domain)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from labkit.hypervisor import domain_xml
 from labkit.hypervisor.capabilities import Capabilities, read_capabilities
@@ -92,13 +93,18 @@ def ask_hypervisor(uri: str) -> Inquiry:
     )
 
 
-def find_daemon() -> int | None:
-    """Return the process id of the session's daemon, or None when no one listens on its socket."""
+def find_daemon(uri: str = "") -> int | None:
+    """Return the process id of a daemon, or None when no one listens on its socket.
+
+    Args:
+        uri: of a hypervisor with a socket of its own; else the session's daemon is meant.
+    """
     folder = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / "libvirt"
-    for name in ("virtqemud-sock", "libvirt-sock"):
+    named = parse_qs(urlsplit(uri).query).get("socket")
+    for place in named or [str(folder / name) for name in ("virtqemud-sock", "libvirt-sock")]:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1)
-            client.connect(str(folder / name))
+            client.connect(place)
             peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
             return int(struct.unpack("3i", peer)[0])
     return None

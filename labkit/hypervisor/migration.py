@@ -7,20 +7,26 @@ Source: https://libvirt.org/migration.html. Knows: libvirt's migration. Must not
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import libvirt
+import libvirt_qemu
 
 from labkit.errors import LabError, NotFound
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.domain_xml.changing import append_to_console_log
+from labkit.hypervisor.inquiry import find_daemon
 from labkit.hypervisor.snapshot_xml import definitions_in_snapshot_xml
-from labkit.limits import Limit
+from labkit.limits import NO_LIMIT, Limit
 from labkit.model.travel import SnapshotRecord, sort_records
 
 OnBytes = Callable[[int, int], None]
@@ -29,6 +35,8 @@ LONGEST = 3600.0
 """Seconds a migration may take where no limit is set."""
 
 _LOOK = 0.05  # seconds between two looks at how far it is
+_DEAF_AFTER = 15.0  # seconds after an abort, when a daemon that still waits is asked whether it has missed its end
+_ENDED = ("cancelled", "failed")  # in QEMU's words
 _LIVE = (
     libvirt.VIR_MIGRATE_LIVE
     | libvirt.VIR_MIGRATE_PEER2PEER
@@ -130,15 +138,18 @@ def migrate(
         }
         domain.migrateToURI3(to_uri, parameters, _LIVE)
 
-    in_time = True
+    in_time, patience = True, NO_LIMIT
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="labkit-migrate") as worker:
         sending = worker.submit(source.call, send, timeout=LONGEST)
         try:
             while not sending.done():
                 _report(source, machine_id, on_bytes)
                 if limit.reached:
-                    in_time = False
+                    if in_time:
+                        in_time, patience = False, Limit(_DEAF_AFTER)
                     _abort(source, machine_id)
+                    if patience.reached:
+                        _end_if_deaf(source, machine_id)
                 time.sleep(_LOOK)
             sending.result()
         except LabError:
@@ -155,6 +166,21 @@ def migrate(
 def close_arrival(arrival: Path) -> None:
     """Remove the folder of an arrival's socket: a daemon that only now begins to receive cannot any more."""
     shutil.rmtree(arrival.parent, ignore_errors=True)
+
+
+def keep_images(source: Connection, machine_id: str) -> None:
+    """Let a guest that did not go over, and runs, have its images for sure.
+
+    QEMU gives them away just before it hands a guest over. Broken off at that moment, one older than 8.1 lets the
+    guest go on without them, and dies at the next write or move; it takes them back when the CPUs go on after a stop.
+    """
+
+    def stop_and_go(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        domain.suspend()
+        domain.resume()
+
+    source.call(stop_and_go)
 
 
 def move_definition(source: Connection, target: Connection, machine_id: str) -> None:
@@ -213,3 +239,24 @@ def _abort(connection: Connection, machine_id: str) -> None:
         connection.call(lambda raw: raw.lookupByUUIDString(machine_id).abortJob())
     except LabError:
         return  # it has ended meanwhile, or not begun: the next look tries again
+
+
+def _end_if_deaf(connection: Connection, machine_id: str) -> None:
+    """End the daemon where QEMU has ended a migration and the daemon waits for it all the same.
+
+    libvirt 9.0 may miss it when a migration is aborted as it begins: its call never returns, and nothing can be done
+    with the machine any more. Guests go on without the daemon, and the next call starts it anew.
+    """
+
+    def ask(raw: libvirt.virConnect) -> str:
+        domain = raw.lookupByUUIDString(machine_id)
+        return str(libvirt_qemu.qemuMonitorCommand(domain, '{"execute": "query-migrate"}', 0))
+
+    try:
+        status = json.loads(connection.call(ask))["return"].get("status")
+    except LabError:
+        return
+    daemon = find_daemon(connection.uri)
+    if status in _ENDED and daemon is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(daemon, signal.SIGKILL)

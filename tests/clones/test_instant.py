@@ -12,7 +12,7 @@ from labkit.errors import Refused
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
 from labkit.storage import memory_file
-from tests.clones.test_guests import IDENTITY, frozen, identity, many, only, read, write
+from tests.clones.test_guests import IDENTITY, KEYED, frozen, identity, many, only, read, write
 from tests.warm import start_warm
 
 RANDOM = "head -c 24 /dev/urandom | base64"
@@ -24,7 +24,7 @@ def warm(lab: Lab) -> Machine:
     vm = lab.create("web", memory="96 MiB")
     vm.attach(lab.disks.create("data", capacity="8 MiB"))
     write(start_warm(vm), "original")
-    assert vm.run("labkit-counter start; echo kept > /run/kept")
+    assert vm.run(f"{KEYED}; labkit-counter start; echo kept > /run/kept")
     vm.snapshots.take("warm")
     return vm
 

@@ -5,6 +5,7 @@ Either way a clone holds what its original held, also when that is gone. `--base
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -35,7 +36,12 @@ def count_shared(path: Path) -> int:
         while True:
             head = struct.pack(_HEAD, at, 2**64 - 1 - at, _SYNC, 0, _MOST, 0)
             answer = bytearray(head + bytes(_MOST * struct.calcsize(_EXTENT)))
-            fcntl.ioctl(descriptor, _FIEMAP, answer)
+            try:
+                fcntl.ioctl(descriptor, _FIEMAP, answer)
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
+                return 0  # a file system without a map of blocks, such as tmpfs, shares none
             extents = list(struct.iter_unpack(_EXTENT, answer[len(head) :]))[: struct.unpack_from(_HEAD, answer)[3]]
             for start, _physical, length, _reserved, _more, flags, *_rest in extents:
                 shared += length if flags & _SHARED else 0
