@@ -15,7 +15,9 @@ from labkit.model.image import Format
 from tests.snapshots.test_guests import hash_content
 from tests.warm import start_warm
 
-KEYED = "until [ -s /etc/labkit/host-key ]; do usleep 9999; done"  # it is made while the guest is in use already
+KEYED = 'until grep -q "^$(cat /etc/machine-id) " /etc/labkit/host-key; do usleep 9999; done'
+"""Wait for the guest's own host key: it is made while the guest is in use already."""
+
 IDENTITY = (
     f"{KEYED}; cat /etc/machine-id /etc/hostname /etc/labkit/host-key; hostname; cat /sys/class/dmi/id/product_uuid"
 )

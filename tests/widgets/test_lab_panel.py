@@ -81,7 +81,7 @@ def test_machine_is_created_and_deleted_with_what_is_lost_named_before(lab: Lab)
     eventually(lambda: "Plan: Create web" in panel.page().text)
     assert "web" not in lab.machines
     press(panel, "confirm")
-    eventually(lambda: "✓ Create web: done." in panel.page().text)
+    eventually(lambda: "✓ Create web: done." in panel.page().text and "web" in rows(panel))
     press(panel, "delete", subject=lab.machines["web"].id)
     eventually(lambda: "the machine web" in panel.page().text)
     assert "disks/web.vda.0.raw" in panel.page().text
