@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import libvirt
 import pytest
 
 from labkit import Lab
@@ -21,6 +23,7 @@ from tests.clones.test_guests import content, many, only
 from tests.engine.kernel import Instant, Kernel
 from tests.engine.picture import Picture, take_picture, without_identity
 from tests.instance import Instance
+from tests.snapshots.test_merges import slow_down
 
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
 
@@ -429,6 +432,10 @@ def test_flattening_that_is_cancelled_changes_nothing(link: Machine) -> None:
     cancel = threading.Event()
 
     def listen(progress: Progress) -> None:
+        if link.state == "running" and progress.total:
+            for disk in link.facts.spec.disks:
+                with contextlib.suppress(libvirt.libvirtError):  # it is not this one's turn
+                    slow_down(link, disk.target)
         if progress.done > 0:
             cancel.set()
 

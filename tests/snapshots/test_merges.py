@@ -83,7 +83,7 @@ def _cancelled_in_the_middle(vm: Machine, plan: Plan) -> tuple[Outcome, list[Pro
         if progress.step != number or not progress.total:
             return
         if not heard and merge.disk_target:
-            _slow_down(vm, merge.disk_target)
+            slow_down(vm, merge.disk_target)
         heard.append(progress)
         if 0 < progress.done < progress.total:
             cancel.set()
@@ -91,7 +91,7 @@ def _cancelled_in_the_middle(vm: Machine, plan: Plan) -> tuple[Outcome, list[Pro
     return vm.lab.carry_out(plan, on_progress=hear, cancel=cancel), heard
 
 
-def _slow_down(vm: Machine, target: str) -> None:
+def slow_down(vm: Machine, target: str) -> None:
     """Let the job move 16 MiB a second, so that there is a middle."""
     connection = libvirt.open("qemu:///session")
     try:
