@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -25,17 +23,8 @@ DIE = f"void {SESSION}.session.kernel.requestExecute({{code: 'import os; os._exi
 SHUT_DOWN = f"void {SESSION}.shutdown()"
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """The lab that the notebook opens: a machine that is quick to switch."""
-    with Lab.open() as opened:
-        opened.create("web", image="sector", memory="16 MiB")
-        yield opened
-        opened.clean()
-
-
 @pytest.fixture
-def page(server: Server, window: Window, lab: Lab) -> Page:  # noqa: ARG001 — the notebook needs what is in it
+def page(server: Server, window: Window, quick_lab: Lab) -> Page:  # noqa: ARG001 — the notebook needs what is in it
     """A notebook with a panel, run and saved."""
     write_notebook(server, NOTEBOOK, CELLS)
     open_notebook(window.page, server, NOTEBOOK)
@@ -46,7 +35,9 @@ def page(server: Server, window: Window, lab: Lab) -> Page:  # noqa: ARG001 — 
     return window.page
 
 
-def test_restarted_kernel_is_told_on_both_pages_and_its_cells_run_again(page: Page, server: Server, lab: Lab) -> None:
+def test_restarted_kernel_is_told_on_both_pages_and_its_cells_run_again(
+    page: Page, server: Server, quick_lab: Lab
+) -> None:
     assert page.context.browser is not None
     second = page.context.browser.new_context().new_page()
     open_notebook(second, server, NOTEBOOK)
@@ -56,13 +47,13 @@ def test_restarted_kernel_is_told_on_both_pages_and_its_cells_run_again(page: Pa
     page.locator(".jp-Dialog .jp-mod-accept").click()
     expect_left(page, SAID_WITHIN)
     expect_left(second, MINUTE)  # it hears when the new kernel starts
-    lab.machines["web"].start()  # nobody shows it here
+    quick_lab.machines["web"].start()  # nobody shows it here
 
     run_all(page)
     expect_live(page, "running")
     button(page, "kill").click()
     expect_live(page, "off")
-    assert lab.machines["web"].state == "off"
+    assert quick_lab.machines["web"].state == "off"
 
 
 def test_kernel_that_dies_or_is_shut_down_is_told(page: Page) -> None:

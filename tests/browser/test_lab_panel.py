@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 
@@ -31,20 +31,11 @@ WATCH = """(word) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """The lab that the notebook opens: a machine that is quick to switch."""
-    with Lab.open() as opened:
-        opened.create("web", image="sector", memory="16 MiB")
-        yield opened
-        opened.clean()
-
-
 @pytest.fixture
-def page(server: Server, window: Window, lab: Lab) -> Page:
+def page(server: Server, window: Window, quick_lab: Lab) -> Page:
     """A notebook with the panels of the lab and of its machine, run and saved."""
-    if lab.machines["web"].facts.is_active:
-        lab.machines["web"].kill()
+    if quick_lab.machines["web"].facts.is_active:
+        quick_lab.machines["web"].kill()
     write_notebook(server, "lab.ipynb", [OPEN, *PANELS])
     open_notebook(window.page, server, "lab.ipynb")
     run_and_wait(window.page)
@@ -76,15 +67,16 @@ def seconds_until_shown(page: Page, lab: Lab, act: Callable[[], object], word: s
 
 
 def test_act_of_another_kernel_and_of_virsh_is_in_both_panels_at_once(
-    page: Page, lab: Lab, labkit_process: Callable[[str], subprocess.Popen[str]]
+    page: Page, quick_lab: Lab, labkit_process: Callable[[str], subprocess.Popen[str]]
 ) -> None:
     starts = "from labkit import Lab; Lab.open().machines['web'].start()"
     assert (
-        seconds_until_shown(page, lab, lambda: labkit_process(starts).communicate(timeout=60), "running") < SHOWN_WITHIN
+        seconds_until_shown(page, quick_lab, lambda: labkit_process(starts).communicate(timeout=60), "running")
+        < SHOWN_WITHIN
     )
-    name = lab.machines["web"].facts.spec.domain_name
+    name = quick_lab.machines["web"].facts.spec.domain_name
     for verb, word in (("suspend", "paused"), ("resume", "running"), ("destroy", "off")):
-        assert seconds_until_shown(page, lab, partial(virsh, verb, name), word) < SHOWN_WITHIN, verb
+        assert seconds_until_shown(page, quick_lab, partial(virsh, verb, name), word) < SHOWN_WITHIN, verb
 
 
 def virsh(*words: str) -> None:
@@ -92,14 +84,14 @@ def virsh(*words: str) -> None:
     subprocess.run(["virsh", "-q", "-c", "qemu:///session", *words], check=True, capture_output=True, timeout=30)
 
 
-def test_second_tab_and_reloaded_page_are_live(page: Page, server: Server, lab: Lab) -> None:
+def test_second_tab_and_reloaded_page_are_live(page: Page, server: Server, quick_lab: Lab) -> None:
     assert page.context.browser is not None
     second = page.context.browser.new_context().new_page()
     open_notebook(second, server, "lab.ipynb")
     page.reload()
     for tab in (page, second):
         expect(tab.locator("section.labkit-panel")).to_have_count(len(PANELS), timeout=MINUTE)
-    lab.machines["web"].start()
+    quick_lab.machines["web"].start()
     for tab in (page, second):
         for at in range(len(PANELS)):
             expect(tab.locator("section.labkit-panel").nth(at)).to_contain_text("running", timeout=5000)
