@@ -30,7 +30,7 @@ def answers(machine: Handle) -> bool:
         return False
     try:
         agent.ping(machine.channel(facts.name), timeout=1)
-    except (GuestError, TimedOut):
+    except (GuestError, TimedOut, WrongState):
         return False
     return True
 

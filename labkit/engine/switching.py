@@ -104,8 +104,8 @@ def _has_answered(machine: Handle, facts: MachineFacts, console: Console) -> boo
         return True if console.position or facts.reason is Reason.RESTORED else None
     try:
         agent.ping(machine.channel(facts.name), timeout=2)
-    except (GuestSilent, TimedOut, ConnectionLost):
-        return None
+    except (GuestSilent, TimedOut, ConnectionLost, WrongState):
+        return None  # its state may have changed since: the next look tells
     return True
 
 
