@@ -34,6 +34,9 @@ if TYPE_CHECKING:
             """Run it."""
 
 
+REQUEST = 4096
+"""Bytes of each request of an experiment."""
+
 _NOW = "read now _ </proc/uptime; now=${now%.*}${now#*.}"
 """Shell: hundredths of a second since the guest booted, without starting a program."""
 
@@ -51,7 +54,7 @@ echo $rounds $((now - begin)); echo $before; echo $after
 _FSYNC = f"""
 {_NOW}; begin=$now; end=$((now + HUNDREDTHS)); writes=0
 while [ $now -lt $end ]; do
-    dd if=/dev/zero of=/root/.fsync bs=4096 count=1 conv=fsync 2>/dev/null || exit 1
+    dd if=/dev/zero of=/root/.fsync bs={REQUEST} count=1 conv=fsync 2>/dev/null || exit 1
     writes=$((writes + 1)); {_NOW}
 done
 rm -f /root/.fsync; echo $writes $((now - begin))
@@ -59,7 +62,7 @@ rm -f /root/.fsync; echo $writes $((now - begin))
 
 _WRITE = f"""
 {_NOW}; begin=$now
-dd if=/dev/zero of=/dev/TARGET bs=4096 count=WRITES oflag=direct 2>/dev/null || exit 1
+dd if=/dev/zero of=/dev/TARGET bs={REQUEST} count=WRITES oflag=direct 2>/dev/null || exit 1
 {_NOW}; echo WRITES $((now - begin))
 """
 
@@ -155,7 +158,7 @@ def start_writing(machine: Machine, disk: Disk | str) -> None:
     """Let a guest write to one of its disks as fast as it can, until it ends; what is on the disk is lost."""
     name = disk if isinstance(disk, str) else disk.name
     target = next(spec.target for spec in machine.facts.spec.disks if spec.name == name)
-    loop = f"while :; do dd if=/dev/zero of=/dev/{target} bs=4096 count=2000 oflag=direct 2>/dev/null; done"
+    loop = f"while :; do dd if=/dev/zero of=/dev/{target} bs={REQUEST} count=2000 oflag=direct 2>/dev/null; done"
     machine.run(f"setsid sh -c '{loop}' </dev/null >/dev/null 2>&1 & echo $! >{_NOISE}")
 
 

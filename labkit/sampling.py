@@ -1,50 +1,66 @@
-"""Sampling a disk while its guest works: what the host gives it, and what the guest asks of it.
+"""Sampling while guests work: a disk that grows, and clones that go their own ways.
 
     with disk.sampling() as samples:
         vm.run("dd if=/dev/zero of=/dev/vdb bs=64k")
     draw_growth(samples, disk.capacity)
 
-Knows: a disk of a lab. Must not know: how sizes and counters are read.
+    with Divergence([full, *links]) as samples:
+        for vm in (full, *links):
+            vm.run("dd if=/dev/urandom of=/root/mine bs=1M count=20; sync")
+    draw_divergence(samples)
+
+Knows: disks and machines of a lab, its lineage. Must not know: how sizes and counters are read.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self, overload
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, overload
 
 from labkit.errors import LabError
 from labkit.language import _
-from labkit.model.measurement import GrowthSample
+from labkit.model.lineage import Lineage, read_lineage
+from labkit.model.measurement import DivergenceSample, GrowthSample
 from labkit.model.usage import DiskUsage
 
 if TYPE_CHECKING:
     from labkit.disk import Disk
+    from labkit.machine import Machine
+
+S = TypeVar("S")
 
 
-class Sampling(Sequence[GrowthSample]):
-    """The samples of one disk, in order; taken on a thread of its own from `with` on to the end of the block.
+class Samples(Sequence[S], ABC, Generic[S]):
+    """Samples in order; taken on a thread of its own from `with` on to the end of the block.
 
     Args:
-        disk: what is looked at. interval: seconds from one look to the next.
+        interval: seconds from one look to the next.
     """
 
-    def __init__(self, disk: Disk, interval: float) -> None:
-        self._disk = disk
+    def __init__(self, interval: float) -> None:
         self._interval = interval
-        self._samples: list[GrowthSample] = []
+        self._taken: list[S] = []
         self._trouble: LabError | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._began = 0.0
-        self._first: DiskUsage | None = None
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Remember what the samples are compared with."""
+
+    @abstractmethod
+    def _look(self) -> S:
+        """Return a sample of now."""
 
     def __enter__(self) -> Self:
-        self._first = self._disk.usage
+        self._begin()
         self._began = time.monotonic()
         self._take()
-        self._thread = threading.Thread(target=self._run, name=f"labkit sampling {self._disk.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="labkit sampling", daemon=True)
         self._thread.start()
         return self
 
@@ -52,7 +68,7 @@ class Sampling(Sequence[GrowthSample]):
         """Take a last sample and end.
 
         Raises:
-            LabError: the disk could not be looked at, and nothing else went wrong in the block.
+            LabError: a look failed, and nothing else went wrong in the block.
         """
         self._stop.set()
         if self._thread is not None:
@@ -76,30 +92,97 @@ class Sampling(Sequence[GrowthSample]):
                 return
 
     def _take(self) -> None:
-        facts, usage = self._disk.facts, self._disk.usage
-        writes, written_bytes = _since(self._first, usage)
-        self._samples.append(
-            GrowthSample(
-                seconds=self.seconds,
-                allocated=facts.allocated,
-                length=facts.length,
-                writes=writes,
-                written_bytes=written_bytes,
-            )
-        )
+        self._taken.append(self._look())
 
     @overload
-    def __getitem__(self, place: int) -> GrowthSample: ...
+    def __getitem__(self, place: int) -> S: ...
     @overload
-    def __getitem__(self, place: slice) -> Sequence[GrowthSample]: ...
-    def __getitem__(self, place: int | slice) -> GrowthSample | Sequence[GrowthSample]:
-        return self._samples[place]
+    def __getitem__(self, place: slice) -> Sequence[S]: ...
+    def __getitem__(self, place: int | slice) -> S | Sequence[S]:
+        return self._taken[place]
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self._taken)
+
+
+class Sampling(Samples[GrowthSample]):
+    """The samples of one disk: what the host gives it, and what its guest asks of it.
+
+    Args:
+        disk: what is looked at. interval: seconds from one look to the next.
+    """
+
+    def __init__(self, disk: Disk, interval: float) -> None:
+        super().__init__(interval)
+        self._disk = disk
+        self._first: DiskUsage | None = None
+
+    def _begin(self) -> None:
+        self._first = self._disk.usage
+
+    def _look(self) -> GrowthSample:
+        facts, usage = self._disk.facts, self._disk.usage
+        writes, written_bytes = _since(self._first, usage)
+        return GrowthSample(
+            seconds=self.seconds,
+            allocated=facts.allocated,
+            length=facts.length,
+            writes=writes,
+            written_bytes=written_bytes,
+        )
 
     def __repr__(self) -> str:
         return _("Samples of {name}: how it grew, and what its guest wrote.").format(name=self._disk.name)
+
+
+class Divergence(Samples[DivergenceSample]):
+    """Samples of machines of one lab: how each goes its own way, and how much of the past they still share.
+
+    Args:
+        machines: one or more, all of one lab. interval: seconds from one look to the next.
+
+    Attributes:
+        linked: the names of those that were linked clones when the sampling began.
+    """
+
+    def __init__(self, machines: Iterable[Machine], interval: float = 0.5) -> None:
+        super().__init__(interval)
+        self._machines = list(machines)
+        self._lab = self._machines[0].lab
+        self.linked: frozenset[str] = frozenset()
+
+    def _begin(self) -> None:
+        lineage = self._lab.lineage
+        self.linked = frozenset(name for name in self._names() if lineage.original(name))
+
+    def _look(self) -> DivergenceSample:
+        return look(read_lineage(self._lab.state), self._names(), self.seconds)
+
+    def _names(self) -> list[str]:
+        return [machine.name for machine in self._machines]
+
+    def __repr__(self) -> str:
+        return _("Samples of {count} machines: what each takes of its own, and what they share.").format(
+            count=len(self._machines)
+        )
+
+
+def look(lineage: Lineage, names: Iterable[str], seconds: float) -> DivergenceSample:
+    """Return what machines take of the host, from the lineage.
+
+    What an image below a linked clone takes is shared, even if the original itself is not among the machines.
+    """
+    images, wanted = lineage.state.images, set(names)
+    own = dict.fromkeys(sorted(wanted & set(lineage.named)), 0)
+    shared = 0
+    for path, users in lineage.users.items():
+        if path not in images or not users & wanted:
+            continue
+        if len(users) == 1:
+            own[next(iter(users))] += images[path].allocated
+        else:
+            shared += images[path].allocated
+    return DivergenceSample(seconds=seconds, own=own, shared=shared)
 
 
 def _since(first: DiskUsage | None, now: DiskUsage | None) -> tuple[int, int]:

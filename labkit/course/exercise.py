@@ -262,6 +262,7 @@ def _registered() -> dict[str, type[Exercise]]:
     import labkit.course.host_exercises
     import labkit.course.hypervisor_exercises
     import labkit.course.image_exercises
+    import labkit.course.sharing_exercises
     import labkit.course.snapshot_exercises
     import labkit.course.storage_exercises
     import labkit.course.twin_exercises  # noqa: F401

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from labkit.figures import style
+from labkit.figures.layout import MARGIN, Size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,6 +53,18 @@ class Drawing:
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
         return {"text/plain": self.text, "image/png": base64.b64encode(self.to_png()).decode()}
+
+
+def set_rows(axes: Axes, size: Size, *, fill: bool) -> None:
+    """Empty axes, and make inches the unit across and rows the unit down; `fill`: the axes take the whole figure."""
+    if fill:
+        figure = axes.get_figure(root=True)
+        assert figure is not None  # noqa: S101  axes that are drawn on have a figure
+        figure.set_layout_engine("none")
+        axes.set_position((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set_xlim(0, size.width)
+    axes.set_ylim((size.height - MARGIN / 2) / size.row - 0.5, -0.5 - MARGIN / 2 / size.row)
 
 
 def _new_axes(width: float, height: float) -> Axes:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
-from labkit.figures.drawing import Drawing
-from labkit.figures.layout import LARGE, MARGIN, NOTEBOOK, Size
+from labkit.figures.drawing import Drawing, set_rows
+from labkit.figures.layout import LARGE, NOTEBOOK, Size
 from labkit.figures.lineage_marks import draw_bars, draw_key, draw_link, draw_mark, fit, text_width
 from labkit.language import _
 from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
@@ -83,7 +83,7 @@ def draw_lineage(
     size = size.fitted(per_column + 1)
 
     def draw(axes: Axes) -> None:
-        _clear(axes, size, fill=ax is None)
+        set_rows(axes, size, fill=ax is None)
         _draw(axes, rows, size, per_column=per_column, width=size.width / columns)
         draw_key(axes, size, per_column)
 
@@ -110,7 +110,7 @@ def draw_lineage_change(state: LabState, plan: Plan, ax: Axes | None = None, *, 
     size = replace(size.fitted(rows), text=size.text)  # two sides have no room across for larger letters
 
     def draw(axes: Axes) -> None:
-        _clear(axes, size, fill=ax is None)
+        set_rows(axes, size, fill=ax is None)
         half = size.width / 2
         axes.plot([half - 0.08] * 2, [0, rows - 2], color=style.QUIET, linewidth=0.8)
         for left, head, shown in ((0.0, heads[0], sides[0]), (half, heads[1], sides[1])):
@@ -168,18 +168,6 @@ def _changes(before: Lineage, after: Lineage) -> tuple[dict[Node, str], dict[Nod
 
 
 # --- drawing ------------------------------------------------------------------------------------
-
-
-def _clear(axes: Axes, size: Size, *, fill: bool) -> None:
-    """Make inches the unit across and rows the unit down; `fill`: the axes take the whole figure."""
-    if fill:
-        figure = axes.get_figure(root=True)
-        assert figure is not None  # noqa: S101  axes that are drawn on have a figure
-        figure.set_layout_engine("none")
-        axes.set_position((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, size.width)
-    axes.set_ylim((size.height - MARGIN / 2) / size.row - 0.5, -0.5 - MARGIN / 2 / size.row)
 
 
 def _draw(

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
-from labkit.figures.drawing import Drawing
-from labkit.figures.layout import LARGE, MANY, MARGIN, NOTEBOOK, OVERVIEW, Size, cut
+from labkit.figures.drawing import Drawing, set_rows
+from labkit.figures.layout import LARGE, MANY, NOTEBOOK, OVERVIEW, Size, cut
 from labkit.figures.lettering import Label, write_many
 from labkit.language import _
 from labkit.model.snapshot import SnapshotKind, SnapshotTree
@@ -82,7 +82,7 @@ def draw_tree(
     size = size.fitted(per_column + (0 if size.words else 1))
 
     def draw(axes: Axes) -> None:
-        _clear(axes, size, fill=ax is None)
+        set_rows(axes, size, fill=ax is None)
         _draw(axes, tree, size, labels, per_column=per_column, left=0.0, width=size.width / columns)
         if not size.words:
             _draw_key(axes, size, per_column)
@@ -110,7 +110,7 @@ def draw_before_after(state: LabState, plan: Plan, ax: Axes | None = None, *, la
     size = size.fitted(rows)
 
     def draw(axes: Axes) -> None:
-        _clear(axes, size, fill=ax is None)
+        set_rows(axes, size, fill=ax is None)
         half = size.width / 2
         axes.plot([half - 0.12] * 2, [0, rows - 1], color=style.QUIET, linewidth=0.8)
         for left, head, tree, changes in ((0.0, heads[0], before, gone), (half, heads[1], after, born)):
@@ -126,18 +126,6 @@ def draw_before_after(state: LabState, plan: Plan, ax: Axes | None = None, *, la
 
 
 # --- drawing ------------------------------------------------------------------------------------
-
-
-def _clear(axes: Axes, size: Size, *, fill: bool) -> None:
-    """Make inches the unit across and rows the unit down; `fill`: the axes take the whole figure."""
-    if fill:
-        figure = axes.get_figure(root=True)
-        assert figure is not None  # noqa: S101  axes that are drawn on have a figure
-        figure.set_layout_engine("none")
-        axes.set_position((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, size.width)
-    axes.set_ylim((size.height - MARGIN / 2) / size.row - 0.5, -0.5 - MARGIN / 2 / size.row)
 
 
 def _draw(

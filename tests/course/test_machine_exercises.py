@@ -10,8 +10,9 @@ import pytest
 from labkit import Lab
 from labkit.course.exercise import Exercise, Verdict
 from labkit.course.host_exercises import Move, OtherCpu, PowerCut, WhoFell
-from labkit.course.hypervisor_exercises import Clues, NoisyNeighbour, OtherController, Partition, WhoSpends
+from labkit.course.hypervisor_exercises import Clues, OtherController, Partition
 from labkit.course.progress import Progress
+from labkit.course.sharing_exercises import NoisyNeighbour, WhoSpends
 from labkit.neighbours import stop_writing
 from tests.course.test_exercises import one_round, prove, solve_and_pass
 
