@@ -55,17 +55,22 @@ class Server:
 
 
 @contextmanager
-def start_server(folder: Path, *more: str) -> Iterator[Server]:
+def start_server(folder: Path, *more: str, programs: Path | None = None) -> Iterator[Server]:
     """Run a JupyterLab as `./lab up` starts it, on a copy of the notebooks; all it writes is below `folder`.
 
     Args:
-        more: further options of its command line.
+        more: further options of its command line. programs: the folder of the Python environment it runs in, and
+            of no other; None: this one's.
     """
     shutil.copytree(ROOT / "notebooks", folder / "root" / "notebooks")
     root = folder / "root"
     server = Server(address=f"http://127.0.0.1:{_free_port()}", token=secrets.token_hex(8), root=root)
+    ours = Path(sys.executable).parent
+    programs = programs or ours
+    elsewhere = [place for place in os.environ["PATH"].split(":") if place != str(ours)]
     environment = {
         **os.environ,
+        "PATH": ":".join([str(programs), *elsewhere]),
         **{f"JUPYTER_{name.upper()}_DIR": str(folder / name) for name in ("config", "data", "runtime")},
         "JUPYTER_CONFIG_PATH": str(ROOT / "deploy" / "jupyter"),
         "JUPYTER_TOKEN": server.token,
@@ -74,7 +79,7 @@ def start_server(folder: Path, *more: str) -> Iterator[Server]:
     options += [f"--ServerApp.port={server.address.rpartition(':')[2]}", f"--ServerApp.root_dir={root}", *more]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [Path(sys.executable).parent / "jupyter", "lab", *options],
+            [programs / "python", "-m", "jupyterlab", *options],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
