@@ -159,7 +159,7 @@ class FullHost(_Running):
 
     @property
     def _content(self) -> str:
-        return f"yes {self.mark} | head -c {self.bytes}"
+        return f"yes {self.mark * 64} | head -c {self.bytes}"  # long lines: each costs time in a guest
 
     def look_inside(self, machine: Machine) -> Result:
         """Look whether it goes on, whether it is the same boot, and what it has written."""

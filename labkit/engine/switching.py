@@ -154,15 +154,14 @@ def resume(machine: Handle) -> None:
 def _see_whether_it_goes_on(machine: Handle, name: str) -> None:
     """The first request may fail once more: a server that came back is found only by asking."""
     patience = Limit(PATIENCE_AFTER_ERROR)
-    while not patience.reached:
-        if not _comes_to(machine, MachineState.PAUSED, Limit(GOES_ON_FOR)):
-            return
+    while _comes_to(machine, MachineState.PAUSED, Limit(GOES_ON_FOR)):
+        if patience.reached:
+            raise WrongState(
+                _("{name} goes on and is paused again: its disk still fails.").format(name=name),
+                _("Is the host's disk full, or the server of a network disk away? Remove the cause, then resume()."),
+            )
         time.sleep(GOES_ON_FOR)
         machine.domains.resume(machine.id, subject=name)
-    raise WrongState(
-        _("{name} goes on and is paused again: its disk still fails.").format(name=name),
-        _("Is the host's disk full, or the server of a network disk away? Remove the cause, then resume()."),
-    )
 
 
 # --- off ------------------------------------------------------------------------------------------

@@ -13,111 +13,115 @@ from labkit.course.exercise import Exercise, Verdict
 from labkit.course.progress import Progress
 from labkit.course.twin_exercises import Twins
 from labkit.errors import Refused
-from tests.course.test_exercises import prove
+from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass
 
 ALL = (ClassRoom, Twins, LetGo, Choose, MovedBase, TouchedBase)
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.slug)
-def test_start_fails_solution_passes_twice_and_reset_leaves_nothing(
-    kind: type[Exercise], lab: Lab, progress: Progress
+def test_start_fails_solution_passes_and_reset_leaves_nothing(
+    kind: type[Exercise], classroom: Lab, progress: Progress
 ) -> None:
-    ex = kind(lab, progress=progress)
-    prove(ex)
-    assert not ex.folder.exists()
-    assert list((lab.home / "disks").iterdir()) == []
+    prove(kind(classroom, progress=progress))
 
 
-def wrong(ex: Exercise) -> tuple[str, str]:
-    """What a check finds wrong, and its hint."""
-    result = ex.check()
-    assert result.verdict is Verdict.WRONG, repr(result)
-    return result.why, result.hint
+# The second round of each, in the same lab, is one in which somebody goes astray.
 
 
-def test_seats_of_another_kind_of_another_point_and_twins_are_told(lab: Lab, progress: Progress) -> None:
-    ex = ClassRoom(lab, progress=progress)
-    ex.start()
-    vm = lab.machines[ex.machine]
-    vm.clone("aula-01")
-    assert "1 seats of 6" in wrong(ex)[0]
-    vm.clone("aula-02", kind="linked")
-    vm.clone("aula-03", kind="linked", snapshot="lista", identity="keep")
-    for name in ("aula-04", "aula-05", "aula-06"):
-        vm.clone(name, kind="linked", snapshot="lista")
-    assert "stands alone" in wrong(ex)[0]
-    for name, words in (("aula-01", "snapshot='lista'"), ("aula-02", "identity='new'")):
-        lab.machines[name].delete()
-        vm.clone(name, kind="linked", snapshot="lista")
-        assert words in wrong(ex)[1]
-    lab.machines["aula-03"].delete()
-    vm.clone("aula-03", kind="linked", snapshot="lista")
-    assert ex.check().verdict is Verdict.DONE
+def test_seats_of_another_kind_of_another_point_and_twins_are_told(classroom: Lab, progress: Progress) -> None:
+    ex = ClassRoom(classroom, progress=progress)
+    with one_round(ex):
+        vm = classroom.machines[ex.machine]
+        vm.clone("aula-01")
+        assert "1 seats of 6" in find_wrong(ex)[0]
+        vm.clone("aula-02", kind="linked")
+        vm.clone("aula-03", kind="linked", snapshot="lista", identity="keep")
+        for name in ("aula-04", "aula-05", "aula-06"):
+            vm.clone(name, kind="linked", snapshot="lista")
+        assert "stands alone" in find_wrong(ex)[0]
+        for name, words in (("aula-01", "snapshot='lista'"), ("aula-02", "identity='new'")):
+            classroom.machines[name].delete()
+            vm.clone(name, kind="linked", snapshot="lista")
+            assert words in find_wrong(ex)[1]
+        classroom.machines["aula-03"].delete()
+        vm.clone("aula-03", kind="linked", snapshot="lista")
+        assert ex.check().verdict is Verdict.DONE
 
 
-def test_twin_with_a_name_alone_or_that_has_not_booted_since_is_told(lab: Lab, progress: Progress) -> None:
-    ex = Twins(lab, progress=progress)
-    ex.start()
-    one, two = (lab.machines[name] for name in ex.machines)
-    two.run("hostname gemelas-2; echo gemelas-2 >/etc/hostname")
-    assert "one machine-id" in wrong(ex)[0]
-    two.run("cat /proc/sys/kernel/random/uuid >/etc/machine-id; hostname gemelas-1")
-    assert "without its dashes" in wrong(ex)[1]
-    two.run("tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id")
-    assert "reads its name at boot" in wrong(ex)[1]
-    two.kill()
-    assert "Start it" in wrong(ex)[1]
-    two.delete()
-    assert ex.check().verdict is Verdict.BROKEN
-    one.kill().clone("gemelas-2")
-    assert "made anew" in ex.check().why
+def test_twin_with_a_name_alone_or_that_has_not_booted_since_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = Twins(classroom, progress=progress)
+    with one_round(ex):
+        one, two = (classroom.machines[name] for name in ex.machines)
+        two.run("hostname gemelas-2; echo gemelas-2 >/etc/hostname")
+        assert "one machine-id" in find_wrong(ex)[0]
+        two.run("cat /proc/sys/kernel/random/uuid >/etc/machine-id; hostname gemelas-1")
+        assert "without its dashes" in find_wrong(ex)[1]
+        two.run("tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id; sync")
+        assert "reads its name at boot" in find_wrong(ex)[1]
+        two.kill()
+        assert "Start it" in find_wrong(ex)[1]
+        two.start().wait_ready()
+        assert ex.check().verdict is Verdict.DONE
+        two.kill()
+        two.delete()
+        assert ex.check().verdict is Verdict.BROKEN
+        one.kill().clone("gemelas-2")
+        assert "made anew" in ex.check().why
 
 
-def test_original_that_is_still_needed_is_told(lab: Lab, progress: Progress) -> None:
-    ex = LetGo(lab, progress=progress)
-    ex.start()
-    with pytest.raises(Refused, match="soltar-clon"):
-        lab.machines[ex.machine].delete()
-    assert "Flatten it first" in wrong(ex)[1]
-    lab.machines["soltar-clon"].flatten()
-    assert "Now it may go" in wrong(ex)[1]
-    lab.machines["soltar-clon"].delete()
-    assert ex.check().verdict is Verdict.BROKEN
+def test_original_that_is_still_needed_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = LetGo(classroom, progress=progress)
+    with one_round(ex):
+        with pytest.raises(Refused, match="soltar-clon"):
+            classroom.machines[ex.machine].delete()
+        assert "Flatten it first" in find_wrong(ex)[1]
+        classroom.machines["soltar-clon"].flatten()
+        assert "Now it may go" in find_wrong(ex)[1]
+        classroom.machines["soltar-clon"].delete()
+        assert ex.check().verdict is Verdict.BROKEN
+        ex.start()
+        solve_and_pass(ex)
 
 
-def test_clones_of_the_wrong_kind_are_told(lab: Lab, progress: Progress) -> None:
-    ex = Choose(lab, progress=progress)
-    ex.start()
-    vm = lab.machines[ex.machine]
-    vm.clone("elegir-viaje", kind="linked", snapshot="base")
-    vm.clone("elegir-aula-{}", snapshot="base", count=2, reflink=False)
-    assert "must stand alone" in wrong(ex)[1]
-    lab.machines["elegir-viaje"].flatten()
-    assert "share what is below" in wrong(ex)[1]
+def test_clones_of_the_wrong_kind_are_told(classroom: Lab, progress: Progress) -> None:
+    ex = Choose(classroom, progress=progress)
+    with one_round(ex):
+        vm = classroom.machines[ex.machine]
+        vm.clone("elegir-viaje", kind="linked", snapshot="base")
+        seats = vm.clone("elegir-aula-{}", snapshot="base", count=2, reflink=False)
+        assert "must stand alone" in find_wrong(ex)[1]
+        classroom.machines["elegir-viaje"].flatten()
+        assert "share what is below" in find_wrong(ex)[1]
+        assert isinstance(seats, list)
+        for each in (classroom.machines["elegir-viaje"], *seats):
+            each.delete()
+        solve_and_pass(ex)
 
 
-def test_wrong_candidate_is_refused_and_told_when_it_was_put_there_by_hand(lab: Lab, progress: Progress) -> None:
-    ex = MovedBase(lab, progress=progress)
-    ex.start()
-    altered = next(file for file in ex.folder.iterdir() if file.read_bytes() != ex.fill(file.stat().st_size))
-    with pytest.raises(Refused, match="another hash"):
-        lab.machines["base-mudada-clon"].relink("data", altered)
-    altered.rename(ex.place)
-    lab.machines[ex.machine].snapshots.accept_changes()
-    assert "prove nothing" in wrong(ex)[1]
+def test_wrong_candidate_is_refused_and_told_when_it_was_put_there_by_hand(classroom: Lab, progress: Progress) -> None:
+    ex = MovedBase(classroom, progress=progress)
+    with one_round(ex):
+        altered = next(file for file in ex.folder.iterdir() if file.read_bytes() != ex.fill(file.stat().st_size))
+        with pytest.raises(Refused, match="another hash"):
+            classroom.machines["base-mudada-clon"].relink("data", altered)
+        altered.rename(ex.place)
+        classroom.machines[ex.machine].snapshots.accept_changes()
+        assert "prove nothing" in find_wrong(ex)[1]
+        ex.start()
+        solve_and_pass(ex)
 
 
-def test_accepting_an_altered_base_is_told_and_the_tool_sees_nothing(lab: Lab, progress: Progress) -> None:
-    ex = TouchedBase(lab, progress=progress)
-    ex.start()
-    assert "does not see this" in wrong(ex)[1]
-    top = lab.disks["base-tocada-1.data"].path
-    assert subprocess.run(["qemu-img", "check", top], check=False).returncode == 0
-    for name in ex.machines[:3]:
-        lab.machines[name].snapshots.accept_changes()
-    assert "was accepted" in wrong(ex)[0]
-    ex.place.chmod(0o644)
-    ex.place.write_bytes(lab.disks["base-tocada-copia.data"].path.read_bytes())
-    assert "accept_changes" in wrong(ex)[1]
-    lab.machines[ex.machine].snapshots.accept_changes()
-    assert ex.check().verdict is Verdict.DONE
+def test_accepting_an_altered_base_is_told_and_the_tool_sees_nothing(classroom: Lab, progress: Progress) -> None:
+    ex = TouchedBase(classroom, progress=progress)
+    with one_round(ex):
+        assert "does not see this" in find_wrong(ex)[1]
+        top = classroom.disks["base-tocada-1.data"].path
+        assert subprocess.run(["qemu-img", "check", top], check=False).returncode == 0
+        for name in ex.machines[:3]:
+            classroom.machines[name].snapshots.accept_changes()
+        assert "was accepted" in find_wrong(ex)[0]
+        ex.place.chmod(0o644)
+        ex.place.write_bytes(classroom.disks["base-tocada-copia.data"].path.read_bytes())
+        assert "accept_changes" in find_wrong(ex)[1]
+        classroom.machines[ex.machine].snapshots.accept_changes()
+        assert ex.check().verdict is Verdict.DONE

@@ -9,51 +9,67 @@ from labkit.course.disk_exercises import Grow, Mark, Slim, TrulyFixed
 from labkit.course.exercise import Exercise, Verdict
 from labkit.course.progress import Progress
 from labkit.units import MIB
-from tests.course.test_exercises import prove
+from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass
 
 ALL = (Mark, TrulyFixed, Slim, Grow)
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.slug)
-def test_start_fails_solution_passes_twice_and_reset_leaves_nothing(
-    kind: type[Exercise], lab: Lab, progress: Progress
+def test_start_fails_solution_passes_and_reset_leaves_nothing(
+    kind: type[Exercise], classroom: Lab, progress: Progress
 ) -> None:
-    prove(kind(lab, progress=progress))
+    prove(kind(classroom, progress=progress))
 
 
-def test_mark_written_at_the_guests_number_is_told(lab: Lab, progress: Progress) -> None:
-    ex = Mark(lab, progress=progress)
-    ex.start()
-    with lab.disks["marca-qcow2"].path.open("r+b") as file:
-        file.seek(ex.offset)
-        file.write(ex.reply)
-    result = ex.check()
-    assert result.verdict is Verdict.WRONG
-    assert "the guest's position" in result.why
+# The second round of each, in the same lab, is one in which somebody goes astray.
 
 
-def test_empty_disk_in_place_of_the_false_one_is_told(lab: Lab, progress: Progress) -> None:
-    ex = TrulyFixed(lab, progress=progress)
-    ex.start()
-    before = lab.disks[ex.slug].facts
-    assert before.allocated < MIB < before.length
-    lab.disks[ex.slug].delete()
-    lab.disks.create(ex.slug, capacity="32 MiB", format="vhd", allocation="fixed")
-    assert "no longer there" in ex.check().why
+def test_mark_written_at_the_guests_number_and_a_missing_disk_are_told(classroom: Lab, progress: Progress) -> None:
+    ex = Mark(classroom, progress=progress)
+    with one_round(ex):
+        path = classroom.disks["marca-qcow2"].path
+        with path.open("r+b") as file:
+            file.seek(ex.offset)
+            before = file.read(len(ex.reply))
+            file.seek(ex.offset)
+            file.write(ex.reply)
+        assert "the guest's position" in find_wrong(ex)[0]
+        with path.open("r+b") as file:
+            file.seek(ex.offset)
+            file.write(before)
+        solve_and_pass(ex)
+        classroom.machines["marca"].detach("marca-vdi")
+        classroom.disks["marca-vdi"].delete()
+        assert ex.check().verdict is Verdict.BROKEN
+        assert "ex.start()" in ex.hint().text
 
 
-def test_disk_grown_without_its_file_system_is_told(lab: Lab, progress: Progress) -> None:
-    ex = Grow(lab, progress=progress)
-    ex.start()
-    assert "full" in ex.check().why
-    lab.disks["crecer-datos"].resize("32 MiB")
-    assert ex.check().why == "The disk grew, not its file system."
+def test_empty_disk_in_place_of_the_false_one_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = TrulyFixed(classroom, progress=progress)
+    with one_round(ex):
+        before = classroom.disks[ex.slug].facts
+        assert before.allocated < MIB < before.length
+        classroom.disks[ex.slug].delete()
+        classroom.disks.create(ex.slug, capacity="32 MiB", format="vhd", allocation="fixed")
+        assert "no longer there" in find_wrong(ex)[0]
+        ex.start()
+        solve_and_pass(ex)
 
 
-def test_missing_disk_is_a_broken_precondition(lab: Lab, progress: Progress) -> None:
-    ex = Mark(lab, progress=progress)
-    ex.start()
-    lab.machines["marca"].detach("marca-vdi")
-    lab.disks["marca-vdi"].delete()
-    assert ex.check().verdict is Verdict.BROKEN
-    assert "ex.start()" in ex.hint().text
+def test_file_that_was_to_be_kept_and_was_written_over_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = Slim(classroom, progress=progress)
+    with one_round(ex):
+        assert "nobody told the disk" in find_wrong(ex)[0]
+        solve_and_pass(ex)
+        classroom.machines[ex.machine].run("printf overwritten | dd of=/mnt/vdb/keep conv=notrunc,fsync")
+        assert "keep is gone" in find_wrong(ex)[0]
+
+
+def test_disk_grown_without_its_file_system_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = Grow(classroom, progress=progress)
+    with one_round(ex):
+        assert "full" in find_wrong(ex)[0]
+        classroom.disks["crecer-datos"].resize("32 MiB")
+        assert find_wrong(ex)[0] == "The disk grew, not its file system."
+        classroom.machines[ex.machine].run("resize2fs /dev/vdb; sync")
+        assert ex.check().verdict is Verdict.DONE

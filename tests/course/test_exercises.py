@@ -43,6 +43,8 @@ def one_round(ex: Exercise) -> Iterator[None]:
     assert left.verdict is Verdict.NOT_STARTED
     assert not ex.lab.disks
     assert not ex.lab.machines
+    assert not ex.folder.exists()
+    assert list((ex.lab.home / "disks").iterdir()) == []
     assert ex.lab.state == before
 
 
@@ -52,12 +54,19 @@ def solve_and_pass(ex: Exercise) -> None:
     assert ex.check().verdict is Verdict.DONE, repr(ex.check())
 
 
-def prove(ex: Exercise, rounds: int = 2) -> None:
-    """Solve it from its start, so many times; each time reset leaves nothing."""
-    for _round in range(rounds):
-        with one_round(ex):
-            assert ex.hint().text
-            solve_and_pass(ex)
+def prove(ex: Exercise) -> None:
+    """Solve it from its start; reset leaves nothing. Its other round is one in which somebody goes astray."""
+    with one_round(ex):
+        assert ex.hint().text
+        solve_and_pass(ex)
+
+
+def find_wrong(ex: Exercise) -> tuple[str, str]:
+    """What a check finds wrong, and its hint."""
+    result = ex.check()
+    assert result.verdict is Verdict.WRONG, repr(result)
+    assert result.hint
+    return result.why, result.hint
 
 
 def test_solution_passes_twice_and_reset_returns_to_the_start(ex: Exercise) -> None:

@@ -8,48 +8,62 @@ from labkit import Lab
 from labkit.course.exercise import Exercise, Verdict
 from labkit.course.progress import Progress
 from labkit.course.snapshot_exercises import Free, Instant, ThisTree, WithoutLoss
-from tests.course.test_exercises import prove
+from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass
 
 ALL = (ThisTree, WithoutLoss, Free, Instant)
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.slug)
-def test_start_fails_solution_passes_twice_and_reset_leaves_nothing(
-    kind: type[Exercise], lab: Lab, progress: Progress
+def test_start_fails_solution_passes_and_reset_leaves_nothing(
+    kind: type[Exercise], classroom: Lab, progress: Progress
 ) -> None:
-    prove(kind(lab, progress=progress))
+    prove(kind(classroom, progress=progress))
 
 
-def test_chain_in_place_of_a_tree_is_told(lab: Lab, progress: Progress) -> None:
-    ex = ThisTree(lab, progress=progress)
-    ex.start()
-    vm = lab.machines[ex.machine]
-    for name in ("base", "left", "leaf", "right"):
-        ex.write(vm, ex.word(name))
-        vm.snapshots.take(name)
-    assert "right comes after leaf" in ex.check().why
-    assert "restore base before" in ex.hint().text
+# The second round of each, in the same lab, is one in which somebody goes astray.
 
 
-def test_lost_work_is_a_broken_precondition(lab: Lab, progress: Progress) -> None:
-    ex = WithoutLoss(lab, progress=progress)
-    ex.start()
-    lab.machines[ex.machine].snapshots.restore("clean")
-    assert ex.check().verdict is Verdict.BROKEN
-    assert "save_current" in ex.hint().text
+def test_chain_in_place_of_a_tree_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = ThisTree(classroom, progress=progress)
+    with one_round(ex):
+        vm = classroom.machines[ex.machine]
+        for name in ("base", "left", "leaf", "right"):
+            ex.write(vm, ex.word(name))
+            vm.snapshots.take(name)
+        assert "right comes after leaf" in find_wrong(ex)[0]
+        assert "restore base before" in ex.hint().text
+        vm.snapshots.delete("right")
+        vm.snapshots.restore("base")
+        ex.write(vm.wait_ready(), ex.word("right"))
+        vm.snapshots.take("right")
+        assert ex.check().verdict is Verdict.DONE
 
 
-def test_needed_state_that_was_deleted_is_a_broken_precondition(lab: Lab, progress: Progress) -> None:
-    ex = Free(lab, progress=progress)
-    ex.start()
-    lab.machines[ex.machine].snapshots.delete("b")
-    assert ex.check().verdict is Verdict.BROKEN
+def test_lost_work_is_a_broken_precondition(classroom: Lab, progress: Progress) -> None:
+    ex = WithoutLoss(classroom, progress=progress)
+    with one_round(ex):
+        solve_and_pass(ex)
+        snapshots = classroom.machines[ex.machine].snapshots
+        snapshots.restore("clean")
+        snapshots.delete("work")
+        assert ex.check().verdict is Verdict.BROKEN
+        assert "save_current" in ex.hint().text
 
 
-def test_boot_in_place_of_the_instant_is_told(lab: Lab, progress: Progress) -> None:
-    ex = Instant(lab, progress=progress)
-    ex.start()
-    lab.machines[ex.machine].snapshots.restore("night").take("again")
-    assert "does not run" in ex.check().why
-    lab.machines[ex.machine].start().wait_ready()
-    assert "taken off" in ex.hint().text
+def test_needed_state_that_was_deleted_is_a_broken_precondition(classroom: Lab, progress: Progress) -> None:
+    ex = Free(classroom, progress=progress)
+    with one_round(ex):
+        solve_and_pass(ex)
+        classroom.machines[ex.machine].snapshots.delete("b")
+        assert ex.check().verdict is Verdict.BROKEN
+
+
+def test_boot_in_place_of_the_instant_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = Instant(classroom, progress=progress)
+    with one_round(ex):
+        vm = classroom.machines[ex.machine]
+        vm.snapshots.restore("night").take("again")
+        assert "does not run" in find_wrong(ex)[0]
+        vm.start().wait_ready()
+        assert "taken off" in find_wrong(ex)[1]
+        solve_and_pass(ex)
