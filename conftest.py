@@ -2,7 +2,7 @@
 
 The instance is made before the first notebook's kernel starts. With several workers (`-n`) a file's tests stay
 together, in one worker, so guests that a module shares are booted once and a notebook's cells follow each other;
-a cell that measures has the computer to itself.
+what measures, a cell or a test marked `alone`, has the computer to itself.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def pytest_configure_node(node: WorkerController) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let a cell that measures run while the other workers wait; the wait is outside the test's time limit."""
+    """Let what measures run while the other workers wait; the wait is outside the test's time limit."""
     turns = getattr(item.config, "workerinput", {}).get("turns")
     if turns is None:
         return (yield)

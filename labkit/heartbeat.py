@@ -31,7 +31,7 @@ PERIOD = 0.01
 
 _BEAT = re.compile(rb"beat (\d+)")
 _LOOK = 0.002  # seconds between two looks at the console's log
-_FIRST_BEAT = 20.0
+_FIRST_BEAT = 60.0
 _MARK = "/run/heartbeat"
 _LOOP = (
     f": > {_MARK}; (n=0; while [ -e {_MARK} ]; do n=$((n+1)); echo beat $n; usleep {PERIOD * 1e6:.0f}; done)"

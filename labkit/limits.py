@@ -42,6 +42,10 @@ class Limit:
         """Whether the work must stop now."""
         return self.cancelled or self.left <= 0
 
+    def within(self, seconds: float) -> Limit:
+        """Return a shorter limit of the same cancel button: so many seconds from now, or less if less is left."""
+        return Limit(max(0.0, min(self.left, seconds)), cancel=self._cancel, what=self._what)
+
     def check(self) -> None:
         """Go on, or raise.
 

@@ -71,9 +71,12 @@ class Instance:
 
     def daemon(self) -> psutil.Process:
         """Return the instance's libvirtd; those of a lab's neighbours are others."""
-        daemons = (process for process in self.processes() if process.name() == "libvirtd")
         runtime = self.environment["XDG_RUNTIME_DIR"]
-        return next(daemon for daemon in daemons if daemon.environ().get("XDG_RUNTIME_DIR") == runtime)
+        for process in self.processes():
+            with suppress(psutil.Error):  # a process that it has just forked may have ended again
+                if process.name() == "libvirtd" and process.environ().get("XDG_RUNTIME_DIR") == runtime:
+                    return process
+        raise LookupError("there is no daemon")
 
     def end(self) -> None:
         """End everything of the instance and remove its folders."""
@@ -86,7 +89,7 @@ def end_instance(folder: Path) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
-    psutil.wait_procs(processes, timeout=10)
+    psutil.wait_procs(processes, timeout=60)
     shutil.rmtree(folder)
 
 

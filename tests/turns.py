@@ -17,9 +17,9 @@ _MEASURES = re.compile(r"\b(?:measure_\w+|throttle)\(")
 
 
 def measures(item: pytest.Item) -> bool:
-    """Whether it is a notebook's cell that compares speeds: one that calls `measure_…` or `throttle`."""
+    """Whether it compares speeds: a test marked `alone`, or a notebook's cell that calls `measure_…` or `throttle`."""
     cell = getattr(item, "cell", None)
-    return cell is not None and bool(_MEASURES.search(cell.source))
+    return item.get_closest_marker("alone") is not None or (cell is not None and bool(_MEASURES.search(cell.source)))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.engine.journal import find_plans
-from labkit.engine.locks import MachineLocks
+from labkit.engine.locks import MachineLocks, is_held
 from labkit.engine.workspace import Workspace
 from labkit.errors import Busy, NotFound, WrongState
 from labkit.guest.agent import Channel
@@ -76,6 +76,11 @@ class Handle:
     def reason(self) -> Reason:
         """Why it is there."""
         return self.stands[1]
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody, here or in another kernel, is switching it just now or at work on it."""
+        return is_held(self.workspace.locks, self.last_name)
 
     @property
     def console(self) -> Console:

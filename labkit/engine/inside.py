@@ -16,11 +16,16 @@ from labkit.guest.agent import CommandResult
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model import machine as model
-from labkit.model.machine import MachineState
+from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.words import reason_word, state_word
 
-FINDS_A_DISK = 10.0
+FINDS_A_DISK = 30.0
 """Seconds a running guest may take to find a disk that was attached to it."""
+
+AT_ONCE, TELLS_WITHIN = 3.0, 15.0
+"""Seconds in which an agent answers on a busy host, and tells what is mounted."""
+
+_GO_ON = (Reason.RESTORED, Reason.MIGRATED)
 
 
 def answers(machine: Handle) -> bool:
@@ -29,10 +34,16 @@ def answers(machine: Handle) -> bool:
     if model.why_not_run(facts):
         return False
     try:
-        agent.ping(machine.channel(facts.name), timeout=1)
+        agent.ping(machine.channel(facts.name), timeout=AT_ONCE)
     except (GuestError, TimedOut, WrongState):
         return False
     return True
+
+
+def _wait_until_heard(machine: Handle, facts: MachineFacts) -> None:
+    """A guest that goes on from its memory runs a moment before the hypervisor is connected to its agent."""
+    if facts.reason in _GO_ON:
+        machine.domains.wait_for(lambda: answers(machine) or None, Limit(AT_ONCE))
 
 
 def run(
@@ -54,6 +65,7 @@ def run(
     """
     facts = machine.check(model.why_not_run, _("Call start() and wait_ready() first."))
     limit = Limit(timeout, cancel=cancel, what=f"{facts.name}: {command!r}")
+    _wait_until_heard(machine, facts)
     try:
         return agent.run(machine.channel(facts.name), command, limit=limit, stdin=stdin)
     except (GuestSilent, WrongState) as error:
@@ -81,8 +93,9 @@ def find_mounted(machine: Handle) -> dict[str, str]:
     facts = machine.facts
     if model.why_not_run(facts):
         return {}
+    _wait_until_heard(machine, facts)
     try:
-        table = agent.run(machine.channel(facts.name), ["cat", "/proc/mounts"], limit=Limit(5)).stdout
+        table = agent.run(machine.channel(facts.name), ["cat", "/proc/mounts"], limit=Limit(TELLS_WITHIN)).stdout
     except (GuestError, TimedOut):
         return {}
     mounts = [line.split()[:2] for line in table.splitlines()]

@@ -101,11 +101,23 @@ def find_busy(folder: Path, names: Iterable[str]) -> frozenset[str]:
         except FileNotFoundError:
             continue  # nobody ever took it
         try:
-            if _is_held_alone(descriptor):
+            if _is_in_the_way(descriptor, fcntl.F_RDLCK):
                 busy.add(name)
         finally:
             os.close(descriptor)
     return frozenset(busy)
+
+
+def is_held(folder: Path, name: str) -> bool:
+    """Return whether anybody holds a machine's lock, alone or sharing it."""
+    try:
+        descriptor = os.open(_lock_file(folder, name), os.O_RDWR)
+    except FileNotFoundError:
+        return False  # nobody ever took it
+    try:
+        return _is_in_the_way(descriptor, fcntl.F_WRLCK)
+    finally:
+        os.close(descriptor)
 
 
 def wait_for_all(folder: Path) -> None:
@@ -128,8 +140,9 @@ def _try(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _is_held_alone(descriptor: int) -> bool:
-    found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _whole_file(fcntl.F_RDLCK))
+def _is_in_the_way(descriptor: int, kind: int) -> bool:
+    """Whether somebody holds a lock that keeps one of this kind away."""
+    found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _whole_file(kind))
     return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
 
 

@@ -42,8 +42,8 @@ ASK_AGAIN = 3.0
 STARTS_WITHIN = 2.0
 """Seconds that a machine is given to run, if somebody else is just starting it."""
 
-GOES_ON_FOR, PATIENCE_AFTER_ERROR = 0.7, 8.0
-"""Seconds a guest stopped by a failing disk must go on to count as resumed, and for how long that is tried."""
+GOES_ON_FOR, ASKED_AGAIN_AFTER, PATIENCE_AFTER_ERROR = 2.0, 0.7, 8.0
+"""Seconds a guest stopped by a failing disk must go on to count as resumed; when, and for how long, that is tried."""
 
 
 # --- on -------------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def wait_ready(machine: Handle, *, timeout: float, cancel: threading.Event | Non
         WrongState: it is not running nor just being started, or ends meanwhile. Cancelled.
         GuestSilent: `timeout` seconds have passed; it goes on running.
     """
-    _comes_to(machine, MachineState.RUNNING, Limit(min(timeout, STARTS_WITHIN), cancel=cancel))
+    _comes_to_run(machine, Limit(timeout, cancel=cancel))
     facts = machine.check(model.why_not_pause, _("Call start() first."))
     limit = Limit(timeout, cancel=cancel, what=_("Waiting for {name}").format(name=facts.name))
     console = machine.console
@@ -124,6 +124,13 @@ def wait_for_state(machine: Handle, wanted: MachineState, *, timeout: float) -> 
         )
 
 
+def _comes_to_run(machine: Handle, limit: Limit) -> None:
+    """Wait a little until it runs; longer while somebody is at work on it: a start takes its time on a busy host."""
+    while not _comes_to(machine, MachineState.RUNNING, limit.within(STARTS_WITHIN)) and not limit.reached:
+        if not machine.is_held:
+            return
+
+
 def _comes_to(machine: Handle, wanted: MachineState, limit: Limit) -> bool:
     """Whether it is in a state before the limit is reached."""
     return machine.domains.wait_for(lambda: True if machine.state is wanted else None, limit) is not None
@@ -160,7 +167,7 @@ def _see_whether_it_goes_on(machine: Handle, name: str) -> None:
                 _("{name} goes on and is paused again: its disk still fails.").format(name=name),
                 _("Is the host's disk full, or the server of a network disk away? Remove the cause, then resume()."),
             )
-        time.sleep(GOES_ON_FOR)
+        time.sleep(ASKED_AGAIN_AFTER)
         machine.domains.resume(machine.id, subject=name)
 
 

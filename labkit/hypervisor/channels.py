@@ -20,8 +20,9 @@ from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.errors import agent_refusal, agent_silence
 from labkit.language import _
 
-_CONSOLE_LOOK = 1.5  # seconds
+_CONSOLE_LOOK, _CONSOLE_QUIET, _CONSOLE_STEP = 3.0, 0.1, 0.01  # seconds
 _CONSOLE_CHUNK = 4096
+_ECHO = 8  # letters at the end of a line that tell it from others
 _NOTHING_YET = -2
 _NO_ERROR = 0
 _PING = {"execute": "guest-ping"}
@@ -91,21 +92,40 @@ def send_to_console(domains: Domains, machine_id: str, data: bytes, *, subject: 
     """Type bytes on the guest's serial line; whoever else had the line open (virsh console) loses it.
 
     QEMU looks only once a second whether somebody opened the line, and what is typed is lost if the line
-    is closed before. So it stays open until the guest has answered something, or for that long.
+    is closed before. So it stays open until the guest has echoed the end of what was typed, or for a few seconds.
+    What nobody has read of an earlier answer comes first, and is no echo.
     """
 
     def type_in(raw: libvirt.virConnect) -> None:
         stream = raw.newStream(libvirt.VIR_STREAM_NONBLOCK)
         raw.lookupByUUIDString(machine_id).openConsole("serial0", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
-        end, left = time.monotonic() + _CONSOLE_LOOK, data
         try:
-            while time.monotonic() < end:
+            _read_what_is_left(stream)
+            end, left, heard = time.monotonic() + _CONSOLE_LOOK, data, b""
+            while time.monotonic() < end and not _is_echoed(data, heard):
                 if left:
                     left = left[max(0, stream.send(left)) :]
-                elif stream.recv(_CONSOLE_CHUNK) != _NOTHING_YET:
-                    break
-                time.sleep(0.01)
+                elif (said := stream.recv(_CONSOLE_CHUNK)) != _NOTHING_YET:
+                    heard += said
+                time.sleep(_CONSOLE_STEP)
         finally:
             stream.abort()
 
     domains.connection.call(type_in, subject=subject)
+
+
+def _read_what_is_left(stream: libvirt.virStream) -> None:
+    """Read until nothing comes for a moment; a guest that never stops is not waited for."""
+    end = time.monotonic() + _CONSOLE_LOOK
+    quiet = time.monotonic() + _CONSOLE_QUIET
+    while time.monotonic() < min(quiet, end):
+        if stream.recv(_CONSOLE_CHUNK) != _NOTHING_YET:
+            quiet = time.monotonic() + _CONSOLE_QUIET
+        time.sleep(_CONSOLE_STEP)
+
+
+def _is_echoed(typed: bytes, heard: bytes) -> bool:
+    """Whether the guest has shown the end of what was typed; keys that show nothing: whether it has said anything."""
+    text = typed.strip()
+    shown = text.isascii() and text.decode().isprintable()
+    return text[-_ECHO:] in heard if text and shown else bool(heard)

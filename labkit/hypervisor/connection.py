@@ -32,10 +32,10 @@ DEFAULT_URI = "qemu:///session"
 CALL_LIMIT = 30.0
 """Seconds a call may take unless its caller says otherwise."""
 
-_POSTED_LIMIT = 2.0
+_POSTED_LIMIT = 5.0
 """Seconds that closing waits for what was posted."""
 
-_PATIENCE_AT_FIRST, _PATIENCE = 0.5, 10.0  # seconds in which a daemon may refuse: one never met may not be there at all
+_PATIENCE_AT_FIRST, _PATIENCE = 2.0, 20.0  # seconds in which a daemon may refuse: one never met may not be there at all
 
 
 def check_uri(uri: str) -> str:

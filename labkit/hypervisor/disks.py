@@ -17,7 +17,7 @@ from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.machine import DiskSpec
 
-_UNPLUG_LIMIT = 20.0  # seconds
+_UNPLUG_LIMIT = 40.0  # seconds
 
 
 def attach(domains: Domains, machine_id: str, disk: DiskSpec) -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-OPEN_LIMIT = 5.0
-"""Seconds a daemon may take to answer."""
+OPEN_LIMIT = 12.0
+"""Seconds a daemon may take to start and to answer on a busy host."""
 CAPABILITIES_LIMIT = 20.0
 """Seconds it may take to tell what QEMU can do: with a cold cache it asks QEMU first."""
 

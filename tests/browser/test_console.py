@@ -23,7 +23,8 @@ from tests.widgets.waiting import eventually
 MINUTE = 60_000
 NOTEBOOK = "console.ipynb"
 CODE = "from labkit import Lab\nfrom labkit.widgets import Console\nlab = Lab.open()"
-BUSY = "import time\nend = time.monotonic() + 20\nwhile time.monotonic() < end:\n    pass"
+BUSY = "import time\nfrom pathlib import Path\nend = time.monotonic() + 120\nover = Path('over')"
+BUSY += "\nwhile time.monotonic() < end and not over.exists():\n    pass"
 LEAVE = "Control+Shift+ArrowDown"
 COLUMNS = "document.querySelector('labkit-console').dataset.columns"
 LETTERS = "console => getComputedStyle(console.querySelector('.xterm-rows')).color"
@@ -67,7 +68,7 @@ def write_notebook(server: Server, last: str) -> None:
 
 def open_notebook(page: Page, server: Server) -> None:
     """Open the notebook, run its first two cells, and wait until the console is joined to the machine."""
-    page.goto(server.url(NOTEBOOK))
+    page.goto(server.url(NOTEBOOK), timeout=MINUTE)
     expect(page.locator(".jp-Notebook")).to_be_visible(timeout=MINUTE)
     expect(page.get_by_text("| Idle")).to_be_visible(timeout=MINUTE)
     page.locator(".jp-CodeCell .cm-content").first.click()
@@ -105,23 +106,25 @@ def pictures(tmp_path: Path) -> Path:
     return Path(os.environ.get("LABKIT_PICTURES", tmp_path))
 
 
-def test_the_guest_answers_what_is_typed_while_a_cell_runs(page: Page, window: Window) -> None:
+def test_the_guest_answers_what_is_typed_while_a_cell_runs(page: Page, window: Window, server: Server) -> None:
     type_line(page, "echo sum $((20 + 22))")
-    expect(screen(page)).to_contain_text("sum 42", timeout=10_000)
+    expect(screen(page)).to_contain_text("sum 42")
 
     page.locator(".jp-CodeCell .cm-content").last.click()
     page.keyboard.press("Control+Enter")
     busy = page.locator(".jp-CodeCell .jp-InputPrompt").last
-    expect(busy).to_have_text("[*]:", timeout=10_000)
+    expect(busy).to_have_text("[*]:")
     type_line(page, "echo sum $((30 + 3))")
-    expect(screen(page)).to_contain_text("sum 33", timeout=5_000)
+    expect(screen(page)).to_contain_text("sum 33")
     assert busy.inner_text() == "[*]:", "the cell had ended before"
+    (server.root / "notebooks" / "over").touch()
+    expect(busy).not_to_have_text("[*]:")
     assert [text for text in window.complaints if re.search("labkit|anywidget|widget", text)] == []
 
 
 def test_a_tab_shows_the_same_and_a_reload_what_was_printed(page: Page, server: Server) -> None:
     type_line(page, "echo mark $((6 * 7))")
-    expect(screen(page)).to_contain_text("mark 42", timeout=10_000)
+    expect(screen(page)).to_contain_text("mark 42")
 
     page.keyboard.press(LEAVE)
     expect(page.get_by_role("button", name="Open as a tab")).to_be_focused()
@@ -130,9 +133,9 @@ def test_a_tab_shows_the_same_and_a_reload_what_was_printed(page: Page, server: 
     page.wait_for_function(TAB_SHOWS, arg="mark 42", timeout=MINUTE)
     page.locator(".jp-Terminal textarea").focus()
     page.keyboard.type("echo second $((7 * 7))\n")
-    page.wait_for_function(TAB_SHOWS, arg="second 49", timeout=10_000)
+    page.wait_for_function(TAB_SHOWS, arg="second 49", timeout=MINUTE)
     page.locator(".lm-TabBar-tabLabel", has_text=NOTEBOOK).click()
-    expect(screen(page)).to_contain_text("second 49", timeout=10_000)
+    expect(screen(page)).to_contain_text("second 49")
 
     open_notebook(page, server)
     expect(screen(page)).to_contain_text("mark 42", timeout=MINUTE)
@@ -151,14 +154,14 @@ def test_the_guest_hears_of_the_size(page: Page, machine: Machine) -> None:
 
 def test_it_ends_with_the_machine_and_goes_on_when_that_runs_again(page: Page, machine: Machine) -> None:
     type_line(page, "echo before $((40 + 2))")
-    expect(screen(page)).to_contain_text("before 42", timeout=10_000)
+    expect(screen(page)).to_contain_text("before 42")
     page.get_by_role("button", name="Open as a tab").click()
     page.wait_for_function(TAB_SHOWS, arg="before 42", timeout=MINUTE)
     tab = page.locator(".jp-Terminal")
 
     machine.kill()
-    expect(tab).to_have_count(0, timeout=10_000)
-    expect(console(page)).to_contain_text("web is not running.", timeout=10_000)
+    expect(tab).to_have_count(0)
+    expect(console(page)).to_contain_text("web is not running.")
     expect(screen(page)).to_contain_text("before 42")
 
     page.locator("section.labkit-panel button[data-action=start]").click()
@@ -169,7 +172,7 @@ def test_it_ends_with_the_machine_and_goes_on_when_that_runs_again(page: Page, m
 def test_looks_with_the_theme_and_fits_half_a_window(page: Page, pictures: Path) -> None:
     page.keyboard.press("Control+b")
     type_line(page, "ls --color=always /; uname -a")
-    expect(screen(page)).to_contain_text("GNU/Linux", timeout=10_000)
+    expect(screen(page)).to_contain_text("GNU/Linux")
     panel = page.locator("section.labkit-panel")
     for theme in ("light", "dark"):
         panel.screenshot(path=pictures / f"console-{theme}.png")
@@ -253,7 +256,7 @@ def post(server: Server, address: str, body: object, token: str | None = None) -
         f"{server.address}/{address}", json.dumps(body).encode(), {"Authorization": authorization}
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as refused:
         with refused:

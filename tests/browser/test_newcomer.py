@@ -15,9 +15,9 @@ from playwright.sync_api import Locator, Page, expect
 from labkit import Lab
 from tests.browser.conftest import Server, Window
 
-RUN_SECONDS = 60
-SHOWN_WITHIN = 1.0
-"""Seconds after the hypervisor's event until the panel shows it."""
+RUN_SECONDS = 180
+SHOWN_WITHIN = 2.0
+"""Seconds after the hypervisor's event until the panel shows it, while a guest boots beside it."""
 
 DONE = re.compile(r"\[\d+\]:")
 """What stands beside a cell that has run."""
@@ -50,6 +50,7 @@ def pictures(tmp_path: Path) -> Path:
     return Path(os.environ.get("LABKIT_PICTURES", tmp_path))
 
 
+@pytest.mark.alone
 def test_newcomer_runs_the_first_notebook(server: Server, window: Window, lab: Lab, pictures: Path) -> None:
     page = window.page
     page.goto(server.url("en/00-your-lab.ipynb"))
@@ -63,11 +64,11 @@ def test_newcomer_runs_the_first_notebook(server: Server, window: Window, lab: L
     for code in ("lab = Lab.open()", 'vm = lab.create("first"', "MachinePanel(vm)"):
         run_cell(page, code)
     panel = page.locator("section.labkit-panel[data-kind=MachinePanel]").last
-    expect(panel.locator(".labkit-badge").first).to_contain_text("off", timeout=10_000)
+    expect(panel.locator(".labkit-badge").first).to_contain_text("off")
 
     assert seconds_until_shown(panel, lab, "start", "running") < SHOWN_WITHIN
     expect(panel).to_contain_text("This is first, a tiny Linux", timeout=MINUTE)
-    expect(panel.locator("svg")).to_be_visible(timeout=10_000)
+    expect(panel.locator("svg")).to_be_visible()
     panel.scroll_into_view_if_needed()
     page.screenshot(path=pictures / "notebook-00.png")
     assert seconds_until_shown(panel, lab, "kill", "off") < SHOWN_WITHIN
@@ -80,7 +81,7 @@ def run_all(page: Page) -> None:
     page.get_by_text("Run", exact=True).first.click()
     page.get_by_text("Run All Cells", exact=True).click()
     last = page.locator(".jp-CodeCell .jp-InputPrompt").last
-    expect(last).to_have_text("[*]:", timeout=10_000)
+    expect(last).to_have_text("[*]:")
     expect(last).to_have_text(DONE, timeout=RUN_SECONDS * 1000)
 
 
@@ -92,7 +93,7 @@ def run_cell(page: Page, code: str) -> None:
     cell.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     expect(cell.locator(".jp-InputPrompt")).not_to_have_text(before)
-    expect(cell.locator(".jp-InputPrompt")).to_have_text(DONE, timeout=20_000)
+    expect(cell.locator(".jp-InputPrompt")).to_have_text(DONE)
 
 
 def seconds_until_shown(panel: Locator, lab: Lab, action: str, state: str) -> float:
@@ -102,6 +103,6 @@ def seconds_until_shown(panel: Locator, lab: Lab, action: str, state: str) -> fl
     try:
         panel.locator(f"button[data-action={action}]").click()
         shown = float(panel.evaluate(WHEN_SHOWN, state))
-        return shown - told.get(timeout=10)
+        return shown - told.get(timeout=60)
     finally:
         unsubscribe()

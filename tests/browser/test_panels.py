@@ -72,6 +72,6 @@ def test_panels_fit_half_a_window_in_both_themes(page: Page, tmp_path: Path) -> 
     for _theme in range(2):
         for kind in ("DiskPanel", "SnapshotPanel"):
             page.wait_for_function(IN_WINDOW, arg=panel(page, kind).element_handle())
-            assert panel(page, kind).evaluate(TOO_WIDE) == []
+            page.wait_for_function(f"panel => !({TOO_WIDE})(panel).length", arg=panel(page, kind).element_handle())
         page.evaluate(DARK)
         expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false", timeout=MINUTE)

@@ -19,7 +19,7 @@ from typing import Any, Self
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["labkit.lab", "labkit.hypervisor.domains", "tests.engine.kernel"])
 
-WAIT = 60.0
+WAIT = 150.0
 """Seconds anything may take."""
 
 

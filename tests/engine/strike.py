@@ -41,7 +41,7 @@ journal.load_plan(journal.dump_plan(plan_delete(states.lab(states.machine("web")
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["labkit.lab", "labkit.hypervisor.domains", kernel.__name__, __name__])
 
-WAIT = 60.0
+WAIT = 150.0
 """Seconds anything may take."""
 
 CALLS = frozenset(

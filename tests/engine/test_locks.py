@@ -120,7 +120,7 @@ def test_the_labs_lock_goes_to_who_waits(locks: Path) -> None:
         thread = threading.Thread(target=wait_for_it)
         thread.start()
         assert not got.is_set()
-    thread.join(10)
+    thread.join(60)
     assert got.is_set()
 
 

@@ -72,7 +72,7 @@ def test_machine_is_made_with_a_disk_of_another_format_and_its_message(lab: Lab,
     assert (facts.format, facts.allocation) == (Format.VHD, allocation)
     assert [path.name for path in (lab.home / "disks").iterdir()] == [Path(facts.active.path).name]
     machine.start().wait_ready()
-    assert machine.console.expect("hola", timeout=30)
+    assert machine.console.expect("hola", timeout=90)
 
 
 def test_machine_of_the_tiny_image_starts_from_a_fixed_vmdk(lab: Lab) -> None:

@@ -31,7 +31,7 @@ def test_it_cannot_be_asked_to_stop_so_the_time_limit_says_so_and_kill_works(lab
 
 def test_it_goes_on_from_its_saved_memory_and_counts_as_ready(lab: Lab) -> None:
     vm = lab.create("boot", image="sector", memory="16 MiB").start().wait_ready()
-    vm.save().start().wait_ready(timeout=10)
+    vm.save().start().wait_ready()
     before = vm.console.send("still here", end="\r")
     assert vm.console.expect("still here", position=before)
 
@@ -39,5 +39,5 @@ def test_it_goes_on_from_its_saved_memory_and_counts_as_ready(lab: Lab) -> None:
 def test_it_can_turn_itself_off(lab: Lab) -> None:
     vm = lab.create("boot", image="sector", memory="16 MiB").start().wait_ready()
     vm.console.send("o", end="\r")
-    assert vm.stop(timeout=20).state is MachineState.OFF
+    assert vm.stop().state is MachineState.OFF
     assert vm.reason is Reason.SHUT_DOWN

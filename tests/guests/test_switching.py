@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -11,22 +12,26 @@ import pytest
 
 from labkit.errors import GuestSilent, WrongState
 from labkit.lab import Lab
-from labkit.limits import Limit
 from labkit.machine import Machine
 from labkit.model.machine import MachineState, Reason
 
 OFF, RUNNING, PAUSED, SAVED = MachineState
 COUNTER = (
-    "n=0; while :; do n=$((n+1)); echo $n >/run/next; mv /run/next /run/counter; sleep 0.05; done"
-    " >/dev/null 2>&1 </dev/null &"
+    "(n=0; while :; do n=$((n+1)); echo $n >/run/next; mv /run/next /run/counter; sleep 0.05; done)"
+    " >/dev/null 2>&1 </dev/null & until [ -e /run/counter ]; do sleep 0.05; done"
 )
 
 
 def stop_the_agent(vm: Machine) -> None:
     """Let the guest's agent hang; the guest itself goes on."""
-    later = "sleep 0.5; kill -STOP $(pidof qemu-ga) && echo the agent hangs >/dev/console"
-    vm.run(f"({later}) >/dev/null 2>&1 </dev/null &")
+    type_in(vm, "kill -STOP $(pidof qemu-ga) && echo the agent 'hangs'")
     vm.console.expect("the agent hangs")
+
+
+def type_in(vm: Machine, line: str) -> None:
+    """Type on the console what must not be asked of the agent: it could not answer any more."""
+    vm.console.expect("root@", timeout=90)  # the agent answers before the shell stands
+    vm.console.send(line)
 
 
 def counter(vm: Machine) -> int:
@@ -137,9 +142,8 @@ def test_a_guest_that_ends_while_it_is_waited_for_is_told(off: Machine) -> None:
 
 def test_a_panic_is_heard_of_through_its_device(ready: Machine) -> None:
     ready.run("until grep -q pvpanic /proc/modules; do sleep 0.1; done")
-    ready.run("(sleep 0.5; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 </dev/null &")
-    ended = ready.lab._domains.wait_for(lambda: True if ready.state is OFF else None, Limit(60))
-    assert ended
+    type_in(ready, "sleep 1; echo c >/proc/sysrq-trigger")
+    ready.wait_for("off")
     assert ready.reason is Reason.CRASHED
     assert "panic" in ready.console.tail(200).lower()
 
@@ -159,16 +163,19 @@ def vcpu_affinity(vm: Machine) -> set[int]:
     """The host's CPUs on which the threads of the guest's CPUs may run."""
     process = vm.process
     assert process is not None
-    tasks = Path(f"/proc/{process.pid}/task").iterdir()
-    threads = [int(task.name) for task in tasks if (task / "comm").read_text().startswith("CPU ")]
+    threads = []
+    for task in Path(f"/proc/{process.pid}/task").iterdir():
+        with suppress(OSError):  # others come and go
+            if (task / "comm").read_text().startswith("CPU "):
+                threads.append(int(task.name))
     assert threads
     return set().union(*(os.sched_getaffinity(thread) for thread in threads))
 
 
 def test_without_the_device_nobody_hears_of_a_panic_and_the_guest_is_silent(lab: Lab) -> None:
     vm = lab.create("mute", panic_device=False).start().wait_ready()
-    vm.run("(sleep 0.5; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 </dev/null &")
-    vm.console.expect("end Kernel panic")
+    type_in(vm, "sleep 1; echo c >/proc/sysrq-trigger")
+    vm.console.expect("end Kernel panic", timeout=90)
     assert vm.state is RUNNING
     with pytest.raises(GuestSilent):
         vm.wait_ready(timeout=2)

@@ -41,7 +41,7 @@ class Place:
 
     def run(self, *argv: str, **changes: str) -> subprocess.CompletedProcess[str]:
         """Run a program here; `changes` override variables."""
-        return subprocess.run(argv, env=self.env | changes, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(argv, env=self.env | changes, capture_output=True, text=True, timeout=150, check=False)
 
     def doctor(self, **changes: str) -> dict[str, Any]:
         """Return the doctor's JSON here, the checks by their slugs, and its exit code."""
@@ -60,7 +60,7 @@ def end_daemons(folder: Path) -> None:
             process = psutil.Process(int(file.read_text()))
             process.send_signal(signal.SIGCONT)
             process.terminate()
-            process.wait(10)
+            process.wait(60)
         except (ValueError, FileNotFoundError, psutil.NoSuchProcess):
             continue
 

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from tests.instance import ROOT, Instance, find_guest_images
 
 FOLDER = ROOT / "notebooks"
-CELL_SECONDS = 180
+CELL_SECONDS = 420
 WIDGET = "application/vnd.jupyter.widget-view+json"
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},

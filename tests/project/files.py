@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import os
+import secrets
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "lab"
+PORTS = range(20_000, 32_000)
+"""Below those that the system gives out by itself: nobody gets one before the server that it is for."""
+
+
+def find_free_port() -> int:
+    """Return a port that nobody listens on."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def run(
     *command: str | Path,
     environment: Mapping[str, str] | None = None,
     stdin: str = "",
-    timeout: float = 120,
+    timeout: float = 240,
     cwd: Path = ROOT,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program with its output captured; its exit code is for the caller to judge.
@@ -41,5 +55,5 @@ def run(
 
 def assert_clean(command: Sequence[str | Path]) -> None:
     """Fail with the program's own words if it ends with another exit code than 0."""
-    done = run(*command, timeout=280)
+    done = run(*command, timeout=570)
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"

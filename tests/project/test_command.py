@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project.files import LAB, ROOT, run
+from tests.project.files import LAB, ROOT, find_free_port, run
 
 
 @pytest.fixture
@@ -60,12 +60,13 @@ def test_what_it_does_not_know_is_one_sentence(words: list[str]) -> None:
     assert done.stderr.strip().splitlines()[-1].startswith("lab: ")
 
 
+@pytest.mark.alone
 def test_second_setup_takes_a_moment() -> None:
     run(LAB, "setup")
     began = time.monotonic()
     done = run(LAB, "setup")
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert "The lab is set up" in done.stderr
 
 
@@ -110,7 +111,7 @@ def runtime_folder() -> Iterator[Path]:
 
 
 def wait_until_gone(path: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while path.exists():
         assert time.monotonic() < deadline, f"{path} is still there"
         os.sched_yield()
@@ -239,7 +240,7 @@ def test_busy_port_that_was_asked_for_is_an_error(data: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         up = start_up(data, LABKIT_PORT=str(port))
-        output, _ = up.communicate(timeout=60)
+        output, _ = up.communicate(timeout=150)
     assert up.returncode == 1
     assert f"Port {port} is busy" in output
 
@@ -247,16 +248,9 @@ def test_busy_port_that_was_asked_for_is_an_error(data: Path) -> None:
 @pytest.mark.parametrize("port", ["80", "99999", "http", "-1"])
 def test_port_that_is_none_is_refused(data: Path, port: str) -> None:
     up = start_up(data, LABKIT_PORT=port)
-    output, _ = up.communicate(timeout=60)
+    output, _ = up.communicate(timeout=150)
     assert up.returncode == 1
     assert "from 1024 to 65535" in output
-
-
-def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def test_up_prints_an_address_that_answers_and_ends_what_it_started(data: Path) -> None:
@@ -275,7 +269,7 @@ def test_up_prints_an_address_that_answers_and_ends_what_it_started(data: Path) 
     finally:
         up.send_signal(signal.SIGINT)
         try:
-            output, _ = up.communicate(timeout=60)
+            output, _ = up.communicate(timeout=150)
         finally:
             up.terminate()
     assert "Stopping JupyterLab." in output

@@ -9,7 +9,7 @@ from collections.abc import Callable
 STEP = 0.02
 
 
-def eventually(what: Callable[[], object], *, seconds: float = 30) -> None:
+def eventually(what: Callable[[], object], *, seconds: float = 60) -> None:
     """Return as soon as `what()` is true; fail when it has not become so in time."""
     end = time.monotonic() + seconds
     pause = threading.Event()
