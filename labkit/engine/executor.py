@@ -230,6 +230,6 @@ def _ignore(_progress: Progress) -> None:
 
 
 def _reporter(on_progress: OnProgress, index: int, plan: Plan) -> Callable[[int, int], None]:
-    label = plan.steps[index].command.splitlines()[0]
+    label = plan.shorten(plan.steps[index].command.splitlines()[0])
     steps = len(plan.steps)
     return lambda done, total: on_progress(Progress(step=index + 1, steps=steps, label=label, done=done, total=total))

@@ -17,6 +17,7 @@ from labkit.errors import BadInput, GuestSilent
 from labkit.language import _
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f]")
+_OVER = re.compile(r"[^\r\n]*\r+(?!\n|\Z)")
 _TAIL_BYTES = 64 * 1024
 _LINE_BYTES = 4 * 1024
 
@@ -35,9 +36,9 @@ class Console:
         self._send = send
 
     def tail(self, lines: int = 20) -> str:
-        """Return the last lines printed, oldest first, without control characters."""
+        """Return the last lines printed, oldest first, without control characters and what was printed over."""
         data = self._read(max(0, self.position - _TAIL_BYTES))
-        return "\n".join(_plain(data).splitlines()[-lines:])
+        return "\n".join(_lines(data)[-lines:])
 
     @property
     def position(self) -> int:
@@ -115,11 +116,17 @@ def read_last_line(log: Path) -> str:
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _LINE_BYTES))
-            lines = _plain(file.read()).splitlines()
+            lines = _lines(file.read())
     except OSError:
         return ""
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return "".join(letter for letter in last if letter.isprintable())[:100]
+
+
+def _lines(data: bytes) -> list[str]:
+    """Return lines as a terminal leaves them: of what was printed over each other the last."""
+    text = _OVER.sub("", data.decode(errors="replace").replace("\r\n", "\n"))
+    return _CONTROL.sub("", text).splitlines()
 
 
 def _plain(data: bytes) -> str:

@@ -20,6 +20,9 @@ from labkit.widgets.work import Work, format_duration
 ANNOUNCED_SECONDS = 5.0
 """An act expected to take longer than this says so beforehand."""
 
+MOST_LISTED = 8
+"""How much a list shows before the rest of it is folded away."""
+
 COPY_RATE = 150e6
 """Bytes a second a copy is expected to run at before one was seen here."""
 
@@ -34,7 +37,7 @@ def render_error(error: LabError, *, dismiss: str | None = "dismiss") -> Node:
     button = tag("button", _("Close"), type="button", class_="labkit-button", data_action=dismiss) if dismiss else None
     return tag(
         "div",
-        tag("p", tag("strong", "✗ " + _("Error")), " ", error.message),
+        tag("p", tag("strong", "✗ " + _("Error") + ":"), " ", error.message),
         tag("p", "→ ", error.hint) if error.hint else None,
         parts.fold(_("Details"), tag("pre", error.details)) if error.details else None,
         button,
@@ -55,7 +58,7 @@ def render_plan(plan: Plan, *, lost: Sequence[str] = (), sizes: bool = True, rat
     if plan.refusal:
         return tag(
             "div",
-            tag("p", tag("strong", "✗ " + _("Refused")), " ", plan.refusal.why),
+            tag("p", tag("strong", "✗ " + _("Refused") + ":"), " ", plan.refusal.why),
             _list(plan.refusal.dependants, before=_("What depends on it:")),
             *[tag("p", "→ ", way) for way in plan.refusal.ways_out],
             class_="labkit-refusal",
@@ -63,13 +66,13 @@ def render_plan(plan: Plan, *, lost: Sequence[str] = (), sizes: bool = True, rat
         )
     if not plan.steps:
         return tag("p", _("There is nothing to do."), role="status")
-    lost = [*lost, *(path.removeprefix(plan.home).lstrip("/") for path in plan.files.deleted)]
+    files = [path.removeprefix(plan.home).lstrip("/") for path in plan.files.deleted]
     return tag(
         "div",
-        _list(lost, before="⚠ " + _("This is lost for good:"), class_="labkit-lost"),
+        _list(lost, files, before="⚠ " + _("This is lost for good:"), class_="labkit-lost"),
         *[tag("p", note) for note in plan.notes],
         tag("p", _announce(plan, rate)) if sizes and _announce(plan, rate) else None,
-        parts.fold(_("The commands"), render_commands(plan.commands), is_open=not lost),
+        parts.fold(_("The commands"), render_commands(plan.commands), is_open=not (lost or files)),
     )
 
 
@@ -95,8 +98,6 @@ def render_work(work: Work) -> Node:
     words = [label + "…"]
     bar = tag("progress", key="open", aria_label=label)
     if progress is not None:
-        if progress.label:
-            words.append(say_again(progress.label))
         if progress.steps > 1:
             words.append(_("step {step} of {steps}").format(step=progress.step, steps=progress.steps))
         if progress.total:
@@ -115,12 +116,16 @@ def render_work(work: Work) -> Node:
         words.append(_("cancelling"))
     elif work.can_cancel:
         cancel = tag("button", _("Cancel"), type="button", class_="labkit-button", data_action="cancel")
-    return tag("div", tag("span", " · ".join(words)), bar, cancel, class_="labkit-work", role="status")
+    command = None
+    if progress is not None and progress.label:
+        command = tag("code", progress.label, class_="labkit-quiet", title=progress.label)
+    return tag("div", tag("span", " · ".join(words)), bar, cancel, command, class_="labkit-work", role="status")
 
 
-def render_result(text: str) -> Node:
-    """Return what came of an act, for the eye and for screen readers."""
-    return tag("p", text, class_="labkit-result", role="status", tabindex=-1, data_appear=True)
+def render_result(text: str, *, is_done: bool = True) -> Node:
+    """Return what came of an act, for the eye and for screen readers; `is_done`: or it was cancelled."""
+    tone = "labkit-result" if is_done else "labkit-result labkit-quiet"
+    return tag("p", text, class_=tone, role="status", tabindex=-1, data_appear=True)
 
 
 def render_commands(commands: Iterable[str]) -> Node:
@@ -137,7 +142,15 @@ def render_commands(commands: Iterable[str]) -> Node:
     return tag("div", tag("pre", text, tabindex=0), button, class_="labkit-commands")
 
 
-def _list(items: Sequence[str], *, before: str, class_: str = "") -> Node | None:
-    if not items:
+def _list(*groups: Sequence[str], before: str, class_: str = "") -> Node | None:
+    if not any(groups):
         return None
-    return tag("div", tag("p", before), tag("ul", *[tag("li", item) for item in items]), class_=class_ or None)
+    return tag("div", tag("p", before), *[_items(group) for group in groups if group], class_=class_ or None)
+
+
+def _items(items: Sequence[str]) -> Node:
+    """Return a list; of a long one the rest is folded away."""
+    most = MOST_LISTED if len(items) > MOST_LISTED + 2 else len(items)
+    first, rest = ([tag("li", item) for item in part] for part in (items[:most], items[most:]))
+    more = parts.fold(_("and {count} more").format(count=len(rest)), tag("ul", *rest), key="rest") if rest else None
+    return tag("div", tag("ul", *first), more)

@@ -50,7 +50,7 @@ class Acting:
         self._error: LabError | None = None
         self._plan: tuple[Plan, CarryOut, str] | None = None
         self._ripens = False
-        self._result = ""
+        self._result, self._is_done = "", True
         self._done: list[str] = []
         self._drawn = 0.0
         self.copy_rate = act_parts.COPY_RATE
@@ -148,7 +148,7 @@ class Acting:
             tag("div", self._render_plan(), key="plan"),
             tag("div", act_parts.render_work(self._work) if self._work else None, key="work"),
             tag("div", act_parts.render_error(self._error) if self._error else None, key="error"),
-            tag("div", act_parts.render_result(self._result) if self._result else None, key="result"),
+            tag("div", self._render_result(), key="result"),
             tag("div", self._render_done(), key="done"),
         )
 
@@ -173,6 +173,9 @@ class Acting:
             data_appear=True,
         )
 
+    def _render_result(self) -> Child:
+        return act_parts.render_result(self._result, is_done=self._is_done) if self._result else None
+
     def _render_done(self) -> Child:
         if not self._done:
             return None
@@ -190,7 +193,7 @@ class Acting:
         with self._lock:
             self._work, self._ripens = None, False
             if errors and isinstance(errors[0], Cancelled) and work.cancel.is_set():
-                self._result = _("{act}: cancelled.").format(act=work.label)
+                self._result, self._is_done = _("{act}: cancelled.").format(act=work.label), False
             elif errors:
                 self._result = ""
                 self._error = errors[0] if isinstance(errors[0], LabError) else as_lab_error(errors[0])
@@ -215,7 +218,7 @@ class Acting:
 
         def act(work: Work) -> None:
             self.tell(*carry_out(plan, work))
-            self._result = _("✓ {act}: done.").format(act=label)
+            self._result, self._is_done = _("✓ {act}: done.").format(act=label), True
 
         self.work(label, act, can_cancel=True, expected=plan.bytes_copied / self.copy_rate)
 

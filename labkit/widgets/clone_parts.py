@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from labkit.language import _, ngettext
 from labkit.model.lineage import Lineage
-from labkit.model.machine import MachineFacts
+from labkit.model.machine import MachineFacts, domain_name
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans import clone as clone_plans
@@ -147,9 +147,11 @@ def _list_ticks(survey: CloneSurvey, tree: SnapshotTree) -> list[Node]:
 def render_standing(lineage: Lineage, facts: MachineFacts) -> Node:
     """Return what the machine itself stands on, and what it takes of its own."""
     original = lineage.original(facts.name)
-    words = _("linked clone of {original}").format(original=original) if original else _("stands alone")
     own = sum(lineage.state.images[path].allocated for path in lineage.own(facts.name) if path in lineage.state.images)
-    rows: list[tuple[str, Child]] = [(_("is"), words), (_("takes of its own"), format_size(own))]
+    rows: list[tuple[str, Child]] = [
+        (_("stands on"), original or _("nothing: it stands alone")),
+        (_("takes of its own"), format_size(own)),
+    ]
     return parts.table(rows)
 
 
@@ -220,9 +222,8 @@ def why_not_clone(state: LabState, survey: CloneSurvey, machine: str, name: str)
 
 def free_name(state: LabState, stem: str) -> str:
     """Return a name that no machine has: the stem, else with a number."""
-    taken = set(state.everywhere) | state.taken_names
     number, name = 2, stem
-    while name in taken:
+    while name in state.everywhere or domain_name(state.lab, name) in state.taken_names:
         name, number = f"{stem}-{number}", number + 1
     return name
 

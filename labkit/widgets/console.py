@@ -35,6 +35,10 @@ class Console(OneMachinePanel):
     def _prepare(self) -> None:
         self.on("start", self._start)
 
+    def title(self) -> str:
+        """Return what the panel is called."""
+        return _("Console of {name}").format(name=self.name)
+
     def _render_static(self, _state: LabState, facts: MachineFacts) -> Node:
         return tag("div", drawing.render_head(facts), tag("p", _("Its console is here when the cell has run.")))
 
@@ -42,7 +46,7 @@ class Console(OneMachinePanel):
         busy = self._why_not(reading, facts.name)
         start = [button for button in drawing.list_buttons(facts, busy=busy) if button.action == "start"]
         return (
-            drawing.render_head(facts),
+            drawing.render_head(facts, title=self.title()),
             tag("div", None if facts.is_active else parts.render_buttons(start, label="start"), key="start"),
             render_console(self._lab, facts),
         )

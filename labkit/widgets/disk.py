@@ -112,7 +112,11 @@ class DiskPanel(LivePanel):
             "div",
             tag("h4", f"{disk.name} — {drawing.describe(disk)}"),
             drawing.render_sizes(disk, reading.growth.get(disk.name, ())),
-            drawing.render_map(disk, held, is_written=holder is not None and holder.is_active) if held else None,
+            tag(
+                "div",
+                drawing.render_map(disk, held, is_written=holder is not None and holder.is_active) if held else None,
+                key="map",
+            ),
             parts.render_buttons(acts.list_buttons(reading.state, survey, disk, busy=busy), label="disk"),
             acts.render_forms(reading.state, survey, disk, busy=busy),
             key=disk.name,
@@ -129,12 +133,10 @@ class DiskPanel(LivePanel):
     def refresh(self) -> None:
         """Read the lab, and the map of the disk that is shown."""
         disk = self._shown(self._disks(self._store.read()))
-        self._map = None
-        if disk is not None:
-            try:
-                self._map = (disk.active.path, self._lab.disks[disk.name].map())
-            except LabError:  # it has just gone, or is being replaced: the panel goes without a map
-                return
+        try:
+            self._map = (disk.active.path, self._lab.disks[disk.name].map()) if disk is not None else None
+        except LabError:  # it has just gone, or is being replaced: the panel goes without a map
+            self._map = None
 
     def _show(self, values: Values) -> None:
         self._chosen = values.get("subject")

@@ -65,6 +65,7 @@ def render_create(state: LabState, *, busy: str | None) -> Node:
             parts.choices(_("Allocation"), "allocation", _kinds(), Allocation.DYNAMIC),
             kind="main",
         ),
+        is_open=not state.disks,
         key="create",
     )
 

@@ -116,7 +116,7 @@ def _strip(disk: DiskFacts, regions: Sequence[Region], layer: int) -> Node:
             tag("rect", x=f"{x:g}", y=f"{HEIGHT - 1 - high:g}", width=f"{across:g}", height=f"{high:g}", class_=look)
         )
     held = sum(region.length for region in regions if region.layer == layer and region.kind is Kind.DATA)
-    words = _("holds {size} of data").format(size=format_size(held)) if held else _("holds nothing yet")
+    words = _("{size} of data").format(size=format_size(held)) if held else _("nothing yet")
     return tag(
         "span",
         tag(

@@ -58,7 +58,7 @@ class HostPanel(Panel):
             ("CPU", f"{facts.cpu} × {facts.cpus}"),
             (
                 _("memory"),
-                _("{all}, of it {free} available").format(
+                _("{free} of {all} available").format(
                     all=format_size(facts.memory), free=format_size(facts.memory_available)
                 ),
             ),
@@ -70,7 +70,7 @@ class HostPanel(Panel):
             tag("h4", _("What the guests stand on")),
             tag("p", _("Open a floor to see how we know."), class_="labkit-quiet"),
             _floors(facts),
-            parts.fold(_("What speaks for the kind of hypervisor"), _sentences(facts.evidence), key="kind"),
+            parts.fold(_("How we know the kind of hypervisor"), _sentences(facts.evidence), key="kind"),
             parts.fold(
                 _("Versions"),
                 parts.table((name, version or _("not there")) for name, version in facts.version_table),

@@ -106,9 +106,9 @@ class LabPanel(LivePanel):
     def _render_machines(self, rows: list[Node], *, roomy: bool) -> Node:
         if not rows:
             return tag("p", _("There is nothing in this lab yet."))
-        titles = None if roomy else drawing.render_titles()
-        compact = None if roomy else " labkit-compact"
-        return tag("ul", titles, *rows, class_=f"labkit-machines{compact or ''}", key="machines")
+        titles = drawing.render_titles(roomy=roomy)
+        compact = "" if roomy else " labkit-compact"
+        return tag("ul", titles, *rows, class_=f"labkit-machines{compact}", key="machines")
 
     def _row(self, reading: Reading, facts: MachineFacts, size: int, *, roomy: bool) -> Node:
         """Return a machine's row: the one laid out last where nothing in it has changed, since there may be many."""
@@ -169,10 +169,7 @@ class LabPanel(LivePanel):
         return tag(
             "div",
             lineage_parts.render_tree(lineage, node, marks_of(lineage, node), grouped=True),
-            lineage_parts.render_key(),
-            lineage_parts.render_node(lineage, node, find_needing(lineage, node))
-            if node
-            else tag("p", _("Select something to see who depends on it.")),
+            lineage_parts.render_node(lineage, node, find_needing(lineage, node)) if node else None,
         )
 
     # --- what is done ------------------------------------------------------------------------------

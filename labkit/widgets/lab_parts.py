@@ -30,6 +30,9 @@ ROOMY = 6
 LEAST_SCALE = MIB
 """Bytes a second at the upper edge of the line of writes, at least."""
 
+LEAST_SHARE = 1 / 20
+"""Of the host's room: what a lab takes or may take is drawn from there on; less could not be seen."""
+
 _SPACE_WIDTH, _SPACE_HEIGHT = 360, 16
 
 
@@ -61,8 +64,24 @@ def render_space(state: LabState, free: int) -> Node:
         else _("The lab takes {allocated}; the host has {free} left.")
     )
     words = sentence.format(allocated=format_size(allocated), promised=format_size(promised), free=format_size(free))
-    scale = _SPACE_WIDTH / max(1, allocated + max(free, promised))
-    bar = tag(
+    short = promised > free
+    warning = _("If all of them fill up, the host is full first.") if short else None
+    return tag(
+        "p",
+        _render_room(allocated, promised, free),
+        words,
+        tag("strong", " ⚠ " + warning) if warning else None,
+        class_="labkit-space",
+    )
+
+
+def _render_room(allocated: int, promised: int, free: int) -> Child:
+    """Return what is given and what is promised as shares of the room; nothing where both are small."""
+    whole = max(1, allocated + max(free, promised))
+    if allocated + promised < LEAST_SHARE * whole:
+        return None
+    scale = _SPACE_WIDTH / whole
+    return tag(
         "svg",
         tag("rect", x=0, y=2, width=f"{allocated * scale:.0f}", height=12, class_="labkit-allocated"),
         tag(
@@ -79,9 +98,6 @@ def render_space(state: LabState, free: int) -> Node:
         aria_hidden="true",
         class_="labkit-strip",
     )
-    short = promised > free
-    warning = _("If all of them fill up, the host is full first.") if short else None
-    return tag("p", bar, " ", words, tag("strong", " ⚠ " + warning) if warning else None, class_="labkit-space")
 
 
 def sizes_of(state: LabState) -> dict[str, int]:
@@ -127,9 +143,9 @@ def render_search(count: int) -> Child:
     return tag("p", tag("label", _("Show only"), " ", box), class_="labkit-search")
 
 
-def render_titles() -> Node:
-    """Return what the columns of one-line rows are; each row says it again, for those who do not see them."""
-    meters = [tag("span", name) for name in (_("CPU"), _("memory"), _("writes"))]
+def render_titles(*, roomy: bool) -> Node:
+    """Return what the columns are; each row says it again, for those who do not see them."""
+    meters = [] if roomy else [tag("span", name) for name in (_("CPU"), _("memory"), _("writes"))]
     return tag(
         "li",
         tag("div", _("machine"), class_="labkit-who"),

@@ -12,6 +12,7 @@ from labkit.errors import NotFound
 from labkit.language import _, ngettext
 from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
 from labkit.model.lineage_text import find_needing, lineage_text, marks_of
+from labkit.model.points import find_points
 from labkit.plans.plan import Plan
 from labkit.widgets import lineage_parts as drawing
 from labkit.widgets import machine_parts, parts, tree
@@ -73,20 +74,25 @@ class LineagePanel(LivePanel):
         node = self._find(lineage, self._chosen)
         count = len(lineage.state.machines)
         machines = ngettext("{count} machine", "{count} machines", count).format(count=count)
-        label = _("Show each clone") if self._grouped else _("Show equal clones as one")
         return tag(
             "div",
             tag("div", machine_parts.render_trouble(reading.trouble), key="trouble"),
             tag("div", tag("h3", title), tag("span", machines, class_="labkit-quiet"), class_="labkit-head"),
             drawing.render_tree(lineage, node, marks_of(lineage, node), grouped=self._grouped),
-            drawing.render_key(),
-            parts.render_buttons([Button(label=label, action="group")], label="group"),
+            tag("div", self._render_grouping(lineage), key="grouping"),
             tag("div", self._detail(lineage, node), key="detail"),
         )
 
+    def _render_grouping(self, lineage: Lineage) -> Child:
+        """Return the choice between equal clones as one and each; nothing where none are equal."""
+        if not any(len(point.equals) > 1 for point in find_points(lineage)):
+            return None
+        label = _("Show each clone") if self._grouped else _("Show equal clones as one")
+        return parts.render_buttons([Button(label=label, action="group")], label="group")
+
     def _detail(self, lineage: Lineage, node: Node | None) -> Child:
         if node is None:
-            return tag("p", _("Select something to see who depends on it."))
+            return None
         free = self._lab.survey_disks().free_bytes
         busy = self._why_not(self._store.reading, node.machine)
         clones = drawing.clones_of(lineage, node)

@@ -29,7 +29,7 @@ MOST_BUTTONS = 3
 
 
 def render_tree(lineage: Lineage, selected: Node | None, marks: Mapping[Node, str], *, grouped: bool) -> tree.Node:
-    """Return the lineage to choose from; who needs the selected one is marked by a word."""
+    """Return the lineage to choose from and what its marks say; who needs the selected one is marked by a word."""
     points = find_points(lineage, marks=marks, grouped=grouped)
     if not points:
         return tag("p", _("There is nothing in this lab yet."))
@@ -40,7 +40,8 @@ def render_tree(lineage: Lineage, selected: Node | None, marks: Mapping[Node, st
         key = _key(selected if selected is not None and selected in files else files[0])
         note = _note(marks, next((file for file in files if file in marks), files[0]), selected)
         rows.append(Branch(key=key, name=boot_line(lineage, files, machines), note=note, mark="boot"))
-    return render_branches(rows, chosen, label=_("Lineage"))
+    hint = None if selected else tag("p", _("Select something to see who depends on it."))
+    return tag("div", render_branches(rows, chosen, label=_("Lineage")), _render_key(), hint)
 
 
 def _key(node: Node) -> str:
@@ -69,7 +70,7 @@ def _row(lineage: Lineage, point: Point, place: Place, note: str) -> Branch:
     )
 
 
-def render_key() -> tree.Node:
+def _render_key() -> tree.Node:
     """Return what the marks say."""
     words = (
         _("★ where a machine goes on"),
@@ -87,14 +88,13 @@ def render_node(lineage: Lineage, node: Node, needing: tuple[Node, ...]) -> tree
     below = point.below.label if point and point.below else None
     own = point.images if point else ()
     rows: list[tuple[str, Child]] = [
-        (_("is"), _describe(lineage, point)),
         (_("stands on"), below or (_("nothing: it stands alone") if point else None)),
         (_("its images"), ", ".join(_image_words(lineage.state, path) for path in own) or None),
         (_("takes"), format_size(sum(images[path].allocated for path in own if path in images)) if own else None),
         (_("depend on it"), span(needing) or _("nobody")),
         (_("only it needs"), format_size(lineage.unique_cost(node)) if node.kind in _COSTS else None),
     ]
-    return tag("div", tag("h4", plain_label(node)), parts.table(rows))
+    return tag("div", tag("h4", f"{plain_label(node)} — {_describe(lineage, point)}"), parts.table(rows))
 
 
 def _describe(lineage: Lineage, point: Point | None) -> str:

@@ -56,10 +56,11 @@ class MachinePanel(OneMachinePanel):
 
     def _render_live(self, reading: Reading, _state: LabState, facts: MachineFacts) -> Sequence[Node]:
         samples = reading.samples.get(self._id, ())
-        buttons = drawing.list_buttons(facts, busy=self._why_not(reading, facts.name))
+        buttons = [*drawing.list_buttons(facts, busy=self._why_not(reading, facts.name)), self._console_button(facts)]
+        buttons.sort(key=lambda button: button.kind == "danger")  # those come last
         return (
             drawing.render_head(facts),
-            parts.render_buttons([*buttons, self._console_button(facts)], label="acts"),
+            parts.render_buttons(buttons, label="acts"),
             parts.table([*drawing.list_definition(facts), *drawing.list_usage(facts, samples)]),
             tag("div", self._render_console(facts), key="console"),
             drawing.render_changes(facts, busy=self.busy),

@@ -44,7 +44,7 @@ def render_head(facts: MachineFacts, *, title: str = "") -> Node:
 def render_state(facts: MachineFacts) -> Node:
     """Return a machine's state and, where it tells something, why."""
     shape, tone = LOOKS[facts.state]
-    reason = reason_word(facts.reason)
+    reason = "" if facts.reason is Reason.SAVED else reason_word(facts.reason)
     if facts.reason in _BAD:
         tone = "bad"
     words = tag("span", reason, class_="labkit-quiet") if reason else None
@@ -193,7 +193,7 @@ def _from_next_start(defined: str, live: str | None) -> str:
 
 def _cpu_line(samples: tuple[Sample, ...], vcpus: int) -> Node:
     percent = round(100 * samples[-1].cpus)
-    words = _("{percent} % of one host CPU").format(percent=percent)
+    words = _("{percent} % of one CPU").format(percent=percent)
     line = parts.sparkline(
         [sample.cpus for sample in samples],
         top=max(1.0, float(vcpus)),

@@ -128,6 +128,7 @@ def render_restore(
     """Return the form that restores a snapshot; saving the current state first is ticked."""
     saved = free_name(state.snapshots[facts.name], _("before-{name}").format(name=node.name))
     excuse = busy or why(plans.plan_restore(state, survey, facts.name, node.name))
+    name = tag("input", name="name", value=saved, autocomplete="off", aria_label=_("Name"))
     run = parts.tick(_("Let the guest run on"), "run") if node.has_memory else None
     return tag(
         "div",
@@ -135,9 +136,8 @@ def render_restore(
             "restore",
             _("Restore…"),
             excuse,
-            parts.tick(_("Save the current state first, as"), "save"),
-            parts.field(_("Name"), "name", saved),
-            run,
+            tag("div", parts.tick(_("Save the current state first, as"), "save"), name, class_="labkit-line"),
+            tag("div", run, class_="labkit-line") if run else None,
             kind="main",
         ),
         _quiet(_("VirtualBox restores only a machine that is off, and leaves one that was running saved.")),

@@ -60,8 +60,13 @@ class Work:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration as a person would say it: "4 s", "about 3 minutes"."""
+    """Return a duration as a person would say it: "4 s", "3 min", "2 h", "5 days"."""
     if seconds < 90:
         return _("{seconds} s").format(seconds=max(1, round(seconds)))
-    minutes = round(seconds / 60)
-    return ngettext("about {minutes} minute", "about {minutes} minutes", minutes).format(minutes=minutes)
+    if seconds < 90 * 60:
+        return _("{minutes} min").format(minutes=round(seconds / 60))
+    hours = round(seconds / 3600)
+    if hours < 48:
+        return _("{hours} h").format(hours=hours)
+    days = round(hours / 24)
+    return ngettext("{days} day", "{days} days", days).format(days=days)

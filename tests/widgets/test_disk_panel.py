@@ -95,10 +95,10 @@ def test_three_sizes_and_the_map_are_shown_of_the_chosen_disk(lab: Lab) -> None:
     lab.disks.create("b", capacity="16 MiB")
     panel = DiskPanel(lab)
     show(panel)
-    assert "a.0.raw holds 8 MiB of data" in panel.page().text
+    assert "a.0.raw 8 MiB of data" in panel.page().text
     done(panel, "show", subject="b")
     text = panel.page().text
-    assert "b.0.qcow2 holds nothing yet" in text
+    assert "b.0.qcow2 nothing yet" in text
     assert "capacity: what the guest sees 16 MiB" in text
 
 

@@ -102,7 +102,7 @@ def test_error_of_an_act_is_shown_in_the_panel(machine: Machine) -> None:
 def test_running_machine_shows_use_and_console_live(guest: Machine) -> None:
     panel = MachinePanel(guest)
     html = str(show(panel)["text/html"])
-    eventually(lambda: "% of one host CPU" in drawn(panel))
+    eventually(lambda: "% of one CPU" in drawn(panel))
     assert "MiB" in panel.page().text.split("memory the host gave")[1][:12]
     assert guest.console.tail(1).strip() in panel.page().text
     assert "%" not in html
@@ -202,7 +202,7 @@ def test_closed_lab_is_told_and_ends_the_thread(lab: Lab) -> None:
 def test_panel_recovers_when_the_daemon_went_away(guest: Machine, instance: Instance) -> None:
     panel = MachinePanel(guest)
     show(panel)
-    eventually(lambda: "% of one host CPU" in drawn(panel))
+    eventually(lambda: "% of one CPU" in drawn(panel))
     instance.daemon().kill()
     press(panel, "pause")
     eventually(lambda: panel.busy is None)

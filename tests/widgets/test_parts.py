@@ -115,12 +115,8 @@ def test_long_act_announces_its_time() -> None:
 
 
 def test_durations_read_as_a_person_says_them() -> None:
-    assert [format_duration(seconds) for seconds in (0.2, 42.4, 100, 600)] == [
-        "1 s",
-        "42 s",
-        "about 2 minutes",
-        "about 10 minutes",
-    ]
+    durations = (0.2, 42.4, 100, 600, 7300, 259_000)
+    assert [format_duration(seconds) for seconds in durations] == ["1 s", "42 s", "2 min", "10 min", "2 h", "3 days"]
 
 
 def test_state_is_told_by_word_and_shape_too() -> None:
