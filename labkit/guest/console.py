@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from labkit.errors import BadInput, GuestSilent
+from labkit.guest.lines import show_lines
 from labkit.language import _
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f]")
-_OVER = re.compile(r"[^\r\n]*\r+(?!\n|\Z)")
 _TAIL_BYTES = 64 * 1024
 _LINE_BYTES = 4 * 1024
 
@@ -36,9 +36,9 @@ class Console:
         self._send = send
 
     def tail(self, lines: int = 20) -> str:
-        """Return the last lines printed, oldest first, without control characters and what was printed over."""
+        """Return the last lines that a terminal would show, oldest first: what was printed over or erased is gone."""
         data = self._read(max(0, self.position - _TAIL_BYTES))
-        return "\n".join(_lines(data)[-lines:])
+        return "\n".join(show_lines(data.decode(errors="replace"))[-lines:])
 
     @property
     def position(self) -> int:
@@ -116,17 +116,11 @@ def read_last_line(log: Path) -> str:
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _LINE_BYTES))
-            lines = _lines(file.read())
+            lines = show_lines(file.read().decode(errors="replace"))
     except OSError:
         return ""
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return "".join(letter for letter in last if letter.isprintable())[:100]
-
-
-def _lines(data: bytes) -> list[str]:
-    """Return lines as a terminal leaves them: of what was printed over each other the last."""
-    text = _OVER.sub("", data.decode(errors="replace").replace("\r\n", "\n"))
-    return _CONTROL.sub("", text).splitlines()
 
 
 def _plain(data: bytes) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from labkit.errors import BadInput, Cancelled, GuestError, GuestSilent, TimedOut
 from labkit.machine import Machine
+from tests.widgets.waiting import eventually
 
 
 def test_a_command_answers_with_its_output_and_its_exit_code(shared_guest: Machine) -> None:
@@ -78,6 +79,20 @@ def test_the_prompt_names_the_guest(shared_guest: Machine) -> None:
     console.expect("# $")  # the agent answers before the shell stands
     before = console.send("")
     assert console.expect(r"web[^\n]*[#$] ", position=before)
+
+
+def test_a_prompt_that_is_drawn_anew_at_each_size_is_among_the_last_lines_once(shared_guest: Machine) -> None:
+    console = shared_guest.console
+    console.expect("# $", position=console.send(""))
+    before = console.send("echo drawn-anew", end="")
+    console.expect("drawn-anew", position=before)
+    for columns in (70, 90):  # as consoles of other sizes are joined
+        before = console.position
+        shared_guest.run(f"stty -F /dev/ttyS0 cols {columns}")
+        console.expect("drawn-anew", position=before)
+    assert console.tail().count("echo drawn-anew") == 1
+    # the shell may miss a key that is typed as it draws
+    eventually(lambda: console.send("") and "\ndrawn-anew" in console.since(before))
 
 
 def test_waiting_for_what_never_comes_ends_with_the_last_lines(shared_guest: Machine) -> None:
