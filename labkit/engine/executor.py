@@ -32,6 +32,7 @@ from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
+from labkit.plans.step_words import step_word
 from labkit.plans.steps import CreateOverlay, Step
 
 
@@ -230,6 +231,6 @@ def _ignore(_progress: Progress) -> None:
 
 
 def _reporter(on_progress: OnProgress, index: int, plan: Plan) -> Callable[[int, int], None]:
-    label = plan.shorten(plan.steps[index].command.splitlines()[0])
+    label = step_word(plan.steps[index])
     steps = len(plan.steps)
     return lambda done, total: on_progress(Progress(step=index + 1, steps=steps, label=label, done=done, total=total))

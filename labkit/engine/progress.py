@@ -17,7 +17,7 @@ class Progress:
     """One report.
 
     Attributes:
-        step, steps: the running step, counted from 1, of how many. label: its command.
+        step, steps: the running step, counted from 1, of how many. label: what it does, in words.
         done, total: bytes; total is 0 where it is not known.
     """
 
@@ -32,7 +32,7 @@ OnProgress = Callable[[Progress], None]
 
 
 def of_one_step(on_progress: OnProgress) -> Callable[[int, int], None]:
-    """Return what turns (bytes done, in all) into reports of an act that has one step and no command to show."""
+    """Return what turns (bytes done, in all) into reports of an act that has one step and nothing to say of it."""
     return lambda done, total: on_progress(Progress(step=1, steps=1, label="", done=done, total=total))
 
 

@@ -98,6 +98,8 @@ def render_work(work: Work) -> Node:
     words = [label + "…"]
     bar = tag("progress", key="open", aria_label=label)
     if progress is not None:
+        if progress.label:
+            words.append(say_again(progress.label))
         if progress.steps > 1:
             words.append(_("step {step} of {steps}").format(step=progress.step, steps=progress.steps))
         if progress.total:
@@ -116,10 +118,7 @@ def render_work(work: Work) -> Node:
         words.append(_("cancelling"))
     elif work.can_cancel:
         cancel = tag("button", _("Cancel"), type="button", class_="labkit-button", data_action="cancel")
-    command = None
-    if progress is not None and progress.label:
-        command = tag("code", progress.label, class_="labkit-quiet", title=progress.label)
-    return tag("div", tag("span", " · ".join(words)), bar, cancel, command, class_="labkit-work", role="status")
+    return tag("div", tag("span", " · ".join(words)), bar, cancel, class_="labkit-work", role="status")
 
 
 def render_result(text: str, *, is_done: bool = True) -> Node:

@@ -139,7 +139,7 @@ def test_cancelled_it_stays_and_runs_on(guest: Machine) -> None:
     _limit_the_link(guest, 1)
 
     def stop(progress: Progress) -> None:
-        if "migrate" in progress.label:
+        if "moving" in progress.label:
             cancel.set()
 
     with pytest.raises(Cancelled):

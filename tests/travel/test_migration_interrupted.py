@@ -106,7 +106,7 @@ import threading
 cancel = threading.Event()
 with Lab.open({lab.name!r}) as lab:
     plan = lab.machines["web"].migrate.plan(lab.neighbour())
-    hear = lambda progress: cancel.set() if "migrate" in progress.label else None
+    hear = lambda progress: cancel.set() if "moving" in progress.label else None
     (answer,) = lab.carry_out(plan, cancel=cancel, on_progress=hear).remarks
 """
     with Kernel(code, stop=Instant(function="_abort")) as kernel:
