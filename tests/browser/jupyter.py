@@ -39,8 +39,6 @@ RUN_ALL = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
 
 expect.set_options(timeout=MINUTE)  # a busy computer is no failure
 
-expect.set_options(timeout=MINUTE)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:

@@ -10,7 +10,6 @@ import pytest
 
 from labkit.errors import BadInput, Cancelled, GuestError, GuestSilent, TimedOut
 from labkit.machine import Machine
-from tests.widgets.waiting import eventually
 
 
 def test_a_command_answers_with_its_output_and_its_exit_code(shared_guest: Machine) -> None:
@@ -91,8 +90,7 @@ def test_a_prompt_that_is_drawn_anew_at_each_size_is_among_the_last_lines_once(s
         shared_guest.run(f"stty -F /dev/ttyS0 cols {columns}")
         console.expect("drawn-anew", position=before)
     assert console.tail().count("echo drawn-anew") == 1
-    # the shell may miss a key that is typed as it draws
-    eventually(lambda: console.send("") and "\ndrawn-anew" in console.since(before))
+    console.expect(r"\ndrawn-anew\n", position=console.send(""))
 
 
 def test_waiting_for_what_never_comes_ends_with_the_last_lines(shared_guest: Machine) -> None:
