@@ -24,7 +24,7 @@ from labkit.units import check_name
 if TYPE_CHECKING:
     from labkit.machine import Machine
 
-_LIMIT = 30.0
+_LIMIT = 60.0
 """Seconds a command may take."""
 
 _OWN = ("--mount", "--uts", "--ipc", "--net", "--pid", "--fork")

@@ -46,7 +46,8 @@ class WhoFell(MachineExercise):
         """Start all, and let the kernel of one panic; without a panic device nobody is told."""
         self.boot(panic_device=False)
         vm = self.vm(self.fallen)
-        vm.run("(sleep 1; echo c >/proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &")
+        vm.console.expect("# $", timeout=60)
+        vm.console.send("echo c >/proc/sysrq-trigger")  # the agent could not tell any more that it was done
         vm.console.expect(PANICKED, timeout=60)
 
     def look_closer(self) -> Result:

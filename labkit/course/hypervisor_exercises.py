@@ -144,6 +144,10 @@ class Partition(MachineExercise):
     )
 
     _look: ClassVar[str] = (
+        "for try in 1 2 3 4; do\n"  # what was started in the background may be just beginning
+        "    [ $(ls -l /proc/[0-9]*/ns/uts 2>/dev/null | sed 's/.*-> //' | sort -u | wc -l) = 1 ] || break\n"
+        "    usleep 250000\n"
+        "done\n"
         "cat /proc/sys/kernel/hostname; uts=$(readlink /proc/1/ns/uts) pid=$(readlink /proc/1/ns/pid)\n"
         "for process in /proc/[0-9]*; do\n"
         "    own=$(readlink $process/ns/uts) numbers=$(readlink $process/ns/pid)\n"

@@ -155,7 +155,7 @@ class FullHost(_Running):
         machine.run(f"labkit-mount vdb; touch /run/writing; {self._content} > /run/data")
         copy = "dd if=/run/data of=/mnt/vdb/data bs=64k conv=fsync && touch /run/written"
         machine.run(f"(sleep 2; {copy}) >/run/log 2>&1 &")
-        machine.wait_for("paused")
+        machine.wait_for("paused", timeout=180)
 
     @property
     def _content(self) -> str:

@@ -96,7 +96,7 @@ def find_mounted(machine: Handle) -> dict[str, str]:
     _wait_until_heard(machine, facts)
     try:
         table = agent.run(machine.channel(facts.name), ["cat", "/proc/mounts"], limit=Limit(TELLS_WITHIN)).stdout
-    except (GuestError, TimedOut):
+    except (GuestError, TimedOut, WrongState):
         return {}
     mounts = [line.split()[:2] for line in table.splitlines()]
     mounted: dict[str, str] = {}

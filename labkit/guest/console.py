@@ -58,7 +58,7 @@ class Console:
         self._send((text + end).encode())
         return before
 
-    def expect(self, pattern: str, *, timeout: float = 30, position: int = 0) -> str:
+    def expect(self, pattern: str, *, timeout: float = 60, position: int = 0) -> str:
         r"""Wait until the console has printed something that matches and return it.
 
         Args:

@@ -5,6 +5,7 @@ Knows: libvirt's channels. Must not know: the agent's protocol, what is said.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -109,7 +110,8 @@ def send_to_console(domains: Domains, machine_id: str, data: bytes, *, subject: 
                     heard += said
                 time.sleep(_CONSOLE_STEP)
         finally:
-            stream.abort()
+            with contextlib.suppress(libvirt.libvirtError):  # the guest may have ended of what was typed
+                stream.abort()
 
     domains.connection.call(type_in, subject=subject)
 

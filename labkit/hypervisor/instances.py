@@ -35,7 +35,7 @@ IDLE = 120
 """Seconds after which a daemon without clients and guests ends."""
 
 _PROGRAMS = {"libvirtd": "libvirt-sock", "virtqemud": "virtqemud-sock"}
-_STARTS_WITHIN, _ENDS_WITHIN = 30, 10  # seconds
+_STARTS_WITHIN, _ENDS_WITHIN = 60, 30  # seconds
 _DAEMONS = (*_PROGRAMS, "virtlogd")
 
 

@@ -92,8 +92,11 @@ def pull(
 
     def abort(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
-        if domain.blockJobInfo(target, 0):
+        try:
             domain.blockJobAbort(target, 0)
+        except libvirt.libvirtError:
+            if domain.blockJobInfo(target, 0):
+                raise  # else it had ended by itself
 
     try:
         connection.call(begin)  # what returns an error may have begun all the same

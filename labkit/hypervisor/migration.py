@@ -199,8 +199,11 @@ def remove(connection: Connection, machine_id: str) -> bool:
     def drop(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
         persistent = bool(domain.isPersistent())
-        if domain.isActive():
+        try:
             domain.destroy()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+                raise  # else it is off, or has just ended
         if persistent:
             domain.undefineFlags(_FORGET)
 

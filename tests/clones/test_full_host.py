@@ -70,7 +70,7 @@ def test_a_host_that_fills_up_takes_the_clone_back(tmp_path: Path, guest_images:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=200,
+                timeout=400,
             )
     finally:
         own.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from tests.clones.test_guests import IDENTITY, KEYED, frozen, identity, many, on
 from tests.warm import start_warm
 
 RANDOM = "head -c 24 /dev/urandom | base64"
+CLOCK_LAGS = 3
+"""Whole seconds that a guest's clock may lag behind: the way through its agent, on a busy host, and what is cut off."""
 
 
 @pytest.fixture
@@ -51,7 +54,9 @@ def test_three_go_on_at_once_each_as_somebody_else(warm: Machine) -> None:
     for each in clones:
         assert count(each) >= 1
         assert each.run("cat /run/kept").stdout == "kept\n"
-        assert abs(float(each.run("date +%s").stdout) - float(warm.run("date +%s").stdout)) <= 2
+        before = time.time()
+        told = float(each.run("date +%s").stdout)
+        assert before - CLOCK_LAGS <= told <= time.time()
     theirs = [each.run("cat /etc/machine-id /etc/hostname /etc/labkit/host-key; hostname").stdout for each in clones]
     assert [text.split()[1] for text in theirs] == ["seat-01", "seat-02", "seat-03"]
     assert [text.split()[0] for text in theirs] == [each.id.replace("-", "") for each in clones]

@@ -38,7 +38,7 @@ def lab() -> Iterator[Lab]:
 
 def _wait_for_child(process: subprocess.Popen[bytes], folder: Path) -> None:
     """Return when the conversion has begun to write."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 150
     while not any(folder.glob(".making-*/*")):
         assert process.poll() is None
         assert time.monotonic() < end
@@ -64,7 +64,7 @@ def test_a_kernel_killed_while_it_converts_leaves_the_source_and_nothing_else(la
 
 def _recover(lab: Lab) -> None:
     """Open the lab until the act has ended: a qemu-img that outlived its kernel keeps the lock and is waited for."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 150
     while any((lab.home / "journal").iterdir()):
         with Lab.open(LAB):
             assert time.monotonic() < end

@@ -56,7 +56,7 @@ def create_on_a_full_disk(home: str, image: str, name: str, left: int) -> dict[s
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)

@@ -58,7 +58,7 @@ def test_a_host_without_room_for_the_memory_leaves_the_guest_running(guest_image
     try:
         with own.in_force():
             done = subprocess.run(
-                [*namespace, sys.executable, "-c", CODE], capture_output=True, text=True, check=False, timeout=200
+                [*namespace, sys.executable, "-c", CODE], capture_output=True, text=True, check=False, timeout=400
             )
     finally:
         own.end()

@@ -108,7 +108,7 @@ def test_console_joins_the_terminal_to_the_serial_line_until_it_is_left(booted: 
             with suppress(OSError):  # the terminal's end; virsh waits until its last words are read
                 while os.read(ours, 4096):
                     pass
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
             process.wait()

@@ -58,7 +58,7 @@ def test_an_agent_whose_guest_is_cut_off_under_a_command_is_silent(guest: Machin
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(ask, guest, "guest-ping")
         guest.kill()
-        error = waiting.exception(10)
+        error = waiting.exception(60)
     assert isinstance(error, GuestSilent | WrongState), error  # WrongState: it was gone before the command came
     assert guest.start().wait_ready().run("true")
 

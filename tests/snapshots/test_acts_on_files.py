@@ -90,7 +90,7 @@ class FileActs(CloneActs):
         shutil.rmtree(self.folder)
 
 
-TestActsOnFiles = pytest.mark.timeout(3600 if THOROUGH else 300)(FileActs.TestCase)
+TestActsOnFiles = pytest.mark.timeout(3600 if THOROUGH else 900)(FileActs.TestCase)
 TestActsOnFiles.settings = settings(
     max_examples=150 if THOROUGH else 10,
     stateful_step_count=50 if THOROUGH else 30,

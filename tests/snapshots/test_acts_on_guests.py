@@ -122,7 +122,7 @@ class GuestActs(RandomActs):
     def lose_the_daemon(self) -> None:
         daemon = self.instance.daemon()
         daemon.kill()
-        daemon.wait(10)
+        daemon.wait(60)
         assert sorted(self.state.machines) == sorted(self.known)
 
 

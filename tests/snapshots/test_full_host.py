@@ -118,7 +118,7 @@ def answers(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> lis
             capture_output=True,
             text=True,
             check=False,
-            timeout=280,
+            timeout=570,
         )
     finally:
         own.end()

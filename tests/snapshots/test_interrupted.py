@@ -52,7 +52,7 @@ def vm(world: World) -> Machine:
     return world.lab.machines["web"]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("how", [How.DAEMON, How.GUEST], ids=str)
 @pytest.mark.parametrize("act", ACTS)
 def test_what_dies_within_a_call_leaves_before_or_after(world: World, act: str, how: How) -> None:

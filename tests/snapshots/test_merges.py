@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import libvirt
@@ -92,10 +93,11 @@ def _cancelled_in_the_middle(vm: Machine, plan: Plan) -> tuple[Outcome, list[Pro
 
 
 def slow_down(vm: Machine, target: str) -> None:
-    """Let the job move 16 MiB a second, so that there is a middle."""
+    """Let the job move 16 MiB a second, so that there is a middle; if it is not over already."""
     connection = libvirt.open("qemu:///session")
     try:
-        connection.lookupByUUIDString(vm.id).blockJobSetSpeed(target, 16)
+        with suppress(libvirt.libvirtError):
+            connection.lookupByUUIDString(vm.id).blockJobSetSpeed(target, 16)
     finally:
         connection.close()
 
@@ -112,9 +114,9 @@ def test_a_merge_tells_its_bytes_and_is_broken_off_in_the_middle(vm: Machine, ru
         plan = vm.snapshots.delete.plan("two")
         assert _merge_of(plan)[1].bytes > LARGE * MIB // 2
         outcome, heard = _cancelled_in_the_middle(vm, plan)
-        if outcome.remarks or not running or tries == TRIES:
+        if outcome.remarks or tries == TRIES:
             break
-        vm.kill()  # the guest's QEMU was done with it before it could be slowed down
+        vm.kill()  # it was done before we could slow it down, or stop it
         _fill(vm)
     assert all(progress.done <= progress.total for progress in heard)
     assert [progress.done for progress in heard] == sorted(progress.done for progress in heard)
@@ -131,10 +133,17 @@ def test_a_merge_tells_its_bytes_and_is_broken_off_in_the_middle(vm: Machine, ru
 
 
 def test_a_frozen_image_whose_merge_was_broken_off_is_as_good_as_before(vm: Machine) -> None:
-    vm.snapshots.take("three")
-    content = _content(vm)
-    del content["two"]
-    outcome, _heard = _cancelled_in_the_middle(vm, vm.snapshots.delete.plan("two"))
+    tries = 0
+    while True:
+        tries += 1
+        vm.snapshots.take("three")
+        content = _content(vm)
+        del content["two"]
+        outcome, _heard = _cancelled_in_the_middle(vm, vm.snapshots.delete.plan("two"))
+        if outcome.remarks or tries == TRIES:
+            break
+        vm.snapshots.delete("three")  # it was done before we could stop it
+        _fill(vm)
     assert "cancelled" in outcome.remarks[0]
     assert _content(vm) == content
     assert not Path(vm.snapshots["three"].disks[1].path).stat().st_mode & 0o222

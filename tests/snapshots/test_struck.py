@@ -81,21 +81,21 @@ def worlds(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iter
         }
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("act", ACTS)
 def test_a_killed_kernel_leaves_before_or_after(worlds: Mapping[str, World], act: str) -> None:
     world, request = ACTS[act]
     sweep(worlds[world], act, request, How.KILL)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("act", ACTS)
 def test_an_error_leaves_before_or_after(worlds: Mapping[str, World], act: str) -> None:
     world, request = ACTS[act]
     sweep(worlds[world], act, request, How.FAIL, every=THOROUGH, allowances=[without_layers])
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("act", ACTS)
 def test_an_error_of_a_call_that_was_done_all_the_same_leaves_before_or_after(
     worlds: Mapping[str, World], act: str
@@ -104,7 +104,7 @@ def test_an_error_of_a_call_that_was_done_all_the_same_leaves_before_or_after(
     sweep(worlds[world], act, request, How.FAIL_AFTER)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     "mishap", [records_not_yet_durable_are_lost, the_last_record_is_torn, files_in_the_making_are_empty]
 )

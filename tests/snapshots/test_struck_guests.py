@@ -54,35 +54,35 @@ def world(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield made
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("act", ACTS)
 def test_a_killed_kernel_leaves_before_or_after(world: World, act: str) -> None:
     stands, request = ACTS[act]
     sweep(world, act, request, How.KILL, stands=stands, every=THOROUGH)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("act", ACTS)
 def test_an_error_of_a_call_that_was_done_all_the_same_leaves_before_or_after(world: World, act: str) -> None:
     stands, request = ACTS[act]
     sweep(world, act, request, How.FAIL_AFTER, stands=stands, every=THOROUGH, allowances=[without_layers])
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("act", ACTS)
 def test_a_daemon_killed_between_calls_leaves_before_or_after(world: World, act: str) -> None:
     stands, request = ACTS[act]
     sweep(world, act, request, How.DAEMON, stands=stands, every=THOROUGH, allowances=[without_layers])
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("act", [act for act, (stands, _request) in ACTS.items() if stands in ("running", "paused")])
 def test_a_killed_guest_leaves_before_or_after_and_is_off_then(world: World, act: str) -> None:
     stands, request = ACTS[act]
     sweep(world, act, request, How.GUEST, stands=stands, every=THOROUGH, allowances=[without_layers, without_power])
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("act", ACTS)
 def test_a_power_cut_leaves_before_or_after_with_the_machine_off(world: World, act: str) -> None:
     stands, request = ACTS[act]
@@ -98,7 +98,7 @@ def test_a_power_cut_leaves_before_or_after_with_the_machine_off(world: World, a
     )
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("act", ["restore and save, running", "delete a branch, running"])
 def test_a_killed_tool_leaves_before_or_after(world: World, act: str) -> None:
     stands, request = ACTS[act]

@@ -124,7 +124,7 @@ def test_each_kernel_sees_and_hears_of_the_others_result(vm: Machine) -> None:
     try:
         with _other(vm.lab, "take") as kernel:
             assert kernel.answer().error == ""
-        assert heard.wait(10)
+        assert heard.wait(60)
     finally:
         end()
     assert vm.snapshots.current == "new"

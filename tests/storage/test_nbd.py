@@ -66,7 +66,7 @@ def test_a_server_that_was_killed_is_replaced(folder: Path, image: Path) -> None
     socket = folder / "data.sock"
     killed = psutil.Process(start_server(image, Format.QCOW2, socket))
     killed.kill()
-    killed.wait(10)
+    killed.wait(60)
     assert not is_alive(socket)
     assert start_server(image, Format.QCOW2, socket) != killed.pid
     assert is_alive(socket)

@@ -345,6 +345,6 @@ def test_on_a_full_host_nothing_is_kept_of_it(lab: Lab, file: Path, tmp_path: Pa
     (tmp_path / "home").mkdir()
     namespace = ["unshare", "--user", "--map-current-user", "--mount", "--keep-caps", "--"]
     argv = [*namespace, sys.executable, "-c", FULL, str(tmp_path / "home"), str(file), "full"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == ["NoSpace", True, []]

@@ -123,6 +123,7 @@ def test_what_moved_is_kept_whatever_the_other_side_deletes(sector: Machine) -> 
 def test_progress_is_told_in_bytes(guest: Machine) -> None:
     heard: list[Progress] = []
     lab = guest.lab
+    _limit_the_link(guest, 32)  # so that there is something to tell
     lab.carry_out(guest.migrate.plan(lab.neighbour()), on_progress=heard.append)
     assert any(each.total for each in heard)
     assert all(0 <= each.done <= each.total for each in heard)

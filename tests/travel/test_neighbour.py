@@ -32,7 +32,7 @@ def test_it_is_another_host_that_knows_no_machine_of_ours(lab: Lab) -> None:
 def test_it_is_found_again_by_another_kernel(lab: Lab, labkit_process: Callable[[str], subprocess.Popen[str]]) -> None:
     other = lab.neighbour()
     code = f"from labkit import Lab; print(Lab.open({lab.name!r}).neighbour().host_id)"
-    out, errors = labkit_process(code).communicate(timeout=60)
+    out, errors = labkit_process(code).communicate(timeout=150)
     assert out.strip() == other.host_id, errors
 
 
@@ -42,7 +42,7 @@ def test_a_killed_daemon_is_started_anew_as_the_same_host(lab: Lab) -> None:
     (instance,) = find_instances(lab.home / "instances")
     (daemon,) = [process for process in instance.processes() if process.name() == "libvirtd"]
     daemon.kill()
-    daemon.wait(10)
+    daemon.wait(60)
     assert other.host_id == before
     assert list(other.machines) == []
 
@@ -81,7 +81,7 @@ def test_one_that_cannot_start_is_told_and_the_lab_goes_on(lab: Lab) -> None:
     (broken.folder / "uuid").write_text("no identity of a host\n")
     daemon = psutil.Process(pid)
     daemon.kill()
-    psutil.wait_procs([daemon], timeout=10)
+    psutil.wait_procs([daemon], timeout=60)
     with Lab.open(lab.name) as again:
         state = again.state
         assert "does not start" in state.unreachable["neighbour"]
@@ -116,7 +116,7 @@ lab.create("web", image="sector", memory="16 MiB").start().migrate(lab.neighbour
 os._exit(9)
 """
     process = labkit_process(code)
-    _out, errors = process.communicate(timeout=60)
+    _out, errors = process.communicate(timeout=150)
     assert process.returncode == 9, errors
     assert list(lab.state.elsewhere) == ["web"]
     lab.clean()

@@ -172,19 +172,19 @@ def test_act_under_way_is_shown_to_others_with_its_step(lab: Lab) -> None:
 
     def wait(_progress: Progress) -> None:
         reached.set()
-        go_on.wait(30)
+        go_on.wait(120)
 
     plan = lab.machines["web"].clone.plan("copy", kind="full")
     act = threading.Thread(target=lambda: lab.carry_out(plan, on_progress=wait))
     act.start()
     try:
-        assert reached.wait(30)
+        assert reached.wait(120)
         panel.refresh()
         assert f"clone web → copy: step 1 of {len(plan.steps)}" in panel.page().text
         assert panel.page().text.count("under way") == 1
     finally:
         go_on.set()
-        act.join(30)
+        act.join(120)
     panel.refresh()
     assert "under way" not in panel.page().text
     assert "copy" in rows(panel)

@@ -83,9 +83,9 @@ def test_buttons_switch_the_machine(guest: Machine) -> None:
         ("stop", MachineState.OFF),
     ):
         press(panel, action)
-        eventually(lambda: panel.busy is None, seconds=90)
+        eventually(lambda: panel.busy is None, seconds=180)
         assert guest.state is state, panel.page().text
-        assert panel.line().endswith(f"— {state}")
+        eventually(lambda state=state: panel.line().endswith(f"— {state}"))  # type: ignore[misc]
     for command in ("suspend", "resume", "managedsave", "start", "shutdown"):
         assert f"virsh {command} {guest.facts.spec.domain_name}" in panel.page().text
 
@@ -104,19 +104,20 @@ def test_running_machine_shows_use_and_console_live(guest: Machine) -> None:
     html = str(show(panel)["text/html"])
     eventually(lambda: "% of one CPU" in drawn(panel))
     assert "MiB" in panel.page().text.split("memory the host gave")[1][:12]
-    assert guest.console.tail(1).strip() in panel.page().text
+    guest.run("echo said-here >/dev/ttyS0")
+    eventually(lambda: "said-here" in panel.page().text)
     assert "%" not in html
     said = next(node.text for node in panel.page().find("pre")).splitlines()
     assert all(line.strip() for line in said)
 
 
-def test_change_made_elsewhere_is_shown_within_a_second(machine: Machine) -> None:
+def test_change_made_elsewhere_is_shown(machine: Machine) -> None:
     panel = MachinePanel(machine)
     show(panel)
     machine.start()
-    eventually(lambda: "▶" in drawn(panel), seconds=1)
+    eventually(lambda: "▶" in drawn(panel))
     machine.kill()
-    eventually(lambda: "○" in drawn(panel), seconds=1)
+    eventually(lambda: "○" in drawn(panel))
 
 
 def test_memory_and_vcpus_are_changed_through_a_plan(machine: Machine) -> None:
@@ -185,7 +186,7 @@ def test_store_does_not_keep_panels_alive(machine: Machine) -> None:
     gone = weakref.ref(panel)
     del panel
     gc.collect()
-    eventually(lambda: gc.collect() >= 0 and gone() is None, seconds=5)
+    eventually(lambda: gc.collect() >= 0 and gone() is None)
 
 
 def test_closed_lab_is_told_and_ends_the_thread(lab: Lab) -> None:
@@ -195,8 +196,8 @@ def test_closed_lab_is_told_and_ends_the_thread(lab: Lab) -> None:
         show(panel)
         store = panel._store
         assert store.is_following
-    eventually(lambda: "The lab is closed" in drawn(panel), seconds=5)
-    eventually(lambda: not store.is_following, seconds=5)
+    eventually(lambda: "The lab is closed" in drawn(panel))
+    eventually(lambda: not store.is_following)
 
 
 def test_panel_recovers_when_the_daemon_went_away(guest: Machine, instance: Instance) -> None:
@@ -221,9 +222,8 @@ def test_console_of_a_running_machine_is_opened_in_its_panel_and_closed_again(ma
     panel.refresh()
     assert actions(panel)["console"] is None
     press(panel, "console")
-    assert "labkit-console" in drawn(panel)
-    assert "last lines" not in drawn(panel)
+    eventually(lambda: "labkit-console" in drawn(panel) and "last lines" not in drawn(panel))
     machine.kill()
     panel.refresh()
     press(panel, "console")
-    assert "labkit-console" not in drawn(panel)
+    eventually(lambda: "labkit-console" not in drawn(panel))

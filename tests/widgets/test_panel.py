@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -183,9 +184,10 @@ def test_progress_is_laid_out_at_most_ten_times_a_second() -> None:
     assert panel._view is not None
     before, _page = panel._view.numbered
     work = panel._work = Work(label="Copying")
+    began = time.monotonic()
     for done in range(500):
         panel.report(work, Progress(step=1, steps=1, label="cp", done=done, total=500))
-    assert panel._view.numbered[0] - before <= 2
+    assert panel._view.numbered[0] - before <= 2 + 10 * (time.monotonic() - began)
 
 
 def test_view_hears_when_it_is_out_of_sight() -> None:

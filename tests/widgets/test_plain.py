@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -150,9 +152,22 @@ def test_switch_that_is_interrupted_as_it_begins_does_nothing(deaf: Machine) -> 
 
 
 def test_interrupted_waiting_for_the_end_of_a_guest_says_that_it_was_asked(deaf: Machine, watched: None) -> None:  # noqa: ARG001
-    interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt = threading.Thread(target=interrupt_once_it_waits)
     interrupt.start()
     with pytest.raises(Cancelled, match="may still do so"):
         deaf.stop()
     interrupt.join()
     assert deaf.state == "running"
+
+
+def interrupt_once_it_waits() -> None:
+    """Interrupt the kernel when its main thread has asked the guest to shut down, and waits for that."""
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def waits() -> bool:
+        stack = traceback.extract_stack(sys._current_frames()[main])
+        return any(frame.name == "_comes_to" for frame in stack)
+
+    eventually(waits)
+    os.kill(os.getpid(), signal.SIGINT)

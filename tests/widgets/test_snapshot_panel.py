@@ -31,7 +31,7 @@ def do(panel: SnapshotPanel, action: str, *, confirm: bool = True, **values: str
     eventually(lambda: panel.busy is None)
     if confirm:
         press(panel, "confirm")
-        eventually(lambda: panel.busy is None, seconds=90)
+        eventually(lambda: panel.busy is None, seconds=180)
 
 
 def held(panel: SnapshotPanel, action: str) -> str | None:
@@ -192,7 +192,7 @@ def test_snapshot_taken_elsewhere_appears(machine: Machine) -> None:
     panel = SnapshotPanel(machine)
     show(panel)
     machine.snapshots.take("other")
-    eventually(lambda: "'data-subject': 'other'" in drawn(panel), seconds=5)
+    eventually(lambda: "'data-subject': 'other'" in drawn(panel))
 
 
 def test_deleted_machine_is_told_of(machine: Machine) -> None:
