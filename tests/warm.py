@@ -2,7 +2,7 @@
 
 It goes past labkit: files are copied and the hypervisor is told directly. The guest is as real as the first and
 has the same in its memory and on its disks, also its machine-id; its clock is set. What a boot prints is not on its
-console.
+console. Snapshots of the machine, taken before it ever ran, stay below its disks.
 Knows: libvirt, files. Must not know: what the guest is for.
 """
 
@@ -17,6 +17,9 @@ import libvirt
 
 from labkit.hypervisor.waking import set_clock
 from labkit.machine import Machine
+from labkit.model.image import Format
+from labkit.model.machine import DiskSpec
+from labkit.storage import headers, qemu_img
 from labkit.storage.memory_file import exchange_header, read_header
 
 _booted: dict[object, Path] = {}
@@ -24,7 +27,9 @@ _booted: dict[object, Path] = {}
 
 
 def start_warm(vm: Machine) -> Machine:
-    """Let a machine that was created just now run, with its agent answering."""
+    """Let a machine that has never run yet run, with its agent answering; nobody has written on its disks."""
+    differences = [Path(disk.path) for disk in vm.facts.spec.disks if _below(disk)]
+    assert all(map(headers.is_blank, differences)), "it is no new machine"
     kind = _kind(vm)
     if kind not in _booted:
         _booted[kind] = _boot_and_keep(vm, Path(os.environ["XDG_CACHE_HOME"]) / f"warm-{len(_booted)}")
@@ -37,7 +42,6 @@ def start_warm(vm: Machine) -> Machine:
 def _kind(vm: Machine) -> object:
     spec = vm.facts.spec
     disks = tuple((disk.target, disk.format, vm.lab.disks[disk.name].capacity) for disk in spec.disks)
-    assert not vm.snapshots, "it is no new machine"
     return replace(spec, id="", genid=None, lab="", lab_id="", console_log=None, disks=()), disks
 
 
@@ -46,14 +50,18 @@ def _boot_and_keep(vm: Machine, folder: Path) -> Path:
     vm.start().wait_ready().run("sync")
     vm.lab._connection.raw().lookupByUUIDString(vm.id).save(str(folder / "memory"))
     for disk in vm.facts.spec.disks:
-        _copy(Path(disk.path), folder / disk.target)
+        form = disk.format.driver
+        subprocess.run(["qemu-img", "convert", "-f", form, "-O", form, disk.path, folder / disk.target], check=True)
     return folder
 
 
 def _go_on(vm: Machine, kept: Path) -> None:
     raw, definition = vm.lab._connection.raw(), vm.definition
     for disk in vm.facts.spec.disks:
+        below = _below(disk)
         _copy(kept / disk.target, Path(disk.path))
+        if below:
+            qemu_img.rebase(Path(disk.path), *below)
     memory = kept / "memory-to-go-on-from"
     try:
         _copy(kept / "memory", memory)
@@ -66,3 +74,9 @@ def _go_on(vm: Machine, kept: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     subprocess.run(["cp", "--reflink=auto", "--sparse=always", source, target], check=True)
+
+
+def _below(disk: DiskSpec) -> tuple[Path, Format | None] | None:
+    """The image that a disk's active one stands on, and its format."""
+    facts = headers.read_image(Path(disk.path), disk.format)
+    return (Path(facts.backing), facts.backing_format) if facts.backing else None

@@ -36,12 +36,18 @@ def many(made: Machine | list[Machine]) -> list[Machine]:
 
 
 @pytest.fixture
-def vm(lab: Lab) -> Machine:
-    """A machine with two disks that has been on, off again: its guest has an identity."""
+def running(lab: Lab) -> Machine:
+    """A machine with two disks that runs; its guest has an identity."""
     vm = lab.create("web", memory="96 MiB")
     vm.attach(lab.disks.create("data", capacity="8 MiB"))
     write(start_warm(vm), "original")
-    return vm.stop()
+    return vm
+
+
+@pytest.fixture
+def vm(running: Machine) -> Machine:
+    """That machine, off again."""
+    return running.stop()
 
 
 def boot(vm: Machine) -> Machine:
@@ -120,9 +126,8 @@ def test_linked_clones_are_many_at_once_and_start_by_virsh_too(vm: Machine) -> N
     assert "flatten()" in str(refused.value)
 
 
-def test_twins_take_themselves_for_the_original(vm: Machine) -> None:
-    boot(vm)
-    ours = identity(vm)
+def test_twins_take_themselves_for_the_original(running: Machine) -> None:
+    vm, ours = running, identity(running)
     vm.stop()
     twin = boot(only(vm.clone("twin", kind="linked", identity="keep")))
     theirs = identity(twin)
@@ -149,8 +154,9 @@ sh /root/count.sh >/dev/null 2>&1 </dev/null &
 
 
 @pytest.mark.parametrize("state", ["running", "paused"])
-def test_a_running_machine_is_cloned_at_one_instant_and_goes_on(vm: Machine, state: str) -> None:
-    boot(vm).run(COUNTING)
+def test_a_running_machine_is_cloned_at_one_instant_and_goes_on(running: Machine, state: str) -> None:
+    vm = running
+    vm.run(COUNTING)
     if state == "paused":
         vm.pause()
     copy = only(vm.clone("copy"))

@@ -78,7 +78,7 @@ def _disk_files(vm: Machine) -> set[str]:
 
 def test_a_running_machine_goes_on_from_that_instant_any_number_of_times(vm: Machine) -> None:
     vm.snapshots.take("off")
-    _boot(vm)
+    start_warm(vm)
     _count(vm, 1)
     vm.snapshots.take("one", description="at one")
     assert vm.state == "running"
@@ -302,7 +302,7 @@ def test_any_snapshot_can_be_deleted_and_every_other_state_stays(vm: Machine, ru
 @pytest.mark.parametrize("running", [False, True], ids=["off", "running"])
 def test_the_current_branch_can_be_deleted(vm: Machine, running: bool) -> None:
     vm.snapshots.take("root")
-    _boot(vm)
+    start_warm(vm)
     _count(vm, 1)
     vm.snapshots.take("a")
     _count(vm, 2)
@@ -322,7 +322,7 @@ def test_the_current_branch_can_be_deleted(vm: Machine, running: bool) -> None:
 
 def test_a_saved_machine_goes_on_after_a_snapshot_of_it_was_deleted(vm: Machine) -> None:
     vm.snapshots.take("root")
-    _boot(vm)
+    start_warm(vm)
     _count(vm, 1)
     vm.snapshots.take("one")
     _count(vm, 2)
@@ -333,7 +333,7 @@ def test_a_saved_machine_goes_on_after_a_snapshot_of_it_was_deleted(vm: Machine)
 
 def test_a_guest_that_took_snapshots_while_running_boots_after_a_merge(vm: Machine) -> None:
     vm.snapshots.take("root")
-    _boot(vm)
+    start_warm(vm)
     _count(vm, 1)
     vm.snapshots.take("one")
     vm.snapshots.take("two")
@@ -346,7 +346,7 @@ def test_a_guest_that_took_snapshots_while_running_boots_after_a_merge(vm: Machi
 
 def test_backing_names_are_relative_after_a_live_merge(vm: Machine) -> None:
     vm.snapshots.take("root")
-    _boot(vm)
+    start_warm(vm)
     vm.snapshots.take("one")
     vm.snapshots.delete("one")
     vm.kill()
@@ -359,7 +359,7 @@ def test_a_snapshot_taken_with_virsh_is_in_the_tree_and_can_be_worked_with(vm: M
     vm.snapshots.take("ours")
     _virsh(vm, "snapshot-create-as", "theirs", "--disk-only")
     assert (vm.snapshots["theirs"].parent, vm.snapshots.current) == ("ours", "theirs")
-    _boot(vm)
+    start_warm(vm)
     _count(vm, 8)
     vm.snapshots.take("eight")
     vm.snapshots.restore("theirs")
@@ -398,7 +398,7 @@ def test_a_memory_file_or_image_that_is_gone_is_named(vm: Machine) -> None:
 
 def test_deleting_the_machine_leaves_nothing_of_its_snapshots(vm: Machine) -> None:
     vm.snapshots.take("off")
-    _boot(vm)
+    start_warm(vm)
     vm.snapshots.take("on")
     vm.kill()
     vm.detach("data")
