@@ -34,7 +34,8 @@ LEAVE = b"\x1d"  # Ctrl-]
 
 _LOOK, _LOOK_SOON = 0.05, 0.002  # seconds
 _NEWS_WITHIN = 0.1  # seconds in which the log tells what came on the line
-_AFTERWARDS = 1.0  # seconds in which a machine that ended may run again: it was restored
+_AFTERWARDS = 1.0  # seconds in which a machine that is off may run again: it was restored, or killed and started
+_SWITCHED_WITHIN = 60.0  # seconds in which who switches a machine is waited for
 _AGENT_PAUSE = 3.0  # seconds until a silent agent is asked again
 _GUEST_LINE = "/dev/ttyS0"
 _KEPT_BYTES = 64 * 1024
@@ -52,8 +53,13 @@ def run_terminal(machine: Handle, *, can_leave: bool = True) -> None:
     """
     with raw_terminal(), follow_size(machine):
         terminal = _Terminal(machine, can_leave=can_leave)
-        while terminal.join():
-            pass
+        ended = terminal.join()
+        while ended:
+            try:
+                ended = terminal.join()
+            except WrongState:
+                terminal.say_goodbye()
+                return
 
 
 class _Terminal:
@@ -64,20 +70,48 @@ class _Terminal:
         self._typed = b""
 
     def join(self) -> bool:
-        """Join terminal and line until one of them ends; returns whether the machine has a new line."""
+        """Join terminal and line until one of them ends; returns whether it was the machine.
+
+        Raises:
+            WrongState: it does not run.
+        """
+        facts, line = self._open_soon()
+        try:
+            return self._pump(facts, line)
+        finally:
+            os.close(line)
+
+    def say_goodbye(self) -> None:
+        """Say on the terminal that the machine has ended."""
+        facts = self._machine.facts
+        words = _("{name} is {state}.").format(name=facts.name, state=state_word(facts.state))
+        _write(f"\r\n\x1b[0m[{words}]\r\n".encode())
+
+    def _open_soon(self) -> tuple[MachineFacts, int]:
+        """Open the line; a machine that is off is given a moment, and longer while somebody switches it."""
+        now = time.monotonic()
+        end, latest = now + _AFTERWARDS, now + _SWITCHED_WITHIN
+        while True:
+            try:
+                return self._open()
+            except WrongState:
+                now = time.monotonic()
+                if self._machine.is_held:
+                    end = min(now + _AFTERWARDS, latest)
+                if now > end:
+                    raise
+            time.sleep(_LOOK)
+
+    def _open(self) -> tuple[MachineFacts, int]:
         facts = self._machine.facts
         if not facts.is_active:
             hint = _("Start it: its console begins with it.")
             raise WrongState(_("{name} does not run.").format(name=facts.name), hint)
+        line = open_serial_line(self._machine.domains, self._machine.id, subject=facts.name)
         if not self._can_leave:  # a tab has a title
             title = _("Console of {name}").format(name=facts.name)
             _write(f"\x1b]0;{title}\x07".encode())
-        line = open_serial_line(self._machine.domains, self._machine.id, subject=facts.name)
-        try:
-            ended = self._pump(facts, line)
-        finally:
-            os.close(line)
-        return ended and self._runs_again()
+        return facts, line
 
     def _pump(self, facts: MachineFacts, line: int) -> bool:
         """Carry bytes both ways; returns whether it was the machine that ended."""
@@ -127,19 +161,6 @@ class _Terminal:
         end = time.monotonic() + _NEWS_WITHIN
         while log is not None and (self._show(log) or time.monotonic() < end):
             time.sleep(_LOOK_SOON)
-
-    def _runs_again(self) -> bool:
-        """Whether the machine that ended runs again within a moment; says so if not."""
-        end = time.monotonic() + _AFTERWARDS
-        while True:
-            facts = self._machine.facts
-            if facts.is_active:
-                return True
-            if time.monotonic() > end:
-                words = _("{name} is {state}.").format(name=facts.name, state=state_word(facts.state))
-                _write(f"\r\n\x1b[0m[{words}]\r\n".encode())
-                return False
-            time.sleep(_LOOK)
 
 
 @contextlib.contextmanager

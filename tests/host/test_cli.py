@@ -9,8 +9,9 @@ import select
 import subprocess
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -82,7 +83,9 @@ def test_save_running_saves_what_runs(labkit: Command, booted: Machine) -> None:
     assert labkit("save-running").stdout == ""
 
 
-def test_console_joins_the_terminal_to_the_serial_line_until_it_is_left(booted: Machine, home: Path) -> None:
+@contextmanager
+def console(home: Path) -> Iterator[tuple[BinaryIO, subprocess.Popen[bytes]]]:
+    """The command that joins a terminal to the machine's serial line, and that terminal."""
     ours, theirs = pty.openpty()
     tty.setraw(theirs)  # what is heard comes from the guest, not from the terminal's own echo
     with os.fdopen(ours, "r+b", buffering=0) as terminal:
@@ -96,23 +99,45 @@ def test_console_joins_the_terminal_to_the_serial_line_until_it_is_left(booted: 
         )
         os.close(theirs)
         try:
-            heard = b""
-            while b"who is there" not in heard.replace(b"\r", b""):
-                ready, _, _ = select.select([ours], [], [], 1)
-                if ready:
-                    heard += os.read(ours, 4096)
-                else:  # the line may not be open yet
-                    terminal.write(b"who is there\r")
-                assert process.poll() is None, heard
-            terminal.write(LEAVE)
-            with suppress(OSError):  # the terminal's end; virsh waits until its last words are read
-                while os.read(ours, 4096):
-                    pass
-            assert process.wait(60) == 0
+            yield terminal, process
         finally:
             process.kill()
             process.wait()
+
+
+def test_console_joins_the_terminal_to_the_serial_line_until_it_is_left(booted: Machine, home: Path) -> None:
+    with console(home) as (terminal, process):
+        heard = b""
+        while b"who is there" not in heard.replace(b"\r", b""):
+            ready, _, _ = select.select([terminal], [], [], 1)
+            if ready:
+                heard += os.read(terminal.fileno(), 4096)
+            else:  # the line may not be open yet
+                terminal.write(b"who is there\r")
+            assert process.poll() is None, heard
+        terminal.write(LEAVE)
+        with suppress(OSError):  # the terminal's end; virsh waits until its last words are read
+            while os.read(terminal.fileno(), 4096):
+                pass
+        assert process.wait(60) == 0
     assert booted.state is MachineState.RUNNING
+
+
+def test_console_goes_over_to_the_next_run_of_a_machine_that_is_killed_and_started(booted: Machine, home: Path) -> None:
+    booted.kill()
+    with console(home) as (terminal, process):
+        heard = b""
+        for run_number in range(1, 4):
+            booted.start()
+            while heard.count(b"hello") < run_number:
+                assert select.select([terminal], [], [], 60)[0], heard
+                heard += os.read(terminal.fileno(), 4096)
+            booted.kill()
+        with suppress(OSError):  # nobody starts it any more
+            while text := os.read(terminal.fileno(), 4096):
+                heard += text
+        assert process.wait(60) == 0
+    assert (heard.count(b"boot is off"), heard.count(b"does not run")) == (1, 0)
 
 
 def test_console_of_a_machine_that_is_not_there_is_an_error(labkit: Command, booted: Machine) -> None:
