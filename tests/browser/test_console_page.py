@@ -23,6 +23,8 @@ CELLS = [
     'MachinePanel(lab, "web")',
     'if "short" in lab.machines: display(Console(lab, "short"))',
 ]
+CHANGE = "window.jupyterapp.shell.currentWidget.context.model.dirty = true"
+LEAVE = "Control+Shift+ArrowDown"
 RESTART = "void window.jupyterapp.commands.execute('notebook:restart-kernel')"
 MISSING = "The console needs labkit's part in Jupyter's server, which is not there. Start JupyterLab with ./lab up"
 
@@ -117,7 +119,7 @@ def test_it_goes_on_without_its_kernel(page: Page) -> None:
 def test_a_reload_keeps_what_has_scrolled_away(page: Page) -> None:
     type_line(page, "for i in $(seq 200); do echo line $i of many; done")
     expect(screen(page)).to_contain_text("line 200 of many", timeout=MINUTE)
-    page.locator(".jp-CodeCell .cm-content").first.click()  # out of the console, which has all keys
+    page.keyboard.press(LEAVE)
     page.keyboard.press("Control+s")
     expect(page.locator(".jp-mod-dirty")).to_have_count(0, timeout=MINUTE)
     page.reload()
@@ -126,6 +128,23 @@ def test_a_reload_keeps_what_has_scrolled_away(page: Page) -> None:
     for _page in range(9):
         page.keyboard.press("Shift+PageUp")
     expect(screen(page)).to_contain_text("line 12 of many")
+
+
+def test_control_s_saves_the_notebook_wherever_the_focus_is_but_in_the_terminal(page: Page) -> None:
+    machine, unsaved = panel(page, "MachinePanel"), page.locator(".jp-mod-dirty")
+    machine.locator("summary", has_text="Change memory").click()
+    for place in (
+        console(page).get_by_role("button", name="Open as a tab"),
+        console(page).get_by_label("For a screen reader"),
+        machine.locator("button[data-action=pause]"),
+        machine.locator("input[name=memory]"),
+        machine.locator("summary").first,
+    ):
+        page.evaluate(CHANGE)
+        expect(unsaved).not_to_have_count(0)
+        place.focus()
+        page.keyboard.press("Control+s")
+        expect(unsaved).to_have_count(0)
 
 
 def test_the_panel_of_the_machine_opens_and_closes_a_console_of_its_own(page: Page) -> None:

@@ -37,7 +37,6 @@ class LabkitConsole extends HTMLElement {
 
   connectedCallback() {
     addStyle();
-    this.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own keys are off while the console has the focus
     this.ended = new AbortController();
     this.lay();
     this.makeTerminal();
@@ -65,6 +64,7 @@ class LabkitConsole extends HTMLElement {
 
   lay() {
     this.screen = element("div", "labkit-console-screen");
+    this.screen.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own keys are off while the terminal has the focus
     this.said = element("span", "labkit-console-said");
     this.said.setAttribute("role", "status");
     this.out = element("button", "labkit-button");
