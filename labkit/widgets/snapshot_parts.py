@@ -98,7 +98,7 @@ def render_facts(state: LabState, survey: plans.SnapshotSurvey, facts: MachineFa
         (_("description"), node.description or None),
         (_("taken"), time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(node.created))),
         (_("after"), node.parent or _("nothing: it is a root")),
-        (_("before"), ", ".join(tree.children(node.name)) or None),
+        (_("followed by"), ", ".join(tree.children(node.name)) or None),
         (_("last line on the console"), tag("code", node.said) if node.said else None),
         (_("memory"), format_size(spec.memory)),
         (_("vCPUs"), str(spec.vcpus)),

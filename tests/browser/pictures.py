@@ -13,7 +13,7 @@ import io
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ COLORS = 64
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}")
 
+OPENING = "from labkit import Lab\nfrom labkit.widgets import *\nlab = Lab.open()"
 THEME = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
 
 PANELS = {
@@ -49,6 +50,15 @@ PANELS = {
     "doctor": "DoctorPanel(lab)",
     "class": "LabPanel(Lab.open('class'))",
 }
+
+
+SESSION = [
+    "from labkit import Lab\nfrom labkit.widgets import MachinePanel\nlab = Lab.open()",
+    'vm = lab.create("web", memory="128 MiB")\nvm.start().wait_ready()\nprint(vm.run("uname -a").stdout)',
+    'vm.snapshots.take.plan("clean")',
+    "MachinePanel(vm)",
+]
+"""The first cells of somebody who looks at labkit, as README.md shows them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +103,8 @@ def main(words: Sequence[str]) -> int:
     every = {look: {name: f"{name}-{look.words}" for name in PANELS} for look in EVERY}
     instance = Instance(find_guest_images())
     try:
+        with instance.in_force():
+            _picture_session(into / "session.png")
         with instance.in_force(), _fill(), _show() as (page, folder, token):
             secrets = (str(instance.folder), folder, str(ROOT), token)
             for look, names in (every if words else OF_DOCS).items():
@@ -102,6 +114,26 @@ def main(words: Sequence[str]) -> int:
     finally:
         instance.end()
     return 0
+
+
+def _picture_session(file: Path) -> None:
+    """Write the picture of a whole window: the first cells, run, with a panel."""
+    with (
+        Lab.open() as lab,
+        tempfile.TemporaryDirectory() as folder,
+        start_server(Path(folder)) as server,
+        open_window(WIDE, 1010) as window,
+    ):
+        try:
+            write_notebook(server, "first.ipynb", SESSION)
+            open_notebook(window.page, server, "first.ipynb")
+            run_all(window.page)
+            expect(window.page.locator(".labkit-panel pre")).to_contain_text("This is web", timeout=MINUTE)
+            expect(window.page.locator(".labkit-panel .labkit-line")).to_be_visible(timeout=MINUTE)
+            window.page.locator(".jp-CodeCell").first.scroll_into_view_if_needed()
+            write_picture(window.page, file)
+        finally:
+            lab.clean()
 
 
 @contextmanager
@@ -138,20 +170,20 @@ def _fill() -> Iterator[None]:
 @contextmanager
 def _show() -> Iterator[tuple[Page, str, str]]:
     """Show all panels in a notebook; yields the page, the server's folder and its key."""
-    opening = "from labkit import Lab\nfrom labkit.widgets import *\nlab = Lab.open()"
     with (
         tempfile.TemporaryDirectory() as folder,
         start_server(Path(folder)) as server,
         open_window(WIDE, HEIGHT) as window,
     ):
         page = window.page
-        write_notebook(server, "panels.ipynb", [opening, *PANELS.values()])
+        write_notebook(server, "panels.ipynb", [OPENING, *PANELS.values()])
         open_notebook(page, server, "panels.ipynb")
         run_all(page)
         expect(page.locator("section.labkit-panel")).to_have_count(len(PANELS), timeout=MINUTE)
         expect(find(page, "console")).to_contain_text("Joined", timeout=MINUTE)
         expect(find(page, "host")).to_contain_text("QEMU", timeout=MINUTE)
         expect(find(page, "doctor").locator("strong").first).to_be_visible(timeout=MINUTE)
+        expect(find(page, "console")).to_contain_text("root@web", timeout=MINUTE)  # it has been told its size
         page.locator("labkit-console textarea").focus()
         for line, answer in (("cat /etc/web.conf", "listen 80"), ("uname -sr", "Linux 6")):
             page.keyboard.type(line)
@@ -160,9 +192,9 @@ def _show() -> Iterator[tuple[Page, str, str]]:
         yield page, folder, server.token
 
 
-def find(page: Page, name: str) -> Locator:
-    """Return a panel."""
-    return page.locator("section.labkit-panel").nth(list(PANELS).index(name))
+def find(page: Page, name: str, panels: Iterable[str] = PANELS) -> Locator:
+    """Return a panel; `panels` are the names of all on the page, in order."""
+    return page.locator("section.labkit-panel").nth([*panels].index(name))
 
 
 def put_on(page: Page, look: Look) -> None:
@@ -176,14 +208,16 @@ def put_on(page: Page, look: Look) -> None:
     if (large.get_attribute("aria-pressed") == "true") is not (look.also == "large"):
         large.click()
     page.locator(f"button[data-action=language][data-subject={look.language}]").first.click()
-    expect(page.locator(f"section.labkit-panel[lang={look.language}]")).to_have_count(len(PANELS), timeout=MINUTE)
+    panels = page.locator("section.labkit-panel")
+    others = page.locator(f"section.labkit-panel:not([lang={look.language}])")
+    expect(others).to_have_count(0, timeout=MINUTE)
     page.mouse.move(0, 0)
-    find(page, "lab").evaluate("panel => panel.focus()")
+    panels.first.evaluate("panel => panel.focus()")
     page.wait_for_timeout(500)  # the console takes its new size
 
 
 def picture(panel: Locator, file: Path, secrets: Sequence[str]) -> None:
-    """Write a picture of a panel, small.
+    """Write a picture of a panel.
 
     Raises:
         ValueError: it shows one of the secrets, or an id.
@@ -191,6 +225,11 @@ def picture(panel: Locator, file: Path, secrets: Sequence[str]) -> None:
     shown = panel.inner_text()
     if told := [*(secret for secret in secrets if secret in shown), *ID.findall(shown)]:
         raise ValueError(f"{file.name} would show {told}.")
+    write_picture(panel, file)
+
+
+def write_picture(panel: Locator | Page, file: Path) -> None:
+    """Write a picture of a panel or of a whole page, small, whatever it shows."""
     with Image.open(io.BytesIO(panel.screenshot())) as image:
         image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(file, optimize=True)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
@@ -44,14 +42,8 @@ def lab() -> Iterator[Lab]:
         opened.clean()
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Where pictures go: LABKIT_PICTURES, else the test's own folder."""
-    return Path(os.environ.get("LABKIT_PICTURES", tmp_path))
-
-
 @pytest.mark.alone
-def test_newcomer_runs_the_first_notebook(server: Server, window: Window, lab: Lab, pictures: Path) -> None:
+def test_newcomer_runs_the_first_notebook(server: Server, window: Window, lab: Lab) -> None:
     page = window.page
     page.goto(server.url("en/00-your-lab.ipynb"))
     expect(page.locator(".jp-Notebook")).to_be_visible(timeout=MINUTE)
@@ -69,8 +61,6 @@ def test_newcomer_runs_the_first_notebook(server: Server, window: Window, lab: L
     assert seconds_until_shown(panel, lab, "start", "running") < SHOWN_WITHIN
     expect(panel).to_contain_text("This is first, a tiny Linux", timeout=MINUTE)
     expect(panel.locator("svg")).to_be_visible()
-    panel.scroll_into_view_if_needed()
-    page.screenshot(path=pictures / "notebook-00.png")
     assert seconds_until_shown(panel, lab, "kill", "off") < SHOWN_WITHIN
 
     assert [text for text in window.complaints if re.search("labkit|anywidget|widget", text)] == []
