@@ -154,7 +154,7 @@ class FullHost(_Running):
         machine = self.boot(disk)
         machine.run(f"labkit-mount vdb; touch /run/writing; {self._content} > /run/data")
         copy = "dd if=/run/data of=/mnt/vdb/data bs=64k conv=fsync && touch /run/written"
-        machine.run(f"(sleep 2; {copy}) >/run/log 2>&1 &")
+        machine.run(f"(sleep 4; {copy}) >/run/log 2>&1 &")
         machine.wait_for("paused", timeout=180)
 
     @property

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import nbformat
+import psutil
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from labkit import Lab
 from tests.browser.conftest import Server, Window
+from tests.widgets.waiting import eventually
 
 MINUTE = 60_000
 CODE = "from labkit import Lab\nfrom labkit.widgets import MachinePanel, SnapshotPanel\nlab = Lab.open()"
@@ -87,6 +90,7 @@ def test_language_large_letters_and_acts_over_the_page(page: Page, window: Windo
     expect(floating).to_have_count(0)
 
     said = run_cell(page, -1)
+    eventually(lambda: is_held(str(lab.home)))
     assert "convert big" in page.evaluate(CANCEL)
     expect(said).to_contain_text("convert big was interrupted and taken back: all is as before.", timeout=MINUTE)
     expect(said).not_to_contain_text("Traceback")
@@ -101,6 +105,17 @@ def run_cell(page: Page, place: int) -> Locator:
     cell.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     return cell.locator(".jp-OutputArea")
+
+
+def is_held(home: str) -> bool:
+    """Let the conversion stand still once it has begun, so that it is under way when the box is pressed."""
+    for process in psutil.process_iter(["name", "cmdline"]):
+        words = process.info["cmdline"] or ()
+        if process.info["name"] == "qemu-img" and "convert" in words and any(home in word for word in words):
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+                return True
+    return False
 
 
 def heading(panel: Locator) -> Locator:
