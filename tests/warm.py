@@ -27,7 +27,10 @@ _booted: dict[object, Path] = {}
 
 
 def start_warm(vm: Machine) -> Machine:
-    """Let a machine that has never run yet run, with its agent answering; nobody has written on its disks."""
+    """Let a machine that is off run, with its agent answering.
+
+    The first of its kind in a run must be new; what others had on their disks is exchanged for what that one has.
+    """
     differences = [Path(disk.path) for disk in vm.facts.spec.disks if _below(disk)]
     assert all(map(headers.is_blank, differences)), "it is no new machine"
     kind = _kind(vm)

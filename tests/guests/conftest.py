@@ -10,13 +10,14 @@ import pytest
 from labkit import Lab
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
+from tests.warm import start_warm
 
 
 @pytest.fixture(scope="module")
 def used_machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    """A machine of the tiny image; a test may leave it in any state."""
+    """A machine of the tiny image, running; a test may leave it in any state."""
     with Lab.open(f"used-{Path(request.path).stem}") as lab:
-        yield lab.create("web", if_exists="replace")
+        yield start_warm(lab.create("web", if_exists="replace"))
         lab.clean()
 
 
@@ -30,7 +31,9 @@ def off(used_machine: Machine) -> Machine:
 
 @pytest.fixture
 def ready(used_machine: Machine) -> Machine:
-    """The machine of the module, running and answering."""
+    """The machine of the module, running and answering; if it was off, as one that was never used."""
+    if used_machine.state is MachineState.OFF:
+        return start_warm(used_machine)
     if used_machine.state is MachineState.PAUSED:
         used_machine.resume()
     if used_machine.state is not MachineState.RUNNING:

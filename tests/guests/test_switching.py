@@ -42,7 +42,8 @@ def stands(vm: Machine) -> tuple[MachineState, Reason]:
     return vm.state, vm.reason
 
 
-def test_a_started_guest_runs_as_a_process_of_the_host(ready: Machine) -> None:
+def test_a_started_guest_runs_as_a_process_of_the_host(off: Machine) -> None:
+    ready = off.start().wait_ready()
     assert stands(ready) == (RUNNING, Reason.BOOTED)
     process = ready.process
     assert process is not None
