@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import libvirt
+import libvirt_qemu
 import pytest
 
 from labkit import Lab
-from labkit.errors import TimedOut, WrongState
+from labkit.engine.progress import OnProgress, Progress, _watches, watch_with
+from labkit.errors import Cancelled, TimedOut, WrongState
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
+from labkit.widgets.plain import show
 from tests.instance import Instance
 
 # libvirt writes saved memory below its configuration; there a file system too small for it is put, in a namespace of
@@ -44,6 +51,7 @@ print(json.dumps(answer))
 """
 
 
+TRIES = 5
 BALLAST = "dd if=/dev/urandom of=/run/ballast bs=1M count=50"
 """Gives a guest's memory something that takes its time to be written."""
 
@@ -103,3 +111,69 @@ def test_a_time_limit_leaves_a_paused_guest_paused(ready: Machine) -> None:
     assert ready.state is MachineState.PAUSED
     assert saved_files() == []
     assert ready.resume().run("rm /run/ballast")
+
+
+@pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
+def test_interrupted_while_its_memory_is_written_it_goes_on_as_before(ready: Machine, paused: bool) -> None:
+    told = ready.run(f"{BALLAST} 2>/dev/null; cksum /run/ballast").stdout
+    before = ready.pause().state if paused else ready.state
+    far: list[Progress] = []
+
+    @contextmanager
+    def interrupting(title: str, bytes_copied: int, cancel: threading.Event | None) -> Iterator[OnProgress]:
+        asked = threading.Event()
+        with show(title, bytes_copied, cancel) as report, slowed_down(ready):
+
+            def hear(progress: Progress) -> None:
+                report(progress)
+                far.append(progress)
+                if 0 < progress.done < progress.total and not asked.is_set():
+                    asked.set()
+                    os.kill(os.getpid(), signal.SIGINT)  # as the notebook's own button does, and Cancel in the box
+
+            yield hear
+
+    watch_with(interrupting)
+    try:
+        told_so = _save_until_cancelled(ready)
+    finally:
+        _watches.clear()
+    assert (told_so.message, told_so.hint) == ("Saving web was cancelled.", f"It is {before} as before.")
+    assert any(0 < progress.done < progress.total for progress in far)
+    assert ready.state is before
+    assert saved_files() == []
+    if paused:
+        ready.resume()
+    assert ready.save().start().wait_ready().run("cksum /run/ballast; rm /run/ballast").stdout == told
+
+
+def _save_until_cancelled(vm: Machine) -> Cancelled:
+    """Save it; where that is done before anybody could look, once more."""
+    for _try in range(TRIES):
+        try:
+            vm.save()
+        except Cancelled as cancelled:
+            return cancelled
+        vm.start()
+    raise AssertionError("nothing was in the way of its saving")
+
+
+@contextmanager
+def slowed_down(vm: Machine) -> Iterator[None]:
+    """Let QEMU write 16 MiB of the memory a second, so that there is a middle; libvirt begins by lifting all limits."""
+    text = json.dumps({"execute": "migrate-set-parameters", "arguments": {"max-bandwidth": 16 << 20}})
+    domain = vm.lab._connection.raw().lookupByUUIDString(vm.id)
+    ended = threading.Event()
+
+    def hold_back() -> None:
+        with suppress(libvirt.libvirtError):  # it has ended
+            while not ended.wait(0.005):
+                libvirt_qemu.qemuMonitorCommand(domain, text, 0)
+
+    thread = threading.Thread(target=hold_back)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
