@@ -34,7 +34,7 @@ LEAVE = b"\x1d"  # Ctrl-]
 
 _LOOK, _LOOK_SOON = 0.05, 0.002  # seconds
 _NEWS_WITHIN = 0.1  # seconds in which the log tells what came on the line
-_AFTERWARDS = 1.0  # seconds in which a machine that is off may run again: it was restored, or killed and started
+_AFTERWARDS = 2.0  # seconds in which a machine that is off may run again: it was restored, or killed and started
 _SWITCHED_WITHIN = 60.0  # seconds in which who switches a machine is waited for
 _AGENT_PAUSE = 3.0  # seconds until a silent agent is asked again
 _GUEST_LINE = "/dev/ttyS0"

@@ -145,10 +145,10 @@ def test_lab_panel(show: Show, lab: Lab) -> None:
     row = panel.locator("[data-words^='mail ']")
     press(row, "Start")
     expect(row).to_contain_text("running")
-    assert lab.machines["mail"].state == "running"
+    lab.machines["mail"].wait_for("running")
     press(row, "Cut the power")
     expect(row).to_contain_text("off")
-    assert lab.machines["mail"].state == "off"
+    lab.machines["mail"].wait_for("off")
 
     row.locator("[data-action=open]").click()
     press(row, "Delete…")
@@ -172,7 +172,7 @@ def test_machine_panel(show: Show, lab: Lab) -> None:
     ):
         press(panel, button)
         expect(state).to_contain_text(word)
-        assert machine.state == word
+        machine.wait_for(word)
 
     form = unfold(panel, "Change memory and vCPUs").locator("form")
     form.get_by_label("Memory").fill("lots")
@@ -199,7 +199,7 @@ def test_console(show: Show, lab: Lab, page: Page) -> None:
     page.keyboard.type("o")
     page.keyboard.press("Enter")
     expect(console).to_contain_text("web is not running. Start it")
-    assert lab.machines["web"].state == "off"
+    lab.machines["web"].wait_for("off")
 
 
 def test_snapshot_panel(show: Show, lab: Lab) -> None:
@@ -319,7 +319,7 @@ def test_doctor_panel(show: Show, page: Page) -> None:
         press(check, "Copy")
         repair = shlex.split(page.evaluate("navigator.clipboard.readText()"))
         assert repair[:2] == ["./lab", "run"]
-        subprocess.run(repair[2:], check=True, capture_output=True, timeout=60)
+        subprocess.run(repair[2:], check=True, capture_output=True, timeout=240)
         press(panel, "Look again")
         expect(unfold(panel, "What is fine")).to_contain_text("Every machine belongs to a lab that is there.")
         expect(panel.locator("strong").first).to_have_text(examine().verdict)
