@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -62,25 +63,31 @@ def images(request: pytest.FixtureRequest) -> Images:
     return Images(folder)
 
 
+def tiny(
+    images: Images, folder: Path, *devices: str, disk: Path | None = None, words: str = "", uuid: str = UUID
+) -> AbstractContextManager[Guest]:
+    """A guest of `tiny` with its sockets in a new folder, and a new disk beside it; see `start_tiny`."""
+    manifest = images.manifest("tiny")
+    arguments = [
+        "-kernel", str(images.folder / manifest["kernel"]),
+        "-initrd", str(images.folder / manifest["initramfs"]),
+        "-append", f"{manifest['command_line']} {words}",
+        "-uuid", uuid,
+        "-drive", f"file={disk or images.disk('tiny', folder.with_suffix('.qcow2'))},if=none,id=vda,discard=unmap",
+        "-device", "virtio-blk-pci,drive=vda",
+        *devices,
+    ]  # fmt: skip
+    return boot(folder, arguments)
+
+
 @pytest.fixture
 def start_tiny(images: Images, tmp_path: Path) -> Iterator[Callable[..., Guest]]:
     """Start `tiny` on a disk (a new one, if none is given), with more words for its kernel and for QEMU."""
     with ExitStack() as stack:
-        count = 0
+        numbers = count(1)
 
         def start(*devices: str, disk: Path | None = None, words: str = "", uuid: str = UUID) -> Guest:
-            nonlocal count
-            count += 1
-            manifest = images.manifest("tiny")
-            disk = disk or images.disk("tiny", tmp_path / f"disk{count}.qcow2")
-            arguments = [
-                "-kernel", str(images.folder / manifest["kernel"]),
-                "-initrd", str(images.folder / manifest["initramfs"]),
-                "-append", f"{manifest['command_line']} {words}",
-                "-uuid", uuid,
-                "-drive", f"file={disk},if=none,id=vda,discard=unmap", "-device", "virtio-blk-pci,drive=vda",
-                *devices,
-            ]  # fmt: skip
-            return stack.enter_context(boot(tmp_path / f"guest{count}", arguments))
+            folder = tmp_path / f"guest{next(numbers)}"
+            return stack.enter_context(tiny(images, folder, *devices, disk=disk, words=words, uuid=uuid))
 
         yield start

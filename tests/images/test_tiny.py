@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.images.bare import Guest
-from tests.images.conftest import UUID, Images
+from tests.images.conftest import UUID, Images, tiny
 
 Start = Callable[..., Guest]
 
@@ -29,6 +29,22 @@ def plugged(folder: Path, letter: str, capacity: int = 32 << 20) -> list[str]:
     disk = folder / f"{letter}.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, str(capacity)], check=True)
     return ["-drive", f"file={disk},if=none,id=vd{letter},discard=unmap", "-device", f"virtio-blk-pci,drive=vd{letter}"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the disks of the shared guest are."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="module")
+def shared(images: Images, folder: Path) -> Iterator[Guest]:
+    """A guest that several tests use: its root disk can grow, a second disk is blank, a port is free."""
+    disk = images.disk("tiny", folder / "grown.qcow2")
+    subprocess.run(["qemu-img", "resize", "-q", disk, "256M"], check=True)
+    root_port = ["-device", "pcie-root-port,id=socket,slot=1"]
+    with tiny(images, folder / "tiny", *plugged(folder, "b"), *root_port, disk=disk) as guest:
+        yield guest
 
 
 def test_boots_says_who_it_is_and_shuts_down_cleanly_by_the_agent(
@@ -84,30 +100,26 @@ def test_a_copied_disk_becomes_a_machine_of_its_own(start_tiny: Start, images: I
     assert renewed[2] != first[2]
 
 
-def test_disks_are_formatted_mounted_written_and_trimmed(start_tiny: Start, tmp_path: Path) -> None:
-    root_port = ["-device", "pcie-root-port,id=socket,slot=1"]
-    guest = start_tiny(*plugged(tmp_path, "b"), *root_port)
-    run = guest.agent.run
+def test_disks_are_formatted_mounted_written_and_trimmed(shared: Guest, folder: Path) -> None:
+    run = shared.agent.run
     assert run("labkit-mount vdb") == "formatted /dev/vdb as ext4\nmounted /dev/vdb on /mnt/vdb\n"
     assert run("umount /mnt/vdb; labkit-mount vdb") == "mounted /dev/vdb on /mnt/vdb\n"
     run("dd if=/dev/urandom of=/mnt/vdb/file bs=1M count=16 oflag=direct conv=fsync; sync")
-    image = tmp_path / "b.qcow2"
+    image = folder / "b.qcow2"
     full = image.stat().st_blocks * 512
     run("rm /mnt/vdb/file; sync; fstrim /mnt/vdb")
     assert image.stat().st_blocks * 512 < full - (15 << 20)
-    plugged(tmp_path, "c")
-    file = {"driver": "file", "filename": str(tmp_path / "c.qcow2")}
-    guest.qmp.call("blockdev-add", **{"node-name": "c", "driver": "qcow2", "file": file})
-    guest.qmp.call("device_add", driver="virtio-blk-pci", drive="c", bus="socket", id="vdc")
+    plugged(folder, "c")
+    file = {"driver": "file", "filename": str(folder / "c.qcow2")}
+    shared.qmp.call("blockdev-add", **{"node-name": "c", "driver": "qcow2", "file": file})
+    shared.qmp.call("device_add", driver="virtio-blk-pci", drive="c", bus="socket", id="vdc")
     run("until [ -b /dev/vdc ]; do usleep 9999; done; labkit-mount vdc /mnt/third")
-    assert guest.agent.call("guest-fsfreeze-freeze") == 3
-    assert guest.agent.call("guest-fsfreeze-thaw") == 3
+    assert shared.agent.call("guest-fsfreeze-freeze") == 3
+    assert shared.agent.call("guest-fsfreeze-thaw") == 3
 
 
-def test_the_root_disk_grows(start_tiny: Start, images: Images, tmp_path: Path) -> None:
-    disk = images.disk("tiny", tmp_path / "grown.qcow2")
-    subprocess.run(["qemu-img", "resize", "-q", disk, "256M"], check=True)
-    run = start_tiny(disk=disk).agent.run
+def test_the_root_disk_grows(shared: Guest) -> None:
+    run = shared.agent.run
     run("resize2fs /dev/vda")
     assert int(run("df -m / | tail -1").split()[1]) > 230
 
@@ -126,12 +138,11 @@ def test_a_panic_on_request_is_told_if_there_is_a_panic_device(start_tiny: Start
         assert guest.process.poll() is None
 
 
-def test_counter_and_heartbeat_tell_of_a_pause(start_tiny: Start) -> None:
-    guest = start_tiny()
-    run = guest.agent.run
+def test_counter_and_heartbeat_tell_of_a_pause(shared: Guest) -> None:
+    run = shared.agent.run
     run("labkit-counter start; labkit-heartbeat start 50; until [ $(labkit-counter) -gt 3 ]; do usleep 9999; done")
-    guest.qmp.call("stop")
-    guest.qmp.call("cont")
+    shared.qmp.call("stop")
+    shared.qmp.call("cont")
     before = int(run("labkit-counter"))
     run(f"until [ $(labkit-counter) -gt {before} ]; do usleep 9999; done")
     gaps = re.fullmatch(r"own (\d+\.\d\d)\nhardware (\d+)\n", run("labkit-heartbeat"))
@@ -139,8 +150,8 @@ def test_counter_and_heartbeat_tell_of_a_pause(start_tiny: Start) -> None:
     assert float(gaps[1]) >= 0.05
 
 
-def test_the_usual_tools_are_there(start_tiny: Start) -> None:
-    start_tiny().agent.run(
+def test_the_usual_tools_are_there(shared: Guest) -> None:
+    shared.agent.run(
         "for tool in dd sync md5sum sha256sum free ps taskset fstrim fsfreeze mkfs.ext4 e2fsck resize2fs awk; do "
         "type $tool || exit 1; done"
     )
