@@ -66,6 +66,21 @@ def test_kernel_that_dies_or_is_shut_down_is_told(page: Page) -> None:
     expect_left(page, MINUTE)
 
 
+def test_page_loaded_after_a_restart_shows_the_panel_as_it_was_saved(page: Page) -> None:
+    page.evaluate(RESTART)
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    expect_left(page, MINUTE)
+    page.keyboard.press("Control+s")
+    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
+    page.reload()
+    output = page.locator(".jp-OutputArea-output").last
+    expect(output).to_contain_text("This panel is as it was saved. Run the cells again")
+    expect(output).to_contain_text("16 MiB")
+    expect(page.get_by_text("Error displaying widget")).to_have_count(0)
+    run_all(page)
+    expect_live(page, "off")
+
+
 def button(page: Page, action: str) -> Locator:
     """Return a button of the panel."""
     return panel(page, "MachinePanel").locator(f"button[data-action={action}]")

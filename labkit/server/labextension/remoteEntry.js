@@ -1,15 +1,62 @@
 // An extension of JupyterLab, small enough to be written as JupyterLab loads it: nothing is built.
-// Knows: JupyterLab's command that opens a terminal by name. Must not know: consoles.
+// Knows: JupyterLab's command that opens a terminal by name, the outputs of notebooks. Must not know: consoles, machines.
 (() => {
+  // Of a panel whose kernel has ended, ipywidgets only says so, once the page is loaded again. Its still version is
+  // beside it in the notebook: it is shown instead.
+  const LOST = "Error displaying widget: model not found";
+  const PANEL = /^(?:\w+Panel|Console): /;
+  const AGAIN = {
+    en: "This panel is as it was saved. Run the cells again: it is live then.",
+    es: "Este panel está como se guardó. Ejecuta otra vez las celdas y volverá a la vida.",
+  };
+
+  function findOutput(app, node) {
+    for (const { content, context } of app.shell.widgets("main")) {
+      const area = content?.widgets?.find?.((cell) => cell.node.contains(node))?.outputArea;
+      const at = area?.widgets.findIndex((output) => output.node.contains(node)) ?? -1;
+      if (at >= 0) return { data: area.model.get(at).data, content, path: context.path };
+    }
+    return undefined;
+  }
+
+  function showStill(app, node) {
+    const { data, content, path } = findOutput(app, node) ?? {};
+    if (!data || !PANEL.test(data["text/plain"])) return;
+    const spanish = path.split("/").includes("es") || document.documentElement.lang.startsWith("es");
+    const note = document.createElement("p");
+    note.setAttribute("role", "note");
+    note.textContent = AGAIN[spanish ? "es" : "en"];
+    const still = document.createElement("div");
+    still.innerHTML = content.rendermime.sanitizer.sanitize(String(data["text/html"] ?? ""));
+    node.classList.add("jp-RenderedHTMLCommon");
+    node.replaceChildren(note, still);
+  }
+
+  function followLost(app) {
+    let due = false;
+    const look = () => {
+      due = false;
+      for (const node of document.querySelectorAll(".jp-OutputArea-output.jupyter-widgets")) {
+        if (node.textContent === LOST) showStill(app, node);
+      }
+    };
+    const observer = new MutationObserver(() => {
+      if (!due) requestAnimationFrame(look);
+      due = true;
+    });
+    observer.observe(document.body, { childList: true, subtree: true });
+  }
+
   const plugin = {
-    id: "labkit:terminals",
-    description: "Opens a terminal as a tab when a page asks for it.",
+    id: "labkit:notebooks",
+    description: "Opens a terminal as a tab when a page asks for it; shows panels of an earlier kernel as they were saved.",
     autoStart: true,
     activate: (app) => {
       document.addEventListener("labkit-open-terminal", (event) => {
         event.preventDefault(); // it has been heard
         void app.commands.execute("terminal:open", { name: event.detail.name });
       });
+      void app.restored.then(() => followLost(app));
     },
   };
   const extension = { __esModule: true, default: plugin };
