@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from labkit import changes, clones, travel
 from labkit.engine import bounds, inside, switching
 from labkit.engine.handle import Handle
-from labkit.engine.progress import of_one_step, watching
+from labkit.engine.progress import OnProgress, of_one_step, watching
 from labkit.engine.survey import survey_host
 from labkit.errors import BadInput, LabError
 from labkit.guest.agent import CommandResult
@@ -170,15 +170,22 @@ class Machine:
         switching.resume(self._handle)
         return self
 
-    def save(self, *, timeout: float = 120) -> Machine:
+    def save(
+        self,
+        *,
+        timeout: float = 120,
+        cancel: threading.Event | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Machine:
         """Write its memory to a file and switch it off; `start` goes on from that instant.
 
         Raises:
             WrongState: it is off or saved, or a disk has a format with which memory cannot be saved.
-            TimedOut, NoSpace: it goes on as it was, and no file is left.
+            Cancelled, TimedOut, NoSpace: it goes on as it was, and no file is left.
         """
-        cancel = threading.Event()
-        with watching(under_way("save", self._handle.last_name), cancel=cancel) as report:
+        cancel = cancel or threading.Event()
+        with watching(under_way("save", self._handle.last_name), cancel=cancel) as shown:
+            report = on_progress or shown
             switching.save(
                 self._handle,
                 lambda: self._lab.state,
@@ -188,15 +195,15 @@ class Machine:
             )
         return self
 
-    def stop(self, *, timeout: float = 60) -> Machine:
+    def stop(self, *, timeout: float = 60, cancel: threading.Event | None = None) -> Machine:
         """Ask the guest to shut down and wait until it has; does nothing when it is off.
 
         The agent is asked where it answers, else the ACPI power button is pressed.
 
         Raises:
-            WrongState: paused or saved. TimedOut: it did not shut down in time and goes on running.
+            WrongState: paused or saved. TimedOut, Cancelled: it goes on running, and may still shut down.
         """
-        cancel = threading.Event()
+        cancel = cancel or threading.Event()
         with watching(under_way("stop", self._handle.last_name), cancel=cancel):
             switching.stop(self._handle, timeout=timeout, cancel=cancel)
         return self

@@ -88,10 +88,11 @@ def _announce(plan: Plan, rate: float) -> str:
     return " ".join(parts)
 
 
-def render_work(work: Work) -> Node:
+def render_work(work: Work, *, subject: str | None = None) -> Node:
     """Return an act under way: what, how far, how fast, how long still, and how to cancel.
 
-    The style sheet shows it only after 0.3 s: what is quicker needs no bar.
+    The style sheet shows it only after 0.3 s: what is quicker needs no bar. `subject`: what it is about, where
+    several acts may be under way.
     """
     progress = work.progress
     label = say_again(work.label)
@@ -117,7 +118,9 @@ def render_work(work: Work) -> Node:
     if work.cancel.is_set():
         words.append(_("cancelling"))
     elif work.can_cancel:
-        cancel = tag("button", _("Cancel"), type="button", class_="labkit-button", data_action="cancel")
+        cancel = tag(
+            "button", _("Cancel"), type="button", class_="labkit-button", data_action="cancel", data_subject=subject
+        )
     return tag("div", tag("span", " · ".join(words)), bar, cancel, class_="labkit-work", role="status")
 
 

@@ -192,12 +192,16 @@ class Acting:
                 errors.append(caught)
         with self._lock:
             self._work, self._ripens = None, False
-            if errors and isinstance(errors[0], Cancelled) and work.cancel.is_set():
-                self._result, self._is_done = _("{act}: cancelled.").format(act=work.label), False
-            elif errors:
-                self._result = ""
-                self._error = errors[0] if isinstance(errors[0], LabError) else as_lab_error(errors[0])
+            if errors:
+                self._settle(work, errors[0])
         self.redraw()
+
+    def _settle(self, work: Work, error: Exception) -> None:
+        """Remember how an act ended that did not come to its end: cancelled, or by an error."""
+        if isinstance(error, Cancelled) and work.cancel.is_set():
+            self._result, self._is_done = _("{act}: cancelled.").format(act=work.label), False
+        else:
+            self._result, self._error = "", error if isinstance(error, LabError) else as_lab_error(error)
 
     def _dismiss(self, _values: Values) -> None:
         self._error = None

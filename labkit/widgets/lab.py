@@ -20,7 +20,7 @@ from labkit.model.words import under_way
 from labkit.widgets import act_parts, lineage_parts, machine_parts, parts
 from labkit.widgets import lab_parts as drawing
 from labkit.widgets.acting import Values
-from labkit.widgets.live import SWITCHES, LivePanel
+from labkit.widgets.live import CAN_CANCEL, SWITCHES, LivePanel
 from labkit.widgets.reading import Reading
 from labkit.widgets.story import render_news, render_trace, step_of
 from labkit.widgets.tree import Child, Node, tag
@@ -140,7 +140,7 @@ class LabPanel(LivePanel):
             if details
             else None,
             size=size,
-            under_way=act_parts.render_work(work) if work else None,
+            under_way=act_parts.render_work(work, subject=facts.id) if work else None,
             roomy=roomy,
         )
         self._rows[facts.id] = (basis, row)
@@ -212,15 +212,27 @@ class LabPanel(LivePanel):
         with self._lock:
             if facts.id in self._switched:
                 return
-            self._switched[facts.id] = Work(label=under_way(act, facts.name), expected=self._store.expected(act))
+            work = Work(
+                label=under_way(act, facts.name), can_cancel=act in CAN_CANCEL, expected=self._store.expected(act)
+            )
+            self._switched[facts.id] = work
         name = f"labkit panel: {act} {facts.name}"
-        threading.Thread(target=self._carry_out, args=(act, facts), name=name, daemon=True).start()
+        threading.Thread(target=self._carry_out, args=(act, facts, work), name=name, daemon=True).start()
 
-    def _carry_out(self, act: str, facts: MachineFacts) -> None:
+    def _cancel(self, values: Values) -> None:
+        """Cancel the switch of the row that asks, or what the whole panel is at."""
+        switching = self._switched.get(values.get("subject", ""))
+        if switching is None:
+            super()._cancel(values)
+        else:
+            switching.cancel.set()
+
+    def _carry_out(self, act: str, facts: MachineFacts, work: Work) -> None:
         try:
-            self._switch_machine(Machine(self._lab, facts.id, facts.name), facts, act)
+            self._switch_machine(Machine(self._lab, facts.id, facts.name), facts, act, work)
         except Exception as error:  # noqa: BLE001  no thread above to take it: the panel shows it
-            self.fail(error)
+            with self._lock:
+                self._settle(work, error)
         finally:
             with self._lock:
                 del self._switched[facts.id]

@@ -42,6 +42,9 @@ SWITCHES = {
 }
 """The acts that switch a machine, and what virsh calls them."""
 
+CAN_CANCEL = frozenset({"stop", "save"})
+"""The switches that may take a while, and heed a cancel."""
+
 
 class LivePanel(Panel):
     """A panel of a lab."""
@@ -81,11 +84,16 @@ class LivePanel(Panel):
 
         self.work(_("Planning"), lambda _work: self.propose(make(), carry_out, label=label))
 
-    def _switch_machine(self, machine: Machine, facts: MachineFacts, act: str) -> None:
+    def _switch_machine(self, machine: Machine, facts: MachineFacts, act: str, work: Work) -> None:
         """Do one of `SWITCHES`, remember how long it took, and tell the command."""
         began = time.monotonic()
-        call: Callable[[], object] = getattr(machine, act)
-        call()
+        call: Callable[..., object] = getattr(machine, act)
+        if act == "save":
+            call(cancel=work.cancel, on_progress=lambda progress: self.report(work, progress))
+        elif act in CAN_CANCEL:
+            call(cancel=work.cancel)
+        else:
+            call()
         self._store.remember(act, time.monotonic() - began)
         self.tell(shlex.join(["virsh", SWITCHES[act], facts.spec.domain_name]))
 

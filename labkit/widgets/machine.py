@@ -19,7 +19,7 @@ from labkit.widgets import machine_parts as drawing
 from labkit.widgets import parts
 from labkit.widgets.acting import Values
 from labkit.widgets.console_parts import render_console
-from labkit.widgets.live import SWITCHES, OneMachinePanel
+from labkit.widgets.live import CAN_CANCEL, SWITCHES, OneMachinePanel
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Node, tag
 
@@ -110,7 +110,8 @@ class MachinePanel(OneMachinePanel):
         if facts is not None:
             self.work(
                 under_way(act, facts.name),
-                lambda _work: self._switch_machine(self._machine, facts, act),
+                lambda work: self._switch_machine(self._machine, facts, act, work),
+                can_cancel=act in CAN_CANCEL,
                 expected=self._store.expected(act),
             )
 

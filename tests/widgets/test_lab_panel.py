@@ -90,6 +90,19 @@ def test_machine_is_created_and_deleted_with_what_is_lost_named_before(lab: Lab)
     assert not lab.machines
 
 
+def test_switch_that_takes_long_is_cancelled_in_its_row(lab: Lab) -> None:
+    deaf = small(lab, "deaf")  # no power button reaches its 512 bytes
+    lab.machines["deaf"].start()
+    panel = LabPanel(lab)
+    show(panel)
+    press(panel, "stop", subject=deaf)
+    eventually(lambda: "cancel" in buttons(rows(panel)["deaf"]))
+    press(panel, "cancel", subject=deaf)
+    eventually(lambda: "Shutting deaf down: cancelled." in panel.page().text)
+    eventually(lambda: "cancel" not in buttons(rows(panel)["deaf"]))
+    assert lab.machines["deaf"].state is MachineState.RUNNING
+
+
 @pytest.mark.parametrize(
     ("field", "words"),
     [("name", "'a b'"), ("memory", "'a b'"), ("vcpus", "'a b' is not a number of vCPUs."), ("image", "'a b'")],

@@ -90,6 +90,17 @@ def test_buttons_switch_the_machine(guest: Machine) -> None:
         assert f"virsh {command} {guest.facts.spec.domain_name}" in panel.page().text
 
 
+def test_switch_that_takes_long_is_cancelled(lab: Lab) -> None:
+    deaf = lab.create("deaf", image="sector", memory="16 MiB").start()  # no power button reaches its 512 bytes
+    panel = MachinePanel(deaf)
+    press(panel, "stop")
+    assert actions(panel)["cancel"] is None
+    press(panel, "cancel")
+    eventually(lambda: panel.busy is None)
+    assert "Shutting deaf down: cancelled." in panel.page().text
+    assert deaf.state is MachineState.RUNNING
+
+
 def test_error_of_an_act_is_shown_in_the_panel(machine: Machine) -> None:
     panel = MachinePanel(machine)
     press(panel, "pause")
