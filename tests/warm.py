@@ -50,7 +50,8 @@ def _kind(vm: Machine) -> object:
 
 def _boot_and_keep(vm: Machine, folder: Path) -> Path:
     folder.mkdir()
-    vm.start().wait_ready().run("sync")
+    vm.start().wait_ready().console.expect("root@", timeout=120)  # the agent answers before the shell stands
+    vm.run("sync")
     vm.lab._connection.raw().lookupByUUIDString(vm.id).save(str(folder / "memory"))
     for disk in vm.facts.spec.disks:
         form = disk.format.driver

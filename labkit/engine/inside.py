@@ -40,10 +40,10 @@ def answers(machine: Handle) -> bool:
     return True
 
 
-def _wait_until_heard(machine: Handle, facts: MachineFacts) -> None:
+def _wait_until_heard(machine: Handle, facts: MachineFacts, limit: Limit) -> None:
     """A guest that goes on from its memory runs a moment before the hypervisor is connected to its agent."""
     if facts.reason in _GO_ON:
-        machine.domains.wait_for(lambda: answers(machine) or None, Limit(AT_ONCE))
+        machine.domains.wait_for(lambda: answers(machine) or None, limit.within(AT_ONCE))
 
 
 def run(
@@ -65,7 +65,7 @@ def run(
     """
     facts = machine.check(model.why_not_run, _("Call start() and wait_ready() first."))
     limit = Limit(timeout, cancel=cancel, what=f"{facts.name}: {command!r}")
-    _wait_until_heard(machine, facts)
+    _wait_until_heard(machine, facts, limit)
     try:
         return agent.run(machine.channel(facts.name), command, limit=limit, stdin=stdin)
     except (GuestSilent, WrongState) as error:
@@ -93,9 +93,10 @@ def find_mounted(machine: Handle) -> dict[str, str]:
     facts = machine.facts
     if model.why_not_run(facts):
         return {}
-    _wait_until_heard(machine, facts)
+    limit = Limit(TELLS_WITHIN)
+    _wait_until_heard(machine, facts, limit)
     try:
-        table = agent.run(machine.channel(facts.name), ["cat", "/proc/mounts"], limit=Limit(TELLS_WITHIN)).stdout
+        table = agent.run(machine.channel(facts.name), ["cat", "/proc/mounts"], limit=limit).stdout
     except (GuestError, TimedOut, WrongState):
         return {}
     mounts = [line.split()[:2] for line in table.splitlines()]

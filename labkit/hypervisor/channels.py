@@ -21,6 +21,7 @@ from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.errors import agent_refusal, agent_silence
 from labkit.language import _
 
+_SYNC = 10  # seconds: libvirt itself gives an agent five to answer anything at all
 _CONSOLE_LOOK, _CONSOLE_QUIET, _CONSOLE_STEP = 3.0, 0.1, 0.01  # seconds
 _CONSOLE_CHUNK = 4096
 _ECHO = 8  # letters at the end of a line that tell it from others
@@ -45,7 +46,7 @@ def agent_command(
             machine_id,
             lambda domain: libvirt_qemu.qemuAgentCommand(domain, text, limit, 0),
             subject=subject,
-            timeout=timeout + 5,
+            timeout=limit + _SYNC,
         )
     except HypervisorError as error:
         # libvirt before 10 has one number for what the agent refused and for a line that broke; 11 may say nothing
