@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from labkit.course.disk_exercises import read_bytes
+from labkit.course.disk_exercise import read_bytes
 from labkit.course.exercise import Result, Verdict
 from labkit.course.machine_exercise import MEMORY, MachineExercise
 from labkit.language import _

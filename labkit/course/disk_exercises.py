@@ -11,62 +11,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from labkit.course.exercise import Exercise, Result, Verdict
+from labkit.course.disk_exercise import DiskExercise, read_bytes
+from labkit.course.exercise import Result, Verdict
 from labkit.disk import Disk
-from labkit.errors import WrongState
 from labkit.language import _
-from labkit.machine import Machine
 from labkit.model.image import Allocation, Format
 from labkit.units import MIB, format_size
 
 BLOCK = 4096
 
 
-def read_bytes(disk: Disk, offset: int, length: int) -> bytes:
-    """Return what the host's file holds at a byte of the guest's disk; empty where it holds nothing."""
-    try:
-        path, place = disk.locate(offset)
-    except WrongState:
-        return b""
-    with path.open("rb") as file:
-        file.seek(place)
-        return file.read(length)
-
-
-class OnDisks(Exercise):
-    """An exercise with a start state; without it nothing is begun."""
-
-    def look(self) -> Result:
-        """Tell that nothing is begun, or look at the work."""
-        missing = [name for name in self.disks if name not in self.lab.disks]
-        if len(missing) == len(self.disks):
-            return Result(
-                verdict=Verdict.NOT_STARTED,
-                why=_("There is no disk {name}.").format(name=self.disks[0]),
-                hint=_("ex.start() makes what the exercise starts from."),
-            )
-        if missing and missing[0] in self.needed:
-            return self.broken(_("The disk {name} is gone.").format(name=missing[0]))
-        return self.look_closer()
-
-    @property
-    def needed(self) -> tuple[str, ...]:
-        """The disks that must be there."""
-        return self.disks
-
-    def look_closer(self) -> Result:
-        """Look at the work, with all disks there."""
-        raise NotImplementedError
-
-    def boot(self, *disks: Disk) -> Machine:
-        """Return the exercise's machine, made with these disks and booted."""
-        machine = self.lab.create(self.machine)
-        for disk in disks:
-            machine.attach(disk)
-        return machine.start().wait_ready()
-
-
-class Mark(OnDisks):
+class Mark(DiskExercise):
     """Find a block of the guest in the host's files, and write there."""
 
     slug: ClassVar[str] = "marca"
@@ -138,7 +93,7 @@ class Mark(OnDisks):
             return file.read(len(self.reply)) == self.reply
 
 
-class TrulyFixed(OnDisks):
+class TrulyFixed(DiskExercise):
     """A disk that calls itself fixed, and is not."""
 
     slug: ClassVar[str] = "fijo-de-verdad"
@@ -195,7 +150,7 @@ class TrulyFixed(OnDisks):
         return Result(verdict=Verdict.DONE, why=_("The host has given it every byte."))
 
 
-class Slim(OnDisks):
+class Slim(DiskExercise):
     """Give the space of deleted files back to the host, and keep one file."""
 
     slug: ClassVar[str] = "adelgazar"
@@ -237,7 +192,7 @@ class Slim(OnDisks):
         return Result(verdict=Verdict.DONE, why=_("The host has its space back, and the file is kept."))
 
 
-class Grow(OnDisks):
+class Grow(DiskExercise):
     """Give a full disk more room without losing anything."""
 
     slug: ClassVar[str] = "crecer"

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import ClassVar
 
-from labkit.course.disk_exercises import OnDisks, read_bytes
+from labkit.course.disk_exercise import DiskExercise, read_bytes
 from labkit.course.exercise import Result, Verdict
 from labkit.errors import GuestSilent
 from labkit.language import _
@@ -24,7 +24,7 @@ VMDK_MAGIC = b"KDMV"
 """What a VMDK's container begins with."""
 
 
-class _Running(OnDisks):
+class _Running(DiskExercise):
     """An exercise whose guest must run when it is checked."""
 
     def ask(self, command: str) -> str:

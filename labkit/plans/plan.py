@@ -167,7 +167,7 @@ class Plan:
     @property
     def commands(self) -> tuple[str, ...]:
         """What a person would type, shortened."""
-        return tuple(line for step in self.steps for line in self.shorten(step.command).splitlines())
+        return tuple(line for step in self.steps for line in self._shorten(step.command).splitlines())
 
     def preview(self, *, sizes: bool = True) -> str:
         """Return the plan as text: its steps as commands, or its refusal.
@@ -199,7 +199,7 @@ class Plan:
             ]
         return "\n".join(lines)
 
-    def shorten(self, command: str) -> str:
+    def _shorten(self, command: str) -> str:
         """Return a command with the folders of the lab and of guest images left out."""
         command = command.replace(posixpath.join(self.home, ""), "")
         return _BLOB.sub("images/", command)

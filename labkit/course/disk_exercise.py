@@ -1,0 +1,56 @@
+"""What exercises on disks share: their start, a look into the host's files.
+
+Knows: the lab as a student uses it. Must not know: any one exercise.
+"""
+
+from __future__ import annotations
+
+from labkit.course.exercise import Exercise, Result, Verdict
+from labkit.disk import Disk
+from labkit.errors import WrongState
+from labkit.language import _
+from labkit.machine import Machine
+
+
+def read_bytes(disk: Disk, offset: int, length: int) -> bytes:
+    """Return what the host's file holds at a byte of the guest's disk; empty where it holds nothing."""
+    try:
+        path, place = disk.locate(offset)
+    except WrongState:
+        return b""
+    with path.open("rb") as file:
+        file.seek(place)
+        return file.read(length)
+
+
+class DiskExercise(Exercise):
+    """An exercise whose start is some disks; without them nothing is begun."""
+
+    def look(self) -> Result:
+        """Tell that nothing is begun, or look at the work."""
+        missing = [name for name in self.disks if name not in self.lab.disks]
+        if len(missing) == len(self.disks):
+            return Result(
+                verdict=Verdict.NOT_STARTED,
+                why=_("There is no disk {name}.").format(name=self.disks[0]),
+                hint=_("ex.start() makes what the exercise starts from."),
+            )
+        if missing and missing[0] in self.needed:
+            return self.broken(_("The disk {name} is gone.").format(name=missing[0]))
+        return self.look_closer()
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The disks that must be there."""
+        return self.disks
+
+    def look_closer(self) -> Result:
+        """Look at the work, with all disks there."""
+        raise NotImplementedError
+
+    def boot(self, *disks: Disk) -> Machine:
+        """Return the exercise's machine, made with these disks and booted."""
+        machine = self.lab.create(self.machine)
+        for disk in disks:
+            machine.attach(disk)
+        return machine.start().wait_ready()
