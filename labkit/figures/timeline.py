@@ -29,14 +29,15 @@ class Moment(Protocol):
         """After how many seconds."""
 
 
-def draw_timeline(moments: Sequence[Moment], ax: Axes | None = None) -> Drawing:
+def draw_timeline(moments: Sequence[Moment], ax: Axes | None = None, *, until: float = 0) -> Drawing:
     """Draw moments one below the other, each with a bar as long as it took until then.
 
     Args:
         moments: in the order they happened, one or more.
+        until: seconds that the scale reaches at least, so that two drawings can be compared.
     """
     begins = [0.0, *[moment.seconds for moment in moments[:-1]]]
-    longest = max(moment.seconds for moment in moments)
+    longest = max(until, *[moment.seconds for moment in moments])
 
     def draw(axes: Axes) -> None:
         for row, (begin, moment) in enumerate(zip(begins, moments, strict=True)):

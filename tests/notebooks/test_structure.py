@@ -19,6 +19,8 @@ PANELS = re.compile(r"\b([A-Z]\w+Panel)\b")
 MOST_LINES, MEDIAN_LINES = 25, 4
 MOST_PANELS = 3
 MOST_WORDS = 80
+MOST_COLUMNS = 100
+"""What a page shows of a line before it breaks it or cuts it off."""
 
 PROSE = re.compile(r"[^\W\d_]{2,}[,;:]? +[^\W\d_]{2,}|[.!?] ?$|[^\x00-\x7f]")
 """Two words side by side, the end of a sentence, a letter that only some languages have."""
@@ -94,6 +96,18 @@ def test_code_is_short(notebook: NotebookNode) -> None:
     lengths = [len(cell.source.splitlines()) for cell in code_of(notebook)]
     assert statistics.median(lengths) <= MEDIAN_LINES
     assert max(lengths) <= MOST_LINES
+
+
+def test_lines_fit_the_page(notebook: NotebookNode) -> None:
+    lines = [line for cell in code_of(notebook) for line in cell.source.splitlines()]
+    for cell in prose_of(notebook):
+        lines += [line for block in re.findall(r"```.*?```", cell.source, re.DOTALL) for line in block.splitlines()]
+    assert [line for line in lines if len(line) > MOST_COLUMNS] == []
+
+
+def test_tables_stand_outside_quotes(notebook: NotebookNode) -> None:
+    """In a quote only some programs see a table."""
+    assert [cell.id for cell in prose_of(notebook) if re.search(r"^> \|", cell.source, re.MULTILINE)] == []
 
 
 def test_explanations_are_short(notebook: NotebookNode) -> None:
