@@ -19,6 +19,10 @@ from tests.instance import ROOT, Instance, find_guest_images
 FOLDER = ROOT / "notebooks"
 CELL_SECONDS = 420
 WIDGET = "application/vnd.jupyter.widget-view+json"
+FOLDED = "jp-MarkdownHeadingCollapsed"
+"""What says in a cell's metadata that JupyterLab shows its heading alone."""
+KEPT = ("tags", FOLDED)
+"""What stays of a cell's metadata."""
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -57,8 +61,7 @@ def normalize(notebook: NotebookNode) -> NotebookNode:
     """Return the notebook without anything that belongs to one run or one computer."""
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in KEPT if cell.metadata.get(key)})
         for output in cell.get("outputs", []):
             if "data" in output:
                 output.data.pop(WIDGET, None)

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from tests.notebooks.execute import FOLDER, METADATA, find_notebooks, read_notebook
+from tests.notebooks.execute import FOLDED, FOLDER, KEPT, METADATA, find_notebooks, read_notebook
 
 NOTEBOOKS = find_notebooks()
 PANELS = re.compile(r"\b([A-Z]\w+Panel)\b")
@@ -86,6 +86,11 @@ def test_ends_with_what_was_learned_exercises_and_clean_up(notebook: NotebookNod
     assert code_of(notebook)[-1].id == "cleanup-do"
 
 
+def test_what_goes_deeper_is_folded(notebook: NotebookNode) -> None:
+    for cell in notebook.cells:
+        assert cell.metadata.get(FOLDED, False) == cell.source.startswith("## Going deeper"), cell.id
+
+
 def test_cells_are_named(notebook: NotebookNode) -> None:
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids)
@@ -157,7 +162,7 @@ def test_outputs_hold_on_every_computer(notebook: NotebookNode) -> None:
 def test_nothing_of_the_run_is_saved(notebook: NotebookNode) -> None:
     assert notebook.metadata == METADATA
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags"}
+        assert set(cell.metadata) <= set(KEPT)
     kinds = {kind for cell in code_of(notebook) for output in cell.outputs for kind in output.get("data", {})}
     assert kinds <= {"text/plain", "text/html", "image/png"}
 
