@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from labkit.language import _
 from labkit.model.image import Allocation, Format, GuestImage
-from labkit.model.machine import DEFAULT_CPU, Boot, Chipset, DiskSpec, MachineSpec
+from labkit.model.machine import DEFAULT_CPU, Boot, Chipset, DiskSpec, MachineFacts, MachineSpec
 from labkit.model.state import LabState
 from labkit.plans.first_disk import FirstDisk
 from labkit.plans.guard import why_not_delete_machine
@@ -77,7 +78,7 @@ def plan_create(state: LabState, survey: Survey, request: CreateRequest) -> Plan
 def _why_not_create(state: LabState, survey: Survey, request: CreateRequest) -> Refusal | None:
     replaced = state.machines.get(request.name) if request.if_exists is IfExists.REPLACE else None
     refusal = (
-        why_not_name(state, request.name, allow=replaced)
+        _why_not_name(state, request.name, replaced)
         or why_not_sized_here(survey, request.memory, request.vcpus)
         or why_not_image(state, request.image)
     )
@@ -93,6 +94,14 @@ def _why_not_create(state: LabState, survey: Survey, request: CreateRequest) -> 
         or why_no_room_for_machine(survey.free_bytes, disk.bytes)
         or why_not_sized_here(survey, request.memory, request.vcpus, minimum=image.minimum_memory)
     )
+
+
+def _why_not_name(state: LabState, name: str, replaced: MachineFacts | None) -> Refusal | None:
+    """Return why a name cannot be had; where a machine of this lab has it, a call may say what becomes of that."""
+    refusal = why_not_name(state, name, allow=replaced)
+    if refusal is None or name not in state.machines:
+        return refusal
+    return replace(refusal, for_calls=(_('Or say if_exists="keep" to use it, if_exists="replace" to start afresh.'),))
 
 
 def _first_disk(request: CreateRequest, image: GuestImage) -> FirstDisk:

@@ -30,9 +30,7 @@ def why_not_name(state: LabState, name: str, *, allow: MachineFacts | None = Non
     if name in state.machines and state.machines[name] != allow:
         return Refusal(
             why=_("There is already a machine {name!r}.").format(name=name),
-            ways_out=(
-                _('Choose another name, or say if_exists="keep" to use it, if_exists="replace" to start afresh.'),
-            ),
+            ways_out=(_("Choose another name, or delete {name} first.").format(name=name),),
         )
     if name in state.elsewhere:
         return Refusal(

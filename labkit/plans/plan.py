@@ -50,17 +50,19 @@ class Refusal:
     Attributes:
         why: one sentence that names the thing and its state.
         ways_out: what to do first, each a sentence or a call to type.
+        for_calls: further ways out that only who types a call has: a form has no such field.
         dependants: names of those who depend on it.
     """
 
     why: str
     ways_out: tuple[str, ...] = ()
+    for_calls: tuple[str, ...] = ()
     dependants: tuple[str, ...] = ()
 
     @property
     def hint(self) -> str:
-        """The ways out as one line."""
-        return " ".join(self.ways_out)
+        """All ways out as one line."""
+        return " ".join((*self.ways_out, *self.for_calls))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,11 @@ class Plan:
     def locks(self) -> tuple[str, ...]:
         """The names of the locks it needs: a space keeps disks apart from machines."""
         return (*self.names, *(f"disk {disk}" for disk in self.disks))
+
+    @property
+    def excuse(self) -> str | None:
+        """Why it is refused, or None."""
+        return self.refusal.why if self.refusal else None
 
     @property
     def title(self) -> str:
@@ -181,7 +188,7 @@ class Plan:
             if self.refusal.dependants:
                 names = ", ".join(self.refusal.dependants)
                 lines.append("  " + _("depends on it: {names}").format(names=names))
-            return "\n".join(lines + [f"  → {way}" for way in self.refusal.ways_out])
+            return "\n".join(lines + [f"  → {way}" for way in (*self.refusal.ways_out, *self.refusal.for_calls)])
         lines = [title if self.steps else _("{act}: nothing to do").format(act=title)]
         lines += [f"  $ {command}" for command in self.commands]
         lines += [f"  {note}" for note in self.notes]

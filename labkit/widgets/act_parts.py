@@ -88,11 +88,14 @@ def _announce(plan: Plan, rate: float) -> str:
     return " ".join(parts)
 
 
-def render_work(work: Work, *, subject: str | None = None) -> Node:
+def render_work(work: Work, *, subject: str | None = None, is_alone: bool = False) -> Node:
     """Return an act under way: what, how far, how fast, how long still, and how to cancel.
 
-    The style sheet shows it only after 0.3 s: what is quicker needs no bar. `subject`: what it is about, where
-    several acts may be under way.
+    The style sheet shows it only after 0.3 s: what is quicker needs no bar.
+
+    Args:
+        work: the act. subject: what it is about, where several may be under way.
+        is_alone: whether all else in the panel waits for it.
     """
     progress = work.progress
     label = say_again(work.label)
@@ -121,7 +124,17 @@ def render_work(work: Work, *, subject: str | None = None) -> Node:
         cancel = tag(
             "button", _("Cancel"), type="button", class_="labkit-button", data_action="cancel", data_subject=subject
         )
-    return tag("div", tag("span", " · ".join(words)), bar, cancel, class_="labkit-work", role="status")
+    waiting = _render_waiting() if is_alone else None
+    return tag("div", tag("span", " · ".join(words)), bar, cancel, waiting, class_="labkit-work", role="status")
+
+
+def render_held(reason: str) -> Node:
+    """Return why all in a panel waits, where it waits for an act that is not its own."""
+    return tag("div", tag("span", reason), _render_waiting(), class_="labkit-work", role="status")
+
+
+def _render_waiting() -> Node:
+    return tag("span", _("The other buttons wait for it."), class_="labkit-quiet")
 
 
 def render_result(text: str, *, is_done: bool = True) -> Node:

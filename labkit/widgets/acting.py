@@ -68,6 +68,11 @@ class Acting:
         """Return what goes for good with a plan besides files, by name: a subclass may know."""
         return ()
 
+    @property
+    def held(self) -> str | None:
+        """Why nothing can be done here though the panel is at nothing, or None: a subclass may know."""
+        return None
+
     # --- what is asked for and done ------------------------------------------------------------------
 
     def on(self, action: str, handler: Callable[[Values], None]) -> None:
@@ -81,7 +86,7 @@ class Acting:
     def busy(self) -> str | None:
         """What the panel is at, as an excuse for a button, or None."""
         work = self._work
-        return None if work is None else _("{act}: wait for it to end.").format(act=work.label)
+        return None if work is None else work.busy
 
     def work(
         self,
@@ -146,7 +151,7 @@ class Acting:
         """Return what is asked, under way, wrong, came out and was done."""
         return (
             tag("div", self._render_plan(), key="plan"),
-            tag("div", act_parts.render_work(self._work) if self._work else None, key="work"),
+            tag("div", self._render_work(), key="work"),
             tag("div", act_parts.render_error(self._error) if self._error else None, key="error"),
             tag("div", self._render_result(), key="result"),
             tag("div", self._render_done(), key="done"),
@@ -159,7 +164,7 @@ class Acting:
         can_do = bool(plan.steps) and plan.refusal is None
         leave = parts.Button(label=_("Leave it") if can_do else _("Close"), action="leave")
         kind = "danger" if plan.files.deleted else "main"
-        yes = parts.Button(label=label, action="confirm", kind=kind, excuse=self.busy)
+        yes = parts.Button(label=label, action="confirm", kind=kind, busy=self.busy)
         buttons = [yes, leave] if can_do else [leave]
         return tag(
             "div",
@@ -172,6 +177,12 @@ class Acting:
             tabindex=-1,
             data_appear=True,
         )
+
+    def _render_work(self) -> Child:
+        if self._work is None:
+            held = self.held
+            return act_parts.render_held(held) if held else None
+        return act_parts.render_work(self._work, is_alone=True)
 
     def _render_result(self) -> Child:
         return act_parts.render_result(self._result, is_done=self._is_done) if self._result else None

@@ -5,8 +5,7 @@ Each is a function of values. Knows: lineages, plans. Must not know: threads, ho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labkit.language import _, ngettext
 from labkit.model.lineage import Lineage
@@ -92,50 +91,41 @@ def _time(cost: Cost) -> str:
 def render_form(state: LabState, survey: CloneSurvey, facts: MachineFacts, *, busy: str | None) -> Node:
     """Return the form of new clones."""
     name = free_name(state, f"{facts.name}-clone")
-    excuse = busy or why_not_clone(state, survey, facts.name, name)
     tree = state.snapshots.get(facts.name, SnapshotTree())
     kinds = [(CloneKind.FULL, _("full: a copy")), (CloneKind.LINKED, _("linked: on a snapshot"))]
     points = [("", _("as it is now")), *((point, point) for point in tree)]
     identities = [(Identity.NEW, _("new: somebody else")), (Identity.KEEP, _("kept: a twin"))]
-    return tag(
-        "form",
-        _field(_("Name, or a pattern such as seat-{:02}"), "name", name, wide=True),
-        _field(_("How many"), "count", "1"),
-        _choices(_("Kind"), "kind", kinds),
-        _choices(_("Snapshot"), "snapshot", points),
-        _choices(_("Identity"), "identity", identities),
+    return parts.form(
+        "clone",
+        _("Clone…"),
+        parts.field(_("Name, or a pattern such as seat-{:02}"), "name", name, class_="labkit-wide"),
+        parts.field(_("How many"), "count", "1"),
+        parts.choices(_("Kind"), "kind", kinds, class_="labkit-wide"),
+        parts.choices(_("Snapshot"), "snapshot", points, class_="labkit-wide"),
+        parts.choices(_("Identity"), "identity", identities, class_="labkit-wide"),
         tag("div", *_list_ticks(survey, tree), class_="labkit-ticks"),
-        tag(
-            "button",
-            _("Clone…"),
-            type="submit",
-            class_="labkit-button labkit-main",
-            aria_disabled="true" if excuse else None,
-            title=excuse or _("Show the plan"),
-        ),
-        tag("div", excuse, class_="labkit-excuse") if excuse else None,
-        class_="labkit-form",
-        data_action="clone",
-        key="clone",
+        excuse=why_not_clone(state, survey, facts.name, name),
+        busy=busy,
+        kind="main",
     )
 
 
 def _list_ticks(survey: CloneSurvey, tree: SnapshotTree) -> list[Node]:
     has_memory = any(node.memory for node in tree.nodes.values())
     return [
-        _tick(
+        parts.tick(
             _("with all its snapshots (full)"),
             "snapshots",
             is_on=False,
             excuse=None if tree else _("It has no snapshots."),
         ),
-        _tick(
+        parts.tick(
             _("run at once, from the snapshot's memory (linked)"),
             "instant",
             is_on=False,
             excuse=None if has_memory else _("No snapshot of it keeps memory."),
         ),
-        _tick(
+        parts.tick(
             _("share blocks with the original (reflink)"),
             "reflink",
             is_on=survey.reflinks,
@@ -180,20 +170,13 @@ def render_repairs(lineage: Lineage, free_bytes: int, facts: MachineFacts, *, bu
     disks = [(disk.name, disk.name) for disk in facts.spec.disks if not disk.served]
     relink = parts.fold(
         _("Bring a lost base back"),
-        tag(
-            "form",
-            _choices(_("Disk"), "disk", disks),
-            _field(_("Where the file is now"), "file", "", wide=True),
-            tag(
-                "button",
-                _("Relink…"),
-                type="submit",
-                class_="labkit-button",
-                aria_disabled="true" if busy else None,
-                title=busy or _("Only a file that is proven to hold the same is taken."),
-            ),
-            class_="labkit-form",
-            data_action="relink",
+        parts.form(
+            "relink",
+            _("Relink…"),
+            parts.choices(_("Disk"), "disk", disks, class_="labkit-wide"),
+            parts.field(_("Where the file is now"), "file", "", class_="labkit-wide"),
+            busy=busy,
+            tip=_("Only a file that is proven to hold the same is taken."),
         ),
         key="relink",
     )
@@ -213,11 +196,9 @@ def _is_direct(lineage: Lineage, machine: str, clone: str) -> bool:
 def why_not_clone(state: LabState, survey: CloneSurvey, machine: str, name: str) -> str | None:
     """Return why not even a plain clone can be made, or None."""
     request = CloneRequest(machine=machine, clones=(Newborn(name=name, id="", genid=""),))
-    refusal = clone_plans.plan_clone(state, survey, request).refusal
-    if refusal is None:
-        return None
-    linked = CloneRequest(machine=machine, clones=request.clones, kind=CloneKind.LINKED)
-    return refusal.why if clone_plans.plan_clone(state, survey, linked).refusal else None
+    excuse = clone_plans.plan_clone(state, survey, request).excuse
+    linked = clone_plans.plan_clone(state, survey, replace(request, kind=CloneKind.LINKED))
+    return excuse if linked.refusal else None
 
 
 def free_name(state: LabState, stem: str) -> str:
@@ -226,22 +207,3 @@ def free_name(state: LabState, stem: str) -> str:
     while name in state.everywhere or domain_name(state.lab, name) in state.taken_names:
         name, number = f"{stem}-{number}", number + 1
     return name
-
-
-def _field(label: str, name: str, value: str, *, wide: bool = False) -> Node:
-    look = "labkit-wide" if wide else None
-    return tag("label", label, tag("input", name=name, value=value, autocomplete="off", class_=look))
-
-
-def _choices(label: str, name: str, options: Sequence[tuple[str, str]]) -> Node:
-    rows = [tag("option", word, value=value, key=value) for value, word in options]
-    return tag("label", label, tag("select", *rows, name=name, class_="labkit-wide"))
-
-
-def _tick(label: str, name: str, *, is_on: bool, excuse: str | None) -> Node:
-    box = tag("input", type="checkbox", name=name, checked=is_on and not excuse, disabled=bool(excuse))
-    return tag(
-        "label",
-        tag("span", box, " ", label, tag("span", " — ", excuse, class_="labkit-quiet") if excuse else None),
-        class_="labkit-tick",
-    )

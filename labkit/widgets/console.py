@@ -44,7 +44,7 @@ class Console(OneMachinePanel):
 
     def _render_live(self, reading: Reading, _state: LabState, facts: MachineFacts) -> Sequence[Node]:
         busy = self._why_not(reading, facts.name)
-        start = [button for button in drawing.list_buttons(facts, busy=busy) if button.action == "start"]
+        start = [button for button in drawing.list_switches(facts, busy=busy) if button.action == "start"]
         return (
             drawing.render_head(facts, title=self.title()),
             tag("div", None if facts.is_active else parts.render_buttons(start, label="start"), key="start"),

@@ -122,6 +122,11 @@ class DiskPanel(LivePanel):
             key=disk.name,
         )
 
+    def _about(self, reading: Reading) -> str | None:
+        """Return the machine that has the disk that is shown, or None."""
+        disk = self._shown(self._disks(reading))
+        return disk.machine if disk else None
+
     def _disks(self, reading: Reading) -> dict[str, DiskFacts]:
         return dict(reading.state.disks) if reading.state else {}
 

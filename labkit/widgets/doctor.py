@@ -62,9 +62,7 @@ class DoctorPanel(Panel):
                 tag("ul", *[_check(check) for check in fine], class_="labkit-checks"),
                 key="fine",
             ),
-            parts.render_buttons(
-                [parts.Button(label=_("Look again"), action="again", excuse=self.busy)], label="doctor"
-            ),
+            parts.render_buttons([parts.Button(label=_("Look again"), action="again", busy=self.busy)], label="doctor"),
         )
 
     def displayed(self) -> None:

@@ -76,7 +76,7 @@ class HostPanel(Panel):
                 parts.table((name, version or _("not there")) for name, version in facts.version_table),
                 key="versions",
             ),
-            parts.render_buttons([parts.Button(label=_("Look again"), action="again", excuse=self.busy)], label="host"),
+            parts.render_buttons([parts.Button(label=_("Look again"), action="again", busy=self.busy)], label="host"),
         )
 
     def displayed(self) -> None:

@@ -113,19 +113,14 @@ class LabPanel(LivePanel):
     def _row(self, reading: Reading, facts: MachineFacts, size: int, *, roomy: bool) -> Node:
         """Return a machine's row: the one laid out last where nothing in it has changed, since there may be many."""
         work = self._switched.get(facts.id)
-        busy = (
-            self._why_not(reading, facts.name)
-            if work is None
-            else _("{act}: wait for it to end.").format(act=work.label)
-        )
+        busy = work.busy if work else self._why_not(reading, facts.name)
         samples, happenings = reading.samples.get(facts.id, ()), self._store.chronicle.of(facts.id)
         details = reading.state if facts.id in self._open else None
         now = step_of(time.time())
         basis = (facts, size, roomy, busy, samples, happenings, details, now, language())
         if work is None and facts.id in self._rows and self._rows[facts.id][0] == basis:
             return self._rows[facts.id][1]
-        buttons = drawing.list_buttons(facts, busy=busy)
-        switches = [button for button in buttons if button.action in SWITCHES]
+        switches = drawing.list_switches(facts, busy=busy)
         row = drawing.render_row(
             facts,
             switches=switches,
@@ -135,7 +130,7 @@ class LabPanel(LivePanel):
                 facts,
                 self._lineage(details),
                 happenings,
-                [each for each in buttons if not roomy or each not in switches],
+                [*(() if roomy else switches), drawing.delete_button(details, facts, busy=busy)],
             )
             if details
             else None,

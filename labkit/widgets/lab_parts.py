@@ -200,26 +200,21 @@ def render_row(
     )
 
 
-def list_buttons(facts: MachineFacts, *, busy: str | None) -> list[Button]:
-    """Return the buttons that switch a machine or delete it, and name it."""
-    return [replace(button, subject=facts.id) for button in machine_parts.list_buttons(facts, busy=busy)]
+def list_switches(facts: MachineFacts, *, busy: str | None) -> list[Button]:
+    """Return the buttons that switch a machine, and name it."""
+    return [replace(button, subject=facts.id) for button in machine_parts.list_switches(facts, busy=busy)]
+
+
+def delete_button(state: LabState, facts: MachineFacts, *, busy: str | None) -> Button:
+    """Return the button that deletes a machine, and names it."""
+    return replace(machine_parts.delete_button(state, facts, busy=busy), subject=facts.id)
 
 
 def _next_switch(switches: Sequence[Button], facts: MachineFacts) -> Node:
     """Return the usual next switch of a machine; it keeps its place and the focus when the state changes."""
     usual = {MachineState.RUNNING: "pause", MachineState.PAUSED: "resume"}.get(facts.state, "start")
     button = next(each for each in switches if each.action == usual)
-    return tag(
-        "button",
-        button.label,
-        type="button",
-        class_=f"labkit-button labkit-{button.kind}",
-        data_action=button.action,
-        data_subject=button.subject,
-        title=button.excuse or button.tip,
-        aria_disabled="true" if button.excuse else None,
-        aria_label=f"{button.label}: {facts.name}",
-    )
+    return parts.render_button(button, aria_label=f"{button.label}: {facts.name}")
 
 
 def list_meters(facts: MachineFacts, samples: Sequence[Sample]) -> list[Node]:
@@ -276,11 +271,12 @@ def render_create(state: LabState, *, busy: str | None) -> Node:
         parts.form(
             "create",
             _("Create…"),
-            busy or (None if images else _("There is no guest image yet: ./lab setup builds them.")),
             parts.field(_("New machine's name"), "name", free_name(state, "web")),
             parts.choices(_("Guest image"), "image", images, first),
             parts.field(_("Memory"), "memory", "128 MiB"),
             parts.field(_("vCPUs"), "vcpus", "1", inputmode="numeric"),
+            excuse=None if images else _("There is no guest image yet: ./lab setup builds them."),
+            busy=busy,
             kind="main",
         ),
         is_open=not state.machines,

@@ -19,6 +19,7 @@ from labkit.widgets import machine_parts, parts, tree
 from labkit.widgets.acting import Values
 from labkit.widgets.live import LivePanel
 from labkit.widgets.parts import Button
+from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, tag
 
 if TYPE_CHECKING:
@@ -114,6 +115,12 @@ class LineagePanel(LivePanel):
     def _lineage(self) -> Lineage | None:
         state = self._store.reading.state
         return read_lineage(state) if state else None
+
+    def _about(self, _reading: Reading) -> str | None:
+        """Return the machine that the selected node belongs to, or None."""
+        lineage = self._lineage()
+        node = self._find(lineage, self._chosen) if lineage else None
+        return node.machine if node else None
 
     def _find(self, lineage: Lineage, name: str | None) -> Node | None:
         try:

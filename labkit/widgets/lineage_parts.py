@@ -149,7 +149,8 @@ def list_buttons(lineage: Lineage, free_bytes: int, node: Node, *, busy: str | N
             label=_("Delete…"),
             action="delete",
             kind="danger",
-            excuse=busy or (_("The reason stands above.") if refusal else None),
+            excuse=_("The reason stands above.") if refusal else None,
+            busy=busy,
             tip=_("Show what would be deleted; nothing is lost before you confirm."),
         )
     ]
@@ -163,8 +164,9 @@ def list_flattening(lineage: Lineage, free_bytes: int, machines: tuple[str, ...]
             label=_("Flatten {name}…").format(name=name),
             action="flatten",
             subject=name,
-            excuse=busy or _why(flatten_plans.plan_flatten(lineage.state, survey, name).refusal),
-            tip=_("What it still reads from its original moves into its own images."),
+            excuse=flatten_plans.plan_flatten(lineage.state, survey, name).excuse,
+            busy=busy,
+            tip=_what_flatten_does(),
         )
         for name in (machines if len(machines) <= MOST_BUTTONS else ())
     ]
@@ -174,18 +176,12 @@ def render_flattening(machines: tuple[str, ...], *, busy: str | None) -> tree.No
     """Return what lets one of many linked clones stand alone; few have buttons: `list_flattening`."""
     if len(machines) <= MOST_BUTTONS:
         return None
-    options = [tag("option", name, value=name, key=name) for name in machines]
-    button = tag(
-        "button",
-        _("Flatten…"),
-        type="submit",
-        class_="labkit-button",
-        aria_disabled="true" if busy else None,
-        title=busy or _("What it still reads from its original moves into its own images."),
-    )
-    choice = tag("label", _("Clone"), tag("select", *options, name="subject", class_="labkit-wide"))
-    reason = tag("div", busy, class_="labkit-excuse") if busy else None
-    return tag("form", choice, button, reason, class_="labkit-form", data_action="flatten", key="flatten")
+    choice = parts.choices(_("Clone"), "subject", [(name, name) for name in machines], class_="labkit-wide")
+    return parts.form("flatten", _("Flatten…"), choice, busy=busy, tip=_what_flatten_does())
+
+
+def _what_flatten_does() -> str:
+    return _("What it still reads from its original moves into its own images.")
 
 
 def clones_of(lineage: Lineage, node: Node) -> tuple[str, ...]:
@@ -198,7 +194,3 @@ def clones_of(lineage: Lineage, node: Node) -> tuple[str, ...]:
     points = lineage.state.snapshots.get(node.name, ())
     direct = (clone for point in points for clone in lineage.direct_clones(node.name, point))
     return tuple(dict.fromkeys((*itself, *direct)))
-
-
-def _why(refusal: Refusal | None) -> str | None:
-    return refusal.why if refusal else None

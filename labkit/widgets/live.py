@@ -115,11 +115,24 @@ class LivePanel(Panel):
     def _plan_flattening(self, machine: str) -> Plan:
         return self._lab.machines[machine].flatten.plan()
 
+    def _about(self, _reading: Reading) -> str | None:
+        """Return the name of the machine that all in the panel is about; None: of none, or of several."""
+        return None
+
+    @property
+    def held(self) -> str | None:
+        """That an act of somebody else is at work on the machine, or None."""
+        reading = self._store.reading
+        return self._why_held(reading, self._about(reading))
+
+    def _why_held(self, reading: Reading, machine: str | None) -> str | None:
+        if reading.state is None or machine not in reading.state.busy:
+            return None
+        return _("Another act is at work on {name}.").format(name=machine)
+
     def _why_not(self, reading: Reading, machine: str | None) -> str | None:
         """Return why nothing can be done now with what belongs to a machine, or None."""
-        if self.busy is None and reading.state is not None and machine in reading.state.busy:
-            return _("Another act is at work on {name}.").format(name=machine)
-        return self.busy
+        return self.busy or self._why_held(reading, machine)
 
     def _render_absence(self, reading: Reading, title: str, *, gone: str = "") -> Node:
         """Say why there is nothing to show; `gone`: what to say where the lab itself can be read."""
@@ -161,6 +174,11 @@ class OneMachinePanel(LivePanel):
         facts = next((machine for machine in machines if machine.id == self._id), None)
         self._last_name = facts.name if facts else self._last_name
         return facts
+
+    def _about(self, reading: Reading) -> str | None:
+        """Return the machine's name, or None: it is gone."""
+        facts = self._facts(reading)
+        return facts.name if facts else None
 
     @property
     def name(self) -> str:

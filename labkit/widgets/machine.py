@@ -54,16 +54,21 @@ class MachinePanel(OneMachinePanel):
     def _render_static(self, _state: LabState, facts: MachineFacts) -> Node:
         return tag("div", drawing.render_head(facts), parts.table(drawing.list_definition(facts)))
 
-    def _render_live(self, reading: Reading, _state: LabState, facts: MachineFacts) -> Sequence[Node]:
+    def _render_live(self, reading: Reading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
         samples = reading.samples.get(self._id, ())
-        buttons = [*drawing.list_buttons(facts, busy=self._why_not(reading, facts.name)), self._console_button(facts)]
+        busy = self._why_not(reading, facts.name)
+        buttons = [
+            *drawing.list_switches(facts, busy=busy),
+            self._console_button(facts),
+            drawing.delete_button(state, facts, busy=busy),
+        ]
         buttons.sort(key=lambda button: button.kind == "danger")  # those come last
         return (
             drawing.render_head(facts),
             parts.render_buttons(buttons, label="acts"),
             parts.table([*drawing.list_definition(facts), *drawing.list_usage(facts, samples)]),
             tag("div", self._render_console(facts), key="console"),
-            drawing.render_changes(facts, busy=self.busy),
+            drawing.render_changes(facts, busy=busy),
         )
 
     def _console_button(self, facts: MachineFacts) -> parts.Button:

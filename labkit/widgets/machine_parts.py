@@ -1,6 +1,6 @@
 """How a machine is drawn: head, buttons with their excuses, definition, use, the form for changes.
 
-Each is a function of values. Knows: the model's machine. Must not know: labs, threads.
+Each is a function of values. Knows: the model's machine, plans. Must not know: labs, threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from labkit.model.machine import (
     why_not_start,
     why_not_stop,
 )
+from labkit.model.state import LabState
 from labkit.model.words import reason_word, state_word
+from labkit.plans.machine import plan_delete
 from labkit.units import format_size
 from labkit.widgets import act_parts, parts
 from labkit.widgets.parts import Button
@@ -64,8 +66,8 @@ def render_trouble(trouble: LabError | None) -> Child:
     )
 
 
-def list_buttons(facts: MachineFacts, *, busy: str | None) -> list[Button]:
-    """Return the buttons of a machine.
+def list_switches(facts: MachineFacts, *, busy: str | None) -> list[Button]:
+    """Return the buttons that switch a machine.
 
     Args:
         facts: the machine.
@@ -75,14 +77,16 @@ def list_buttons(facts: MachineFacts, *, busy: str | None) -> list[Button]:
     pause = Button(
         label=_("Pause"),
         action="pause",
-        excuse=busy or why_not_pause(facts),
+        excuse=why_not_pause(facts),
+        busy=busy,
         tip=_("Stop its virtual CPUs; memory stays."),
     )
     if facts.state is MachineState.PAUSED:
         pause = Button(
             label=_("Resume"),
             action="resume",
-            excuse=busy or why_not_resume(facts),
+            excuse=why_not_resume(facts),
+            busy=busy,
             kind="main",
             tip=_("Let its virtual CPUs run on."),
         )
@@ -90,38 +94,47 @@ def list_buttons(facts: MachineFacts, *, busy: str | None) -> list[Button]:
         Button(
             label=_("Start"),
             action="start",
-            excuse=busy or why_not_start(facts),
+            excuse=why_not_start(facts),
+            busy=busy,
             kind="main" if not facts.is_active else "plain",
             tip=_("Go on where it was saved.") if saved else _("Switch it on."),
         ),
         Button(
             label=_("Shut down"),
             action="stop",
-            excuse=busy or why_not_stop(facts),
+            excuse=why_not_stop(facts),
+            busy=busy,
             tip=_("Ask the guest to shut down, as its power button would."),
         ),
         pause,
         Button(
             label=_("Save"),
             action="save",
-            excuse=busy or why_not_save(facts),
+            excuse=why_not_save(facts),
+            busy=busy,
             tip=_("Write its memory to a file and switch it off; start goes on from there."),
         ),
         Button(
             label=_("Cut the power"),
             action="kill",
-            excuse=busy or why_not_kill(facts),
+            excuse=why_not_kill(facts),
+            busy=busy,
             kind="danger",
             tip=_("End it at once, as a power cut would: what the guest has not written is lost."),
         ),
-        Button(
-            label=_("Delete…"),
-            action="delete",
-            excuse=busy,
-            kind="danger",
-            tip=_("Show what would be deleted; nothing is lost before you confirm."),
-        ),
     ]
+
+
+def delete_button(state: LabState, facts: MachineFacts, *, busy: str | None) -> Button:
+    """Return the button that deletes a machine, with the reason its plan gives against it."""
+    return Button(
+        label=_("Delete…"),
+        action="delete",
+        excuse=plan_delete(state, facts.name).excuse,
+        busy=busy,
+        kind="danger",
+        tip=_("Show what would be deleted; nothing is lost before you confirm."),
+    )
 
 
 def list_usage(facts: MachineFacts, samples: tuple[Sample, ...]) -> list[tuple[str, Child]]:
@@ -143,9 +156,9 @@ def render_changes(facts: MachineFacts, *, busy: str | None) -> Node:
         parts.form(
             "configure",
             _("Change…"),
-            busy,
             parts.field(_("Memory"), "memory", format_size(facts.spec.memory)),
             parts.field(_("vCPUs"), "vcpus", str(facts.spec.vcpus), inputmode="numeric"),
+            busy=busy,
         ),
         tag("p", _("{name} sees it when it next starts.").format(name=facts.name), class_="labkit-quiet")
         if facts.is_active

@@ -20,7 +20,8 @@ class Button:
 
     Attributes:
         label: what it says. action: what it asks for.
-        excuse: why it cannot be pressed now, or None.
+        excuse: why it cannot be pressed now, or None; it stands beneath.
+        busy: what else must end first, or None; that stands at the foot of the panel, once for all that wait.
         kind: "plain", "main" (the usual next step) or "danger" (something is lost).
         tip: what it does, one sentence. subject: what it is about, where several buttons ask for the same.
     """
@@ -28,6 +29,7 @@ class Button:
     label: str
     action: str
     excuse: str | None = None
+    busy: str | None = None
     kind: str = "plain"
     tip: str = ""
     subject: str | None = None
@@ -37,16 +39,9 @@ def render_buttons(buttons: Sequence[Button], *, label: str) -> Node:
     """Return a row of buttons, and beneath it why some of them cannot be pressed."""
     excuses = list(dict.fromkeys(button.excuse for button in buttons if button.excuse))
     row = [
-        tag(
-            "button",
-            button.label,
+        render_button(
+            button,
             key=button.action + (button.subject or ""),
-            type="button",
-            class_=f"labkit-button labkit-{button.kind}",
-            data_action=button.action,
-            data_subject=button.subject,
-            title=button.excuse or button.tip or None,
-            aria_disabled="true" if button.excuse else None,
             aria_describedby=f"excuse-{label}-{excuses.index(button.excuse)}" if button.excuse else None,
         )
         for button in buttons
@@ -56,6 +51,22 @@ def render_buttons(buttons: Sequence[Button], *, label: str) -> Node:
         for number, excuse in enumerate(excuses)
     ]
     return tag("div", tag("div", *row, class_="labkit-buttons"), tag("div", *reasons))
+
+
+def render_button(button: Button, **attributes: str | None) -> Node:
+    """Return a button alone, without a line for its excuse."""
+    held = button.excuse or button.busy
+    return tag(
+        "button",
+        button.label,
+        type="button",
+        class_=f"labkit-button labkit-{button.kind}",
+        data_action=button.action,
+        data_subject=button.subject,
+        title=held or button.tip or None,
+        aria_disabled="true" if held else None,
+        **attributes,
+    )
 
 
 def _excuse_line(excuse: str, buttons: Sequence[Button], excuses: Sequence[str]) -> str:
@@ -69,21 +80,30 @@ def _excuse_line(excuse: str, buttons: Sequence[Button], excuses: Sequence[str])
 
 
 def form(
-    action: str, label: str, excuse: str | None, *fields: Child, kind: str = "plain", key: str | None = None
+    action: str,
+    label: str,
+    *fields: Child,
+    excuse: str | None = None,
+    busy: str | None = None,
+    tip: str | None = None,
+    kind: str = "plain",
+    key: str | None = None,
 ) -> Node:
     """Return a form whose button shows a plan, and beneath it why it cannot be sent now.
 
     Args:
-        action: what it asks for. label: of its button. excuse: why it cannot be sent, or None. fields: in order.
-        kind: of its button, as `Button.kind`. key: another one begins with empty fields; None: it stays as it is.
+        action: what it asks for. label: of its button. fields: in order.
+        excuse, busy, tip, kind: of its button, as in `Button`.
+        key: another one begins with empty fields; None: it stays as it is.
     """
+    held = excuse or busy
     button = tag(
         "button",
         label,
         type="submit",
         class_=f"labkit-button labkit-{kind}",
-        aria_disabled="true" if excuse else None,
-        title=excuse or _("Show the plan"),
+        aria_disabled="true" if held else None,
+        title=held or tip or _("Show the plan"),
     )
     reason = tag("div", excuse, class_="labkit-excuse") if excuse else None
     return tag("form", *fields, button, reason, class_="labkit-form", data_action=action, key=key or action)
@@ -94,16 +114,23 @@ def field(label: str, name: str, value: str, **attributes: str) -> Node:
     return tag("label", label, tag("input", name=name, value=value, autocomplete="off", **attributes))
 
 
-def tick(label: str, name: str) -> Node:
-    """Return a field of a form to tick, ticked; where it is not, the form has no such value."""
-    box = tag("input", type="checkbox", name=name, checked=True)
-    return tag("label", tag("span", box, " ", label), class_="labkit-tick")
+def tick(label: str, name: str, *, is_on: bool = True, excuse: str | None = None) -> Node:
+    """Return a field of a form to tick; where it is not ticked, the form has no such value.
+
+    Args:
+        is_on: whether it begins ticked. excuse: why it cannot be, or None.
+    """
+    box = tag("input", type="checkbox", name=name, checked=is_on and not excuse, disabled=bool(excuse))
+    reason = tag("span", " — ", excuse, class_="labkit-quiet") if excuse else None
+    return tag("label", tag("span", box, " ", label, reason), class_="labkit-tick")
 
 
-def choices(label: str, name: str, options: Sequence[tuple[str, str]], chosen: str) -> Node:
-    """Return a field of a form to choose in; `options` are pairs of value and word."""
+def choices(
+    label: str, name: str, options: Sequence[tuple[str, str]], chosen: str | None = None, **attributes: str
+) -> Node:
+    """Return a field of a form to choose in; `options` are pairs of value and word, the first is chosen by itself."""
     words = [tag("option", word, value=value, selected=value == chosen, key=value) for value, word in options]
-    return tag("label", label, tag("select", *words, name=name))
+    return tag("label", label, tag("select", *words, name=name, **attributes))
 
 
 def render_stale() -> Node:

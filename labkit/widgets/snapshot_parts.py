@@ -15,7 +15,6 @@ from labkit.model.state import LabState
 from labkit.model.tree_layout import HERE, arrange, tree_graph
 from labkit.model.words import snapshot_word, state_word
 from labkit.plans import snapshot as plans
-from labkit.plans.plan import Plan
 from labkit.units import format_size
 from labkit.widgets import parts
 from labkit.widgets.branches import Branch, render_branches
@@ -117,9 +116,9 @@ def render_take(state: LabState, survey: plans.SnapshotSurvey, facts: MachineFac
     """Return the form that takes a snapshot."""
     tree = state.snapshots.get(facts.name, SnapshotTree())
     name = free_name(tree, "snapshot")
-    excuse = busy or why(plans.plan_take(state, survey, facts.name, name, ""))
+    excuse = plans.plan_take(state, survey, facts.name, name, "").excuse
     field = parts.field(_("New snapshot's name"), "name", name)
-    return parts.form("take", _("Take…"), excuse, field, kind="main", key=f"take/{len(tree)}")
+    return parts.form("take", _("Take…"), field, excuse=excuse, busy=busy, kind="main", key=f"take/{len(tree)}")
 
 
 def render_restore(
@@ -127,7 +126,6 @@ def render_restore(
 ) -> Node:
     """Return the form that restores a snapshot; saving the current state first is ticked."""
     saved = free_name(state.snapshots[facts.name], _("before-{name}").format(name=node.name))
-    excuse = busy or why(plans.plan_restore(state, survey, facts.name, node.name))
     name = tag("input", name="name", value=saved, autocomplete="off", aria_label=_("Name"))
     run = parts.tick(_("Let the guest run on"), "run") if node.has_memory else None
     return tag(
@@ -135,9 +133,10 @@ def render_restore(
         parts.form(
             "restore",
             _("Restore…"),
-            excuse,
             tag("div", parts.tick(_("Save the current state first, as"), "save"), name, class_="labkit-line"),
             tag("div", run, class_="labkit-line") if run else None,
+            excuse=plans.plan_restore(state, survey, facts.name, node.name).excuse,
+            busy=busy,
             kind="main",
         ),
         _quiet(_("VirtualBox restores only a machine that is off, and leaves one that was running saved.")),
@@ -155,14 +154,16 @@ def list_buttons(
         Button(
             label=_("Delete…"),
             action="delete",
-            excuse=busy or why(plans.plan_delete(state, survey, facts.name, node.name)),
+            excuse=plans.plan_delete(state, survey, facts.name, node.name).excuse,
+            busy=busy,
             kind="danger",
             tip=_("Forget this point; every other state keeps its content."),
         ),
         Button(
             label=_("Delete with all after it…"),
             action="delete-branch",
-            excuse=busy or alone or why(plans.plan_delete(state, survey, facts.name, node.name, branch=True)),
+            excuse=alone or plans.plan_delete(state, survey, facts.name, node.name, branch=True).excuse,
+            busy=busy,
             kind="danger",
             tip=_("Forget this point and all that came after it."),
         ),
@@ -171,11 +172,13 @@ def list_buttons(
 
 def render_words(state: LabState, facts: MachineFacts, node: SnapshotFacts, *, busy: str | None) -> Node:
     """Return the forms for another name and another description."""
-    excuse = busy or why(plans.plan_relabel(state, facts.name, node.name, description=f"{node.description}."))
+    excuse = plans.plan_relabel(state, facts.name, node.name, description=f"{node.description}.").excuse
+    name = parts.field(_("Name"), "name", node.name)
+    description = parts.field(_("Description"), "description", node.description)
     return parts.fold(
         _("Name and description"),
-        parts.form("rename", _("Rename…"), excuse, parts.field(_("Name"), "name", node.name)),
-        parts.form("describe", _("Describe…"), excuse, parts.field(_("Description"), "description", node.description)),
+        parts.form("rename", _("Rename…"), name, excuse=excuse, busy=busy),
+        parts.form("describe", _("Describe…"), description, excuse=excuse, busy=busy),
         key="words",
     )
 
@@ -193,11 +196,6 @@ def free_name(tree: SnapshotTree, stem: str) -> str:
     while f"{stem}-{number}" in tree:
         number += 1
     return f"{stem}-{number}"
-
-
-def why(plan: Plan) -> str | None:
-    """Return why a plan is refused, or None."""
-    return plan.refusal.why if plan.refusal else None
 
 
 def _quiet(text: str) -> Node:

@@ -39,6 +39,11 @@ class Work:
         self.progress = progress
 
     @property
+    def busy(self) -> str:
+        """Why another act cannot be begun meanwhile."""
+        return _("{act}: wait for it to end.").format(act=self.label)
+
+    @property
     def elapsed(self) -> float:
         """Seconds since it began."""
         return time.monotonic() - self.began

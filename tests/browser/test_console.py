@@ -164,6 +164,11 @@ def test_it_ends_with_the_machine_and_goes_on_when_that_runs_again(page: Page, m
     expect(console(page)).to_contain_text("web is not running.")
     expect(screen(page)).to_contain_text("before 42")
 
+    page.locator(".jp-CodeCell .cm-content").nth(1).click()
+    page.keyboard.press("Control+Enter")
+    expect(console(page).locator(".labkit-console-screen .labkit-console-said")).to_contain_text("Start it")
+    expect(page.get_by_role("button", name="Open as a tab")).to_have_attribute("aria-disabled", "true")
+
     page.locator("section.labkit-panel button[data-action=start]").click()
     expect(console(page)).to_contain_text("Joined to the serial line", timeout=MINUTE)
     expect(screen(page)).to_contain_text("This is web", timeout=MINUTE)

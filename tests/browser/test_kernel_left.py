@@ -91,7 +91,7 @@ def expect_live(page: Page, state: str) -> None:
     shown = panel(page, "MachinePanel")
     expect(shown.locator(".labkit-badge").first).to_contain_text(state, timeout=MINUTE)
     expect(shown.get_by_role("alert")).to_have_count(0)
-    expect(button(page, "delete")).to_be_enabled()
+    expect(shown.locator("button[data-action=language]").first).to_be_enabled()
 
 
 def expect_left(page: Page, within: float) -> None:

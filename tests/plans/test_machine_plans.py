@@ -129,6 +129,7 @@ def test_a_taken_name_is_refused_and_the_ways_out_are_named() -> None:
     assert plan.refusal
     assert 'if_exists="keep"' in plan.refusal.hint
     assert 'if_exists="replace"' in plan.refusal.hint
+    assert plan.refusal.ways_out == ("Choose another name, or delete web first.",)
 
 
 @pytest.mark.parametrize("if_exists", IfExists)

@@ -9,7 +9,7 @@ import pytest
 from labkit import Lab
 from labkit.engine.progress import Progress
 from labkit.model.machine import MachineState
-from labkit.widgets import LabPanel
+from labkit.widgets import LabPanel, SnapshotPanel
 from labkit.widgets.lab_parts import ROOMY
 from labkit.widgets.tree import Node, to_json
 from tests.widgets.test_machine_panel import drawn, show
@@ -72,6 +72,9 @@ def test_few_machines_show_every_switch_with_its_excuse_and_many_the_next_one(la
     press(panel, "open", subject=lab.machines["m0"].id)
     assert set(buttons(rows(panel)["m0"])) == {"open", "start", "stop", "pause", "save", "kill", "delete"}
     assert "m0 is off." in rows(panel)["m0"].text
+    lab.machines["m0"].start()
+    panel.refresh()
+    assert buttons(rows(panel)["m0"])["delete"] == "m0 is running; only a machine that is off is deleted."
 
 
 def test_machine_is_created_and_deleted_with_what_is_lost_named_before(lab: Lab) -> None:
@@ -195,6 +198,10 @@ def test_act_under_way_is_shown_to_others_with_its_step(lab: Lab) -> None:
         panel.refresh()
         assert f"clone web → copy: step 1 of {len(plan.steps)}" in panel.page().text
         assert panel.page().text.count("under way") == 1
+        near = SnapshotPanel(lab, "web").page()
+        assert near.text.count("Another act is at work on web.") == 1
+        sent = [button for button in near.find("button") if button.attributes["type"] == "submit"]
+        assert [button.attributes["aria-disabled"] for button in sent] == ["true"]
     finally:
         go_on.set()
         act.join(120)

@@ -61,7 +61,7 @@ def test_act_does_not_hold_up_who_asked_for_it() -> None:
     panel = Counter(lambda _work: go_on.wait(20))
     press(panel, "go")
     assert panel.busy == "Counting: wait for it to end."
-    assert "Counting…" in panel.page().text
+    assert "Counting… Cancel The other buttons wait for it." in panel.page().text
     go_on.set()
     eventually(lambda: panel.busy is None)
     assert "Counting…" not in panel.page().text

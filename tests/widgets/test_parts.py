@@ -70,6 +70,18 @@ def test_one_reason_for_all_buttons_is_said_once() -> None:
     assert parts.render_buttons(buttons, label="acts").text.count("Starting web.") == 1
 
 
+def test_what_waits_for_an_act_is_held_without_a_line_of_its_own() -> None:
+    busy = "Starting web: wait for it to end."
+    start = parts.Button(label="Start", action="start", busy=busy)
+    stop = parts.Button(label="Stop", action="stop", excuse="web is off.", busy=busy)
+    row = parts.render_buttons([start, stop], label="acts")
+    form = parts.form("configure", "Change…", busy=busy)
+    assert (row.text, form.text) == ("Start Stop Not now. web is off.", "Change…")
+    held = [*row.find("button"), *form.find("button")]
+    assert [button.attributes["title"] for button in held] == [busy, "web is off.", busy]
+    assert all(button.attributes["aria-disabled"] == "true" for button in held)
+
+
 def test_plan_that_deletes_names_what_is_lost() -> None:
     lost = next(act_parts.render_plan(PLAN).find("ul"))
     assert lost.text == "disks/web.vda.0.qcow2"
@@ -81,11 +93,14 @@ def test_plan_shows_its_commands_to_copy() -> None:
 
 
 def test_refused_plan_says_why_and_the_ways_out() -> None:
-    refusal = Refusal(why="web is running.", ways_out=("Stop it.",), dependants=("copy",))
+    refusal = Refusal(
+        why="web is running.", ways_out=("Stop it.",), for_calls=("Say force=True.",), dependants=("copy",)
+    )
     text = act_parts.render_plan(replace(PLAN, steps=(), refusal=refusal)).text
     assert "web is running." in text
     assert "→ Stop it." in text
     assert "copy" in text
+    assert "force" not in text
 
 
 def test_plan_with_nothing_to_do_says_so() -> None:

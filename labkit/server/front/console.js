@@ -1,8 +1,8 @@
 // <labkit-console>: a machine's serial console in a page, over one of Jupyter's terminals.
 //
 // Attributes: data-machine (JSON: lab, machine, home, uri), data-state, data-texts (JSON), all from the panel.
-// It asks the server for the machine's terminal, shows what comes, sends what is typed, and says at its foot how it
-// stands. When the machine ends the terminal ends; it asks again every few seconds, and as soon as data-state tells.
+// It asks the server for the machine's terminal, shows what comes, sends what is typed, and says how it stands: at its
+// foot, or where the lines would be while there are none. When the machine ends the terminal ends; it asks again every few seconds, and as soon as data-state tells.
 // No kernel takes part.
 //
 // Knows: xterm.js, Jupyter's terminal messages. Must not know: machines.
@@ -79,9 +79,10 @@ class LabkitConsole extends HTMLElement {
     });
     this.aloudWords = element("span", "");
     const aloud = element("label", "labkit-console-aloud", this.aloud, " ", this.aloudWords);
-    const foot = element("div", "labkit-console-foot", this.said, this.out, aloud);
+    this.foot = element("div", "labkit-console-foot", this.said, this.out, aloud);
     this.keys = element("div", "labkit-quiet");
-    this.replaceChildren(this.screen, foot, this.keys);
+    this.isBlank = true;
+    this.replaceChildren(this.screen, this.foot, this.keys);
     this.label();
   }
 
@@ -92,7 +93,7 @@ class LabkitConsole extends HTMLElement {
     const said = before.find(([, text]) => text === this.said.textContent);
     if (said) this.said.textContent = this.texts[said[0]];
     this.out.textContent = this.texts.tab;
-    this.out.title = this.texts.tabTip;
+    this.labelOut();
     this.aloudWords.textContent = this.texts.aloud;
     this.keys.textContent = this.texts.keys;
     this.terminal?.textarea.setAttribute("aria-label", this.texts.label);
@@ -100,9 +101,17 @@ class LabkitConsole extends HTMLElement {
   }
 
   say(tone, text) {
+    const place = this.isBlank && tone !== "good" ? this.screen : this.foot;
+    if (this.said.parentNode !== place) place.prepend(this.said);
     if (this.said.textContent === text) return;
     this.said.className = `labkit-console-said labkit-${tone}`;
     this.said.textContent = text;
+    this.out.setAttribute("aria-disabled", String(tone !== "good"));
+    this.labelOut();
+  }
+
+  labelOut() {
+    this.out.title = this.out.ariaDisabled === "true" ? this.said.textContent : this.texts.tabTip;
   }
 
   makeTerminal() {
@@ -196,7 +205,7 @@ class LabkitConsole extends HTMLElement {
     });
     socket.addEventListener("message", ({ data }) => {
       const [kind, text] = JSON.parse(data);
-      if (kind === "stdout") this.terminal.write(text);
+      if (kind === "stdout") this.write(text);
       if (kind === "disconnect") this.died = true;
     });
     socket.addEventListener("close", () => {
@@ -205,6 +214,11 @@ class LabkitConsole extends HTMLElement {
       if (!this.died) this.say("bad", this.texts.lost);
       this.timer = setTimeout(() => this.connect(), this.died ? 0 : ASK_AGAIN);
     });
+  }
+
+  write(text) {
+    this.isBlank = false;
+    this.terminal.write(text);
   }
 
   send(...message) {
@@ -218,6 +232,7 @@ class LabkitConsole extends HTMLElement {
   }
 
   async openTab() {
+    if (this.out.ariaDisabled === "true") return;
     const answer = await askForTerminal(this.machine());
     if (answer.status === 200) openTab(answer.name);
     else this.wait(answer);
