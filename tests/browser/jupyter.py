@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -11,12 +12,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.instance import ROOT
 from tests.project.files import find_free_port
@@ -55,6 +56,26 @@ class Server:
     def url(self, notebook: str) -> str:
         """Return where a notebook is opened."""
         return f"{self.address}/lab/tree/notebooks/{notebook}?token={self.token}"
+
+    def renew(self) -> None:
+        """Let it be as if it had just started: no kernel, no terminal, nobody's settings, the notebooks as they were.
+
+        No page may be open.
+        """
+        for kind, key in (("sessions", "id"), ("kernels", "id"), ("terminals", "name")):
+            for each in self._ask("GET", kind):
+                with suppress(urllib.error.HTTPError):  # it has ended by itself meanwhile
+                    self._ask("DELETE", f"{kind}/{each[key]}")
+        shutil.rmtree(self.root.parent / "config", ignore_errors=True)  # settings, and which tabs were open
+        shutil.rmtree(self.root / "notebooks", ignore_errors=True)
+        shutil.copytree(ROOT / "notebooks", self.root / "notebooks", dirs_exist_ok=True)
+
+    def _ask(self, method: str, what: str) -> list[dict[str, str]]:
+        headers = {"Authorization": f"token {self.token}"}
+        request = urllib.request.Request(f"{self.address}/api/{what}", method=method, headers=headers)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=END_SECONDS) as answer:  # noqa: S310  our own address
+            told: list[dict[str, str]] = json.loads(answer.read() or b"[]")
+            return told
 
 
 @contextmanager
@@ -105,22 +126,41 @@ class Window:
 
 
 @contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Start a browser; it ends with the block."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES, timeout=2 * MINUTE)
+        yield browser
+        browser.close()
+
+
+@contextmanager
 def open_window(width: int = SIZE[0], height: int = SIZE[1]) -> Iterator[Window]:
     """Open a browser with an empty page."""
+    with open_browser() as browser, open_page(browser, width, height) as window:
+        yield window
+
+
+@contextmanager
+def open_page(browser: Browser, width: int = SIZE[0], height: int = SIZE[1]) -> Iterator[Window]:
+    """Open an empty page that shares nothing with the browser's others; it and what was opened after it are closed."""
     complaints: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:
         if message.type == "error":
             complaints.append(message.text)
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES, timeout=2 * MINUTE)
+    others = list(browser.contexts)
+    try:
         page = browser.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(MINUTE)
         page.on("console", on_console)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         yield Window(page=page, complaints=complaints)
-        browser.close()
+    finally:
+        for context in browser.contexts:
+            if context not in others:
+                context.close()
 
 
 def write_notebook(server: Server, name: str, cells: Sequence[str]) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from labkit import Lab
 from labkit.machine import Machine
 from tests.browser.conftest import Server
 from tests.browser.hands import panel
-from tests.browser.jupyter import MINUTE, open_notebook, open_window, run_all, start_server, write_notebook
+from tests.browser.jupyter import MINUTE, open_notebook, open_page, run_all, start_server, write_notebook
 
 NOTEBOOK = "page.ipynb"
 CELLS = [
@@ -38,9 +38,9 @@ def machine() -> Iterator[Machine]:
 
 
 @pytest.fixture(scope="module")
-def opened(server: Server) -> Iterator[Page]:
+def opened(server: Server, browser: Browser) -> Iterator[Page]:
     """A page that may use the clipboard."""
-    with open_window(height=1600) as window:
+    with open_page(browser, height=1600) as window:
         window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         write_notebook(server, NOTEBOOK, CELLS)
         open_notebook(window.page, server, NOTEBOOK)

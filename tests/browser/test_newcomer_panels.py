@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from labkit import Lab
 from labkit.doctor import examine
 from tests.browser.conftest import Server
-from tests.browser.jupyter import open_notebook, open_window, write_notebook
+from tests.browser.jupyter import open_notebook, open_page, write_notebook
 
 OPEN = "from labkit import Lab\nfrom labkit.widgets import *\nlab = Lab.open()"
 MEMORY = "16 MiB"
@@ -34,9 +34,9 @@ Show: TypeAlias = Callable[[str], Locator]
 
 
 @pytest.fixture(scope="module")
-def page(server: Server) -> Iterator[Page]:
+def page(server: Server, browser: Browser) -> Iterator[Page]:
     """A page with an open notebook."""
-    with open_window(height=1600) as window:
+    with open_page(browser, height=1600) as window:
         write_notebook(server, "newcomer.ipynb", [OPEN, ""])
         open_notebook(window.page, server, "newcomer.ipynb")
         yield window.page
