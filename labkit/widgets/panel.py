@@ -18,7 +18,7 @@ import weakref
 from typing import ClassVar
 
 from labkit.errors import LabError
-from labkit.language import language, on_switch, set_language
+from labkit.language import _, language, on_switch, set_language
 from labkit.widgets import act_parts, parts
 from labkit.widgets.acting import Acting, Values, as_lab_error
 from labkit.widgets.tree import Node, tag, to_html
@@ -102,6 +102,7 @@ class Panel(Acting):
             )
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, object]:
+        """Return the three ways it is shown; `note` is for a page without the kernel (`labextension`)."""
         self.refresh()
         bundle: dict[str, object] = {"text/plain": repr(self), "text/html": self.static()}
         with self._lock:
@@ -113,6 +114,7 @@ class Panel(Acting):
                     "version_major": 2,
                     "version_minor": 0,
                     "model_id": self._view.model_id,
+                    "note": _("This panel is as it was saved. Run the cells again: it is live then."),
                 }
         self.displayed()
         return bundle

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from labkit.engine.progress import Progress
 from labkit.errors import BadInput, Cancelled, NotFound
+from labkit.language import set_language
 from labkit.plans.plan import Plan, Refusal
 from labkit.widgets.panel import Panel
 from labkit.widgets.tree import Node, tag
@@ -54,6 +55,16 @@ def test_twins_are_the_same_in_every_run() -> None:
 def test_shown_twice_it_is_one_view() -> None:
     panel = Counter()
     assert panel._repr_mimebundle_()[WIDGET] == panel._repr_mimebundle_()[WIDGET]
+
+
+def test_saved_panel_says_in_its_language_that_it_is_only_that() -> None:
+    panel = Counter()
+    set_language("es")
+    try:
+        assert "como se guardó" in str(panel._repr_mimebundle_()[WIDGET])
+    finally:
+        set_language(None)
+    assert "as it was saved" in str(panel._repr_mimebundle_()[WIDGET])
 
 
 def test_act_does_not_hold_up_who_asked_for_it() -> None:

@@ -4,28 +4,23 @@
   // Of a panel whose kernel has ended, ipywidgets only says so, once the page is loaded again. Its still version is
   // beside it in the notebook: it is shown instead.
   const LOST = "Error displaying widget: model not found";
-  const PANEL = /^(?:\w+Panel|Console): /;
-  const AGAIN = {
-    en: "This panel is as it was saved. Run the cells again: it is live then.",
-    es: "Este panel está como se guardó. Ejecuta otra vez las celdas y volverá a la vida.",
-  };
+  const VIEW = "application/vnd.jupyter.widget-view+json"; // with our `note`, in the language that the panel had
 
   function findOutput(app, node) {
-    for (const { content, context } of app.shell.widgets("main")) {
+    for (const { content } of app.shell.widgets("main")) {
       const area = content?.widgets?.find?.((cell) => cell.node.contains(node))?.outputArea;
       const at = area?.widgets.findIndex((output) => output.node.contains(node)) ?? -1;
-      if (at >= 0) return { data: area.model.get(at).data, content, path: context.path };
+      if (at >= 0) return { data: area.model.get(at).data, content };
     }
     return undefined;
   }
 
   function showStill(app, node) {
-    const { data, content, path } = findOutput(app, node) ?? {};
-    if (!data || !PANEL.test(data["text/plain"])) return;
-    const spanish = path.split("/").includes("es") || document.documentElement.lang.startsWith("es");
+    const { data, content } = findOutput(app, node) ?? {};
+    if (!data?.[VIEW]?.note) return;
     const note = document.createElement("p");
     note.setAttribute("role", "note");
-    note.textContent = AGAIN[spanish ? "es" : "en"];
+    note.textContent = data[VIEW].note;
     const still = document.createElement("div");
     still.innerHTML = content.rendermime.sanitizer.sanitize(String(data["text/html"] ?? ""));
     node.classList.add("jp-RenderedHTMLCommon");
