@@ -37,13 +37,11 @@ class Process(Protocol):
     def threads(self) -> int:
         """How many threads it has."""
 
-    @property
-    def guest_memory_resident(self) -> int | None:
-        """Bytes of the guest's RAM that the host really gave."""
-
 
 def draw_sides(machine: MachineFacts, process: Process, disk: ImageFacts, ax: Axes | None = None) -> Drawing:
     """Draw a running machine twice: what the guest sees on the left, what the host has on the right.
+
+    How much memory the host has really given is another drawing's matter, and a question of the course.
 
     Args:
         machine: it must run. process: its emulator. disk: the image of its first disk.
@@ -70,7 +68,6 @@ def draw_sides(machine: MachineFacts, process: Process, disk: ImageFacts, ax: Ax
 
 def _measured_rows(machine: MachineFacts, process: Process, disk: ImageFacts) -> tuple[Row, ...]:
     spec = machine.live or machine.spec
-    given = process.guest_memory_resident
     return (
         (_("machine"), spec.name, _("process {pid}\n{program}").format(pid=process.pid, program=process.program)),
         (
@@ -78,13 +75,7 @@ def _measured_rows(machine: MachineFacts, process: Process, disk: ImageFacts) ->
             _vcpus(spec.vcpus),
             _("{ours} of the {count} threads\nof that process").format(ours=spec.vcpus, count=process.threads),
         ),
-        (
-            _("memory"),
-            format_size(spec.memory),
-            _("a region of that process,\n{given} really given").format(
-                given="?" if given is None else format_size(given)
-            ),
-        ),
+        (_("memory"), format_size(spec.memory), _("a region of that process")),
         (
             _("disk"),
             _("{target}, {capacity}").format(target=spec.disks[0].target, capacity=format_size(disk.capacity)),
