@@ -126,11 +126,14 @@ def list_switches(facts: MachineFacts, *, busy: str | None) -> list[Button]:
 
 
 def delete_button(state: LabState, facts: MachineFacts, *, busy: str | None) -> Button:
-    """Return the button that deletes a machine, with the reason its plan gives against it."""
+    """Return the button that deletes a machine, with the reason its plan gives against it.
+
+    Of one that is on, it is said in the words of its switches: beneath them it is one line then.
+    """
     return Button(
         label=_("Delete…"),
         action="delete",
-        excuse=plan_delete(state, facts.name).excuse,
+        excuse=why_not_start(facts) or plan_delete(state, facts.name).excuse,
         busy=busy,
         kind="danger",
         tip=_("Show what would be deleted; nothing is lost before you confirm."),
