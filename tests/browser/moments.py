@@ -111,6 +111,7 @@ def main(words: Sequence[str]) -> int:
                     _wrong(page),
                     _lost(page),
                     _at_work(page, instance),
+                    _switched(page),
                     _boxes(page, instance),
                     _left(page),
                 ):
@@ -209,6 +210,21 @@ def _at_work(page: Page, instance: Instance) -> Scenes:
     panel.locator("button[data-action=cancel]").click()
     expect(panel.locator(".labkit-result")).to_be_visible(timeout=MINUTE)
     yield "cancelled-disks", panel
+
+
+def _switched(page: Page) -> Scenes:
+    """What lasts longer than a moment in a row: waiting for a guest that does not hear."""
+    panel = _find(page, "lab")
+    row = panel.locator("[data-words^='ended ']")
+    with Lab.open() as lab:
+        deaf = lab.machines["ended"].start()
+        row.locator("button[data-action=stop]:not([aria-disabled=true])").click()
+        expect(row.locator(".labkit-work")).to_be_visible(timeout=MINUTE)
+        yield "work-lab", panel
+        row.locator("button[data-action=cancel]").click()
+        expect(panel.locator(".labkit-result")).to_be_visible(timeout=MINUTE)
+        yield "cancelled-lab", panel
+        deaf.kill()
 
 
 def _stop_tool(instance: Instance) -> None:
