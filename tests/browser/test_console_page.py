@@ -15,6 +15,7 @@ from labkit.machine import Machine
 from tests.browser.conftest import Server
 from tests.browser.hands import panel
 from tests.browser.jupyter import MINUTE, open_notebook, open_page, run_all, start_server, write_notebook
+from tests.warm import start_warm
 
 NOTEBOOK = "page.ipynb"
 CELLS = [
@@ -31,9 +32,12 @@ MISSING = "The console needs labkit's part in Jupyter's server, which is not the
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    """A booted machine in the lab that the notebook opens."""
+    """A machine in the lab that the notebook opens, with a shell on its console."""
     with Lab.open() as opened:
-        yield opened.create("web").start().wait_ready()
+        vm = start_warm(opened.create("web"))
+        vm.console.send("")
+        vm.console.expect("# ")
+        yield vm
         opened.clean()
 
 
