@@ -2,8 +2,8 @@
 //
 // Attributes: data-machine (JSON: lab, machine, home, uri), data-state, data-texts (JSON), all from the panel.
 // It asks the server for the machine's terminal, shows what comes, sends what is typed, and says how it stands: at its
-// foot, or where the lines would be while there are none. When the machine ends the terminal ends; it asks again every few seconds, and as soon as data-state tells.
-// No kernel takes part.
+// foot, or where the lines would be while there are none. When the machine ends the terminal ends; it asks again every
+// few seconds, and as soon as data-state tells. No kernel takes part.
 //
 // Knows: xterm.js, Jupyter's terminal messages. Must not know: machines.
 import { FitAddon } from "@xterm/addon-fit";
