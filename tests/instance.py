@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,9 @@ import pytest
 from labkit.engine.workspace import data_folder
 
 ROOT = Path(__file__).parent.parent
+
+END_SECONDS = 60
+"""How long what belongs to an instance may take to end."""
 
 _USER_DATA = data_folder()
 
@@ -84,13 +88,23 @@ class Instance:
 
 
 def end_instance(folder: Path) -> None:
-    """End everything of an instance and remove its folders; whoever made it may have been killed."""
-    processes = _processes_in(folder)
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGKILL)
-    psutil.wait_procs(processes, timeout=60)
-    shutil.rmtree(folder)
+    """End everything of an instance and remove its folders; whoever made it may have been killed.
+
+    What is just starting is seen in a second look only, and writes into the folders meanwhile; a kernel that is just
+    ending does so, too.
+    """
+    end = time.monotonic() + END_SECONDS
+    while folder.exists():
+        processes = _processes_in(folder)
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(processes, timeout=END_SECONDS)
+        try:
+            shutil.rmtree(folder)
+        except OSError:
+            if time.monotonic() > end:
+                raise
 
 
 def _processes_in(folder: Path) -> list[psutil.Process]:
