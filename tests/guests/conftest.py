@@ -34,8 +34,8 @@ def ready(used_machine: Machine) -> Machine:
     """The machine of the module, running and answering; if it was off, as one that was never used."""
     if used_machine.state is MachineState.OFF:
         return start_warm(used_machine)
-    if used_machine.state is MachineState.PAUSED:
-        used_machine.resume()
-    if used_machine.state is not MachineState.RUNNING:
+    if used_machine.state is MachineState.SAVED:
         used_machine.start()
+    if used_machine.state is MachineState.PAUSED:  # a saved one may go on so
+        used_machine.resume()
     return used_machine.wait_ready()
