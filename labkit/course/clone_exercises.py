@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from labkit.course.disk_exercise import read_bytes
-from labkit.course.exercise import Result, Verdict
+from labkit.course.exercise import Result
 from labkit.course.machine_exercise import MEMORY, MachineExercise
 from labkit.language import _
 from labkit.machine import Machine
@@ -38,11 +38,7 @@ class OnClones(MachineExercise):
     def look(self) -> Result:
         """Tell that nothing is begun or that a machine is gone, or look at the work."""
         if not any(name in self.lab.machines for name in self.machines):
-            return Result(
-                verdict=Verdict.NOT_STARTED,
-                why=_("There is no machine {name}.").format(name=self.machine),
-                hint=_("ex.start() makes what the exercise starts from."),
-            )
+            return self.not_begun(_("There is no machine {name}.").format(name=self.machine))
         gone = [name for name in self.given if name not in self.lab.machines]
         return self.broken(_("The machine {name} is gone.").format(name=gone[0])) if gone else self.look_closer()
 

@@ -5,7 +5,7 @@ Knows: the lab as a student uses it. Must not know: any one exercise.
 
 from __future__ import annotations
 
-from labkit.course.exercise import Exercise, Result, Verdict
+from labkit.course.exercise import Exercise, Result
 from labkit.disk import Disk
 from labkit.errors import WrongState
 from labkit.language import _
@@ -30,11 +30,7 @@ class DiskExercise(Exercise):
         """Tell that nothing is begun, or look at the work."""
         missing = [name for name in self.disks if name not in self.lab.disks]
         if len(missing) == len(self.disks):
-            return Result(
-                verdict=Verdict.NOT_STARTED,
-                why=_("There is no disk {name}.").format(name=self.disks[0]),
-                hint=_("ex.start() makes what the exercise starts from."),
-            )
+            return self.not_begun(_("There is no disk {name}.").format(name=self.disks[0]))
         if missing and missing[0] in self.needed:
             return self.broken(_("The disk {name} is gone.").format(name=missing[0]))
         return self.look_closer()

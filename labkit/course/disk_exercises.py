@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from labkit.course.disk_exercise import DiskExercise, read_bytes
-from labkit.course.exercise import Result, Verdict
+from labkit.course.exercise import Result
 from labkit.disk import Disk
 from labkit.language import _
 from labkit.model.image import Allocation, Format
@@ -85,7 +85,7 @@ class Mark(DiskExercise):
                 _("In {name} the guest's mark is still there.").format(name=name),
                 _("disk.locate(ex.offset) tells file and position; open the file with mode r+b."),
             )
-        return Result(verdict=Verdict.DONE, why=_("The guest would read your answer on both disks."))
+        return self.done(_("The guest would read your answer on both disks."))
 
     def _at_the_guests_number(self, disk: Disk) -> bool:
         with disk.path.open("rb") as file:
@@ -147,7 +147,7 @@ class TrulyFixed(DiskExercise):
                 ),
                 _("Only writing makes the host give space. A fixed disk made by the lab is written all through."),
             )
-        return Result(verdict=Verdict.DONE, why=_("The host has given it every byte."))
+        return self.done(_("The host has given it every byte."))
 
 
 class Slim(DiskExercise):
@@ -189,7 +189,7 @@ class Slim(DiskExercise):
                 ),
                 _("The guest can tell it: fstrim, on the folder where the disk is mounted; then sync."),
             )
-        return Result(verdict=Verdict.DONE, why=_("The host has its space back, and the file is kept."))
+        return self.done(_("The host has its space back, and the file is kept."))
 
 
 class Grow(DiskExercise):
@@ -235,7 +235,7 @@ class Grow(DiskExercise):
             return self.wrong(
                 _("The disk grew, not its file system."), _("Tell it inside the guest: resize2fs /dev/vdb; then sync.")
             )
-        return Result(verdict=Verdict.DONE, why=_("Disk and file system grew, and the file is kept."))
+        return self.done(_("Disk and file system grew, and the file is kept."))
 
 
 def _file_system_bytes(disk: Disk) -> int:

@@ -122,13 +122,22 @@ class Exercise(ABC):
     def look(self) -> Result:
         """Look at the work and tell how it stands, with the hint for what is wrong."""
 
+    def not_begun(self, why: str, hint: str = "") -> Result:
+        """Return that nothing is begun: what is missing, and how to begin."""
+        hint = hint or _("ex.start() makes what the exercise starts from.")
+        return Result(verdict=Verdict.NOT_STARTED, why=why, hint=hint)
+
+    def done(self, why: str) -> Result:
+        """Return that it is done, and what was seen."""
+        return Result(verdict=Verdict.DONE, why=why)
+
     def wrong(self, why: str, hint: str) -> Result:
         """Return that it is not done yet: why, and the next step."""
         return Result(verdict=Verdict.WRONG, why=why, hint=hint)
 
-    def broken(self, why: str) -> Result:
-        """Return that a precondition is broken, which only a new start restores."""
-        return Result(verdict=Verdict.BROKEN, why=why, hint=_("Call ex.start(): it makes everything anew."))
+    def broken(self, why: str, hint: str = "") -> Result:
+        """Return that a precondition is broken, which only a new start restores, if no hint says else."""
+        return Result(verdict=Verdict.BROKEN, why=why, hint=hint or _("Call ex.start(): it makes everything anew."))
 
     @property
     def lab(self) -> Lab:

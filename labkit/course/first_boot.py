@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from labkit.course.exercise import Exercise, Result, Verdict
+from labkit.course.exercise import Exercise, Result
 from labkit.errors import GuestSilent
 from labkit.language import _
 from labkit.model.machine import MachineState
@@ -32,44 +32,33 @@ class FirstBoot(Exercise):
         name = self.machine
         state = self.lab.state
         if name not in state.machines:
-            return Result(
-                verdict=Verdict.NOT_STARTED,
-                why=_("There is no machine {name}.").format(name=name),
-                hint=_("Create it: lab.create({name!r}).").format(name=name),
+            return self.not_begun(
+                _("There is no machine {name}.").format(name=name),
+                _("Create it: lab.create({name!r}).").format(name=name),
             )
         facts = state.machines[name]
         if not facts.spec.agent:
-            return Result(
-                verdict=Verdict.BROKEN,
-                why=_("{name} was made from {image}, which takes no commands.").format(
-                    name=name, image=facts.spec.image
-                ),
-                hint=_("Call ex.reset(), then create it from the image tiny."),
+            return self.broken(
+                _("{name} was made from {image}, which takes no commands.").format(name=name, image=facts.spec.image),
+                _("Call ex.reset(), then create it from the image tiny."),
             )
         if facts.state is not MachineState.RUNNING:
-            return Result(
-                verdict=Verdict.WRONG,
-                why=_("{name} is {state}.").format(name=name, state=state_word(facts.state)),
-                hint=_("Start it, wait until it is ready, and look for the next hint."),
+            return self.wrong(
+                _("{name} is {state}.").format(name=name, state=state_word(facts.state)),
+                _("Start it, wait until it is ready, and look for the next hint."),
             )
         try:
             found = self.lab.machines[name].run("cat /root/mark")
         except GuestSilent as silence:
-            return Result(
-                verdict=Verdict.WRONG,
-                why=silence.message,
-                hint=_("Wait until it is ready: vm.wait_ready()."),
-            )
+            return self.wrong(silence.message, _("Wait until it is ready: vm.wait_ready()."))
         if found.exit_code != 0:
-            return Result(
-                verdict=Verdict.WRONG,
-                why=_("{name} runs, but inside there is no file /root/mark.").format(name=name),
-                hint=_('Run a command in the guest: vm.run("echo … > /root/mark").'),
+            return self.wrong(
+                _("{name} runs, but inside there is no file /root/mark.").format(name=name),
+                _('Run a command in the guest: vm.run("echo … > /root/mark").'),
             )
         if found.stdout.strip() != self.mark:
-            return Result(
-                verdict=Verdict.WRONG,
-                why=_("/root/mark holds {found!r}, not your mark.").format(found=found.stdout.strip()[:40]),
-                hint=_("Your mark is {mark}; ex.mark holds it, too.").format(mark=self.mark),
+            return self.wrong(
+                _("/root/mark holds {found!r}, not your mark.").format(found=found.stdout.strip()[:40]),
+                _("Your mark is {mark}; ex.mark holds it, too.").format(mark=self.mark),
             )
-        return Result(verdict=Verdict.DONE, why=_("{name} runs, and your mark is inside.").format(name=name))
+        return self.done(_("{name} runs, and your mark is inside.").format(name=name))

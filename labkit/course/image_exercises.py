@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from labkit.course.exercise import Result, Verdict
+from labkit.course.exercise import Result
 from labkit.course.snapshot_exercises import OnSnapshots
 from labkit.errors import LabError
 from labkit.language import _
@@ -100,7 +100,7 @@ class Orphans(_InOrder):
                     file=left[-1].name
                 ),
             )
-        return Result(verdict=Verdict.DONE, why=_("The orphans are gone, and every state is whole."))
+        return self.done(_("The orphans are gone, and every state is whole."))
 
     def _clear(self) -> None:
         for orphan in self.orphans:
@@ -159,4 +159,4 @@ class BrokenChain(_InOrder):
             return self.wrong(
                 refusal.why, _("The content is right again; the seal is another's: vm.snapshots.accept_changes().")
             )
-        return Result(verdict=Verdict.DONE, why=_("The chain is whole, and every state has its content."))
+        return self.done(_("The chain is whole, and every state has its content."))

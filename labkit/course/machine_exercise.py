@@ -8,7 +8,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from labkit.course.exercise import Exercise, Result, Verdict
+from labkit.course.exercise import Exercise, Result
 from labkit.errors import GuestError, TimedOut
 from labkit.language import _
 from labkit.machine import Machine
@@ -32,11 +32,7 @@ class MachineExercise(Exercise):
         """Tell that nothing is begun or that a machine is gone, or look at the work."""
         missing = [name for name in self.machines if name not in self.lab.machines]
         if len(missing) == len(self.machines):
-            return Result(
-                verdict=Verdict.NOT_STARTED,
-                why=_("There is no machine {name}.").format(name=self.machine),
-                hint=_("ex.start() makes what the exercise starts from."),
-            )
+            return self.not_begun(_("There is no machine {name}.").format(name=self.machine))
         if missing:
             return self.broken(_("The machine {name} is gone.").format(name=missing[0]))
         return self.look_closer()
@@ -87,15 +83,3 @@ class MachineExercise(Exercise):
                 _("Call ex.start(), and touch only the machine that the task speaks of."),
             )
         return None
-
-    def wrong(self, why: str, hint: str) -> Result:
-        """Return that it is not right yet."""
-        return Result(verdict=Verdict.WRONG, why=why, hint=hint)
-
-    def broken(self, why: str) -> Result:
-        """Return that what it starts from is broken."""
-        return Result(verdict=Verdict.BROKEN, why=why, hint=_("Call ex.start(): it makes everything anew."))
-
-    def done(self, why: str) -> Result:
-        """Return that it is done."""
-        return Result(verdict=Verdict.DONE, why=why)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from labkit.course.exercise import Exercise, Result, Verdict
+from labkit.course.exercise import Exercise, Result
 from labkit.errors import GuestSilent
 from labkit.language import _
 from labkit.machine import Machine
@@ -47,11 +47,7 @@ class OnSnapshots(Exercise):
     def look(self) -> Result:
         """Tell that nothing is begun, or look at the work."""
         if self.machine not in self.lab.machines:
-            return Result(
-                verdict=Verdict.NOT_STARTED,
-                why=_("There is no machine {name}.").format(name=self.machine),
-                hint=_("ex.start() makes what the exercise starts from."),
-            )
+            return self.not_begun(_("There is no machine {name}.").format(name=self.machine))
         return self.look_closer()
 
     def look_closer(self) -> Result:
@@ -135,7 +131,7 @@ class ThisTree(OnSnapshots):
                     _("In {name} the disk does not hold {word}.").format(name=name, word=self.word(name)),
                     _("Restore the snapshot before it, write the word, and take it again."),
                 )
-        return Result(verdict=Verdict.DONE, why=_("Tree and contents are as they should be."))
+        return self.done(_("Tree and contents are as they should be."))
 
 
 class WithoutLoss(OnSnapshots):
@@ -163,10 +159,9 @@ class WithoutLoss(OnSnapshots):
         tree, work = self.tree, self.word("work")
         saved = [name for name in tree if self.read(name) == work]
         if not saved and self.read(None) != work:
-            return Result(
-                verdict=Verdict.BROKEN,
-                why=_("The work is lost: no state holds it any more."),
-                hint=_("Call ex.start() and do it again; restore(…, save_current=…) keeps the current state."),
+            return self.broken(
+                _("The work is lost: no state holds it any more."),
+                _("Call ex.start() and do it again; restore(…, save_current=…) keeps the current state."),
             )
         if "visit" not in tree:
             return self.wrong(
@@ -180,7 +175,7 @@ class WithoutLoss(OnSnapshots):
             )
         if tree.current not in saved:
             return self.wrong(_("The machine is not back at your work."), _("Restore the snapshot that holds it."))
-        return Result(verdict=Verdict.DONE, why=_("You have been at clean, and nothing is lost."))
+        return self.done(_("You have been at clean, and nothing is lost."))
 
 
 class Free(OnSnapshots):
@@ -222,7 +217,7 @@ class Free(OnSnapshots):
                 _("Others than a, b and c still hold {size}.").format(size=format_size(sum(waste.values()))),
                 _("Deleting {name} frees most: ask its plan, then delete it.").format(name=dearest),
             )
-        return Result(verdict=Verdict.DONE, why=_("Only what a, b and c need is left."))
+        return self.done(_("Only what a, b and c need is left."))
 
 
 class Instant(OnSnapshots):
@@ -261,7 +256,7 @@ class Instant(OnSnapshots):
                 _("The guest has booted since, and does not count."),
                 _("It booted: a snapshot taken off keeps no running state. Restore the one taken while it ran."),
             )
-        return Result(verdict=Verdict.DONE, why=_("It counts on without a boot: {n}.").format(n=counter.stdout.strip()))
+        return self.done(_("It counts on without a boot: {n}.").format(n=counter.stdout.strip()))
 
     def _boot_id(self, machine: Machine) -> str:
         return machine.run("cat /proc/sys/kernel/random/boot_id").stdout.strip()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from labkit.course.disk_exercise import DiskExercise, read_bytes
-from labkit.course.exercise import Result, Verdict
+from labkit.course.exercise import Result
 from labkit.errors import GuestSilent
 from labkit.language import _
 from labkit.machine import Machine
@@ -34,11 +34,7 @@ class _Running(DiskExercise):
     def look(self) -> Result:
         """Tell that nothing is begun, or ask the guest, if it answers."""
         if self.machine not in self.lab.machines:
-            return Result(
-                verdict=Verdict.NOT_STARTED,
-                why=_("There is no machine {name}.").format(name=self.machine),
-                hint=_("ex.start() makes what the exercise starts from."),
-            )
+            return self.not_begun(_("There is no machine {name}.").format(name=self.machine))
         try:
             return self.look_inside(self.lab.machines[self.machine])
         except GuestSilent as silence:
@@ -123,7 +119,7 @@ class Misnamed(_Running):
                 _("Inside, there is no letter with your mark below /mnt."),
                 _("Mount the disk inside: labkit-mount {target}.").format(target=disk.target),
             )
-        return Result(verdict=Verdict.DONE, why=_("The guest reads its letter."))
+        return self.done(_("The guest reads its letter."))
 
 
 class FullHost(_Running):
@@ -180,4 +176,4 @@ class FullHost(_Running):
             return self.wrong(_("It goes on, and is still writing."), _("Give it a moment, and check again."))
         if self.ask(f"{self._content} | cmp - /mnt/vdb/data && echo same") != "same":
             return self.broken(_("What it has written is not what it meant to write."))
-        return Result(verdict=Verdict.DONE, why=_("It went on without a boot, and all is written."))
+        return self.done(_("It went on without a boot, and all is written."))
