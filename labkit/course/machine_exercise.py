@@ -21,7 +21,7 @@ MEMORY = "96 MiB"
 IN_MEMORY, ON_DISK = "/run/labkit-mark", "/root/labkit-mark"
 """Where a guest keeps the student's mark: lost when it reboots, kept."""
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 """Seconds a guest may take to answer a check."""
 
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from labkit import Lab
 from labkit.machine import Machine
 from tests.browser.conftest import Server
-from tests.browser.hands import panel
+from tests.browser.hands import panel, save
 from tests.browser.jupyter import MINUTE, open_notebook, open_page, run_all, start_server, write_notebook
 from tests.warm import start_warm
 
@@ -48,6 +48,7 @@ def opened(server: Server, browser: Browser) -> Iterator[Page]:
         window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         write_notebook(server, NOTEBOOK, CELLS)
         open_notebook(window.page, server, NOTEBOOK)
+        window.page.evaluate("window.jupyterapp.commands.execute('docmanager:toggle-autosave')")
         yield window.page
 
 
@@ -92,7 +93,7 @@ def test_a_word_is_copied_and_a_line_is_pasted(page: Page) -> None:
     expect(row).to_be_visible(timeout=MINUTE)
     row.dblclick(position={"x": 20, "y": 5}, force=True)  # the terminal takes the mouse for its lines
     page.keyboard.press("Control+Shift+c")
-    assert "copied-42" in page.evaluate("navigator.clipboard.readText()")
+    page.wait_for_function("navigator.clipboard.readText().then(text => text.includes('copied-42'))")
 
     page.evaluate("navigator.clipboard.writeText('echo pasted-$((3 * 4))')")
     page.keyboard.press("Control+Shift+v")
@@ -124,8 +125,7 @@ def test_a_reload_keeps_what_has_scrolled_away(page: Page) -> None:
     type_line(page, "for i in $(seq 200); do echo line $i of many; done")
     expect(screen(page)).to_contain_text("line 200 of many", timeout=MINUTE)
     page.keyboard.press(LEAVE)
-    page.keyboard.press("Control+s")
-    expect(page.locator(".jp-mod-dirty")).to_have_count(0, timeout=MINUTE)
+    save(page)
     page.reload()
     expect(screen(page)).to_contain_text("line 200 of many", timeout=MINUTE)
     console(page).locator("textarea").focus()
@@ -147,8 +147,7 @@ def test_control_s_saves_the_notebook_wherever_the_focus_is_but_in_the_terminal(
         page.evaluate(CHANGE)
         expect(unsaved).not_to_have_count(0)
         place.focus()
-        page.keyboard.press("Control+s")
-        expect(unsaved).to_have_count(0)
+        save(page)
 
 
 def test_the_panel_of_the_machine_opens_and_closes_a_console_of_its_own(page: Page) -> None:

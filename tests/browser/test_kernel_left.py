@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from labkit import Lab
 from tests.browser.conftest import Server, Window
-from tests.browser.hands import panel
+from tests.browser.hands import panel, save
 from tests.browser.jupyter import MINUTE, open_notebook, run_all, write_notebook
 
 NOTEBOOK = "left.ipynb"
@@ -30,8 +30,7 @@ def page(server: Server, window: Window, quick_lab: Lab) -> Page:  # noqa: ARG00
     open_notebook(window.page, server, NOTEBOOK)
     run_all(window.page)
     expect_live(window.page, "off")
-    window.page.keyboard.press("Control+s")
-    expect(window.page.locator(".jp-mod-dirty")).to_have_count(0, timeout=MINUTE)
+    save(window.page)
     return window.page
 
 
@@ -70,8 +69,7 @@ def test_page_loaded_after_a_restart_shows_the_panel_as_it_was_saved(page: Page)
     page.evaluate(RESTART)
     page.locator(".jp-Dialog .jp-mod-accept").click()
     expect_left(page, MINUTE)
-    page.keyboard.press("Control+s")
-    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
+    save(page)
     page.reload()
     output = page.locator(".jp-OutputArea-output").last
     expect(output).to_contain_text("This panel is as it was saved. Run the cells again")

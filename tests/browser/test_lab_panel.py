@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 from labkit import Lab
 from labkit.hypervisor.events import Event
 from tests.browser.conftest import Server, Window
+from tests.browser.hands import save
 from tests.browser.jupyter import MINUTE, open_notebook, run_all, write_notebook
 
 SHOWN_WITHIN = 0.5
@@ -41,8 +42,7 @@ def page(server: Server, window: Window, quick_lab: Lab) -> Page:
     write_notebook(server, "lab.ipynb", [OPEN, *PANELS])
     open_notebook(window.page, server, "lab.ipynb")
     run_and_wait(window.page)
-    window.page.keyboard.press("Control+s")
-    expect(window.page.locator(".jp-mod-dirty")).to_have_count(0, timeout=MINUTE)
+    save(window.page)
     return window.page
 
 

@@ -20,6 +20,7 @@ SLOW = "lab.machines['web'].start().wait_ready()"
 LONG = "lab.disks['big'].convert('copy', format='vdi', allocation='fixed')"
 INTERRUPT = "window.jupyterapp.commands.execute('notebook:interrupt-kernel')"
 CANCEL = """new Promise(tell => {
+  const watcher = new MutationObserver(() => look());
   const look = () => {
     const button = document.querySelector(".labkit-float [data-action=cancel]");
     if (!button) return;
@@ -27,8 +28,8 @@ CANCEL = """new Promise(tell => {
     button.click();
     tell(document.querySelector(".labkit-float").innerText);
   };
-  const watcher = new MutationObserver(look);
   watcher.observe(document.body, {subtree: true, childList: true});
+  look();
 })"""
 """Presses Cancel in the box over the page as soon as it is there, and tells what the box says."""
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from labkit import Lab
 from tests.browser.conftest import Server, Window
 
-RUN_SECONDS = 180
+RUN_SECONDS = 480
 DONE = re.compile(r"\[\d+\]:")
 """What stands beside a cell that has run."""
 

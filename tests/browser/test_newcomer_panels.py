@@ -317,6 +317,7 @@ def test_doctor_panel(show: Show, page: Page) -> None:
         expect(check).to_contain_text("cause: The lab's folder was removed by hand")
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         press(check, "Copy")
+        page.wait_for_function("navigator.clipboard.readText().then(text => text.startsWith('./lab run'))")
         repair = shlex.split(page.evaluate("navigator.clipboard.readText()"))
         assert repair[:2] == ["./lab", "run"]
         subprocess.run(repair[2:], check=True, capture_output=True, timeout=240)

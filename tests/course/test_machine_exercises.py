@@ -17,9 +17,11 @@ from labkit.neighbours import stop_writing
 from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass
 
 ALL = (WhoFell, PowerCut, OtherCpu, Move, NoisyNeighbour, WhoSpends, Clues, OtherController, Partition)
+ALONE: dict[type[Exercise], pytest.MarkDecorator] = {NoisyNeighbour: pytest.mark.alone}
+"""Those that compare speeds."""
 
 
-@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.slug)
+@pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.slug, marks=ALONE.get(kind, ())) for kind in ALL])
 def test_start_fails_solution_passes_and_reset_leaves_nothing(
     kind: type[Exercise], classroom: Lab, progress: Progress
 ) -> None:
@@ -86,6 +88,7 @@ def test_clone_in_place_of_the_machine_is_told(classroom: Lab, progress: Progres
         solve_and_pass(ex)
 
 
+@pytest.mark.alone
 def test_silencing_the_neighbour_in_other_ways_is_told(classroom: Lab, progress: Progress) -> None:
     ex = NoisyNeighbour(classroom, progress=progress)
     with one_round(ex):

@@ -118,7 +118,7 @@ def test_a_killed_act_is_taken_back_or_completed(
 
     began = time.monotonic()
     with Lab.open(crash_lab.name) as lab:
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 120
         (sentence,) = lab.recovered
         after = take_picture(lab)
     if past:

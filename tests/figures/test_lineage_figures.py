@@ -191,9 +191,9 @@ def test_refused_plan_is_drawn_with_its_reason() -> None:
 def test_two_hundred_clones_are_drawn_within_two_seconds() -> None:
     lineage = of(classroom(200).state)
     draw_lineage(of(SMALL)).to_png()
-    before = time.process_time()
+    before = time.thread_time()
     draw_lineage(lineage, "web@clean").to_png()
-    assert time.process_time() - before < 2
+    assert time.thread_time() - before < 2
 
 
 def test_twin_of_divergence_tells_verdicts_only() -> None:

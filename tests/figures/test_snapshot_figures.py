@@ -203,9 +203,9 @@ def test_line_that_is_cut_goes_on_at_the_top_of_the_next_column() -> None:
 def test_thousand_snapshots_are_laid_out_and_drawn_within_two_seconds() -> None:
     tree = bushy(1000)
     draw_tree(THREE).to_png()
-    before = time.process_time()
+    before = time.thread_time()
     draw_tree(tree).to_png()
-    assert time.process_time() - before < 2
+    assert time.thread_time() - before < 2
 
 
 # --- plans --------------------------------------------------------------------------------------

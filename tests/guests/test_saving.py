@@ -80,8 +80,7 @@ def test_a_host_without_room_for_the_memory_leaves_the_guest_running(guest_image
 
 def test_a_time_limit_leaves_the_guest_running(ready: Machine) -> None:
     ready.run(BALLAST)
-    with slowed_down(ready):
-        told_so = _save_in_vain(ready, TimedOut, timeout=0.001)
+    told_so = _save_in_vain(ready, TimedOut, timeout=0.001)
     assert "running as before" in told_so.message
     assert "timeout=" in told_so.hint
     assert ready.state is MachineState.RUNNING
@@ -107,8 +106,7 @@ def test_a_paused_guest_whose_memory_was_kept_is_told_to_go_on_first(lab: Lab) -
 def test_a_time_limit_leaves_a_paused_guest_paused(ready: Machine) -> None:
     ready.run(BALLAST)
     ready.pause()
-    with slowed_down(ready):
-        told_so = _save_in_vain(ready, TimedOut, timeout=0.001)
+    told_so = _save_in_vain(ready, TimedOut, timeout=0.001)
     assert "paused as before" in told_so.message
     assert ready.state is MachineState.PAUSED
     assert saved_files() == []
@@ -124,7 +122,7 @@ def test_interrupted_while_its_memory_is_written_it_goes_on_as_before(ready: Mac
     @contextmanager
     def interrupting(title: str, bytes_copied: int, cancel: threading.Event | None) -> Iterator[OnProgress]:
         asked = threading.Event()
-        with show(title, bytes_copied, cancel) as report, slowed_down(ready):
+        with show(title, bytes_copied, cancel) as report:
 
             def hear(progress: Progress) -> None:
                 report(progress)
@@ -150,10 +148,11 @@ def test_interrupted_while_its_memory_is_written_it_goes_on_as_before(ready: Mac
 
 
 def _save_in_vain(vm: Machine, why: type[LabError], timeout: float = 120) -> LabError:
-    """Save it, to be told that it was in vain; where it was done before anybody could end it, once more."""
+    """Save it slowly, to be told that it was in vain; where it was done before anybody could end it, once more."""
     for _try in range(TRIES):
         try:
-            vm.save(timeout=timeout)
+            with slowed_down(vm):
+                vm.save(timeout=timeout)
         except why as told_so:
             return told_so
         vm.start()

@@ -30,7 +30,8 @@ Allowance = Callable[[Standing], Standing]
 Undisturbed = tuple[Standing, Standing, tuple[str, ...], float]
 
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
-LONGEST_RECOVERY = 20.0
+LONGEST_RECOVERY = 50.0
+"""Seconds: far less than what recovery waits for at the most, and more than a flush of a busy disk."""
 
 TRIED: Counter[tuple[str, str]] = Counter()
 """How many instants were tried in this process, by act and what happened; told at the end of the run."""

@@ -23,13 +23,15 @@ ACTS = {
 }
 
 AT_RANDOM = """
-import random
+import itertools, random
 from labkit import Lab
 from labkit.errors import Busy, LabError, Refused, Stale
 chance = random.Random({seed})
 counts = {{"done": 0, "refused": 0}}
 with Lab.open({lab!r}) as lab:
-    for number in range({acts}):
+    for number in itertools.count():
+        if number >= {acts} and counts["done"]:  # the other may hold all for long, but not for ever
+            break
         vm = lab.machines[chance.choice({machines})]
         names = list(vm.snapshots)
         mine = f"k{seed}-{{number}}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -232,9 +233,17 @@ def test_cancelling_creation_leaves_nothing(tmp_path: Path, format: Format) -> N
     assert names(tmp_path) == []
 
 
-def make_source(folder: Path) -> Path:
-    """An image whose conversion tells its progress in many steps."""
-    return write_data(folder / "source.0.raw", 256 * MIB)
+@pytest.fixture
+def source(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An image whose conversion takes two seconds, and tells its progress in many steps: qemu-img is held back."""
+    folder = tmp_path_factory.mktemp("held-back")
+    (folder / "qemu-img").write_text(f"""#!/bin/sh
+[ "$1" = convert ] && shift && exec {shutil.which("qemu-img")} convert -r 16M "$@"
+exec {shutil.which("qemu-img")} "$@"
+""")
+    (folder / "qemu-img").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return write_data(tmp_path / "source.0.raw", 32 * MIB)
 
 
 def the_child() -> psutil.Process:
@@ -244,8 +253,10 @@ def the_child() -> psutil.Process:
 @pytest.mark.parametrize(
     ("format", "allocation"), [(Format.VMDK, Allocation.FIXED), (Format.QCOW2, Allocation.DYNAMIC)]
 )
-def test_cancelling_a_conversion_leaves_nothing(tmp_path: Path, format: Format, allocation: Allocation) -> None:
-    source, cancel = make_source(tmp_path), threading.Event()
+def test_cancelling_a_conversion_leaves_nothing(
+    tmp_path: Path, source: Path, format: Format, allocation: Allocation
+) -> None:
+    cancel = threading.Event()
     children: list[psutil.Process] = []
 
     def stop(done: int, every: int) -> None:
@@ -267,9 +278,7 @@ def test_cancelling_a_conversion_leaves_nothing(tmp_path: Path, format: Format, 
     assert [child.is_running() for child in children] == [False]
 
 
-def test_a_child_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
-    source = make_source(tmp_path)
-
+def test_a_child_that_is_killed_leaves_nothing(tmp_path: Path, source: Path) -> None:
     def kill(done: int, every: int) -> None:
         if 0 < done < every:
             the_child().kill()
@@ -280,8 +289,7 @@ def test_a_child_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path) == [source.name]
 
 
-def test_a_child_keeps_the_locks_it_is_given(tmp_path: Path) -> None:
-    source = make_source(tmp_path)
+def test_a_child_keeps_the_locks_it_is_given(tmp_path: Path, source: Path) -> None:
     kept: set[str] = set()
     with (tmp_path / "lock").open("w") as lock:
 

@@ -23,6 +23,7 @@ def sector(lab: Lab) -> Machine:
     return lab.create("web", image="sector", memory="16 MiB")
 
 
+@pytest.mark.alone
 def test_a_guest_runs_on_there_and_does_not_know(guest: Machine) -> None:
     lab = guest.lab
     guest.run("echo kept > /run/in-memory")

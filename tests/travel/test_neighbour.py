@@ -40,7 +40,9 @@ def test_a_killed_daemon_is_started_anew_as_the_same_host(lab: Lab) -> None:
     other = lab.neighbour()
     before = other.host_id
     (instance,) = find_instances(lab.home / "instances")
-    (daemon,) = [process for process in instance.processes() if process.name() == "libvirtd"]
+    pid = instance.daemon_pid()
+    assert pid is not None
+    daemon = psutil.Process(pid)
     daemon.kill()
     daemon.wait(60)
     assert other.host_id == before

@@ -42,7 +42,7 @@ def test_long_act_is_shown_with_what_it_reports_until_it_ends() -> None:
         report(Progress(step=1, steps=1, label="writing the content as vdi", done=1024, total=4096))
         eventually(floating)
         (view,) = floating()
-        assert "convert notes… · writing the content as vdi · 1 KiB of 4 KiB" in str(view.page)
+        eventually(lambda: "convert notes… · writing the content as vdi · 1 KiB of 4 KiB" in str(view.page))
     eventually(lambda: view.page is None)
     eventually(lambda: not floating())
 
