@@ -20,6 +20,7 @@ from labkit.errors import HypervisorError, LabError, NotFound, TimedOut
 from labkit.hypervisor import domain_facts, domain_xml
 from labkit.hypervisor.connection import CALL_LIMIT, Connection
 from labkit.hypervisor.errors import agent_silence
+from labkit.hypervisor.launching import once_log_is_free
 from labkit.limits import Limit
 from labkit.model.machine import (
     DiskSpec,
@@ -150,7 +151,7 @@ class Domains:
 
     def start(self, machine_id: str, *, subject: str, timeout: float = 120) -> None:
         """Boot a guest, or resume it where it was saved."""
-        self.on(machine_id, lambda domain: domain.create(), subject=subject, timeout=timeout)
+        self.on(machine_id, once_log_is_free(lambda domain: domain.create()), subject=subject, timeout=timeout)
 
     def kill(self, machine_id: str, *, subject: str = "") -> None:
         """End the QEMU process as a power cut would."""

@@ -25,6 +25,7 @@ from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.domain_xml.changing import append_to_console_log
 from labkit.hypervisor.inquiry import find_daemon
+from labkit.hypervisor.launching import once_log_is_free
 from labkit.hypervisor.snapshot_xml import definitions_in_snapshot_xml
 from labkit.limits import NO_LIMIT, Limit
 from labkit.model.travel import SnapshotRecord, sort_records
@@ -140,7 +141,7 @@ def migrate(
 
     in_time, patience = True, NO_LIMIT
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="labkit-migrate") as worker:
-        sending = worker.submit(source.call, send, timeout=LONGEST)
+        sending = worker.submit(source.call, once_log_is_free(send, limit), timeout=LONGEST)
         try:
             while not sending.done():
                 _report(source, machine_id, on_bytes)

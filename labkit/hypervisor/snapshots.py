@@ -15,6 +15,7 @@ from labkit.hypervisor import domain_xml, snapshot_xml
 from labkit.hypervisor.capabilities import format_version, parse_capabilities, read_cpu_models
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
+from labkit.hypervisor.launching import once_log_is_free
 from labkit.hypervisor.snapshot_reading import tree_or_gone
 from labkit.language import _
 from labkit.model.machine import Accelerator, DiskSpec
@@ -207,7 +208,7 @@ class Snapshots:
             raw.restoreFlags(memory, domain_xml.without_backing_chains(xml), state)
             raw.defineXML(persistent)  # libvirt let the memory's own definition replace it
 
-        self.connection.call(restore, timeout=LONG)
+        self.connection.call(once_log_is_free(restore), timeout=LONG)
 
     def relabel(self, machine_id: str, name: str, new: str, description: str | None, *, current: bool) -> None:
         """Give a snapshot another name or description, and its children their parent's new name.

@@ -12,6 +12,7 @@ import libvirt
 from labkit.hypervisor.clone_xml import clone_domain_xml
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse_domain_xml
+from labkit.hypervisor.launching import once_log_is_free
 from labkit.hypervisor.snapshot_xml import definition_in_snapshot_xml
 from labkit.hypervisor.snapshots import LONG
 from labkit.model.machine import MachineSpec
@@ -32,7 +33,8 @@ def is_memory_of(connection: Connection, memory: str, spec: MachineSpec) -> bool
 def restore(connection: Connection, memory: str, spec: MachineSpec) -> None:
     """Let a clone that is off have the guest of a memory file; it is paused."""
     paused = libvirt.VIR_DOMAIN_SAVE_PAUSED
-    connection.call(lambda raw: raw.restoreFlags(memory, None, paused), subject=spec.name, timeout=LONG)
+    go_on = once_log_is_free(lambda raw: raw.restoreFlags(memory, None, paused))
+    connection.call(go_on, subject=spec.name, timeout=LONG)
 
 
 def define_again(connection: Connection, source_id: str, snapshot: str, spec: MachineSpec) -> None:
