@@ -33,8 +33,11 @@ def is_memory_of(connection: Connection, memory: str, spec: MachineSpec) -> bool
 def restore(connection: Connection, memory: str, spec: MachineSpec) -> None:
     """Let a clone that is off have the guest of a memory file; it is paused."""
     paused = libvirt.VIR_DOMAIN_SAVE_PAUSED
-    go_on = once_log_is_free(lambda raw: raw.restoreFlags(memory, None, paused))
-    connection.call(go_on, subject=spec.name, timeout=LONG)
+
+    def go_on(raw: libvirt.virConnect) -> None:
+        raw.restoreFlags(memory, None, paused)
+
+    connection.call(once_log_is_free(go_on), subject=spec.name, timeout=LONG)
 
 
 def define_again(connection: Connection, source_id: str, snapshot: str, spec: MachineSpec) -> None:
