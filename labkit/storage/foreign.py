@@ -25,12 +25,11 @@ from labkit.storage.containers import read_header, true_format
 from labkit.storage.header_values import BadHeader, Extent, Header
 from labkit.storage.headers import is_plain_name
 from labkit.storage.process import run
-from labkit.units import GIB, TIB
+from labkit.units import TIB
 
 MOST_CAPACITY = 2 * TIB
 """A larger image is taken for a trap, or for a mistake."""
 
-_CAGE = ("prlimit", f"--as={GIB}", "--cpu=10", "--core=0", "--")
 _SECONDS = 20.0
 _SUFFIXES = {
     **{str(format): format for format in Format},
@@ -190,7 +189,7 @@ def rename_backing(path: Path, below: str, format: Format) -> None:
         HostTrouble: qemu-img cannot read it.
     """
     argv = ["qemu-img", "rebase", "-u", "-f", Format.QCOW2.driver, "-b", below, "-F", format.driver, str(path)]
-    run([*_CAGE, *argv], limit=Limit(_SECONDS, what=path.name))
+    run(argv, limit=Limit(_SECONDS, what=path.name), caged=True)
 
 
 def _measure(name: str, path: str, format: Format) -> int:
@@ -200,7 +199,7 @@ def _measure(name: str, path: str, format: Format) -> int:
 
 def _caged(name: str, argv: Sequence[str]) -> dict[str, Any]:
     try:
-        answer: dict[str, Any] = json.loads(run([*_CAGE, *argv], limit=Limit(_SECONDS, what=name)).output)
+        answer: dict[str, Any] = json.loads(run(argv, limit=Limit(_SECONDS, what=name), caged=True).output)
     except (Cancelled, TimedOut, HostTrouble, ValueError) as error:
         details = error.details if isinstance(error, LabError) else ""
         raise _refused(name, _("qemu-img cannot read it"), _("Fetch it again."), details) from error

@@ -20,18 +20,23 @@ from labkit.errors import BadInput, HostTrouble, NotFound
 from labkit.language import _
 from labkit.limits import NO_LIMIT, Limit
 from labkit.storage.files import OnBytes, host_errors
+from labkit.storage.plain import NotPlain, opened_plain
 from labkit.units import KIB, MIB
 
 MOST_MANIFEST = 32 * MIB
 """Bytes a manifest may have."""
 
+MOST_SEGMENTS = 200_000
+"""Pieces of data between holes that a sparse file may have in an archive."""
+
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 4 * MIB
 _MOST_MEMBERS = 10_000
 _MOST_PAX = 4 * KIB
-_MOST_MAP = 4 * MIB
+_MOST_MAP = 8 * MIB
 _PAX_RECORD = re.compile(rb"(\d{1,4}) ([A-Za-z.]+)=([^\n]*)\n")
 _NUMBER = re.compile(rb"\d{1,18}")
+_PACKED = (b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")  # gzip, xz, bzip2, zstd, zip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +62,10 @@ def read_members(path: Path) -> list[Member]:
         NotFound: there is no such file. BadInput: it is no archive of the lab's form. HostTrouble: it cannot be read.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise refused(path.name, _("it is a folder, a pipe or a device"))
-        with path.open("rb") as archive:
+        with opened_plain(path, follow=True) as archive:
             return list(_read_members(archive, path.name))
+    except NotPlain as error:
+        raise refused(path.name, _("it is a folder, a pipe or a device")) from error
     except FileNotFoundError as error:
         raise NotFound(_("There is no file {path}.").format(path=path), _("Look at its name.")) from error
     except OSError as error:
@@ -70,8 +75,12 @@ def read_members(path: Path) -> list[Member]:
 
 
 def read_bytes(path: Path, member: Member, most: int) -> bytes:
-    """Return the first bytes of a file in an archive, at most `most`; it must not be sparse."""
-    with path.open("rb") as archive:
+    """Return the first bytes of a file in an archive, at most `most`; it must not be sparse.
+
+    Raises:
+        HostTrouble: the archive cannot be read any more.
+    """
+    with host_errors(path), opened_plain(path, follow=True) as archive:
         archive.seek(member.start)
         return archive.read(min(member.stored, most))
 
@@ -97,7 +106,7 @@ def unpack(
         NoSpace, HostTrouble: the host's. Cancelled, TimedOut: the limit's.
     """
     digest = hashlib.sha256()
-    with host_errors(path), path.open("rb") as archive:
+    with host_errors(path), opened_plain(path, follow=True) as archive:
         archive.seek(member.start)
         taken = 0
 
@@ -148,7 +157,10 @@ def _read_members(archive: BinaryIO, name: str) -> Iterator[Member]:
         try:
             info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
         except (tarfile.HeaderError, UnicodeDecodeError, ValueError) as error:
-            why = _("it is no archive of a machine") if position == 0 else _("it is damaged, or was cut short")
+            why = _("it is damaged, or was cut short")
+            if position == 0:
+                packed = block.startswith(_PACKED)
+                why = _("it is compressed; unpack it first") if packed else _("it is no archive of a machine")
             raise refused(name, why) from error
         start = position + _BLOCK
         if info.size < 0 or start + info.size > size:
@@ -195,6 +207,8 @@ def _take_map(take: Callable[[int], bytes], member: Member, name: str) -> list[t
         lines += blocks[-1].count(b"\n")
         if first and lines:
             wanted = 1 + 2 * _number(b"".join(blocks).split(b"\n", 1)[0], member, name)
+            if wanted > 1 + 2 * (MOST_SEGMENTS + 1):
+                raise _bad_map(member, name)
     count, *numbers = (_number(line, member, name) for line in b"".join(blocks).split(b"\n")[:wanted])
     segments = list(zip(numbers[0::2], numbers[1::2], strict=True))
     ends = [0, *(offset + length for offset, length in segments)]

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.limits import NO_LIMIT, Limit
+from labkit.storage.archive.reading import MOST_SEGMENTS
 from labkit.storage.files import OnBytes, host_errors
 from labkit.storage.making import making
 from labkit.units import KIB, MIB
@@ -112,8 +113,9 @@ def _write_member(archive: BinaryIO, source: Source, on_bytes: Callable[[int], N
     return Written(stored=len(prologue) + data, sha256=digest.hexdigest())
 
 
-def _find_data(file: int, length: int) -> list[tuple[int, int]]:
-    found, position = [], 0
+def _find_data(file: int, length: int) -> Segments:
+    found: list[tuple[int, int]] = []
+    position = 0
     while position < length:
         try:
             start = os.lseek(file, position, os.SEEK_DATA)
@@ -122,7 +124,23 @@ def _find_data(file: int, length: int) -> list[tuple[int, int]]:
         position = min(os.lseek(file, start, os.SEEK_HOLE), length)
         found.append((start, position - start))
     os.lseek(file, 0, os.SEEK_SET)
-    return found
+    return _join(found, MOST_SEGMENTS)
+
+
+def _join(segments: Segments, most: int) -> Segments:
+    """Return where a file has data as at most so many pieces: where they are too many, small holes count as data."""
+    hole = _BLOCK
+    while len(segments) > most:
+        hole *= 2
+        joined = [segments[0]]
+        for start, count in segments[1:]:
+            before, length = joined[-1]
+            if start - before - length <= hole:
+                joined[-1] = (before, start + count - before)
+            else:
+                joined.append((start, count))
+        segments = joined
+    return segments
 
 
 def _build_map(segments: Segments) -> bytes:
