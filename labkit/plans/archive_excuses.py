@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from labkit.language import _
-from labkit.model.disk import chain
+from labkit.model.disk import chain, disk_name
 from labkit.model.image import Format
 from labkit.model.machine import MachineFacts, MachineSpec, MachineState
 from labkit.model.snapshot import SnapshotKind, SnapshotTree
@@ -35,6 +35,7 @@ _MOST_DESCRIPTOR = 64 * KIB  # bytes of the first file of a VMDK of two: a text 
 _DEEPEST = 200
 _MOST_SNAPSHOTS = 1000
 _MOST_FILES = 9_999
+_MOST_DISKS = 500  # of all its snapshots together
 _MOST_NAME = 240  # bytes: libvirt makes a file name of a snapshot's, and something more behind it while it writes
 _MOST_XML = MIB
 _LATEST = 250_000_000_000  # seconds since 1970: later there is no calendar
@@ -227,6 +228,8 @@ def _why_not_disks(manifest: Manifest, images: Mapping[str, CarriedImage]) -> st
             while above is not None and above not in alive:
                 alive.add(above)
                 above = images[above].backing
+    if len({disk_name(file) for point in _points(manifest) for file in point.disks.values()}) > _MOST_DISKS:
+        return _("it holds too many disks")
     active = set(manifest.point.disks.values())
     if len(active) != len(manifest.point.disks) or any(image.backing in active for image in images.values()):
         return _("two things in it write to one image")

@@ -10,7 +10,6 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
 
 from labkit.language import _
 from labkit.model.disk import disk_name, image_number, image_path
@@ -18,6 +17,7 @@ from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineSpec
 from labkit.model.state import LabState
 from labkit.model.travel import CarriedImage, CarriedKind, CarriedPoint, Manifest, SnapshotRecord
 from labkit.plans.archive_excuses import why_not_arrive
+from labkit.plans.naming import free_disk_name, free_memory_paths, next_image_path
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import (
     DefineAdopted,
@@ -90,15 +90,16 @@ def lay_out(state: LabState, manifest: Manifest, machine: str, boot_folder: str)
     depths = _depths(manifest)
     for image in sorted(manifest.images, key=lambda image: (depths[image.files[0]], _number(image), image.files)):
         disk = disks[image.files[0]]
-        number = numbers[disk] = numbers.get(disk, -1) + 1
-        path = image_path(posixpath.join(state.home, "disks"), disk, number, image.format)
+        if disk not in numbers:
+            numbers[disk] = image_number(next_image_path(state, disk, image.format))
+        path = image_path(posixpath.join(state.home, "disks"), disk, numbers[disk], image.format)
+        numbers[disk] += 1
         targets[image.files[0]] = path
         targets |= {extent: f"{path.removesuffix('.vmdk')}-flat.vmdk" for extent in image.files[1:]}
-    taken = state.memories | set(state.strays)
-    free = (path for number in count() if (path := _memory(state, machine, number)) not in taken)
+    memories = iter(free_memory_paths(state, machine))
     for file in manifest.files:
         if file.kind is CarriedKind.MEMORY:
-            targets[file.name] = next(free)
+            targets[file.name] = next(memories)
         elif file.kind is CarriedKind.BOOT:
             plain = _plain_name(posixpath.basename(file.name).rpartition("-")[2])
             targets[file.name] = posixpath.join(boot_folder, f"{file.sha256[:16]}-{plain}")
@@ -242,15 +243,11 @@ def _name_disks(state: LabState, manifest: Manifest, machine: str) -> dict[str, 
             while name is not None and name not in old:  # what lies below belongs to it, whoever it was made for
                 old[name] = disk_name(file)
                 name = images[name].backing
-    taken = {disk_name(path) for path in (*state.images, *state.strays)} | set(state.disks)
     new: dict[str, str] = {}
     for disk in sorted(set(old.values())):
         own = disk.removeprefix(f"{manifest.machine}.")
-        plain = f"{machine}.{_plain_name(own)}" if own != disk else _plain_name(disk)
-        more = (f"{plain}-{number}" for number in count(2))
-        wanted = next(name for name in chain([plain], more) if name not in taken)
-        taken.add(wanted)
-        new[disk] = wanted
+        wanted = f"{machine}.{_plain_name(own)}" if own != disk else _plain_name(disk)
+        new[disk] = free_disk_name(state, wanted, new.values())
     return {file: new[disk] for file, disk in old.items()}
 
 
@@ -277,7 +274,3 @@ def _depths(manifest: Manifest) -> dict[str, int]:
 
 def _number(image: CarriedImage) -> int:
     return image_number(image.files[0])
-
-
-def _memory(state: LabState, machine: str, number: int) -> str:
-    return posixpath.join(state.home, "memory", f"{machine}.{number}.mem")
