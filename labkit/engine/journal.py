@@ -28,10 +28,16 @@ from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.plans.plan import Plan
 from labkit.plans.steps import Step
+from labkit.storage.bounded import Damaged, make_strict_converter, parse_json, structure_with
 from labkit.storage.files import host_errors, sync_folder, sync_soon
+from labkit.storage.plain import read_plain
+from labkit.units import MIB
 
 if TYPE_CHECKING:
     from cattrs.preconf.json import JsonConverter
+
+MOST_ENTRY = 64 * MIB
+"""Bytes of an act in the journal; the texts of a thousand snapshots take less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +113,7 @@ def find_entries(folder: Path) -> list[Path]:
     found = []
     for path in folder.glob("*.jsonl"):
         with contextlib.suppress(FileNotFoundError):
-            found.append((path.stat().st_mtime_ns, path))
+            found.append((path.lstat().st_mtime_ns, path))
     return [path for _age, path in sorted(found)]
 
 
@@ -118,11 +124,14 @@ def read_entry(path: Path) -> Entry | None:
         HostTrouble: the file holds no act that this labkit understands.
     """
     try:
-        first, *rest = path.read_text().splitlines()
+        text = read_plain(path, MOST_ENTRY + 1)
+        if len(text) > MOST_ENTRY:
+            raise Damaged(_("it is larger than {most} bytes").format(most=MOST_ENTRY))
+        first, *rest = text.splitlines() or [b""]
         return Entry(path=path, plan=load_plan(first), done=len(rest))
     except FileNotFoundError:
         return None
-    except Exception as error:
+    except (OSError, Damaged) as error:
         raise HostTrouble(
             _("{file} in the lab's journal cannot be read.").format(file=path.name), details=str(error)
         ) from error
@@ -130,19 +139,20 @@ def read_entry(path: Path) -> Entry | None:
 
 def set_aside(path: Path) -> None:
     """Take a file that cannot be read out of the journal; it is kept beside it."""
-    with contextlib.suppress(FileNotFoundError):
+    with host_errors(path), contextlib.suppress(FileNotFoundError):
         path.rename(path.with_suffix(".unreadable"))
 
 
 def find_drafts(folder: Path) -> list[Path]:
     """Return the drafts of acts that are just being written down, or never began."""
-    return list(folder.glob("*.part"))
+    return [path for path in folder.glob("*.part") if not path.is_dir()]
 
 
 def drop_drafts(folder: Path) -> None:
     """Remove the drafts of acts that never began; the lab's lock must be held."""
     for draft in find_drafts(folder):
-        draft.unlink(missing_ok=True)
+        with host_errors(draft):
+            draft.unlink(missing_ok=True)
 
 
 def count(folder: Path) -> None:
@@ -207,17 +217,21 @@ def dump_plan(plan: Plan) -> str:
     return str(_converter().dumps(plan))
 
 
-def load_plan(line: str) -> Plan:
-    """Return the plan from one line of JSON."""
-    return _converter().loads(line, Plan)
+def load_plan(line: bytes | str) -> Plan:
+    """Return the plan from one line of JSON.
+
+    Raises:
+        Damaged: it is none, or none that this labkit understands.
+    """
+    plan: Plan = structure_with(_converter(), parse_json(line, most=MOST_ENTRY), Plan)
+    return plan
 
 
 @functools.cache
 def _converter() -> JsonConverter:
     """Made when the first act is written or read, since looking at a lab needs none."""
-    from cattrs.preconf.json import make_converter
     from cattrs.strategies import configure_tagged_union
 
-    converter = make_converter()
+    converter = make_strict_converter(halves=True)  # an archive's path may be in any bytes
     configure_tagged_union(Step, converter)
     return converter

@@ -24,10 +24,14 @@ from labkit.errors import HostTrouble, NoSpace
 from labkit.plans.creation import plan_create
 from labkit.plans.machine import plan_delete
 from labkit.plans.plan import Plan
+from labkit.storage.bounded import MOST_NUMBER
 from tests.plans.states import SURVEY, lab, machine, request
 from tests.storage.test_files import no_file_longer_than
 
 PLAN = plan_create(lab(), SURVEY, request())
+
+
+st.register_type_strategy(int, st.integers(-MOST_NUMBER, MOST_NUMBER))  # sizes and times; larger ones are no files'
 
 
 @given(st.from_type(Plan))
