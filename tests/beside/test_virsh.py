@@ -45,15 +45,19 @@ BEHIND: dict[str, Callable[[Machine], None]] = {
     "metadata --remove": _unmark,
 }
 
+
+def _clone_and_delete(lab: Lab) -> None:
+    lab.machines["other"].clone("copy", kind="linked", snapshot="one")
+    lab.machines["copy"].flatten().delete()
+
+
 UNRELATED: dict[str, Callable[[Lab], object]] = {
     "restore": lambda lab: lab.machines["other"].snapshots.restore("one"),
     "delete of a snapshot": lambda lab: lab.machines["other"].snapshots.delete("one"),
     "delete of a branch": lambda lab: lab.machines["other"].snapshots.delete("one", branch=True),
     "delete of the machine": lambda lab: lab.machines["other"].delete(),
     "create": lambda lab: lab.create("third", image="sector", memory="16 MiB"),
-    "clone, flatten, delete": lambda lab: (
-        lab.machines["other"].clone("copy", kind="linked", snapshot="one").flatten().delete()
-    ),
+    "clone, flatten, delete": _clone_and_delete,
 }
 
 
