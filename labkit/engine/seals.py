@@ -23,6 +23,7 @@ from labkit.errors import LabError
 from labkit.language import _
 from labkit.storage.bounded import Damaged, read_json
 from labkit.storage.files import host_errors, sync_folder, sync_soon
+from labkit.storage.plain import opened_plain
 from labkit.units import MIB
 
 HASH_AT_ONCE = 4 * MIB
@@ -221,5 +222,5 @@ def _look(file: Path) -> Seal:
 
 
 def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
+    with opened_plain(file) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

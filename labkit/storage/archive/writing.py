@@ -19,6 +19,7 @@ from labkit.limits import NO_LIMIT, Limit
 from labkit.storage.archive.reading import MOST_SEGMENTS
 from labkit.storage.files import OnBytes, host_errors
 from labkit.storage.making import making
+from labkit.storage.plain import opened_plain
 from labkit.units import KIB, MIB
 
 MANIFEST = "labkit.json"
@@ -81,7 +82,7 @@ def write_archive(
 
 
 def _write_member(archive: BinaryIO, source: Source, on_bytes: Callable[[int], None], limit: Limit) -> Written:
-    with host_errors(source.path), source.path.open("rb") as file:
+    with host_errors(source.path), opened_plain(source.path, follow=True) as file:
         length = os.fstat(file.fileno()).st_size
         segments = _find_data(file.fileno(), length)
         data = sum(count for _offset, count in segments)
