@@ -127,13 +127,16 @@ def read_entry(path: Path) -> Entry | None:
         text = read_plain(path, MOST_ENTRY + 1)
         if len(text) > MOST_ENTRY:
             raise Damaged(_("it is larger than {most} bytes").format(most=MOST_ENTRY))
-        first, *rest = text.splitlines() or [b""]
-        return Entry(path=path, plan=load_plan(first), done=len(rest))
+        first, _end, rest = text.partition(b"\n")
+        done = rest.count(b"\n") + (not rest.endswith(b"\n") and bool(rest))  # a torn line may have been done
+        return Entry(path=path, plan=load_plan(first), done=done)
     except FileNotFoundError:
         return None
     except (OSError, Damaged) as error:
         raise HostTrouble(
-            _("{file} in the lab's journal cannot be read.").format(file=path.name), details=str(error)
+            _("{file} in the lab's journal cannot be read.").format(file=path.name),
+            _("The next Lab.open() sets it aside, and says so."),
+            details=str(error),
         ) from error
 
 

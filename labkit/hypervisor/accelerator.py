@@ -207,9 +207,16 @@ def _cache_key(emulator: Path, image: GuestImage) -> list[str | int]:
 def _read_cache(cache: Path, key: list[str | int]) -> Probe | None:
     try:
         kept = json.loads(cache.read_bytes())
-        return Probe(**kept["probe"]) if kept["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError):
+        probe = Probe(**kept["probe"]) if kept["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    return probe if probe is None or _is_sound(probe) else None
+
+
+def _is_sound(probe: Probe) -> bool:
+    """Whether a probe that was read from a file has in each place what belongs there."""
+    truths = type(probe.spoke) is bool and type(probe.ended) is bool
+    return truths and type(probe.seconds) in (int, float) and type(probe.words) is str
 
 
 def _write_cache(cache: Path, key: list[str | int], probe: Probe) -> None:

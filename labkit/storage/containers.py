@@ -158,6 +158,7 @@ _EXTENT_START = re.compile(r"^(?:RW|RDONLY|NOACCESS)\s", re.MULTILINE)
 _BLANK_LINES = re.compile(r"\n\s+")  # taken together first: else each of them would be looked through to the end
 _PARENT_KEY = "parentFileNameHint"  # QEMU looks for it anywhere
 _PARENT = re.compile(r'\s*=\s*"([^"\r\n]{0,1023})"')
+_MOST_EXTENTS = 256  # QEMU opens them all, each time
 _FLAT = ("FLAT", "VMFS")
 
 
@@ -189,6 +190,8 @@ def _read_vmdk(file: int) -> Header:
     )
     if not extents:
         raise BadHeader(_("it names no file that holds the data"))
+    if len(extents) > _MOST_EXTENTS:
+        raise BadHeader(_("it is in more than {most} pieces").format(most=_MOST_EXTENTS))
     fixed = all(extent.kind in _FLAT for extent in extents)
     return Header(
         capacity=sum(extent.length for extent in extents),
