@@ -122,7 +122,9 @@ def adopt(
             kept = snapshot.memory is not None
             inactive = make(snapshot.point, snapshot.point.xml, keeps_accelerator=kept)
             live_xml = snapshot.point.live_xml or snapshot.point.xml
-            live = make(snapshot.point, live_xml, keeps_accelerator=kept)
+            live = inactive
+            if snapshot.point.live_xml:
+                live = make(snapshot.point, live_xml, keeps_accelerator=kept)
             text = adopting.build_adopted_snapshot(
                 name=snapshot.name,
                 description=snapshot.description,

@@ -148,7 +148,7 @@ def refused(name: str, why: str) -> BadInput:
 
 def _read_members(archive: BinaryIO, name: str) -> Iterator[Member]:
     size = os.fstat(archive.fileno()).st_size
-    position, sparse = 0, None
+    position, told = 0, None
     for _number in range(_MOST_MEMBERS):
         archive.seek(position)
         block = archive.read(_BLOCK)
@@ -166,21 +166,25 @@ def _read_members(archive: BinaryIO, name: str) -> Iterator[Member]:
         if info.size < 0 or start + info.size > size:
             raise refused(name, _("it was cut short"))
         position = start + -(-info.size // _BLOCK) * _BLOCK
-        if info.type == tarfile.XHDTYPE and sparse is None and info.size <= _MOST_PAX:
-            sparse = _read_pax(archive.read(info.size), name)
+        if info.type == tarfile.XHDTYPE and told is None and info.size <= _MOST_PAX:
+            told = _read_pax(archive.read(info.size), name)
             continue
         if info.type != tarfile.REGTYPE:
             raise refused(name, _("{member} in it is no plain file").format(member=repr(info.name)))
-        if sparse is None:
-            yield Member(name=info.name, start=start, stored=info.size, sparse=False, length=info.size)
-        else:
-            yield Member(name=sparse[0], start=start, stored=info.size, sparse=True, length=sparse[1])
-        sparse = None
+        called, length = told or (info.name, None)
+        yield Member(
+            name=called,
+            start=start,
+            stored=info.size,
+            sparse=length is not None,
+            length=info.size if length is None else length,
+        )
+        told = None
     raise refused(name, _("it holds too many files"))
 
 
-def _read_pax(text: bytes, name: str) -> tuple[str, int]:
-    """Return the name and length that a sparse file's header tells; any other such header is refused."""
+def _read_pax(text: bytes, name: str) -> tuple[str, int | None]:
+    """Return the name a header tells, a long one or a sparse file's, and the latter's length; no other is accepted."""
     values: dict[bytes, bytes] = {}
     position = 0
     while match := _PAX_RECORD.match(text, position):
@@ -188,6 +192,8 @@ def _read_pax(text: bytes, name: str) -> tuple[str, int]:
             break
         values[match[2]] = match[3]
         position = match.end()
+    if position == len(text) and values.keys() == {b"path"}:
+        return values[b"path"].decode("utf-8", "replace"), None
     length = values.get(b"GNU.sparse.realsize", b"")
     expected = {b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.name", b"GNU.sparse.realsize"}
     if position != len(text) or values.keys() != expected or not _NUMBER.fullmatch(length):

@@ -27,6 +27,7 @@ MANIFEST = "labkit.json"
 
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 4 * MIB
+_MOST_NAME = 80  # bytes; a header has room for 100, and what marks a sparse file stands before its name
 _SPARSE_FROM = 256 * KIB  # bytes of holes from which on they are left out
 
 Segments = Sequence[tuple[int, int]]
@@ -89,12 +90,14 @@ def _write_member(archive: BinaryIO, source: Source, on_bytes: Callable[[int], N
         prologue = b""
         if source.sparse and length - data >= _SPARSE_FROM:
             prologue = _padded(_build_map([*segments, (length, 0)]))
-            archive.write(_pax_header(source.name, length))
-            archive.write(_header(f"GNUSparseFile.0/{source.name}", len(prologue) + data))
+            archive.write(_sparse_header(source.name, length))
+            archive.write(_header(f"GNUSparseFile.0/{_short(source.name)}", len(prologue) + data))
         else:
             segments = [(0, length)]
             data = length
-            archive.write(_header(source.name, length))
+            if _short(source.name) != source.name:
+                archive.write(_pax_header({"path": source.name}))
+            archive.write(_header(_short(source.name), length))
         digest = hashlib.sha256(prologue)
         archive.write(prologue)
         done = 0
@@ -149,9 +152,17 @@ def _build_map(segments: Segments) -> bytes:
     return b"".join(b"%d\n" % number for number in numbers)
 
 
-def _pax_header(name: str, length: int) -> bytes:
+def _short(name: str) -> str:
+    """As much of a name as a header has room for; the whole one then stands in a header before it."""
+    return name.encode()[:_MOST_NAME].decode(errors="ignore")
+
+
+def _sparse_header(name: str, length: int) -> bytes:
     values = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": name}
-    values["GNU.sparse.realsize"] = str(length)
+    return _pax_header(values | {"GNU.sparse.realsize": str(length)})
+
+
+def _pax_header(values: Mapping[str, str]) -> bytes:
     text = b"".join(_pax_record(key, value) for key, value in values.items())
     return _header("PaxHeaders/labkit", len(text), tarfile.XHDTYPE) + _padded(text)
 
