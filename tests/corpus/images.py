@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from labkit.errors import LabError
@@ -44,9 +45,9 @@ def _images(folder: Path, format: Format, count: int) -> Iterator[tuple[str, Cal
     disks.mkdir()
     for number in range(count):
         changed = mutate_bytes(data, drawing(number), head=_HEADS.get(format, 512))
-        yield f"{format} {number}", lambda changed=changed, number=number: _look(path, format, changed, number, disks)
+        yield f"{format} {number}", partial(_look, path, format, changed, number, disks, _leave)
     for name, spoil in _HUGE.items():
-        yield f"{format} {name}", lambda spoil=spoil: _look(path, format, data, 1, disks, spoil)
+        yield f"{format} {name}", partial(_look, path, format, data, 1, disks, spoil)
 
 
 def _look(
@@ -55,7 +56,7 @@ def _look(
     data: bytes,
     number: int,
     disks: Path,
-    spoil: Callable[[Path], object] = lambda _path: None,
+    spoil: Callable[[Path], object],
 ) -> None:
     """All that is done with a file that somebody has put into the lab's folder, or brings."""
     _write(path, data)
@@ -80,6 +81,10 @@ def _look(
     finally:
         assert os.listdir(disks) == []
         assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def _leave(_path: Path) -> None:
+    """Spoil nothing more."""
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -132,11 +137,8 @@ def _descriptors(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     (folder / "disks").mkdir()
     path = folder / "web.0.vmdk"
     for name, text in _TEXTS.items():
-        spoil = _HUGE["of a tebibyte"] if name == "without end" else lambda _path: None
-        yield (
-            f"descriptor {name}",
-            lambda text=text, spoil=spoil: _look(path, Format.VMDK, text, 1, folder / "disks", spoil),
-        )
+        spoil = _HUGE["of a tebibyte"] if name == "without end" else _leave
+        yield f"descriptor {name}", partial(_look, path, Format.VMDK, text, 1, folder / "disks", spoil)
 
 
 if __name__ == "__main__":
