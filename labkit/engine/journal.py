@@ -24,20 +24,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.errors import HostTrouble
+from labkit.errors import BadInput, HostTrouble
 from labkit.language import _
 from labkit.plans.plan import Plan
 from labkit.plans.steps import Step
 from labkit.storage.bounded import Damaged, make_strict_converter, parse_json, structure_with
 from labkit.storage.files import host_errors, sync_folder, sync_soon
 from labkit.storage.plain import read_plain
-from labkit.units import MIB
+from labkit.units import MIB, format_size
 
 if TYPE_CHECKING:
     from cattrs.preconf.json import JsonConverter
 
 MOST_ENTRY = 64 * MIB
-"""Bytes of an act in the journal; the texts of a thousand snapshots take less."""
+"""Bytes of an act in the journal."""
+
+MOST_LINE = 60 * MIB
+"""Bytes of its plan; the texts of a thousand snapshots take less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,8 +219,20 @@ def find_named(entries: Iterable[Entry]) -> frozenset[str]:
 
 
 def dump_plan(plan: Plan) -> str:
-    """Return a plan as one line of JSON; inverse of `load_plan`."""
-    return str(_converter().dumps(plan))
+    """Return a plan as one line of JSON; inverse of `load_plan`.
+
+    Raises:
+        BadInput: it is so long that it could not be read again, and so not be ended after a crash.
+    """
+    line = str(_converter().dumps(plan))
+    if len(line) > MOST_LINE:
+        raise BadInput(
+            _("The plan of {act} takes more than {most}, which no journal holds.").format(
+                act=plan.title, most=format_size(MOST_LINE)
+            ),
+            _("Do it in smaller parts: with fewer snapshots, or fewer machines at once."),
+        )
+    return line
 
 
 def load_plan(line: bytes | str) -> Plan:

@@ -287,3 +287,24 @@ def test_no_name_from_an_archive_becomes_a_protocol(lab: Lab, forge: Forge) -> N
 def test_a_descriptor_without_end(lab: Lab, forge: Forge, length: int) -> None:
     os.truncate(forge.find("data.0.vmdk"), length)
     assert "bytes" in _is_refused(lab, forge.write())
+
+
+def test_an_archive_that_is_exchanged_after_it_was_looked_at(lab: Lab, forge: Forge, tmp_path: Path) -> None:
+    archive = forge.write()
+    plan = lab.import_machine.plan(archive, "copy", identity="new")
+    before = files_of(lab)
+    with forge.find("vda.0.raw").open("r+b") as file:
+        file.write(b"other")
+    forge.target = tmp_path / "other.labkit"
+    forge.write().replace(archive)
+    with pytest.raises(BadInput, match="another hash"):
+        lab.carry_out(plan)
+    archive.unlink()
+    os.mkfifo(archive)
+    with pytest.raises(BadInput, match="a pipe"):
+        lab.carry_out(plan)
+    archive.unlink()
+    with pytest.raises(LabError):
+        lab.carry_out(plan)
+    assert files_of(lab) == before
+    assert list(lab.machines) == []
