@@ -18,7 +18,6 @@ from labkit.errors import AlreadyExists
 from labkit.language import _
 from labkit.storage.files import host_errors, sync_file, sync_folder
 
-
 _PREFIX = ".making-"
 
 
