@@ -4,8 +4,8 @@ Other users of this computer reach its loopback, too. So the port is bound and l
 whoever reads the address on descriptor 3 reaches this process and no other. The token, the secret that signs cookies
 and the path that all addresses begin with are drawn here, are kept in memory, and end with this process: a cookie or
 token of an earlier start is worth nothing. A browser sends cookies to every port of an address, and only the path
-keeps them from a server of someone else at another port. Kernels are reached through UNIX sockets in the runtime folder,
-since anybody could listen to their TCP ports.
+keeps them from a server of someone else at another port. Kernels are reached through UNIX sockets in the runtime
+folder, since anybody could listen to their TCP ports.
 
 Sentences for the user go to descriptor 4; everything else is for the log. Exit code 2: the sentence has been said.
 
@@ -22,7 +22,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,6 +32,8 @@ LOOPBACK = "127.0.0.1"
 SOCKET_LIMIT = 107
 KERNEL_SOCKET = "kernel-01234567-0123-0123-0123-0123456789ab-ipc-1"
 """What Jupyter calls a kernel's socket in the runtime folder."""
+
+Address = tuple[socket.AddressFamily, str]
 
 
 def say(sentence: str) -> None:
@@ -46,7 +48,7 @@ def fail(sentence: str) -> NoReturn:
 
 
 # ------------------------------------------------------------------------------------------------ address and port
-def find_addresses(wanted: str) -> list[tuple[socket.AddressFamily, str]]:
+def find_addresses(wanted: str) -> Sequence[Address]:
     """Return the addresses of this computer that LABKIT_BIND names, each with its family."""
     name = wanted.strip().removeprefix("[").removesuffix("]") or LOOPBACK
     try:
@@ -79,7 +81,7 @@ def is_ours(family: socket.AddressFamily, address: str) -> bool:
     return True
 
 
-def listen(addresses: list[tuple[socket.AddressFamily, str]], port: int) -> list[socket.socket]:
+def listen(addresses: Sequence[Address], port: int) -> list[socket.socket]:
     """Return sockets that listen on all the addresses.
 
     Raises:
@@ -103,7 +105,7 @@ def listen(addresses: list[tuple[socket.AddressFamily, str]], port: int) -> list
     return sockets
 
 
-def take_port(addresses: list[tuple[socket.AddressFamily, str]], first: int) -> tuple[int, list[socket.socket]]:
+def take_port(addresses: Sequence[Address], first: int) -> tuple[int, list[socket.socket]]:
     """Return the port of LABKIT_PORT, or the first free one from `first` on, with the sockets that listen there."""
     wanted = os.environ.get("LABKIT_PORT", "")
     if wanted:
@@ -127,7 +129,7 @@ def take_port(addresses: list[tuple[socket.AddressFamily, str]], first: int) -> 
     fail(f"Ports {ports[0]} to {ports[-1]} are all busy. Name a free one in LABKIT_PORT.")
 
 
-def host_of(addresses: list[tuple[socket.AddressFamily, str]]) -> str:
+def host_of(addresses: Sequence[Address]) -> str:
     """Return what a browser on this computer writes for the host: a number, so that no name leads elsewhere."""
     family, address = min(addresses, key=lambda one: one[0] != socket.AF_INET)
     if ipaddress.ip_address(address).is_unspecified:
@@ -137,7 +139,9 @@ def host_of(addresses: list[tuple[socket.AddressFamily, str]]) -> str:
 
 def start_page(root: Path) -> str:
     """Return the notebook to begin with, in the language that was asked for."""
-    pages = [f"notebooks/{language}/00-your-lab.ipynb" for language in (os.environ.get("LABKIT_LANGUAGE") or "en", "en")]
+    pages = [
+        f"notebooks/{language}/00-your-lab.ipynb" for language in (os.environ.get("LABKIT_LANGUAGE") or "en", "en")
+    ]
     return next((page for page in pages if (root / page).exists()), pages[-1])
 
 
@@ -152,7 +156,7 @@ def serve(root: Path, first_port: int, limit: int) -> None:
         signal.alarm(0)
         if any(not ipaddress.ip_address(address).is_loopback for _, address in addresses):
             listens = ", ".join(address for _, address in addresses)
-            say(f"It listens on {listens}, as LABKIT_BIND asks: others who reach this address need only the token below.")
+            say(f"It listens on {listens}, as LABKIT_BIND asks: who reaches it from elsewhere needs only the token.")
         say("JupyterLab is up. Ctrl-C here stops it. Open:")
         os.write(TOLD, f"\n    http://{host}:{port}{path}lab/tree/{start_page(root)}?token={token}\n\n".encode())
         os.close(TOLD)
@@ -164,7 +168,9 @@ def serve(root: Path, first_port: int, limit: int) -> None:
     launch(root, sockets, {"ip": addresses[0][1], "port": str(port), "base_url": path}, token, tell)
 
 
-def launch(root: Path, sockets: list[socket.socket], place: dict[str, str], token: str, tell: Callable[[], None]) -> None:
+def launch(
+    root: Path, sockets: list[socket.socket], place: dict[str, str], token: str, tell: Callable[[], None]
+) -> None:
     """Run JupyterLab on the sockets until a signal ends it; `tell` is called once it serves."""
     from jupyter_server.serverapp import ServerApp
     from jupyterlab.labapp import LabApp
