@@ -75,7 +75,16 @@ def build(front: Path, built: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="labkit-front-") as name:
         place = Path(name, "front")
         shutil.copytree(front, place)
-        run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", cwd=place)
+        run(
+            "npm",
+            "ci",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--no-update-notifier",
+            "--loglevel=error",
+            cwd=place,
+        )
         shutil.rmtree(built, ignore_errors=True)
         built.mkdir()
         run("node", "build.mjs", str(built), cwd=place)
@@ -96,9 +105,9 @@ def run(program: str, *words: str, cwd: Path) -> None:
 
 def users_settings() -> str:
     """Return the text of the user's npmrc, or ""."""
-    file = os.environ.get("npm_config_userconfig") or os.environ.get("NPM_CONFIG_USERCONFIG") or "~/.npmrc"
+    said = {name.lower(): value for name, value in os.environ.items()}
     try:
-        return Path(file).expanduser().read_text(encoding="utf-8-sig", errors="replace")
+        return Path(said.get("npm_config_userconfig") or "~/.npmrc").expanduser().read_text("utf-8-sig", "replace")
     except (OSError, RuntimeError):
         return ""
 
@@ -109,11 +118,11 @@ def network_lines(text: str) -> list[str]:
 
 
 def neutral_environment(settings: str) -> dict[str, str]:
-    """Return our environment with nothing in it that changes what npm and Node do; `settings` is the npmrc they read."""
+    """Return our environment without what changes npm and Node; `settings` is the npmrc they read."""
     kept = {name: value for name, value in os.environ.items() if not is_foreign(name)}
     bundles = [os.environ.get("NODE_EXTRA_CA_CERTS"), os.environ.get("SSL_CERT_FILE"), *SYSTEMS_CERTIFICATES]
-    trusted = {"NODE_EXTRA_CA_CERTS": bundle for bundle in reversed(bundles) if bundle and os.access(bundle, os.R_OK)}
-    return {**kept, **trusted, "npm_config_userconfig": settings}
+    trusted = next((bundle for bundle in bundles if bundle and os.access(bundle, os.R_OK)), "")
+    return {**kept, "NODE_EXTRA_CA_CERTS": trusted, "npm_config_userconfig": settings}
 
 
 def is_foreign(name: str) -> bool:
