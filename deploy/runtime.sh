@@ -66,7 +66,7 @@ join_namespace() {
   flock "$lock"
   holder=$(find_holder)
   if [ -z "$holder" ]; then
-    read -r answer < <(cd / && setsid unshare --user --map-user="$(id -u $NAMESPACE_USER)" --map-group="$(id -g $NAMESPACE_USER)" \
+    read -r answer < <(cd / && exec setsid unshare --user --map-user="$(id -u $NAMESPACE_USER)" --map-group="$(id -g $NAMESPACE_USER)" \
       bash "$ROOT/deploy/runtime.sh" "$XDG_RUNTIME_DIR" </dev/null 2>&1 {lock}>&-) || true
     holder=$(find_holder)
     [ -n "$holder" ] || fail "As root, the lab needs a user namespace, and this system refuses it (${answer:-no reason given}). Run ./lab as an ordinary user with sudo instead; in a container, allow user namespaces."

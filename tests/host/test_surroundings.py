@@ -49,4 +49,4 @@ def test_limit_that_is_too_low_for_a_guest_is_in_the_way() -> None:
         "from labkit.doctor.surroundings import check_limits as c; print(c().status, c().what)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "trouble A file may take only 1.00 MiB.\n"
+    assert done.stdout == "trouble A file may take only 1 MiB.\n"

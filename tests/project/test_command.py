@@ -13,32 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.project.files import LAB, ROOT, run
+from tests.project.files import LAB, ROOT, run, write_program
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
-
-
-@pytest.fixture
-def programs(tmp_path: Path) -> Path:
-    """A folder with every program of this system but sudo, to stand alone in PATH; a test may replace some."""
-    folder = tmp_path / "programs"
-    folder.mkdir()
-    for place in ("/usr/sbin", "/usr/bin"):
-        for program in Path(place).iterdir():
-            link = folder / program.name
-            if program.name != "sudo" and not link.is_symlink():
-                link.symlink_to(program)
-    return folder
-
-
-def write_program(folder: Path, name: str, *lines: str) -> None:
-    path = folder / name
-    path.unlink(missing_ok=True)
-    path.write_text("\n".join(["#!/bin/sh", *lines, ""]), encoding="utf-8")
-    path.chmod(0o755)
 
 
 # --------------------------------------------------------------------------------------------------- how it ends
