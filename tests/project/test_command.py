@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,19 @@ def test_unusable_runtime_folder_is_replaced_by_one_of_ours(tmp_path: Path) -> N
         LAB, "run", "sh", "-c", 'stat -c "%a %u" "$XDG_RUNTIME_DIR"', environment={"XDG_RUNTIME_DIR": str(shared)}
     )
     assert done.stdout.split() == ["700", str(os.getuid())]
+
+
+def test_runtime_folder_that_somebody_made_before_us_is_replaced_by_one_of_ours() -> None:
+    user = 100_000 + os.getpid()  # as whom nobody has a folder in /tmp
+    taken, data = Path(f"/tmp/labkit-{user}"), Path(tempfile.mkdtemp(prefix="lk-", dir="/tmp"))
+    taken.symlink_to(data)
+    try:
+        words = ["unshare", "--user", f"--map-user={user}", "env", "--unset=XDG_RUNTIME_DIR", f"LABKIT_DATA={data}"]
+        done = run(*words, LAB, "run", "sh", "-c", 'stat -c "%n %a %u" "$XDG_RUNTIME_DIR"')
+        assert done.stdout.split() == [f"{data}/run", "700", str(user)], done.stderr
+    finally:
+        taken.unlink()
+        shutil.rmtree(data)
 
 
 # ------------------------------------------------------------------------------------------- root's user namespace
