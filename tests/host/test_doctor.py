@@ -48,6 +48,7 @@ SLUGS = [
     "capabilities",
     "leftover-machines",
     "leftover-processes",
+    "orphans",
     "neighbours",
     "leftover-sockets",
     "unfinished-acts",
