@@ -174,7 +174,7 @@ trust_what_the_system_trusts() {
 # check_places DATA: ends with a sentence where a folder that the lab or libvirt writes to cannot be written.
 check_places() {
   local folder above
-  for folder in "$1" "${XDG_CONFIG_HOME:-$HOME/.config}" "${XDG_CACHE_HOME:-$HOME/.cache}"; do
+  for folder in "$1" "${XDG_CONFIG_HOME:-$HOME/.config}/libvirt" "${XDG_CACHE_HOME:-$HOME/.cache}/libvirt"; do
     above=$folder
     while [ ! -e "$above" ]; do above=$(dirname -- "$above"); done
     if [ ! -d "$above" ]; then

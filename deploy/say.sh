@@ -10,6 +10,9 @@ fail() {
   exit 1
 }
 
+# A terminal on which a line can be written over.
+is_terminal() { [ -t 2 ] && [ "${TERM:-dumb}" != dumb ]; }
+
 # run_logged LOG LABEL CMD …: runs CMD with its output in LOG, and shows that it goes on: the seconds and its last line,
 # every second on a terminal, every 15 seconds elsewhere. Its exit status is CMD's.
 run_logged() {
@@ -24,14 +27,14 @@ run_logged() {
   kill "$ticker" 2>/dev/null || true
   wait "$ticker" 2>/dev/null || true
   trap - EXIT
-  [ ! -t 2 ] || printf '\r\033[K' >&2
+  ! is_terminal || printf '\r\033[K' >&2
   [ "$status" != 0 ] || detail "$label: done in $((SECONDS - began)) s"
   return "$status"
 }
 
 tick() {
   local log=$1 label=$2 began=$3 last every=15 before='    ' after='\n' pause=''
-  [ ! -t 2 ] || { every=1 before='\r\033[K    ' after=''; }
+  ! is_terminal || { every=1 before='\r\033[K    ' after=''; }
   trap 'kill "$pause" 2>/dev/null; exit 0' TERM
   while :; do
     sleep "$every" &

@@ -20,6 +20,7 @@ import psutil
 import pytest
 import websocket
 
+from tests.browser.jupyter import open_window
 from tests.project.files import LAB, ROOT, find_free_port, run
 
 SECONDS = 150
@@ -259,3 +260,12 @@ def test_nothing_tells_the_token_and_kernels_have_no_port_that_tells_anything(up
     assert up.token not in (data / "server.log").read_text()
     made = [data, runtime, *runtime.glob("*.json"), *data.iterdir()]
     assert [(str(path), oct(path.stat().st_mode)) for path in made if path.stat().st_mode & 0o077] == []
+
+
+def test_page_that_is_opened_shows_the_notebook_and_reaches_its_kernel(up: Lab) -> None:
+    with open_window() as window:
+        window.page.goto(up.url.geturl())
+        notebook = window.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+        notebook.locator(".jp-MarkdownOutput h1").first.wait_for(timeout=SECONDS * 1000)
+        notebook.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=SECONDS * 1000)
+        assert up.base in window.page.url
