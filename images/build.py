@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Builds the guest images of the course from the distribution's packages.
+"""Builds the guest images of the course from Debian's packages, the same ones on every host.
 
     python3 images/build.py --into FOLDER [--force | --check] [tiny] [sector]
 
-Needs no root and no network beyond the distribution's package archive. An image that its recipe would make
+Needs no root and no network beyond Debian's package archive. An image that its recipe would make
 again is left as it is. `README.md` beside this file says what is in the images and how to add one.
 """
 
@@ -81,9 +81,7 @@ def build(name: str, store: Store, *, force: bool) -> None:
 
 def recipe_of(name: str) -> str:
     """Return the hash of all that decides what an image will be, but for the packages' versions."""
-    system = platform.freedesktop_os_release()
-    release = f"{system.get('ID', '')} {system.get('VERSION_CODENAME', '')}"  # such as `debian bookworm`
-    return recipe_hash([HERE / "builder", HERE / name], release)
+    return recipe_hash([HERE / "builder", HERE / name])
 
 
 def fail(sentence: str) -> int:

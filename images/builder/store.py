@@ -83,11 +83,9 @@ def blobs(manifest: Manifest) -> list[str]:
     return [blob for blob in named if blob is not None]
 
 
-def recipe_hash(folders: list[Path], *facts: str) -> str:
-    """Return the SHA-256 of all that decides what a recipe makes: its files and some facts about this system."""
+def recipe_hash(folders: list[Path]) -> str:
+    """Return the SHA-256 of all that decides what a recipe makes, but for the packages' versions: its files."""
     digest = hashlib.sha256()
-    for fact in facts:
-        digest.update(fact.encode() + b"\0")
     for folder in folders:
         for file in sorted(folder.rglob("*")):
             if file.is_file() and "__pycache__" not in file.parts:

@@ -160,7 +160,7 @@ def check_versions(inquiry: Inquiry) -> Check:
         cause = _("libvirt {least} or newer is needed.").format(least=".".join(map(str, LEAST_LIBVIRT)))
         return Check(slug=slug, status=Status.TROUBLE, what=what, cause=cause, repair=f"{apt} libvirt-daemon")
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
-        cause = _("The lab is tested with Python 3.11 to 3.13.")
+        cause = _("The lab is tested with Python 3.11 to 3.14.")
         return Check(slug=slug, status=Status.NOTE, what=what, cause=cause, repair="./lab setup")
     return Check(slug=slug, status=Status.OK, what=what)
 
