@@ -25,7 +25,7 @@ from labkit.storage.formats import read_formats
 from labkit.storage.guest_images import read_guest_images
 
 LEAST_LIBVIRT, LEAST_QEMU = (9, 0), (7, 2)
-PYTHONS = ((3, 11), (3, 13))
+PYTHONS = ((3, 11), (3, 14))
 """The oldest and the newest Python the lab is tested with."""
 
 GUEST_IMAGES = ("sector", "tiny")
