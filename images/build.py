@@ -18,7 +18,8 @@ import sys
 import time
 from pathlib import Path
 
-from builder.store import Manifest, Store, recipe_hash
+from builder import taking
+from builder.store import Store, recipe_hash
 from builder.tools import BuildError, say
 from sector import recipe as sector
 from tiny import recipe as tiny
@@ -73,8 +74,12 @@ def build(name: str, store: Store, *, force: bool) -> None:
     with store.scratch() as scratch:
         if not force and store.is_current(name, recipe):  # another build was first
             return
-        manifest: Manifest = {"name": name, "recipe": recipe, "architecture": "x86_64"}
-        manifest |= RECIPES[name](store, scratch)
+        if given := os.environ.get(taking.SETTING):
+            manifest = taking.take(name, recipe, store, scratch, folder=Path(given).expanduser())
+        else:
+            manifest = {"name": name, "recipe": recipe, "architecture": "x86_64"}
+            manifest |= RECIPES[name](store, scratch)
+            manifest["files"] = store.describe(manifest)
         store.publish(manifest)
     say(f"{name}: ready after {time.monotonic() - began:.1f} s")
 

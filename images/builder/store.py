@@ -46,6 +46,15 @@ class Store:
             content.rename(self.folder / blob)
         return blob
 
+    def describe(self, manifest: Manifest) -> dict[str, dict[str, str | int]]:
+        """Return the whole hash and the size in bytes of each blob that a manifest names."""
+        files: dict[str, dict[str, str | int]] = {}
+        for blob in blobs(manifest):
+            with (self.folder / blob).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            files[blob] = {"sha256": digest, "size": (self.folder / blob).stat().st_size}
+        return files
+
     def publish(self, manifest: Manifest) -> None:
         """Write the manifest of an image whose blobs are all kept."""
         finished = self.folder / f"{manifest['name']}.json"

@@ -65,23 +65,6 @@ def test_a_lost_blob_is_built_again(fresh: Path, tmp_path: Path) -> None:
     assert lost.is_file()
 
 
-def test_unknown_packages_are_named_and_nothing_is_left(tmp_path: Path) -> None:
-    empty = tmp_path / "lists"
-    empty.mkdir()
-    config = tmp_path / "apt.conf"
-    config.write_text(
-        f'Dir::State::lists "{empty}"; Dir::State::status "/dev/null"; '
-        'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";'
-    )
-    done = subprocess.run(
-        [sys.executable, BUILDER, "--into", tmp_path / "images", "tiny"],
-        env=os.environ | {"APT_CONFIG": str(config)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "apt-get update" in done.stderr.splitlines()[-1]
-    assert [path.name for path in (tmp_path / "images").iterdir()] == [".lock"]
-
-
 def test_a_missing_tool_names_its_package(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(BUILDER.parent, broken)
