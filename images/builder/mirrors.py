@@ -7,7 +7,6 @@ Debian's own address. Must not know what is fetched. No address stands here.
 from __future__ import annotations
 
 import os
-import platform
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,28 +14,33 @@ from pathlib import Path
 from builder.tools import BuildError
 
 SETTING = "LABKIT_DEBIAN_MIRROR"
-SOURCES = Path("/etc/apt")
 #: Programs that make Debian systems anywhere; each holds the address that it takes by default.
-CARRIERS = (Path("/usr/bin/mmdebstrap"), Path("/usr/sbin/debootstrap"))
+CARRIERS = ("usr/bin/mmdebstrap", "usr/sbin/debootstrap")
 #: An archive has many suites beside one another; these are the plain ones of Debian, also of other years.
 SUITE = re.compile(r"(old)*stable|testing|unstable|sid|bullseye|bookworm|trixie|forky|duke")
 OFF = ("no", "false", "0", "off", "disable", "without")  # apt's words for it
 ADDRESS = re.compile(r"(https?|file|copy|ftp|tor|mirror|mirror\+\w+):\S+")
 
 
-def find_mirrors(release: str) -> list[str]:
+def find_mirrors(release: str, *, host: Path = Path("/")) -> list[str]:
     """Return the addresses of Debian's archive to try for a release, in this order.
+
+    Args:
+        release: the release's code name.
+        host: where this computer's file system begins.
 
     Raises:
         BuildError: the setting is no address, or there is none at all.
     """
     if asked := os.environ.get(SETTING, "").strip():
         if not ADDRESS.fullmatch(asked) or set(asked) & set("[]\"'"):
-            raise BuildError(f"{SETTING} is {asked}; it must be the address of a Debian mirror, such as http://HOST/debian.")
+            raise BuildError(
+                f"{SETTING} is {asked}; it must be the address of a Debian mirror, such as http://HOST/debian."
+            )
         return [asked.rstrip("/")]
-    of_host = sources(SOURCES) if is_debian() else []
+    of_host = sources(host / "etc/apt") if is_debian(host) else []
     of_host.sort(key=lambda source: source[1] != release)  # those that have the release for certain come first
-    found = [address.rstrip("/") for address, _ in of_host] + list(carried(CARRIERS))
+    found = [address.rstrip("/") for address, _ in of_host] + list(carried(host))
     if not found:
         raise BuildError(
             "No address of Debian's package archive is known here: apt-get install mmdebstrap, which brings one along, "
@@ -45,10 +49,10 @@ def find_mirrors(release: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def is_debian() -> bool:
-    """Say whether this system is Debian itself, so that its sources are Debian's."""
+def is_debian(host: Path) -> bool:
+    """Say whether a system is Debian itself, so that its sources are Debian's."""
     try:
-        return platform.freedesktop_os_release().get("ID") == "debian"
+        return re.search(r"^ID=[\"']?debian[\"']?$", (host / "etc/os-release").read_text(), re.MULTILINE) is not None
     except OSError:
         return False
 
@@ -97,11 +101,11 @@ def deb822(text: str) -> Iterator[Entry]:
             yield fields.get("uris", []), fields.get("suites", []), fields.get("components", [])
 
 
-def carried(programs: tuple[Path, ...]) -> Iterator[str]:
+def carried(host: Path) -> Iterator[str]:
     """Yield the address of Debian's archive that each of the programs brings along."""
-    for program in programs:
+    for program in CARRIERS:
         try:
-            text = program.read_text(errors="replace")
+            text = (host / program).read_text(errors="replace")
         except OSError:
             continue
         if found := re.search(r"""= *["'](https?://[^"'\s]+/debian)/?["']""", text):

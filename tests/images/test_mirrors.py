@@ -47,10 +47,16 @@ Components: main
 
 
 @pytest.fixture
-def apt(tmp_path: Path) -> Path:
-    """A folder as apt's."""
-    (tmp_path / "sources.list.d").mkdir()
+def host(tmp_path: Path) -> Path:
+    """The root of a system with apt's folders."""
+    (tmp_path / "etc/apt/sources.list.d").mkdir(parents=True)
     return tmp_path
+
+
+@pytest.fixture
+def apt(host: Path) -> Path:
+    """Its apt's folder."""
+    return host / "etc/apt"
 
 
 def test_sources_in_lines(apt: Path) -> None:
@@ -72,26 +78,27 @@ def test_sources_of_a_system_that_has_none(tmp_path: Path) -> None:
     assert mirrors.sources(tmp_path) == []
 
 
-def find(monkeypatch: pytest.MonkeyPatch, apt: Path, *, system: str, carrier: str = "") -> list[str]:
-    """The mirrors that a system with these files would ask."""
-    program = apt / "mmdebstrap"
-    program.write_text(carrier)
+@pytest.fixture(autouse=True)
+def no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(mirrors.SETTING, raising=False)
-    monkeypatch.setattr("platform.freedesktop_os_release", lambda: {"ID": system})
-    monkeypatch.setattr(mirrors, "SOURCES", apt)
-    monkeypatch.setattr(mirrors, "CARRIERS", (apt / "none", program))
-    return mirrors.find_mirrors("bookworm")
 
 
-CARRIER = "    my $mirror    = 'http://carried.example/debian';\n"
+def write(host: Path, path: str, text: str) -> None:
+    """Put a file into a system."""
+    (host / path).parent.mkdir(parents=True, exist_ok=True)
+    (host / path).write_text(text)
 
 
-def test_debian_asks_its_own_sources_first_those_of_the_release_before_others(
-    monkeypatch: pytest.MonkeyPatch, apt: Path
-) -> None:
+PERL = "    my $mirror    = 'http://carried.example/debian';\n"
+SHELL = 'DEF_MIRROR="https://shell.example/debian"\n'
+
+
+def test_debian_asks_its_own_sources_first_those_of_the_release_before_others(host: Path, apt: Path) -> None:
+    write(host, "etc/os-release", 'NAME="Debian GNU/Linux"\nID=debian\n')
+    write(host, "usr/bin/mmdebstrap", PERL)
     (apt / "sources.list").write_text(ONE_LINE)
     (apt / "sources.list.d" / "debian.sources").write_text(DEB822)
-    assert find(monkeypatch, apt, system="debian", carrier=CARRIER) == [
+    assert mirrors.find_mirrors("bookworm", host=host) == [
         "http://first.example/debian",
         "http://second.example/debian",
         "mirror+file:/etc/apt/mirrors/debian.list",
@@ -100,17 +107,19 @@ def test_debian_asks_its_own_sources_first_those_of_the_release_before_others(
     ]
 
 
-def test_another_system_asks_the_mirror_that_a_program_brings_along(monkeypatch: pytest.MonkeyPatch, apt: Path) -> None:
+def test_another_system_asks_the_mirror_that_a_program_brings_along(host: Path, apt: Path) -> None:
+    write(host, "etc/os-release", "ID=ubuntu\nID_LIKE=debian\n")
     (apt / "sources.list").write_text("deb http://archive.example/ubuntu stable main\n")
-    assert find(monkeypatch, apt, system="ubuntu", carrier=CARRIER) == ["http://carried.example/debian"]
-    assert find(monkeypatch, apt, system="ubuntu", carrier='DEF_MIRROR="https://shell.example/debian"\n') == [
-        "https://shell.example/debian"
-    ]
+    write(host, "usr/sbin/debootstrap", SHELL)
+    assert mirrors.find_mirrors("bookworm", host=host) == ["https://shell.example/debian"]
+    write(host, "usr/bin/mmdebstrap", PERL)
+    assert mirrors.find_mirrors("bookworm", host=host)[0] == "http://carried.example/debian"
 
 
-def test_system_that_knows_no_mirror_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, apt: Path) -> None:
+def test_system_that_knows_no_mirror_is_told_what_to_do(host: Path) -> None:
+    write(host, "usr/bin/mmdebstrap", "no address here")
     with pytest.raises(BuildError, match=r"apt-get install mmdebstrap.*LABKIT_DEBIAN_MIRROR"):
-        find(monkeypatch, apt, system="ubuntu", carrier="no address here")
+        mirrors.find_mirrors("bookworm", host=host)
 
 
 def test_the_setting_stands_above_all(monkeypatch: pytest.MonkeyPatch) -> None:
