@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # The Python environment: a venv made from the system's Python, with what the locks in requirements/ name and nothing else.
 
+SYSTEM_PYTHON=/usr/bin/python3
 PYTHON_MINORS="14 13 12 11" # the versions 3.x that the locks are for, newest first
 
 # python_fits PATH: is it one of those?
@@ -13,12 +14,12 @@ python_fits() {
 # The Python to use: the one that is named, or the system's own, or where that does not fit one that stands beside it.
 python_to_use() {
   local minor
-  if [ -z "${LABKIT_PYTHON:-}" ] && [ -x /usr/bin/python3 ] && ! python_fits /usr/bin/python3; then
+  if [ -z "${LABKIT_PYTHON:-}" ] && [ -x "$SYSTEM_PYTHON" ] && ! python_fits "$SYSTEM_PYTHON"; then
     for minor in $PYTHON_MINORS; do
-      [ ! -x "/usr/bin/python3.$minor" ] || { printf '%s\n' "/usr/bin/python3.$minor"; return 0; }
+      [ ! -x "$SYSTEM_PYTHON.$minor" ] || { printf '%s\n' "$SYSTEM_PYTHON.$minor"; return 0; }
     done
   fi
-  printf '%s\n' "${LABKIT_PYTHON:-/usr/bin/python3}"
+  printf '%s\n' "${LABKIT_PYTHON:-$SYSTEM_PYTHON}"
 }
 
 is_venv() { [ -e "$1/pyvenv.cfg" ]; }

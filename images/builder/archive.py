@@ -7,6 +7,7 @@ Nothing is installed and no root is needed.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,20 +25,34 @@ KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.pgp", "/usr/share/keyrin
 OTHER_WAY = "or take images that another computer built (LABKIT_IMAGES_FROM=FOLDER)"
 
 #: What apt says in its errors, and what it means for whoever builds. The first that is found counts.
-REASONS = (
-    (r"is not valid yet|created in the future", "this computer's clock is wrong: the archive's list is of a later date. Set the clock"),
-    (r"NOSPLIT|require authentication", "something else than a package archive answered. Does this network ask for a login? Log in there"),
-    (r"NO_PUBKEY|[Mm]issing key|public key is not available|EXPKEYSIG|couldn't be verified|keyring",
-     "its signature cannot be checked, because the keys here are older than it. Install a newer debian-archive-keyring"),
-    (r"No space left on device|enough free space", "there is no space left on the disk for the guest images. Make room"),
-    (r"[Cc]ould not resolve|[Tt]emporary failure resolving|[Cc]ould not connect|[Uu]nable to connect|[Cc]onnection (failed|timed out|refused)|"
-     r"unreachable|[Tt]imeout|proxy", "it cannot be reached. Check the network and the proxy"),
-    (r"[Cc]ertificate|SSL|TLS", "its certificate is not accepted here. Check the certificates, or take a mirror with http"),
-    (r"Hash Sum mismatch|unexpected size|Hashes of", "what arrives is not what the archive signed: it is being updated, or something on the way "
-     "changes it. Try again later"),
-    (r"does not have a Release file|404|400|File not found|is not signed|Unable to locate package|No such file",
-     f"it does not hold Debian's release {RELEASE}. Name another mirror in {SETTING}"),
-)  # fmt: skip
+REASONS = {
+    r"is not valid yet|created in the future": (
+        "this computer's clock is wrong: the archive's list is of a later date. Set the clock"
+    ),
+    r"NOSPLIT|require authentication": (
+        "something else than a package archive answered. Does this network ask for a login? Log in there"
+    ),
+    r"BADSIG|invalid signature|[Bb]ad signature": (
+        "its list is not as Debian signed it: something on the way changes it. Take another network or another mirror"
+    ),
+    r"NO_PUBKEY|[Mm]issing key|public key is not available|EXPKEYSIG|couldn't be verified|keyring": (
+        "its signature cannot be checked, because the keys here are older than it. Install a newer "
+        "debian-archive-keyring"
+    ),
+    r"No space left on device|enough free space": (
+        "there is no space left on the disk for the guest images. Make room"
+    ),
+    r"[Cc]ould not (resolve|connect)|[Tt]emporary failure|[Uu]nable to connect|[Uu]nreachable|[Tt]imeout|[Tt]imed out|"
+    r"[Cc]onnection (failed|refused)|[Pp]roxy": "it cannot be reached. Check the network and the proxy",
+    r"[Cc]ertificate|SSL|TLS": "its certificate is not accepted here. Check it, or name a mirror with http",
+    r"Hash Sum mismatch|unexpected size|Hashes of": (
+        "what arrives is not what the archive signed: it is being updated, or something on the way changes it. "
+        "Try again later"
+    ),
+    r"does not have a Release file|404|400|File not found|is not signed|Unable to locate package|No such file": (
+        f"it does not hold Debian's release {RELEASE}. Name another mirror in {SETTING}"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,21 +91,25 @@ class Archive:
             BuildError: no network, or no space; what is downloaded stays for the next time.
         """
         names = list(names)
-        wanted = dict(line.rsplit(" ", 1)[::-1] for line in self._uris(names))
         kept = self.folder / "archives"
-        for old in kept.glob("*.deb"):  # of an earlier point release
-            if old.name not in wanted:
-                old.unlink()
+        wanted = self._wanted(names)
+        for file in kept.glob("*.deb"):  # apt would take a file of the right size for the right one
+            if wanted.get(file.name) != sha256(file):
+                file.unlink()
         say(f"  {len(names)} packages, {sum(not (kept / name).exists() for name in wanted)} to download")
         try:
             self._run(["apt-get", "--quiet", "download", *names], folder=kept)
         except ProgramError as error:
-            raise BuildError(f"The packages of Debian {RELEASE} could not be downloaded: {explain(error.words)}, {OTHER_WAY}.") from error
+            reason = explain(error.words)
+            raise BuildError(
+                f"The packages of Debian {RELEASE} could not be downloaded: {reason}, {OTHER_WAY}."
+            ) from error
         return [kept / name for name in sorted(wanted)]
 
-    def _uris(self, names: list[str]) -> list[str]:
+    def _wanted(self, names: list[str]) -> dict[str, str]:
+        """Return the SHA-256 of each package's file, by the file's name."""
         printed = self._run(["apt-get", "--quiet", "--print-uris", "download", *names]).decode()
-        return [f"{found[1]} {found[2]}" for found in re.finditer(r"^'([^']+)' (\S+\.deb) ", printed, re.MULTILINE)]
+        return dict(re.findall(r"^'[^']+' (\S+\.deb) \d+ SHA256:([0-9a-f]{64})", printed, re.MULTILINE))
 
     def _run(self, argv: list[str], *, folder: Path | None = None) -> bytes:
         return run(argv, folder=folder, environment={"APT_CONFIG": str(self.folder / "apt.conf")})
@@ -127,6 +146,12 @@ def open_archive(folder: Path) -> Archive:
         say(f"  the lists of the last time serve ({'; '.join(reasons)})")
         return archive
     raise BuildError(f"The packages of Debian {RELEASE} cannot be had from {'; '.join(reasons)}, {OTHER_WAY}.")
+
+
+def sha256(file: Path) -> str:
+    """Return the hash of a file's content."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def restore(file: Path, content: bytes | None) -> None:
@@ -193,7 +218,7 @@ def host_transport() -> str:
 
 def explain(words: str) -> str:
     """Return in plain words what is wrong, out of what apt said."""
-    for pattern, reason in REASONS:
+    for pattern, reason in REASONS.items():
         if re.search(pattern, words):
             return reason
     said = [line for line in words.splitlines() if line.startswith("E:")]

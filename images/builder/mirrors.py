@@ -94,9 +94,9 @@ def deb822(text: str) -> Iterator[Entry]:
         fields: dict[str, list[str]] = {}
         name = ""
         for line in paragraph.splitlines():
-            if not line[:1].isspace():
-                name, _, line = line.partition(":")
-            fields.setdefault(name.strip().lower(), []).extend(line.split())
+            named = re.match(r"([^\s:]+):", line)
+            name = named[1].lower() if named else name
+            fields.setdefault(name, []).extend(line[named.end() if named else 0 :].split())
         if "deb" in fields.get("types", []) and "".join(fields.get("enabled", [])).lower() not in OFF:
             yield fields.get("uris", []), fields.get("suites", []), fields.get("components", [])
 

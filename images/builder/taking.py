@@ -43,7 +43,9 @@ def take(name: str, recipe: str, store: Store, scratch: Path, *, folder: Path) -
         try:
             shutil.copyfile(folder / blob, copy)
         except FileNotFoundError as error:
-            raise BuildError(f"The image {name} in {folder} is not whole: {blob} is missing. Copy the folder again.") from error
+            raise BuildError(
+                f"The image {name} in {folder} is not whole: {blob} is missing. Copy the folder again."
+            ) from error
         with copy.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if {"sha256": digest, "size": copy.stat().st_size} != facts or store.keep(found[2], copy) != blob:
