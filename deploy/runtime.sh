@@ -8,6 +8,7 @@
 NAMESPACE_USER=daemon
 HOLDER_LOOKS_EVERY=60 # seconds
 LONGEST_RUNTIME_FOLDER=60
+KERNEL_SETTINGS=/proc/sys
 
 # enter_environment CMD …: never returns; CMD's exit status and stdin are its own.
 enter_environment() {
@@ -69,11 +70,19 @@ join_namespace() {
     read -r answer < <(cd / && exec setsid unshare --user --map-user="$(id -u $NAMESPACE_USER)" --map-group="$(id -g $NAMESPACE_USER)" \
       bash "$ROOT/deploy/runtime.sh" "$XDG_RUNTIME_DIR" </dev/null 2>&1 {lock}>&-) || true
     holder=$(find_holder)
-    [ -n "$holder" ] || fail "As root, the lab needs a user namespace, and this system refuses it (${answer:-no reason given}). Run ./lab as an ordinary user with sudo instead; in a container, allow user namespaces."
+    [ -n "$holder" ] || fail "As root, the lab needs a user namespace, and this system refuses it (${answer:-no reason given}$(namespace_limit)). Run ./lab as an ordinary user with sudo instead; in a container, allow user namespaces."
   fi
   touch "$(namespace_record)" # the holder stays for a while after a call, so it cannot end before we are inside
   exec {lock}>&-
   exec nsenter --target "$holder" --user --preserve-credentials -- "$@"
+}
+
+# Which of the kernel's settings forbids user namespaces, if one does: Ubuntu's AppArmor, an older Debian, a limit.
+namespace_limit() {
+  local setting
+  for setting in kernel/apparmor_restrict_unprivileged_userns=1 kernel/unprivileged_userns_clone=0 user/max_user_namespaces=0; do
+    [ "$(cat "$KERNEL_SETTINGS/${setting%=*}" 2>/dev/null)" != "${setting#*=}" ] || printf '; %s is %s' "$(tr / . <<<"${setting%=*}")" "${setting#*=}"
+  done
 }
 
 # Tells the holder to end now, if nobody else is in the namespace.

@@ -186,9 +186,11 @@ def test_system_without_apt_is_refused(programs: Path, data: Path) -> None:
 
 
 def test_python_of_another_version_is_refused(programs: Path, data: Path, tmp_path: Path) -> None:
-    write_program(programs, "python-next", "echo 3.14")
+    write_program(programs, "python-next", "echo 3.15")
     settings = {"LABKIT_PYTHON": str(programs / "python-next"), "LABKIT_VENV": str(tmp_path / "venv")}
-    assert "3.11, 3.12 and 3.13" in setup_with(programs, data, **settings).stderr
+    said = setup_with(programs, data, **settings).stderr
+    assert "3.11, 3.12, 3.13 and 3.14" in said
+    assert "python-next is 3.15. Install one of them beside it" in said
 
 
 def test_folder_that_is_no_environment_is_never_emptied(programs: Path, data: Path, tmp_path: Path) -> None:
