@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from labkit.model.image import Allocation, Format
 from labkit.storage.containers import read_header, true_format
 from labkit.storage.header_values import BadHeader, Extent, Header
 from labkit.storage.headers import is_plain_name
+from labkit.storage.plain import NotPlain, open_plain
 from labkit.storage.process import run
 from labkit.units import TIB
 
@@ -52,13 +52,14 @@ def inspect(path: Path, format: Format | None = None, *, most: int = MOST_CAPACI
     name = path.name
     try:
         real = os.path.realpath(path, strict=True)
-        file = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
+        file = open_plain(real)
+    except NotPlain as error:
+        why = _("it is a folder, a pipe or a device")
+        raise _refused(name, why, _("Name the image file itself.")) from error
+    except (OSError, ValueError) as error:  # the latter: a NUL in its name
         raise _cannot_open(path, error) from error
     try:
         info = os.fstat(file)
-        if not stat.S_ISREG(info.st_mode):
-            raise _refused(name, _("it is a folder, a pipe or a device"), _("Name the image file itself."))
         true = _agree(name, format, true_format(file))
         header = read_header(file, true)
     except BadHeader as error:
@@ -140,18 +141,17 @@ def _refuse_dependence(name: str, header: Header) -> None:
 def _look_at_extent(name: str, path: str, extent: Extent) -> tuple[str, os.stat_result]:
     place = os.path.join(os.path.dirname(path), extent.name or "")
     try:
-        file = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        file = open_plain(place)
     except OSError as error:
         why = _("its part {file} is missing or a link").format(file=extent.name)
         raise _refused(name, why, _("Put all its files into one folder.")) from error
     info = os.fstat(file)
     try:
-        whole = stat.S_ISREG(info.st_mode)
         if extent.kind == "SPARSE":
             part = read_header(file, Format.VMDK)
-            whole = whole and not part.extents and part.backing is None
+            whole = not part.extents and part.backing is None
         else:
-            whole = whole and info.st_size >= extent.offset + extent.length
+            whole = info.st_size >= extent.offset + extent.length
     except (BadHeader, OSError):
         whole = False
     finally:
@@ -215,8 +215,8 @@ def _refused(name: str, why: str, hint: str, details: str = "") -> BadInput:
     return BadInput(_("{name} is not brought in: {why}.").format(name=name, why=why), hint, details=details)
 
 
-def _cannot_open(path: Path, error: OSError) -> LabError:
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+def _cannot_open(path: Path, error: OSError | ValueError) -> LabError:
+    if not isinstance(error, OSError) or error.errno in (errno.ENOENT, errno.ENOTDIR):
         return NotFound(
             _("There is no file {path}.").format(path=path), _("Look at its name, and at the folder you are in.")
         )
