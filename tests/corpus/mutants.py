@@ -115,7 +115,7 @@ def odd(draw: random.Random) -> Any:
         return draw.choice(TEXTS)
     if draw.random() < 0.1:
         deep: Any = 0
-        for _ in range(draw.choice((40, 900))):
+        for _ in range(draw.choice((40, 200))):
             deep = [deep]
         return deep
     return draw.choice(_ODD)
