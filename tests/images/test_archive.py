@@ -11,6 +11,7 @@ import pytest
 
 from builder import archive
 from builder.mirrors import SETTING
+from builder.tools import BuildError
 from tests.images.conftest import build
 
 NOWHERE = "http://127.0.0.1:9/debian"
@@ -197,7 +198,7 @@ def test_what_apt_says_is_told_in_plain_words(words: str, sentence: str) -> None
 
 def test_missing_keys_are_named_with_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "KEYRINGS", ())
-    with pytest.raises(archive.BuildError, match="apt-get install debian-archive-keyring"):
+    with pytest.raises(BuildError, match="apt-get install debian-archive-keyring"):
         archive.find_keyring()
 
 
