@@ -90,6 +90,7 @@ explain_apt() {
   elif grep -q 'Could not get lock' "$log"; then
     fail "Another program is installing packages. Wait for it, $again"
   fi
+  explain_common "$log" "$again"
   tail -n 5 -- "$log" >&2
   fail "apt could not install the packages (its last words are above). Repair that, $again"
 }

@@ -48,6 +48,8 @@ packages_are_installed() {
 install_python() {
   local set=$1 python log="$DATA/setup-pip.log" version
   ! python_is_installed "$set" || { detail "up to date"; return 0; }
+  settle_pip # on a bare system its Python is here only now
+  claim_files
   python=$(python_to_use)
   version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || fail "There is no Python at $python."
   python_fits "$python" || fail "The lab runs on Python 3.11, 3.12, 3.13 and 3.14, and $python is $version. Install one of them beside it: with apt where it has one (sudo apt-get install python3.14-venv python3.14-dev), else with conda (environment.yml) or another tool of yours. Then name it: LABKIT_PYTHON=/path/to/python3.14 ./lab setup"
@@ -63,6 +65,16 @@ install_python() {
   fi
   REQUIRE_HASHES='' pip_install "$log" "labkit and the console's front end" --editable "$ROOT"
   front_stamp >"$VENV/.stamp-front"
+}
+
+# What one call with sudo has left is root's, and nothing could be written over it.
+claim_files() {
+  local foreign
+  foreign=$(find "$VENV" "$ROOT/labkit" ! -user "$(id -u)" -print -quit 2>/dev/null) || true
+  [ -z "$foreign" ] || case $foreign in
+    "$VENV"*) give_back "$foreign" "$VENV" ;;
+    *) give_back "$foreign" "$ROOT" ;;
+  esac
 }
 
 # The checkout that made the environment where it is now, or nothing.
@@ -103,9 +115,12 @@ explain_pip() {
   local again="then run the same command again: it goes on from here. All of pip's words are in $log."
   if grep -q 'No space left on device' "$log"; then
     fail "There is no room for the Python environment in $VENV. Make room, $again"
+  elif grep -q 'Permission denied' "$log"; then
+    claim_files
   elif grep -qE 'Failed to establish a new connection|Temporary failure in name resolution|NewConnectionError|ConnectTimeout|Read timed out' "$log"; then
     fail "The Python package server cannot be reached. Check the network (or pip's proxy and index), $again"
   fi
+  explain_common "$log" "$again"
   ! grep -q '^ *labkit: ' "$log" || fail "$(sed -n 's/^ *labkit: //p' "$log" | head -n 1) All of npm's words are in $log."
   grep -E '^ *(ERROR|error|E):?' "$log" | tail -n 5 >&2 || true
   fail "pip could not install the packages (its errors are above). Repair that, $again"
