@@ -22,7 +22,9 @@ from labkit.engine.journal import Entry, Record, strike_out_all
 from labkit.engine.locks import MachineLocks, every_lock, lab_lock
 from labkit.engine.progress import OnProgress, Progress
 from labkit.engine.reader import read_state
+from labkit.engine.record import Recorder
 from labkit.engine.recovery import Recovery, ids_of
+from labkit.engine.returning import Returning
 from labkit.engine.steps import do
 from labkit.engine.workspace import Workspace
 from labkit.errors import AlreadyExists, Busy, LabError, Refused, Stale
@@ -67,6 +69,7 @@ class Executor:
         self.domains = domains
         self.instances = instances or Instances(workspace, SESSION, domains, domains.connection.uri)
         self.snapshots = Snapshots(domains.connection)
+        self.recorder = Recorder(workspace, self.instances)
         self.recovery = Recovery(
             workspace,
             domains,
@@ -75,6 +78,7 @@ class Executor:
             read=self.read,
             hands=self._hands,
             at=lambda instance: self._at(instance).recovery,
+            note=self.recorder.note_act,
         )
 
     @property
@@ -139,6 +143,8 @@ class Executor:
             with lab_lock(self.workspace.locks):
                 self.recovery.end_all()
                 self.recovery.mend_seals()
+        returning = Returning(self.workspace, self.domains, self.instances, self.recorder)
+        self.told.extend(returning.bring_back_what_is_missing())
 
     def _locks_of(self, plan: Plan) -> Iterable[str]:
         return (*plan.locks, *every_lock(self.workspace.locks)) if plan.whole_lab else plan.locks
@@ -146,6 +152,7 @@ class Executor:
     def _check_fresh(self, plan: Plan) -> LabState:
         """Return the lab as it is, where the plan still holds."""
         state = self.read()
+        self.recorder.note_if_changed(state)
         if state.fingerprint(plan.names, plan.disks) != plan.basis:
             raise Stale(
                 _("{subject} has changed since this plan was made.").format(subject=plan.subject),
@@ -179,7 +186,8 @@ class Executor:
         except BaseException as error:
             self._after_error(Entry(path=record.path, plan=plan, done=done), error, hands.inherit)
             raise
-        record.close()
+        if self.recorder.note_act(plan, record.path):
+            record.close()
 
     def _after_error(self, entry: Entry, error: BaseException, inherit: tuple[int, ...]) -> None:
         """Bring the lab to one side of the commit point; add to the error what became of the act."""

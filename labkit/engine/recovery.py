@@ -42,6 +42,7 @@ class Recovery:
     Args:
         own: the hypervisor instance it works with. read: returns the lab as it is.
         hands: makes what steps are carried out with. at: returns the recovery of another instance.
+        note: writes down what came of an act before it is struck out.
 
     Attributes:
         told: what became of the acts it found, a sentence each.
@@ -57,6 +58,7 @@ class Recovery:
         read: Callable[[], LabState],
         hands: Callable[[Callable[[int, int], None], Limit, tuple[int, ...]], Hands],
         at: Callable[[str], Recovery],
+        note: Callable[[Plan, Path], bool],
     ) -> None:
         self.workspace = workspace
         self.domains = domains
@@ -66,6 +68,7 @@ class Recovery:
         self._read = read
         self._make_hands = hands
         self._at = at
+        self._note = note
 
     def is_needed(self) -> bool:
         """Whether there is anything to end; no lock is needed to ask."""
@@ -163,11 +166,13 @@ class Recovery:
                 take_back(plan.steps[commit], state, hands)
             for step in reversed(plan.steps[:commit]):
                 undo(step, hands)
+            self._note(plan, entry.path)
             strike_out(entry.path)
             return _("{act} was interrupted and taken back: all is as before.").format(act=title)
         for at, step in enumerate(plan.steps[commit:], commit):
             _do_again(step, hands, reported=at < entry.done)
-        strike_out(entry.path)
+        if self._note(plan, entry.path):
+            strike_out(entry.path)
         return " ".join((_("{act} was interrupted and has been completed.").format(act=title), *troubles))
 
     def _wait_for_jobs(self, machine_ids: Iterable[str]) -> None:

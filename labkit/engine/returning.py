@@ -1,0 +1,137 @@
+"""Machines that the hypervisor has forgotten come back: they are defined again as the lab's record tells.
+
+A new or lost configuration of libvirt, a folder carried to another computer, a backup brought back: the folder is
+the lab. For a machine that the hypervisor knows it is the truth, and nothing is done here.
+Knows: the rooms below. Must not know: how the record is kept, plans.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from labkit.engine.instances import SESSION, Instances
+from labkit.engine.journal import find_plans
+from labkit.engine.locks import find_busy, lab_lock
+from labkit.engine.record import Recorder, write_record
+from labkit.engine.workspace import Workspace
+from labkit.errors import LabError
+from labkit.hypervisor.domain_xml import parse_domain_xml
+from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.process import find_pid
+from labkit.hypervisor.record_xml import settle_in, why_not_trust
+from labkit.hypervisor.recording import define_again, read_domains
+from labkit.language import _
+from labkit.model.record import LabRecord, MachineRecord
+from labkit.storage.headers import read_folder
+
+
+class Returning:
+    """Brings back what the hypervisor of one lab has forgotten."""
+
+    def __init__(self, workspace: Workspace, domains: Domains, instances: Instances, recorder: Recorder) -> None:
+        self.workspace = workspace
+        self.domains = domains
+        self.instances = instances
+        self.recorder = recorder
+
+    def bring_back_what_is_missing(self) -> list[str]:
+        """Define what the record knows and no hypervisor does, under the lab's lock; returns a sentence for each.
+
+        Without such a machine no lock is taken.
+        """
+        if self.instances.own != SESSION:
+            return []
+        with self.recorder.alone():
+            record, sentence = self.recorder.read_or_set_aside()
+        told = [sentence] if sentence else []
+        if self._find_missing(record):
+            with lab_lock(self.workspace.locks):
+                told += self._bring_back()
+        return told
+
+    def _bring_back(self) -> list[str]:
+        with self.recorder.alone():
+            record = self.recorder.read()
+            told: list[str] = []
+            for machine in map(self._fit, self._find_missing(record)):
+                if why := self._why_not(machine):
+                    told.append(
+                        _(
+                            "{machine} is in the lab's record and not in libvirt, and was not brought back: {why}"
+                        ).format(machine=machine.name, why=why)
+                    )
+                    continue
+                record = self._mark(record, machine, returning=True)
+                try:
+                    define_again(self.domains.connection, machine)
+                except LabError as error:
+                    self._take_back(machine)
+                    record = self._mark(record, machine, returning=False)
+                    sentence = _("{machine} could not be brought back from the lab's record: {why}")
+                    told.append(sentence.format(machine=machine.name, why=error.message))
+                    continue
+                record = self._mark(record, machine, returning=False)
+                told.append(
+                    _(
+                        "libvirt did not know {machine} any more: it was brought back from the lab's record, "
+                        "off, with {count} snapshots."
+                    ).format(machine=machine.name, count=len(machine.snapshots))
+                )
+            return told
+
+    def _find_missing(self, record: LabRecord) -> list[MachineRecord]:
+        """The machines that no instance knows, or knows only in part since a kernel was killed bringing them back."""
+        if not record.machines:
+            return []
+        known = set(read_domains(self.domains.connection))
+        here = [each for each in record.machines if each.uri in ("", self.instances.session_uri)]
+        missing = [each for each in here if each.id not in known or each.returning]
+        if missing and not self.instances.is_alone:
+            elsewhere = {facts.id for facts in self.instances.read_elsewhere().machines.values()}
+            missing = [each for each in missing if each.id not in elsewhere]
+        at_work = {name for plan in find_plans(self.workspace.journal) for name in plan.names}
+        busy = find_busy(self.workspace.locks, [each.name for each in missing])
+        return [each for each in missing if each.name not in at_work and each.name not in busy]
+
+    def _why_not(self, machine: MachineRecord) -> str:
+        """Why a machine is left as it is, one sentence; "" where nothing is in the way."""
+        if (pid := find_pid(machine.id)) is not None:
+            return _("it runs (process {pid}), out of this hypervisor's reach.").format(pid=pid)
+        if why := why_not_trust(machine, str(self.workspace.home), str(self.workspace.images)):
+            return why
+        names = {name: id_ for id_, name in read_domains(self.domains.connection).items()}
+        if names.get(machine.domain, machine.id) != machine.id:
+            return _("another machine has the name {name} now.").format(name=machine.domain)
+        spec = parse_domain_xml(machine.xml)
+        paths = [disk.path for disk in spec.disks if not disk.served] if spec else []
+        if gone := [os.path.basename(path) for path in paths if not os.path.lexists(path)]:
+            return _("its image {name} is not there.").format(name=gone[0])
+        machines = {**self.instances.read_elsewhere().machines, **self.domains.read_all(self.workspace.id)[0]}
+        users = [facts for facts in machines.values() if facts.id != machine.id]
+        used = {disk.path: facts.name for facts in users for disk in facts.spec.disks}
+        above = read_folder(self.workspace.disks).values()
+        used |= {image.backing: os.path.basename(image.path) for image in above if image.backing}
+        if taken := [path for path in paths if path in used]:
+            return _("its image {name} is used by {other} now.").format(
+                name=os.path.basename(taken[0]), other=used[taken[0]]
+            )
+        return ""
+
+    def _fit(self, machine: MachineRecord) -> MachineRecord:
+        """A machine as this computer can take it."""
+        return settle_in(machine, images=self.workspace.images)
+
+    def _mark(self, record: LabRecord, machine: MachineRecord, *, returning: bool) -> LabRecord:
+        marked = replace(machine, returning=returning, instance=SESSION, uri=self.instances.session_uri)
+        machines = tuple(marked if each.id == machine.id else each for each in record.machines)
+        record = replace(record, machines=machines)
+        write_record(self.workspace.home, record)
+        return record
+
+    def _take_back(self, machine: MachineRecord) -> None:
+        """Let libvirt forget what it took of a machine before it refused the rest; the record still has it."""
+        try:
+            self.domains.undefine(machine.id)
+        except LabError:
+            return  # it took nothing

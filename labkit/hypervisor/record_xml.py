@@ -1,0 +1,254 @@
+"""Recorded definitions made to fit where they come back: text in, text out.
+
+A record is a file in a folder that may come from anywhere. What it says is given to libvirt word for word, so first
+it is looked at: nothing in it may name a file, a program or a device outside of the lab.
+Knows: libvirt's domain and snapshot formats. Must not know: connections, where the record is kept.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from lxml import etree
+
+from labkit.hypervisor.clone_xml import get_parent
+from labkit.hypervisor.domain_xml import accelerate_in_domain_xml, find_owner, identify, parse
+from labkit.hypervisor.domain_xml.building import QEMU_NAMESPACE
+from labkit.hypervisor.domain_xml.parsing import NAMESPACE, get_child, parse_domain
+from labkit.language import _
+from labkit.model.machine import Accelerator, machine_name
+from labkit.model.record import LabRecord, LostSnapshot, MachineRecord
+from labkit.model.travel import SnapshotRecord
+
+_DEVICES = ("/dev/urandom", "/dev/random", "/dev/null", "/dev/pts/")
+_FORBIDDEN = ("hostdev", "filesystem", "shmem", "tpm", "smartcard", "redirdev", "vsock", "crypto", "script", "iommu")
+_WORDS = ("name", "description", "title", "cmdline")  # whatever they say, it is no file
+_QEMU_ALLOWED = (f"{{{QEMU_NAMESPACE}}}capabilities", f"{{{QEMU_NAMESPACE}}}del")
+_MOST_TEXT = 4 * 1024 * 1024  # characters of one definition
+
+
+def why_not_trust(machine: MachineRecord, home: str, images: str) -> str:
+    """Return why a recorded machine is not given to libvirt, one sentence, or "".
+
+    Args:
+        home: the lab's folder. images: the folder of guest images.
+    """
+    for text in (machine.xml, *(snapshot.xml for snapshot in machine.snapshots)):
+        try:
+            if len(text) > _MOST_TEXT:
+                raise ValueError("too long")
+            root = parse(text)
+        except (etree.XMLSyntaxError, ValueError):
+            return _("its definition cannot be read.")
+        domains = [root, *root.findall("domain"), *root.findall("inactiveDomain")]
+        owned = [owner for domain in domains if (owner := find_owner(domain))]
+        if not owned:
+            return _("its definition does not carry labkit's mark.")
+        if strange := next(_find_strange(root, (f"{home}{os.sep}", f"{images}{os.sep}")), None):
+            return _("its definition names {thing}, which is not the lab's.").format(thing=strange)
+    return ""
+
+
+def _find_strange(root: etree._Element, folders: tuple[str, ...]) -> Iterator[str]:
+    """What a definition names outside of the lab: files, devices, programs, arguments of the emulator."""
+    for element in root.iter(etree.Element):
+        tag = str(element.tag)
+        if tag in _WORDS or any(each.tag == "metadata" for each in element.iterancestors()):
+            continue
+        if tag.startswith(f"{{{QEMU_NAMESPACE}}}") and tag not in _QEMU_ALLOWED:
+            yield tag.rpartition("}")[2]
+        if tag in _FORBIDDEN:
+            yield tag
+        if tag == "emulator" or _is_chosen_by_libvirt(element):
+            continue  # dropped: libvirt chooses its own
+        for value in (*element.attrib.values(), element.text or ""):
+            path = str(value).strip()
+            if path.startswith("/") and not _is_inside(path, folders):
+                yield path
+
+
+def _is_inside(path: str, folders: tuple[str, ...]) -> bool:
+    return path.startswith(_DEVICES) or os.path.normpath(path).startswith(folders)
+
+
+def _is_chosen_by_libvirt(element: etree._Element) -> bool:
+    """Whether it is the host's end of a channel or serial line, which libvirt chooses anew."""
+    parent = element.getparent()
+    tag = None if parent is None else parent.tag
+    return element.tag == "source" and tag in ("channel", "serial", "console")
+
+
+def settle_in(machine: MachineRecord, *, images: Path) -> MachineRecord:
+    """Return a machine as the computer it comes back on can take it: its emulator, its kernels' folder.
+
+    Args:
+        images: the folder of guest images here: a kernel of the same name there is the same kernel.
+    """
+
+    def change(root: etree._Element) -> None:
+        for domain in (root, *root.findall("domain"), *root.findall("inactiveDomain")):
+            for element in (*domain.findall("devices/emulator"), *domain.findall("seclabel")):
+                get_parent(element).remove(element)
+            for source in (*domain.findall("devices/channel/source"), *domain.findall("devices/serial/source")):
+                get_parent(source).remove(source)
+            for source in domain.findall("devices/console/source"):
+                get_parent(source).remove(source)
+            for element in (*domain.findall("os/kernel"), *domain.findall("os/initrd")):
+                here = find_boot_file(images, element.text or "")
+                if here is not None:
+                    element.text = str(here)
+
+    return change_texts(machine, change)
+
+
+def find_boot_file(images: Path, path: str) -> Path | None:
+    """Return where a kernel or initramfs is here: where it was, else by its name, which tells its content."""
+    if os.path.exists(path):
+        return Path(path)
+    name = os.path.basename(path)
+    here = (images / "blobs" / name, images / name)
+    return next((place for place in here if name and place.exists()), None)
+
+
+def find_boot_files(machine: MachineRecord) -> list[str]:
+    """Return the kernels and initramfs that a machine's definition and snapshots name, absolute, each once."""
+    found: dict[str, None] = {}
+    for text in (machine.xml, *(snapshot.xml for snapshot in machine.snapshots)):
+        root = parse(text)
+        for domain in (root, *root.findall("domain"), *root.findall("inactiveDomain")):
+            for element in (*domain.findall("os/kernel"), *domain.findall("os/initrd")):
+                found |= {element.text: None} if element.text else {}
+    return list(found)
+
+
+def accelerate(machine: MachineRecord, accelerator: Accelerator) -> MachineRecord:
+    """Return a machine whose current definition is run by somebody else."""
+    spec = parse_domain(parse(machine.xml))
+    if spec is None or spec.accelerator is accelerator:
+        return machine
+    return replace(machine, xml=accelerate_in_domain_xml(machine.xml, accelerator))
+
+
+def move_record(record: LabRecord, *, home: str, lab: str) -> LabRecord:
+    """Return a record whose lab lies in another folder and has that folder's name; done twice is done once."""
+
+    def change(root: etree._Element) -> None:
+        _replace_paths(root, f"{record.home}{os.sep}", f"{home}{os.sep}")
+        _name_lab(root, lab=lab, lab_id=record.lab_id)
+
+    machines = tuple(_with_domain(change_texts(each, change), lab) for each in record.machines)
+    lost = tuple(replace(each, record=_change_snapshot(each.record, change)) for each in record.lost)
+    return replace(record, home=home, machines=machines, lost=lost)
+
+
+def copy_record(
+    record: LabRecord, *, home: str, lab: str, lab_id: str, ids: Mapping[str, str], genids: Mapping[str, str]
+) -> LabRecord:
+    """Return the record of a copy of a lab: in another folder, with other ids; the original's is left as it is.
+
+    Args:
+        ids: the new UUIDs by the old ones. genids: the new generation ids by old UUID; without one it is kept.
+    """
+    moved = move_record(record, home=home, lab=lab)
+
+    def copied(machine: MachineRecord) -> MachineRecord:
+        def change(root: etree._Element) -> None:
+            _name_lab(root, lab=lab, lab_id=lab_id)
+            _give_identity(root, ids, genids)
+
+        return replace(change_texts(machine, change), id=ids[machine.id], instance="", uri="")
+
+    def copied_lost(each: LostSnapshot) -> LostSnapshot:
+        def change(root: etree._Element) -> None:
+            _name_lab(root, lab=lab, lab_id=lab_id)
+            _give_identity(root, ids, genids)
+
+        id_ = ids.get(each.machine_id, each.machine_id)
+        return replace(each, machine_id=id_, record=_change_snapshot(each.record, change))
+
+    made = {
+        name: replace(each, machine_id=ids.get(each.machine_id, each.machine_id)) for name, each in moved.made.items()
+    }
+    return replace(
+        moved,
+        lab_id=lab_id,
+        machines=tuple(map(copied, moved.machines)),
+        lost=tuple(map(copied_lost, moved.lost)),
+        made=made,
+    )
+
+
+def change_texts(machine: MachineRecord, change: Callable[[etree._Element], None]) -> MachineRecord:
+    """Return a machine all of whose texts were changed."""
+    return replace(
+        machine,
+        xml=_change(machine.xml, change),
+        snapshots=tuple(_change_snapshot(snapshot, change) for snapshot in machine.snapshots),
+    )
+
+
+def _change_snapshot(snapshot: SnapshotRecord, change: Callable[[etree._Element], None]) -> SnapshotRecord:
+    return replace(snapshot, xml=_change(snapshot.xml, change))
+
+
+def _change(text: str, change: Callable[[etree._Element], None]) -> str:
+    root = parse(text)
+    change(root)
+    return etree.tostring(root, encoding="unicode")
+
+
+def _domains(root: etree._Element) -> list[etree._Element]:
+    inside = [*root.findall("domain"), *root.findall("inactiveDomain")]
+    return [root, *inside] if root.tag == "domain" else inside
+
+
+def _replace_paths(root: etree._Element, old: str, new: str) -> None:
+    for element in root.iter(etree.Element):
+        for name, value in element.attrib.items():
+            if str(value).startswith(old):
+                element.set(name, new + str(value).removeprefix(old))
+        if element.text and element.text.strip().startswith(old):
+            element.text = new + element.text.strip().removeprefix(old)
+
+
+def _name_lab(root: etree._Element, *, lab: str, lab_id: str) -> None:
+    """Let every definition say which lab it belongs to; the name that the hypervisor has for it follows."""
+    for domain in _domains(root):
+        owner = domain.find(f"metadata/{{{NAMESPACE}}}machine")
+        name = domain.find("name")
+        if owner is None or name is None:
+            continue
+        machine = machine_name(owner.get("lab", ""), name.text or "")
+        owner.set("lab", lab)
+        owner.set("lab-id", lab_id)
+        spec = parse_domain(domain)
+        if spec is not None:
+            name.text = replace(spec, name=machine, lab=lab).domain_name
+
+
+def _give_identity(root: etree._Element, ids: Mapping[str, str], genids: Mapping[str, str]) -> None:
+    """What makes a machine itself: its UUID, its generation id, its addresses."""
+    for domain in _domains(root):
+        uuid = get_child(domain, "uuid")
+        old = uuid.text or ""
+        uuid.text = ids.get(old, old)
+        for entry in domain.iterfind("sysinfo/system/entry"):
+            if entry.get("name") == "uuid":
+                entry.text = ids.get(entry.text or "", entry.text)
+        genid = domain.find("genid")
+        if genid is not None and old in genids:
+            genid.text = genids[old]
+        for address in domain.findall("devices/interface/mac"):
+            if old in genids:
+                get_parent(address).remove(address)  # libvirt draws another
+        spec, line = parse_domain(domain), domain.find("os/cmdline")
+        if spec is not None and line is not None:
+            line.text = identify(spec.boot.keeping_identity(keep=spec.boot.keeps_identity), spec.name)
+
+
+def _with_domain(machine: MachineRecord, lab: str) -> MachineRecord:
+    spec = parse_domain(parse(machine.xml))
+    return machine if spec is None else replace(machine, domain=replace(spec, lab=lab).domain_name)
