@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from labkit import cli_lab
 from labkit.errors import BadInput, HostTrouble, LabError
 from labkit.language import _
 from labkit.units import format_size
@@ -57,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--lab", default="default", help=_("the lab's name"))
     clean.add_argument("--all", action="store_true", help=_("of all labs"))
     clean.set_defaults(run=_clean)
+
+    cli_lab.add_commands(
+        commands.add_parser("lab", help=_("the labs: where they are; moved, copied, let go, brought back"))
+    )
 
     save = commands.add_parser("save-running", help=_("save every running machine of all labs"))
     save.set_defaults(run=_save_running)
@@ -132,9 +137,10 @@ def _save_running(_arguments: argparse.Namespace) -> int:
 
 
 def _labs() -> list[str]:
-    from labkit.engine.workspace import list_labs
+    from labkit.engine.place import is_let_go
+    from labkit.engine.workspace import labs_folder, list_labs
 
-    return list_labs()
+    return [name for name in list_labs() if not is_let_go(labs_folder() / name)]
 
 
 def _existing(name: str) -> str:

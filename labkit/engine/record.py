@@ -13,13 +13,13 @@ import contextlib
 import fcntl
 import functools
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.engine.boot_files import keep_boot_files
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import find_entries, read_entry
 from labkit.engine.workspace import Workspace
@@ -37,7 +37,8 @@ from labkit.model.record import (
 )
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
-from labkit.storage.files import host_errors, list_files, sync_folder
+from labkit.storage.files import host_errors, list_files
+from labkit.storage.whole_files import free_name, read_bounded, write_whole
 from labkit.units import MIB
 
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ def record_file(home: Path) -> Path:
     return home / "record.json"
 
 
-def read_record(home: Path) -> LabRecord | None:
-    """Return the record in a lab's folder, or None: there is none.
+def read_record(home: Path, name: str = "record.json") -> LabRecord | None:
+    """Return the record in a lab's folder, or None: there is none; `name`: of an older one that was put aside.
 
     Raises:
         HostTrouble: it cannot be read, or is none that this labkit understands.
     """
-    path = record_file(home)
+    path = home / name
     try:
         return _converter().loads(read_bounded(path, MOST_BYTES), LabRecord)
     except FileNotFoundError:
@@ -71,20 +72,6 @@ def read_record(home: Path) -> LabRecord | None:
         ) from error
 
 
-def read_bounded(path: Path, most: int) -> bytes:
-    """Return what is in a plain file, which another program may have put there.
-
-    Raises:
-        OSError: the host's. ValueError: it is no plain file, or has more than `most` bytes.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode) or info.st_size > most:
-            raise ValueError("not a plain file of this size")
-        return file.read(most)
-
-
 def write_record(home: Path, record: LabRecord) -> None:
     """Put a record in the place of the one that is there, for good; one that says nothing leaves no file."""
     path = record_file(home)
@@ -93,21 +80,6 @@ def write_record(home: Path, record: LabRecord) -> None:
             path.unlink(missing_ok=True)
             return
         write_whole(path, _converter().dumps(record, indent=1))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all, durably, for us alone."""
-    draft = path.with_name(f"{path.name}.part")
-    try:
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 def find_lost(record: LabRecord, known: Iterable[str] = ()) -> dict[str, LostPoint]:
@@ -155,7 +127,7 @@ class Recorder:
             return self.read(), ""
         except HostTrouble as trouble:
             path = record_file(self.workspace.home)
-            aside = _free_name(path, "unreadable")
+            aside = free_name(path, "unreadable")
             with host_errors(path):
                 path.rename(aside)
             told = _("{trouble} It is kept as {name}, and made anew from what the hypervisor knows.")
@@ -182,6 +154,8 @@ class Recorder:
             new = self._with_images(replace(new, lab_id=self.workspace.id), unfinished)
             if new != old:
                 write_record(self.workspace.home, new)
+                with host_errors(self.workspace.home):
+                    keep_boot_files(self.workspace.home, new)
 
     def note_act(self, plan: Plan, entry: Path) -> bool:
         """Do as `note` for an act that has ended but for its place in the journal.
@@ -268,12 +242,6 @@ class Recorder:
 
     def _within(self, path: str) -> str:
         return path.removeprefix(f"{self.workspace.home}{os.sep}")
-
-
-def _free_name(path: Path, ending: str) -> Path:
-    """A name beside a file that is not taken: what was put aside before is never overwritten."""
-    names = (path.with_name(f"{path.name}.{number}.{ending}") for number in range(1, 10_000))
-    return next(name for name in names if not os.path.lexists(name))
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from labkit.engine.boot_files import bring_boot_files
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import find_plans
 from labkit.engine.locks import find_busy, lab_lock
@@ -19,10 +20,11 @@ from labkit.errors import LabError
 from labkit.hypervisor.domain_xml import parse_domain_xml
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.process import find_pid
-from labkit.hypervisor.record_xml import settle_in, why_not_trust
+from labkit.hypervisor.record_xml import is_readable, settle_in, why_not_trust
 from labkit.hypervisor.recording import define_again, read_domains
 from labkit.language import _
 from labkit.model.record import LabRecord, MachineRecord
+from labkit.storage.files import host_errors
 from labkit.storage.headers import read_folder
 
 
@@ -54,7 +56,10 @@ class Returning:
         with self.recorder.alone():
             record = self.recorder.read()
             told: list[str] = []
-            for machine in map(self._fit, self._find_missing(record)):
+            missing = self._find_missing(record)
+            with host_errors(self.workspace.images):
+                bring_boot_files(self.workspace.home, self.workspace.images, missing)
+            for machine in map(self._fit, missing):
                 if why := self._why_not(machine):
                     told.append(
                         _(
@@ -120,7 +125,7 @@ class Returning:
 
     def _fit(self, machine: MachineRecord) -> MachineRecord:
         """A machine as this computer can take it."""
-        return settle_in(machine, images=self.workspace.images)
+        return settle_in(machine, images=self.workspace.images) if is_readable(machine) else machine
 
     def _mark(self, record: LabRecord, machine: MachineRecord, *, returning: bool) -> LabRecord:
         marked = replace(machine, returning=returning, instance=SESSION, uri=self.instances.session_uri)

@@ -8,21 +8,18 @@ Knows: folders. Must not know: what is done in them.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
 import shutil
-import tempfile
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_data_dir
 
-from labkit.errors import BadInput, HostTrouble, NotFound
+from labkit.engine.place import Place, check_place, draw_identity, read_place
+from labkit.errors import BadInput, NotFound
 from labkit.language import _
-from labkit.storage.files import host_errors, sync_folder
+from labkit.storage.files import host_errors
 from labkit.units import check_name
 
 _PARTS = ("disks", "memory", "consoles", "journal", "locks")
@@ -123,27 +120,24 @@ def open_workspace(name: str, home: str | Path | None = None) -> Workspace:
         data_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
         for part in _PARTS:
             (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Workspace(name=name, id=_identity(folder), home=folder, images=data_folder() / "images")
+    place = _identity(folder)
+    if place.path:
+        folder = Path(place.path)  # where its definitions say that it is: another path may lead there too
+    return Workspace(name=folder.name, id=place.id, home=folder, images=data_folder() / "images")
 
 
-def _identity(folder: Path) -> str:
-    """Return the lab's id, drawn when the lab is first opened; two openers agree."""
-    path = folder / "lab.json"
-    if not path.exists():
-        with host_errors(path), tempfile.NamedTemporaryFile("w", dir=folder, prefix=".lab-") as draft:
-            json.dump({"id": str(uuid.uuid4())}, draft)
-            draft.flush()
-            os.fsync(draft.fileno())
-            with contextlib.suppress(FileExistsError):  # another kernel was first: its id holds
-                os.link(draft.name, path)
-            sync_folder(folder)
+def _identity(folder: Path) -> Place:
+    """Return which lab a folder is; drawn when the lab is first opened.
+
+    Raises:
+        HostTrouble: its identity is lost. WrongState: the folder was moved or copied.
+    """
     try:
-        return str(json.loads(path.read_text())["id"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise HostTrouble(
-            _("{path} cannot be read: the lab has lost its identity.").format(path=path),
-            _("Restore the file from a backup, or type ./lab clean."),
-        ) from error
+        place = read_place(folder)
+    except FileNotFoundError:
+        draw_identity(folder)
+        place = read_place(folder)
+    return check_place(folder, place)
 
 
 def forget_lab(name: str, home: str | Path | None = None) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from lxml import etree
 
 from labkit.hypervisor.clone_xml import get_parent
-from labkit.hypervisor.domain_xml import accelerate_in_domain_xml, find_owner, identify, parse
+from labkit.hypervisor.domain_xml import accelerate_in_domain_xml, identify, parse
 from labkit.hypervisor.domain_xml.building import QEMU_NAMESPACE
 from labkit.hypervisor.domain_xml.parsing import NAMESPACE, get_child, parse_domain
 from labkit.language import _
@@ -36,20 +36,24 @@ def why_not_trust(machine: MachineRecord, home: str, images: str) -> str:
     Args:
         home: the lab's folder. images: the folder of guest images.
     """
+    if not is_readable(machine):
+        return _("its definition cannot be read.")
     for text in (machine.xml, *(snapshot.xml for snapshot in machine.snapshots)):
-        try:
-            if len(text) > _MOST_TEXT:
-                raise ValueError("too long")
-            root = parse(text)
-        except (etree.XMLSyntaxError, ValueError):
-            return _("its definition cannot be read.")
-        domains = [root, *root.findall("domain"), *root.findall("inactiveDomain")]
-        owned = [owner for domain in domains if (owner := find_owner(domain))]
-        if not owned:
-            return _("its definition does not carry labkit's mark.")
+        root = parse(text)
         if strange := next(_find_strange(root, (f"{home}{os.sep}", f"{images}{os.sep}")), None):
             return _("its definition names {thing}, which is not the lab's.").format(thing=strange)
     return ""
+
+
+def is_readable(machine: MachineRecord) -> bool:
+    """Return whether the texts of a recorded machine are such as libvirt writes."""
+    texts = [machine.xml, *(snapshot.xml for snapshot in machine.snapshots)]
+    try:
+        roots = [parse(text) for text in texts if len(text) <= _MOST_TEXT]
+        specs = [parse_domain(domain) for root in roots for domain in _domains(root)]
+    except (etree.XMLSyntaxError, ValueError, KeyError, StopIteration):
+        return False
+    return len(roots) == len(texts) and len(specs) >= len(texts) and None not in specs
 
 
 def _find_strange(root: etree._Element, folders: tuple[str, ...]) -> Iterator[str]:
@@ -89,7 +93,7 @@ def settle_in(machine: MachineRecord, *, images: Path) -> MachineRecord:
     """
 
     def change(root: etree._Element) -> None:
-        for domain in (root, *root.findall("domain"), *root.findall("inactiveDomain")):
+        for domain in _domains(root):
             for element in (*domain.findall("devices/emulator"), *domain.findall("seclabel")):
                 get_parent(element).remove(element)
             for source in (*domain.findall("devices/channel/source"), *domain.findall("devices/serial/source")):
@@ -118,7 +122,7 @@ def find_boot_files(machine: MachineRecord) -> list[str]:
     found: dict[str, None] = {}
     for text in (machine.xml, *(snapshot.xml for snapshot in machine.snapshots)):
         root = parse(text)
-        for domain in (root, *root.findall("domain"), *root.findall("inactiveDomain")):
+        for domain in _domains(root):
             for element in (*domain.findall("os/kernel"), *domain.findall("os/initrd")):
                 found |= {element.text: None} if element.text else {}
     return list(found)
@@ -145,26 +149,34 @@ def move_record(record: LabRecord, *, home: str, lab: str) -> LabRecord:
 
 
 def copy_record(
-    record: LabRecord, *, home: str, lab: str, lab_id: str, ids: Mapping[str, str], genids: Mapping[str, str]
+    record: LabRecord,
+    *,
+    home: str,
+    lab: str,
+    lab_id: str,
+    ids: Mapping[str, str],
+    genids: Mapping[str, str],
+    keep: bool,
 ) -> LabRecord:
     """Return the record of a copy of a lab: in another folder, with other ids; the original's is left as it is.
 
     Args:
         ids: the new UUIDs by the old ones. genids: the new generation ids by old UUID; without one it is kept.
+        keep: whether the guests stay who their disks say they are.
     """
     moved = move_record(record, home=home, lab=lab)
 
     def copied(machine: MachineRecord) -> MachineRecord:
         def change(root: etree._Element) -> None:
             _name_lab(root, lab=lab, lab_id=lab_id)
-            _give_identity(root, ids, genids)
+            _give_identity(root, ids, genids, keep=keep)
 
         return replace(change_texts(machine, change), id=ids[machine.id], instance="", uri="")
 
     def copied_lost(each: LostSnapshot) -> LostSnapshot:
         def change(root: etree._Element) -> None:
             _name_lab(root, lab=lab, lab_id=lab_id)
-            _give_identity(root, ids, genids)
+            _give_identity(root, ids, genids, keep=keep)
 
         id_ = ids.get(each.machine_id, each.machine_id)
         return replace(each, machine_id=id_, record=_change_snapshot(each.record, change))
@@ -179,6 +191,25 @@ def copy_record(
         lost=tuple(map(copied_lost, moved.lost)),
         made=made,
     )
+
+
+def change_memory_xml(xml: str, machine: MachineRecord, old: str, new: str) -> str:
+    """Return the definition before a guest's memory as that of its machine where the lab is now.
+
+    Args:
+        old, new: the lab's folder then and now.
+    """
+    root, now = parse(xml), parse(machine.xml)
+    _replace_paths(root, f"{old}{os.sep}", f"{new}{os.sep}")
+    owner, owner_now = (each.find(f"metadata/{{{NAMESPACE}}}machine") for each in (root, now))
+    if owner is not None and owner_now is not None:
+        owner.set("lab", owner_now.get("lab", ""))
+        owner.set("lab-id", owner_now.get("lab-id", ""))
+    for path in ("name", "uuid", "genid", "sysinfo/system/entry[@name='uuid']"):
+        element, element_now = root.find(path), now.find(path)
+        if element is not None and element_now is not None:
+            element.text = element_now.text
+    return etree.tostring(root, encoding="unicode")
 
 
 def change_texts(machine: MachineRecord, change: Callable[[etree._Element], None]) -> MachineRecord:
@@ -229,7 +260,7 @@ def _name_lab(root: etree._Element, *, lab: str, lab_id: str) -> None:
             name.text = replace(spec, name=machine, lab=lab).domain_name
 
 
-def _give_identity(root: etree._Element, ids: Mapping[str, str], genids: Mapping[str, str]) -> None:
+def _give_identity(root: etree._Element, ids: Mapping[str, str], genids: Mapping[str, str], *, keep: bool) -> None:
     """What makes a machine itself: its UUID, its generation id, its addresses."""
     for domain in _domains(root):
         uuid = get_child(domain, "uuid")
@@ -246,7 +277,7 @@ def _give_identity(root: etree._Element, ids: Mapping[str, str], genids: Mapping
                 get_parent(address).remove(address)  # libvirt draws another
         spec, line = parse_domain(domain), domain.find("os/cmdline")
         if spec is not None and line is not None:
-            line.text = identify(spec.boot.keeping_identity(keep=spec.boot.keeps_identity), spec.name)
+            line.text = identify(spec.boot.keeping_identity(keep=keep), spec.name)
 
 
 def _with_domain(machine: MachineRecord, lab: str) -> MachineRecord:

@@ -17,7 +17,7 @@ from labkit.hypervisor.domains import ACT_NAMESPACE
 from labkit.hypervisor.migration import give_records
 from labkit.hypervisor.snapshot_reading import current_name
 from labkit.hypervisor.snapshot_xml import parse_snapshot_xml
-from labkit.model.machine import machine_name
+from labkit.model.machine import MachineSpec, machine_name
 from labkit.model.record import LostPoint, LostSnapshot, MachineRecord
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.travel import SnapshotRecord, sort_records
@@ -44,6 +44,30 @@ def read_domains(connection: Connection) -> dict[str, str]:
     return connection.read(lambda raw: {each.UUIDString(): each.name() for each in raw.listAllDomains(0)})
 
 
+def read_saved(connection: Connection) -> frozenset[str]:
+    """Return the UUIDs of the domains whose memory is saved."""
+    flag = libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE
+    return connection.read(lambda raw: frozenset(domain.UUIDString() for domain in raw.listAllDomains(flag)))
+
+
+def find_owners(connection: Connection, home: str) -> frozenset[str]:
+    """Return the ids of the labs whose machines have their disks in a folder."""
+
+    def read(raw: libvirt.virConnect) -> frozenset[str]:
+        texts = [str(domain.XMLDesc(_INACTIVE)) for domain in raw.listAllDomains(0)]
+        specs = [spec for spec in map(_read_spec, texts) if spec is not None]
+        inside = f"{home}/disks/"
+        return frozenset(spec.lab_id for spec in specs if any(disk.path.startswith(inside) for disk in spec.disks))
+
+    return connection.read(read)
+
+
+def read_memories(machine: MachineRecord) -> list[str]:
+    """Return the files that hold the memory of a recorded machine's snapshots, absolute."""
+    facts = filter(None, map(read_facts, machine.snapshots))
+    return [each.memory for each in facts if each.memory]
+
+
 def define_again(connection: Connection, machine: MachineRecord) -> None:
     """Make a machine known with its snapshots, as it was recorded; once is enough.
 
@@ -64,7 +88,7 @@ def read_facts(record: SnapshotRecord) -> SnapshotFacts | None:
     """Return the snapshot a record tells of, or None: its text is none of a machine of labkit."""
     try:
         return parse_snapshot_xml(record.xml)
-    except (etree.XMLSyntaxError, ValueError, StopIteration):
+    except (etree.XMLSyntaxError, ValueError, KeyError, StopIteration):
         return None
 
 
@@ -73,7 +97,7 @@ def find_lost_images(machine: MachineRecord) -> dict[str, LostPoint]:
     points: dict[str, LostPoint] = {}
     for snapshot in machine.snapshots:
         points |= find_lost_points(LostSnapshot(machine_id=machine.id, machine=machine.name, record=snapshot))
-    spec = parse_domain_xml(machine.xml)
+    spec = _read_spec(machine.xml)
     for disk in spec.disks if spec else ():
         points.setdefault(
             disk.path,
@@ -89,6 +113,13 @@ def find_lost_images(machine: MachineRecord) -> dict[str, LostPoint]:
             ),
         )
     return points
+
+
+def _read_spec(xml: str) -> MachineSpec | None:
+    try:
+        return parse_domain_xml(xml)
+    except (etree.XMLSyntaxError, ValueError, KeyError, StopIteration):
+        return None
 
 
 def _points(lost: LostSnapshot, facts: SnapshotFacts) -> dict[str, LostPoint]:
