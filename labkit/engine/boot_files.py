@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from labkit.errors import LabError
-from labkit.hypervisor.record_xml import find_boot_files, is_readable
+from labkit.hypervisor.record_xml import find_boot_file, find_boot_files, is_readable
 from labkit.model.record import LabRecord, MachineRecord
 from labkit.storage.files import copy_file
 from labkit.storage.guest_images import is_as_named
@@ -44,7 +44,7 @@ def bring_boot_files(home: Path, images: Path, machines: Iterable[MachineRecord]
     """Give this computer's data folder the boot files that these machines need and it lacks."""
     for name, path in _find_needed(machines).items():
         kept, target = boot_folder(home) / name, images / "blobs" / name
-        if not path.exists() and not target.exists() and kept.exists() and is_as_named(kept):
+        if find_boot_file(images, str(path)) is None and kept.exists() and is_as_named(kept):
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _put(kept, target)
 

@@ -109,8 +109,11 @@ def settle_in(machine: MachineRecord, *, images: Path) -> MachineRecord:
 
 
 def find_boot_file(images: Path, path: str) -> Path | None:
-    """Return where a kernel or initramfs is here: where it was, else by its name, which tells its content."""
-    if os.path.exists(path):
+    """Return where a kernel or initramfs is here: where it was, in the data folder; else there by its name; or None.
+
+    Its name tells what is in it.
+    """
+    if path.startswith(f"{images}{os.sep}") and os.path.exists(path):
         return Path(path)
     name = os.path.basename(path)
     here = (images / "blobs" / name, images / name)
