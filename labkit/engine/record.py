@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from labkit.engine.boot_files import keep_boot_files
 from labkit.engine.instances import SESSION, Instances
-from labkit.engine.journal import find_entries, read_entry
+from labkit.engine.journal import read_entries
 from labkit.engine.workspace import Workspace
 from labkit.errors import HostTrouble, LabError
 from labkit.language import _
@@ -98,6 +98,26 @@ def find_lost(record: LabRecord, known: Iterable[str] = ()) -> dict[str, LostPoi
         if machine.id not in ids:
             points |= find_lost_images(machine)
     return points
+
+
+def find_recorded(home: Path) -> frozenset[str]:
+    """Return the images and memory files that a lab's record names, absolute; whether they are there or not."""
+    path = record_file(home)
+    try:
+        info = path.stat()
+        return _find_recorded(path, (info.st_ino, info.st_mtime_ns, info.st_size))
+    except (OSError, LabError):
+        return frozenset()
+
+
+@functools.lru_cache(maxsize=16)  # it is asked for at each reading, and seldom another
+def _find_recorded(path: Path, _version: tuple[int, int, int]) -> frozenset[str]:
+    record = read_record(path.parent)
+    if record is None:
+        return frozenset()
+    points = find_lost(record)
+    memories = {point.memory for point in points.values() if point.memory}
+    return frozenset({*points, *memories, *(str(path.parent / name) for name in record.made)})
 
 
 class Recorder:
@@ -204,14 +224,9 @@ class Recorder:
 
     def _find_others(self, own: Path | None) -> tuple[frozenset[str], frozenset[str]]:
         """The machines that other acts in the journal are about, and the files they make."""
-        names: set[str] = set()
-        files: set[str] = set()
-        for path in find_entries(self.workspace.journal):
-            with contextlib.suppress(HostTrouble):
-                if path != own and (entry := read_entry(path)):
-                    names.update(entry.plan.names)
-                    files.update(entry.plan.files.created)
-        return frozenset(names), frozenset(files)
+        entries = read_entries(self.workspace.journal, but=own)
+        names = frozenset(name for entry in entries for name in entry.plan.names)
+        return names, frozenset(path for entry in entries for path in entry.plan.files.created)
 
     def _with_images(self, record: LabRecord, unfinished: frozenset[str]) -> LabRecord:
         """The record with what the images in the folder were made for; what is gone is left out."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from labkit.engine.boot_files import bring_boot_files
 from labkit.engine.instances import SESSION, Instances
-from labkit.engine.journal import find_plans
+from labkit.engine.journal import read_entries
 from labkit.engine.locks import find_busy, lab_lock
 from labkit.engine.record import Recorder, write_record
 from labkit.engine.workspace import Workspace
@@ -95,7 +95,7 @@ class Returning:
         if missing and not self.instances.is_alone:
             elsewhere = {facts.id for facts in self.instances.read_elsewhere().machines.values()}
             missing = [each for each in missing if each.id not in elsewhere]
-        at_work = {name for plan in find_plans(self.workspace.journal) for name in plan.names}
+        at_work = {name for entry in read_entries(self.workspace.journal) for name in entry.plan.names}
         busy = find_busy(self.workspace.locks, [each.name for each in missing])
         return [each for each in missing if each.name not in at_work and each.name not in busy]
 

@@ -19,7 +19,7 @@ from platformdirs import user_data_dir
 from labkit.engine.place import Place, check_place, draw_identity, read_place
 from labkit.errors import BadInput, NotFound
 from labkit.language import _
-from labkit.storage.files import host_errors
+from labkit.storage.files import host_errors, list_files
 from labkit.units import check_name
 
 _PARTS = ("disks", "memory", "consoles", "journal", "locks")
@@ -140,8 +140,15 @@ def _identity(folder: Path) -> Place:
     return check_place(folder, place)
 
 
-def forget_lab(name: str, home: str | Path | None = None) -> None:
-    """Remove a lab's folder once the lab is clean: its locks, its empty folders, its identity."""
+def forget_lab(name: str, home: str | Path | None = None) -> list[str]:
+    """Remove a lab's folder once the lab is clean: its locks, its empty folders, its identity.
+
+    Returns:
+        The names of files that are in it all the same, since others need them: then the folder stays.
+    """
     folder = labs_folder(home) / check_name(name, what=_("lab"))
-    with host_errors(folder):
-        shutil.rmtree(folder)
+    left = list_files(folder / "disks", folder / "memory")
+    if not left:
+        with host_errors(folder):
+            shutil.rmtree(folder)
+    return [Path(path).name for path in left]
