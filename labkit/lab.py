@@ -63,7 +63,7 @@ class Lab:
         self.machines = Machines(self)
         self.disks = Disks(self)
         self.orphans = Orphans(self)
-        self._executor.recover()
+        self._executor.enter()
 
     @classmethod
     def open(

@@ -167,8 +167,14 @@ class Executor:
             with lab_lock(self.workspace.locks):
                 self.recovery.end_all()
                 self.recovery.mend_seals()
-        returning = Returning(self.workspace, self.domains, self.instances, self.recorder)
-        self.told.extend(returning.bring_back_what_is_missing())
+
+    def enter(self) -> None:
+        """Do as `recover` when the lab is opened; what the hypervisor has forgotten comes back from the record."""
+        self.recover()
+        if self.instances.own == SESSION:
+            returning = Returning(self.workspace, self.domains, self.instances, self.recorder)
+            self.told.extend(returning.bring_back_what_is_missing())
+            self.recorder.note_quietly()
 
     def _locks_of(self, plan: Plan) -> Iterable[str]:
         return (*plan.locks, *every_lock(self.workspace.locks)) if plan.whole_lab else plan.locks

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from labkit.engine.boot_files import keep_boot_files
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import read_entries
+from labkit.engine.saved_memory import drop_stale, keep_saved
 from labkit.engine.workspace import Workspace
 from labkit.errors import HostTrouble, LabError
 from labkit.language import _
@@ -176,6 +177,7 @@ class Recorder:
                 write_record(self.workspace.home, new)
                 with host_errors(self.workspace.home):
                     keep_boot_files(self.workspace.home, new)
+                    drop_stale(self.workspace.home, new.machines)
 
     def note_act(self, plan: Plan, entry: Path) -> bool:
         """Do as `note` for an act that has ended but for its place in the journal.
@@ -189,6 +191,11 @@ class Recorder:
         except LabError:
             return plan.commit_point is None
         return True
+
+    def note_quietly(self) -> None:
+        """Do as `note` for what changes a machine and is no act; the next act notes it where this one cannot."""
+        with contextlib.suppress(LabError):
+            self.note()
 
     def note_if_changed(self, state: LabState) -> None:
         """Do as `note` where the hypervisors' side is not as it was the last time it was read here."""
@@ -214,7 +221,10 @@ class Recorder:
         reached = set()
         for name in {SESSION, self.instances.own, *self.instances.names()}:
             with contextlib.suppress(LabError):
-                machines = read_machines(self.instances.domains(name).connection, self.workspace.id)
+                connection = self.instances.domains(name).connection
+                machines = read_machines(connection, self.workspace.id)
+                before = {id_: old.find(id_) for id_ in machines}
+                machines = keep_saved(self.workspace.home, connection, machines, before)
                 uri = self.instances.session_uri
                 found |= {id_: with_uri(machine, instance=name, uri=uri) for id_, machine in machines.items()}
                 reached.add(name)

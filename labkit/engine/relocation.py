@@ -24,6 +24,7 @@ from labkit.engine.journal import find_entries
 from labkit.engine.locks import lab_lock
 from labkit.engine.place import Place, Standing, command, here, judge, place_file, read_place, write_place
 from labkit.engine.record import read_record, write_record
+from labkit.engine.saved_memory import keep_saved, saved_file
 from labkit.engine.workspace import Workspace, data_folder, open_workspace
 from labkit.errors import HostTrouble, LabError, WrongState
 from labkit.hypervisor.connection import Connection
@@ -121,7 +122,7 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
         _check_journal(home, place.path)
         known = read_machines(connection, place.id)
         record = _read(home, place.id, place.path)
-        record = _with_known(record, connection, known)
+        record = _with_known(home, record, connection, known)
         _check_all_off(connection, record)
         moved = move_record(record, home=str(home), lab=home.name)
         write_record(home, moved)
@@ -284,9 +285,10 @@ def _read(home: Path, lab_id: str, path: str) -> LabRecord:
     return read_record(home) or LabRecord(lab_id=lab_id, home=path or str(home))
 
 
-def _with_known(record: LabRecord, connection: Connection, known: Mapping[str, MachineRecord]) -> LabRecord:
+def _with_known(home: Path, record: LabRecord, connection: Connection, known: Mapping[str, MachineRecord]) -> LabRecord:
     """The record with the machines that libvirt knows as it knows them: it is the truth for those."""
-    here_now = {id_: with_uri(each, instance="", uri=connection.uri) for id_, each in known.items()}
+    kept = keep_saved(home, connection, known, {id_: record.find(id_) for id_ in known})
+    here_now = {id_: with_uri(each, instance="", uri=connection.uri) for id_, each in kept.items()}
     others = tuple(each for each in record.machines if each.id not in here_now)
     machines = sorted((*others, *here_now.values()), key=lambda each: each.name)
     return replace(record, machines=tuple(machines))
@@ -299,11 +301,14 @@ def _check_all_off(connection: Connection, record: LabRecord) -> None:
             _("{machines} is on.").format(machines=", ".join(running)),
             _("Shut it down where it runs, then do this again."),
         )
-    ids = {each.id: each.name for each in record.machines}
-    if saved := [ids[id_] for id_ in read_saved(connection) if id_ in ids]:
+    here = {each.id: each for each in record.machines}
+    kept = {id_ for id_, each in here.items() if each.saved and each.saved.in_folder}
+    if saved := [here[id_].name for id_ in read_saved(connection) - kept if id_ in here]:
         raise WrongState(
-            _("{machines} is saved, and libvirt would lose its memory.").format(machines=", ".join(saved)),
-            _("Let it go on and shut it down, or drop its memory with kill(); then do this again."),
+            _("{machines} is saved, and libvirt has its memory where the lab's folder cannot keep it.").format(
+                machines=", ".join(saved)
+            ),
+            _("Put the folder back, let it go on and shut it down; then do this again."),
         )
 
 
@@ -319,6 +324,7 @@ def _follow(home: Path, record: LabRecord, old: str) -> None:
         if is_readable(machine):
             for path in read_memories(machine):
                 _rewrite_memory(home, Path(path), machine, old)
+            _rewrite_memory(home, saved_file(home, machine.name), machine, old)
 
 
 def _name_backings_here(home: Path, old: str) -> None:

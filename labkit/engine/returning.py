@@ -15,6 +15,7 @@ from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import read_entries
 from labkit.engine.locks import find_busy, lab_lock
 from labkit.engine.record import Recorder, write_record
+from labkit.engine.saved_memory import give_back
 from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
 from labkit.hypervisor.domain_xml import parse_domain_xml
@@ -77,13 +78,27 @@ class Returning:
                     told.append(sentence.format(machine=machine.name, why=error.message))
                     continue
                 record = self._mark(record, machine, returning=False)
-                told.append(
-                    _(
-                        "libvirt did not know {machine} any more: it was brought back from the lab's record, "
-                        "off, with {count} snapshots."
-                    ).format(machine=machine.name, count=len(machine.snapshots))
-                )
+                told.append(self._tell(machine, saved=give_back(self.workspace.home, self.domains.connection, machine)))
             return told
+
+    @staticmethod
+    def _tell(machine: MachineRecord, *, saved: bool) -> str:
+        if saved:
+            sentence = _(
+                "libvirt did not know {machine} any more: it was brought back from the lab's record, "
+                "saved, with {count} snapshots."
+            )
+        else:
+            sentence = _(
+                "libvirt did not know {machine} any more: it was brought back from the lab's record, "
+                "off, with {count} snapshots."
+            )
+        told = sentence.format(machine=machine.name, count=len(machine.snapshots))
+        if machine.saved is None or saved:
+            return told
+        if not machine.saved.in_folder:
+            return " ".join((told, _("It had been saved; its memory was not in the lab's folder.")))
+        return " ".join((told, _("It had been saved; its memory does not fit its disks or this QEMU, and is kept.")))
 
     def _find_missing(self, record: LabRecord) -> list[MachineRecord]:
         """The machines that no instance knows, or knows only in part since a kernel was killed bringing them back."""

@@ -94,18 +94,33 @@ def settle_in(machine: MachineRecord, *, images: Path) -> MachineRecord:
 
     def change(root: etree._Element) -> None:
         for domain in _domains(root):
-            for element in (*domain.findall("devices/emulator"), *domain.findall("seclabel")):
-                get_parent(element).remove(element)
-            for source in (*domain.findall("devices/channel/source"), *domain.findall("devices/serial/source")):
-                get_parent(source).remove(source)
-            for source in domain.findall("devices/console/source"):
-                get_parent(source).remove(source)
+            _drop_what_libvirt_chooses(domain)
             for element in (*domain.findall("os/kernel"), *domain.findall("os/initrd")):
                 here = find_boot_file(images, element.text or "")
                 if here is not None:
                     element.text = str(here)
 
     return change_texts(machine, change)
+
+
+def settle_text(xml: str, now: str) -> str:
+    """Return the definition before a saved memory as the machine's own definition has its files now."""
+    domain, definition = parse(xml), parse(now)
+    _drop_what_libvirt_chooses(domain)
+    for path in ("os/kernel", "os/initrd"):
+        element, new = domain.find(path), definition.find(path)
+        if element is not None and new is not None:
+            element.text = new.text
+    return etree.tostring(domain, encoding="unicode")
+
+
+def _drop_what_libvirt_chooses(domain: etree._Element) -> None:
+    """Its emulator, its label, the host's ends of channels and serial lines: chosen anew wherever it is defined."""
+    for element in (*domain.findall("devices/emulator"), *domain.findall("seclabel")):
+        get_parent(element).remove(element)
+    for kind in ("channel", "serial", "console"):
+        for source in domain.findall(f"devices/{kind}/source"):
+            get_parent(source).remove(source)
 
 
 def find_boot_file(images: Path, path: str) -> Path | None:

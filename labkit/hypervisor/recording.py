@@ -62,6 +62,12 @@ def find_owners(connection: Connection, home: str) -> frozenset[str]:
     return connection.read(read)
 
 
+def active_images(machine: MachineRecord) -> list[str]:
+    """Return the active images of a recorded machine, absolute."""
+    spec = _read_spec(machine.xml)
+    return [disk.path for disk in spec.disks if not disk.served] if spec else []
+
+
 def read_memories(machine: MachineRecord) -> list[str]:
     """Return the files that hold the memory of a recorded machine's snapshots, absolute."""
     facts = filter(None, map(read_facts, machine.snapshots))

@@ -16,6 +16,28 @@ RECORD_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskMark:
+    """What an active image was when its machine was saved: bytes, nanoseconds since 1970, hash (None: too large)."""
+
+    size: int
+    mtime_ns: int
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedMemory:
+    """The memory of a saved machine.
+
+    Attributes:
+        in_folder: whether the lab's folder has it; else only the hypervisor has.
+        disks: what its active images were, by file name.
+    """
+
+    in_folder: bool
+    disks: Mapping[str, DiskMark] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MachineRecord:
     """What the hypervisor knew of a machine.
 
@@ -25,6 +47,7 @@ class MachineRecord:
         snapshots: parents before children; one may be the current one.
         instance: the lab's hypervisor instance it is on, "" for the session's own.
         uri: how that was reached, for the session's own.
+        saved: its memory, where it is saved; None: it is not.
         returning: whether it is being defined again; what the hypervisor knows of it meanwhile is not whole.
     """
 
@@ -35,6 +58,7 @@ class MachineRecord:
     snapshots: tuple[SnapshotRecord, ...] = ()
     instance: str = ""
     uri: str = ""
+    saved: SavedMemory | None = None
     returning: bool = False
 
 
