@@ -23,7 +23,7 @@ from labkit.engine.executor import Executor
 from labkit.engine.journal import find_entries
 from labkit.engine.locks import lab_lock
 from labkit.engine.place import Place, Standing, command, here, judge, place_file, read_place, write_place
-from labkit.engine.record import read_record, write_record
+from labkit.engine.record_file import read_record, write_record
 from labkit.engine.saved_memory import keep_saved, saved_file
 from labkit.engine.workspace import Workspace, data_folder, open_workspace
 from labkit.errors import HostTrouble, LabError, WrongState
@@ -267,7 +267,7 @@ def _workspace(home: Path, lab_id: str) -> Workspace:
 def _open(workspace: Workspace, connection: Connection) -> list[str]:
     """Bring back what the record knows and the hypervisor does not."""
     executor = Executor(workspace, Domains(connection))
-    executor.recover()
+    executor.enter()
     return executor.told
 
 

@@ -14,7 +14,8 @@ from labkit.engine.boot_files import bring_boot_files
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import read_entries
 from labkit.engine.locks import find_busy, lab_lock
-from labkit.engine.record import Recorder, write_record
+from labkit.engine.record import Recorder
+from labkit.engine.record_file import write_record
 from labkit.engine.saved_memory import give_back
 from labkit.engine.workspace import Workspace
 from labkit.errors import LabError

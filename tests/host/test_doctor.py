@@ -43,6 +43,8 @@ SLUGS = [
     "daemon",
     "versions",
     "capabilities",
+    "configuration",
+    "labs",
     "leftover-machines",
     "leftover-processes",
     "orphans",

@@ -10,7 +10,7 @@ import pytest
 
 from labkit import Lab
 from labkit.cli import main
-from labkit.engine.record import read_record
+from labkit.engine.record_file import read_record
 from labkit.machine import Machine
 from tests.instance import Instance
 from tests.record.conftest import lose_configuration, sit_at

@@ -14,7 +14,7 @@ import pytest
 
 from labkit import Lab
 from labkit.cli import main
-from labkit.engine.record import read_record
+from labkit.engine.record_file import read_record
 from labkit.engine.workspace import list_labs
 from labkit.errors import HostTrouble, LabError, WrongState
 from tests.instance import Instance

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from labkit import Lab
-from labkit.engine.record import find_lost, read_record, record_file
+from labkit.engine.record import find_lost
+from labkit.engine.record_file import read_record, record_file
 from labkit.units import GIB
 from tests.engine.kernel import Instant, Kernel
 from tests.instance import Instance
