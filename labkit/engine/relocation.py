@@ -62,7 +62,8 @@ def settle_place(workspace: Workspace, connection: Connection) -> list[str]:
     if place.path not in ("", str(home)):
         return move_lab(home, connection)
     if place != now:
-        write_place(home, now)
+        with contextlib.suppress(LabError):  # who may only look at the lab looks all the same
+            write_place(home, now)
     return _find_older(workspace, connection)
 
 
@@ -122,11 +123,12 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
         _check_journal(home, place.path)
         known = read_machines(connection, place.id)
         record = _read(home, place.id, place.path)
-        record = _with_known(home, record, connection, known)
-        _check_all_off(connection, record)
-        moved = move_record(record, home=str(home), lab=home.name)
+        old = place.path or record.home
+        seen = _as_known(home, record, connection, known)
+        _check_all_off(connection, replace(record, machines=(*record.machines, *seen)))
+        moved = _move(record, replace(record, machines=seen, lost=(), home=old), home)
         write_record(home, moved)
-        _follow(home, moved, place.path or record.home)
+        _follow(home, moved, old)
         domains = Domains(connection)
         for machine in moved.machines:
             if (there := known.get(machine.id)) is not None and there.xml != machine.xml:
@@ -285,13 +287,24 @@ def _read(home: Path, lab_id: str, path: str) -> LabRecord:
     return read_record(home) or LabRecord(lab_id=lab_id, home=path or str(home))
 
 
-def _with_known(home: Path, record: LabRecord, connection: Connection, known: Mapping[str, MachineRecord]) -> LabRecord:
-    """The record with the machines that libvirt knows as it knows them: it is the truth for those."""
+def _as_known(
+    home: Path, record: LabRecord, connection: Connection, known: Mapping[str, MachineRecord]
+) -> tuple[MachineRecord, ...]:
+    """The machines that libvirt knows, as it knows them: it is the truth for all that are not just returning."""
+    known = {id_: each for id_, each in known.items() if (then := record.find(id_)) is None or not then.returning}
     kept = keep_saved(home, connection, known, {id_: record.find(id_) for id_ in known})
-    here_now = {id_: with_uri(each, instance="", uri=connection.uri) for id_, each in kept.items()}
-    others = tuple(each for each in record.machines if each.id not in here_now)
-    machines = sorted((*others, *here_now.values()), key=lambda each: each.name)
-    return replace(record, machines=tuple(machines))
+    return tuple(with_uri(each, instance="", uri=connection.uri) for each in kept.values())
+
+
+def _move(record: LabRecord, seen: LabRecord, home: Path) -> LabRecord:
+    """The record as it is where the lab is now: of what libvirt knows by that, of the rest as it was written down.
+
+    Each has the paths of its own: a first attempt may have written the one and not reached the other.
+    """
+    there, known = (move_record(each, home=str(home), lab=home.name) for each in (record, seen))
+    ids = {each.id for each in known.machines}
+    machines = [*known.machines, *(each for each in there.machines if each.id not in ids)]
+    return replace(there, machines=tuple(sorted(machines, key=lambda each: each.name)))
 
 
 def _check_all_off(connection: Connection, record: LabRecord) -> None:

@@ -18,7 +18,7 @@ from labkit.engine.record import Recorder
 from labkit.engine.record_file import write_record
 from labkit.engine.saved_memory import give_back
 from labkit.engine.workspace import Workspace
-from labkit.errors import LabError
+from labkit.errors import HostTrouble, LabError
 from labkit.hypervisor.domain_xml import parse_domain_xml
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.process import find_pid
@@ -46,9 +46,13 @@ class Returning:
         """
         if self.instances.own != SESSION:
             return []
-        with self.recorder.alone():
-            record, sentence = self.recorder.read_or_set_aside()
-        told = [sentence] if sentence else []
+        told: list[str] = []
+        try:
+            record = self.recorder.read()
+        except HostTrouble:
+            with self.recorder.alone():
+                record, sentence = self.recorder.read_or_set_aside()
+            told += [sentence] if sentence else []
         if self._find_missing(record):
             with lab_lock(self.workspace.locks):
                 told += self._bring_back()

@@ -95,7 +95,8 @@ def check_lab(name: str, home: str | Path | None = None) -> str:
     Raises:
         NotFound: there is none of that name.
     """
-    if name not in (names := list_labs(home)):
+    lost = (labs_folder(home) / check_name(name, what=_("lab")) / "disks").is_dir()  # opening it says the way back
+    if name not in (names := list_labs(home)) and not lost:
         hint = _("These are there: {names}.").format(names=", ".join(names) or _("none"))
         raise NotFound(_("There is no lab {name}.").format(name=name), hint)
     return name

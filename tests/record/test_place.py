@@ -17,6 +17,7 @@ from labkit.cli import main
 from labkit.engine.record_file import read_record
 from labkit.engine.workspace import list_labs
 from labkit.errors import HostTrouble, LabError, WrongState
+from tests.engine.kernel import Instant, Kernel
 from tests.instance import Instance
 from tests.record.conftest import sit_at
 from tests.record.look import contents, grow_tree, machines_of, virsh
@@ -56,6 +57,8 @@ def test_a_copy_is_refused_with_both_commands_and_its_clean_leaves_the_original_
     assert "lab move copy" in caught.value.hint
     assert "lab copy copy" in caught.value.hint
     assert main(["clean", "--lab", "copy"]) == 1
+    assert main(["list"]) == 1  # what is wrong with one lab
+    assert "course.web\toff" in capsys.readouterr().out  # holds up no other
     assert main(["lab", "move", "copy"]) == 1  # it is there, so it was not moved
     assert main(["lab", "copy", "copy"]) == 0
     capsys.readouterr()
@@ -294,3 +297,58 @@ def test_an_absolute_backing_name_does_not_lead_out_of_a_copy(home: Path) -> Non
     ).stdout
     assert f"{home}/course/" not in said
     assert os.path.exists(home / "course/disks/x.qcow2")
+
+
+INSTANTS = [Instant(function=name) for name in ("write_record", "_follow", "write_place", "define_again")]
+INSTANTS += [Instant(function="give_records", number=number) for number in (0, 1)]
+
+
+@pytest.mark.parametrize("instant", INSTANTS, ids=str)
+@pytest.mark.parametrize("verb", ["move", "copy"])
+def test_a_move_or_copy_that_is_killed_goes_on_when_it_is_asked_for_again(
+    home: Path, tmp_path: Path, verb: str, instant: Instant
+) -> None:
+    before, images = make("course")
+    target = tmp_path / "elsewhere" / "other"
+    shutil.copytree(home / "course", target)
+    if verb == "move":
+        shutil.rmtree(home / "course")
+    argv = ["lab", verb, "other", "--home", str(target.parent)]
+    kernel = Kernel(f"from labkit.cli import main\nmain({argv!r})", stop=instant)
+    kernel.wait_stopped()
+    kernel.kill()
+    done = main(argv)
+    with Lab.open("other", home=target.parent) as lab:
+        assert done in (0, 1)  # 1: it had got so far that only the opening was left
+        state = lab.state
+        assert sorted(state.machines) == ["link", "web"]
+        assert state.snapshots["web"].current == "right"
+        assert sorted(state.snapshots["web"]) == ["clean", "left", "right"]
+        assert all(path.startswith(f"{target}/") for path in state.roots)
+        assert contents(target) == images
+        lab.machines["web"].snapshots.restore("left")
+        lab.clean()
+    if verb == "copy":
+        with Lab.open("course") as original:
+            assert machines_of(original.state) == before
+            assert contents(home / "course") == images
+
+
+def test_two_kernels_that_open_a_followed_folder_at_once_agree(home: Path) -> None:
+    _before, images = make("course")
+    (home / "course").rename(home / "other")
+    code = f"from labkit import Lab\nwith Lab.open('other', home={str(home)!r}) as lab: answer = ' '.join(lab.machines)"
+    kernels = [Kernel(code, stop=Instant(function="move_lab")) for _ in range(2)]
+    try:
+        for kernel in kernels:
+            kernel.wait_stopped()
+        for kernel in kernels:
+            kernel.go_on()
+        assert [kernel.answer().text for kernel in kernels] == ["link web"] * 2
+    finally:
+        for kernel in kernels:
+            kernel.kill()
+    with Lab.open("other") as lab:
+        assert sorted(lab.state.snapshots["web"]) == ["clean", "left", "right"]
+        assert all(path.startswith(f"{home}/other/") for path in lab.state.roots)
+        assert contents(lab.home) == images
