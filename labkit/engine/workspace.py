@@ -19,7 +19,7 @@ from platformdirs import user_data_dir
 from labkit.engine.place import Place, check_place, draw_identity, read_place
 from labkit.errors import BadInput, NotFound
 from labkit.language import _
-from labkit.storage.files import host_errors, list_files
+from labkit.storage.files import host_errors, list_files, make_private_folder
 from labkit.units import check_name
 
 _PARTS = ("disks", "memory", "consoles", "journal", "locks")
@@ -117,10 +117,8 @@ def open_workspace(name: str, home: str | Path | None = None) -> Workspace:
             ),
             _("Choose another with LABKIT_HOME."),
         )
-    with host_errors(folder):
-        data_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-        for part in _PARTS:
-            (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in (data_folder(), folder, *(folder / part for part in _PARTS)):
+        make_private_folder(each)
     place = _identity(folder)
     if place.path:
         folder = Path(place.path)  # where its definitions say that it is: another path may lead there too
