@@ -58,7 +58,22 @@ def _list(arguments: argparse.Namespace) -> int:
         except (FileNotFoundError, HostTrouble):
             stands = _("has lost its identity")
         print("\t".join(filter(None, (folder.name, str(folder), stands))))
+        for machine in _find_memories_elsewhere(folder):
+            told = _("{machine} is saved; its memory is on another file system, and not in this folder")
+            print("\t".join(("", told.format(machine=machine))))
     return 0
+
+
+def _find_memories_elsewhere(folder: Path) -> list[str]:
+    """The saved machines of a lab whose memory does not go along with its folder."""
+    from labkit.engine.record_file import read_record
+
+    try:
+        record = read_record(folder)
+    except HostTrouble:
+        return []
+    machines = record.machines if record else ()
+    return [machine.name for machine in machines if machine.saved and not machine.saved.in_folder]
 
 
 def _move(arguments: argparse.Namespace) -> int:

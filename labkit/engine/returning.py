@@ -11,6 +11,7 @@ import os
 from dataclasses import replace
 
 from labkit.engine.boot_files import bring_boot_files
+from labkit.engine.host import choose_accelerator
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import read_entries
 from labkit.engine.locks import find_busy, lab_lock
@@ -22,9 +23,10 @@ from labkit.errors import HostTrouble, LabError
 from labkit.hypervisor.domain_xml import parse_domain_xml
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.process import find_pid
-from labkit.hypervisor.record_xml import is_readable, settle_in, why_not_trust
+from labkit.hypervisor.record_xml import accelerate, is_readable, settle_in, why_not_trust
 from labkit.hypervisor.recording import define_again, read_domains
 from labkit.language import _
+from labkit.model.machine import Accelerator
 from labkit.model.record import LabRecord, MachineRecord
 from labkit.storage.files import host_errors
 from labkit.storage.headers import read_folder
@@ -144,8 +146,13 @@ class Returning:
         return ""
 
     def _fit(self, machine: MachineRecord) -> MachineRecord:
-        """A machine as this computer can take it."""
-        return settle_in(machine, images=self.workspace.images) if is_readable(machine) else machine
+        """A machine as this computer can take it: its kernels' folder, and who runs its instructions here."""
+        if not is_readable(machine):
+            return machine
+        spec = parse_domain_xml(machine.xml)
+        if spec is not None and spec.accelerator is Accelerator.KVM:
+            machine = accelerate(machine, choose_accelerator(self.workspace.images).accelerator)
+        return settle_in(machine, images=self.workspace.images)
 
     def _mark(self, record: LabRecord, machine: MachineRecord, *, returning: bool) -> LabRecord:
         marked = replace(machine, returning=returning, instance=SESSION, uri=self.instances.session_uri)

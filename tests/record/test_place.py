@@ -352,3 +352,21 @@ def test_two_kernels_that_open_a_followed_folder_at_once_agree(home: Path) -> No
         assert sorted(lab.state.snapshots["web"]) == ["clean", "left", "right"]
         assert all(path.startswith(f"{home}/other/") for path in lab.state.roots)
         assert contents(lab.home) == images
+
+
+def test_a_copy_takes_no_instance_along_and_leaves_the_original_s_alone(home: Path) -> None:
+    with Lab.open("course") as lab:
+        vm = lab.create("web")
+        vm.snapshots.take("clean")
+        vm.migrate(lab.neighbour())
+        other = lab.neighbour()
+        before = machines_of(other.state)
+        shutil.copytree(home / "course", home / "copy", symlinks=True)
+        assert main(["lab", "copy", "copy"]) == 0
+        with Lab.open("copy") as copy:
+            assert list(copy.machines) == ["web"]  # on the session's own
+            assert list(copy.state.snapshots["web"]) == ["clean"]
+            assert not (home / "copy" / "instances").exists()
+            copy.clean()
+        assert machines_of(other.state) == before
+        assert other.state.machines["web"].spec.disks[0].path.startswith(f"{home}/course/")

@@ -12,6 +12,8 @@ import pytest
 from labkit import Lab
 from labkit.engine.record import find_lost
 from labkit.engine.record_file import read_record, record_file
+from labkit.hypervisor.domain_xml import accelerate_in_domain_xml
+from labkit.model.machine import Accelerator
 from labkit.units import GIB
 from tests.engine.kernel import Instant, Kernel
 from tests.instance import Instance
@@ -226,3 +228,17 @@ def test_the_emulator_in_a_record_is_never_run(lab: Lab) -> None:
     with Lab.open(lab.name) as again:
         assert machines_of(again.state) == before
         assert "/bin/false" not in again._domains.xml(again.state.machines["web"].id)
+
+
+def test_a_machine_of_a_computer_with_kvm_comes_back_with_who_runs_guests_here(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.create("web")
+    virsh("undefine", domain_of(lab, "web"))
+    record = json.loads(record_file(lab.home).read_text())
+    xml = accelerate_in_domain_xml(record["machines"][0]["xml"], Accelerator.KVM)
+    record["machines"][0]["xml"] = xml
+    record_file(lab.home).write_text(json.dumps(record))
+    monkeypatch.setenv("LABKIT_ACCEL", "tcg")
+    with Lab.open(lab.name) as again:
+        assert again.state.machines["web"].spec.accelerator is Accelerator.TCG
