@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from labkit.errors import LabError
-from labkit.hypervisor.record_xml import find_boot_file, find_boot_files, is_readable
+from labkit.hypervisor.record_trust import is_readable
+from labkit.hypervisor.record_xml import find_boot_file, find_boot_files
 from labkit.model.record import LabRecord, MachineRecord
 from labkit.storage.files import copy_file
 from labkit.storage.guest_images import is_as_named

@@ -10,44 +10,37 @@ Knows: the rooms below. Must not know: who asked.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from labkit.engine import seals
 from labkit.engine.executor import Executor
+from labkit.engine.following import follow
 from labkit.engine.journal import find_entries
 from labkit.engine.locks import lab_lock
+from labkit.engine.older import find_older
 from labkit.engine.place import Place, Standing, command, here, judge, place_file, read_place, write_place
 from labkit.engine.record_file import read_record, write_record
-from labkit.engine.saved_memory import keep_saved, saved_file
+from labkit.engine.saved_memory import keep_saved
 from labkit.engine.workspace import Workspace, data_folder, open_workspace
 from labkit.errors import HostTrouble, LabError, WrongState
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.process import find_pid
-from labkit.hypervisor.record_xml import change_memory_xml, copy_record, is_readable, move_record
+from labkit.hypervisor.record_trust import is_readable
+from labkit.hypervisor.record_xml import copy_record, move_record
 from labkit.hypervisor.recording import (
-    find_lost_images,
     find_owners,
     read_machines,
-    read_memories,
     read_saved,
     with_uri,
 )
 from labkit.language import _
 from labkit.model.record import LabRecord, MachineRecord
-from labkit.storage import memory_file
 from labkit.storage.files import host_errors
-from labkit.storage.headers import read_folder
-from labkit.storage.linking import name_backing
-from labkit.storage.making import making
 from labkit.storage.whole_files import free_name
-from labkit.units import MIB
 
 
 def settle_place(workspace: Workspace, connection: Connection) -> list[str]:
@@ -64,44 +57,7 @@ def settle_place(workspace: Workspace, connection: Connection) -> list[str]:
     if place != now:
         with contextlib.suppress(LabError):  # who may only look at the lab looks all the same
             write_place(home, now)
-    return _find_older(workspace, connection)
-
-
-def _find_older(workspace: Workspace, connection: Connection) -> list[str]:
-    """Put the record aside that came with an older folder, and tell of the machines for which it is whole."""
-    home = workspace.home
-    with contextlib.suppress(LabError):  # a record that cannot be read is told where it is needed
-        record = read_record(home)
-        known = read_machines(connection, workspace.id) if record and record.machines else {}
-        both = [(each, known[each.id]) for each in record.machines if each.id in known] if record else []
-        older = [(then, now) for then, now in both if _is_whole(then) and (_find_gone(now) - _find_gone(then))]
-        if not older:
-            return []
-        kept = free_name(home / "record.json", "older")
-        if not any(read_record(home, path.name) == record for path in home.glob("record.json.*.older")):
-            shutil.copyfile(home / "record.json", kept)
-        sentence = _(
-            "libvirt's definition of {machine} names {image}, which is not in the folder: an older folder was brought "
-            "back. libvirt's definition holds; {command} takes the folder's own record."
-        )
-        return [
-            sentence.format(
-                machine=now.name,
-                image=os.path.basename(min(_find_gone(now))),
-                command=command("restore", home),
-            )
-            for _then, now in older
-        ]
-    return []
-
-
-def _find_gone(machine: MachineRecord) -> set[str]:
-    """The images that a machine and its snapshots name and that are not there."""
-    return {path for path in find_lost_images(machine) if not os.path.lexists(path)}
-
-
-def _is_whole(machine: MachineRecord) -> bool:
-    return not _find_gone(machine)
+    return find_older(workspace, connection)
 
 
 def move_lab(home: Path, connection: Connection) -> list[str]:
@@ -128,7 +84,7 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
         _check_all_off(connection, replace(record, machines=(*record.machines, *seen)))
         moved = _move(record, replace(record, machines=seen, lost=(), home=old), home)
         write_record(home, moved)
-        _follow(home, moved, old)
+        follow(home, moved, old)
         domains = Domains(connection)
         for machine in moved.machines:
             if (there := known.get(machine.id)) is not None and there.xml != machine.xml:
@@ -168,7 +124,7 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
             )
             write_record(home, copied)
             record = copied
-        _follow(home, record, place.path)
+        follow(home, record, place.path)
         write_place(home, here(home, Place(id=record.lab_id)))
     workspace = replace(workspace, id=record.lab_id)
     told = _("The lab {name} is a lab of its own now, with {count} machines; the original was left as it is.")
@@ -323,71 +279,3 @@ def _check_all_off(connection: Connection, record: LabRecord) -> None:
             ),
             _("Put the folder back, let it go on and shut it down; then do this again."),
         )
-
-
-def _follow(home: Path, record: LabRecord, old: str) -> None:
-    """Let the files of a lab follow its record to where it is; repeated it changes nothing more.
-
-    Args:
-        old: the folder in which they were.
-    """
-    shutil.rmtree(home / "instances", ignore_errors=True)  # the record replaces what they knew
-    _name_backings_here(home, old)
-    for machine in record.machines:
-        if is_readable(machine):
-            for path in read_memories(machine):
-                _rewrite_memory(home, Path(path), machine, old)
-            _rewrite_memory(home, saved_file(home, machine.name), machine, old)
-
-
-def _name_backings_here(home: Path, old: str) -> None:
-    """Let no image name the one below it by a path of the old folder; those that labkit makes never do."""
-    images = read_folder(home / "disks")
-    changed = []
-    for image in images.values():
-        if (
-            image.backing is None
-            or os.path.dirname(image.backing) == str(home / "disks")
-            or image.backing_format is None
-        ):
-            continue
-        below = home / "disks" / os.path.basename(image.backing)
-        if below.exists() and (not old or image.backing.startswith(f"{old}{os.sep}")):
-            with _writable(Path(image.path)):
-                name_backing(Path(image.path), below, image.backing_format)
-            changed.append(image.path)
-    known = seals.find_seals(home / "disks")
-    seals.seal([path for path in changed if os.path.basename(path) in known])
-
-
-def _rewrite_memory(home: Path, file: Path, machine: MachineRecord, old: str) -> None:
-    """Let the definition in a memory file name the machine and the files as they are now."""
-    try:
-        header = memory_file.read_header(file)
-    except (OSError, ValueError):
-        return  # it is not there or not whole, which is told when it is to be restored
-    xml = change_memory_xml(header.xml, machine, old, str(home))
-    if xml == header.xml:
-        return
-    disks = home / "disks"
-    sealed = file.name in seals.find_seals(disks) and not seals.find_changed(disks, [str(file)])
-    mode = file.stat().st_mode & 0o777
-    with host_errors(file), making(file, replace=True) as draft:
-        with file.open("rb") as source, draft.open("wb") as target:
-            source.seek(header.length)
-            target.write(memory_file.build_header(replace(header, xml=xml)))
-            shutil.copyfileobj(source, target, 4 * MIB)
-        draft.chmod(mode)
-    if sealed:
-        seals.seal([str(file)])
-
-
-@contextmanager
-def _writable(file: Path) -> Iterator[None]:
-    """Open a closed file for writing, for as long as this takes."""
-    mode = file.stat().st_mode & 0o777
-    file.chmod(mode | 0o200)
-    try:
-        yield
-    finally:
-        file.chmod(mode)

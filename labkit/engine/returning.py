@@ -23,7 +23,8 @@ from labkit.errors import HostTrouble, LabError
 from labkit.hypervisor.domain_xml import parse_domain_xml
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.process import find_pid
-from labkit.hypervisor.record_xml import accelerate, is_readable, settle_in, why_not_trust
+from labkit.hypervisor.record_trust import is_readable, why_not_trust
+from labkit.hypervisor.record_xml import accelerate, settle_in
 from labkit.hypervisor.recording import define_again, read_domains
 from labkit.language import _
 from labkit.model.machine import Accelerator

@@ -1,14 +1,13 @@
 """Recorded definitions made to fit where they come back: text in, text out.
 
-A record is a file in a folder that may come from anywhere. What it says is given to libvirt word for word, so first
-it is looked at: nothing in it may name a file, a program or a device outside of the lab.
+Another folder, another name of the lab, other identities, another computer.
 Knows: libvirt's domain and snapshot formats. Must not know: connections, where the record is kept.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,73 +15,11 @@ from lxml import etree
 
 from labkit.hypervisor.clone_xml import get_parent
 from labkit.hypervisor.domain_xml import accelerate_in_domain_xml, identify, parse
-from labkit.hypervisor.domain_xml.building import QEMU_NAMESPACE
 from labkit.hypervisor.domain_xml.parsing import NAMESPACE, get_child, parse_domain
-from labkit.language import _
+from labkit.hypervisor.record_trust import domains_of
 from labkit.model.machine import Accelerator, machine_name
 from labkit.model.record import LabRecord, LostSnapshot, MachineRecord
 from labkit.model.travel import SnapshotRecord
-
-_DEVICES = ("/dev/urandom", "/dev/random", "/dev/null", "/dev/pts/")
-_FORBIDDEN = ("hostdev", "filesystem", "shmem", "tpm", "smartcard", "redirdev", "vsock", "crypto", "script", "iommu")
-_WORDS = ("name", "description", "title", "cmdline")  # whatever they say, it is no file
-_QEMU_ALLOWED = (f"{{{QEMU_NAMESPACE}}}capabilities", f"{{{QEMU_NAMESPACE}}}del")
-_MOST_TEXT = 4 * 1024 * 1024  # characters of one definition
-
-
-def why_not_trust(machine: MachineRecord, home: str, images: str) -> str:
-    """Return why a recorded machine is not given to libvirt, one sentence, or "".
-
-    Args:
-        home: the lab's folder. images: the folder of guest images.
-    """
-    if not is_readable(machine):
-        return _("its definition cannot be read.")
-    for text in (machine.xml, *(snapshot.xml for snapshot in machine.snapshots)):
-        root = parse(text)
-        if strange := next(_find_strange(root, (f"{home}{os.sep}", f"{images}{os.sep}")), None):
-            return _("its definition names {thing}, which is not the lab's.").format(thing=strange)
-    return ""
-
-
-def is_readable(machine: MachineRecord) -> bool:
-    """Return whether the texts of a recorded machine are such as libvirt writes."""
-    texts = [machine.xml, *(snapshot.xml for snapshot in machine.snapshots)]
-    try:
-        roots = [parse(text) for text in texts if len(text) <= _MOST_TEXT]
-        specs = [parse_domain(domain) for root in roots for domain in _domains(root)]
-    except (etree.XMLSyntaxError, ValueError, KeyError, StopIteration):
-        return False
-    return len(roots) == len(texts) and len(specs) >= len(texts) and None not in specs
-
-
-def _find_strange(root: etree._Element, folders: tuple[str, ...]) -> Iterator[str]:
-    """What a definition names outside of the lab: files, devices, programs, arguments of the emulator."""
-    for element in root.iter(etree.Element):
-        tag = str(element.tag)
-        if tag in _WORDS or any(each.tag == "metadata" for each in element.iterancestors()):
-            continue
-        if tag.startswith(f"{{{QEMU_NAMESPACE}}}") and tag not in _QEMU_ALLOWED:
-            yield tag.rpartition("}")[2]
-        if tag in _FORBIDDEN:
-            yield tag
-        if tag == "emulator" or _is_chosen_by_libvirt(element):
-            continue  # dropped: libvirt chooses its own
-        for value in (*element.attrib.values(), element.text or ""):
-            path = str(value).strip()
-            if path.startswith("/") and not _is_inside(path, folders):
-                yield path
-
-
-def _is_inside(path: str, folders: tuple[str, ...]) -> bool:
-    return path.startswith(_DEVICES) or os.path.normpath(path).startswith(folders)
-
-
-def _is_chosen_by_libvirt(element: etree._Element) -> bool:
-    """Whether it is the host's end of a channel or serial line, which libvirt chooses anew."""
-    parent = element.getparent()
-    tag = None if parent is None else parent.tag
-    return element.tag == "source" and tag in ("channel", "serial", "console")
 
 
 def settle_in(machine: MachineRecord, *, images: Path) -> MachineRecord:
@@ -93,7 +30,7 @@ def settle_in(machine: MachineRecord, *, images: Path) -> MachineRecord:
     """
 
     def change(root: etree._Element) -> None:
-        for domain in _domains(root):
+        for domain in domains_of(root):
             _drop_what_libvirt_chooses(domain)
             for element in (*domain.findall("os/kernel"), *domain.findall("os/initrd")):
                 here = find_boot_file(images, element.text or "")
@@ -140,7 +77,7 @@ def find_boot_files(machine: MachineRecord) -> list[str]:
     found: dict[str, None] = {}
     for text in (machine.xml, *(snapshot.xml for snapshot in machine.snapshots)):
         root = parse(text)
-        for domain in _domains(root):
+        for domain in domains_of(root):
             for element in (*domain.findall("os/kernel"), *domain.findall("os/initrd")):
                 found |= {element.text: None} if element.text else {}
     return list(found)
@@ -249,11 +186,6 @@ def _change(text: str, change: Callable[[etree._Element], None]) -> str:
     return etree.tostring(root, encoding="unicode")
 
 
-def _domains(root: etree._Element) -> list[etree._Element]:
-    inside = [*root.findall("domain"), *root.findall("inactiveDomain")]
-    return [root, *inside] if root.tag == "domain" else inside
-
-
 def _replace_paths(root: etree._Element, old: str, new: str) -> None:
     for element in root.iter(etree.Element):
         for name, value in element.attrib.items():
@@ -265,7 +197,7 @@ def _replace_paths(root: etree._Element, old: str, new: str) -> None:
 
 def _name_lab(root: etree._Element, *, lab: str, lab_id: str) -> None:
     """Let every definition say which lab it belongs to; the name that the hypervisor has for it follows."""
-    for domain in _domains(root):
+    for domain in domains_of(root):
         owner = domain.find(f"metadata/{{{NAMESPACE}}}machine")
         name = domain.find("name")
         if owner is None or name is None:
@@ -280,7 +212,7 @@ def _name_lab(root: etree._Element, *, lab: str, lab_id: str) -> None:
 
 def _give_identity(root: etree._Element, ids: Mapping[str, str], genids: Mapping[str, str], *, keep: bool) -> None:
     """What makes a machine itself: its UUID, its generation id, its addresses."""
-    for domain in _domains(root):
+    for domain in domains_of(root):
         uuid = get_child(domain, "uuid")
         old = uuid.text or ""
         uuid.text = ids.get(old, old)

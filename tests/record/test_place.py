@@ -299,7 +299,7 @@ def test_an_absolute_backing_name_does_not_lead_out_of_a_copy(home: Path) -> Non
     assert os.path.exists(home / "course/disks/x.qcow2")
 
 
-INSTANTS = [Instant(function=name) for name in ("write_record", "_follow", "write_place", "define_again")]
+INSTANTS = [Instant(function=name) for name in ("write_record", "follow", "write_place", "define_again")]
 INSTANTS += [Instant(function="give_records", number=number) for number in (0, 1)]
 
 
