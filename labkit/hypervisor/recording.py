@@ -13,7 +13,7 @@ from lxml import etree
 
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import find_owner, parse, parse_domain_xml
-from labkit.hypervisor.domains import ACT_NAMESPACE
+from labkit.hypervisor.domains import ACT_NAMESPACE, Domains
 from labkit.hypervisor.migration import give_records
 from labkit.hypervisor.snapshot_reading import current_name
 from labkit.hypervisor.snapshot_xml import parse_snapshot_xml
@@ -24,7 +24,6 @@ from labkit.model.travel import SnapshotRecord, sort_records
 
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
 _SECURE = libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE
-_FIRST_DEFINE = 120.0  # seconds: the first one makes libvirt ask every emulator what it can
 _GONE = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT)
 
 
@@ -80,7 +79,7 @@ def define_again(connection: Connection, machine: MachineRecord) -> None:
     Raises:
         LabError: libvirt refuses its definition, or one of its snapshots; what it knows then is not whole.
     """
-    connection.call(lambda raw: raw.defineXML(machine.xml), subject=machine.name, timeout=_FIRST_DEFINE)
+    Domains(connection).define_text(machine.xml, subject=machine.name)
     give_records(connection, machine.id, machine.snapshots)
 
 
