@@ -35,10 +35,11 @@ def find_damaged(image: GuestImage) -> list[str]:
     A file's name begins with the first digits of the SHA-256 of its content.
     """
     files = [path for path in (image.kernel, image.initramfs, image.disk) if path is not None]
-    return [path for path in files if not _is_as_named(Path(path))]
+    return [path for path in files if not is_as_named(Path(path))]
 
 
-def _is_as_named(path: Path) -> bool:
+def is_as_named(path: Path) -> bool:
+    """Return whether a file's content is what its name says."""
     try:
         with opened_plain(path, follow=True) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
