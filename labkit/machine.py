@@ -267,13 +267,21 @@ class Machine:
 
         Args:
             command: a line for the guest's shell, or a sequence: program and arguments, no shell.
-            timeout: seconds; after them the command is ended.
-            stdin: bytes the command reads.
+            timeout: seconds; after them the command is ended, with all it has started.
+            stdin: bytes the command reads, at most 8 MiB.
+
+        Returns:
+            What it said: the first MiB of its output, and of its errors; where that is cut, it is told.
 
         Raises:
-            WrongState: not running, or no agent. GuestSilent: the agent does not answer. TimedOut.
+            WrongState: not running, or no agent. GuestSilent: the agent does not answer. GuestError: it answers
+            nonsense, or there is no such program. TimedOut: also where only a child in the background is left that
+            holds the output open; write "server >/dev/null 2>&1 &".
         """
-        return inside.run(self._handle, command, timeout=timeout, stdin=stdin, cancel=cancel)
+        result = inside.run(self._handle, command, timeout=timeout, stdin=stdin, cancel=cancel)
+        if result.cut:
+            print(result.cut)  # noqa: T201 — the student should hear of it where the command was called
+        return result
 
     # --- for the acts -----------------------------------------------------------------------------
 
