@@ -17,7 +17,7 @@ from labkit.errors import BadInput, GuestSilent
 from labkit.guest.lines import show_lines
 from labkit.language import _
 
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TAIL_BYTES = 64 * 1024
 _LINE_BYTES = 4 * 1024
 

@@ -30,6 +30,8 @@ _BEGUN_LETTER = re.compile(
     rb"(?:[\xc2-\xdf]|\xe0[\xa0-\xbf]?|[\xe1-\xec\xee\xef][\x80-\xbf]?|\xed[\x80-\x9f]?|\xf0(?:[\x90-\xbf][\x80-\xbf]?)?"
     rb"|[\xf1-\xf3][\x80-\xbf]{0,2}|\xf4(?:[\x80-\x8f][\x80-\xbf]?)?)\Z"
 )
+_WHOLE = re.compile(rb"\x1b\[([<-?]?)([0-9:;]{0,100})([ -/]{0,3})([@-~])")
+_TEXT = re.compile(rb"[ -~]+")
 _CONTROL = re.compile(rb"[\x00-\x17\x19\x1c-\x1f]")
 _NO_LETTER = "\ufffd".encode()
 
@@ -99,6 +101,8 @@ class Parser:
     def _ground(self, data: bytes, place: int) -> tuple[int, Part | None]:
         if plain := _PLAIN.match(data, place):
             return plain.end(), Plain(plain[0])
+        if whole := _WHOLE.match(data, place):  # the same at once as byte by byte, and quicker
+            return whole.end(), Sequence(*whole.groups())
         if data[place] == _ESC:
             return self._begin(place + 1)
         return self._take_high(data, place) or (place + 1, Plain(self._as_shown(data[place])))
@@ -129,7 +133,8 @@ class Parser:
         if taken := self._take_control(byte, place):
             return taken
         if 0x20 <= byte <= 0x2F:
-            return self._keep(byte, place, LONGEST_SEQUENCE)
+            self._keep(data[place : place + 1], LONGEST_SEQUENCE)
+            return place + 1, None
         if not self._kept:
             return self._take_second(byte, place + 1)
         self._state = self._ground
@@ -151,7 +156,8 @@ class Parser:
         if taken := self._take_control(byte, place):
             return taken
         if byte < 0x40:
-            return self._keep(byte, place, LONGEST_SEQUENCE)
+            self._keep(data[place : place + 1], LONGEST_SEQUENCE)
+            return place + 1, None
         self._state = self._ground
         return place + 1, self._ended(_read_sequence(bytes(self._kept), bytes([byte])))
 
@@ -168,7 +174,14 @@ class Parser:
         if byte == 0xC2 and place + 1 == len(data):
             self._held = data[place:]
             return -1, None
-        return (place + 1, None) if _CONTROL.match(data, place) else self._keep(byte, place, LONGEST_STRING)
+        if byte == 0xC2 and 0x80 <= data[place + 1] <= 0x9F:
+            self._state = self._ground  # another control code begins something else
+            return place, None
+        text = _TEXT.match(data, place)
+        end = text.end() if text else place + 1
+        if not _CONTROL.match(data, place):
+            self._keep(data[place:end], LONGEST_STRING)
+        return end, None
 
     def _string_end(self, data: bytes, place: int) -> tuple[int, Part | None]:
         """Behind the ESC that has ended a text: it is followed by a backslash, or begins something else."""
@@ -192,12 +205,11 @@ class Parser:
             return place + 1, Plain(bytes([byte])) if byte != 0x7F else None
         return None
 
-    def _keep(self, byte: int, place: int, most: int) -> tuple[int, None]:
-        if len(self._kept) < most:
-            self._kept.append(byte)
+    def _keep(self, some: bytes, most: int) -> None:
+        if len(self._kept) + len(some) <= most:
+            self._kept += some
         else:
             self._too_long = True
-        return place + 1, None
 
     def _ended(self, part: Part | None) -> Part | None:
         return None if self._too_long else part

@@ -48,6 +48,8 @@ _STRINGS: Final = re.compile(
 )
 """Titles, folders, links, marks of prompts; colours, if they are given and not asked for."""
 
+_CONTROL_CODE: Final = re.compile("[\x80-\x9f]")
+
 
 class WithoutQueries:
     """Takes from a stream what a terminal would answer, wherever the stream is cut."""
@@ -71,7 +73,8 @@ def _show(part: Part) -> bytes:
         case Sequence():
             return _show_sequence(part)
         case String(kind, data):
-            return b"\x1b]" + data + b"\x07" if kind == "]" and _STRINGS.fullmatch(data) else b""
+            text = _CONTROL_CODE.sub("", data.decode(errors="replace")).encode()
+            return b"\x1b]" + text + b"\x07" if kind == "]" and _STRINGS.fullmatch(text) else b""
 
 
 def _show_sequence(part: Sequence) -> bytes:
