@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.acts import act
+from labkit.arguments import checked
 from labkit.errors import NotFound, WrongState
 from labkit.language import _
 from labkit.limits import Limit
@@ -113,6 +114,7 @@ class Disk:
 
         return read_map(self.facts.layers)
 
+    @checked
     def locate(self, offset: int) -> tuple[Path, int]:
         """Return the host's file and the offset in it where a byte of the guest's disk is.
 
@@ -127,6 +129,7 @@ class Disk:
         path, place = locate(self.map(), offset)
         return Path(path), place
 
+    @checked
     def sampling(self, interval: float = 0.1) -> Sampling:
         """Return a `with` block's samples of what the host gives it and what its guest writes.
 
@@ -144,6 +147,7 @@ class Disk:
         """Whether a server offers it as blocks over the network block device protocol (NBD)."""
         return self.facts.socket is not None
 
+    @checked
     def serve(self, *, room: str | int | None = None, timeout: float = 30) -> Disk:
         """Serve it over a UNIX socket, as a storage network gives blocks; attached then, it is a network disk.
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from labkit import changes, clones, travel
+from labkit.arguments import checked
 from labkit.engine import bounds, inside, switching
 from labkit.engine.handle import Handle
 from labkit.engine.progress import OnProgress, of_one_step, watching
@@ -25,13 +26,16 @@ from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.usage import DiskLimits
 from labkit.model.words import state_word, under_way
 from labkit.snapshots import Snapshots
-from labkit.units import check_choice, parse_size
+from labkit.units import Shown, check_choice, parse_size
 
 if TYPE_CHECKING:
     from labkit.disk import Disk
     from labkit.hypervisor.process import GuestProcess
     from labkit.lab import Lab
     from labkit.model.state import LabState
+
+MOST_REQUESTS = 10**9
+"""Requests per second that a disk can be allowed; no disk comes near."""
 
 
 class Machine:
@@ -121,6 +125,7 @@ class Machine:
 
     # --- switching it -----------------------------------------------------------------------------
 
+    @checked
     def start(self, *, timeout: float = 120) -> Machine:
         """Boot the guest, or go on where it was saved; returns at once, see `wait_ready`.
 
@@ -131,6 +136,7 @@ class Machine:
             switching.start(self._handle, self.snapshots.why_not_start, timeout=timeout)
         return self
 
+    @checked
     def wait_ready(self, *, timeout: float = 120, cancel: threading.Event | None = None) -> Machine:
         """Wait until the guest's agent answers (without an agent: until its console says something).
 
@@ -143,6 +149,7 @@ class Machine:
             switching.wait_ready(self._handle, timeout=timeout, cancel=cancel)
         return self
 
+    @checked
     def wait_for(self, state: str, *, timeout: float = 60) -> Machine:
         """Wait until it is in a state, whoever brings it there.
 
@@ -170,6 +177,7 @@ class Machine:
         switching.resume(self._handle)
         return self
 
+    @checked
     def save(
         self,
         *,
@@ -195,6 +203,7 @@ class Machine:
             )
         return self
 
+    @checked
     def stop(self, *, timeout: float = 60, cancel: threading.Event | None = None) -> Machine:
         """Ask the guest to shut down and wait until it has; does nothing when it is off.
 
@@ -213,6 +222,7 @@ class Machine:
         switching.kill(self._handle)
         return self
 
+    @checked
     def pin(self, cpu: int | None) -> Machine:
         """Bind all its vCPUs to one CPU of the host, or (None) to none in particular.
 
@@ -222,6 +232,7 @@ class Machine:
         bounds.pin(self._handle, cpu, host_cpus=survey_host(self._lab._workspace).host_cpus)
         return self
 
+    @checked
     def throttle(self, disk: Disk | str, *, iops: int = 0, bytes_per_second: str | int = 0) -> Machine:
         """Limit how fast a disk works, now and from every start.
 
@@ -232,9 +243,9 @@ class Machine:
         Raises:
             NotFound: it has no such disk.
         """
-        if type(iops) is not int or iops < 0:
+        if not 0 <= iops <= MOST_REQUESTS:
             raise BadInput(
-                _("iops={iops!r} is not a number of requests per second.").format(iops=iops),
+                _("iops={iops!r} is not a number of requests per second.").format(iops=Shown(iops)),
                 _("Write a whole number; 0 is no limit."),
             )
         size = 0 if bytes_per_second == 0 else parse_size(bytes_per_second, what="bytes_per_second")
@@ -255,6 +266,7 @@ class Machine:
         """Whether it runs and its agent answers at once."""
         return inside.answers(self._handle)
 
+    @checked
     def run(
         self,
         command: str | Sequence[str],

@@ -12,6 +12,7 @@ Knows: the lab as a student uses it, the course's texts, progress. Must not know
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -167,11 +168,20 @@ class Exercise(ABC):
         return self._progress.is_done(self.slug)
 
     def check(self) -> Result:
-        """Look at the work; changes nothing but the progress file."""
+        """Look at the work; changes nothing but the progress file.
+
+        Whatever the student has removed, moved or emptied, here or inside a guest, it ends in words: what a check reads
+        and does not find as the start has made it is a precondition that is broken.
+        """
         try:
             result = self.look()
         except LabError as error:
             return Result(verdict=Verdict.BROKEN, why=error.message, hint=error.hint)
+        except OSError as error:
+            name = Path(os.fsdecode(error.filename)).name if error.filename else self.slug
+            return self.broken(_("{name} cannot be read: {why}.").format(name=name, why=error.strerror or error))
+        except (LookupError, ValueError, StopIteration):
+            return self.broken(_("Something that the check reads is not as the exercise has made it."))
         if result.verdict is Verdict.DONE:
             self._progress.record_done(self.slug)
         return result

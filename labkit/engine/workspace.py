@@ -23,7 +23,7 @@ from platformdirs import user_data_dir
 from labkit.errors import BadInput, HostTrouble, NotFound
 from labkit.language import _
 from labkit.storage.files import host_errors, sync_folder
-from labkit.units import check_name
+from labkit.units import check_name, check_path
 
 _PARTS = ("disks", "memory", "consoles", "journal", "locks")
 
@@ -84,7 +84,7 @@ def data_folder() -> Path:
 def labs_folder(home: str | Path | None = None) -> Path:
     """Return the folder that holds labs: `home`, else LABKIT_HOME, else `labs` in the data folder."""
     chosen = home or os.environ.get("LABKIT_HOME")
-    return Path(chosen).expanduser().absolute() if chosen else data_folder() / "labs"
+    return check_path(chosen, what="home") if chosen else data_folder() / "labs"
 
 
 def list_labs(home: str | Path | None = None) -> list[str]:
