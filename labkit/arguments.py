@@ -43,24 +43,21 @@ def _is_callable(value: object, what: str) -> None:
         )
 
 
-def _is_disk(value: object, what: str) -> None:
-    from labkit.disk import Disk
-
-    if not isinstance(value, Disk):
-        _is_text(value, what)
-
-
-def _is_text(value: Any, what: str) -> None:
-    check_text(value, what=what)
+def _is_mapping(value: object, what: str) -> None:
+    if not isinstance(value, Mapping):
+        raise BadInput(
+            _("{what}={value!r} is no table.").format(what=what, value=Shown(value)),
+            _("Give a dict."),
+        )
 
 
 _CHECKS: Final[Mapping[str, Check]] = {
-    "str": _is_text,
+    "str": lambda value, what: check_text(value, what=what),
     "bool": lambda value, what: check_flag(value, what=what),
     "int": lambda value, what: check_whole(value, what=what),
     "float": lambda value, what: check_seconds(value, what=what),
     "str | Path": lambda value, what: check_path(value, what=what),
-    "Disk | str": _is_disk,
+    "Mapping[str, str]": _is_mapping,
     "threading.Event": _is_event,
     "OnProgress": _is_callable,
     "Callable[[Event], None]": _is_callable,

@@ -21,7 +21,7 @@ from labkit.plans import disk as plans
 from labkit.plans import disk_change
 from labkit.plans.disk_excuses import why_not_serve
 from labkit.plans.plan import Plan
-from labkit.units import check_choice, check_name, format_size, parse_size
+from labkit.units import check_choice, check_name, check_text, format_size, parse_size
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -244,6 +244,15 @@ class Disk:
         """Delete it; it must be free."""
         self.facts  # noqa: B018
         return plans.plan_delete(self._lab.state, self.name)
+
+    @staticmethod
+    def name_of(disk: Disk | str) -> str:
+        """Return the name of a disk that was given as itself or by its name.
+
+        Raises:
+            BadInput: it is neither.
+        """
+        return disk.name if isinstance(disk, Disk) else check_text(disk, what="disk")
 
     def __repr__(self) -> str:
         try:

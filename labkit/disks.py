@@ -91,7 +91,7 @@ class Disks(Mapping[str, Disk]):
         kind = check_choice(Allocation, allocation, what="allocation")
         return plans.plan_import(self._lab.state, self._lab.survey_disks(), image, checked, image.format, kind)
 
-    def __getitem__(self, name: str) -> Disk:
+    def __getitem__(self, name: object) -> Disk:
         disks = self._lab.state.disks
         if not isinstance(name, str) or name not in disks:
             known = ", ".join(disks) or _("none yet")

@@ -171,6 +171,7 @@ class Lab:
         """What this lab object carried out, oldest first."""
         return tuple(self._history)
 
+    @checked
     def survey_disks(self, mounted: Mapping[str, str] | None = None) -> DiskSurvey:
         """Return what plans about disks need measured: free space, and what a guest has mounted."""
         return DiskSurvey(free_bytes=free_bytes(self.home), mounted=mounted or {})

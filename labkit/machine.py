@@ -249,7 +249,9 @@ class Machine:
                 _("Write a whole number; 0 is no limit."),
             )
         size = 0 if bytes_per_second == 0 else parse_size(bytes_per_second, what="bytes_per_second")
-        name = disk if isinstance(disk, str) else disk.name
+        from labkit.disk import Disk
+
+        name = Disk.name_of(disk)
         bounds.throttle(self._handle, name, iops=iops, bytes_per_second=size)
         return self
 

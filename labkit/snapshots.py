@@ -194,7 +194,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         changed = find_changed(self._lab.home / "disks", below)
         return why_broken(state, name, disks, frozenset(changed)) or why_not_write(state, disks)
 
-    def __getitem__(self, name: str) -> SnapshotFacts:
+    def __getitem__(self, name: object) -> SnapshotFacts:
         tree = self.tree
         if not isinstance(name, str) or name not in tree:
             known = ", ".join(tree) or _("none yet")

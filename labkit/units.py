@@ -12,7 +12,7 @@ import unicodedata
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from labkit.errors import BadInput
 from labkit.language import Message, _, language
@@ -24,8 +24,8 @@ KIB, MIB, GIB, TIB = (1024**power for power in (1, 2, 3, 4))
 LONGEST_TEXT = 10_000
 """Letters of a description, a message."""
 
-LONGEST_PATH = 4000
-"""Bytes of a path; Linux takes 4095."""
+LONGEST_PATH, LONGEST_NAME = 4000, 255
+"""Bytes of a path, and of each name in it; Linux takes 4095 and 255."""
 
 LONGEST_WAIT = 366 * 24 * 3600
 """Seconds that a time limit may be at most."""
@@ -127,7 +127,7 @@ def check_name(name: str, *, what: str) -> str:
     return composed
 
 
-def check_text(text: str, *, what: str) -> str:
+def check_text(text: object, *, what: str) -> str:
     """Return a text that can be stored and shown.
 
     Raises:
@@ -196,7 +196,7 @@ def check_flag(flag: bool, *, what: str) -> bool:
     return flag
 
 
-def check_seconds(seconds: float, *, what: str) -> float:
+def check_seconds(seconds: Any, *, what: str) -> float:
     """Return a number of seconds: 0 or more, at most a year.
 
     Raises:
@@ -207,10 +207,11 @@ def check_seconds(seconds: float, *, what: str) -> float:
             _("{what}={value!r} is not a number of seconds.").format(what=what, value=Shown(seconds)),
             _("Write a number such as {what}=60, at most that of a year.").format(what=what),
         )
-    return seconds
+    number: float = seconds
+    return number
 
 
-def check_path(path: str | Path, *, what: str) -> Path:
+def check_path(path: object, *, what: str) -> Path:
     """Return the path of a file, absolute; `~` is the user's folder.
 
     Raises:
@@ -218,7 +219,8 @@ def check_path(path: str | Path, *, what: str) -> Path:
     """
     text = str(path) if isinstance(path, str | Path) else ""
     try:
-        if text and "\0" not in text and len(os.fsencode(text)) <= LONGEST_PATH:
+        name = os.fsencode(text)
+        if name and b"\0" not in name and len(name) <= LONGEST_PATH and max(map(len, name.split(b"/"))) <= LONGEST_NAME:
             return Path(text).expanduser().absolute()
     except (ValueError, RuntimeError):  # half a character, a user that there is not
         pass

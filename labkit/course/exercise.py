@@ -20,11 +20,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
+from labkit.arguments import checked
 from labkit.course.progress import Progress
 from labkit.course.text import find_text, say
 from labkit.errors import BadInput, LabError, NotFound
 from labkit.lab import Lab
 from labkit.language import _
+from labkit.units import Shown
 from labkit.widgets.tree import Node, tag, to_html
 
 
@@ -218,6 +220,7 @@ class Exercise(ABC):
                 self.lab.disks[name].stop_serving().delete()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @checked
     def task(self, *, mark: bool = True) -> str:
         """Return the task.
 
@@ -240,6 +243,7 @@ class Exercise(ABC):
         return to_html(tag("div", head, tag("p", self.task(mark=False)), tag("p", _ways())))
 
 
+@checked
 def exercise(slug: str, lab: Lab | None = None) -> Exercise:
     """Return an exercise; it is neither started nor checked by that.
 
@@ -258,7 +262,7 @@ def exercise(slug: str, lab: Lab | None = None) -> Exercise:
             _("There are: {names}.").format(names=", ".join(known)),
         )
     if lab is not None and not isinstance(lab, Lab):
-        raise BadInput(_("{lab!r} is not a lab.").format(lab=lab), _("Give what Lab.open() returned."))
+        raise BadInput(_("{lab!r} is not a lab.").format(lab=Shown(lab)), _("Give what Lab.open() returned."))
     return known[slug](lab)
 
 

@@ -91,7 +91,7 @@ def test_an_editor_may_have_put_a_byte_order_mark_before_it(progress: Progress) 
     assert not list(progress.path.parent.glob("*.unreadable"))
 
 
-ODD = [
+ODD: list[object] = [
     None,
     True,
     5,
@@ -130,6 +130,7 @@ def test_what_is_wrong_inside_costs_nothing_but_itself(progress: Progress, place
 
 def test_a_folder_in_its_place_is_told_in_a_sentence(progress: Progress) -> None:
     progress.path.mkdir(parents=True)
-    for use in (lambda: progress.answer("boot-time"), lambda: progress.record_done("primer-arranque")):
-        with pytest.raises(HostTrouble, match=r"progress\.json"):
-            use()
+    with pytest.raises(HostTrouble, match=r"progress\.json"):
+        progress.answer("boot-time")
+    with pytest.raises(HostTrouble, match=r"progress\.json"):
+        progress.record_done("primer-arranque")
