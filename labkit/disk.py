@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from labkit.acts import act
 from labkit.arguments import checked
+from labkit.engine.deleting import is_in_use
 from labkit.errors import NotFound, WrongState
 from labkit.language import _
 from labkit.limits import Limit
@@ -21,6 +22,7 @@ from labkit.plans import disk as plans
 from labkit.plans import disk_change
 from labkit.plans.disk_excuses import why_not_serve
 from labkit.plans.plan import Plan
+from labkit.storage.files import make_private_folder
 from labkit.units import check_choice, check_name, check_text, format_size, parse_size
 
 if TYPE_CHECKING:
@@ -166,7 +168,7 @@ class Disk:
         if excuse := why_not_serve(facts):
             raise WrongState(excuse, _("Detach it first, or serve a copy: disk.convert(…)."))
         socket = self._lab._workspace.socket(self.name)
-        socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(socket.parent)
         image = facts.active
         start_server(Path(image.path), image.format, socket, export=self.name, room=most, limit=Limit(timeout))
         return self
@@ -242,8 +244,8 @@ class Disk:
     @act(_after_delete)
     def delete(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Delete it; it must be free."""
-        self.facts  # noqa: B018
-        return plans.plan_delete(self._lab.state, self.name)
+        files = [file for layer in self.facts.layers for file in layer.files]
+        return plans.plan_delete(self._lab.state, self.name, [file for file in files if is_in_use(file)])
 
     @staticmethod
     def name_of(disk: Disk | str) -> str:

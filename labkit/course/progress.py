@@ -24,7 +24,7 @@ from typing import TypeVar
 from labkit.engine.workspace import data_folder
 from labkit.language import _
 from labkit.storage.bounded import Damaged, parse_json, structure
-from labkit.storage.files import host_errors, sync_folder
+from labkit.storage.files import host_errors, make_private_folder, sync_folder
 from labkit.storage.plain import read_plain
 from labkit.units import MIB
 
@@ -124,7 +124,7 @@ class Progress:
 
     def _change(self, change: Callable[[_Content], T]) -> T:
         with host_errors(self.path):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self._folder)
             with (self._folder / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 content = self._read()

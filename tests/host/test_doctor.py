@@ -35,6 +35,9 @@ NO_DAEMON = {"LIBVIRTD_PATH": "/nonexistent/libvirtd"}
 SLUGS = [
     "user",
     "runtime-folder",
+    "variables",
+    "settings-files",
+    "limits",
     "socket-length",
     "disk-space",
     "memory",
@@ -45,6 +48,7 @@ SLUGS = [
     "capabilities",
     "leftover-machines",
     "leftover-processes",
+    "orphans",
     "neighbours",
     "leftover-sockets",
     "unfinished-acts",
