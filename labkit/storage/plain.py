@@ -12,8 +12,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from labkit.language import _
 
@@ -51,7 +51,7 @@ def open_plain(path: str | Path, *, follow: bool = False) -> int:
 
 
 @contextmanager
-def opened_plain(path: str | Path, *, follow: bool = False) -> Iterator[BinaryIO]:
+def opened_plain(path: str | Path, *, follow: bool = False) -> Iterator[BufferedReader]:
     """Open a plain file for reading as `open_plain` does, and close it.
 
     Raises:

@@ -22,7 +22,7 @@ def a_socket(path: Path) -> None:
 
 
 def a_link(path: Path) -> None:
-    (path.parent / "other").write_text("other")
+    (path.parent / "other").write_text("other")  # may be there from the last one
     path.symlink_to("other")
 
 
