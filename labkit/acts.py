@@ -3,15 +3,17 @@
     vm.delete()            does it
     vm.delete.plan()       returns the plan and does nothing
 
+What was written is checked against the signature first.
 Knows: plans. Must not know: which acts there are.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
+from labkit.arguments import Arguments
 from labkit.errors import Stale
 from labkit.plans.plan import Plan
 
@@ -23,8 +25,15 @@ R = TypeVar("R")
 class BoundAct(Generic[P, R]):
     """An act of one object: call it, or ask for its `plan`."""
 
-    def __init__(self, plan: Callable[P, Plan], finish: Callable[[Plan, float | None], R], doc: str | None) -> None:
+    def __init__(
+        self,
+        plan: Callable[P, Plan],
+        finish: Callable[[Plan, float | None], R],
+        check: Callable[..., None],
+        doc: str | None,
+    ) -> None:
         self._plan = plan
+        self._check = check
         self._finish = finish
         self.__doc__ = doc
         self.__name__ = getattr(plan, "__name__", "act")
@@ -32,6 +41,7 @@ class BoundAct(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Plan the act and carry it out."""
+        self._check(args, kwargs)
         timeout: Any = kwargs.get("timeout")
         try:
             return self._finish(self._plan(*args, **kwargs), timeout)
@@ -41,6 +51,7 @@ class BoundAct(Generic[P, R]):
 
     def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
         """Return what the act would do, and do nothing."""
+        self._check(args, kwargs)
         return self._plan(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -57,6 +68,7 @@ class Act(Generic[S, P, R]):
     ) -> None:
         self._plan = plan
         self._finish = finish
+        self._arguments = Arguments(plan)
         self.__doc__ = plan.__doc__
 
     @overload
@@ -67,7 +79,11 @@ class Act(Generic[S, P, R]):
         if instance is None:
             return self
         plan: Any = self._plan.__get__(instance, owner)
-        return BoundAct(plan, lambda made, timeout: self._finish(instance, made, timeout), self.__doc__)
+
+        def check(args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
+            self._arguments.check((instance, *args), kwargs)
+
+        return BoundAct(plan, lambda made, timeout: self._finish(instance, made, timeout), check, self.__doc__)
 
 
 def act(

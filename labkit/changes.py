@@ -124,4 +124,6 @@ def detach(machine: Machine, disk: Disk | str, *, timeout: float | None = None) 
 
 def _name_of(machine: Machine, disk: Disk | str) -> str:
     """The name of a disk of the lab."""
-    return machine.lab.disks[disk if isinstance(disk, str) else disk.name].name
+    from labkit.disk import Disk
+
+    return machine.lab.disks[Disk.name_of(disk)].name

@@ -27,7 +27,7 @@ from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity,
 from labkit.plans.plan import Plan
 from labkit.plans.steps import DefineClones
 from labkit.storage.files import can_share_blocks, free_bytes
-from labkit.units import check_choice, check_count, check_name
+from labkit.units import Shown, check_choice, check_count, check_name, check_path
 
 if TYPE_CHECKING:
     from labkit.machine import Machine
@@ -127,7 +127,7 @@ def relink(machine: Machine, disk: str, file: str | Path, *, timeout: float | No
     """
     state, name = machine._find()
     folder = machine.lab.home / "disks"
-    path = next((each for each in (Path(file).expanduser(), folder / Path(file).name) if each.is_file()), None)
+    path = next((each for each in (check_path(file, what="file"), folder / Path(file).name) if each.is_file()), None)
     if path is None:
         raise NotFound(_("There is no file {file}.").format(file=str(file)), _("Look where it was moved to."))
     seals.complete(folder)
@@ -159,7 +159,7 @@ def _names(name: str, count: int | None) -> list[str]:
         return [check_name(name, what=_("machine"))]
     if type(name) is not str or not _NUMBERED.fullmatch(name):
         raise BadInput(
-            _("{name!r} has no place for the clones' numbers.").format(name=name),
+            _("{name!r} has no place for the clones' numbers.").format(name=Shown(name)),
             _('Write a pattern such as "seat-{:02}": seat-01, seat-02 ….'),
         )
     numbers = range(1, check_count(count, what="count") + 1)

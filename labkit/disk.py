@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.acts import act
+from labkit.arguments import checked
 from labkit.engine.deleting import is_in_use
 from labkit.errors import NotFound, WrongState
 from labkit.language import _
@@ -22,7 +23,7 @@ from labkit.plans import disk_change
 from labkit.plans.disk_excuses import why_not_serve
 from labkit.plans.plan import Plan
 from labkit.storage.files import make_private_folder
-from labkit.units import check_choice, check_name, format_size, parse_size
+from labkit.units import check_choice, check_name, check_text, format_size, parse_size
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -115,6 +116,7 @@ class Disk:
 
         return read_map(self.facts.layers)
 
+    @checked
     def locate(self, offset: int) -> tuple[Path, int]:
         """Return the host's file and the offset in it where a byte of the guest's disk is.
 
@@ -129,6 +131,7 @@ class Disk:
         path, place = locate(self.map(), offset)
         return Path(path), place
 
+    @checked
     def sampling(self, interval: float = 0.1) -> Sampling:
         """Return a `with` block's samples of what the host gives it and what its guest writes.
 
@@ -146,6 +149,7 @@ class Disk:
         """Whether a server offers it as blocks over the network block device protocol (NBD)."""
         return self.facts.socket is not None
 
+    @checked
     def serve(self, *, room: str | int | None = None, timeout: float = 30) -> Disk:
         """Serve it over a UNIX socket, as a storage network gives blocks; attached then, it is a network disk.
 
@@ -242,6 +246,15 @@ class Disk:
         """Delete it; it must be free."""
         files = [file for layer in self.facts.layers for file in layer.files]
         return plans.plan_delete(self._lab.state, self.name, [file for file in files if is_in_use(file)])
+
+    @staticmethod
+    def name_of(disk: Disk | str) -> str:
+        """Return the name of a disk that was given as itself or by its name.
+
+        Raises:
+            BadInput: it is neither.
+        """
+        return disk.name if isinstance(disk, Disk) else check_text(disk, what="disk")
 
     def __repr__(self) -> str:
         try:

@@ -16,7 +16,7 @@ from labkit.language import _
 from labkit.model.image import Allocation, Format
 from labkit.plans import disk as plans
 from labkit.plans.plan import Plan
-from labkit.units import check_choice, check_name, parse_size
+from labkit.units import Shown, check_choice, check_name, check_path, parse_size
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -87,16 +87,16 @@ class Disks(Mapping[str, Disk]):
 
         checked = check_name(name, what=_("disk"))
         said = check_choice(Format, format, what="format") if format else None
-        image = inspect(Path(path).expanduser().absolute(), said)
+        image = inspect(check_path(path, what="path"), said)
         kind = check_choice(Allocation, allocation, what="allocation")
         return plans.plan_import(self._lab.state, self._lab.survey_disks(), image, checked, image.format, kind)
 
-    def __getitem__(self, name: str) -> Disk:
+    def __getitem__(self, name: object) -> Disk:
         disks = self._lab.state.disks
-        if name not in disks:
+        if not isinstance(name, str) or name not in disks:
             known = ", ".join(disks) or _("none yet")
             raise NotFound(
-                _("There is no disk {name!r} in this lab.").format(name=name),
+                _("There is no disk {name!r} in this lab.").format(name=Shown(name)),
                 _("There are: {names}.").format(names=known),
             )
         return Disk(self._lab, name)
@@ -108,7 +108,7 @@ class Disks(Mapping[str, Disk]):
         return len(self._lab.state.disks)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._lab.state.disks
+        return isinstance(name, str) and name in self._lab.state.disks
 
     def __repr__(self) -> str:
         return "\n".join(repr(Disk(self._lab, name)) for name in self) or _("no disks")

@@ -27,6 +27,9 @@ from __future__ import annotations
 
 from typing import Any
 
+_LONGEST = 1000
+"""Letters of a message."""
+
 
 class LabError(Exception):
     """Base of all errors of labkit.
@@ -38,6 +41,7 @@ class LabError(Exception):
     """
 
     def __init__(self, message: str, hint: str = "", *, details: str = "") -> None:
+        message = message if len(message) <= _LONGEST else message[:_LONGEST] + "…"  # it may hold what was given to us
         super().__init__(message)
         self.message = message
         self.hint = hint

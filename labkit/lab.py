@@ -13,13 +13,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from labkit.arguments import checked
 from labkit.disks import Disks
 from labkit.engine.executor import Executor, Outcome
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.progress import OnProgress, watching
 from labkit.engine.relocation import settle_place
 from labkit.engine.workspace import Workspace, open_workspace
-from labkit.errors import HostTrouble
+from labkit.errors import BadInput, HostTrouble
 from labkit.language import _, set_language
 from labkit.machines import Machines, clean, create
 from labkit.model.lineage import Lineage, read_lineage
@@ -30,6 +31,7 @@ from labkit.plans.disk import DiskSurvey
 from labkit.plans.plan import Plan
 from labkit.storage.files import free_bytes
 from labkit.travel import import_machine, open_neighbour
+from labkit.units import Shown
 
 if TYPE_CHECKING:
     from labkit.hypervisor.connection import Connection
@@ -66,6 +68,7 @@ class Lab:
         self._executor.enter()
 
     @classmethod
+    @checked
     def open(
         cls,
         name: str = "default",
@@ -147,6 +150,7 @@ class Lab:
 
         return self._connection.read(read_host_id)
 
+    @checked
     def neighbour(self, name: str = "neighbour") -> Lab:
         """Return this lab as a second hypervisor instance sees it: another host beside this one, with the same disks.
 
@@ -172,6 +176,7 @@ class Lab:
         """What this lab object carried out, oldest first."""
         return tuple(self._history)
 
+    @checked
     def survey_disks(self, mounted: Mapping[str, str] | None = None) -> DiskSurvey:
         """Return what plans about disks need measured: free space, and what a guest has mounted."""
         return DiskSurvey(free_bytes=free_bytes(self.home), mounted=mounted or {})
@@ -180,6 +185,7 @@ class Lab:
         """Return what every machine of the hypervisor uses, by machine id: one call, whatever their number."""
         return self._domains.usage()
 
+    @checked
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
         """Call back at every event of the hypervisor, on one dispatcher thread; returns the call that ends it.
 
@@ -189,6 +195,7 @@ class Lab:
 
     # --- acts -------------------------------------------------------------------------------------
 
+    @checked
     def carry_out(
         self,
         plan: Plan,
@@ -208,6 +215,11 @@ class Lab:
             Refused: the plan is a refusal. Stale: what it had read has changed. Busy: another act is at work.
             LabError: a step failed; the hint says what became of the act.
         """
+        if not isinstance(plan, Plan):
+            raise BadInput(
+                _("{plan!r} is not a plan.").format(plan=Shown(plan)),
+                _("Give what .plan(…) of an act has returned: lab.create.plan(…)."),
+            )
         cancel = cancel or threading.Event()
         shown = (
             watching(plan.title, plan.bytes_copied, cancel=cancel) if on_progress is None else nullcontext(on_progress)
@@ -223,6 +235,7 @@ class Lab:
 
     # --- its life ---------------------------------------------------------------------------------
 
+    @checked
     def save_running(self, *, timeout: float = 120) -> list[str]:
         """Save every running or paused machine, so that it goes on from that instant; returns their names."""
         active = [facts.name for facts in self.state.machines.values() if facts.is_active]

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from labkit import changes, clones, travel
+from labkit.arguments import checked
 from labkit.engine import bounds, inside, switching
 from labkit.engine.handle import Handle
 from labkit.engine.progress import OnProgress, of_one_step, watching
 from labkit.engine.survey import survey_host
-from labkit.errors import BadInput, LabError
+from labkit.errors import LabError
 from labkit.guest.agent import CommandResult
 from labkit.guest.console import Console
 from labkit.language import _
@@ -121,6 +122,7 @@ class Machine:
 
     # --- switching it -----------------------------------------------------------------------------
 
+    @checked
     def start(self, *, timeout: float = 120) -> Machine:
         """Boot the guest, or go on where it was saved; returns at once, see `wait_ready`.
 
@@ -132,6 +134,7 @@ class Machine:
         self._lab._executor.recorder.note_quietly()
         return self
 
+    @checked
     def wait_ready(self, *, timeout: float = 120, cancel: threading.Event | None = None) -> Machine:
         """Wait until the guest's agent answers (without an agent: until its console says something).
 
@@ -144,6 +147,7 @@ class Machine:
             switching.wait_ready(self._handle, timeout=timeout, cancel=cancel)
         return self
 
+    @checked
     def wait_for(self, state: str, *, timeout: float = 60) -> Machine:
         """Wait until it is in a state, whoever brings it there.
 
@@ -171,6 +175,7 @@ class Machine:
         switching.resume(self._handle)
         return self
 
+    @checked
     def save(
         self,
         *,
@@ -197,6 +202,7 @@ class Machine:
         self._lab._executor.recorder.note_quietly()
         return self
 
+    @checked
     def stop(self, *, timeout: float = 60, cancel: threading.Event | None = None) -> Machine:
         """Ask the guest to shut down and wait until it has; does nothing when it is off.
 
@@ -215,6 +221,7 @@ class Machine:
         switching.kill(self._handle)
         return self
 
+    @checked
     def pin(self, cpu: int | None) -> Machine:
         """Bind all its vCPUs to one CPU of the host, or (None) to none in particular.
 
@@ -224,6 +231,7 @@ class Machine:
         bounds.pin(self._handle, cpu, host_cpus=survey_host(self._lab._workspace).host_cpus)
         return self
 
+    @checked
     def throttle(self, disk: Disk | str, *, iops: int = 0, bytes_per_second: str | int = 0) -> Machine:
         """Limit how fast a disk works, now and from every start.
 
@@ -232,15 +240,12 @@ class Machine:
             bytes_per_second: a size such as "1 MiB"; 0: no limit.
 
         Raises:
-            NotFound: it has no such disk.
+            BadInput: no such numbers. NotFound: it has no such disk.
         """
-        if type(iops) is not int or iops < 0:
-            raise BadInput(
-                _("iops={iops!r} is not a number of requests per second.").format(iops=iops),
-                _("Write a whole number; 0 is no limit."),
-            )
         size = 0 if bytes_per_second == 0 else parse_size(bytes_per_second, what="bytes_per_second")
-        name = disk if isinstance(disk, str) else disk.name
+        from labkit.disk import Disk
+
+        name = Disk.name_of(disk)
         bounds.throttle(self._handle, name, iops=iops, bytes_per_second=size)
         return self
 
@@ -257,6 +262,7 @@ class Machine:
         """Whether it runs and its agent answers at once."""
         return inside.answers(self._handle)
 
+    @checked
     def run(
         self,
         command: str | Sequence[str],
@@ -269,13 +275,21 @@ class Machine:
 
         Args:
             command: a line for the guest's shell, or a sequence: program and arguments, no shell.
-            timeout: seconds; after them the command is ended.
-            stdin: bytes the command reads.
+            timeout: seconds; after them the command is ended, with all it has started.
+            stdin: bytes the command reads, at most 8 MiB.
+
+        Returns:
+            What it said: the first MiB of its output, and of its errors; where that is cut, it is told.
 
         Raises:
-            WrongState: not running, or no agent. GuestSilent: the agent does not answer. TimedOut.
+            WrongState: not running, or no agent. GuestSilent: the agent does not answer. GuestError: it answers
+            nonsense, or there is no such program. TimedOut: also where only a child in the background is left that
+            holds the output open; write "server >/dev/null 2>&1 &".
         """
-        return inside.run(self._handle, command, timeout=timeout, stdin=stdin, cancel=cancel)
+        result = inside.run(self._handle, command, timeout=timeout, stdin=stdin, cancel=cancel)
+        if result.cut:
+            print(result.cut)  # noqa: T201 — the student should hear of it where the command was called
+        return result
 
     # --- for the acts -----------------------------------------------------------------------------
 

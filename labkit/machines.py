@@ -23,7 +23,7 @@ from labkit.model.words import state_word
 from labkit.plans import creation
 from labkit.plans.machine import plan_clean
 from labkit.plans.plan import Plan
-from labkit.units import check_choice, check_count, check_name, check_text, check_word, parse_memory
+from labkit.units import Shown, check_choice, check_count, check_name, check_text, check_word, parse_memory
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -35,16 +35,16 @@ class Machines(Mapping[str, Machine]):
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
 
-    def __getitem__(self, name: str) -> Machine:
+    def __getitem__(self, name: object) -> Machine:
         machines = self._lab.state.machines
-        name = unicodedata.normalize("NFC", name)
-        if name not in machines:
+        composed = unicodedata.normalize("NFC", name) if isinstance(name, str) else ""
+        if composed not in machines:
             known = ", ".join(machines) or _("none yet")
             raise NotFound(
-                _("There is no machine {name!r} in this lab.").format(name=name),
+                _("There is no machine {name!r} in this lab.").format(name=Shown(name)),
                 _("There are: {names}.").format(names=known),
             )
-        return Machine(self._lab, machines[name].id, name)
+        return Machine(self._lab, machines[composed].id, composed)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._lab.state.machines)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from labkit.acts import act
+from labkit.arguments import checked
 from labkit.engine.seals import find_changed, seal
 from labkit.engine.survey import survey_snapshots
 from labkit.errors import NotFound
@@ -21,7 +22,7 @@ from labkit.plans.guard import why_broken, why_not_write
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot_effect import find_costs
 from labkit.plans.snapshot_excuses import find_unsavable
-from labkit.units import check_choice, check_description, check_name
+from labkit.units import Shown, check_choice, check_description, check_name
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -67,6 +68,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         """Return how many bytes deleting each snapshot alone would free on the host, by name."""
         return find_costs(*self._look())
 
+    @checked
     def survey(self, *, ask_guest: bool = True) -> plans.SnapshotSurvey:
         """Return what plans need measured.
 
@@ -194,12 +196,12 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         changed = find_changed(self._lab.home / "disks", below)
         return why_broken(state, name, disks, frozenset(changed)) or why_not_write(state, disks)
 
-    def __getitem__(self, name: str) -> SnapshotFacts:
+    def __getitem__(self, name: object) -> SnapshotFacts:
         tree = self.tree
-        if name not in tree:
+        if not isinstance(name, str) or name not in tree:
             known = ", ".join(tree) or _("none yet")
             raise NotFound(
-                _("{machine} has no snapshot {name!r}.").format(machine=self._machine.name, name=name),
+                _("{machine} has no snapshot {name!r}.").format(machine=self._machine.name, name=Shown(name)),
                 _("There are: {names}.").format(names=known),
             )
         return tree[name]
@@ -211,7 +213,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         return len(self.tree)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.tree
+        return isinstance(name, str) and name in self.tree
 
     def __repr__(self) -> str:
         return self.tree.text()

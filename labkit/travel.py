@@ -27,7 +27,7 @@ from labkit.plans.newborn import Identity
 from labkit.plans.plan import Plan
 from labkit.plans.steps import MigrateMachine, WriteArchive
 from labkit.storage.files import free_bytes
-from labkit.units import check_choice, check_name
+from labkit.units import Shown, check_choice, check_name, check_path
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -87,7 +87,9 @@ def migrate(machine: Machine, to: Lab, *, timeout: float | None = None) -> Plan:
     from labkit.lab import Lab
 
     if not isinstance(to, Lab):
-        raise BadInput(_("{other!r} is not a lab.").format(other=to), _("Open the other side first: lab.neighbour()."))
+        raise BadInput(
+            _("{other!r} is not a lab.").format(other=Shown(to)), _("Open the other side first: lab.neighbour().")
+        )
     state, name = machine._find()
     return migration_plans.plan_migrate(state, _survey(machine.lab, to, state, state.machines[name]), name)
 
@@ -144,7 +146,7 @@ def export(machine: Machine, file: str | Path, *, timeout: float | None = None) 
     """
     from labkit.hypervisor.migration import read_definitions
 
-    target = _check_path(file)
+    target = check_path(file, what="file")
     state, name = machine._find()
     facts, nodes = state.machines[name], state.snapshots.get(name, SnapshotTree())
     xml, records = read_definitions(machine.lab._connection, facts.id)
@@ -193,7 +195,7 @@ def import_machine(
         NotFound: no such file. BadInput: an archive that is damaged, cut short or not to be trusted; nothing of it
             is kept. Refused: see `.plan(...).refusal`.
     """
-    path = _check_path(file)
+    path = check_path(file, what="file")
     who = check_choice(Identity, identity, what="identity")
     manifest = archives.inspect_archive(path)
     chosen = check_name(manifest.machine if name is None else name, what=_("machine"))
@@ -216,12 +218,3 @@ def import_machine(
         there=frozenset(map(str, Path(boots).glob("*"))),
     )
     return importing.plan_import(state, survey, arrival)
-
-
-def _check_path(path: str | Path) -> Path:
-    """Return a file's path, absolute; `~` is the user's folder."""
-    if type(path) is not str and not isinstance(path, Path):
-        path = ""
-    if not str(path) or "\0" in str(path):
-        raise BadInput(_("{path!r} is not the path of a file.").format(path=path), _('Write one such as "web.labkit".'))
-    return Path(path).expanduser().absolute()

@@ -6,11 +6,13 @@ Knows: text. Must not know: files, machines.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from enum import StrEnum
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from labkit.errors import BadInput
 from labkit.language import Message, _, language
@@ -18,6 +20,19 @@ from labkit.language import Message, _, language
 Choice = TypeVar("Choice", bound=StrEnum)
 
 KIB, MIB, GIB, TIB = (1024**power for power in (1, 2, 3, 4))
+
+LONGEST_TEXT = 10_000
+"""Letters of a description, a message."""
+
+LONGEST_PATH, LONGEST_NAME = 4000, 255
+"""Bytes of a path, and of each name in it; Linux takes 4095 and 255."""
+
+LONGEST_WAIT = 366 * 24 * 3600
+"""Seconds that a time limit may be at most."""
+
+_SHOWN = 80
+_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""Characters that XML does not know, or that are only halves."""
 
 _UNITS = {"": 1, "B": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": TIB}
 _SIZE = re.compile(r"\s*([0-9]+(?:[.,][0-9]+)?)\s*([A-Za-z]*)\s*")
@@ -27,6 +42,21 @@ _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 
 LONGEST_DESCRIPTION = 100_000
 """Characters that a description may have."""
+
+
+class Shown:
+    """A value of any kind as a message shows it: whatever it is, in one short line."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        try:
+            text = repr(self._value)
+        except Exception:  # noqa: BLE001 — an object of somebody else's, or a number of thousands of digits
+            return f"<{type(self._value).__name__}>"
+        text = "".join(letter if letter.isprintable() else "?" for letter in text[: _SHOWN + 1])
+        return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
 def parse_size(size: str | int, *, what: str = "size") -> int:
@@ -41,26 +71,26 @@ def parse_size(size: str | int, *, what: str = "size") -> int:
     """
     hint = _('Write a number with an IEC unit: "64 MiB", "1.5 GiB".')
     if isinstance(size, bool) or not isinstance(size, str | int):
-        raise BadInput(_("{what} {size!r} is not a size.").format(what=what, size=size), hint)
+        raise BadInput(_("{what} {size!r} is not a size.").format(what=what, size=Shown(size)), hint)
     if isinstance(size, int):
-        value: float = size
+        value: float = min(size, 2**64)
     else:
         match = _SIZE.fullmatch(size)
         unit = match[2].upper() if match else ""
         if match and unit in ("K", "M", "G", "T", "KB", "MB", "GB", "TB"):
             iec = f"{unit[0]}iB"
             raise BadInput(
-                _("{what} {size!r} is ambiguous: 1000 or 1024?").format(what=what, size=size),
+                _("{what} {size!r} is ambiguous: 1000 or 1024?").format(what=what, size=Shown(size)),
                 _("Write {iec}, which counts in 1024.").format(iec=iec),
             )
         if match is None or unit not in _UNITS:
-            raise BadInput(_("{what} {size!r} is not a size.").format(what=what, size=size), hint)
+            raise BadInput(_("{what} {size!r} is not a size.").format(what=what, size=Shown(size)), hint)
         value = float(match[1].replace(",", ".")) * _UNITS[unit]
-        if value >= 2**63:
-            raise BadInput(_("{what} {size!r} is too large.").format(what=what, size=size), hint)
+    if value >= 2**63:
+        raise BadInput(_("{what} {size!r} is too large.").format(what=what, size=Shown(size)), hint)
     if value < 1:
-        raise BadInput(_("{what} {size!r} is not more than zero.").format(what=what, size=size), hint)
-    return round(value)
+        raise BadInput(_("{what} {size!r} is not more than zero.").format(what=what, size=Shown(size)), hint)
+    return size if isinstance(size, int) else round(value)
 
 
 def parse_memory(size: str | int) -> int:
@@ -93,7 +123,7 @@ def check_name(name: str, *, what: str) -> str:
     """
     hint = _("Use 1 to 60 letters, digits, '.', '_' or '-', a letter or digit first, such as 'web-1'.")
     if not isinstance(name, str):
-        raise BadInput(_("The {what} name {name!r} is not text.").format(what=what, name=name), hint)
+        raise BadInput(_("The {what} name {name!r} is not text.").format(what=what, name=Shown(name)), hint)
     composed = unicodedata.normalize("NFC", name)
     if not _NAME.fullmatch(composed):
         shown = composed if len(composed) <= 80 else composed[:77] + "…"
@@ -101,15 +131,15 @@ def check_name(name: str, *, what: str) -> str:
     return composed
 
 
-def check_text(text: str, *, what: str) -> str:
+def check_text(text: object, *, what: str) -> str:
     """Return a text that can be stored and shown.
 
     Raises:
-        BadInput: it is no text, or holds a NUL or half a character.
+        BadInput: it is no text, too long, or holds a control character or half a character.
     """
-    if type(text) is not str or "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+    if not isinstance(text, str) or len(text) > LONGEST_TEXT or _UNSTORABLE.search(text):
         raise BadInput(
-            _("{what}={text!r} is not a text.").format(what=what, text=text), _("Write letters, digits, signs.")
+            _("{what}={text!r} is not a text.").format(what=what, text=Shown(text)), _("Write letters, digits, signs.")
         )
     return text
 
@@ -143,7 +173,7 @@ def check_word(word: str, *, what: str) -> str:
     """
     if type(word) is not str or not _WORD.fullmatch(word):
         raise BadInput(
-            _("{what}={word!r} is not a name of one.").format(what=what, word=word),
+            _("{what}={word!r} is not a name of one.").format(what=what, word=Shown(word)),
             _("Write letters, digits, '.', '_', '-' or '+'."),
         )
     return word
@@ -157,10 +187,72 @@ def check_count(count: int, *, what: str) -> int:
     """
     if type(count) is not int or count < 1:
         raise BadInput(
-            _("{what}={count!r} is not a whole number above zero.").format(what=what, count=count),
+            _("{what}={count!r} is not a whole number above zero.").format(what=what, count=Shown(count)),
             _("Write a number such as {what}=2.").format(what=what),
         )
     return count
+
+
+def check_whole(number: int, *, what: str) -> int:
+    """Return a whole number that the host can count with: 64 bits.
+
+    Raises:
+        BadInput: it is something else.
+    """
+    if type(number) is not int or abs(number) >= 2**63:
+        raise BadInput(
+            _("{what}={value!r} is not a whole number.").format(what=what, value=Shown(number)),
+            _("Write a number such as {what}=2.").format(what=what),
+        )
+    return number
+
+
+def check_flag(flag: bool, *, what: str) -> bool:
+    """Return True or False.
+
+    Raises:
+        BadInput: it is something else.
+    """
+    if type(flag) is not bool:
+        raise BadInput(
+            _("{what}={value!r} is neither True nor False.").format(what=what, value=Shown(flag)),
+            _("Write {what}=True or {what}=False.").format(what=what),
+        )
+    return flag
+
+
+def check_seconds(seconds: Any, *, what: str) -> float:
+    """Return a number of seconds: 0 or more, at most a year.
+
+    Raises:
+        BadInput: it is something else.
+    """
+    if type(seconds) not in (int, float) or not 0 <= seconds <= LONGEST_WAIT:
+        raise BadInput(
+            _("{what}={value!r} is not a number of seconds.").format(what=what, value=Shown(seconds)),
+            _("Write a number such as {what}=60, at most that of a year.").format(what=what),
+        )
+    number: float = seconds
+    return number
+
+
+def check_path(path: object, *, what: str) -> Path:
+    """Return the path of a file, absolute; `~` is the user's folder.
+
+    Raises:
+        BadInput: no path, or one that no file can have.
+    """
+    text = str(path) if isinstance(path, str | Path) else ""
+    try:
+        name = os.fsencode(text)
+        if name and b"\0" not in name and len(name) <= LONGEST_PATH and max(map(len, name.split(b"/"))) <= LONGEST_NAME:
+            return Path(text).expanduser().absolute()
+    except (ValueError, RuntimeError):  # half a character, a user that there is not
+        pass
+    raise BadInput(
+        _("{what}={path!r} is not the path of a file.").format(what=what, path=Shown(path)),
+        _('Write one such as "web.labkit".'),
+    )
 
 
 def check_choice(choices: type[Choice], value: str, *, what: str) -> Choice:
@@ -171,9 +263,9 @@ def check_choice(choices: type[Choice], value: str, *, what: str) -> Choice:
     """
     try:
         return choices(value)
-    except ValueError:
+    except (ValueError, TypeError):
         names = ", ".join(repr(str(choice)) for choice in choices)
         raise BadInput(
-            _("{what}={value!r} is not a choice.").format(what=what, value=value),
+            _("{what}={value!r} is not a choice.").format(what=what, value=Shown(value)),
             _("Choose one of: {names}.").format(names=names),
         ) from None

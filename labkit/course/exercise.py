@@ -12,6 +12,7 @@ Knows: the lab as a student uses it, the course's texts, progress. Must not know
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -19,11 +20,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
+from labkit.arguments import checked
 from labkit.course.progress import Progress
 from labkit.course.text import find_text, say
 from labkit.errors import BadInput, LabError, NotFound
 from labkit.lab import Lab
 from labkit.language import _
+from labkit.units import Shown
 from labkit.widgets.tree import Node, tag, to_html
 
 
@@ -167,11 +170,20 @@ class Exercise(ABC):
         return self._progress.is_done(self.slug)
 
     def check(self) -> Result:
-        """Look at the work; changes nothing but the progress file."""
+        """Look at the work; changes nothing but the progress file.
+
+        Whatever the student has removed, moved or emptied, here or inside a guest, it ends in words: what a check reads
+        and does not find as the start has made it is a precondition that is broken.
+        """
         try:
             result = self.look()
         except LabError as error:
             return Result(verdict=Verdict.BROKEN, why=error.message, hint=error.hint)
+        except OSError as error:
+            name = Path(os.fsdecode(error.filename)).name if error.filename else self.slug
+            return self.broken(_("{name} cannot be read: {why}.").format(name=name, why=error.strerror or error))
+        except (LookupError, ValueError, StopIteration):
+            return self.broken(_("Something that the check reads is not as the exercise has made it."))
         if result.verdict is Verdict.DONE:
             self._progress.record_done(self.slug)
         return result
@@ -208,6 +220,7 @@ class Exercise(ABC):
                 self.lab.disks[name].stop_serving().delete()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @checked
     def task(self, *, mark: bool = True) -> str:
         """Return the task.
 
@@ -230,6 +243,7 @@ class Exercise(ABC):
         return to_html(tag("div", head, tag("p", self.task(mark=False)), tag("p", _ways())))
 
 
+@checked
 def exercise(slug: str, lab: Lab | None = None) -> Exercise:
     """Return an exercise; it is neither started nor checked by that.
 
@@ -248,7 +262,7 @@ def exercise(slug: str, lab: Lab | None = None) -> Exercise:
             _("There are: {names}.").format(names=", ".join(known)),
         )
     if lab is not None and not isinstance(lab, Lab):
-        raise BadInput(_("{lab!r} is not a lab.").format(lab=lab), _("Give what Lab.open() returned."))
+        raise BadInput(_("{lab!r} is not a lab.").format(lab=Shown(lab)), _("Give what Lab.open() returned."))
     return known[slug](lab)
 
 

@@ -14,17 +14,21 @@ from __future__ import annotations
 import weakref
 from dataclasses import dataclass
 
+from labkit.arguments import checked
 from labkit.course.progress import Progress
 from labkit.course.text import find_text, say
 from labkit.errors import BadInput
 from labkit.language import _
-from labkit.units import parse_size
+from labkit.units import Shown, parse_size
 from labkit.widgets.acting import Values
 from labkit.widgets.panel import Panel
 from labkit.widgets.tree import Node, tag
 
 _shown: dict[str, weakref.WeakSet[Panel]] = {}
 """The panels about each prediction: an answer given in one shows in all."""
+
+_MOST = 1e300
+"""What a measurement stays below."""
 
 UNKNOWN = "unknown"
 """The option "I don't know"; every prediction has it."""
@@ -75,12 +79,12 @@ class Question:
         if any(option.below is not None for option in answers) and _is_number(observed):
             number = float(str(observed))
             return next(option for option in answers if option.below is None or number < option.below)
-        slug = {True: "yes", False: "no"}.get(observed) if isinstance(observed, bool) else str(observed)
+        slug = {True: "yes", False: "no"}.get(observed) if isinstance(observed, bool) else observed
         for option in answers:
             if option.slug == slug:
                 return option
         raise BadInput(
-            _("{observed!r} is no answer to {slug!r}.").format(observed=observed, slug=self.slug),
+            _("{observed!r} is no answer to {slug!r}.").format(observed=Shown(observed), slug=self.slug),
             _("Give a number, or one of: {names}.").format(names=", ".join(option.slug for option in answers)),
         )
 
@@ -227,6 +231,7 @@ class Revealed(Panel):
         return self.line()
 
 
+@checked
 def predict(slug: str) -> Prediction:
     """Return a prediction to show: a question, its options, and what was chosen.
 
@@ -241,4 +246,4 @@ def _bound(below: str | float | None) -> float | None:
 
 
 def _is_number(observed: object) -> bool:
-    return isinstance(observed, int | float) and not isinstance(observed, bool)
+    return isinstance(observed, int | float) and not isinstance(observed, bool) and abs(observed) < _MOST

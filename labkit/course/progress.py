@@ -1,28 +1,60 @@
 """What a student has answered and solved: one small file in the data folder.
 
 It survives kernels, languages and notebooks. Writers take turns, and a reader sees the file before or
-after a change, never half of one.
+after a change, never half of one. What others have written into it is believed as far as it is what it should be; when
+the file is next written, one that was not all understood is kept beside it, under a name of its own.
 
 Knows: the file. Must not know: questions, exercises.
 """
 
 from __future__ import annotations
 
+import codecs
 import fcntl
+import itertools
 import json
 import os
 import uuid
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from labkit.engine.workspace import data_folder
+from labkit.language import _
+from labkit.storage.bounded import Damaged, parse_json, structure
 from labkit.storage.files import host_errors, make_private_folder, sync_folder
+from labkit.storage.plain import read_plain
+from labkit.units import MIB
 
 T = TypeVar("T")
 
 FORMAT = 1
+
+_MOST = MIB
+"""Bytes of the file that are read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    choice: str
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    at: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Content:
+    """What the file holds; `understood`: all that it holds."""
+
+    student: str = ""
+    predictions: dict[str, _Answer] = field(default_factory=dict)
+    exercises: dict[str, _Done] = field(default_factory=dict)
+    understood: bool = True
 
 
 class Progress:
@@ -43,68 +75,128 @@ class Progress:
     @property
     def student(self) -> str:
         """The student's id, drawn once: marks that exercises ask for derive from it."""
-        student = self._read().get("student")
-        if not student:
-            student = self._change(lambda data: data.setdefault("student", str(uuid.uuid4())))
-        return str(student)
+
+        def draw(content: _Content) -> str:
+            content.student = content.student or str(uuid.uuid4())
+            return content.student
+
+        return self._read().student or self._change(draw)
 
     def answer(self, slug: str) -> str | None:
         """Return the option chosen for a prediction, or None."""
-        answer = self._read().get("predictions", {}).get(slug, {}).get("choice")
-        return None if answer is None else str(answer)
+        answer = self._read().predictions.get(slug)
+        return answer.choice if answer else None
 
     def record_answer(self, slug: str, choice: str) -> None:
         """Keep an answer; it replaces an earlier one."""
-        self._change(lambda data: _table(data, "predictions").update({slug: {"choice": choice, "at": _now()}}))
+        self._change(lambda content: content.predictions.update({slug: _Answer(choice=choice, at=_now())}))
 
     def is_done(self, slug: str) -> bool:
         """Whether an exercise was once found done."""
-        return slug in self._read().get("exercises", {})
+        return slug in self._read().exercises
 
     def record_done(self, slug: str) -> None:
         """Keep that an exercise is done; the first time counts."""
-        self._change(lambda data: _table(data, "exercises").setdefault(slug, {"at": _now()}))
+        self._change(lambda content: content.exercises.setdefault(slug, _Done(at=_now())))
 
     def forget(self, *slugs: str) -> None:
         """Forget the answers to these predictions, and that these exercises were done."""
 
-        def drop(data: dict[str, Any]) -> None:
-            for table in ("predictions", "exercises"):
-                for slug in slugs:
-                    _table(data, table).pop(slug, None)
+        def drop(content: _Content) -> None:
+            for slug in slugs:
+                content.predictions.pop(slug, None)
+                content.exercises.pop(slug, None)
 
         self._change(drop)
 
-    def _read(self) -> dict[str, Any]:
-        """Return the file's contents; a file that cannot be understood counts as none."""
-        try:
-            data = json.loads(self.path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return data if isinstance(data, dict) and data.get("format") == FORMAT else {}
+    def _read(self) -> _Content:
+        """Return the file's contents, as far as they are what they should be.
 
-    def _change(self, change: Callable[[dict[str, Any]], T]) -> T:
+        Raises:
+            HostTrouble: it is there, but cannot be read.
+        """
+        with host_errors(self.path):
+            try:
+                data = read_plain(self.path, _MOST + 1, follow=True)
+            except FileNotFoundError:
+                return _Content()
+        return _understand(data.removeprefix(codecs.BOM_UTF8))
+
+    def _change(self, change: Callable[[_Content], T]) -> T:
         with host_errors(self.path):
             make_private_folder(self._folder)
             with (self._folder / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                data = self._read()
-                if not data and self.path.exists():
-                    self.path.replace(self.path.with_suffix(".unreadable"))
-                result = change(data)
+                content = self._read()
+                if not content.understood:
+                    self._keep_aside()
+                result = change(content)
                 draft = self.path.with_suffix(".part")
                 with draft.open("w", encoding="utf-8") as file:
-                    json.dump({**data, "format": FORMAT}, file, ensure_ascii=False, indent=1)
+                    json.dump(_as_json(content), file, ensure_ascii=False, indent=1)
                     file.flush()
                     os.fsync(file.fileno())
                 draft.replace(self.path)
                 sync_folder(self._folder)
         return result
 
+    def _keep_aside(self) -> None:
+        """Give the file a second name, which no file has, and say so."""
+        for number in itertools.count(1):
+            aside = self.path.with_suffix(f".{number}.unreadable")
+            try:
+                os.link(self.path, aside)
+            except FileExistsError:
+                continue
+            print(  # noqa: T201 — the student should hear of it, wherever it is found
+                _(
+                    "Not all of {name} could be understood: it was kept as {aside}, and what was understood goes on."
+                ).format(name=self.path.name, aside=aside)
+            )
+            return
 
-def _table(data: dict[str, Any], name: str) -> dict[str, Any]:
-    table: dict[str, Any] = data.setdefault(name, {})
-    return table
+
+def _understand(data: bytes) -> _Content:
+    """Take from a file what is what it should be, entry by entry."""
+    content = _Content()
+    try:
+        table = _table(parse_json(data, most=_MOST))
+        if table.get("format") != FORMAT:
+            raise Damaged
+    except Damaged:
+        return _Content(understood=False)
+    try:
+        content.student = structure(table.get("student", ""), str)
+    except Damaged:
+        content.understood = False
+    content.predictions = _take(content, table.get("predictions", {}), _Answer)
+    content.exercises = _take(content, table.get("exercises", {}), _Done)
+    return content
+
+
+def _take(content: _Content, value: object, kind: type[T]) -> dict[str, T]:
+    taken = {}
+    try:
+        for slug, entry in _table(value).items():
+            try:
+                taken[slug] = structure(entry, kind)
+            except Damaged:
+                content.understood = False
+    except Damaged:
+        content.understood = False
+    return taken
+
+
+def _table(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise Damaged
+    return value
+
+
+def _as_json(content: _Content) -> dict[str, object]:
+    table = asdict(content)
+    del table["understood"]
+    return {"format": FORMAT, **table}
 
 
 def _now() -> str:

@@ -11,6 +11,9 @@ from labkit.hypervisor import disks
 from labkit.language import _
 from labkit.model import machine as model
 
+MOST_REQUESTS = 10**9
+"""Requests per second that a disk can be allowed; no disk comes near."""
+
 
 def pin(machine: Handle, cpu: int | None, *, host_cpus: int) -> None:
     """Bind all its vCPUs to one of the host's CPUs, or (None) to none in particular.
@@ -31,8 +34,13 @@ def throttle(machine: Handle, disk: str, *, iops: int, bytes_per_second: int) ->
     """Limit how fast one of its disks works; 0 is no limit.
 
     Raises:
-        NotFound: it has no such disk. WrongState: it is saved.
+        BadInput: no such number. NotFound: it has no such disk. WrongState: it is saved.
     """
+    if not 0 <= iops <= MOST_REQUESTS:
+        raise BadInput(
+            _("iops={iops!r} is not a number of requests per second.").format(iops=iops),
+            _("Write a whole number; 0 is no limit."),
+        )
     targets = {spec.name: spec.target for spec in machine.facts.spec.disks}
     if disk not in targets:
         raise NotFound(

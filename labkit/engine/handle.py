@@ -25,6 +25,15 @@ Excuse = Callable[[MachineFacts], str | None]
 """Says why a machine as it is cannot be switched so, or None: `why_not_start` and its like."""
 
 
+def agent_channel(domains: Domains, machine_id: str, name: str) -> Channel:
+    """Return the way to a machine's agent; `name` stands in the errors."""
+
+    def send(command: Mapping[str, Any], timeout: float) -> str:
+        return channels.agent_command(domains, machine_id, command, subject=name, timeout=timeout)
+
+    return Channel(subject=name, send=send)
+
+
 class Handle:
     """A machine that may be renamed, switched or deleted by others at any instant.
 
@@ -94,11 +103,7 @@ class Handle:
 
     def channel(self, name: str) -> Channel:
         """Return the way to its agent; `name` stands in the errors."""
-
-        def send(command: Mapping[str, Any], timeout: float) -> Any:
-            return channels.agent_command(self.domains, self.id, command, subject=name, timeout=timeout)
-
-        return send
+        return agent_channel(self.domains, self.id, name)
 
     def check(self, why_not: Excuse, hint: str) -> MachineFacts:
         """Return the facts where there is no excuse.

@@ -25,6 +25,9 @@ FINDS_A_DISK = 30.0
 AT_ONCE, TELLS_WITHIN = 3.0, 15.0
 """Seconds in which an agent answers on a busy host, and tells what is mounted."""
 
+_SHOWN = 200
+"""Letters of a command that an error shows."""
+
 _GO_ON = (Reason.RESTORED, Reason.MIGRATED)
 
 
@@ -64,7 +67,7 @@ def run(
         WrongState: not running, no agent, or paused meanwhile. GuestSilent: the agent does not answer. TimedOut.
     """
     facts = machine.check(model.why_not_run, _("Call start() and wait_ready() first."))
-    limit = Limit(timeout, cancel=cancel, what=f"{facts.name}: {command!r}")
+    limit = Limit(timeout, cancel=cancel, what=f"{facts.name}: {repr(command)[:_SHOWN]}")
     _wait_until_heard(machine, facts, limit)
     try:
         return agent.run(machine.channel(facts.name), command, limit=limit, stdin=stdin)

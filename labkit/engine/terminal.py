@@ -24,7 +24,8 @@ from pathlib import Path
 from labkit.engine import inside
 from labkit.engine.handle import Handle
 from labkit.errors import GuestSilent, LabError, TimedOut, WrongState
-from labkit.guest.follow import LogFollower, WithoutQueries
+from labkit.guest.follow import LogFollower
+from labkit.guest.harmless import WithoutQueries
 from labkit.hypervisor.channels import open_serial_line
 from labkit.language import _
 from labkit.model.machine import MachineFacts
@@ -76,6 +77,7 @@ class _Terminal:
             WrongState: it does not run.
         """
         facts, line = self._open_soon()
+        self._clean = WithoutQueries()  # what a guest that has ended had begun to say is not said to its end
         try:
             return self._pump(facts, line)
         finally:

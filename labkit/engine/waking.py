@@ -7,17 +7,16 @@ Knows: the rooms below. Must not know: the order of steps, the journal.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from labkit.engine.handle import agent_channel
 from labkit.engine.hands import Hands
 from labkit.errors import ConnectionLost, GuestSilent, LabError, TimedOut, WrongState
 from labkit.guest import agent
 from labkit.guest.agent import Channel
-from labkit.hypervisor import channels, waking
+from labkit.hypervisor import waking
 from labkit.hypervisor.clone_xml import clone_memory_xml
 from labkit.language import _
 from labkit.limits import Limit
@@ -101,14 +100,11 @@ def _tell(step: WakeClones, spec: MachineSpec, hands: Hands) -> str | None:
     """Tell a guest who it is, and set its clock; returns what must be told of it if that cannot be done."""
     limit = Limit(ANSWERS_WITHIN, what=_("Waiting for {name}").format(name=spec.name))
     sentence = _("{name} runs, but takes itself for the original until it boots: it could not be told ({why}).")
-
-    def send(command: Mapping[str, Any], timeout: float) -> Any:
-        return channels.agent_command(hands.domains, spec.id, command, subject=spec.name, timeout=timeout)
-
+    channel = agent_channel(hands.domains, spec.id, spec.name)
     try:
-        _wait_for_agent(send, limit)
+        _wait_for_agent(channel, limit)
         if step.renew:
-            told = agent.run(send, [_RENEW, spec.name, spec.id], limit=limit, stdin=os.urandom(_SEED_BYTES))
+            told = agent.run(channel, [_RENEW, spec.name, spec.id], limit=limit, stdin=os.urandom(_SEED_BYTES))
             if not told:
                 return sentence.format(name=spec.name, why=told.stderr.strip())
         sentence = _("The clock of {name} could not be set ({why}).")

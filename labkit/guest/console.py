@@ -13,13 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from labkit.arguments import checked
 from labkit.errors import BadInput, GuestSilent
 from labkit.guest.lines import show_lines
 from labkit.language import _
+from labkit.units import Shown, check_count, format_size
 
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TAIL_BYTES = 64 * 1024
 _LINE_BYTES = 4 * 1024
+_MOST_TYPED = 64 * 1024
 
 
 class Console:
@@ -35,8 +38,10 @@ class Console:
         self._log = log
         self._send = send
 
+    @checked
     def tail(self, lines: int = 20) -> str:
         """Return the last lines that a terminal would show, oldest first: what was printed over or erased is gone."""
+        check_count(lines, what="lines")
         data = self._read(max(0, self.position - _TAIL_BYTES))
         return "\n".join(show_lines(data.decode(errors="replace"))[-lines:])
 
@@ -48,16 +53,19 @@ class Console:
         except OSError:
             return 0
 
+    @checked
     def since(self, position: int) -> str:
         """Return what was printed from a position on, without control characters."""
         return _plain(self._read(position))
 
     def send(self, text: str, *, end: str = "\r") -> int:
         """Type a line on the console, ended as the Enter key does; returns the position before it, for `expect`."""
+        typed = _check_typed(text) + _check_typed(end)
         before = self.position
-        self._send((text + end).encode())
+        self._send(typed)
         return before
 
+    @checked
     def expect(self, pattern: str, *, timeout: float = 60, position: int = 0) -> str:
         r"""Wait until the console has printed something that matches and return it.
 
@@ -70,7 +78,7 @@ class Console:
         """
         try:
             wanted = re.compile(pattern)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise BadInput(
                 _("{pattern!r} is not a regular expression: {error}.").format(pattern=pattern, error=error),
                 _("To look for plain text, use re.escape()."),
@@ -121,6 +129,20 @@ def read_last_line(log: Path) -> str:
         return ""
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return "".join(letter for letter in last if letter.isprintable())[:100]
+
+
+def _check_typed(text: object) -> bytes:
+    """Return what is typed as bytes; all keys may be among it, also control characters."""
+    try:
+        typed = text.encode() if isinstance(text, str) else None
+    except UnicodeEncodeError:
+        typed = None
+    if typed is None or len(typed) > _MOST_TYPED:
+        raise BadInput(
+            _("{text!r} cannot be typed.").format(text=Shown(text)),
+            _("Write a text, at most {size} at once.").format(size=format_size(_MOST_TYPED)),
+        )
+    return typed
 
 
 def _plain(data: bytes) -> str:

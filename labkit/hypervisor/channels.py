@@ -32,8 +32,8 @@ _PING = {"execute": "guest-ping"}
 
 def agent_command(
     domains: Domains, machine_id: str, command: Mapping[str, Any], *, subject: str, timeout: float
-) -> Any:
-    """Return the `return` value of one command to the guest agent.
+) -> str:
+    """Return the answer to one command to the guest agent, a JSON object as text; empty if it is no text.
 
     Raises:
         GuestSilent: no agent is connected, or no answer within `timeout` seconds.
@@ -42,7 +42,7 @@ def agent_command(
     text = json.dumps(command)
     limit = max(1, round(timeout))
     try:
-        answer = domains.on(
+        answer: str = domains.on(
             machine_id,
             lambda domain: libvirt_qemu.qemuAgentCommand(domain, text, limit, 0),
             subject=subject,
@@ -56,7 +56,9 @@ def agent_command(
         if command != _PING and _agent_answers(domains, machine_id, subject=subject):
             raise agent_refusal(error.details, subject=subject) from error
         raise agent_silence(error.details, subject=subject) from error
-    return json.loads(answer).get("return")
+    except UnicodeDecodeError:
+        return ""  # it is no text, and so no answer: who reads it says so
+    return answer
 
 
 def _agent_answers(domains: Domains, machine_id: str, *, subject: str) -> bool:

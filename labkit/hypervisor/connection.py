@@ -44,7 +44,12 @@ def check_uri(uri: str) -> str:
     Raises:
         BadInput: it names another computer or another hypervisor than QEMU.
     """
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # a bracket that is not closed, a sign that becomes another
+        raise BadInput(
+            _("{uri!r} is not a QEMU hypervisor.").format(uri=uri), _("Use {uri}.").format(uri=DEFAULT_URI)
+        ) from None
     if parts.netloc or ("+" in parts.scheme and parts.scheme.split("+")[1] != "unix"):
         raise BadInput(
             _("{uri!r} is on another computer; the lab's images are files of this one.").format(uri=uri),

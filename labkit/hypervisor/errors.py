@@ -32,6 +32,9 @@ GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID
 # Newer than the oldest libvirt we build with, which does not name them.
 _AGENT_COMMAND_TIMEOUT, _AGENT_COMMAND_FAILED = 112, 113
 
+_MOST_WORDS = 300
+"""Letters of an agent's own words that a message holds: a guest may say anything."""
+
 
 def agent_refusal(text: str, *, subject: str = "") -> GuestError:
     """Return the error for what a guest's agent refused.
@@ -39,7 +42,7 @@ def agent_refusal(text: str, *, subject: str = "") -> GuestError:
     Args:
         text: libvirt's words; the agent's own stand at their end.
     """
-    words = text.rpartition("error was ")[2].strip("'")
+    words = "".join(filter(str.isprintable, text.rpartition("error was ")[2].strip("'")[:_MOST_WORDS]))
     prefix = f"{subject}: " if subject else ""
     return GuestError(
         prefix + _("the guest agent refused: {text}").format(text=words),

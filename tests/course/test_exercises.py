@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 
 from labkit import Lab
 from labkit.course import exercise
-from labkit.course.exercise import Exercise, Verdict
+from labkit.course.exercise import Exercise, Result, Verdict
 from labkit.course.first_boot import FirstBoot
 from labkit.course.progress import Progress
 from labkit.course.text import read_texts
@@ -67,6 +67,41 @@ def find_wrong(ex: Exercise) -> tuple[str, str]:
     assert result.verdict is Verdict.WRONG, repr(result)
     assert result.hint
     return result.why, result.hint
+
+
+class Rummaged(FirstBoot):
+    """An exercise whose student has removed or emptied what its check reads, on the host or inside."""
+
+    def __init__(self, lab: Lab, progress: Progress, read: Callable[[], object]) -> None:
+        super().__init__(lab, progress=progress)
+        self._read = read
+
+    def look(self) -> Result:
+        self._read()
+        raise AssertionError("it was all there")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: Path("/no/such/notes").read_text(),
+        lambda: Path("/").read_bytes(),
+        lambda: Path("\0").read_text(),
+        lambda: ["only", "one"].pop(2),
+        lambda: {"there": 1}["gone"],
+        lambda: int(""),
+        b"\xff".decode,
+        lambda: next(iter([])),
+    ],
+)
+def test_whatever_a_check_does_not_find_is_told_in_words(
+    lab: Lab, progress: Progress, read: Callable[[], object]
+) -> None:
+    result = Rummaged(lab, progress, read).check()
+    assert result.verdict is Verdict.BROKEN
+    assert result.why
+    assert "ex.start()" in result.hint
+    assert not lab.machines
 
 
 def test_solution_passes_twice_and_reset_returns_to_the_start(ex: Exercise) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from labkit.course.progress import Progress
 from labkit.engine.workspace import data_folder
+from labkit.errors import HostTrouble
 
 WRITE = """
 import sys
@@ -54,11 +56,81 @@ def test_two_kernels_writing_at_once_lose_nothing(tmp_path: Path) -> None:
     assert len(json.loads((folder / "progress.json").read_text())["predictions"]) == 50
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 99}', ""])
-def test_file_that_cannot_be_understood_is_kept_aside(progress: Progress, content: str) -> None:
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"format": 99}', "", "5", "[" * 100_000, '{"format": NaN}', "x" * (2 << 20)]
+)
+def test_file_that_cannot_be_understood_is_kept_aside_and_that_is_said(
+    progress: Progress, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
     progress.path.parent.mkdir()
     progress.path.write_text(content)
     assert progress.answer("boot-time") is None
+    assert capsys.readouterr().out == "", "reading changes nothing"
     progress.record_answer("boot-time", "blink")
     assert progress.answer("boot-time") == "blink"
-    assert progress.path.with_suffix(".unreadable").read_text() == content
+    aside = progress.path.with_suffix(".1.unreadable")
+    assert aside.read_text() == content
+    assert str(aside) in capsys.readouterr().out
+
+
+def test_a_second_one_does_not_take_the_place_of_the_first(progress: Progress) -> None:
+    progress.path.parent.mkdir()
+    for content in ("{one", "{two", "{three"):
+        progress.path.write_text(content)
+        progress.record_done("primer-arranque")
+    aside = sorted(progress.path.parent.glob("*.unreadable"))
+    assert [path.read_text() for path in aside] == ["{one", "{two", "{three"]
+
+
+def test_an_editor_may_have_put_a_byte_order_mark_before_it(progress: Progress) -> None:
+    progress.record_answer("boot-time", "blink")
+    progress.path.write_bytes(codecs.BOM_UTF8 + progress.path.read_bytes())
+    assert progress.answer("boot-time") == "blink"
+    progress.record_done("primer-arranque")
+    assert progress.answer("boot-time") == "blink"
+    assert not list(progress.path.parent.glob("*.unreadable"))
+
+
+ODD: list[object] = [
+    None,
+    True,
+    5,
+    -1.5,
+    "text",
+    [],
+    [[]],
+    {},
+    {"choice": 5},
+    {"choice": None, "at": "now"},
+    {"at": {}},
+    {"choice": "\ud800"},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+@pytest.mark.parametrize("place", ["student", "predictions", "exercises", "an answer", "a solution"])
+def test_what_is_wrong_inside_costs_nothing_but_itself(progress: Progress, place: str, odd: object) -> None:
+    answers: dict[str, object] = {"boot-time": {"choice": "blink", "at": "then"}}
+    solved: dict[str, object] = {"primer-arranque": {"at": "then"}}
+    table: dict[str, object] = {"format": 1, "student": "me", "predictions": answers, "exercises": solved}
+    {"an answer": answers, "a solution": solved}.get(place, table)[place] = odd
+    progress.path.parent.mkdir()
+    progress.path.write_text(json.dumps(table))
+    assert place == "predictions" or progress.answer("boot-time") == "blink"
+    assert place == "exercises" or progress.is_done("primer-arranque")
+    progress.record_done("other")
+    progress.forget("no-such")
+    assert progress.student
+    assert place == "student" or progress.student == "me"
+    assert place == "predictions" or progress.answer("boot-time") == "blink"
+    assert place == "exercises" or progress.is_done("primer-arranque")
+    aside = progress.path.with_suffix(".1.unreadable")
+    assert not aside.exists() or json.loads(aside.read_text()) == table
+
+
+def test_a_folder_in_its_place_is_told_in_a_sentence(progress: Progress) -> None:
+    progress.path.mkdir(parents=True)
+    with pytest.raises(HostTrouble, match=r"progress\.json"):
+        progress.answer("boot-time")
+    with pytest.raises(HostTrouble, match=r"progress\.json"):
+        progress.record_done("primer-arranque")

@@ -1,4 +1,4 @@
-"""Following a console's log: what was printed before, what comes, a new boot, a log put aside; queries are left out."""
+"""Following a console's log: what was printed before, what comes, a new boot, a log put aside."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.guest.follow import HISTORY_BYTES, LogFollower, WithoutQueries
+from labkit.guest.follow import HISTORY_BYTES, LogFollower
 
 
 @pytest.fixture
@@ -45,19 +45,3 @@ def test_a_log_that_was_put_aside_is_read_to_its_end_first(log: Path) -> None:
     log.write_bytes(b"three")
     assert b"".join(follower.read() for _time in range(3)) == b"two three"
     follower.close()
-
-
-@pytest.mark.parametrize(
-    "query", [b"\x1b[6n", b"\x1b[c", b"\x1b[>0c", b"\x1b[?6n", b"\x1b]11;?\x07", b"\x1bZ", b"\x05"]
-)
-def test_a_query_is_taken_out_wherever_it_is_cut(query: bytes) -> None:
-    for cut in range(len(query) + 1):
-        clean = WithoutQueries()
-        heard = clean(b"# " + query[:cut]) + clean(query[cut:] + b"ls") + clean(b"")
-        assert heard == b"# ls", cut
-
-
-def test_colours_and_movements_stay() -> None:
-    text = b"\x1b[1;34mbin\x1b[0m\r\n\x1b[2J\x1b[H\x1b]0;title\x07\x1b[?25l"
-    clean = WithoutQueries()
-    assert b"".join(clean(bytes([byte])) for byte in text) + clean(b"") == text

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import _thread
+import hashlib
 import re
 import threading
 import time
+from typing import Any
 
 import pytest
 
 from labkit.errors import BadInput, Cancelled, GuestError, GuestSilent, TimedOut
+from labkit.guest.limiting import MOST_OUTPUT
 from labkit.machine import Machine
 
 
@@ -27,12 +31,70 @@ def test_a_command_reads_what_it_is_given(shared_guest: Machine) -> None:
     assert shared_guest.run("wc -c", stdin=b"x" * 100_000).stdout.strip() == "100000"
 
 
+def test_a_command_can_read_more_than_a_pipe_holds_and_no_file_of_it_stays(shared_guest: Machine) -> None:
+    content = bytes(range(256)) * 4000
+    told = shared_guest.run("sha256sum; ls /tmp/labkit-* 2>/dev/null | wc -l", stdin=content).stdout.split()
+    assert told == [hashlib.sha256(content).hexdigest(), "-", "0"]
+
+
+def test_what_is_given_to_read_is_removed_where_the_command_never_begins(shared_guest: Machine) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Cancelled):
+        shared_guest.run("cat", stdin=b"x" * 100_000, cancel=cancel)
+    assert shared_guest.run("while ls /tmp/labkit-* 2>/dev/null; do sleep 0.1; done")
+
+
+def test_output_of_any_length_is_cut_with_a_sentence_and_the_machine_stays_reachable(
+    shared_guest: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = shared_guest.run(f"head -c {MOST_OUTPUT} /dev/zero")
+    assert (len(whole.stdout), whole.cut, capsys.readouterr().out) == (MOST_OUTPUT, "", "")
+    # More than libvirt hands on, more than it can read at all, on both ways: the command ends as it would.
+    result = shared_guest.run("head -c 20000000 /dev/zero; head -c 20000000 /dev/zero | tr '\\0' x >&2; exit 7")
+    assert (result.stdout, result.stderr) == ("\0" * MOST_OUTPUT, "x" * MOST_OUTPUT)
+    assert result.exit_code == 7
+    assert "1 MiB" in result.cut
+    assert result.cut in capsys.readouterr().out
+    assert shared_guest.run("echo still here").stdout == "still here\n"
+
+
+def test_output_that_never_ends_is_ended_with_its_command(shared_guest: Machine) -> None:
+    with pytest.raises(TimedOut):
+        shared_guest.run("yes endless", timeout=3)
+    assert shared_guest.run("while ps | grep -q '[y]es endless'; do sleep 0.1; done")
+
+
+def test_a_background_child_that_holds_the_output_open_is_named_and_ended(shared_guest: Machine) -> None:
+    with pytest.raises(TimedOut, match=r"has ended, but it left sleep \(\d+\) in the background") as caught:
+        shared_guest.run("sleep 8765 &", timeout=3)
+    assert ">/dev/null 2>&1 &" in caught.value.hint
+    assert shared_guest.run("while ps | grep -q '[s]leep 8765'; do sleep 0.1; done")
+    assert shared_guest.run("sleep 8766 >/dev/null 2>&1 & echo begun").stdout == "begun\n"
+    assert shared_guest.run("killall sleep")
+
+
+def test_a_command_that_is_interrupted_is_ended_inside(shared_guest: Machine) -> None:
+    def interrupt() -> None:
+        while not shared_guest.run("ps | grep '[s]leep 7654'"):
+            time.sleep(0.1)
+        _thread.interrupt_main()
+
+    watcher = threading.Thread(target=interrupt)
+    watcher.start()
+    with pytest.raises(KeyboardInterrupt):
+        shared_guest.run("sleep 7654")
+    watcher.join()
+    assert shared_guest.run("while ps | grep -q '[s]leep 7654'; do sleep 0.1; done")
+
+
 def test_output_that_is_no_text_is_shown_all_the_same(shared_guest: Machine) -> None:
     assert shared_guest.run(r"printf 'a\377b'").stdout == "a\ufffdb"
 
 
 def test_a_command_ended_by_a_signal_tells_which(shared_guest: Machine) -> None:
-    assert shared_guest.run("kill -9 $$").exit_code == 128 + 9
+    ended = shared_guest.run("kill -9 $$")
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (128 + 9, "", "")
 
 
 def test_a_command_that_takes_too_long_is_ended_inside_with_all_it_started(shared_guest: Machine) -> None:
@@ -58,11 +120,18 @@ def test_a_program_that_there_is_not_is_an_error_of_the_guest(shared_guest: Mach
     assert shared_guest.run("no-such-program").exit_code == 127
 
 
-@pytest.mark.parametrize("command", [[], "", "a\0b", [""]])
-def test_what_is_no_command_is_refused(shared_guest: Machine, command: str | list[str]) -> None:
+@pytest.mark.parametrize("command", [[], "", "a\0b", [""], 7, b"ls", [7], {"ls": 1}, "\ud800", "#" * 140_000])
+def test_what_is_no_command_is_refused(shared_guest: Machine, command: Any) -> None:
     with pytest.raises(BadInput) as caught:
         shared_guest.run(command)
     assert caught.value.hint
+    assert len(caught.value.message) < 500
+
+
+@pytest.mark.parametrize("stdin", ["text", 7, None, b"x" * (9 << 20)], ids=["text", "number", "none", "long"])
+def test_what_a_command_cannot_read_is_refused(shared_guest: Machine, stdin: Any) -> None:
+    with pytest.raises(BadInput):
+        shared_guest.run("cat", stdin=stdin)
 
 
 def test_what_is_typed_on_the_console_is_answered_there(shared_guest: Machine) -> None:

@@ -1,0 +1,106 @@
+"""What a person wrote, checked against the signature it was written for: one place for every public call.
+
+    @checked
+    def wait_ready(self, *, timeout: float = 120) -> Machine: ...
+
+A text is a text that can be stored, a number of seconds is one, True and False are nothing else; what is wrong is
+`BadInput`, before anything is done. What an annotation does not tell (sizes, names, choices) its own function checks.
+
+Knows: annotations. Must not know: which calls there are.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final, ParamSpec, TypeVar
+
+from labkit.errors import BadInput
+from labkit.language import _
+from labkit.units import Shown, check_flag, check_path, check_seconds, check_text, check_whole
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Check = Callable[[Any, str], object]
+
+
+def _is_event(value: object, what: str) -> None:
+    if not isinstance(value, threading.Event):
+        raise BadInput(
+            _("{what}={value!r} is no event that can be set.").format(what=what, value=Shown(value)),
+            _("Give a threading.Event(), and set it to cancel."),
+        )
+
+
+def _is_callable(value: object, what: str) -> None:
+    if not callable(value):
+        raise BadInput(
+            _("{what}={value!r} cannot be called.").format(what=what, value=Shown(value)),
+            _("Give a function."),
+        )
+
+
+def _is_mapping(value: object, what: str) -> None:
+    if not isinstance(value, Mapping):
+        raise BadInput(
+            _("{what}={value!r} is no table.").format(what=what, value=Shown(value)),
+            _("Give a dict."),
+        )
+
+
+_CHECKS: Final[Mapping[str, Check]] = {
+    "str": lambda value, what: check_text(value, what=what),
+    "bool": lambda value, what: check_flag(value, what=what),
+    "int": lambda value, what: check_whole(value, what=what),
+    "float": lambda value, what: check_seconds(value, what=what),
+    "str | Path": lambda value, what: check_path(value, what=what),
+    "Mapping[str, str]": _is_mapping,
+    "threading.Event": _is_event,
+    "OnProgress": _is_callable,
+    "Callable[[Event], None]": _is_callable,
+}
+"""By annotation; a number of a fraction is one of seconds wherever it is asked for."""
+
+_OR_NONE = " | None"
+
+
+class Arguments:
+    """The arguments that a function takes, by their annotations."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self._signature = inspect.signature(function)
+        self._checks: dict[str, tuple[Check, bool]] = {}
+        for name, parameter in self._signature.parameters.items():
+            kind = str(parameter.annotation)
+            if check := _CHECKS.get(kind.removesuffix(_OR_NONE)):
+                self._checks[name] = check, kind.endswith(_OR_NONE)
+
+    def check(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
+        """Return if all that was given is of its kind; a name that there is not is Python's to tell.
+
+        Raises:
+            BadInput: something is not; the message names it.
+        """
+        try:
+            given = self._signature.bind(*args, **kwargs).arguments
+        except TypeError:
+            return
+        for name, value in given.items():
+            check, may_be_none = self._checks.get(name, (None, True))
+            if check and not (value is None and may_be_none):
+                check(value, name)
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function be called only with arguments of the kinds that its signature names."""
+    arguments = Arguments(function)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        arguments.check(args, kwargs)
+        return function(*args, **kwargs)
+
+    return call
