@@ -33,6 +33,13 @@ def test_error_shows_message_hint_and_folded_details() -> None:
     assert "&lt;web&gt;" in to_html(node)
 
 
+def test_still_twin_has_nothing_that_takes_keys() -> None:
+    node = parts.fold("More", parts.field("Name", "name", "web"), "of it", parts.fold("Inside", "all"))
+    assert to_html(node) == (
+        '<div class="labkit-fold"><p>More</p><label>Name</label>of it<div class="labkit-fold"><p>Inside</p>all</div></div>'
+    )
+
+
 def test_error_without_details_has_no_fold() -> None:
     assert not list(act_parts.render_error(BadInput("No.")).find("details"))
 
