@@ -80,6 +80,7 @@ class LivePanel(Panel):
             )
             measured(outcome)
             then()
+            work.remarks = outcome.remarks
             return (*outcome.commands, *outcome.remarks)
 
         self.work(_("Planning"), lambda _work: self.propose(make(), carry_out, label=label))
