@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, ClassVar
 from labkit.errors import LabError
 from labkit.language import _
 from labkit.model.disk import DiskFacts
+from labkit.model.lineage import read_lineage
+from labkit.model.losses import find_losses
 from labkit.plans.plan import Plan
 from labkit.widgets import disk_acts as acts
 from labkit.widgets import disk_parts as drawing
 from labkit.widgets import machine_parts, parts
 from labkit.widgets.acting import Values
 from labkit.widgets.live import LivePanel
+from labkit.widgets.loss_parts import render_losses
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, Node, tag
 
@@ -91,6 +94,7 @@ class DiskPanel(LivePanel):
                 class_="labkit-head",
             ),
             drawing.render_list(disks.values(), disk.name if disk else None),
+            tag("div", render_losses(find_losses(read_lineage(reading.state))), key="losses"),
             acts.render_create(reading.state, busy=self.busy),
             tag("div", self._detail(reading, disk), key="detail"),
         )

@@ -14,6 +14,7 @@ from labkit.language import _, language
 from labkit.machine import Machine
 from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.lineage_text import find_needing, lineage_text, marks_of
+from labkit.model.losses import find_losses
 from labkit.model.machine import MachineFacts
 from labkit.model.state import LabState
 from labkit.model.words import under_way
@@ -21,6 +22,7 @@ from labkit.widgets import act_parts, lineage_parts, machine_parts, parts
 from labkit.widgets import lab_parts as drawing
 from labkit.widgets.acting import Values
 from labkit.widgets.live import CAN_CANCEL, SWITCHES, LivePanel
+from labkit.widgets.loss_parts import render_losses, render_losses_of
 from labkit.widgets.reading import Reading
 from labkit.widgets.story import render_news, render_trace, step_of
 from labkit.widgets.tree import Child, Node, tag
@@ -82,6 +84,7 @@ class LabPanel(LivePanel):
                 "div",
                 drawing.render_head(state),
                 tag("ul", *lines) if lines else tag("p", _("There is nothing in this lab yet.")),
+                render_losses(find_losses(read_lineage(state))),
                 tag("pre", lineage_text(read_lineage(state))) if lines else None,
             )
         machines = state.machines
@@ -96,6 +99,7 @@ class LabPanel(LivePanel):
             drawing.render_head(state),
             drawing.render_space(state, self._lab.survey_disks().free_bytes),
             tag("div", drawing.render_acts(state.acts, state.busy), key="acts"),
+            tag("div", render_losses(find_losses(self._lineage(state))), key="losses"),
             tag("div", drawing.render_search(len(machines)), key="search"),
             self._render_machines(rows, roomy=roomy),
             drawing.render_create(state, busy=self.busy),
@@ -131,6 +135,7 @@ class LabPanel(LivePanel):
                 self._lineage(details),
                 happenings,
                 [*(() if roomy else switches), drawing.delete_button(details, facts, busy=busy)],
+                render_losses_of(self._lineage(details), facts.name, busy=busy),
             )
             if details
             else None,

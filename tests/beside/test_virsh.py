@@ -45,6 +45,7 @@ BEHIND: dict[str, Callable[[Machine], None]] = {
     "metadata --remove": _unmark,
 }
 
+
 def _clone_and_delete(lab: Lab) -> None:
     lab.machines["other"].clone("copy", kind="linked", snapshot="one")
     lab.machines["copy"].flatten().delete()

@@ -90,8 +90,9 @@ def end_of(lab: Lab, plan: Plan, moment: tuple[int, bool]) -> str:
 
 def test_merging_behind_the_commit_point_can_be_left(lab: Lab) -> None:
     plan = ACTS["delete a snapshot"](lab, "web")
-    seen: dict[int, bool] = {}
-    lab.carry_out(plan, on_progress=lambda progress: seen.setdefault(progress.step, progress.can_cancel) or None)
+    told: list[Progress] = []
+    lab.carry_out(plan, on_progress=told.append)
+    seen = {each.step: each.can_cancel for each in reversed(told)}  # what was said first
     commit = plan.commit_point
     assert commit is not None
     behind: list[tuple[Step, bool]] = [(step, seen[at + 1]) for at, step in enumerate(plan.steps) if at > commit]
