@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.doctor import leftovers, neighbours, parts, place
+from labkit.doctor.losses import check_losses
 from labkit.engine.workspace import data_folder, labs_folder
 from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor, find_daemon
 from labkit.language import _
@@ -65,6 +66,7 @@ def _checks(labs: Path, uri: str) -> Iterator[Check]:
     if inquiry.reached:
         yield from _look("leftover-machines", lambda: leftovers.check_machines(labs, inquiry))
         yield from _look("leftover-processes", lambda: leftovers.check_processes(labs, inquiry))
+        yield from _look("losses", lambda: check_losses(labs, uri))
         yield from _look("orphans", lambda: leftovers.check_orphans(labs, uri))
     yield from _look("neighbours", lambda: neighbours.check_neighbours(labs))
     yield from _look("leftover-sockets", leftovers.check_sockets)

@@ -47,18 +47,20 @@ class Loss:
         return posixpath.basename(self.path)
 
     @property
-    def sentence(self) -> str:
-        """What is lost, and who needs it."""
+    def what(self) -> str:
+        """What is lost, in a sentence."""
         says = {
             LossKind.GONE: _("The image {file} is gone."),
             LossKind.DAMAGED: _("The image {file} is there but cannot be read: its beginning was written over."),
             LossKind.OUTSIDE: _("The image {file} lies outside of the lab: nobody looks after it."),
         }[self.kind]
+        return says.format(file=self.path if self.kind is LossKind.OUTSIDE else self.file)
+
+    @property
+    def sentence(self) -> str:
+        """What is lost, and who needs it."""
         who = ngettext("{names} needs it.", "{names} need it.", len(self.needed_by))
-        return _("{what} {who}").format(
-            what=says.format(file=self.file if self.kind is not LossKind.OUTSIDE else self.path),
-            who=who.format(names=span(self.needed_by)),
-        )
+        return _("{what} {who}").format(what=self.what, who=who.format(names=span(self.needed_by)))
 
 
 def find_losses(lineage: Lineage) -> tuple[Loss, ...]:

@@ -201,9 +201,10 @@ def render_row(
     )
 
 
-def list_switches(facts: MachineFacts, *, busy: str | None) -> list[Button]:
+def list_switches(facts: MachineFacts, *, busy: str | None, lost: str | None) -> list[Button]:
     """Return the buttons that switch a machine, and name it."""
-    return [replace(button, subject=facts.id) for button in machine_parts.list_switches(facts, busy=busy)]
+    switches = machine_parts.list_switches(facts, busy=busy, lost=lost)
+    return [replace(button, subject=facts.id) for button in switches]
 
 
 def delete_button(state: LabState, facts: MachineFacts, *, busy: str | None) -> Button:

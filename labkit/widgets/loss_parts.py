@@ -22,6 +22,11 @@ def render_losses(losses: Sequence[Loss], *, more: Child = None) -> Node | None:
     return tag("div", *lines, more, class_="labkit-note", role="status")
 
 
+def why_not_start(losses: Sequence[Loss], machine: str) -> str | None:
+    """Return what of its disks a machine cannot start without, or None."""
+    return next((loss.what for loss in losses if any(name == machine for name, _disk in loss.disks)), None)
+
+
 def render_losses_of(lineage: Lineage, machine: str, *, busy: str | None) -> Node | None:
     """Return what a machine needs and cannot use, with the form that brings it back."""
     losses = losses_of(lineage, machine)

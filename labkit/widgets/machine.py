@@ -22,7 +22,7 @@ from labkit.widgets import parts
 from labkit.widgets.acting import Values
 from labkit.widgets.console_parts import render_console
 from labkit.widgets.live import CAN_CANCEL, SWITCHES, OneMachinePanel
-from labkit.widgets.loss_parts import render_losses, render_losses_of
+from labkit.widgets.loss_parts import render_losses, render_losses_of, why_not_start
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Node, tag
 
@@ -66,16 +66,16 @@ class MachinePanel(OneMachinePanel):
 
     def _render_live(self, reading: Reading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
         samples = reading.samples.get(self._id, ())
-        busy = self._why_not(reading, facts.name)
+        busy, lineage = self._why_not(reading, facts.name), read_lineage(state)
         buttons = [
-            *drawing.list_switches(facts, busy=busy),
+            *drawing.list_switches(facts, busy=busy, lost=why_not_start(losses_of(lineage, facts.name), facts.name)),
             self._console_button(facts),
             drawing.delete_button(state, facts, busy=busy),
         ]
         buttons.sort(key=lambda button: button.kind == "danger")  # those come last
         return (
             drawing.render_head(facts),
-            tag("div", render_losses_of(read_lineage(state), facts.name, busy=busy), key="losses"),
+            tag("div", render_losses_of(lineage, facts.name, busy=busy), key="losses"),
             parts.render_buttons(buttons, label="acts"),
             parts.table([*drawing.list_definition(facts), *drawing.list_usage(facts, samples)]),
             tag("div", self._render_console(facts), key="console"),

@@ -45,6 +45,7 @@ SLUGS = [
     "capabilities",
     "leftover-machines",
     "leftover-processes",
+    "losses",
     "orphans",
     "neighbours",
     "leftover-sockets",

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
+from labkit.doctor.losses import check_losses
 from labkit.figures import draw_lineage
+from labkit.model.diagnosis import Status
 from labkit.widgets import ClonePanel, DiskPanel, LabPanel, LineagePanel, MachinePanel, SnapshotPanel
 from labkit.widgets.live import LivePanel
 from tests.widgets.test_machine_panel import show
@@ -32,7 +34,7 @@ def base(lab: Lab) -> Path:
 
 PANELS: dict[str, Callable[[Lab], LivePanel]] = {
     "lab": LabPanel,
-    "disks": DiskPanel,
+    "disks": lambda lab: DiskPanel(lab, "link.data"),
     "lineage": lambda lab: LineagePanel(lab, "link"),
     "lineage of the file": lambda lab: LineagePanel(lab, str(lab.home / "disks" / "data.0.qcow2")),
     "machine": lambda lab: MachinePanel(lab, "link"),
@@ -58,6 +60,23 @@ def test_every_panel_says_what_is_lost_and_who_needs_it(lab: Lab, base: Path, ki
     assert list(lab.orphans) == []
 
 
+def test_what_has_lost_its_base_does_not_offer_to_start(lab: Lab, base: Path) -> None:
+    base.rename(lab.home / "aside")
+    for panel in (LabPanel(lab), MachinePanel(lab, "link")):
+        starts = [button for button in panel.page().find("button") if button.attributes.get("data-action") == "start"]
+        assert {button.attributes["title"] for button in starts} == {"The image data.0.qcow2 is gone."}
+
+
+def test_doctor_says_what_is_lost(lab: Lab, base: Path) -> None:
+    assert check_losses(lab.home.parent, lab.uri).status is Status.OK
+    base.rename(lab.home / "aside")
+    check = check_losses(lab.home.parent, lab.uri)
+    assert check.status is Status.NOTE
+    assert lab.name in check.what
+    assert GONE in str(check.cause)
+    assert 'lab.machines["link"].relink("link.data", "…")' in str(check.cause)
+
+
 def test_twins_and_the_drawing_say_it_too(lab: Lab, base: Path) -> None:
     base.rename(lab.home / "aside")
     for kind in ("machine", "clones", "clones of the original"):
@@ -71,7 +90,7 @@ def test_twins_and_the_drawing_say_it_too(lab: Lab, base: Path) -> None:
         assert "web (machine, on an image that is lost)" in twin
 
 
-@pytest.mark.parametrize("kind", ["lab", "lineage", "machine", "clones"])
+@pytest.mark.parametrize("kind", ["lab", "disks", "lineage", "machine", "clones"])
 def test_it_is_brought_back_from_where_it_is_told(lab: Lab, base: Path, kind: str) -> None:
     panel = PANELS[kind](lab)
     if kind == "lab":
