@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from labkit.engine.reach import read_lab
 from labkit.engine.workspace import list_labs
 from labkit.errors import LabError
 from labkit.language import _, ngettext
@@ -19,6 +18,8 @@ from labkit.model.losses import Loss, find_losses
 
 def check_losses(labs: Path, uri: str) -> Check:
     """Whether every image that somebody needs is there and can be read."""
+    from labkit.engine.reach import read_lab  # which needs libvirt: without it, that alone is said
+
     slug = "losses"
     found: dict[str, tuple[Loss, ...]] = {}
     for name in list_labs(labs):
