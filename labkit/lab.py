@@ -208,7 +208,8 @@ class Lab:
         Args:
             plan: as `.plan(...)` of an act returned it.
             on_progress: called with a `Progress` before each step and as bytes are copied.
-            cancel: set it to stop; heeded up to the commit point.
+            cancel: set it to stop; heeded as long as the progress says so (`can_cancel`): up to the commit point, and
+                behind it where clones still wait to be woken or layers to be merged.
             timeout: seconds; likewise.
 
         Raises:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from labkit.doctor import labs as known_labs
 from labkit.doctor import leftovers, neighbours, parts, place, surroundings
+from labkit.doctor.losses import check_losses
 from labkit.engine.workspace import data_folder, labs_folder
 from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor, find_daemon
 from labkit.language import _
@@ -71,6 +72,7 @@ def _checks(labs: Path, uri: str) -> Iterator[Check]:
         yield from _look("labs", lambda: known_labs.check_labs(labs, inquiry))
         yield from _look("leftover-machines", lambda: leftovers.check_machines(labs, inquiry))
         yield from _look("leftover-processes", lambda: leftovers.check_processes(labs, inquiry))
+        yield from _look("losses", lambda: check_losses(labs, uri))
         yield from _look("orphans", lambda: leftovers.check_orphans(labs, uri))
     yield from _look("neighbours", lambda: neighbours.check_neighbours(labs))
     yield from _look("leftover-sockets", leftovers.check_sockets)

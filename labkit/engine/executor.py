@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from labkit.engine.cancelling import heeds_cancel
 from labkit.engine.hands import Hands
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import Entry, Record, strike_out_all
@@ -118,7 +119,7 @@ class Executor:
 
         Args:
             on_progress: called before each step and as bytes are copied.
-            cancel: set it to stop; heeded up to the commit point.
+            cancel: set it to stop; heeded as long as the progress says so, see `cancelling`.
             timeout: seconds; likewise.
 
         Raises:
@@ -273,4 +274,10 @@ def _ignore(_progress: Progress) -> None:
 def _reporter(on_progress: OnProgress, index: int, plan: Plan) -> Callable[[int, int], None]:
     label = step_word(plan.steps[index])
     steps = len(plan.steps)
-    return lambda done, total: on_progress(Progress(step=index + 1, steps=steps, label=label, done=done, total=total))
+    heeds, heeds_at_end = (heeds_cancel(plan, index, at_end=at_end) for at_end in (False, True))
+
+    def report(done: int, total: int) -> None:
+        can_cancel = heeds_at_end if 0 < total <= done else heeds
+        on_progress(Progress(step=index + 1, steps=steps, label=label, done=done, total=total, can_cancel=can_cancel))
+
+    return report

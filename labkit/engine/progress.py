@@ -19,6 +19,7 @@ class Progress:
     Attributes:
         step, steps: the running step, counted from 1, of how many. label: what it does, in words.
         done, total: bytes; total is 0 where it is not known.
+        can_cancel: whether it heeds a cancel from here on; behind the point of no return it does not.
     """
 
     step: int
@@ -26,6 +27,7 @@ class Progress:
     label: str
     done: int = 0
     total: int = 0
+    can_cancel: bool = True
 
 
 OnProgress = Callable[[Progress], None]

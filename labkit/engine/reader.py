@@ -66,7 +66,8 @@ def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
     everywhere = {**elsewhere.machines, **machines}
     every_tree = {**elsewhere_snapshots, **snapshots}
     images, claimed = _follow(workspace, _named_images(everywhere, every_tree, others), folder, unfinished)
-    strays = _find_strays(workspace, everywhere, every_tree, images, pending | claimed)
+    damaged = _find_damaged(workspace, everywhere, every_tree, images, pending | unfinished)
+    strays = _find_strays(workspace, everywhere, every_tree, images, pending | claimed | damaged)
     return LabState(
         lab=workspace.name,
         lab_id=workspace.id,
@@ -87,6 +88,7 @@ def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
         unreachable=elsewhere.unreachable,
         instances={name: str(instances.folder(name)) for name in instances.names()},
         strays=tuple(strays),
+        damaged=damaged,
         stray_bytes=strays,
         claimed=claimed,
         pending=pending,
@@ -174,6 +176,19 @@ def _follow(
             if image.backing:
                 todo.append((image.backing, image.backing_format))
     return images, frozenset(claimed)
+
+
+def _find_damaged(
+    workspace: Workspace,
+    machines: Mapping[str, MachineFacts],
+    snapshots: Mapping[str, SnapshotTree],
+    images: Mapping[str, ImageFacts],
+    busy: Collection[str],
+) -> frozenset[str]:
+    """The files in the lab's folder that somebody needs as images, and that are there and cannot be read as such."""
+    needed = {*_named_images(machines, snapshots, {}), *(image.backing for image in images.values() if image.backing)}
+    unread = (path for path in needed - images.keys() if path.startswith(f"{workspace.disks}/") and path not in busy)
+    return frozenset(path for path in unread if os.path.lexists(path))
 
 
 def _find_strays(

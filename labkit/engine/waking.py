@@ -7,20 +7,23 @@ Knows: the rooms below. Must not know: the order of steps, the journal.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from labkit.engine.handle import agent_channel
 from labkit.engine.hands import Hands
-from labkit.errors import ConnectionLost, GuestSilent, LabError, TimedOut, WrongState
+from labkit.errors import Cancelled, ConnectionLost, GuestSilent, LabError, TimedOut, WrongState
 from labkit.guest import agent
 from labkit.guest.agent import Channel
 from labkit.hypervisor import waking
 from labkit.hypervisor.clone_xml import clone_memory_xml
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.limits import Limit
+from labkit.model.lineage import Node, NodeKind
 from labkit.model.machine import MachineSpec, MachineState
+from labkit.model.points import span
 from labkit.plans.steps import WakeClones
 from labkit.storage import headers, memory_file
 from labkit.storage.memory_file import MemoryHeader
@@ -33,13 +36,24 @@ _RENEW = "/bin/labkit-renew"
 
 
 def wake(step: WakeClones, hands: Hands) -> None:
-    """Let the clones go on; those that do already are only told who they are."""
-    woken = []
+    """Let the clones go on; those that do already are only told who they are.
+
+    When it is cancelled or its time is up, who still waits stays off, and that is told: nothing is lost by it.
+    """
+    woken: list[MachineSpec] = []
+    whole = sum(spec.memory for spec in step.specs)
     for number, spec in enumerate(step.specs):
-        hands.on_bytes(number * spec.memory, len(step.specs) * spec.memory)
+        hands.on_bytes(number * spec.memory, whole)
+        try:
+            hands.limit.check()
+        except (Cancelled, TimedOut) as stopped:
+            hands.tell(_say_who_stays_off(step.specs[number:], stopped.message))
+            break
         if _is_up(spec, hands) or _restore(step, spec, hands):
             waking.define_again(hands.domains.connection, step.source_id, step.snapshot, spec)
             woken.append(spec)
+    else:
+        hands.on_bytes(whole, whole)
     for spec in woken:
         if hands.domains.state(spec.id)[0] is MachineState.PAUSED:
             hands.domains.resume(spec.id, subject=spec.name)
@@ -49,6 +63,15 @@ def wake(step: WakeClones, hands: Hands) -> None:
             for sentence in pool.map(lambda spec: _tell(step, spec, hands), told):
                 if sentence:
                     hands.tell(sentence)
+
+
+def _say_who_stays_off(specs: Sequence[MachineSpec], why: str) -> str:
+    names = span(Node(NodeKind.MACHINE, spec.name) for spec in specs)
+    return ngettext(
+        "{names} is there and stays off, it boots when it is started: {why}",
+        "{names} are there and stay off, they boot when they are started: {why}",
+        len(specs),
+    ).format(names=names, why=why)
 
 
 def _is_up(spec: MachineSpec, hands: Hands) -> bool:

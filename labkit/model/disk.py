@@ -139,6 +139,19 @@ def name_of(images: Mapping[str, ImageFacts], disk: DiskSpec) -> str:
     return disk_name(next(ours, disk.path)) if image_number(disk.path) < 0 and not disk.served else disk.name
 
 
+def find_lost(images: Mapping[str, ImageFacts], path: str) -> str | None:
+    """Return the image that a chain lacks: the first itself, or what the last one stands on; None: it is whole."""
+    layers = chain(images, path)
+    lost = layers[-1].backing if layers else path
+    return lost if lost is not None and lost not in images else None
+
+
+def layer_paths(images: Mapping[str, ImageFacts], path: str) -> tuple[str, ...]:
+    """Return an image and all it needs, top → base, as paths: also the last one where that is not there."""
+    lost = find_lost(images, path)
+    return (*(layer.path for layer in chain(images, path)), *(() if lost is None else (lost,)))
+
+
 def find_disks(
     machines: Mapping[str, MachineFacts],
     images: Mapping[str, ImageFacts],

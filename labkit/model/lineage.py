@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from labkit.model.disk import chain
+from labkit.model.disk import chain, layer_paths
 from labkit.model.machine import Boot, MachineFacts
 from labkit.model.state import LabState
 
@@ -73,7 +73,8 @@ class Lineage:
     Attributes:
         state: what it was told from.
         named: by machine, the images that its definition, its running guest and its snapshots name themselves.
-        users: by image, the machines that need it: they name it, or one that depends on it.
+        users: by image, the machines that need it: they name it, or one that depends on it. Images that are
+            gone are among them.
     """
 
     state: LabState
@@ -188,17 +189,8 @@ class Lineage:
             lines.append(f"{name} ← {original}" if original else name)
         return "\n".join(lines)
 
-    # --- inside -----------------------------------------------------------------------------------
-
-    def _edges(self) -> Iterator[tuple[Node, Node]]:
-        """Who is needed, by whom."""
-        for image in self.state.images.values():
-            if image.backing is not None:
-                yield Node(NodeKind.IMAGE, image.backing), Node(NodeKind.IMAGE, image.path)
-        yield from self._points()
-
-    def _points(self) -> Iterator[tuple[Node, Node]]:
-        """What machines, snapshots and free disks need themselves."""
+    def points(self) -> Iterator[tuple[Node, Node]]:
+        """Yield what machines, snapshots and free disks need themselves, and which of them needs it."""
         for name, machine in self.state.everywhere.items():
             node = Node(NodeKind.MACHINE, name)
             yield from ((Node(NodeKind.IMAGE, path), node) for path in _images_of(machine))
@@ -214,13 +206,21 @@ class Lineage:
             if free.machine is None:
                 yield Node(NodeKind.IMAGE, free.active.path), Node(NodeKind.DISK, name)
 
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _edges(self) -> Iterator[tuple[Node, Node]]:
+        """Who is needed, by whom."""
+        for image in self.state.images.values():
+            if image.backing is not None:
+                yield Node(NodeKind.IMAGE, image.backing), Node(NodeKind.IMAGE, image.path)
+        yield from self.points()
+
     def _points_above(self, path: str) -> list[Node]:
         """The machines, snapshots and free disks whose disks stand on an image, or are it."""
         return [
             point
-            for needed, point in self._points()
-            if needed.kind is NodeKind.IMAGE
-            and any(layer.path == path for layer in chain(self.state.images, needed.name))
+            for needed, point in self.points()
+            if needed.kind is NodeKind.IMAGE and path in layer_paths(self.state.images, needed.name)
         ]
 
     def _first_foreign(self, machine: str) -> frozenset[str]:
@@ -229,7 +229,7 @@ class Lineage:
         others = {path for name, paths in self.named.items() if name != machine for path in paths}
         found = set()
         for path in self.named.get(machine, ()):
-            below = (layer.path for layer in chain(self.state.images, path) if layer.path not in own)
+            below = (layer for layer in layer_paths(self.state.images, path) if layer not in own)
             first = next((layer for layer in below if layer in others), None)
             if first is not None:
                 found.add(first)
@@ -268,9 +268,8 @@ def read_lineage(state: LabState) -> Lineage:
         points = state.every_tree.get(name, {}).values()
         named[name] = frozenset((*_images_of(machine), *(disk.path for point in points for disk in point.disks)))
         for path in named[name]:
-            users.setdefault(path, set()).add(name)
-            for layer in chain(state.images, path):
-                users.setdefault(layer.path, set()).add(name)
+            for layer in layer_paths(state.images, path):
+                users.setdefault(layer, set()).add(name)
     return Lineage(state=state, named=named, users={path: frozenset(names) for path, names in users.items()})
 
 

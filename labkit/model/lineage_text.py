@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from labkit.language import _, ngettext
 from labkit.model.lineage import Lineage, Node, NodeKind
+from labkit.model.losses import losses_of
 from labkit.model.points import Point, boot_files, find_points, plain_label, span
 from labkit.model.words import snapshot_word
 
@@ -17,7 +18,29 @@ from labkit.model.words import snapshot_word
 def point_word(lineage: Lineage, point: Point) -> str:
     """Return what a point is in a few words, e.g. "linked clone"."""
     if point.missing:
-        return ngettext("an image of it is gone", "images of it are gone", len(point.missing))
+        return _missing_word(lineage, point)
+    word = _kind_word(lineage, point)
+    return _("{word}, on an image that is lost").format(word=word) if point.lost else word
+
+
+def standing_word(lineage: Lineage, machine: str) -> str:
+    """Return what a machine stands on, or that it stands alone; and what of it is lost."""
+    original = lineage.original(machine)
+    lost = ", ".join(loss.file for loss in losses_of(lineage, machine))
+    if lost and original:
+        return _("{point}; lost is {files}").format(point=original, files=lost)
+    if lost:
+        return _("what is lost: {files}").format(files=lost)
+    return original or _("nothing: it stands alone")
+
+
+def _missing_word(lineage: Lineage, point: Point) -> str:
+    if lineage.state.damaged.issuperset(point.missing):
+        return ngettext("an image of it is damaged", "images of it are damaged", len(point.missing))
+    return ngettext("an image of it is gone", "images of it are gone", len(point.missing))
+
+
+def _kind_word(lineage: Lineage, point: Point) -> str:
     match point.node.kind:
         case NodeKind.SNAPSHOT:
             return snapshot_word(point.kind) if point.kind else ""
@@ -127,4 +150,5 @@ __all__ = [
     "list_lines",
     "marks_of",
     "point_word",
+    "standing_word",
 ]

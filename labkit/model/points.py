@@ -15,8 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from labkit.model.disk import chain
-from labkit.model.image import ImageFacts
+from labkit.model.disk import find_lost, layer_paths
 from labkit.model.lineage import Lineage, Node, NodeKind
 from labkit.model.snapshot import SnapshotKind
 
@@ -41,7 +40,8 @@ class Point:
         stretches: for each disk the images between `below` and here, top → base, absolute paths; where several
             equal ones are one point, those of the first. images: all of them, of all equals.
         kind: of a snapshot, what it keeps; else None.
-        missing: images that it needs and that are gone, absolute paths.
+        missing: images of its own stretches that are not there, absolute paths.
+        lost: all that it needs and that are not there, also below it.
         is_linked: whether it stands on something of another machine; of_clone: or one of its machine below it does.
         equals: what is shown as one with it: equal siblings, itself the first; only itself where there are none.
     """
@@ -53,6 +53,7 @@ class Point:
     images: tuple[str, ...] = ()
     kind: SnapshotKind | None = None
     missing: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
     is_linked: bool = False
     of_clone: bool = False
     equals: tuple[Node, ...] = ()
@@ -185,8 +186,7 @@ def _make_point(lineage: Lineage, node: Node, paths: tuple[str, ...], owners: Ma
     missing: list[str] = []
     for path in paths:
         mine: list[str] = []
-        layers = _layers(images, path)
-        for layer in layers:
+        for layer in layer_paths(images, path):
             owner = owners.get(layer, node)
             if owner != node:
                 below.append(owner)
@@ -203,17 +203,10 @@ def _make_point(lineage: Lineage, node: Node, paths: tuple[str, ...], owners: Ma
         kind=lineage.state.snapshots[node.machine][node.snapshot].kind if node.machine and node.snapshot else None,
         images=tuple(dict.fromkeys(path for stretch in stretches for path in stretch)),
         missing=tuple(missing),
+        lost=tuple(dict.fromkeys(lost for path in paths if (lost := find_lost(images, path)))),
         is_linked=stands_on is not None and stands_on.machine not in (None, node.machine),
         equals=(node,),
     )
-
-
-def _layers(images: Mapping[str, ImageFacts], path: str) -> list[str]:
-    """An image and all below it, top → base; a last one that is missing included."""
-    layers = chain(images, path)
-    found = [layer.path for layer in layers] or [path]
-    lost = layers[-1].backing if layers else None
-    return [*found, lost] if lost is not None and lost not in found else found
 
 
 def _sorted(lineage: Lineage, below: Node | None, points: list[Point]) -> list[Point]:
@@ -248,7 +241,8 @@ def _group(children: list[Point], above: Mapping[Node | None, list[Point]], mark
         if single or child.node in above:
             continue
         shape = tuple(len(stretch) for stretch in child.stretches)
-        alike.setdefault((_DIGITS.sub("#", child.node.name), shape, marks.get(child.node)), []).append(child)
+        look = (_DIGITS.sub("#", child.node.name), shape, child.lost, marks.get(child.node))
+        alike.setdefault(look, []).append(child)
     shown: list[Point] = []
     for child in children:
         group = next((group for group in alike.values() if child in group and len(group) >= FEWEST_GROUPED), [child])

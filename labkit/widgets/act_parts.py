@@ -119,8 +119,8 @@ def render_work(work: Work, *, subject: str | None = None, is_alone: bool = Fals
         words.append(_("this takes about {time}").format(time=format_duration(work.expected)))
     cancel = None
     if work.cancel.is_set():
-        words.append(_("cancelling"))
-    elif work.can_cancel:
+        words.append(_("cancelling") if work.heeds_cancel else _("it goes on to its end"))
+    elif work.heeds_cancel:
         cancel = tag(
             "button", _("Cancel"), type="button", class_="labkit-button", data_action="cancel", data_subject=subject
         )
@@ -137,10 +137,19 @@ def _render_waiting() -> Node:
     return tag("span", _("The other buttons wait for it."), class_="labkit-quiet")
 
 
-def render_result(text: str, *, is_done: bool = True) -> Node:
+def render_result(sentences: Sequence[str], *, is_done: bool = True) -> Node:
     """Return what came of an act, for the eye and for screen readers; `is_done`: or it was cancelled."""
     tone = "labkit-result" if is_done else "labkit-result labkit-quiet"
-    return tag("p", text, class_=tone, role="status", tabindex=-1, data_appear=True)
+    first, *rest = sentences
+    return tag(
+        "p",
+        first,
+        *[tag("span", " ", each) for each in rest],
+        class_=tone,
+        role="status",
+        tabindex=-1,
+        data_appear=True,
+    )
 
 
 def render_commands(commands: Iterable[str]) -> Node:

@@ -50,7 +50,8 @@ class Acting:
         self._error: LabError | None = None
         self._plan: tuple[Plan, CarryOut, str] | None = None
         self._ripens = False
-        self._result, self._is_done = "", True
+        self._result: tuple[str, ...] = ()
+        self._is_done = True
         self._done: list[str] = []
         self._drawn = 0.0
         self.copy_rate = act_parts.COPY_RATE
@@ -108,7 +109,7 @@ class Acting:
             if self._work is not None:
                 return
             self._work = Work(label=label, can_cancel=can_cancel, expected=expected)
-            self._error, self._result = None, ""
+            self._error, self._result = None, ()
             thread = threading.Thread(
                 target=self._run, args=(self._work, act), name=f"labkit panel: {label}", daemon=True
             )
@@ -129,9 +130,10 @@ class Acting:
         self.redraw()
 
     def report(self, work: Work, progress: Progress) -> None:
-        """Take an act's progress and show it, at most ten times a second."""
+        """Take an act's progress and show it, at most ten times a second, and whether a cancel is heeded at once."""
+        heeded = work.heeds_cancel
         work.report(progress)
-        if time.monotonic() - self._drawn >= FRAME_SECONDS:
+        if heeded != work.heeds_cancel or time.monotonic() - self._drawn >= FRAME_SECONDS:
             self.redraw()
 
     def tell(self, *commands: str) -> None:
@@ -210,9 +212,9 @@ class Acting:
     def _settle(self, work: Work, error: Exception) -> None:
         """Remember how an act ended that did not come to its end: cancelled, or by an error."""
         if isinstance(error, Cancelled) and work.cancel.is_set():
-            self._result, self._is_done = _("{act}: cancelled.").format(act=work.label), False
+            self._result, self._is_done = (_("{act}: cancelled.").format(act=work.label),), False
         else:
-            self._result, self._error = "", error if isinstance(error, LabError) else as_lab_error(error)
+            self._result, self._error = (), error if isinstance(error, LabError) else as_lab_error(error)
 
     def _dismiss(self, _values: Values) -> None:
         self._error = None
@@ -233,7 +235,7 @@ class Acting:
 
         def act(work: Work) -> None:
             self.tell(*carry_out(plan, work))
-            self._result, self._is_done = _("✓ {act}: done.").format(act=label), True
+            self._result, self._is_done = (_("✓ {act}: done.").format(act=label), *work.remarks), True
 
         self.work(label, act, can_cancel=True, expected=plan.bytes_copied / self.copy_rate)
 

@@ -15,6 +15,7 @@ from labkit.language import _
 from labkit.measure import measure_copy_rate
 from labkit.model.lineage import Node as LineageNode
 from labkit.model.lineage import NodeKind, read_lineage
+from labkit.model.losses import losses_of
 from labkit.model.machine import MachineFacts
 from labkit.model.points import span
 from labkit.model.state import LabState
@@ -24,6 +25,7 @@ from labkit.widgets import clone_parts as drawing
 from labkit.widgets import machine_parts
 from labkit.widgets.acting import Values
 from labkit.widgets.live import OneMachinePanel
+from labkit.widgets.loss_parts import render_losses_of
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, Node, tag
 
@@ -50,7 +52,6 @@ class ClonePanel(OneMachinePanel):
         self.refresh()
         self.on("clone", self._clone)
         self.on("flatten", self._flatten)
-        self.on("relink", self._relink)
 
     # --- what is shown -----------------------------------------------------------------------------
 
@@ -68,7 +69,7 @@ class ClonePanel(OneMachinePanel):
         original = lineage.original(facts.name)
         clones = span(LineageNode(NodeKind.MACHINE, name) for name in lineage.clones(facts.name))
         head = _("{name}, linked clone of {original}").format(name=facts.name, original=original)
-        lines = [head if original else facts.name]
+        lines = [head if original else facts.name, *(loss.sentence for loss in losses_of(lineage, facts.name))]
         return "\n".join([*lines, _("clones on it: {names}").format(names=clones or _("none"))])
 
     def _render_static(self, _state: LabState, _facts: MachineFacts) -> Node:
@@ -80,6 +81,7 @@ class ClonePanel(OneMachinePanel):
         busy = self._why_not(reading, facts.name)
         return (
             machine_parts.render_head(facts, title=self.title()),
+            tag("div", render_losses_of(lineage, facts.name, busy=busy), key="losses"),
             drawing.render_standing(lineage, facts),
             tag("div", drawing.render_form(state, self._survey, facts, busy=busy), key="form"),
             tag("div", self._costs(), key="costs"),

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 from labkit.language import _, ngettext
 from labkit.model.lineage import Lineage
+from labkit.model.lineage_text import standing_word
+from labkit.model.losses import losses_of
 from labkit.model.machine import MachineFacts, domain_name
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
@@ -19,6 +21,7 @@ from labkit.plans.steps import CreateOverlay, LinkImages, WakeClones
 from labkit.units import decimal, format_size
 from labkit.widgets import parts
 from labkit.widgets.lineage_parts import list_flattening, render_flattening
+from labkit.widgets.loss_parts import render_relink
 from labkit.widgets.tree import Child, Node, tag
 from labkit.widgets.work import format_duration
 
@@ -136,10 +139,9 @@ def _list_ticks(survey: CloneSurvey, tree: SnapshotTree) -> list[Node]:
 
 def render_standing(lineage: Lineage, facts: MachineFacts) -> Node:
     """Return what the machine itself stands on, and what it takes of its own."""
-    original = lineage.original(facts.name)
     own = sum(lineage.state.images[path].allocated for path in lineage.own(facts.name) if path in lineage.state.images)
     rows: list[tuple[str, Child]] = [
-        (_("stands on"), original or _("nothing: it stands alone")),
+        (_("stands on"), standing_word(lineage, facts.name)),
         (_("takes of its own"), format_size(own)),
     ]
     return parts.table(rows)
@@ -162,29 +164,18 @@ def render_clones(lineage: Lineage, facts: MachineFacts) -> Child:
 
 
 def render_repairs(lineage: Lineage, free_bytes: int, facts: MachineFacts, *, busy: str | None) -> Child:
-    """Return flatten for the machine and its clones, and relink for a machine whose base may be lost."""
+    """Return flatten for the machine and its clones, and relink for a machine whose base may have been changed."""
     itself = (facts.name,) if lineage.foreign(facts.name) or lineage.original(facts.name) else ()
     clones = tuple(clone for clone in lineage.clones(facts.name) if _is_direct(lineage, facts.name, clone))
     buttons = list_flattening(lineage, free_bytes, (*itself, *clones), busy=busy)
     flattening = render_flattening((*itself, *clones), busy=busy)
-    disks = [(disk.name, disk.name) for disk in facts.spec.disks if not disk.served]
-    relink = parts.fold(
-        _("Bring a lost base back"),
-        parts.form(
-            "relink",
-            _("Relink…"),
-            parts.choices(_("Disk"), "disk", disks, class_="labkit-wide"),
-            parts.field(_("Where the file is now"), "file", "", class_="labkit-wide"),
-            busy=busy,
-            tip=_("Only a file that is proven to hold the same is taken."),
-        ),
-        key="relink",
-    )
+    disks = [] if losses_of(lineage, facts.name) else [disk.name for disk in facts.spec.disks if not disk.served]
+    relink = render_relink(facts.name, disks, busy=busy)
     return tag(
         "div",
         flattening,
         parts.render_buttons(buttons, label="flatten") if buttons else None,
-        relink if itself else None,
+        parts.fold(_("Bring a lost base back"), relink, key="relink") if itself and relink else None,
     )
 
 

@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, ClassVar
 from labkit.errors import LabError
 from labkit.language import _
 from labkit.model.disk import DiskFacts
+from labkit.model.lineage import read_lineage
+from labkit.model.losses import find_losses
+from labkit.model.state import LabState
 from labkit.plans.plan import Plan
 from labkit.widgets import disk_acts as acts
 from labkit.widgets import disk_parts as drawing
 from labkit.widgets import machine_parts, parts
 from labkit.widgets.acting import Values
 from labkit.widgets.live import LivePanel
+from labkit.widgets.loss_parts import render_losses, render_relink
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, Node, tag
 
@@ -91,6 +95,7 @@ class DiskPanel(LivePanel):
                 class_="labkit-head",
             ),
             drawing.render_list(disks.values(), disk.name if disk else None),
+            tag("div", render_losses(find_losses(read_lineage(reading.state))), key="losses"),
             acts.render_create(reading.state, busy=self.busy),
             tag("div", self._detail(reading, disk), key="detail"),
         )
@@ -117,10 +122,16 @@ class DiskPanel(LivePanel):
                 drawing.render_map(disk, held, is_written=holder is not None and holder.is_active) if held else None,
                 key="map",
             ),
+            tag("div", self._render_relink(reading.state, disk, busy), key="lost"),
             parts.render_buttons(acts.list_buttons(reading.state, survey, disk, busy=busy), label="disk"),
             acts.render_forms(reading.state, survey, disk, busy=busy),
             key=disk.name,
         )
+
+    def _render_relink(self, state: LabState, disk: DiskFacts, busy: str | None) -> Child:
+        """Return the form that brings back what is lost below a disk, or nothing."""
+        losses = [loss for loss in find_losses(read_lineage(state)) if (disk.machine, disk.name) in loss.disks]
+        return render_relink(disk.machine, [disk.name], busy=busy) if losses and disk.machine else None
 
     def _about(self, reading: Reading) -> str | None:
         """Return the machine that has the disk that is shown, or None."""

@@ -14,13 +14,18 @@ from labkit.language import _, language
 from labkit.machine import Machine
 from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.lineage_text import find_needing, lineage_text, marks_of
+from labkit.model.losses import find_losses
 from labkit.model.machine import MachineFacts
+from labkit.model.orphan import find_orphans
 from labkit.model.state import LabState
 from labkit.model.words import under_way
+from labkit.plans.plan import Plan
 from labkit.widgets import act_parts, lineage_parts, machine_parts, parts
 from labkit.widgets import lab_parts as drawing
 from labkit.widgets.acting import Values
 from labkit.widgets.live import CAN_CANCEL, SWITCHES, LivePanel
+from labkit.widgets.loss_parts import render_losses, render_losses_of, why_not_start
+from labkit.widgets.orphan_parts import render_orphans
 from labkit.widgets.reading import Reading
 from labkit.widgets.story import render_news, render_trace, step_of
 from labkit.widgets.tree import Child, Node, tag
@@ -55,6 +60,9 @@ class LabPanel(LivePanel):
         self.on("show", self._show)
         self.on("create", self._create)
         self.on("delete", self._delete)
+        self.on("adopt", self._adopt)
+        self.on("discard", self._discard)
+        self.on("discard-all", self._discard_all)
         for act in SWITCHES:
             self.on(act, partial(self._switch, act))
 
@@ -82,6 +90,7 @@ class LabPanel(LivePanel):
                 "div",
                 drawing.render_head(state),
                 tag("ul", *lines) if lines else tag("p", _("There is nothing in this lab yet.")),
+                render_losses(find_losses(read_lineage(state))),
                 tag("pre", lineage_text(read_lineage(state))) if lines else None,
             )
         machines = state.machines
@@ -89,16 +98,22 @@ class LabPanel(LivePanel):
         sizes = drawing.sizes_of(state)
         known = {facts.id for facts in machines.values()}
         self._rows = {each: row for each, row in self._rows.items() if each in known}
-        rows = [self._row(reading, facts, sizes.get(name, 0), roomy=roomy) for name, facts in machines.items()]
+        losses = find_losses(self._lineage(state))
+        rows = [
+            self._row(reading, facts, sizes.get(name, 0), roomy=roomy, lost=why_not_start(losses, name))
+            for name, facts in machines.items()
+        ]
         return tag(
             "div",
             tag("div", machine_parts.render_trouble(reading.trouble), key="trouble"),
             drawing.render_head(state),
             drawing.render_space(state, self._lab.survey_disks().free_bytes),
             tag("div", drawing.render_acts(state.acts, state.busy), key="acts"),
+            tag("div", render_losses(losses), key="losses"),
             tag("div", drawing.render_search(len(machines)), key="search"),
             self._render_machines(rows, roomy=roomy),
             drawing.render_create(state, busy=self.busy),
+            tag("div", render_orphans(find_orphans(state), busy=self.busy), key="orphans"),
             parts.fold(_("Who depends on whom"), self._render_lineage(state), key="lineage", asks=True),
             parts.fold(_("What happened"), self._news(state) or tag("p", _("Nothing yet.")), key="news"),
         )
@@ -110,17 +125,17 @@ class LabPanel(LivePanel):
         compact = "" if roomy else " labkit-compact"
         return tag("ul", titles, *rows, class_=f"labkit-machines{compact}", key="machines")
 
-    def _row(self, reading: Reading, facts: MachineFacts, size: int, *, roomy: bool) -> Node:
+    def _row(self, reading: Reading, facts: MachineFacts, size: int, *, roomy: bool, lost: str | None) -> Node:
         """Return a machine's row: the one laid out last where nothing in it has changed, since there may be many."""
         work = self._switched.get(facts.id)
         busy = work.busy if work else self._why_not(reading, facts.name)
         samples, happenings = reading.samples.get(facts.id, ()), self._store.chronicle.of(facts.id)
         details = reading.state if facts.id in self._open else None
         now = step_of(time.time())
-        basis = (facts, size, roomy, busy, samples, happenings, details, now, language())
+        basis = (facts, size, roomy, lost, busy, samples, happenings, details, now, language())
         if work is None and facts.id in self._rows and self._rows[facts.id][0] == basis:
             return self._rows[facts.id][1]
-        switches = drawing.list_switches(facts, busy=busy)
+        switches = drawing.list_switches(facts, busy=busy, lost=lost)
         row = drawing.render_row(
             facts,
             switches=switches,
@@ -131,6 +146,7 @@ class LabPanel(LivePanel):
                 self._lineage(details),
                 happenings,
                 [*(() if roomy else switches), drawing.delete_button(details, facts, busy=busy)],
+                render_losses_of(self._lineage(details), facts.name, busy=busy),
             )
             if details
             else None,
@@ -192,6 +208,23 @@ class LabPanel(LivePanel):
         if facts is not None:
             machine = Machine(self._lab, facts.id, facts.name)
             self._propose(_("Delete {name}").format(name=facts.name), machine.delete.plan)
+
+    def _adopt(self, values: Values) -> None:
+        name = values.get("subject", "")
+        self._propose(_("Adopt {name}").format(name=name), partial(self._plan_adoption, name))
+
+    def _plan_adoption(self, name: str) -> Plan:
+        return self._lab.orphans[name].adopt.plan()
+
+    def _discard(self, values: Values) -> None:
+        name = values.get("subject", "")
+        self._propose(_("Discard {name}").format(name=name), partial(self._plan_discarding, name))
+
+    def _plan_discarding(self, name: str) -> Plan:
+        return self._lab.orphans[name].discard.plan()
+
+    def _discard_all(self, _values: Values) -> None:
+        self._propose(_("Discard what nobody needs"), self._lab.orphans.discard.plan)
 
     def _find(self, values: Values) -> MachineFacts | None:
         """Return the machine that something is asked for, or None: it has gone."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from labkit.language import _, ngettext
 from labkit.model.happenings import Happening
 from labkit.model.lineage import Lineage
+from labkit.model.lineage_text import standing_word
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.points import span
 from labkit.model.state import LabState, OpenAct
@@ -200,9 +201,10 @@ def render_row(
     )
 
 
-def list_switches(facts: MachineFacts, *, busy: str | None) -> list[Button]:
+def list_switches(facts: MachineFacts, *, busy: str | None, lost: str | None) -> list[Button]:
     """Return the buttons that switch a machine, and name it."""
-    return [replace(button, subject=facts.id) for button in machine_parts.list_switches(facts, busy=busy)]
+    switches = machine_parts.list_switches(facts, busy=busy, lost=lost)
+    return [replace(button, subject=facts.id) for button in switches]
 
 
 def delete_button(state: LabState, facts: MachineFacts, *, busy: str | None) -> Button:
@@ -242,19 +244,20 @@ def _meter(name: str, values: Sequence[float], top: float, words: str) -> Node:
 
 
 def render_details(
-    facts: MachineFacts, lineage: Lineage, happenings: Sequence[Happening], buttons: Sequence[Button]
+    facts: MachineFacts, lineage: Lineage, happenings: Sequence[Happening], buttons: Sequence[Button], losses: Child
 ) -> Node:
-    """Return a machine from near: the buttons that are not in its row, what it is, who depends on it, the past."""
+    """Return a machine from near: the buttons not in its row, what is lost, what it is, who depends on it, the past."""
     clones = span_names(lineage.clones(facts.name))
     rows: list[tuple[str, Child]] = [
         *machine_parts.list_definition(facts),
-        (_("stands on"), lineage.original(facts.name) or _("nothing: it stands alone")),
+        (_("stands on"), standing_word(lineage, facts.name)),
         (_("depend on it"), clones or _("nobody")),
         (_("snapshots"), ", ".join(lineage.state.snapshots.get(facts.name, ())) or _("none")),
     ]
     return tag(
         "div",
         parts.render_buttons(buttons, label=f"near-{facts.id}"),
+        losses,
         parts.table(rows),
         tag("h4", _("What happened")),
         render_story(happenings),

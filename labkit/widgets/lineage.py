@@ -12,12 +12,14 @@ from labkit.errors import NotFound
 from labkit.language import _, ngettext
 from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
 from labkit.model.lineage_text import find_needing, lineage_text, marks_of
+from labkit.model.losses import find_losses
 from labkit.model.points import find_points
 from labkit.plans.plan import Plan
 from labkit.widgets import lineage_parts as drawing
 from labkit.widgets import machine_parts, parts, tree
 from labkit.widgets.acting import Values
 from labkit.widgets.live import LivePanel
+from labkit.widgets.loss_parts import render_losses, render_losses_of
 from labkit.widgets.parts import Button
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, tag
@@ -100,6 +102,7 @@ class LineagePanel(LivePanel):
         return tag(
             "div",
             drawing.render_node(lineage, node, find_needing(lineage, node)),
+            self._render_losses(lineage, node, busy=busy),
             drawing.render_ways_out(drawing.why_not_delete(lineage.state, free, node)),
             drawing.render_flattening(clones, busy=busy),
             parts.render_buttons(
@@ -111,6 +114,13 @@ class LineagePanel(LivePanel):
             ),
             key=node.name,
         )
+
+    def _render_losses(self, lineage: Lineage, node: Node, *, busy: str | None) -> Child:
+        """Return what the node needs and cannot use; of a machine's, with the form that brings it back."""
+        if node.machine is not None:
+            return render_losses_of(lineage, node.machine, busy=busy)
+        losses = find_losses(lineage)
+        return render_losses([loss for loss in losses if node in loss.needed_by or node.name == loss.path])
 
     def _lineage(self) -> Lineage | None:
         state = self._store.reading.state

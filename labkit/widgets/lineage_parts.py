@@ -88,7 +88,7 @@ def render_node(lineage: Lineage, node: Node, needing: tuple[Node, ...]) -> tree
     below = point.below.label if point and point.below else None
     own = point.images if point else ()
     rows: list[tuple[str, Child]] = [
-        (_("stands on"), below or (_("nothing: it stands alone") if point else None)),
+        (_("stands on"), below or (_("nothing: it stands alone") if point and not point.lost else None)),
         (_("its images"), ", ".join(_image_words(lineage.state, path) for path in own) or None),
         (_("takes"), format_size(sum(images[path].allocated for path in own if path in images)) if own else None),
         (_("depend on it"), span(needing) or _("nobody")),

@@ -20,6 +20,7 @@ from labkit.model.words import state_word
 from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
 from labkit.widgets import machine_parts
+from labkit.widgets.acting import Values
 from labkit.widgets.panel import Panel
 from labkit.widgets.reading import Reading
 from labkit.widgets.store import Store
@@ -54,6 +55,7 @@ class LivePanel(Panel):
         self._lab = lab
         self._store = Store.of(lab)
         self._store.read()
+        self.on("relink", self._relink)
 
     def refresh(self) -> None:
         """Read the lab."""
@@ -80,6 +82,7 @@ class LivePanel(Panel):
             )
             measured(outcome)
             then()
+            work.remarks = outcome.remarks
             return (*outcome.commands, *outcome.remarks)
 
         self.work(_("Planning"), lambda _work: self.propose(make(), carry_out, label=label))
@@ -111,6 +114,12 @@ class LivePanel(Panel):
             if name not in after.snapshots.get(machine, ())
         ]
         return (*machines, *snapshots)
+
+    def _relink(self, values: Values) -> None:
+        """Propose to put a file in the place of a lost image below a disk of the machine that is the subject."""
+        machine, disk, file = values.get("subject", ""), values.get("disk", ""), values.get("file", "").strip()
+        label = _("Relink {name}").format(name=disk)
+        self._propose(label, lambda: self._lab.machines[machine].relink.plan(disk, file))
 
     def _plan_flattening(self, machine: str) -> Plan:
         return self._lab.machines[machine].flatten.plan()

@@ -11,6 +11,8 @@ from functools import partial
 
 from labkit.errors import LabError
 from labkit.language import _
+from labkit.model.lineage import read_lineage
+from labkit.model.losses import losses_of
 from labkit.model.machine import MachineFacts, why_not_kill
 from labkit.model.state import LabState
 from labkit.model.words import under_way
@@ -20,6 +22,7 @@ from labkit.widgets import parts
 from labkit.widgets.acting import Values
 from labkit.widgets.console_parts import render_console
 from labkit.widgets.live import CAN_CANCEL, SWITCHES, OneMachinePanel
+from labkit.widgets.loss_parts import render_losses, render_losses_of, why_not_start
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Node, tag
 
@@ -51,20 +54,28 @@ class MachinePanel(OneMachinePanel):
         """Return what the panel is called."""
         return _("Machine {name}").format(name=self.name)
 
-    def _render_static(self, _state: LabState, facts: MachineFacts) -> Node:
-        return tag("div", drawing.render_head(facts), parts.table(drawing.list_definition(facts)))
+    def line(self) -> str:
+        """Return name and state, and what is lost of it."""
+        state, facts = self._store.reading.state, self._facts(self._store.reading)
+        losses = losses_of(read_lineage(state), facts.name) if state and facts else ()
+        return "\n".join((super().line(), *(loss.sentence for loss in losses)))
+
+    def _render_static(self, state: LabState, facts: MachineFacts) -> Node:
+        losses = render_losses(losses_of(read_lineage(state), facts.name))
+        return tag("div", drawing.render_head(facts), losses, parts.table(drawing.list_definition(facts)))
 
     def _render_live(self, reading: Reading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
         samples = reading.samples.get(self._id, ())
-        busy = self._why_not(reading, facts.name)
+        busy, lineage = self._why_not(reading, facts.name), read_lineage(state)
         buttons = [
-            *drawing.list_switches(facts, busy=busy),
+            *drawing.list_switches(facts, busy=busy, lost=why_not_start(losses_of(lineage, facts.name), facts.name)),
             self._console_button(facts),
             drawing.delete_button(state, facts, busy=busy),
         ]
         buttons.sort(key=lambda button: button.kind == "danger")  # those come last
         return (
             drawing.render_head(facts),
+            tag("div", render_losses_of(lineage, facts.name, busy=busy), key="losses"),
             parts.render_buttons(buttons, label="acts"),
             parts.table([*drawing.list_definition(facts), *drawing.list_usage(facts, samples)]),
             tag("div", self._render_console(facts), key="console"),

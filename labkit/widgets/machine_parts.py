@@ -66,12 +66,12 @@ def render_trouble(trouble: LabError | None) -> Child:
     )
 
 
-def list_switches(facts: MachineFacts, *, busy: str | None) -> list[Button]:
+def list_switches(facts: MachineFacts, *, busy: str | None, lost: str | None = None) -> list[Button]:
     """Return the buttons that switch a machine.
 
     Args:
         facts: the machine.
-        busy: why none can be pressed now, or None.
+        busy: why none can be pressed now, or None. lost: what it cannot start without, or None.
     """
     saved = facts.state is MachineState.SAVED
     pause = Button(
@@ -94,7 +94,7 @@ def list_switches(facts: MachineFacts, *, busy: str | None) -> list[Button]:
         Button(
             label=_("Start"),
             action="start",
-            excuse=why_not_start(facts),
+            excuse=why_not_start(facts) or lost,
             busy=busy,
             kind="main" if not facts.is_active else "plain",
             tip=_("Go on where it was saved.") if saved else _("Switch it on."),
@@ -191,9 +191,8 @@ def list_definition(facts: MachineFacts) -> list[tuple[str, Child]]:
         (_("vCPUs"), _from_next_start(str(spec.vcpus), str(facts.live.vcpus) if facts.live else None)),
         (_("made from"), spec.image),
     ]
-    if spec.disks:
-        names = ", ".join(f"{disk.target} ({disk.format})" for disk in spec.disks)
-        rows.append((ngettext("disk", "disks", len(spec.disks)), names))
+    names = ", ".join(f"{disk.target} ({disk.format})" for disk in spec.disks)
+    rows.append((ngettext("disk", "disks", len(spec.disks)), names or _("none")))
     return rows
 
 

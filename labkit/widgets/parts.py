@@ -88,6 +88,7 @@ def form(
     tip: str | None = None,
     kind: str = "plain",
     key: str | None = None,
+    subject: str | None = None,
 ) -> Node:
     """Return a form whose button shows a plan, and beneath it why it cannot be sent now.
 
@@ -95,6 +96,7 @@ def form(
         action: what it asks for. label: of its button. fields: in order.
         excuse, busy, tip, kind: of its button, as in `Button`.
         key: another one begins with empty fields; None: it stays as it is.
+        subject: what it is about, where several forms ask for the same.
     """
     held = excuse or busy
     button = tag(
@@ -106,7 +108,16 @@ def form(
         title=held or tip or _("Show the plan"),
     )
     reason = tag("div", excuse, class_="labkit-excuse") if excuse else None
-    return tag("form", *fields, button, reason, class_="labkit-form", data_action=action, key=key or action)
+    return tag(
+        "form",
+        *fields,
+        button,
+        reason,
+        class_="labkit-form",
+        data_action=action,
+        data_subject=subject,
+        key=key or action,
+    )
 
 
 def field(label: str, name: str, value: str, **attributes: str) -> Node:

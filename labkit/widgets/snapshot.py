@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from labkit.errors import LabError
 from labkit.language import _
+from labkit.model.lineage import read_lineage
 from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
@@ -19,6 +20,7 @@ from labkit.widgets import machine_parts, parts
 from labkit.widgets import snapshot_parts as drawing
 from labkit.widgets.acting import Values
 from labkit.widgets.live import OneMachinePanel
+from labkit.widgets.loss_parts import render_losses_of
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, Node, tag
 
@@ -66,6 +68,7 @@ class SnapshotPanel(OneMachinePanel):
         busy = self._why_not(reading, facts.name)
         return (
             machine_parts.render_head(facts, title=self.title()),
+            tag("div", render_losses_of(read_lineage(state), facts.name, busy=busy), key="losses"),
             tag(
                 "div",
                 tag(

@@ -20,6 +20,8 @@ Child: TypeAlias = "Node | str | None"
 
 _VOID = frozenset({"br", "hr", "input"})
 _ONLY_LIVE = frozenset({"button", "form", "input", "labkit-console", "progress", "select", "svg"})
+_UNFOLDED = {"details": "div", "summary": "p"}
+"""A fold can have the focus, and nothing in a still page keeps its keys from the front end's commands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +113,7 @@ def to_json(node: Node | str) -> list[object] | str:
 
 
 def to_html(node: Node | str) -> str:
-    """Return the static twin: escaped, without ids, styles, actions and anything that needs a kernel."""
+    """Return the static twin: escaped, folds open, without ids, styles, actions and anything that needs a kernel."""
     if isinstance(node, str):
         return html.escape(node, quote=False)
     if node.name in _ONLY_LIVE:
@@ -119,9 +121,10 @@ def to_html(node: Node | str) -> str:
     attributes = "".join(
         f' {name}="{html.escape(value)}"' if value else f" {name}"
         for name, value in node.attributes.items()
-        if name in ("class", "open", "scope", "start")
+        if name in ("class", "scope", "start")
     )
     if node.name in _VOID:
         return f"<{node.name}{attributes}>"
+    name = _UNFOLDED.get(node.name, node.name)
     inside = "".join(to_html(child) for child in node.children)
-    return f"<{node.name}{attributes}>{inside}</{node.name}>"
+    return f"<{name}{attributes}>{inside}</{name}>"

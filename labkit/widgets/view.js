@@ -65,6 +65,19 @@ function goalOf(item, key) {
   return [...items.slice(at + 1), ...items.slice(0, at)].find(begins);
 }
 
+// A front end has commands on keys: in JupyterLab `r` makes the cell raw, `dd` and `x` delete it, whatever of its output
+// has the focus. A key pressed in a panel is the panel's and the browser's, and no front end's, whatever its rules are.
+// Only these go on to it: Ctrl+S saves, Shift+Enter and Ctrl+Enter run the cell, Escape closes what it has opened.
+const TAKES_ALL = "[data-lm-suppress-shortcuts]"; // a console: it hears all keys itself, and JupyterLab none
+const isCombined = (event) => event.shiftKey || event.ctrlKey || event.metaKey || event.altKey;
+
+function goesOn(event) {
+  const commands = event.ctrlKey || event.metaKey;
+  if (event.key === "Enter") return event.shiftKey !== commands && !event.altKey;
+  if (event.key === "Escape") return true;
+  return event.key.toLowerCase() === "s" && commands && !event.shiftKey && !event.altKey;
+}
+
 // A field with data-filter leaves only what has its words among its data-words.
 function filter(el) {
   const words = el.querySelector("[data-filter]")?.value.toLowerCase().split(/\s+/) ?? [];
@@ -183,30 +196,30 @@ function render({ model, el }) {
     const held = event.target.querySelector("[type=submit][aria-disabled=true]");
     if (event.target.dataset.action && !held) ask(event.target);
   });
-  listen("keydown", (event) => {
-    if (!event.target.matches("[role=treeitem]") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const onTreeKey = (event) => {
+    if (!event.target.matches("[role=treeitem]") || isCombined(event)) return;
     const goal = goalOf(event.target, event.key);
-    if (!goal || event.shiftKey) return;
+    if (!goal) return;
     event.preventDefault();
     goal.focus();
     choose(goal);
-  });
-  listen("keydown", (event) => {
+  };
+  const onFieldKey = (event) => {
     // Not every browser does this by itself inside JupyterLab.
-    if (event.key !== "Enter" || !event.target.matches("form input")) return;
+    if (event.key !== "Enter" || isCombined(event) || !event.target.matches("form input")) return;
     event.preventDefault();
     event.target.form.requestSubmit();
-  });
-  // JupyterLab has commands on plain keys. What is typed into a field or a tree, and Enter or space on a button, are ours;
-  // Shift+Enter still runs the cell. The window hears a key before JupyterLab does.
+  };
+  // The window hears a key before any front end does, which listens on the document.
   const onKey = (event) => {
-    if (!el.contains(event.target)) return;
-    const typing = event.target.matches("input:not([type=radio]), [role=treeitem]");
-    const pressing = event.target.matches("button, summary, input, select") && /^(Enter| |Arrow.*)$/.test(event.key);
-    const combined = event.shiftKey || event.ctrlKey || event.metaKey || event.altKey;
-    el.toggleAttribute("data-lm-suppress-shortcuts", (typing || pressing) && !combined);
+    if (!el.contains(event.target) || event.target.closest(TAKES_ALL) || goesOn(event)) return;
+    event.stopImmediatePropagation();
+    onTreeKey(event);
+    onFieldKey(event);
   };
   window.addEventListener("keydown", onKey, { capture: true, signal: stop.signal });
+  // What a console takes must reach it; behind it the key ends, too.
+  listen("keydown", (event) => event.target.closest(TAKES_ALL) && event.stopPropagation());
 
   const say = (isShown) => model.get("left") || model.send({ view: uid, shown: isShown });
   let visible = null;

@@ -19,9 +19,10 @@ class Work:
 
     Attributes:
         label: what is being done, e.g. "Starting web".
-        can_cancel: whether setting `cancel` ends it.
+        can_cancel: whether setting `cancel` ends it, at least in its beginning.
         expected: seconds it should take, or None when nobody knows.
         progress: its last report, or None.
+        remarks: what did not come out as planned though it is done, a sentence each.
     """
 
     label: str
@@ -30,6 +31,7 @@ class Work:
     cancel: threading.Event = field(default_factory=threading.Event)
     began: float = field(default_factory=time.monotonic)
     progress: Progress | None = None
+    remarks: tuple[str, ...] = ()
     _step_began: float = field(default_factory=time.monotonic)
 
     def report(self, progress: Progress) -> None:
@@ -37,6 +39,11 @@ class Work:
         if self.progress is None or self.progress.step != progress.step:
             self._step_began = time.monotonic()
         self.progress = progress
+
+    @property
+    def heeds_cancel(self) -> bool:
+        """Whether it would heed a cancel now."""
+        return self.can_cancel and (self.progress is None or self.progress.can_cancel)
 
     @property
     def busy(self) -> str:

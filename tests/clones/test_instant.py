@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from labkit import Lab
+from labkit.engine.progress import Progress
 from labkit.errors import Refused
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
+from labkit.plans.steps import WakeClones
 from labkit.storage import memory_file
 from tests.clones.test_guests import IDENTITY, KEYED, frozen, identity, many, only, read, write
 from tests.warm import start_warm
@@ -148,3 +151,21 @@ def test_refused_where_the_host_has_too_little_memory(warm: Machine) -> None:
     assert plan.refusal is not None
     assert "5000 running guests take about 1015.6 GiB of the host's memory" in plan.refusal.why
     assert "Make at most" in plan.refusal.hint
+
+
+def test_cancelled_while_they_are_woken_the_others_stay_off(warm: Machine) -> None:
+    lab, cancel, offered = warm.lab, threading.Event(), list[bool]()
+
+    def look(progress: Progress) -> None:
+        offered.append(progress.can_cancel)
+        if isinstance(plan.steps[progress.step - 1], WakeClones) and progress.done:
+            cancel.set()
+
+    plan = warm.clone.plan("seat-{:02}", kind="linked", snapshot="warm", count=3, instant=True)
+    (remark,) = lab.carry_out(plan, on_progress=look, cancel=cancel).remarks
+    assert offered[-2:] == [True, False]
+    assert "seat-02, seat-03 are there and stay off" in remark
+    assert [lab.machines[f"seat-0{number}"].state for number in (1, 2, 3)] == ["running", "off", "off"]
+    assert identity(lab.machines["seat-01"])[1] == "seat-01"
+    assert identity(lab.machines["seat-03"].start().wait_ready())[1] == "seat-03"
+    assert [path.name for path in (lab.home / "memory").iterdir()] == [Path(str(warm.snapshots["warm"].memory)).name]

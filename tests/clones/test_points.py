@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from labkit import Lab
 from labkit.machine import Machine
 from labkit.model.lineage import Node, NodeKind, read_lineage
-from labkit.model.lineage_text import find_needing, lineage_text
+from labkit.model.lineage_text import find_needing, lineage_text, standing_word
+from labkit.model.losses import LossKind, find_losses
 from labkit.model.points import find_points, natural, span
 from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
@@ -54,7 +57,50 @@ def test_image_that_is_gone_is_told_where_it_is_missed() -> None:
     lab = small()
     del lab.images[path("web.vda", 0)]
     assert "web@clean (an image of it is gone)" in shown(lab)
-    assert "└┄ link (linked clone)" in shown(lab)
+    assert "└┄ link (linked clone, on an image that is lost)" in shown(lab)
+
+
+def test_what_is_lost_is_known_with_all_that_need_it() -> None:
+    lab = small()
+    del lab.images[path("web.vda", 0)]
+    lineage = read_lineage(lab.state)
+    (loss,) = find_losses(lineage)
+    assert (loss.path, loss.kind) == (path("web.vda", 0), LossKind.GONE)
+    assert [node.label for node in loss.needed_by] == ["link", "web", "web@clean"]
+    assert loss.disks == (("link", "link.vda"), ("web", "web.vda"))
+    assert loss.sentence == "The image web.vda.0.qcow2 is gone. link, web, web@clean need it."
+    assert lineage.original("link") == "web@clean"
+    assert lineage.clones("web") == ("link",)
+    assert standing_word(lineage, "link") == "web@clean; lost is web.vda.0.qcow2"
+    gone = Node(NodeKind.IMAGE, loss.path)
+    assert lineage.dependants(gone) == loss.needed_by
+    assert lineage.unique_cost(gone) == 0
+
+
+def test_what_nobody_names_any_more_and_is_gone_does_not_let_a_clone_stand_alone() -> None:
+    lab = small()
+    del lab.images[path("web.vda", 0)]
+    del lab.machines["web"]
+    lab.trees.clear()
+    lineage = read_lineage(lab.state)
+    assert lineage.original("link") is None
+    assert standing_word(lineage, "link") == "what is lost: web.vda.0.qcow2"
+
+
+def test_what_is_there_and_cannot_be_read_is_damaged_and_not_gone() -> None:
+    lab = small()
+    del lab.images[path("web.vda", 0)]
+    state = replace(lab.state, damaged=frozenset([path("web.vda", 0)]))
+    (loss,) = find_losses(read_lineage(state))
+    assert loss.kind is LossKind.DAMAGED
+    assert "is there but cannot be read" in loss.sentence
+    assert "web@clean (an image of it is damaged)" in lineage_text(read_lineage(state))
+
+
+def test_nothing_is_lost_of_a_whole_lab() -> None:
+    lineage = read_lineage(classroom().state)
+    assert find_losses(lineage) == ()
+    assert standing_word(lineage, "web") == "nothing: it stands alone"
 
 
 def test_who_needs_a_snapshot_are_its_clones_and_all_that_stands_on_them() -> None:

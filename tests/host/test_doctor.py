@@ -50,6 +50,7 @@ SLUGS = [
     "labs",
     "leftover-machines",
     "leftover-processes",
+    "losses",
     "orphans",
     "neighbours",
     "leftover-sockets",

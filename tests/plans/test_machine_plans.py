@@ -276,7 +276,12 @@ def test_clean_ends_every_machine_and_then_deletes_every_file() -> None:
     state = lab(machine("db", SAVED), machine("web", RUNNING), strays=(stray,))
     state = replace(state, images={**state.images, free: image(free)})
     plan = plan_clean(state)
-    assert kinds(plan) == ["UndefineMachine", "CutPower", "UndefineMachine", *["DeleteFiles"] * 4]  # what nobody needs apart
+    assert kinds(plan) == [
+        "UndefineMachine",
+        "CutPower",
+        "UndefineMachine",
+        *["DeleteFiles"] * 4,
+    ]  # what nobody needs apart
     assert set(plan.files.deleted) >= {*state.images, stray}
     assert plan.whole_lab
 

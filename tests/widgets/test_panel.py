@@ -154,6 +154,25 @@ def test_cancelled_act_leaves_no_error() -> None:
     assert "Error" not in panel.page().text
 
 
+def test_cancel_goes_at_once_when_it_is_no_longer_heeded() -> None:
+    go_on = threading.Event()
+    panel = Counter()
+
+    def act(work: Work) -> None:
+        panel.report(work, Progress(step=1, steps=2, label="copying"))
+        panel.report(work, Progress(step=2, steps=2, label="defining", can_cancel=False))
+        go_on.wait(20)
+
+    panel.on("go", lambda _values: panel.work("Counting", act, can_cancel=True))
+    shown: list[str] = []
+    panel.redraw = lambda: shown.append(panel.page().text)  # type: ignore[method-assign]
+    press(panel, "go")
+    eventually(lambda: any("defining" in text for text in shown))
+    assert [text for text in shown if "defining" in text and "Cancel" in text] == []
+    go_on.set()
+    eventually(lambda: panel.busy is None)
+
+
 def test_plan_is_carried_out_only_when_confirmed() -> None:
     done: list[Plan] = []
 

@@ -33,6 +33,12 @@ def test_error_shows_message_hint_and_folded_details() -> None:
     assert "&lt;web&gt;" in to_html(node)
 
 
+def test_still_twin_has_nothing_that_takes_keys() -> None:
+    node = parts.fold("More", parts.field("Name", "name", "web"), parts.fold("Inside", "all"))
+    inside = '<div class="labkit-fold"><p>Inside</p>all</div>'
+    assert to_html(node) == f'<div class="labkit-fold"><p>More</p><label>Name</label>{inside}</div>'
+
+
 def test_error_without_details_has_no_fold() -> None:
     assert not list(act_parts.render_error(BadInput("No.")).find("details"))
 
@@ -122,6 +128,16 @@ def test_progress_shows_bytes_rate_and_time_left() -> None:
 
 def test_act_that_cannot_be_cancelled_offers_no_cancel() -> None:
     assert not list(act_parts.render_work(Work(label="Starting")).find("button"))
+
+
+def test_act_that_heeds_no_cancel_any_more_offers_none_and_says_so_to_who_asked() -> None:
+    work = Work(label="Cloning", can_cancel=True)
+    work.report(Progress(step=2, steps=3, label="waking", can_cancel=False))
+    assert not list(act_parts.render_work(work).find("button"))
+    work.cancel.set()
+    assert act_parts.render_work(work).text == "Cloning… · waking · step 2 of 3 · it goes on to its end"
+    work.report(Progress(step=2, steps=3, label="waking"))
+    assert act_parts.render_work(work).text.endswith("cancelling")
 
 
 def test_long_act_announces_its_time() -> None:

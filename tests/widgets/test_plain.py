@@ -102,6 +102,18 @@ def test_first_interrupt_of_the_kernel_cancels_and_the_second_ends_the_call() ->
             signal.raise_signal(signal.SIGINT)
 
 
+def test_behind_the_commit_point_no_cancel_lies_over_the_page() -> None:
+    with show("clone web", 0, threading.Event()) as report:
+        report(Progress(step=2, steps=3, label="waking"))
+        eventually(floating)
+        (view,) = floating()
+        assert "'data-action': 'cancel'" in str(view.page)
+        report(Progress(step=3, steps=3, label="deleting", can_cancel=False))
+        eventually(lambda: "'data-action': 'cancel'" not in str(view.page))
+        signal.raise_signal(signal.SIGINT)
+        eventually(lambda: "it goes on to its end" in str(view.page))
+
+
 def test_what_heeds_no_cancelling_is_ended_by_the_first_interrupt() -> None:
     with show("start web"), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)

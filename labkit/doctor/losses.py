@@ -1,0 +1,46 @@
+"""What is lost: images that machines, snapshots or disks of a lab need and that are gone or damaged.
+
+Knows: the rooms below. Must not know: widgets, how what is lost is brought back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from labkit.engine.workspace import list_labs
+from labkit.errors import LabError
+from labkit.language import _, ngettext
+from labkit.model.diagnosis import Check, Status
+from labkit.model.lineage import read_lineage
+from labkit.model.losses import Loss, find_losses
+
+
+def check_losses(labs: Path, uri: str) -> Check:
+    """Whether every image that somebody needs is there and can be read."""
+    from labkit.engine.reach import read_lab  # which needs libvirt: without it, that alone is said
+
+    slug = "losses"
+    found: dict[str, tuple[Loss, ...]] = {}
+    for name in list_labs(labs):
+        with contextlib.suppress(LabError):  # what is wrong with such a lab is said elsewhere
+            if losses := find_losses(read_lineage(read_lab(name, home=labs, uri=uri))):
+                found[name] = losses
+    if not found:
+        return Check(slug=slug, status=Status.OK, what=_("Every image that somebody needs is there."))
+    name, losses = next(iter(found.items()))
+    count = sum(map(len, found.values()))
+    machine, disk = next((pair for loss in losses for pair in loss.disks), ("…", "…"))
+    relink = f'lab.machines["{machine}"].relink("{disk}", "…")'
+    return Check(
+        slug=slug,
+        status=Status.NOTE,
+        what=ngettext(
+            "{count} image that is needed is lost, in: {names}.",
+            "{count} images that are needed are lost, in: {names}.",
+            count,
+        ).format(count=count, names=", ".join(found)),
+        cause=_("{sentence} Bring the file back, or say where it is now: {call}.").format(
+            sentence=losses[0].sentence, call=relink
+        ),
+    )
