@@ -58,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--all", action="store_true", help=_("of all labs"))
     clean.set_defaults(run=_clean)
 
+    verify = commands.add_parser("verify", help=_("read every frozen image whole: is it what it was?"))
+    verify.add_argument("--lab", default=None, help=_("the lab's name; without it: all labs"))
+    verify.set_defaults(run=_verify)
+
     save = commands.add_parser("save-running", help=_("save every running machine of all labs"))
     save.set_defaults(run=_save_running)
     return parser
@@ -119,6 +123,18 @@ def _clean(arguments: argparse.Namespace) -> int:
         forget_lab(name)
         print(_("The lab {name} is clean.").format(name=name))
     return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from labkit.lab import Lab
+
+    right = True
+    for name in [_existing(arguments.lab)] if arguments.lab else _labs():
+        with Lab.open(name) as lab:
+            verified = lab.verify()
+            print(f"{name}: {verified}")
+            right = right and bool(verified)
+    return int(not right)
 
 
 def _save_running(_arguments: argparse.Namespace) -> int:

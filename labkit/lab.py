@@ -17,6 +17,7 @@ from labkit.disks import Disks
 from labkit.engine.executor import Executor, Outcome
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.progress import OnProgress, watching
+from labkit.engine.survey import find_broken
 from labkit.engine.workspace import Workspace, open_workspace
 from labkit.errors import HostTrouble
 from labkit.language import _, set_language
@@ -28,6 +29,7 @@ from labkit.plans.disk import DiskSurvey
 from labkit.plans.plan import Plan
 from labkit.storage.files import free_bytes
 from labkit.travel import import_machine, open_neighbour
+from labkit.verification import verify
 
 if TYPE_CHECKING:
     from labkit.hypervisor.connection import Connection
@@ -167,9 +169,16 @@ class Lab:
         """What this lab object carried out, oldest first."""
         return tuple(self._history)
 
-    def survey_disks(self, mounted: Mapping[str, str] | None = None) -> DiskSurvey:
-        """Return what plans about disks need measured: free space, and what a guest has mounted."""
-        return DiskSurvey(free_bytes=free_bytes(self.home), mounted=mounted or {})
+    def survey_disks(
+        self, mounted: Mapping[str, str] | None = None, *, frozen_in: LabState | None = None
+    ) -> DiskSurvey:
+        """Return what plans about disks need measured: free space, and what a guest has mounted.
+
+        Args:
+            frozen_in: the lab whose frozen images are looked at, whether they are what they were; None: they are not.
+        """
+        changed = frozenset[str]() if frozen_in is None else find_broken(self._workspace, frozen_in)
+        return DiskSurvey(free_bytes=free_bytes(self.home), mounted=mounted or {}, changed=changed)
 
     def usage(self) -> Mapping[str, MachineUsage]:
         """Return what every machine of the hypervisor uses, by machine id: one call, whatever their number."""
@@ -215,6 +224,7 @@ class Lab:
     create = create
     clean = clean
     import_machine = import_machine
+    verify = verify
 
     # --- its life ---------------------------------------------------------------------------------
 

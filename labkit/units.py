@@ -110,6 +110,22 @@ def check_text(text: str, *, what: str) -> str:
     return text
 
 
+def check_prose(text: str, *, what: str) -> str:
+    """Return a text of any length that a definition can hold: lines and tabs, but no control characters.
+
+    Raises:
+        BadInput: it is no such text.
+    """
+    check_text(text, what=what)
+    strange = next((char for char in text if (char < " " and char not in "\t\n") or char in "\x7f\ufffe\uffff"), None)
+    if strange is not None:
+        raise BadInput(
+            _("{what} holds the control character {char!r}, which cannot be stored.").format(what=what, char=strange),
+            _("Leave it out."),
+        )
+    return text
+
+
 def check_word(word: str, *, what: str) -> str:
     """Return a technical word, such as a CPU model's name: 1 to 60 ASCII letters, digits, `.`, `_`, `-`, `+`.
 

@@ -157,7 +157,7 @@ def find_unfinished(folder: Path) -> frozenset[str]:
             entry = read_entry(path)
             commit = entry.plan.commit_point if entry else None
             if entry and (commit is None or entry.done < commit):
-                unfinished.update(entry.plan.files.created)
+                unfinished.update(entry.plan.files.made)
     return frozenset(unfinished)
 
 

@@ -165,6 +165,7 @@ def _look(path: str, format: Format) -> tuple[ImageFacts, os.stat_result]:
         backing=backing,
         backing_format=backing_format,
         frozen=not info.st_mode & stat.S_IWUSR,
+        internal=header.internal,
     )
     return facts, info
 

@@ -13,8 +13,9 @@ from labkit.plans import creation, disk_change
 from labkit.plans import disk as disks
 from labkit.plans import machine as machines
 from labkit.plans import snapshot as snapshots
+from labkit.plans.broken import why_broken
 from labkit.plans.flatten import FlattenSurvey, plan_flatten
-from labkit.plans.guard import why_broken, why_not_write
+from labkit.plans.guard import why_not_write
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import ConvertImage, DeleteFiles, MergeLayer, PullBases, ReplaceImage
 from labkit.units import GIB
