@@ -55,7 +55,7 @@ class FileActs(CloneActs):
             self.make_disk(name, Format.QCOW2)
             self._act(plan_attach(self.state, name, self.at))
             self.own.now[name] = EMPTY
-        if snapshot:
+        if snapshot and disks:
             self.take()
 
     @precondition(lambda self: bool(self._frozen_below()))
