@@ -64,10 +64,7 @@ def why_broken_image(state: LabState, machine: str, image: ImageFacts, changed: 
 
 def find_damaged(state: LabState, disk: str) -> str | None:
     """Return the path of a file that bears the name of a disk's image and cannot be read as one, or None."""
-    ends = ("raw", "qcow2", "vdi", "vmdk", "vhd", "vhdx")
-    folder = posixpath.join(state.home, "disks", "")
-    strays = (path for path in state.strays if path.startswith(folder) and path.rpartition(".")[2] in ends)
-    return next((path for path in strays if disk_name(path) == disk), None)
+    return next((path for path in sorted(state.damaged) if disk_name(path) == disk), None)
 
 
 def _spec(image: ImageFacts, name: str, target: str | None) -> DiskSpec:
@@ -81,7 +78,7 @@ def _lost(state: LabState, machine: str | None, disk: DiskSpec, path: str) -> Re
         if machine
         else _("Bring the file back into its place.")
     )
-    if path in state.strays:
+    if path in state.damaged:
         return Refusal(
             why=_(
                 "The image {file} of {disk} is there but cannot be read: another program has written over its "

@@ -6,8 +6,6 @@ Knows: the model, steps. Must not know: libvirt, files.
 
 from __future__ import annotations
 
-import itertools
-import posixpath
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -20,6 +18,7 @@ from labkit.plans.first_disk import FirstDisk
 from labkit.plans.guard import why_not_delete_machine
 from labkit.plans.machine import Survey, machine_plan, why_not_sized_here
 from labkit.plans.machine_excuses import why_no_room_for_machine, why_not_image, why_not_message, why_not_name
+from labkit.plans.naming import free_console_log
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.removal import removal_steps
 from labkit.plans.steps import DefineMachine, DeleteFiles
@@ -137,10 +136,3 @@ def _new_spec(
         console_log=free_console_log(state, request.name),
         chipset=request.chipset,
     )
-
-
-def free_console_log(state: LabState, name: str) -> str:
-    """Return a file for a new machine's console: its name may be another's old one, whose log lives on."""
-    taken = {machine.spec.console_log for machine in state.everywhere.values()} | set(state.strays)
-    paths = (posixpath.join(state.home, "consoles", f"{name}.{number}.log") for number in itertools.count())
-    return next(path for path in paths if path not in taken)

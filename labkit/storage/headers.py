@@ -47,6 +47,11 @@ def read_image(path: Path, format: Format) -> ImageFacts:
     return _read(str(path), format)
 
 
+def extent_path(path: str) -> str:
+    """Return the path of the second file that a fixed VMDK of this path has."""
+    return path.removesuffix(".vmdk") + FLAT
+
+
 def is_blank(path: Path) -> bool:
     """Whether nothing was ever written into a qcow2 image: its table of tables is empty.
 
@@ -60,6 +65,12 @@ def is_blank(path: Path) -> bool:
         raise
     except (OSError, BadHeader) as error:
         raise _trouble(str(path), str(error)) from error
+
+
+def is_image_name(path: str) -> bool:
+    """Whether a file bears the name of an image: that ends in its format."""
+    name = os.path.basename(path)
+    return name.rpartition(".")[2] in _FORMATS and not name.endswith(FLAT) and not name.startswith(".")
 
 
 def read_folder(folder: Path) -> dict[str, ImageFacts]:
@@ -100,9 +111,9 @@ def _scan(folder: Path) -> tuple[dict[str, ImageFacts], dict[str, HostTrouble]]:
     except FileNotFoundError:
         return images, broken
     for name in names:
-        format = _FORMATS.get(name.rpartition(".")[2])
-        if format is None or name.endswith(FLAT) or name.startswith("."):
+        if not is_image_name(name):
             continue
+        format = _FORMATS[name.rpartition(".")[2]]
         path = os.path.join(folder, name)
         try:
             images[path] = _read(path, format)

@@ -5,15 +5,15 @@ Knows: the model, steps. Must not know: libvirt, files.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from labkit.model.disk import disk_name, image_number, image_path
+from labkit.model.disk import chain, disk_name, image_number
 from labkit.model.image import Format
 from labkit.model.machine import DiskSpec
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
+from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import CreateOverlay, Step
 
@@ -58,23 +58,23 @@ def make_overlays(
     state: LabState, disks: Iterable[DiskSpec], already: Mapping[str, int] | None = None
 ) -> tuple[DiskSpec, ...]:
     """Return the new active images of disks, numbered beyond all there are (and those planned already)."""
-    folder = posixpath.join(state.home, "disks")
-    files = (*state.images, *state.strays)
+    beyond = already or {}
+    named = [(disk, name_of(state, disk)) for disk in disks]
     return tuple(
         replace(
             disk,
-            path=image_path(
-                folder,
-                disk.name,
-                1
-                + (already or {}).get(disk.name, 0)
-                + max((image_number(path) for path in files if disk_name(path) == disk.name), default=-1),
-                Format.QCOW2,
-            ),
+            name=name,
+            path=next_image_path(state, name, Format.QCOW2, beyond=beyond.get(name, 0)),
             format=Format.QCOW2,
         )
-        for disk in disks
+        for disk, name in named
     )
+
+
+def name_of(state: LabState, disk: DiskSpec) -> str:
+    """Return a disk's name: where a tool has named its image in its own way, that of the layers below it."""
+    ours = (layer.path for layer in chain(state.images, disk.path) if image_number(layer.path) >= 0)
+    return disk_name(next(ours, disk.path)) if image_number(disk.path) < 0 else disk.name
 
 
 def make_creations(frozen: Iterable[DiskSpec], overlays: Iterable[DiskSpec]) -> list[Step]:

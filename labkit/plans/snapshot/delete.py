@@ -19,7 +19,7 @@ from labkit.model.state import LabState
 from labkit.plans.broken import why_broken_image
 from labkit.plans.guard import may_merge, why_not_delete_snapshots
 from labkit.plans.plan import Plan, Refusal
-from labkit.plans.reclaim import reclaim
+from labkit.plans.reclaim import find_unneeded, own_disks, reclaim
 from labkit.plans.snapshot.common import make_plan, tree_of
 from labkit.plans.snapshot_excuses import why_not_delete
 from labkit.plans.snapshot_survey import SnapshotSurvey
@@ -61,11 +61,11 @@ def plan_delete(
     ]
     kept = {disk.path for node in tree.nodes.values() if node.name not in names for disk in node.disks}
     freed = {disk.path for node in gone for disk in node.disks} - kept
-    roots = state.roots - freed | {disk.path for disk in facts.spec.disks}
+    roots = state.roots - freed | state.claimed | {disk.path for disk in facts.spec.disks}
     merges, notes = ([], []) if merge == Merge.NEVER else _merges(state, facts, roots, always=merge == Merge.ALWAYS)
-    if refusal := _why_not_merge(state, survey, machine, merges):
+    if merge != Merge.NEVER and (refusal := _why_not_merge(state, survey, machine, merges, freed)):
         return make_plan("delete", state, machine, name, refusal=refusal)
-    dead = reclaim(state.images, roots).dead
+    dead = find_unneeded(state, roots, own_disks(facts, tree))
     memories = [node.memory for node in gone if node.memory]
     clean_ups = [_deletion(state, survey, dead, memories)] if dead or memories else []
     return make_plan("delete", state, machine, name, steps=[*forgets, *clean_ups, *merges], notes=notes)
@@ -87,15 +87,16 @@ def _merges(
     notes: list[str] = []
     refused: set[str] = set()
     lineage = read_lineage(state)
+    orphans = set(images) - state.alive  # nobody's to rewrite, and yet they stand on what is below them
     while True:
-        work = reclaim(images, roots)
+        work = reclaim(images, roots | orphans)
         pairs = [*((layer, (child,)) for layer, child in work.anonymous), *work.shared]
         mine = (pair for pair in pairs if facts.name in lineage.users.get(pair[0], ()))
         pair = next((pair for pair in mine if pair[0] not in refused), None)
         if pair is None:
             return steps, notes
         layer, children = images[pair[0]], [images[path] for path in pair[1]]
-        only_mine = may_merge(lineage, facts.name, pair[0], *pair[1])
+        only_mine = may_merge(lineage, facts.name, pair[0], *pair[1]) and orphans.isdisjoint(pair[1])
         wanted = only_mine and _is_wanted(layer, children, always)
         merges = _merge_steps(state, facts, images, layer, children) if wanted else None
         if merges is None:
@@ -107,13 +108,19 @@ def _merges(
         del images[layer.path]
 
 
-def _why_not_merge(state: LabState, survey: SnapshotSurvey, machine: str, merges: Iterable[Step]) -> Refusal | None:
+def _why_not_merge(
+    state: LabState, survey: SnapshotSurvey, machine: str, merges: Iterable[Step], freed: Iterable[str]
+) -> Refusal | None:
     """Return why layers cannot be merged: something would be read that is not what it was.
 
     What lies below counts too: only what differs from it is moved up.
+
+    Args:
+        freed: the images that are no points any more: what stands on them must be there all the way down.
     """
-    children = (state.images[step.child] for step in merges if isinstance(step, MergeLayer))
-    refusals = (why_broken_image(state, machine, child, survey.changed) for child in children)
+    above = [(image, frozenset[str]()) for image in state.images.values() if image.backing in set(freed)]
+    merged = [(state.images[step.child], survey.changed) for step in merges if isinstance(step, MergeLayer)]
+    refusals = (why_broken_image(state, machine, child, changed) for child, changed in (*above, *merged))
     refusal = next(filter(None, refusals), None)
     if refusal is None:
         return None
