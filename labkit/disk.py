@@ -280,5 +280,7 @@ class Disk:
             facts = self.facts
         except NotFound:
             return f"Disk {self.name!r} (" + _("deleted") + ")"
+        except WrongState:
+            return f"Disk {self.name!r} (" + _("damaged") + ")"
         place = f", {facts.target} of {facts.machine}" if facts.machine else ""
         return f"Disk {self.name!r} ({facts.format}, {facts.allocation}, {format_size(facts.capacity)}{place})"

@@ -136,6 +136,7 @@ class Executor:
             locks = working.enter_context(MachineLocks(self.workspace.locks, self._locks_of(plan)))
             if plan.steps:
                 ids = ids_of(plan, self._check_fresh(plan))
+                check_intact(plan.home, plan.steps)
                 plan = replace(plan, instance=self.instances.own)
                 record = Record(self.workspace.journal, plan)
                 if not plan.whole_lab:
@@ -193,7 +194,8 @@ class Executor:
                 together = _count_together(plan.steps[done:])
                 if commit is None or done <= commit:
                     hands.limit.check()
-                    check_intact(plan.home, plan.steps[done : None if done == commit else done + together])
+                    if not plan.only_cleans_up:  # that can only be completed: it looks again at what it merges
+                        check_intact(plan.home, plan.steps[done : None if done == commit else done + together])
                 indices = range(done, done + together)
                 theirs = [replace(hands, on_bytes=_reporter(on_progress, index, plan)) for index in indices]
                 for each in theirs:
