@@ -22,7 +22,7 @@ def vhd_capacity(capacity: int) -> int:
     while given < wanted:
         given = _whole_cylinders(asked)
         asked += 1
-    return given * SECTOR
+    return capacity if given == MOST_SECTORS else given * SECTOR
 
 
 def _whole_cylinders(sectors: int) -> int:

@@ -202,6 +202,8 @@ def test_only_the_lowest_own_layer_is_cut_loose() -> None:
     plan = plan_flatten(family(), FLATTEN, "link")
     assert [type(step) for step in plan.steps] == [ConvertImage, ReplaceImage]
     assert plan.files.rewritten == ("/lab/disks/link.vda.0.qcow2",)
+    assert plan.files.created == ()  # what is made on the way takes the place of the old one
+    assert plan.files.drafts == ("/lab/disks/link.vda.2.qcow2",)
     assert plan.bytes_copied == 3 * MIB_EACH
 
 
