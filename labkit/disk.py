@@ -23,6 +23,7 @@ from labkit.plans.accepting import plan_accept_disk
 from labkit.plans.broken import find_damaged, why_broken_disk
 from labkit.plans.disk_excuses import why_not_serve
 from labkit.plans.plan import Plan
+from labkit.storage.files import make_private_folder
 from labkit.units import check_choice, check_name, format_size, parse_size
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Disk:
         if broken := why_broken_disk(state, facts, survey.changed):
             raise Refused(broken.why, broken.hint)
         socket = self._lab._workspace.socket(self.name)
-        socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(socket.parent)
         image = facts.active
         start_server(Path(image.path), image.format, socket, export=self.name, room=most, limit=Limit(timeout))
         return self
