@@ -22,7 +22,7 @@ from labkit.plans.guard import why_not_write
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot_effect import find_costs
 from labkit.plans.snapshot_excuses import find_unsavable
-from labkit.units import check_choice, check_name, check_prose
+from labkit.units import check_choice, check_description, check_name
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -115,8 +115,8 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         Raises:
             BadInput: not a name, or not such a text. Refused: see `.plan(...).refusal`.
         """
-        check_prose(description, what="description")
         chosen = None if name is None else check_name(name, what=_("snapshot"))
+        description = check_description(description)
         state, survey, machine = self._look(ask_guest=True)
         chosen = chosen or _free_name(state.snapshots.get(machine, SnapshotTree()))
         return plans.plan_take(state, survey, machine, chosen, description)
@@ -175,13 +175,9 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
     @act(_after)
     def describe(self, name: str, description: str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
-        """Give a snapshot another description.
-
-        Raises:
-            BadInput: not a text that can be stored. Refused: there is no such snapshot.
-        """
-        check_prose(description, what="description")
-        return plans.plan_relabel(self._lab.state, self._machine.name, name, description=description)
+        """Give a snapshot another description."""
+        text = check_description(description)
+        return plans.plan_relabel(self._lab.state, self._machine.name, name, description=text)
 
     @act(_after)
     def accept_changes(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
