@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from labkit.acts import act
 from labkit.engine import inside
-from labkit.engine.survey import survey_host
+from labkit.engine.survey import find_broken, survey_host
 from labkit.language import _
 from labkit.model.disk import Bus
 from labkit.model.machine import MachineChanges
@@ -106,7 +106,10 @@ def attach(
         NotFound: no such disk. Refused: it is attached already, or cannot be attached; see the refusal.
     """
     kind = check_choice(Bus, bus, what="bus")
-    return disk_plans.plan_attach(machine.lab.state, _name_of(machine, disk), machine.name, kind)
+    name = _name_of(machine, disk)
+    state = machine.lab.state
+    changed = find_broken(machine.lab._workspace, state)
+    return disk_plans.plan_attach(state, name, machine.name, kind, changed=changed)
 
 
 @act(_after)

@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     cli_lab.add_commands(
         commands.add_parser("lab", help=_("the labs: where they are; moved, copied, let go, brought back"))
     )
+    verify = commands.add_parser("verify", help=_("read every frozen image whole: is it what it was?"))
+    verify.add_argument("--lab", default=None, help=_("the lab's name; without it: all labs"))
+    verify.set_defaults(run=_verify)
 
     orphans = commands.add_parser("orphans", help=_("the files of a lab that nobody needs, and why nobody does"))
     orphans.add_argument("--lab", default="default", help=_("the lab's name"))
@@ -153,6 +156,18 @@ def _orphans(arguments: argparse.Namespace) -> int:
         else:
             print(lab.orphans)
     return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from labkit.lab import Lab
+
+    right = True
+    for name in [_existing(arguments.lab)] if arguments.lab else _labs():
+        with Lab.open(name) as lab:
+            verified = lab.verify()
+            print(f"{name}: {verified}")
+            right = right and bool(verified)
+    return int(not right)
 
 
 def _save_running(_arguments: argparse.Namespace) -> int:

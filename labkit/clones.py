@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.acts import act
 from labkit.engine import inside, seals
-from labkit.engine.survey import free_memory, survey_host
+from labkit.engine.survey import find_broken, free_memory, survey_host
 from labkit.errors import BadInput, NotFound
 from labkit.language import _
-from labkit.model.disk import chain
-from labkit.model.machine import DiskSpec
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans import clone as clone_plans
 from labkit.plans import flatten as flatten_plans
@@ -110,7 +106,7 @@ def flatten(machine: Machine, *, timeout: float | None = None) -> Plan:  # noqa:
     """
     state, name = machine._find()
     survey = flatten_plans.FlattenSurvey(
-        free_bytes=free_bytes(machine.lab.home), changed=_changed(machine, state, _all_disks(state, name))
+        free_bytes=free_bytes(machine.lab.home), changed=find_broken(machine.lab._workspace, state)
     )
     return flatten_plans.plan_flatten(state, survey, name)
 
@@ -130,15 +126,15 @@ def relink(machine: Machine, disk: str, file: str | Path, *, timeout: float | No
     path = next((each for each in (check_path(file, what="file"), folder / Path(file).name) if each.is_file()), None)
     if path is None:
         raise NotFound(_("There is no file {file}.").format(file=str(file)), _("Look where it was moved to."))
-    seals.complete(folder)
     info = path.stat()
+    seals.complete(folder, largest=max(info.st_size, seals.HASH_SOON))
     survey = flatten_plans.RelinkSurvey(
         free_bytes=free_bytes(folder),
         size=info.st_size,
         allocated=info.st_blocks * 512,
         sha256=seals.hash_file(path),
         seals={str(folder / each): seal.sha256 for each, seal in seals.find_seals(folder).items() if seal.sha256},
-        changed=_changed(machine, state, _all_disks(state, name)),
+        changed=find_broken(machine.lab._workspace, state),
     )
     return flatten_plans.plan_relink(state, survey, name, disk, str(path.absolute()))
 
@@ -176,16 +172,5 @@ def _survey(machine: Machine, state: LabState, source: str, request: CloneReques
         snapshots=machine.snapshots.survey(ask_guest=False) if request.instant else None,
         quiesce=copying and inside.answers(machine._handle),
         reflinks=request.kind is CloneKind.FULL and request.reflink and can_share_blocks(lab.home / "disks"),
-        changed=_changed(machine, state, _all_disks(state, source)),
+        changed=find_broken(lab._workspace, state),
     )
-
-
-def _all_disks(state: LabState, machine: str) -> list[DiskSpec]:
-    nodes = state.snapshots.get(machine, SnapshotTree()).nodes.values()
-    return [*state.machines[machine].spec.disks, *(disk for node in nodes for disk in node.disks)]
-
-
-def _changed(machine: Machine, state: LabState, disks: Iterable[DiskSpec]) -> frozenset[str]:
-    """The frozen images below disks that another program has written to."""
-    below = {image.path for disk in disks for image in chain(state.images, disk.path) if image.frozen}
-    return frozenset(seals.find_changed(machine.lab.home / "disks", sorted(below)))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from labkit.acts import act
 from labkit.arguments import checked
 from labkit.engine.deleting import is_in_use
-from labkit.errors import NotFound, WrongState
+from labkit.errors import NotFound, Refused, WrongState
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.disk import DiskFacts
@@ -20,6 +20,8 @@ from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.usage import DiskUsage
 from labkit.plans import disk as plans
 from labkit.plans import disk_change
+from labkit.plans.accepting import plan_accept_disk
+from labkit.plans.broken import find_damaged, why_broken_disk
 from labkit.plans.disk_excuses import why_not_serve
 from labkit.plans.plan import Plan
 from labkit.storage.files import make_private_folder
@@ -28,6 +30,7 @@ from labkit.units import check_choice, check_name, check_text, format_size, pars
 if TYPE_CHECKING:
     from labkit.lab import Lab
     from labkit.model.regions import Region
+    from labkit.model.state import LabState
     from labkit.sampling import Sampling
 
 
@@ -47,8 +50,16 @@ class Disk:
         Raises:
             NotFound: it was deleted.
         """
-        disks = self._lab.state.disks
+        state = self._lab.state
+        disks = state.disks
         if self.name not in disks:
+            if damaged := find_damaged(state, self.name):
+                raise WrongState(
+                    _("The disk {name!r} cannot be read: its image {file} is there, but damaged.").format(
+                        name=self.name, file=Path(damaged).name
+                    ),
+                    _("Another program has written over its beginning. Bring the file back from a copy."),
+                )
             raise NotFound(
                 _("The disk {name!r} is no longer there.").format(name=self.name),
                 _("It was deleted. List what there is: lab.disks."),
@@ -167,6 +178,9 @@ class Disk:
         facts = self.facts
         if excuse := why_not_serve(facts):
             raise WrongState(excuse, _("Detach it first, or serve a copy: disk.convert(…)."))
+        state, survey = self._look()
+        if broken := why_broken_disk(state, facts, survey.changed):
+            raise Refused(broken.why, broken.hint)
         socket = self._lab._workspace.socket(self.name)
         make_private_folder(socket.parent)
         image = facts.active
@@ -200,6 +214,7 @@ class Disk:
         *,
         format: str | None = None,
         allocation: str = "dynamic",
+        as_is: bool = False,
         timeout: float | None = None,  # noqa: ARG002 — used by the call, not by the plan
     ) -> Plan:
         """Make a new disk with the same content, standing alone; this one stays.
@@ -207,6 +222,7 @@ class Disk:
         Args:
             new: the new disk's name. format: raw, qcow2, vdi, vmdk, vhd or vhdx; None: the same.
             allocation: "fixed" or "dynamic". timeout: seconds.
+            as_is: whether to save what can be read now although another program has changed a frozen image below.
 
         Returns:
             The new disk.
@@ -214,14 +230,16 @@ class Disk:
         Raises:
             BadInput: a name, format or allocation that cannot be used. Refused: see `.plan(...).refusal`.
         """
-        self.facts  # noqa: B018 — says so if it is gone
+        facts = self.facts  # says so if it is gone
+        state, survey = self._look()
         return disk_change.plan_convert(
-            self._lab.state,
-            self._lab.survey_disks(),
+            state,
+            survey,
             self.name,
             check_name(new, what=_("disk")),
-            check_choice(Format, format, what="format") if format else self.facts.format,
+            check_choice(Format, format, what="format") if format else facts.format,
             check_choice(Allocation, allocation, what="allocation"),
+            as_is=as_is,
         )
 
     @act(_after)
@@ -233,13 +251,13 @@ class Disk:
         """
         self.facts  # noqa: B018
         size = parse_size(capacity, what=_("capacity"))
-        return disk_change.plan_resize(self._lab.state, self._lab.survey_disks(), self.name, size)
+        return disk_change.plan_resize(*self._look(), self.name, size)
 
     @act(_after)
     def compact(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Give back what it no longer uses; its machine must be off."""
         self.facts  # noqa: B018
-        return disk_change.plan_compact(self._lab.state, self._lab.survey_disks(), self.name)
+        return disk_change.plan_compact(*self._look(), self.name)
 
     @act(_after_delete)
     def delete(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
@@ -256,10 +274,27 @@ class Disk:
         """
         return disk.name if isinstance(disk, Disk) else check_text(disk, what="disk")
 
+    @act(_after)
+    def accept_changes(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Take the frozen images below it as they are now, although another program has changed some.
+
+        Nothing is written to them: from now on what they hold counts. Whoever stands on them reads that.
+        """
+        facts = self.facts
+        state, survey = self._look()
+        return plan_accept_disk(state, survey.changed, facts)
+
+    def _look(self) -> tuple[LabState, plans.DiskSurvey]:
+        """The lab, and what was measured, from one reading."""
+        state = self._lab.state
+        return state, self._lab.survey_disks(frozen_in=state)
+
     def __repr__(self) -> str:
         try:
             facts = self.facts
         except NotFound:
             return f"Disk {self.name!r} (" + _("deleted") + ")"
+        except WrongState:
+            return f"Disk {self.name!r} (" + _("damaged") + ")"
         place = f", {facts.target} of {facts.machine}" if facts.machine else ""
         return f"Disk {self.name!r} ({facts.format}, {facts.allocation}, {format_size(facts.capacity)}{place})"

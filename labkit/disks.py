@@ -15,6 +15,7 @@ from labkit.errors import NotFound
 from labkit.language import _
 from labkit.model.image import Allocation, Format
 from labkit.plans import disk as plans
+from labkit.plans.broken import find_damaged
 from labkit.plans.plan import Plan
 from labkit.units import Shown, check_choice, check_name, check_path, parse_size
 
@@ -92,7 +93,10 @@ class Disks(Mapping[str, Disk]):
         return plans.plan_import(self._lab.state, self._lab.survey_disks(), image, checked, image.format, kind)
 
     def __getitem__(self, name: object) -> Disk:
-        disks = self._lab.state.disks
+        state = self._lab.state
+        disks = state.disks
+        if isinstance(name, str) and name not in disks and find_damaged(state, name):
+            return Disk(self._lab, name)  # whatever is asked of it says what is wrong
         if not isinstance(name, str) or name not in disks:
             known = ", ".join(disks) or _("none yet")
             raise NotFound(

@@ -19,6 +19,7 @@ from labkit.engine.executor import Executor, Outcome
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.progress import OnProgress, watching
 from labkit.engine.relocation import settle_place
+from labkit.engine.survey import find_broken
 from labkit.engine.workspace import Workspace, open_workspace
 from labkit.errors import BadInput, HostTrouble
 from labkit.language import _, set_language
@@ -32,6 +33,7 @@ from labkit.plans.plan import Plan
 from labkit.storage.files import free_bytes
 from labkit.travel import import_machine, open_neighbour
 from labkit.units import Shown
+from labkit.verification import verify
 
 if TYPE_CHECKING:
     from labkit.hypervisor.connection import Connection
@@ -177,9 +179,16 @@ class Lab:
         return tuple(self._history)
 
     @checked
-    def survey_disks(self, mounted: Mapping[str, str] | None = None) -> DiskSurvey:
-        """Return what plans about disks need measured: free space, and what a guest has mounted."""
-        return DiskSurvey(free_bytes=free_bytes(self.home), mounted=mounted or {})
+    def survey_disks(
+        self, mounted: Mapping[str, str] | None = None, *, frozen_in: LabState | None = None
+    ) -> DiskSurvey:
+        """Return what plans about disks need measured: free space, and what a guest has mounted.
+
+        Args:
+            frozen_in: the lab whose frozen images are looked at, whether they are what they were; None: they are not.
+        """
+        changed = frozenset[str]() if frozen_in is None else find_broken(self._workspace, frozen_in)
+        return DiskSurvey(free_bytes=free_bytes(self.home), mounted=mounted or {}, changed=changed)
 
     def usage(self) -> Mapping[str, MachineUsage]:
         """Return what every machine of the hypervisor uses, by machine id: one call, whatever their number."""
@@ -233,6 +242,7 @@ class Lab:
     create = create
     clean = clean
     import_machine = import_machine
+    verify = verify
 
     # --- its life ---------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from labkit import changes, clones, travel
 from labkit.arguments import checked
-from labkit.engine import bounds, inside, switching
+from labkit.engine import awaiting, bounds, inside, switching
 from labkit.engine.handle import Handle
 from labkit.engine.progress import OnProgress, of_one_step, watching
 from labkit.engine.survey import survey_host
@@ -123,14 +123,16 @@ class Machine:
     # --- switching it -----------------------------------------------------------------------------
 
     @checked
-    def start(self, *, timeout: float = 120) -> Machine:
+    def start(self, *, timeout: float = 120, cancel: threading.Event | None = None) -> Machine:
         """Boot the guest, or go on where it was saved; returns at once, see `wait_ready`.
 
         Raises:
-            WrongState: it is running or paused. HypervisorError: it could not start; it stays off.
+            WrongState: it is running or paused. Refused: its disks cannot be used.
+            HypervisorError: it could not start; it stays off. Cancelled: the message names its state.
         """
-        with watching(under_way("start", self._handle.last_name)):
-            switching.start(self._handle, self.snapshots.why_not_start, timeout=timeout)
+        cancel = cancel or threading.Event()
+        with watching(under_way("start", self._handle.last_name), cancel=cancel):
+            switching.start(self._handle, self.snapshots.why_not_start, timeout=timeout, cancel=cancel)
         self._lab._executor.recorder.note_quietly()
         return self
 
@@ -144,7 +146,7 @@ class Machine:
         """
         cancel = cancel or threading.Event()
         with watching(_("Waiting for {name}").format(name=self._handle.last_name), cancel=cancel):
-            switching.wait_ready(self._handle, timeout=timeout, cancel=cancel)
+            awaiting.wait_ready(self._handle, timeout=timeout, cancel=cancel)
         return self
 
     @checked
@@ -158,7 +160,7 @@ class Machine:
             BadInput: no such state. TimedOut: `timeout` seconds have passed; the message names its state.
         """
         wanted = check_choice(MachineState, state, what="state")
-        switching.wait_for_state(self._handle, wanted, timeout=timeout)
+        awaiting.wait_for_state(self._handle, wanted, timeout=timeout)
         return self
 
     def pause(self) -> Machine:

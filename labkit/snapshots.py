@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 from labkit.acts import act
 from labkit.arguments import checked
-from labkit.engine.seals import find_changed, seal
-from labkit.engine.survey import survey_snapshots
+from labkit.engine.survey import find_broken, survey_snapshots
 from labkit.errors import NotFound
 from labkit.language import _
-from labkit.model.disk import chain
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans import snapshot as plans
-from labkit.plans.guard import why_broken, why_not_write
+from labkit.plans.accepting import plan_accept
+from labkit.plans.broken import why_broken
+from labkit.plans.disk_excuses import why_no_system
+from labkit.plans.guard import why_not_write
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot_effect import find_costs
 from labkit.plans.snapshot_excuses import find_unsavable
@@ -89,7 +90,6 @@ class Snapshots(Mapping[str, SnapshotFacts]):
             self._lab._executor.snapshots,
             state,
             facts,
-            frozen=_frozen(state, name),
             quiesce=ask_guest and find_unsavable(state, facts) is not None and self._machine.answers(),
         )
 
@@ -112,10 +112,10 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
         Args:
             name: 1 to 60 characters; None: "snapshot-1", "snapshot-2" ….
-            description: any text.
+            description: any text without control characters.
 
         Raises:
-            BadInput: not a name. Refused: see `.plan(...).refusal`.
+            BadInput: not a name, or not such a text. Refused: see `.plan(...).refusal`.
         """
         chosen = None if name is None else check_name(name, what=_("snapshot"))
         description = check_description(description)
@@ -181,20 +181,29 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         text = check_description(description)
         return plans.plan_relabel(self._lab.state, self._machine.name, name, description=text)
 
-    def accept_changes(self) -> None:
-        """Take the frozen images of this machine as they are now, although another program has written to them."""
-        seal(_frozen(*self._machine._find()))
+    @act(_after)
+    def accept_changes(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Take the frozen images of this machine as they are now, although another program has written to them.
+
+        Nothing is written to them: from now on what they hold counts. Whoever stands on them reads that.
+        """
+        state, name = self._machine._find()
+        return plan_accept(state, find_broken(self._lab._workspace, state), name)
 
     def why_not_start(self) -> Refusal | None:
         """Return why the machine's disks cannot be used, or None.
 
-        An image below them is gone or was changed, or others depend on what would be written to.
+        There is none to start from, an image below them is gone or was changed, or others depend on what would be
+        written to.
         """
         state, name = self._machine._find()
         disks = state.machines[name].spec.disks
-        below = [image.path for disk in disks for image in chain(state.images, disk.path)[1:]]
-        changed = find_changed(self._lab.home / "disks", below)
-        return why_broken(state, name, disks, frozenset(changed)) or why_not_write(state, disks)
+        changed = find_broken(self._lab._workspace, state)
+        return (
+            why_no_system(state, state.machines[name])
+            or why_broken(state, name, disks, changed)
+            or why_not_write(state, disks)
+        )
 
     def __getitem__(self, name: object) -> SnapshotFacts:
         tree = self.tree
@@ -224,10 +233,3 @@ def _free_name(tree: SnapshotTree) -> str:
     while f"snapshot-{number}" in tree:
         number += 1
     return f"snapshot-{number}"
-
-
-def _frozen(state: LabState, machine: str) -> list[str]:
-    """The images its snapshots and its current state stand on, which nobody may write to, whatever their mode."""
-    active = {disk.path for disk in state.machines[machine].spec.disks}
-    kept = {disk.path for node in state.snapshots.get(machine, {}).values() for disk in node.disks}
-    return sorted({image.path for path in active | kept for image in chain(state.images, path)} - active)

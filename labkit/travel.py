@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from labkit.acts import act
 from labkit.engine import archives
 from labkit.engine.instances import SESSION, Instances
-from labkit.engine.survey import survey_host
+from labkit.engine.survey import find_bad_memories, find_broken, survey_host
 from labkit.errors import BadInput, LabError
 from labkit.language import _
 from labkit.model.machine import MachineFacts
@@ -118,6 +118,7 @@ def _survey(here: Lab, to: Lab, state: LabState, facts: MachineFacts) -> Migrati
         taken_names=taken,
         records=read_records(here._connection, facts.id),
         lost=frozenset(path for path in needed if not Path(path).exists()),
+        changed=find_broken(here._workspace, state),
     )
 
 
@@ -163,6 +164,8 @@ def export(machine: Machine, file: str | Path, *, timeout: float | None = None) 
         no_folder=not target.parent.is_dir(),
         lengths={path: info.st_size for path, info in there.items()},
         allocated={path: there[path].st_blocks * 512 for path in others & there.keys()},
+        changed=find_broken(machine.lab._workspace, state),
+        memories=find_bad_memories(machine.lab._workspace, nodes.values()),
     )
     return exporting.plan_export(state, survey, name, str(target))
 

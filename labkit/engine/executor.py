@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from labkit.engine.cancelling import heeds_cancel
 from labkit.engine.hands import Hands
 from labkit.engine.instances import SESSION, Instances
+from labkit.engine.intact import check_intact
 from labkit.engine.journal import Entry, Record, strike_out_all
 from labkit.engine.locks import MachineLocks, every_lock, lab_lock
 from labkit.engine.progress import OnProgress, Progress
@@ -140,6 +141,7 @@ class Executor:
             locks = working.enter_context(MachineLocks(self.workspace.locks, self._locks_of(plan)))
             if plan.steps:
                 ids = ids_of(plan, self._check_fresh(plan))
+                check_intact(plan.home, plan.steps)
                 plan = replace(plan, instance=self.instances.own)
                 record = Record(self.workspace.journal, plan)
                 if not plan.whole_lab:
@@ -191,7 +193,7 @@ class Executor:
                 plan=plan,
             )
         # What is found at these places from now on was made by this act: it may be taken back.
-        if there := [path for path in plan.files.created if os.path.lexists(path)]:
+        if there := [path for path in plan.files.made if os.path.lexists(path)]:
             raise AlreadyExists(
                 _("There is already a file {name}.").format(name=os.path.basename(there[0])),
                 _("Choose another name, or delete it first."),
@@ -203,9 +205,11 @@ class Executor:
         done = 0
         try:
             while done < len(plan.steps):
+                together = _count_together(plan.steps[done:])
                 if commit is None or done <= commit:
                     hands.limit.check()
-                together = _count_together(plan.steps[done:])
+                    if not plan.only_cleans_up:  # that can only be completed: it looks again at what it merges
+                        check_intact(plan.home, plan.steps[done : None if done == commit else done + together])
                 indices = range(done, done + together)
                 theirs = [replace(hands, on_bytes=_reporter(on_progress, index, plan)) for index in indices]
                 for each in theirs:

@@ -209,7 +209,7 @@ def find_unfinished(entries: Iterable[Entry]) -> frozenset[str]:
     for entry in entries:
         commit = entry.plan.commit_point
         if commit is None or entry.done < commit:
-            unfinished.update(entry.plan.files.created)
+            unfinished.update(entry.plan.files.made)
     return frozenset(unfinished)
 
 

@@ -15,7 +15,7 @@ from labkit.engine.instances import Elsewhere, Instances
 from labkit.engine.journal import Entry, find_named, find_unfinished, read_count, read_entries
 from labkit.engine.locks import find_busy
 from labkit.engine.record import find_recorded
-from labkit.engine.seals import find_seals
+from labkit.engine.seals import file_of, find_seals
 from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
 from labkit.hypervisor.domains import Domains
@@ -30,7 +30,7 @@ from labkit.plans.steps import DropRecords
 from labkit.storage import nbd
 from labkit.storage.files import list_files
 from labkit.storage.guest_images import read_guest_images
-from labkit.storage.headers import extent_path, read_folder, read_image
+from labkit.storage.headers import extent_path, is_image_name, read_folder, read_image
 from labkit.storage.making import making_folder
 
 
@@ -68,6 +68,7 @@ def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
     images, claimed = _follow(workspace, _named_images(everywhere, every_tree, others), folder, unfinished)
     damaged = _find_damaged(workspace, everywhere, every_tree, images, pending | unfinished)
     strays = _find_strays(workspace, everywhere, every_tree, images, pending | claimed | damaged)
+    damaged |= {path for path in strays if is_image_name(path)}
     return LabState(
         lab=workspace.name,
         lab_id=workspace.id,
@@ -92,7 +93,7 @@ def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
         stray_bytes=strays,
         claimed=claimed,
         pending=pending,
-        given=frozenset(str(workspace.disks / name) for name in find_seals(workspace.disks))
+        given=frozenset(str(file_of(workspace.disks, name)) for name in find_seals(workspace.disks))
         | find_recorded(workspace.home),
     )
 

@@ -1,9 +1,10 @@
-"""Seals of frozen images: what they were when something began to depend on them.
+"""Seals of what never changes any more: frozen images and the memory that snapshots keep, as they were then.
 
-    home/seals.json     {"web.vda.0.qcow2": {"size": …, "mtime_ns": …, "sha256": …}, …}
+    home/seals.json     {"web.vda.0.qcow2": {"size": …, "mtime_ns": …, "sha256": …}, "web.0.mem": …, …}
 
 A frozen image that another tool has written to would give every state above it another content, and nothing
-else would notice. Where only its time differs (a lab copied, or brought back from a backup) the seal is renewed.
+else would notice. Where only its time differs (a lab copied, or brought back from a backup) the seal heals.
+Whoever takes care to put the time back is found by `verification` alone, which reads every file whole.
 Knows: files. Must not know: libvirt, plans, what depends on an image.
 """
 
@@ -13,6 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -24,19 +26,28 @@ from labkit.language import _
 from labkit.storage.bounded import Damaged, read_json
 from labkit.storage.files import host_errors, sync_folder, sync_soon
 from labkit.storage.plain import opened_plain
-from labkit.units import MIB
+from labkit.units import GIB, MIB
 
 HASH_AT_ONCE = 4 * MIB
 """Bytes up to which an image is hashed when it freezes, while the act waits."""
 
-HASH_SOON = 256 * MIB
-"""Bytes up to which an image is hashed after the act; larger ones are known by size and time alone."""
+HASH_SOON = 4 * GIB
+"""Bytes up to which a file is hashed after the act; larger ones are known by size and time until they are verified."""
+
+UNKNOWN_TIME = -1
+"""The time in a seal of a file that was found to hold something else: it is looked at anew each time."""
+
+SETTLED = 100_000_000
+"""Nanoseconds a file must have been left alone before what was found out about it is remembered."""
+
+_MEMORY = ".mem"
 
 MOST_SEALS = 32 * MIB
 """Bytes of all seals of a lab together."""
 
 _KEYS = dict.fromkeys(("size", "mtime_ns", "sha256")).keys()
 _later = ThreadPoolExecutor(max_workers=1, thread_name_prefix="labkit-seals")
+_judged: dict[tuple[str | int | None, ...], bool] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +59,7 @@ class Seal:
     sha256: str | None
 
     def is_of(self, info: os.stat_result) -> bool:
-        """Whether a file looks as it did."""
+        """Whether a file looks as it did: size and time; its content is not read."""
         return (info.st_size, info.st_mtime_ns) == (self.size, self.mtime_ns)
 
     @property
@@ -57,21 +68,26 @@ class Seal:
         return self.sha256 is None and self.size <= HASH_SOON
 
 
-def seal(paths: Iterable[str]) -> None:
-    """Seal frozen images, all in one lab's folder of disks, anew."""
+def seal(paths: Iterable[str], *, only_new: bool = False) -> None:
+    """Seal files of one lab, images or memory, as they are now.
+
+    Args:
+        only_new: leave the seals alone that there are.
+    """
     files = [Path(path) for path in paths]
     if not files:
         return
     with _open(files[0].parent) as seals:
         for file in files:
-            seals[file.name] = _look(file)
+            if not only_new or file.name not in seals:
+                seals[file.name] = _look(file)
         waits = any(seal.waits for seal in seals.values())
     if waits:
         _complete_later(files[0].parent)
 
 
 def break_seals(paths: Iterable[str]) -> None:
-    """Take the seals from images, all in one lab's folder of disks, that are about to be rewritten.
+    """Take the seals from files of one lab that are about to be rewritten, or were deleted.
 
     Until they are sealed anew nothing is held against them, whatever interrupts the rewriting.
     """
@@ -107,43 +123,84 @@ def seal_anew(folder: Path, paths: Iterable[str]) -> None:
     seal(paths)
 
 
-def complete(folder: Path) -> None:
-    """Make the hashes that are still missing from the seals of a folder of disks."""
+def complete(folder: Path, *, largest: int = HASH_SOON) -> None:
+    """Make the hashes that are still missing from the seals beside a folder of disks.
+
+    Args:
+        largest: bytes of a file that is worth the time.
+    """
     for name, old in _read(_place(folder)).items():
-        file = folder / name
+        file = file_of(folder, name)
         with suppress(FileNotFoundError):
-            if not old.waits or not old.is_of(file.stat()):
+            if old.sha256 is not None or old.size > largest or not old.is_of(file.stat()):
                 continue
             new = replace(old, sha256=_hash(file))
             if not old.is_of(file.stat()):
                 continue  # somebody wrote to it meanwhile: what was hashed is not what was sealed
-            with _open(folder) as seals:
-                if seals.get(name) == old:
-                    seals[name] = new
+            exchange(folder, name, old, new)
 
 
 def find_changed(folder: Path, paths: Iterable[str]) -> list[str]:
-    """Return those of some frozen images that are no longer what they were; seals with another time heal.
+    """Return those of some frozen files that are no longer what they were; seals with another time heal.
 
     Args:
-        folder: the lab's folder of disks. paths: absolute; those that were never sealed are passed over.
+        folder: the lab's folder of disks. paths: absolute; those that are gone, or were never sealed, are passed over.
     """
     known = _read(_place(folder))
     if any(seal.waits for seal in known.values()):
         _complete_later(folder)
     changed: list[str] = []
-    healed: list[str] = []
-    for path in paths:
-        old = known.get(Path(path).name)
-        if old is None or not Path(path).exists():
+    for path in map(Path, paths):
+        old = known.get(path.name)
+        try:
+            info = os.stat(path)
+        except FileNotFoundError:
             continue
-        info = os.stat(path)
-        if old.is_of(info):
+        if old is None or old.is_of(info):
             continue
-        same = info.st_size == old.size and old.sha256 is not None and _hash(Path(path)) == old.sha256
-        (healed if same else changed).append(path)
-    seal(healed)
+        if _holds_the_same(path, old, info):
+            with suppress(LabError):  # where nothing can be written, it is looked at again the next time
+                exchange(folder, path.name, old, replace(old, mtime_ns=info.st_mtime_ns))
+        else:
+            changed.append(str(path))
     return changed
+
+
+def exchange(folder: Path, name: str, old: Seal, new: Seal) -> None:
+    """Put a seal in the place of another, if that is still the one there."""
+    with _open(folder) as seals:
+        if seals.get(name) == old:
+            seals[name] = new
+
+
+def file_of(folder: Path, name: str) -> Path:
+    """Return the file that a seal is of.
+
+    Args:
+        folder: the lab's folder of disks. name: as the seals have it.
+    """
+    return (folder.parent / "memory" if name.endswith(_MEMORY) else folder) / name
+
+
+def _holds_the_same(path: Path, old: Seal, info: os.stat_result) -> bool:
+    """Whether a file's content is what was sealed although it looks otherwise; read once for each change of it."""
+    if info.st_size != old.size or old.sha256 is None:
+        return False
+    key = (str(path), info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns, old.sha256)
+    if key in _judged:
+        return _judged[key]
+    try:
+        same = _hash(path) == old.sha256 and (info.st_mtime_ns, info.st_size) == _mark(path)
+    except OSError:
+        return False  # what cannot be read proves nothing
+    if time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > SETTLED:
+        _judged[key] = same
+    return same
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    info = os.stat(path)
+    return info.st_mtime_ns, info.st_size
 
 
 def _complete_later(folder: Path) -> None:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from labkit.engine import seals
+from labkit.engine import intact, seals
 from labkit.engine.deleting import delete_unneeded
 from labkit.engine.hands import Hands
 from labkit.errors import ConnectionLost, LabError, NotFound, WrongState
@@ -50,6 +50,8 @@ def take(step: TakeSnapshot, domains: Domains, snapshots: Snapshots) -> None:
     # libvirt would note the chain in the definition, and not start once a layer is merged away.
     if step.live or not _points(domains, step):
         domains.repoint(step.machine_id, *step.overlays)
+    if step.memory is not None:
+        seals.seal([step.memory])
 
 
 def _points(domains: Domains, step: TakeSnapshot) -> bool:
@@ -85,6 +87,7 @@ def take_back(step: TakeSnapshot, state: LabState, domains: Domains, snapshots: 
             snapshots.mark_current(machine.id, step.parent)
     if step.memory is not None:
         files.delete_files([step.memory])
+        seals.break_seals([step.memory])
 
 
 def restore_memory(step: RestoreMemory, domains: Domains, snapshots: Snapshots) -> None:
@@ -156,6 +159,8 @@ def merge(step: MergeLayer, hands: Hands) -> str | None:
     if backing and backing not in (step.layer, step.onto):
         # Moved past it, the child would leave the one in between to nobody.
         return None if step.keeps_layer else _stays(step, _("{file} above it stays.").format(file=Path(backing).name))
+    if why := intact.why_not_intact(str(Path(step.child).parent.parent), [step]):
+        return _leave(step, domains, why)
     files_of_child = headers.read_image(Path(step.child), Format.QCOW2).files if step.frozen else ()
     trouble = None
     try:
@@ -178,6 +183,16 @@ def merge(step: MergeLayer, hands: Hands) -> str | None:
         files.sync_file(Path(step.child))
         delete_unneeded([step.layer], hands)
     return None
+
+
+def _leave(step: MergeLayer, domains: Domains, why: str) -> str:
+    """Merge nothing, since what would be read is not what it was; a merge cut short before is closed again."""
+    _depend_again(step, domains)
+    if step.frozen:
+        parts = headers.read_image(Path(step.child), Format.QCOW2).files
+        files.freeze_files(parts)
+        seals.seal(parts, only_new=True)
+    return _stays(step, why)
 
 
 def _stays(step: MergeLayer, why: str) -> str:

@@ -200,6 +200,7 @@ def do(step: Step, hands: Hands) -> None:
             archives.unpack_image(step, hands.on_bytes, hands.limit)
         case UnpackMemory():
             archives.unpack_memory(step, hands.on_bytes, hands.limit)
+            seals.seal([step.target])
         case UnpackBootFile():
             archives.unpack_boot_file(step, hands.on_bytes, hands.limit)
         case DefineAdopted():

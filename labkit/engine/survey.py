@@ -11,14 +11,16 @@ from pathlib import Path
 import psutil
 
 from labkit.engine.host import choose_accelerator
-from labkit.engine.seals import find_changed
+from labkit.engine.memory_files import look_inside
+from labkit.engine.seals import find_changed, find_seals
 from labkit.engine.workspace import Workspace
 from labkit.hypervisor.snapshots import Snapshots
 from labkit.model.machine import Accelerator, MachineFacts
-from labkit.model.snapshot import SnapshotTree
+from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
+from labkit.plans.broken import find_frozen
 from labkit.plans.machine import Survey
-from labkit.plans.snapshot_survey import SnapshotSurvey
+from labkit.plans.snapshot_survey import MemoryFault, SnapshotSurvey
 from labkit.storage.files import free_bytes
 
 
@@ -37,19 +39,46 @@ def free_memory() -> int:
     return int(psutil.virtual_memory().available)
 
 
+def find_broken(workspace: Workspace, state: LabState) -> frozenset[str]:
+    """Return the frozen images of a lab that are no longer what they were when they froze, whatever their mode.
+
+    Where only a file's time differs its content decides, and its seal heals.
+    """
+    owners = {file: path for path in find_frozen(state) for file in state.images[path].files}
+    return frozenset(owners[file] for file in find_changed(workspace.disks, owners))
+
+
+def find_bad_memories(workspace: Workspace, snapshots: Iterable[SnapshotFacts]) -> dict[str, MemoryFault]:
+    """Return what is wrong with the memory files of snapshots, by path; those that are gone are left out."""
+    kept = {node.memory: node for node in snapshots if node.memory and Path(node.memory).exists()}
+    changed = set(find_changed(workspace.disks, kept))
+    sizes = {name: seal.size for name, seal in find_seals(workspace.disks).items()} if changed else {}
+    faults: dict[str, MemoryFault] = {}
+    for memory, node in kept.items():
+        path = Path(memory)
+        images = frozenset(Path(disk.path).name for disk in node.disks)
+        if memory in changed:
+            cut = path.stat().st_size < sizes.get(path.name, 0)
+            faults[memory] = MemoryFault.CUT if cut else MemoryFault.CHANGED
+        elif (found := look_inside(path)) is None:
+            faults[memory] = MemoryFault.DAMAGED
+        elif found != images:
+            faults[memory] = MemoryFault.FOREIGN
+    return faults
+
+
 def survey_snapshots(
     workspace: Workspace,
     snapshots: Snapshots,
     state: LabState,
     facts: MachineFacts,
     *,
-    frozen: Iterable[str],
     quiesce: bool,
 ) -> SnapshotSurvey:
     """Return what plans about a machine's snapshots need measured.
 
     Args:
-        frozen: the images nobody may write to. quiesce: whether the guest's agent answers.
+        quiesce: whether the guest's agent answers.
     """
     nodes = state.snapshots.get(facts.name, SnapshotTree()).nodes.values()
     memories = {node.memory for node in nodes if node.memory}
@@ -61,7 +90,8 @@ def survey_snapshots(
         quiesce=quiesce,
         memory_bytes={path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()},
         deepest=snapshots.deepest_chain(),
-        changed=frozenset(find_changed(workspace.disks, frozen)),
+        bad_memories=find_bad_memories(workspace, nodes),
+        changed=find_broken(workspace, state),
         lost=frozenset(path for path in boots if not Path(path).exists()),
         checkpoints=snapshots.find_checkpoints(facts.id),
         accelerator=choose_accelerator(workspace.images).accelerator if has_hardware else None,

@@ -1,4 +1,4 @@
-"""Switching one machine, and waiting until it is there: start, stop, pause …, one call each behind an excuse.
+"""Switching one machine: start, stop, pause …, one call each behind an excuse; `awaiting` waits until it is there.
 
 No plan and no journal: a switch changes neither definitions nor images.
 Knows: the handle of a machine, the excuses. Must not know: the façade, how a verb reaches libvirt.
@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from labkit.engine.awaiting import comes_to
 from labkit.engine.handle import Handle
 from labkit.errors import (
     Cancelled,
-    ConnectionLost,
     GuestError,
-    GuestSilent,
     HypervisorError,
     NoSpace,
     Refused,
@@ -24,23 +23,19 @@ from labkit.errors import (
     WrongState,
 )
 from labkit.guest import agent
-from labkit.guest.console import Console
 from labkit.hypervisor.domains import OnBytes
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model import machine as model
-from labkit.model.machine import MachineFacts, MachineState, Reason
+from labkit.model.machine import MachineState, Reason
 from labkit.model.state import LabState
-from labkit.model.words import reason_word, state_word, under_way
+from labkit.model.words import state_word, under_way
 from labkit.plans.plan import Refusal
 from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.units import format_size
 
 ASK_AGAIN = 3.0
 """Seconds after which a guest that has not begun to shut down is asked again."""
-
-STARTS_WITHIN = 2.0
-"""Seconds that a machine is given to run, if somebody else is just starting it."""
 
 GOES_ON_FOR, ASKED_AGAIN_AFTER, PATIENCE_AFTER_ERROR = 2.0, 0.7, 8.0
 """Seconds a guest stopped by a failing disk must go on to count as resumed; when, and for how long, that is tried."""
@@ -49,91 +44,35 @@ GOES_ON_FOR, ASKED_AGAIN_AFTER, PATIENCE_AFTER_ERROR = 2.0, 0.7, 8.0
 # --- on -------------------------------------------------------------------------------------------
 
 
-def start(machine: Handle, why_not_disks: Callable[[], Refusal | None], *, timeout: float) -> None:
+def start(
+    machine: Handle,
+    why_not_disks: Callable[[], Refusal | None],
+    *,
+    timeout: float,
+    cancel: threading.Event | None = None,
+) -> None:
     """Boot the guest, or go on where it was saved.
 
     Args:
         why_not_disks: says why its disks cannot be used, or None. timeout: seconds.
+        cancel: set it to be told when the hypervisor is done with it: a start that has begun is not held back.
 
     Raises:
         WrongState: it is running or paused. Refused: its disks cannot be used.
-        HypervisorError: it could not start; it stays off.
+        HypervisorError: it could not start; it stays off. Cancelled: the message names its state.
     """
     with machine.switching(model.why_not_start, _("Call stop() first, or resume() if it is paused.")) as name:
         if refusal := why_not_disks():
             raise Refused(refusal.why, refusal.hint)
-        machine.domains.start(machine.id, subject=name, timeout=timeout)
-
-
-def wait_ready(machine: Handle, *, timeout: float, cancel: threading.Event | None = None) -> None:
-    """Wait until the guest's agent answers (without an agent: until its console says something).
-
-    Raises:
-        WrongState: it is not running nor just being started, or ends meanwhile. Cancelled.
-        GuestSilent: `timeout` seconds have passed; it goes on running.
-    """
-    _comes_to_run(machine, Limit(timeout, cancel=cancel))
-    facts = machine.check(model.why_not_pause, _("Call start() first."))
-    limit = Limit(timeout, cancel=cancel, what=_("Waiting for {name}").format(name=facts.name))
-    console = machine.console
-    answered = machine.domains.wait_for(lambda: _has_answered(machine, facts, console), limit)
-    if answered is None:
-        if limit.cancelled:
-            limit.check()
-        raise GuestSilent(
-            _("{name} is running but has not answered within {seconds:g} s.").format(name=facts.name, seconds=timeout),
-            _("Look at its console, give it more time with timeout=…, or cut its power with kill()."),
-            details=console.tail(),
-        )
-    if not answered:
-        raise WrongState(
-            _("{name} went {state} while it booted ({reason}).").format(
-                name=facts.name, state=state_word(machine.state), reason=reason_word(machine.reason)
-            ),
-            _("Its console says why: vm.console.tail()."),
-            details=console.tail(),
-        )
-
-
-def _has_answered(machine: Handle, facts: MachineFacts, console: Console) -> bool | None:
-    """True: ready. False: it ended. None: not yet."""
-    if machine.state is not MachineState.RUNNING:
-        return False
-    if not facts.spec.agent:
-        # A machine that goes on from its saved memory has been ready before, and may have nothing to say.
-        return True if console.position or facts.reason is Reason.RESTORED else None
-    try:
-        agent.ping(machine.channel(facts.name), timeout=2)
-    except (GuestSilent, TimedOut, ConnectionLost, WrongState):
-        return None  # its state may have changed since: the next look tells
-    return True
-
-
-def wait_for_state(machine: Handle, wanted: MachineState, *, timeout: float) -> None:
-    """Wait until it is in a state, whoever brings it there.
-
-    Raises:
-        TimedOut: `timeout` seconds have passed; the message names its state.
-    """
-    if not _comes_to(machine, wanted, Limit(timeout)):
-        raise TimedOut(
-            _("{name} is {state}, and not {wanted} after {seconds:g} s.").format(
-                name=machine.facts.name, state=state_word(machine.state), wanted=state_word(wanted), seconds=timeout
-            ),
-            _("Bring it there, or give it more time with timeout=…."),
-        )
-
-
-def _comes_to_run(machine: Handle, limit: Limit) -> None:
-    """Wait a little until it runs; longer while somebody is at work on it: a start takes its time on a busy host."""
-    while not _comes_to(machine, MachineState.RUNNING, limit.within(STARTS_WITHIN)) and not limit.reached:
-        if not machine.is_held:
-            return
-
-
-def _comes_to(machine: Handle, wanted: MachineState, limit: Limit) -> bool:
-    """Whether it is in a state before the limit is reached."""
-    return machine.domains.wait_for(lambda: True if machine.state is wanted else None, limit) is not None
+        Limit(cancel=cancel, what=under_way("start", name)).check()
+        machine.domains.start(machine.id, subject=name, timeout=timeout, cancel=cancel)
+        if cancel is not None and cancel.is_set():
+            raise Cancelled(
+                _("The start of {name} was interrupted when it had begun: {name} is {state}.").format(
+                    name=name, state=state_word(machine.state)
+                ),
+                _("Let it run, or end it: stop(), kill()."),
+            )
 
 
 # --- paused and on --------------------------------------------------------------------------------
@@ -161,7 +100,7 @@ def resume(machine: Handle) -> None:
 def _see_whether_it_goes_on(machine: Handle, name: str) -> None:
     """The first request may fail once more: a server that came back is found only by asking."""
     patience = Limit(PATIENCE_AFTER_ERROR)
-    while _comes_to(machine, MachineState.PAUSED, Limit(GOES_ON_FOR)):
+    while comes_to(machine, MachineState.PAUSED, Limit(GOES_ON_FOR)):
         if patience.reached:
             raise WrongState(
                 _("{name} goes on and is paused again: its disk still fails.").format(name=name),
@@ -264,7 +203,7 @@ def _has_shut_down(machine: Handle, name: str, limit: Limit, cancel: threading.E
             _press_power_button(machine, name)
     else:
         _press_power_button(machine, name)
-    return _comes_to(machine, MachineState.OFF, Limit(max(0.0, min(limit.left, ASK_AGAIN)), cancel=cancel))
+    return comes_to(machine, MachineState.OFF, Limit(max(0.0, min(limit.left, ASK_AGAIN)), cancel=cancel))
 
 
 def _press_power_button(machine: Handle, name: str) -> None:

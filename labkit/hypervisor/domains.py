@@ -153,9 +153,19 @@ class Domains:
 
     # --- switching --------------------------------------------------------------------------------
 
-    def start(self, machine_id: str, *, subject: str, timeout: float = 120) -> None:
-        """Boot a guest, or resume it where it was saved."""
-        self.on(machine_id, once_log_is_free(lambda domain: domain.create()), subject=subject, timeout=timeout)
+    def start(
+        self, machine_id: str, *, subject: str, timeout: float = 120, cancel: threading.Event | None = None
+    ) -> None:
+        """Boot a guest, or resume it where it was saved.
+
+        Args:
+            cancel: set it to wait no longer for what an emulator that has just ended still holds.
+        """
+
+        def begin(domain: libvirt.virDomain) -> None:
+            domain.create()
+
+        self.on(machine_id, once_log_is_free(begin, Limit(cancel=cancel)), subject=subject, timeout=timeout)
 
     def kill(self, machine_id: str, *, subject: str = "") -> None:
         """End the QEMU process as a power cut would."""

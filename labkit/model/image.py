@@ -59,6 +59,7 @@ class ImageFacts:
         backing_format: that one's format, as recorded beside its name; None: a base, or not recorded, and then
             the image is of no use, since nothing is probed.
         frozen: whether it is closed for writing (mode 0444).
+        internal: how many snapshots another tool keeps inside it (`qemu-img snapshot -l`).
     """
 
     path: str
@@ -71,6 +72,7 @@ class ImageFacts:
     backing: str | None = None
     backing_format: Format | None = None
     frozen: bool = False
+    internal: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ class LabState:
         memories: the files in the lab's folder for saved memory.
         served: the sockets of the disks that are served as another machine's storage, by disk name.
         strays: files in the lab's folders that belong to nothing, absolute paths.
-        damaged: files there that somebody needs as images and that cannot be read as such; they are no strays.
+        damaged: files in the folder of disks that are named as images, or needed as such, and cannot be read.
         stray_bytes: what the host gives each of them.
         claimed: images that domains not of this lab need, or files outside of its folder stand on.
         pending: files that acts of the journal name: whether they are needed shows when these acts have ended.

@@ -64,6 +64,7 @@ def snapshot_word(kind: SnapshotKind) -> str:
 def act_word(act: str) -> str:
     """Return the word for an act of a plan, e.g. "create"; an unknown one comes back as it is."""
     return {
+        "accept": _("accept"),
         "adopt": _("adopt"),
         "attach": _("attach"),
         "clean": _("clean"),

@@ -75,7 +75,9 @@ def _base(state: LabState, survey: CloneSurvey, machine: str) -> Plan:
     number = 1
     while f"{BASE_NAME}-{number}" in tree:
         number += 1
-    taking = SnapshotSurvey(free_bytes=survey.free_bytes, quiesce=survey.quiesce, deepest=survey.deepest)
+    taking = SnapshotSurvey(
+        free_bytes=survey.free_bytes, quiesce=survey.quiesce, deepest=survey.deepest, changed=survey.changed
+    )
     return plan_take(state, taking, machine, f"{BASE_NAME}-{number}", _("What linked clones stand on."))
 
 

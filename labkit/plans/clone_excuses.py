@@ -12,7 +12,7 @@ from labkit.model.disk import chain
 from labkit.model.machine import DiskSpec, MachineFacts
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
-from labkit.plans.guard import why_broken
+from labkit.plans.broken import why_broken
 from labkit.plans.machine_excuses import why_not_name
 from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, origin_of
 from labkit.plans.plan import Refusal

@@ -13,6 +13,7 @@ from labkit.language import _
 from labkit.model.image import Allocation, Format, GuestImage
 from labkit.model.machine import DEFAULT_CPU, Boot, Chipset, DiskSpec, MachineFacts, MachineSpec
 from labkit.model.state import LabState
+from labkit.plans.disk import notes_of_format
 from labkit.plans.first_disk import FirstDisk
 from labkit.plans.guard import why_not_delete_machine
 from labkit.plans.machine import Survey, machine_plan, why_not_sized_here
@@ -71,7 +72,8 @@ def plan_create(state: LabState, survey: Survey, request: CreateRequest) -> Plan
     switches = [step for step in removal if not isinstance(step, DeleteFiles)]
     clean_ups = [step for step in removal if isinstance(step, DeleteFiles)]
     steps += [*switches, DefineMachine(spec=spec), *clean_ups, *drafts]
-    return machine_plan("create", state, request.name, steps=steps)
+    notes = notes_of_format(disk.format, image.capacity)
+    return machine_plan("create", state, request.name, steps=steps, notes=notes)
 
 
 def _why_not_create(state: LabState, survey: Survey, request: CreateRequest) -> Refusal | None:

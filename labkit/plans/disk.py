@@ -6,16 +6,19 @@ Knows: the model, steps. Must not know: libvirt, files, qemu-img's doings.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from labkit.language import _
 from labkit.model.disk import Bus, DiskFacts, bus_of, disk_name, free_target
 from labkit.model.foreign import Foreign
+from labkit.model.geometry import vhd_capacity
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineState
 from labkit.model.state import LabState
+from labkit.plans.broken import why_broken_disk
 from labkit.plans.disk_excuses import (
+    FIRST_TARGETS,
     why_elsewhere,
     why_held,
     why_ide_stays,
@@ -50,10 +53,12 @@ class DiskSurvey:
     Attributes:
         free_bytes: free on the file system of the lab's folder.
         mounted: where a running guest has its disks mounted, by target ("vdb" → "/mnt/data").
+        changed: frozen images that no longer are what they were.
     """
 
     free_bytes: int
     mounted: Mapping[str, str] = field(default_factory=dict)
+    changed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +86,7 @@ def plan_create(state: LabState, survey: DiskSurvey, request: DiskRequest) -> Pl
         or why_not_options(request.format, request.cluster_size, request.extended_l2)
         or why_no_room(survey.free_bytes, needed)
     )
-    notes = []
+    notes = notes_of_format(request.format, request.capacity)
     if request.allocation is Allocation.DYNAMIC and request.capacity > survey.free_bytes:
         notes.append(
             _("It may grow to {capacity}, but the host has only {free} free: a full host pauses the guest.").format(
@@ -117,14 +122,26 @@ def plan_import(
         allocation=allocation,
         bytes=needed,
     )
-    return disk_plan("import", state, name, steps=[step], refusal=refusal)
+    notes = notes_of_format(format, image.capacity)
+    return disk_plan("import", state, name, steps=[step], refusal=refusal, notes=notes)
 
 
-def plan_attach(state: LabState, name: str, machine: str, bus: Bus = Bus.VIRTIO) -> Plan:
-    """Plan to attach a free disk to a machine, as the guest's next disk."""
+def plan_attach(
+    state: LabState, name: str, machine: str, bus: Bus = Bus.VIRTIO, *, changed: Container[str] = ()
+) -> Plan:
+    """Plan to attach a free disk to a machine, as the guest's next disk.
+
+    Args:
+        changed: frozen images that no longer are what they were.
+    """
     disk, facts = state.disks[name], state.machines[machine]
     target = free_target((spec.target for spec in facts.spec.disks), bus)
-    refusal = why_not_attach(disk, facts) or why_not_from_here(state, disk, machine) or why_not_bus(disk, facts, bus)
+    refusal = (
+        why_not_attach(disk, facts)
+        or why_not_from_here(state, disk, machine)
+        or why_not_bus(disk, facts, bus)
+        or why_broken_disk(state, disk, changed)
+    )
     if refusal or target is None:
         full = Refusal(why=_("{machine} has no room for another disk.").format(machine=machine))
         return disk_plan("attach", state, name, machines=[machine], refusal=refusal or full)
@@ -163,7 +180,14 @@ def plan_detach(state: LabState, survey: DiskSurvey, name: str, machine: str) ->
     elif facts.is_active and bus_of(disk.target) is Bus.IDE:
         refusal = why_ide_stays(facts)
     step = DetachDisk(machine_id=facts.id, domain=facts.spec.domain_name, target=disk.target)
-    return disk_plan("detach", state, name, machines=[machine], steps=[step], refusal=refusal)
+    notes = []
+    if disk.target in FIRST_TARGETS:
+        notes.append(
+            _("{machine} starts from {disk}: without it, it cannot be started. Back again: {call}.").format(
+                machine=machine, disk=name, call=f'lab.machines["{machine}"].attach("{name}")'
+            )
+        )
+    return disk_plan("detach", state, name, machines=[machine], steps=[step], refusal=refusal, notes=notes)
 
 
 def plan_delete(state: LabState, name: str, held: Collection[str] = ()) -> Plan:
@@ -191,6 +215,18 @@ def plan_delete(state: LabState, name: str, held: Collection[str] = ()) -> Plan:
     paths = tuple(file for image in images for file in image.files)
     steps = [DeleteFiles(paths=paths, bytes=sum(image.allocated for image in images))]
     return disk_plan("delete", state, name, steps=steps, refusal=refusal)
+
+
+def notes_of_format(format: Format, capacity: int) -> list[str]:
+    """Return what to know beforehand of a new image that is to hold `capacity` bytes: a VHD may hold more."""
+    given = vhd_capacity(capacity) if format is Format.VHD else capacity
+    if given == capacity:
+        return []
+    return [
+        _("A VHD holds whole cylinders: it gets {given} bytes, {more} more than asked for.").format(
+            given=given, more=format_size(given - capacity)
+        )
+    ]
 
 
 def disk_plan(

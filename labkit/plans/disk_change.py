@@ -6,14 +6,19 @@ Knows: the model, steps. Must not know: libvirt, files, qemu-img's doings.
 
 from __future__ import annotations
 
+import posixpath
+from dataclasses import replace
+
 from labkit.language import _
 from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineFacts
 from labkit.model.state import LabState
-from labkit.plans.disk import DiskSurvey, disk_plan, holder_of
+from labkit.plans.broken import why_broken_disk
+from labkit.plans.disk import DiskSurvey, disk_plan, holder_of, notes_of_format
 from labkit.plans.disk_excuses import (
     why_elsewhere,
+    why_internal,
     why_no_room,
     why_not_capacity,
     why_not_grow,
@@ -34,9 +39,20 @@ _UNMARKED = (Format.RAW, Format.QCOW2)
 
 
 def plan_convert(
-    state: LabState, survey: DiskSurvey, name: str, new: str, format: Format, allocation: Allocation
+    state: LabState,
+    survey: DiskSurvey,
+    name: str,
+    new: str,
+    format: Format,
+    allocation: Allocation,
+    *,
+    as_is: bool = False,
 ) -> Plan:
-    """Plan a new disk with the same content in another format; the old one stays."""
+    """Plan a new disk with the same content in another format; the old one stays.
+
+    Args:
+        as_is: whether frozen images below may have been changed: what they hold now is wanted.
+    """
     disk = state.disks[name]
     needed = disk.capacity if allocation is Allocation.FIXED else disk.allocated
     refusal = None
@@ -50,11 +66,17 @@ def plan_convert(
         or why_not_name(state, new)
         or why_not_still(state, disk)
         or why_served(disk)
+        or why_broken_disk(state, disk, () if as_is else survey.changed)
         or why_not_capacity(disk.capacity, format)
         or why_no_room(survey.free_bytes, needed)
     )
     step = _conversion(disk, next_image_path(state, new, format), format, allocation, disk.capacity, needed)
-    return disk_plan("convert", state, name, new, machines=holder_of(disk), steps=[step], refusal=refusal)
+    notes = notes_of_format(format, disk.capacity)
+    if as_is and (altered := [layer.path for layer in disk.layers if layer.path in survey.changed]):
+        step = replace(step, as_is=True)
+        names = ", ".join(posixpath.basename(path) for path in altered)
+        notes.append(_("It will hold what can be read now, not what was frozen: {files}.").format(files=names))
+    return disk_plan("convert", state, name, new, machines=holder_of(disk), steps=[step], refusal=refusal, notes=notes)
 
 
 def plan_resize(state: LabState, survey: DiskSurvey, name: str, capacity: int) -> Plan:
@@ -70,12 +92,14 @@ def plan_resize(state: LabState, survey: DiskSurvey, name: str, capacity: int) -
         why_elsewhere(state, disk)
         or why_not_grow(disk, capacity)
         or why_not_change_disk(state, disk)
+        or why_broken_disk(state, disk, survey.changed)
         or why_not_capacity(capacity, disk.active.format)
         or (None if in_place else why_not_still(state, disk) or why_not_single(disk))
         or why_no_room(survey.free_bytes, needed)
     )
     holder = state.everywhere[disk.machine] if disk.machine else None
     notes = [_("The file system inside does not grow by itself: resize2fs does that.")]
+    notes += notes_of_format(disk.active.format, capacity)
     steps: list[Step] = (
         [_growth(disk, capacity, more, holder)]
         if in_place
@@ -101,6 +125,7 @@ def plan_compact(state: LabState, survey: DiskSurvey, name: str) -> Plan:
         or why_not_still(state, disk)
         or why_served(disk)
         or why_not_single(disk)
+        or why_internal(disk.layers)
         or why_not_change_disk(state, disk)
         or why_no_room(survey.free_bytes, needed)
     )

@@ -6,11 +6,12 @@ Knows: the model. Must not know: which acts ask.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Iterable
 
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.disk import Bus, DiskFacts, disk_name
-from labkit.model.image import Format
+from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import Chipset, MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.model.words import state_word
@@ -22,6 +23,9 @@ SPACE_MARGIN = 64 * MIB
 
 SECTOR = 512
 """Bytes of a sector: a capacity is a multiple of it."""
+
+FIRST_TARGETS = ("vda", "sda", "hda")
+"""What guests call the disk that they start from."""
 
 LARGEST = {Format.VHD: 2040 * GIB, Format.VMDK: 2 * TIB - 64 * 1024}
 """Bytes of the largest capacity a format can have, where it is less than a host may ask for."""
@@ -108,6 +112,21 @@ def why_not_attach(disk: DiskFacts, machine: MachineFacts) -> Refusal | None:
             ways_out=(_("Start it, then attach the disk."),),
         )
     return None
+
+
+def why_no_system(state: LabState, machine: MachineFacts) -> Refusal | None:
+    """Return why a machine cannot be started: the disk it starts from is not attached."""
+    if any(disk.target in FIRST_TARGETS for disk in machine.spec.disks):
+        return None
+    names = [disk.name for disk in state.disks.values() if disk.machine is None]
+    own = next((name for name in names if name.startswith(f"{machine.name}.")), None)
+    ways = [_("Attach a disk with a system: vm.attach(…).")]
+    if own:
+        ways.insert(0, _("Attach it again: {call}.").format(call=f'lab.machines["{machine.name}"].attach("{own}")'))
+    return Refusal(
+        why=_("{machine} has no disk to start from: it was detached.").format(machine=machine.name),
+        ways_out=tuple(ways),
+    )
 
 
 def why_not_from_here(state: LabState, disk: DiskFacts, machine: str) -> Refusal | None:
@@ -236,6 +255,25 @@ def why_not_single(disk: DiskFacts) -> Refusal | None:
             disk=disk.name, count=len(disk.layers)
         ),
         ways_out=(_("Make a disk that stands alone: disk.convert(…)."),),
+    )
+
+
+def why_internal(images: Iterable[ImageFacts]) -> Refusal | None:
+    """Return why images cannot be frozen, given up or written anew: another tool keeps snapshots inside them."""
+    image = next((image for image in images if image.internal), None)
+    if image is None:
+        return None
+    file = posixpath.basename(image.path)
+    return Refusal(
+        why=ngettext(
+            "{file} has {count} snapshot of another tool inside, which labkit can neither keep nor bring back.",
+            "{file} has {count} snapshots of another tool inside, which labkit can neither keep nor bring back.",
+            image.internal,
+        ).format(file=file, count=image.internal),
+        ways_out=(
+            _("Look at them: {command}.").format(command=f"qemu-img snapshot -l {shlex.quote(image.path)}"),
+            _("Delete those you no longer need, with qemu-img snapshot -d; then do this again."),
+        ),
     )
 
 

@@ -25,7 +25,10 @@ from labkit.model.travel import (
     Manifest,
 )
 from labkit.plans.archive_excuses import why_not_export, why_not_readable
+from labkit.plans.broken import why_broken
+from labkit.plans.memory_excuses import why_bad_memory
 from labkit.plans.plan import Plan
+from labkit.plans.snapshot_survey import MemoryFault
 from labkit.plans.steps import WriteArchive
 
 
@@ -36,6 +39,7 @@ class ExportSurvey:
     Attributes:
         free_bytes: free where the archive goes. exists: whether there is a file of its name, or no such folder.
         xml: the machine's definition. records: by snapshot, its definition and the one it ran with, or None.
+        changed: frozen images that no longer are what they were; memories: what is wrong with memory files, by path.
         lengths: bytes of each file that is there, by path; allocated: what the host gave for memory and boot files.
     """
 
@@ -46,6 +50,8 @@ class ExportSurvey:
     no_folder: bool = False
     lengths: Mapping[str, int] = field(default_factory=dict)
     allocated: Mapping[str, int] = field(default_factory=dict)
+    changed: frozenset[str] = frozenset()
+    memories: Mapping[str, MemoryFault] = field(default_factory=dict)
 
 
 def plan_export(state: LabState, survey: ExportSurvey, machine: str, target: str) -> Plan:
@@ -71,6 +77,11 @@ def plan_export(state: LabState, survey: ExportSurvey, machine: str, target: str
         there=survey.lengths,
         free_bytes=survey.free_bytes,
         needed=needed,
+    )
+    refusal = (
+        refusal
+        or why_broken(state, machine, [disk for spec in specs for disk in spec.disks], survey.changed)
+        or why_bad_memory(tree.nodes.values(), survey.memories)
     )
     names = {file: f"disks/{posixpath.basename(file)}" for path in images for file in state.images[path].files}
     names |= {path: f"memory/{posixpath.basename(path)}" for path in memories}

@@ -19,8 +19,8 @@ from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.model.words import state_word
-from labkit.plans.disk_excuses import why_no_room
-from labkit.plans.guard import why_broken
+from labkit.plans.broken import why_broken
+from labkit.plans.disk_excuses import why_internal, why_no_room
 from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.reclaim import find_unneeded, own_disks
@@ -48,6 +48,7 @@ def plan_flatten(state: LabState, survey: FlattenSurvey, machine: str) -> Plan:
         refusal = (
             why_broken(state, machine, disks, survey.changed)
             or _why_not_now(lineage, facts, cuts)
+            or (None if facts.is_active else why_internal(cuts))
             or why_no_room(survey.free_bytes, needed)
         )
     if refusal or not cuts:
@@ -94,12 +95,13 @@ def plan_relink(state: LabState, survey: RelinkSurvey, machine: str, disk: str, 
             ways_out=(_("It has: {names}.").format(names=known),),
         )
         return _plan("relink", state, machine, f"{machine} {disk}", refusal=unknown)
-    broken = _broken(state, spec, survey.changed)
-    match = next((path for path in broken if survey.seals.get(path) == survey.sha256), None)
+    broken = _broken(state, machine, spec, survey.changed)
+    files = [(file, path) for path in broken for file in _files_of(state, path)]
+    match, image = next((each for each in files if survey.seals.get(each[0]) == survey.sha256), (None, ""))
     refusal = _why_not_relink(facts, spec, file, broken, match, survey)
     if refusal or match is None:
         return _plan("relink", state, machine, f"{machine} {disk}", refusal=refusal)
-    draft = next_image_path(state, disk_name(match), Format(match.rpartition(".")[2]))
+    draft = next_image_path(state, disk_name(image), Format(image.rpartition(".")[2]))
     steps: list[Step] = [
         CopyImage(source=file, target=draft, bytes=survey.allocated),
         ReplaceImage(draft=draft, path=match, frozen=True),
@@ -217,11 +219,22 @@ def _no_longer_needed(lineage: Lineage, facts: MachineFacts, cuts: list[ImageFac
 # --- relinking ----------------------------------------------------------------------------------
 
 
-def _broken(state: LabState, disk: DiskSpec, changed: frozenset[str]) -> list[str]:
-    layers = chain(state.images, disk.path)
-    lost = layers[-1].backing if layers else disk.path
-    missing = [lost] if lost is not None and lost not in state.images else []
-    return missing + [layer.path for layer in layers if layer.path in changed]
+def _broken(state: LabState, machine: str, disk: DiskSpec, changed: frozenset[str]) -> list[str]:
+    """What is lost or changed of a disk: below it as it is now, and as the machine's snapshots have it."""
+    kept = (each for node in _nodes(state, machine) for each in node if disk.name == each.name)
+    broken: dict[str, None] = {}
+    for path in (disk.path, *(each.path for each in kept)):
+        layers = chain(state.images, path)
+        lost = layers[-1].backing if layers else path
+        if lost is not None and lost not in state.images:
+            broken[lost] = None
+        broken |= dict.fromkeys(layer.path for layer in layers if layer.path in changed)
+    return list(broken)
+
+
+def _files_of(state: LabState, path: str) -> tuple[str, ...]:
+    """The files of an image; of one that cannot be read, the one that bears its name."""
+    return state.images[path].files if path in state.images else (path,)
 
 
 def _why_not_relink(

@@ -2,6 +2,7 @@
 
 A linked clone stands on the frozen images of another machine's snapshot. The hypervisor knows nothing of that: it
 would start, merge or delete a base that clones use. What depends on what is told from the image headers alone.
+Nor does it know whether an image is still what it was when it froze: what is broken is in `broken`.
 
 Knows: the lineage. Must not know: which steps an act has, who asks.
 """
@@ -9,10 +10,10 @@ Knows: the lineage. Must not know: which steps an act has, who asks.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 
 from labkit.language import _, ngettext
-from labkit.model.disk import DiskFacts, chain
+from labkit.model.disk import DiskFacts
 from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
 from labkit.model.machine import DiskSpec
 from labkit.model.state import LabState
@@ -100,54 +101,6 @@ def why_not_change_disk(state: LabState, disk: DiskFacts) -> Refusal | None:
     """Return why a disk cannot be grown, compacted or deleted: others depend on what its active image holds."""
     target = DiskSpec(name=disk.name, target=disk.target or "", path=disk.active.path, format=disk.active.format)
     return why_not_write(state, [target])
-
-
-def why_broken(state: LabState, machine: str, disks: Iterable[DiskSpec], changed: Container[str]) -> Refusal | None:
-    """Return why disks cannot be used: an image below them is gone, or was written to by another program.
-
-    Args:
-        changed: the frozen images that no longer are what they were.
-    """
-    for disk in disks:
-        if disk.served:
-            continue
-        layers = chain(state.images, disk.path)
-        lost = disk.path if not layers else layers[-1].backing
-        if lost is not None and lost not in state.images:
-            return _lost(machine, disk, lost)
-        bad = next((layer.path for layer in layers if layer.path in changed), None)
-        if bad is not None:
-            return _altered(machine, disk, bad)
-    return None
-
-
-def _lost(machine: str, disk: DiskSpec, path: str) -> Refusal:
-    return Refusal(
-        why=_("The image {file} below {disk} is gone.").format(file=posixpath.basename(path), disk=disk.name),
-        ways_out=(
-            _("Bring the file back, or say where it is now: {call}.").format(call=_relink(machine, disk)),
-            _("Without it the content of {disk} is lost.").format(disk=disk.name),
-        ),
-    )
-
-
-def _altered(machine: str, disk: DiskSpec, path: str) -> Refusal:
-    return Refusal(
-        why=_("The frozen image {file} of {disk} was changed by another program.").format(
-            file=posixpath.basename(path), disk=disk.name
-        ),
-        ways_out=(
-            _("Bring the file back from a copy: {call}.").format(call=_relink(machine, disk)),
-            _('Or save what can be read now into another disk: lab.disks[{disk!r}].convert("…").').format(
-                disk=disk.name
-            ),
-            _("Or take it as it is now: vm.snapshots.accept_changes()."),
-        ),
-    )
-
-
-def _relink(machine: str, disk: DiskSpec) -> str:
-    return f'lab.machines["{machine}"].relink("{disk.name}", "…")'
 
 
 def _ways_out(clones: tuple[str, ...]) -> tuple[str, ...]:

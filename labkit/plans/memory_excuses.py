@@ -6,13 +6,14 @@ Each refusal offers the disks alone. Knows: the model. Must not know: which step
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable, Mapping
 
 from labkit.language import _
 from labkit.model.machine import Accelerator
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
 from labkit.plans.plan import Refusal
-from labkit.plans.snapshot_survey import SnapshotSurvey
+from labkit.plans.snapshot_survey import MemoryFault, SnapshotSurvey
 
 
 def why_not_from_memory(state: LabState, survey: SnapshotSurvey, snapshot: SnapshotFacts) -> Refusal | None:
@@ -25,6 +26,8 @@ def why_not_from_memory(state: LabState, survey: SnapshotSurvey, snapshot: Snaps
             file=posixpath.basename(snapshot.memory), name=snapshot.name
         )
         return Refusal(why=why, ways_out=(disks_only,))
+    if fault := survey.bad_memories.get(snapshot.memory):
+        return Refusal(why=_fault(fault, snapshot), ways_out=(disks_only,))
     boot = snapshot.spec.boot
     lost = [path for path in (boot.kernel, boot.initramfs) if path and path in survey.lost]
     if lost:
@@ -34,6 +37,27 @@ def why_not_from_memory(state: LabState, survey: SnapshotSurvey, snapshot: Snaps
         return Refusal(why=why, ways_out=(_("Build it again: ./lab setup."), disks_only))
     other = _why_other_host(survey, snapshot)
     return Refusal(why=other, ways_out=(disks_only,)) if other else None
+
+
+def why_bad_memory(snapshots: Iterable[SnapshotFacts], faults: Mapping[str, MemoryFault]) -> Refusal | None:
+    """Return why snapshots cannot be carried elsewhere with their memory: a file of it is of no use."""
+    for snapshot in snapshots:
+        if snapshot.memory is not None and (fault := faults.get(snapshot.memory)):
+            return Refusal(
+                why=_fault(fault, snapshot),
+                ways_out=(_("Bring the file back from a copy."), _("Or delete the snapshot.")),
+            )
+    return None
+
+
+def _fault(fault: MemoryFault, snapshot: SnapshotFacts) -> str:
+    sentence = {
+        MemoryFault.CUT: _("The memory file {file} of {name} is cut short."),
+        MemoryFault.DAMAGED: _("The memory file {file} of {name} is damaged: it does not begin as one."),
+        MemoryFault.CHANGED: _("The memory file {file} of {name} was changed by another program."),
+        MemoryFault.FOREIGN: _("The memory file {file} of {name} belongs to other disk images."),
+    }[fault]
+    return sentence.format(file=posixpath.basename(snapshot.memory or ""), name=snapshot.name)
 
 
 def is_foreign_accelerator(survey: SnapshotSurvey, snapshot: SnapshotFacts) -> bool:

@@ -16,6 +16,7 @@ from labkit.model.disk import chain
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.model.travel import SnapshotRecord
+from labkit.plans.broken import why_broken
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.plans.steps import DropRecords, GiveRecords, MigrateMachine, Step
@@ -31,6 +32,7 @@ class MigrationSurvey:
         taken_names: names of domains there that are not of this lab.
         records: what the hypervisor here keeps of the machine's snapshots, parents first.
         lost: files that the machine or its snapshots boot from and that are not there.
+        changed: frozen images that no longer are what they were.
     """
 
     to: str
@@ -41,6 +43,7 @@ class MigrationSurvey:
     taken_names: frozenset[str] = frozenset()
     records: tuple[SnapshotRecord, ...] = ()
     lost: frozenset[str] = frozenset()
+    changed: frozenset[str] = frozenset()
 
 
 def plan_migrate(state: LabState, survey: MigrationSurvey, machine: str) -> Plan:
@@ -146,7 +149,8 @@ def _why_not_away(state: LabState, survey: MigrationSurvey, facts: MachineFacts)
             ),
             ways_out=(_("Bring the file back, or delete the snapshot that needs it."),),
         )
-    return None
+    points = (facts.spec, *(point.spec for point in state.every_tree.get(facts.name, {}).values()))
+    return why_broken(state, facts.name, [disk for spec in points for disk in spec.disks], survey.changed)
 
 
 def _find_clones(state: LabState, machine: str) -> tuple[str, ...]:

@@ -68,11 +68,21 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """The files a plan touches, absolute paths in the order of its steps."""
+    """The files a plan touches, absolute paths in the order of its steps.
+
+    Attributes:
+        drafts: those it makes on the way and takes away again; they are in no other list.
+    """
 
     created: tuple[str, ...] = ()
     rewritten: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
+    drafts: tuple[str, ...] = ()
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """All that come into being, drafts included."""
+        return (*self.created, *self.drafts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +129,7 @@ class Plan:
 
     @property
     def files(self) -> Files:
-        """The files it creates, rewrites and deletes."""
+        """The files it leaves, rewrites and deletes, and those that are there only while it is carried out."""
         created: list[str] = []
         rewritten: list[str] = []
         deleted: list[str] = []
@@ -146,8 +156,14 @@ class Plan:
                     deleted += [] if step.keeps_layer else [step.layer]
                 case DeleteFiles():
                     deleted += step.paths
-        rewritten = [path for path in rewritten if path not in created]
-        return Files(created=tuple(created), rewritten=tuple(rewritten), deleted=tuple(deleted))
+        moved = {step.draft for step in self.steps if isinstance(step, ReplaceImage)}
+        drafts = {path for path in created if path in deleted or path in moved}
+        return Files(
+            created=tuple(path for path in created if path not in drafts),
+            rewritten=tuple(path for path in rewritten if path not in created),
+            deleted=tuple(path for path in deleted if path not in drafts),
+            drafts=tuple(path for path in created if path in drafts),
+        )
 
     @property
     def named(self) -> frozenset[str]:

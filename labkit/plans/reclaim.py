@@ -98,8 +98,24 @@ def find_unneeded(
         then: the images that the act changes, as they are after it.
     """
     orphans = set(state.images) - state.alive
-    dead = reclaim({**state.images, **(then or {})}, orphans.union(roots)).dead
+    images = {**state.images, **(then or {})}
+    wanted = orphans.union(roots)
+    dead = reclaim(images, wanted | hidden_below(state, images, wanted)).dead
     return tuple(path for path in dead if disk_name(path) in disks or image_number(path) < 0)
+
+
+def hidden_below(state: LabState, images: Mapping[str, ImageFacts], needed: Collection[str]) -> frozenset[str]:
+    """Return the images that may lie below one that is needed and gone, or that cannot be read.
+
+    What such an image stands on nobody can tell until it is brought back: it may be any that ever froze.
+    """
+    folder = f"{state.home}/disks/"
+    named = {backing for path in alive_among(images, needed) if (backing := images[path].backing)}.union(needed)
+    lost = {path for path in named - images.keys() - state.pending if path.startswith(folder)}
+    if not lost:
+        return frozenset()
+    below = {image.backing for image in images.values()}
+    return frozenset(path for path, image in images.items() if image.frozen or path in below)
 
 
 def own_disks(machine: MachineFacts, tree: SnapshotTree) -> frozenset[str]:
@@ -122,7 +138,8 @@ def judge(state: LabState, files: Iterable[str], named: Collection[str]) -> Verd
     wanted = tuple(dict.fromkeys(files))
     going = {path for path, image in state.images.items() if set(image.files) & set(wanted)}
     staying = set(state.images) - going
-    reasons = {Need.NAMED: state.needed, Need.ACT: set(named), Need.BELOW: staying}
+    needed_now = state.needed | hidden_below(state, state.images, state.needed)
+    reasons = {Need.NAMED: needed_now, Need.ACT: set(named), Need.BELOW: staying}
     spared: dict[str, Need] = {}
     for reason, needed in reasons.items():
         alive = alive_among(state.images, needed)

@@ -5,9 +5,8 @@ Knows: the model. Must not know: which steps an act has.
 
 from __future__ import annotations
 
-import posixpath
 import shlex
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from labkit.language import _
@@ -16,7 +15,8 @@ from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
-from labkit.plans.disk_excuses import SPACE_MARGIN
+from labkit.plans.broken import why_broken
+from labkit.plans.disk_excuses import SPACE_MARGIN, why_internal
 from labkit.plans.plan import Refusal
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.units import format_size
@@ -28,7 +28,6 @@ def why_not_take(
     """Return why a snapshot cannot be taken."""
     needed = facts.spec.memory if facts.is_active else 0
     depth = max((len(chain(state.images, disk.path)) for disk in facts.spec.disks), default=0)
-    missing = [path for disk in facts.spec.disks for path in _find_missing(state.images, disk.path)]
     served = [disk.name for disk in facts.spec.disks if disk.served]
     if served:
         return Refusal(
@@ -40,22 +39,17 @@ def why_not_take(
             why=_("{machine} is saved: its saved memory fits only the images it has.").format(machine=facts.name),
             ways_out=(_("Start it first; then its running state is in the snapshot."),),
         )
-    if missing:
+    if not facts.spec.disks:
         return Refusal(
-            why=_("The image {file} of {machine} is not in the lab.").format(
-                file=posixpath.basename(missing[0]), machine=facts.name
-            ),
-            ways_out=(_("Type ./lab doctor."),),
+            why=_("{machine} has no disks: there is nothing to freeze.").format(machine=facts.name),
+            ways_out=(_("Attach a disk first: vm.attach(…)."),),
         )
+    if refusal := why_broken(state, facts.name, facts.spec.disks, survey.changed) or _why_internal(state, facts):
+        return refusal
     if depth >= survey.deepest:
         return _refuse_depth(facts.name, depth)
     if needed + SPACE_MARGIN > survey.free_bytes:
-        return Refusal(
-            why=_("The memory of {machine} may need {needed}, and the host's disk has {free} free.").format(
-                machine=facts.name, needed=format_size(needed), free=format_size(survey.free_bytes)
-            ),
-            ways_out=(_("Free space on the host, or stop the machine: off, a snapshot keeps no memory."),),
-        )
+        return _refuse_full(facts, survey.free_bytes)
     return _why_foreign(tree) or _why_checkpoints(survey, facts) or why_not_named(tree, name)
 
 
@@ -107,42 +101,35 @@ def why_not_restore(
     if refusal:
         return refusal
     snapshot = tree[name]
-    missing = [path for disk in snapshot.disks for path in _find_missing(state.images, disk.path)]
-    if missing:
-        return Refusal(
-            why=_("The image {file} that {name} needs is gone.").format(file=posixpath.basename(missing[0]), name=name),
-            ways_out=(_("Bring the file back, or delete the snapshot."),),
-        )
     depth = max((len(chain(state.images, disk.path)) for disk in snapshot.disks), default=0)
     if depth >= survey.deepest:
         return _refuse_depth(facts.name, depth)
-    return _why_disk_in_use(state, facts, snapshot) or why_changed(state, snapshot.disks, survey.changed)
+    return (
+        _why_disk_in_use(state, facts, snapshot)
+        or why_broken(state, facts.name, snapshot.disks, survey.changed)
+        or _why_internal(state, facts)
+    )
 
 
-def why_changed(state: LabState, disks: Iterable[DiskSpec], changed: Container[str]) -> Refusal | None:
-    """Return why disks cannot be used: an image below them was written to by somebody else."""
-    for disk in disks:
-        for image in chain(state.images, disk.path):
-            if image.path in changed:
-                return Refusal(
-                    why=_("The frozen image {file} of {disk} was changed by another program.").format(
-                        file=posixpath.basename(image.path), disk=disk.name
-                    ),
-                    ways_out=(
-                        _("Bring the file back from a copy."),
-                        _("Or take it as it is now: vm.snapshots.accept_changes()."),
-                    ),
-                )
-    return None
+def _why_internal(state: LabState, facts: MachineFacts) -> Refusal | None:
+    active = (state.images.get(disk.path) for disk in facts.spec.disks)
+    return why_internal(image for image in active if image is not None)
 
 
-def _find_missing(images: Mapping[str, ImageFacts], path: str) -> list[str]:
-    """Return the first layer of a chain that is not there, if there is one."""
-    layers = chain(images, path)
-    if not layers:
-        return [path]
-    below = layers[-1].backing
-    return [below] if below is not None and below not in images else []
+def _refuse_full(facts: MachineFacts, free: int) -> Refusal:
+    if not facts.is_active:
+        return Refusal(
+            why=_("The host's disk has {free} free; {margin} stay as a margin when a snapshot is taken.").format(
+                free=format_size(free), margin=format_size(SPACE_MARGIN)
+            ),
+            ways_out=(_("Free space on the host, or delete machines you no longer need."),),
+        )
+    return Refusal(
+        why=_("The memory of {machine} may need {needed}, and the host's disk has {free} free.").format(
+            machine=facts.name, needed=format_size(facts.spec.memory), free=format_size(free)
+        ),
+        ways_out=(_("Free space on the host, or stop the machine: off, a snapshot keeps no memory."),),
+    )
 
 
 def _refuse_depth(machine: str, depth: int) -> Refusal:

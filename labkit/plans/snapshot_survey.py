@@ -6,9 +6,23 @@ Knows: the model. Must not know: how it is measured.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from labkit.model.machine import Accelerator
+
+
+class MemoryFault(StrEnum):
+    """What is wrong with a file that holds a guest's memory."""
+
+    CUT = "cut"
+    """It is shorter than it was."""
+    DAMAGED = "damaged"
+    """It does not begin as such a file."""
+    CHANGED = "changed"
+    """It holds something else than when it was written."""
+    FOREIGN = "foreign"
+    """It belongs to other images than those of its snapshot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +32,10 @@ class SnapshotSurvey:
     Attributes:
         free_bytes: free on the file system of the lab's folder.
         quiesce: whether the guest's agent answers, so that it can flush its file systems.
-        memory_bytes: sizes of the memory files, by path.
+        memory_bytes: sizes of the memory files, by path. bad_memories: what is wrong with those that are no use.
         deepest: layers of a disk with which this libvirt still starts a machine.
         lost: files that snapshots boot from and that are not there.
-        changed: frozen images that another tool has written to.
+        changed: frozen images that another tool has written to, of the whole lab.
         checkpoints: names of the checkpoints that another tool has made on the machine.
         accelerator: who runs instructions on this host, or None: it does not matter.
         cpu_models: those this host offers, or None: they do not matter. qemu: its version, or "": likewise.
@@ -33,6 +47,7 @@ class SnapshotSurvey:
     deepest: int = 200
     lost: frozenset[str] = frozenset()
     changed: frozenset[str] = frozenset()
+    bad_memories: Mapping[str, MemoryFault] = field(default_factory=dict)
     checkpoints: tuple[str, ...] = ()
     accelerator: Accelerator | None = None
     cpu_models: frozenset[str] | None = None

@@ -69,6 +69,7 @@ def _read_raw(file: int) -> Header:
 _QCOW2_MAGIC = b"QFI\xfb"
 _QCOW2 = struct.Struct(">4sIQIIQI")  # magic, version, backing offset and length, cluster bits, capacity, encryption
 _QCOW2_V2_LENGTH = 72
+_QCOW2_SNAPSHOTS = 60  # where their number stands
 _CORRUPT, _DATA_FILE = 2, 4  # incompatible features
 _BACKING_FORMAT = 0xE2792ACA  # a header extension
 _MOST_ENTRIES = 4 * 1024 * 1024  # of the first table, as in QEMU
@@ -110,6 +111,7 @@ def _read_qcow2(file: int) -> Header:
         data_file=bool(features & _DATA_FILE),
         corrupt=bool(features & _CORRUPT),
         encrypted=bool(encryption),
+        internal=struct.unpack_from(">I", start, _QCOW2_SNAPSHOTS)[0],
     )
 
 

@@ -34,6 +34,7 @@ class Header:
         backing: name of the image it is a difference to, as written; backing_format: as written.
         data_file: whether the data lie in another file that is not part of the format's own set.
         encrypted, corrupt: marks.
+        internal: snapshots that QEMU keeps inside the image.
         extents: a VMDK's pieces that lie in other files, in order.
     """
 
@@ -44,4 +45,5 @@ class Header:
     data_file: bool = False
     encrypted: bool = False
     corrupt: bool = False
+    internal: int = 0
     extents: tuple[Extent, ...] = ()

@@ -69,6 +69,12 @@ def is_blank(path: Path) -> bool:
         raise _trouble(str(path), str(error)) from error
 
 
+def is_image_name(path: str) -> bool:
+    """Whether a file bears the name of an image: that ends in its format."""
+    name = os.path.basename(path)
+    return name.rpartition(".")[2] in _FORMATS and not name.endswith(FLAT) and not name.startswith(".")
+
+
 def read_folder(folder: Path) -> dict[str, ImageFacts]:
     """Return the images in a folder by absolute path, sorted; their names end in their format.
 
@@ -110,9 +116,9 @@ def _scan(folder: Path) -> tuple[dict[str, ImageFacts], dict[str, HostTrouble]]:
         with host_errors(folder):
             raise
     for name in names:
-        format = _FORMATS.get(name.rpartition(".")[2])
-        if format is None or name.endswith(FLAT) or name.startswith("."):
+        if not is_image_name(name):
             continue
+        format = _FORMATS[name.rpartition(".")[2]]
         path = os.path.join(folder, name)
         try:
             images[path] = _read(path, format)
@@ -173,6 +179,7 @@ def _look(path: str, format: Format) -> tuple[ImageFacts, os.stat_result]:
         backing=backing,
         backing_format=backing_format,
         frozen=not info.st_mode & stat.S_IWUSR,
+        internal=header.internal,
     )
     return facts, info
 

@@ -22,6 +22,7 @@ MOST_TEXT = 8 * MIB
 _MAGIC = b"LibvirtQemudSave"
 _HEADER = struct.Struct("<16s5I56x")
 _VERSION = 2
+_STREAM = b"QEVM"
 _ROOM = 1024  # bytes at least that libvirt may later need for a longer text
 
 
@@ -99,6 +100,18 @@ def read_header(path: Path) -> MemoryHeader:
     with opened_plain(path, follow=True) as file:
         start = file.read(_HEADER.size)
         return parse_header(start + file.read(header_bytes(start) - len(start)))
+
+
+def has_stream(path: Path, header: MemoryHeader) -> bool:
+    """Whether QEMU's stream begins behind a memory file's header; what is compressed has another beginning.
+
+    Raises:
+        OSError: the host's.
+    """
+    with path.open("rb") as file:
+        file.seek(header.length)
+        start = file.read(len(_STREAM))
+    return bool(start) if header.compression else start == _STREAM
 
 
 def exchange_header(path: Path, header: MemoryHeader) -> None:

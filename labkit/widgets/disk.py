@@ -109,7 +109,7 @@ class DiskPanel(LivePanel):
     def _detail(self, reading: Reading, disk: DiskFacts | None) -> Child:
         if disk is None or reading.state is None:
             return None
-        survey = self._lab.survey_disks()
+        survey = self._lab.survey_disks(frozen_in=reading.state)
         held = self._map[1] if self._map and self._map[0] == disk.active.path else None
         busy = self._why_not(reading, disk.machine)
         holder = reading.state.everywhere.get(disk.machine or "")

@@ -13,8 +13,9 @@ from labkit.plans import creation, disk_change
 from labkit.plans import disk as disks
 from labkit.plans import machine as machines
 from labkit.plans import snapshot as snapshots
+from labkit.plans.broken import why_broken
 from labkit.plans.flatten import FlattenSurvey, plan_flatten
-from labkit.plans.guard import why_broken, why_not_write
+from labkit.plans.guard import why_not_write
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import ConvertImage, DeleteFiles, MergeLayer, PullBases, ReplaceImage
 from labkit.units import GIB
@@ -201,6 +202,8 @@ def test_only_the_lowest_own_layer_is_cut_loose() -> None:
     plan = plan_flatten(family(), FLATTEN, "link")
     assert [type(step) for step in plan.steps] == [ConvertImage, ReplaceImage]
     assert plan.files.rewritten == ("/lab/disks/link.vda.0.qcow2",)
+    assert plan.files.created == ()  # what is made on the way takes the place of the old one
+    assert plan.files.drafts == ("/lab/disks/link.vda.2.qcow2",)
     assert plan.bytes_copied == 3 * MIB_EACH
 
 

@@ -166,7 +166,7 @@ REFUSED = {
         "not both",
     ),
     "a served disk": (_with_served(), SURVEY, FULL, "far is served by another program"),
-    "a lost active image": (_without(2), SURVEY, FULL, "web.vda.2.qcow2 below web.vda is gone"),
+    "a lost active image": (_without(2), SURVEY, FULL, "web.vda.2.qcow2 of web.vda is gone"),
     "a lost base": (_without(0), SURVEY, request("a", snapshot="s2"), "web.vda.0.qcow2 below web.vda is gone"),
     "an altered base": (
         lab(),

@@ -401,7 +401,7 @@ def test_an_altered_base_is_told_and_brought_back_or_taken_as_it_is(link: Machin
     base.chmod(0o644)
     subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 9 2M 1M", base], check=True, capture_output=True)
     base.chmod(0o444)
-    link.lab.disks["link.data"].convert("saved")
+    link.lab.disks["link.data"].convert("saved", as_is=True)
     link.snapshots.accept_changes()
     link.start()
 

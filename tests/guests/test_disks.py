@@ -227,3 +227,49 @@ def test_a_machine_with_a_vdi_disk_cannot_be_saved_and_says_which_disk_is_in_the
     with pytest.raises(WrongState, match="its disk old has a layer in vdi"):
         vm.save()
     assert vm.state == "running"
+
+
+def test_a_vhd_tells_beforehand_how_much_larger_it_gets(lab: Lab) -> None:
+    plan = lab.disks.create.plan("data", capacity="64 MiB", format="vhd")
+    lab.carry_out(plan)
+    given = lab.disks["data"].capacity
+    assert given > 64 * MIB
+    assert f"it gets {given} bytes" in plan.notes[0]
+    assert lab.disks["data"].convert.plan("other", format="vhd").notes == ()  # it is as large already
+    assert "it gets" in lab.disks.create.plan("more", capacity="65 MiB", format="vhd", allocation="fixed").notes[0]
+
+
+def test_to_detach_the_disk_with_the_system_says_so_and_without_it_nothing_starts(lab: Lab) -> None:
+    vm = lab.create("s", image="sector", memory="32 MiB")
+    vm.attach(lab.disks.create("data", capacity="1 MiB"))
+    assert vm.detach.plan("data").notes == ()
+    plan = vm.detach.plan("s.vda")
+    assert "s starts from s.vda: without it, it cannot be started" in plan.notes[0]
+    lab.carry_out(plan)
+    with pytest.raises(Refused, match="s has no disk to start from: it was detached") as refused:
+        vm.start()
+    assert 'lab.machines["s"].attach("s.vda")' in refused.value.hint
+    vm.attach("s.vda").start().kill()
+
+
+def test_snapshots_that_another_tool_keeps_inside_an_image_are_not_dropped(lab: Lab) -> None:
+    disk = lab.disks.create("data", capacity="8 MiB")
+    assert disk.compact.plan().refusal is None
+    subprocess.run(["qemu-img", "snapshot", "-c", "theirs", disk.path], check=True)
+    refusal = disk.compact.plan().refusal
+    assert refusal is not None
+    assert "data.0.qcow2 has 1 snapshot of another tool inside" in refusal.why
+    assert "qemu-img snapshot -l" in refusal.hint
+    subprocess.run(["qemu-img", "snapshot", "-d", "theirs", disk.path], check=True)
+    disk.compact()
+
+
+@pytest.mark.parametrize("text", ["bell \a", "nul \0", "half \ud800", "none \uffff"])
+def test_a_description_that_no_definition_can_hold_is_refused_in_words(lab: Lab, text: str) -> None:
+    vm = lab.create("s", image="sector", memory="32 MiB")
+    with pytest.raises(BadInput, match="cannot be a description"):
+        vm.snapshots.take("one", description=text)
+    vm.snapshots.take("one", description="two lines\nand a\ttab")
+    with pytest.raises(BadInput, match="cannot be a description"):
+        vm.snapshots.describe("one", text)
+    assert vm.snapshots["one"].description == "two lines\nand a\ttab"

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
-from labkit.errors import GuestSilent, WrongState
+from labkit.engine.progress import OnProgress, _watches, watch_with
+from labkit.errors import Cancelled, GuestSilent, WrongState
 from labkit.lab import Lab
 from labkit.machine import Machine
 from labkit.model.machine import MachineState, Reason
+from labkit.widgets.plain import show
 
 OFF, RUNNING, PAUSED, SAVED = MachineState
 COUNTER = (
@@ -140,6 +145,48 @@ def test_a_guest_that_ends_while_it_is_waited_for_is_told(off: Machine) -> None:
     with pytest.raises(WrongState) as caught:
         off.wait_ready()
     assert "web" in caught.value.message
+
+
+def test_a_guest_that_is_paused_while_it_is_waited_for_is_told_in_whole_words(off: Machine) -> None:
+    off.start()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(off.wait_ready)
+        off.pause()
+        with pytest.raises(WrongState) as caught:
+            waiting.result()
+    assert "paused" in caught.value.message
+    assert "()" not in caught.value.message
+    assert "resume()" in caught.value.hint
+    assert off.resume().wait_ready().state is RUNNING
+
+
+def test_a_start_that_is_interrupted_ends_in_a_sentence_that_says_where_the_machine_is(off: Machine) -> None:
+    @contextmanager
+    def interrupting(title: str, bytes_copied: int, cancel: threading.Event | None) -> Iterator[OnProgress]:
+        with show(title, bytes_copied, cancel) as report:
+            os.kill(os.getpid(), signal.SIGINT)  # as the notebook's own button does
+            yield report
+
+    watch_with(interrupting)
+    try:
+        with pytest.raises(Cancelled, match="Starting web was cancelled"):
+            off.start()
+    finally:
+        _watches.clear()
+    assert off.state is OFF
+
+
+def test_a_start_that_is_cancelled_when_it_has_begun_says_that_the_machine_runs(off: Machine) -> None:
+    class Begun(threading.Event):
+        """Set from the instant on in which the guest runs."""
+
+        def is_set(self) -> bool:
+            return off.state is RUNNING
+
+    with pytest.raises(Cancelled, match="interrupted when it had begun: web is running") as caught:
+        off.start(cancel=Begun())
+    assert "stop(), kill()" in caught.value.hint
+    assert off.kill().state is OFF
 
 
 def test_a_panic_is_heard_of_through_its_device(ready: Machine) -> None:

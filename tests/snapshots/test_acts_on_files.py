@@ -16,9 +16,9 @@ from labkit.engine import seals
 from labkit.model.disk import chain
 from labkit.model.image import Format
 from labkit.model.state import LabState
+from labkit.plans.broken import why_broken
 from labkit.plans.disk import plan_attach
 from labkit.plans.flatten import RelinkSurvey, plan_relink
-from labkit.plans.guard import why_broken
 from labkit.plans.plan import Plan
 from labkit.units import GIB
 from tests.snapshots.clone_acts import CloneActs
@@ -55,7 +55,7 @@ class FileActs(CloneActs):
             self.make_disk(name, Format.QCOW2)
             self._act(plan_attach(self.state, name, self.at))
             self.own.now[name] = EMPTY
-        if snapshot:
+        if snapshot and disks:
             self.take()
 
     @precondition(lambda self: bool(self._frozen_below()))

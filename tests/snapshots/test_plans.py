@@ -68,6 +68,13 @@ def _why(plan: Plan) -> str:
     return plan.refusal.why
 
 
+def _holding_snapshots(number: int) -> dict[str, ImageFacts]:
+    """The images of a line, of which the active one holds snapshots that another tool made inside."""
+    images = dict(_line(number).images)
+    path = disk("web.vda", number).path
+    return images | {path: replace(images[path], internal=2)}
+
+
 # --- take ------------------------------------------------------------------------------------------
 
 
@@ -114,7 +121,15 @@ def test_take_warns_of_many_layers() -> None:
     [
         (_line(1), SURVEY, "s1", "already a snapshot 's1'"),
         (_line(1, MachineState.SAVED), SURVEY, "s2", "is saved"),
-        (_line(1, images={}), SURVEY, "s2", "image web.vda.1.qcow2 of web is not in the lab"),
+        (_line(1, images={}), SURVEY, "s2", "image web.vda.1.qcow2 of web.vda is gone"),
+        (_state(machine()), SURVEY, "s1", "web has no disks: there is nothing to freeze"),
+        (_line(1), replace(SURVEY, free_bytes=MIB), "s2", "1 MiB free; 64 MiB stay as a margin"),
+        (
+            _line(1, images=_holding_snapshots(1)),
+            SURVEY,
+            "s2",
+            "web.vda.1.qcow2 has 2 snapshots of another tool inside",
+        ),
         (_line(3), replace(SURVEY, deepest=4), "s4", "has 4 layers"),
         (_line(1, MachineState.RUNNING), replace(SURVEY, free_bytes=MIB), "s2", "may need 128 MiB"),
     ],
@@ -162,8 +177,25 @@ def test_restore_that_saves_first_takes_before_it_cuts_the_power_and_keeps_the_c
     names = _names(plan)
     assert names.index("TakeSnapshot") < names.index("CutPower")
     assert f"{HOME}/disks/web.vda.1.qcow2" not in plan.files.deleted
-    assert plan.files.deleted == (f"{HOME}/disks/web.vda.2.qcow2",)
+    assert plan.files.deleted == ()  # what goes again was never there
+    assert plan.files.drafts == (f"{HOME}/disks/web.vda.2.qcow2",)
     assert plan.notes == ("The current state stays as before.",)
+
+
+def test_a_machine_that_is_off_is_not_told_to_be_stopped() -> None:
+    refusal = plan_take(_line(1), replace(SURVEY, free_bytes=MIB), "web", "s2", "").refusal
+    assert refusal is not None
+    assert "stop" not in refusal.hint
+    assert "0 B" not in refusal.why
+
+
+def test_what_another_tool_keeps_inside_is_neither_discarded_nor_merged_away() -> None:
+    plan = plan_restore(_line(1, images=_holding_snapshots(1)), SURVEY, "web", "s1")
+    assert "snapshots of another tool inside" in _why(plan)
+    images = dict(_line(3).images)
+    layer = disk("web.vda", 1).path
+    state = _line(3, images=images | {layer: replace(images[layer], internal=1)})
+    assert not any(isinstance(step, MergeLayer) for step in plan_delete(state, SURVEY, "web", "s2").steps)
 
 
 def _with_memory() -> LabState:

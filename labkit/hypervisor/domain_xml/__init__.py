@@ -16,6 +16,7 @@ from labkit.hypervisor.domain_xml.changing import (
 )
 from labkit.hypervisor.domain_xml.parsing import (
     Owner,
+    find_disk_files,
     find_disk_xml,
     find_files,
     find_owner,
@@ -34,6 +35,7 @@ __all__ = [
     "build_disk_xml",
     "build_domain_xml",
     "change_domain_xml",
+    "find_disk_files",
     "find_disk_xml",
     "find_files",
     "find_owner",

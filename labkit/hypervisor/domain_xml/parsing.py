@@ -142,6 +142,22 @@ def find_disk_xml(xml: str, target: str) -> str | None:
     return None
 
 
+def find_disk_files(xml: str) -> tuple[str, ...]:
+    """Return the paths of the image files a domain's XML names, in its order.
+
+    Raises:
+        ValueError: it is no domain's XML.
+    """
+    try:
+        domain = parse(xml)
+    except etree.XMLSyntaxError as error:
+        raise ValueError(str(error)) from error
+    if domain.tag != "domain":
+        raise ValueError(domain.tag)
+    paths = (get_attribute(disk, "source", "file") for disk in domain.iterfind("devices/disk"))
+    return tuple(path for path in paths if path)
+
+
 def parse(xml: str) -> etree._Element:
     """Return the root element of a trusted hypervisor's XML (entities and network are off all the same)."""
     return etree.fromstring(xml.encode(), _PARSER)

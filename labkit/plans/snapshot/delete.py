@@ -16,8 +16,9 @@ from labkit.model.image import Format, ImageFacts
 from labkit.model.lineage import read_lineage
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
+from labkit.plans.broken import why_broken_image
 from labkit.plans.guard import may_merge, why_not_delete_snapshots
-from labkit.plans.plan import Plan
+from labkit.plans.plan import Plan, Refusal
 from labkit.plans.reclaim import find_unneeded, own_disks, reclaim
 from labkit.plans.snapshot.common import make_plan, tree_of
 from labkit.plans.snapshot_excuses import why_not_delete
@@ -62,6 +63,8 @@ def plan_delete(
     freed = {disk.path for node in gone for disk in node.disks} - kept
     roots = state.roots - freed | state.claimed | {disk.path for disk in facts.spec.disks}
     merges, notes = ([], []) if merge == Merge.NEVER else _merges(state, facts, roots, always=merge == Merge.ALWAYS)
+    if merge != Merge.NEVER and (refusal := _why_not_merge(state, survey, machine, merges, freed)):
+        return make_plan("delete", state, machine, name, refusal=refusal)
     dead = find_unneeded(state, roots, own_disks(facts, tree))
     memories = [node.memory for node in gone if node.memory]
     clean_ups = [_deletion(state, survey, dead, memories)] if dead or memories else []
@@ -105,6 +108,25 @@ def _merges(
         del images[layer.path]
 
 
+def _why_not_merge(
+    state: LabState, survey: SnapshotSurvey, machine: str, merges: Iterable[Step], freed: Iterable[str]
+) -> Refusal | None:
+    """Return why layers cannot be merged: something would be read that is not what it was.
+
+    What lies below counts too: only what differs from it is moved up.
+
+    Args:
+        freed: the images that are no points any more: what stands on them must be there all the way down.
+    """
+    above = [(image, frozenset[str]()) for image in state.images.values() if image.backing in set(freed)]
+    merged = [(state.images[step.child], survey.changed) for step in merges if isinstance(step, MergeLayer)]
+    refusals = (why_broken_image(state, machine, child, changed) for child, changed in (*above, *merged))
+    refusal = next(filter(None, refusals), None)
+    if refusal is None:
+        return None
+    return replace(refusal, for_calls=(_('Or leave the layers unmerged, which reads nothing: merge="never".'),))
+
+
 def _is_wanted(layer: ImageFacts, children: Sequence[ImageFacts], always: bool) -> bool:
     return always or (len(children) == 1 and layer.allocated <= MERGE_BOUND)
 
@@ -130,7 +152,7 @@ def _merge_steps(
     """The steps that move a layer up into each of its children; None where one of them cannot take it."""
     below = images.get(layer.backing) if layer.backing else None
     others = any(disk_name(layer.path) != disk_name(each.path) or each.format is not Format.QCOW2 for each in children)
-    if others or below is None:
+    if others or below is None or layer.internal:
         return None  # a base carries the disk's format, and much of its content: it stays
     active = {disk.path: disk.target for disk in (facts.live or facts.spec).disks} if facts.is_active else {}
     held = _held(state)

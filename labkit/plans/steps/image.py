@@ -88,6 +88,7 @@ class ConvertImage:
 
     Attributes:
         source, target: absolute paths. capacity: bytes, at least the source's. bytes: what is copied, about.
+        as_is: whether what lies below may have been changed: what can be read now is wanted.
     """
 
     source: str
@@ -97,6 +98,7 @@ class ConvertImage:
     allocation: Allocation
     capacity: int
     bytes: int
+    as_is: bool = False
     phase: ClassVar[Phase] = Phase.CREATE
 
     @property

@@ -1,0 +1,96 @@
+"""Whether what a step is about to read is still what it was when the plan was made: asked again right before it.
+
+Another program may write to a frozen image between the look at a plan and its carrying out. Asking costs a look at
+each file's size and time.
+Knows: steps, seals, headers. Must not know: how a step is carried out, what becomes of an act that stops here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from labkit.engine.seals import find_changed
+from labkit.errors import LabError, WrongState
+from labkit.language import _
+from labkit.model.image import Format
+from labkit.plans.steps import (
+    AttachDisk,
+    ConvertImage,
+    CopyImage,
+    CopyMemory,
+    CreateOverlay,
+    DefineFromSnapshot,
+    LinkImages,
+    MergeLayer,
+    PullBases,
+    RestoreMemory,
+    Step,
+    TakeSnapshot,
+    WakeClones,
+    WriteArchive,
+)
+from labkit.storage.headers import read_chain
+
+
+def check_intact(home: str, steps: Iterable[Step]) -> None:
+    """Refuse to go on where a frozen file that steps read is gone, cannot be read, or holds something else.
+
+    Args:
+        home: the lab's folder; what lies elsewhere is passed over.
+
+    Raises:
+        WrongState, HostTrouble: the message names the file.
+    """
+    why = why_not_intact(home, steps)
+    if why is not None:
+        raise WrongState(why, _("Make the plan again: it says how to go on."))
+
+
+def why_not_intact(home: str, steps: Iterable[Step]) -> str | None:
+    """Return why steps cannot be done, as `check_intact` does, or None."""
+    disks, memory = Path(home, "disks"), Path(home, "memory")
+    files: dict[str, None] = {}
+    for step in steps:
+        files |= dict.fromkeys(str(path) for path in _files_below(step) if path.parent in (disks, memory))
+        for top, format in _tops(step):
+            if top.parent != disks or not top.exists():  # not there yet: an earlier step makes it
+                continue
+            try:
+                files |= dict.fromkeys(file for layer in read_chain(top, format) for file in layer.files)
+            except FileNotFoundError as error:
+                return _("The image {file} is gone.").format(file=Path(error.filename or top).name)
+            except LabError as error:
+                return error.message
+    changed = find_changed(disks, files)
+    if not changed:
+        return None
+    return _("The frozen file {file} was changed by another program.").format(file=Path(changed[0]).name)
+
+
+def _tops(step: Step) -> Iterator[tuple[Path, Format]]:
+    """The images that a step reads with all they stand on."""
+    match step:
+        case ConvertImage(as_is=False):
+            yield Path(step.source), step.source_format
+        case CreateOverlay() | LinkImages():
+            yield Path(step.backing), step.backing_format
+        case MergeLayer():
+            yield Path(step.child), Format.QCOW2
+        case TakeSnapshot():
+            yield from ((Path(disk.path), disk.format) for disk in step.frozen)
+        case PullBases() | DefineFromSnapshot() | RestoreMemory():
+            yield from ((Path(disk.path), disk.format) for disk in step.disks)
+        case AttachDisk() if not step.disk.served:
+            yield Path(step.disk.path), step.disk.format
+
+
+def _files_below(step: Step) -> Iterator[Path]:
+    """The files that a step reads alone."""
+    match step:
+        case CopyImage() | CopyMemory():
+            yield Path(step.source)
+        case RestoreMemory() | WakeClones():
+            yield Path(step.memory)
+        case WriteArchive():
+            yield from (Path(path) for _name, path in step.sources)

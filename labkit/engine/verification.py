@@ -1,0 +1,84 @@
+"""Every sealed file of a lab read whole: what was changed although its size and time say that it was not.
+
+What is found to hold something else is noted in its seal, so that from then on every act hears of it.
+Knows: seals. Must not know: libvirt, plans, what depends on an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from labkit.engine import seals
+from labkit.limits import NO_LIMIT, Limit
+
+OnBytes = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What was found, as absolute paths in the order they were asked for.
+
+    Attributes:
+        intact: they hold what was sealed. changed: they hold something else.
+        first: they were read for the first time, and look as they did: their content counts from now on.
+        unsealed: nothing is known of what they were. gone: they are not there.
+        bytes: how much was read.
+    """
+
+    intact: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+    unsealed: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    bytes: int = 0
+
+
+def verify(
+    folder: Path, paths: Iterable[str], *, on_bytes: OnBytes = lambda _done, _total: None, limit: Limit = NO_LIMIT
+) -> Verification:
+    """Read files whole and compare them with their seals.
+
+    Args:
+        folder: the lab's folder of disks. paths: absolute, of frozen images and memory.
+        on_bytes: hears of (bytes read, in all). limit: heeded between files.
+
+    Raises:
+        Cancelled, TimedOut: the limit's. HostTrouble: a file cannot be read.
+    """
+    wanted = [*paths]
+    total = sum(Path(path).stat().st_size for path in wanted if Path(path).exists())
+    found: dict[str, list[str]] = {}
+    done = 0
+    for path in wanted:
+        limit.check()
+        on_bytes(done, total)
+        verdict, size = _judge(folder, Path(path))
+        found.setdefault(verdict, []).append(path)
+        done += size
+    on_bytes(done, total)
+    return Verification(bytes=done, **{verdict: tuple(each) for verdict, each in found.items()})
+
+
+def _judge(folder: Path, file: Path) -> tuple[str, int]:
+    """What became of one file, and how many of its bytes were read."""
+    old = seals.find_seals(folder).get(file.name)
+    if not file.exists():
+        return "gone", 0
+    if old is None:
+        return "unsealed", 0
+    before = file.stat()
+    digest = seals.hash_file(file)
+    after = file.stat()
+    moved = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
+    if moved or seals.find_seals(folder).get(file.name) != old:
+        return _judge(folder, file)  # an act of ours is just rewriting it, and seals it anew
+    if digest == old.sha256:
+        seals.exchange(folder, file.name, old, replace(old, mtime_ns=after.st_mtime_ns))
+        return "intact", after.st_size
+    if old.sha256 is None and old.is_of(after):
+        seals.exchange(folder, file.name, old, replace(old, sha256=digest))
+        return "first", after.st_size
+    seals.exchange(folder, file.name, old, replace(old, mtime_ns=seals.UNKNOWN_TIME))
+    return "changed", after.st_size

@@ -1,0 +1,122 @@
+"""Why what a plan would read cannot be used: a frozen image is gone, cannot be read, or is not what it was.
+
+One function for every plan that reads, copies, merges or puts something on frozen images, whatever their mode.
+Knows: the model. Must not know: how a change is noticed, which steps an act has, who asks.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Container, Iterable
+
+from labkit.language import _
+from labkit.model.disk import DiskFacts, chain, disk_name
+from labkit.model.image import ImageFacts
+from labkit.model.machine import DiskSpec
+from labkit.model.state import LabState
+from labkit.plans.plan import Refusal
+
+
+def find_frozen(state: LabState) -> frozenset[str]:
+    """Return the images whose content never changes: those that snapshots keep, and those that others stand on."""
+    below = {image.backing for image in state.images.values() if image.backing}
+    return frozenset((below | state.kept) & state.images.keys())
+
+
+def find_frozen_of(state: LabState, machine: str) -> frozenset[str]:
+    """Return the frozen images that a machine and its snapshots read, those of other machines included."""
+    active = {disk.path for disk in state.machines[machine].spec.disks}
+    kept = {disk.path for node in state.snapshots.get(machine, {}).values() for disk in node.disks}
+    return frozenset({image.path for path in active | kept for image in chain(state.images, path)} - active)
+
+
+def why_broken(
+    state: LabState, machine: str | None, disks: Iterable[DiskSpec], changed: Container[str]
+) -> Refusal | None:
+    """Return why disks cannot be used: an image of theirs is gone, is damaged, or was written to by another program.
+
+    Args:
+        machine: whose disks they are; None: they are free. changed: the frozen images that no longer are what they
+            were.
+    """
+    for disk in disks:
+        if disk.served:
+            continue
+        layers = chain(state.images, disk.path)
+        lost = disk.path if not layers else layers[-1].backing
+        if lost is not None and lost not in state.images:
+            return _lost(state, machine, disk, lost)
+        bad = next((layer.path for layer in layers if layer.path in changed), None)
+        if bad is not None:
+            return _altered(state, machine, disk, bad)
+    return None
+
+
+def why_broken_disk(state: LabState, disk: DiskFacts, changed: Container[str]) -> Refusal | None:
+    """Return why a disk of the lab cannot be used, as `why_broken` does."""
+    return why_broken(state, disk.machine, [_spec(disk.active, disk.name, disk.target)], changed)
+
+
+def why_broken_image(state: LabState, machine: str, image: ImageFacts, changed: Container[str]) -> Refusal | None:
+    """Return why an image of a machine cannot be used, or what it stands on, as `why_broken` does."""
+    return why_broken(state, machine, [_spec(image, disk_name(image.path), None)], changed)
+
+
+def find_damaged(state: LabState, disk: str) -> str | None:
+    """Return the path of a file that bears the name of a disk's image and cannot be read as one, or None."""
+    return next((path for path in sorted(state.damaged) if disk_name(path) == disk), None)
+
+
+def _spec(image: ImageFacts, name: str, target: str | None) -> DiskSpec:
+    return DiskSpec(name=name, target=target or "", path=image.path, format=image.format)
+
+
+def _lost(state: LabState, machine: str | None, disk: DiskSpec, path: str) -> Refusal:
+    file = posixpath.basename(path)
+    back = (
+        _("Bring the file back, or say where it is now: {call}.").format(call=_relink(machine, disk))
+        if machine
+        else _("Bring the file back into its place.")
+    )
+    if path in state.damaged:
+        return Refusal(
+            why=_(
+                "The image {file} of {disk} is there but cannot be read: another program has written over its "
+                "beginning."
+            ).format(file=file, disk=disk.name),
+            ways_out=(back, _("Type ./lab doctor: it says what is wrong with the file.")),
+        )
+    if path == disk.path:
+        return Refusal(
+            why=_("The image {file} of {disk} is gone.").format(file=file, disk=disk.name),
+            ways_out=(back, _("Without it the content of {disk} is lost.").format(disk=disk.name)),
+        )
+    return Refusal(
+        why=_("The image {file} below {disk} is gone.").format(file=file, disk=disk.name),
+        ways_out=(back, _("Without it the content of {disk} is lost.").format(disk=disk.name)),
+    )
+
+
+def _altered(state: LabState, machine: str | None, disk: DiskSpec, path: str) -> Refusal:
+    ways = []
+    if machine:
+        ways.append(_("Bring the file back from a copy: {call}.").format(call=_relink(machine, disk)))
+    now = state.disks.get(disk.name)
+    if now is not None and any(layer.path == path for layer in now.layers):
+        ways.append(
+            _("Or save what can be read now into another disk: {call}.").format(
+                call=f'lab.disks["{disk.name}"].convert("…", as_is=True)'
+            )
+        )
+    accept = f'lab.machines["{machine}"].snapshots' if machine else f'lab.disks["{disk.name}"]'
+    ways.append(_("Or take it as it is now: {call}.").format(call=f"{accept}.accept_changes()"))
+    return Refusal(
+        why=_("The frozen image {file} of {disk} was changed by another program.").format(
+            file=posixpath.basename(path), disk=disk.name
+        ),
+        ways_out=tuple(ways),
+    )
+
+
+def _relink(machine: str | None, disk: DiskSpec) -> str:
+    return f'lab.machines["{machine}"].relink("{disk.name}", "…")'

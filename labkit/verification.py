@@ -1,0 +1,127 @@
+"""`lab.verify()`: every frozen image and every memory file of a lab read whole, and told what is no longer what it was.
+
+Knows: the lab, the engine. Must not know: libvirt's calls, widgets.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.engine import verification
+from labkit.engine.progress import OnProgress, of_one_step, watching
+from labkit.language import _, ngettext
+from labkit.limits import Limit
+from labkit.model.lineage import read_lineage
+from labkit.model.state import LabState
+from labkit.plans.broken import find_frozen
+from labkit.units import format_size
+
+if TYPE_CHECKING:
+    from labkit.lab import Lab
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What `lab.verify()` found.
+
+    Attributes:
+        found: the files by what became of them, absolute paths. readers: who reads a changed one, by its path.
+    """
+
+    found: verification.Verification
+    readers: dict[str, tuple[str, ...]]
+
+    @property
+    def changed(self) -> tuple[Path, ...]:
+        """The files that hold something else than when they froze."""
+        return tuple(map(Path, self.found.changed))
+
+    def __bool__(self) -> bool:
+        """Whether every file that is there holds what it held."""
+        return not self.found.changed
+
+    def __str__(self) -> str:
+        found = self.found
+        right = len(found.intact) + len(found.first)
+        lines = [
+            ngettext(
+                "{count} file is what it was when it froze ({size} read).",
+                "{count} files are what they were when they froze ({size} read).",
+                right,
+            ).format(count=right, size=format_size(found.bytes))
+        ]
+        for path in found.changed:
+            names = ", ".join(self.readers.get(path, ())) or _("nobody")
+            lines.append(
+                _("{file} was changed by another program. It is read by: {names}.").format(
+                    file=Path(path).name, names=names
+                )
+            )
+        if found.changed:
+            lines.append(
+                _(
+                    "Bring each back from a copy: vm.relink(disk, file); or take it as it is now: "
+                    "vm.snapshots.accept_changes(). Until then no act uses it."
+                )
+            )
+        if found.unsealed:
+            names = ", ".join(Path(path).name for path in found.unsealed)
+            lines.append(_("Of these nobody knows what they were: {files}.").format(files=names))
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def verify(
+    lab: Lab,
+    *,
+    timeout: float | None = None,
+    cancel: threading.Event | None = None,
+    on_progress: OnProgress | None = None,
+) -> Verified:
+    """Read every frozen image and memory file whole, and compare it with what it was when it froze.
+
+    Finds also what was changed by a program that put the file's time back, which nothing else sees. What is found is
+    noted, so that from then on every act on it is refused. Nothing else is changed; guests may run.
+
+    Args:
+        timeout: seconds; heeded between files, as `cancel` is.
+
+    Raises:
+        TimedOut, Cancelled: what was found until then stays noted.
+    """
+    state = lab.state
+    cancel = cancel or threading.Event()
+    title = _("Verifying {name}").format(name=lab.name)
+    files = [file for path in sorted(find_frozen(state)) for file in state.images[path].files]
+    files += sorted(_memories(state))
+    with watching(title, cancel=cancel) if on_progress is None else nullcontext(on_progress) as report:
+        found = verification.verify(
+            lab.home / "disks",
+            files,
+            on_bytes=of_one_step(report) if report else lambda _done, _total: None,
+            limit=Limit(timeout, cancel=cancel, what=title),
+        )
+    return Verified(found=found, readers={path: _readers(state, path) for path in found.changed})
+
+
+def _memories(state: LabState) -> set[str]:
+    nodes = (node for tree in state.every_tree.values() for node in tree.nodes.values())
+    return {node.memory for node in nodes if node.memory and node.memory in state.memories}
+
+
+def _readers(state: LabState, file: str) -> tuple[str, ...]:
+    """Who reads a file: the snapshots and machines that stand on its image, or the snapshot whose memory it is."""
+    owner = next((path for path, image in state.images.items() if file in image.files), None)
+    if owner is not None:
+        return tuple(map(str, read_lineage(state).dependants(owner)))
+    return tuple(
+        f"{machine}@{node.name}"
+        for machine, tree in state.every_tree.items()
+        for node in tree.nodes.values()
+        if node.memory == file
+    )

@@ -1,0 +1,149 @@
+"""The memory that a snapshot keeps is looked at before a restore, an instant clone or an export relies on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from labkit import Lab
+from labkit.engine.seals import complete, find_seals
+from labkit.errors import Refused
+from labkit.machine import Machine
+from labkit.model.machine import MachineState
+from labkit.storage.memory_file import read_header
+
+
+@pytest.fixture(scope="module")
+def vm() -> Iterator[Machine]:
+    """A running machine with two snapshots that keep its memory."""
+    with Lab.open("memory-files") as lab:
+        lab.clean()
+        vm = lab.create("web", image="sector", memory="32 MiB", disk_format="qcow2").start()
+        vm.snapshots.take("one").take("two")
+        complete(lab.home / "disks")
+        yield vm
+        lab.clean()
+
+
+@pytest.fixture
+def memory(vm: Machine, tmp_path: Path) -> Iterator[Path]:
+    """The memory of the first snapshot; it is as it was again afterwards."""
+    path = Path(vm.snapshots["one"].memory or "")
+    shutil.copy2(path, tmp_path / "good")
+    yield path
+    shutil.copy2(tmp_path / "good", path)
+
+
+def _cut(file: Path, _other: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def _zero_header(file: Path, _other: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.write(bytes(92))
+
+
+def _change(file: Path, _other: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.seek(-4096, os.SEEK_END)
+        opened.write(b"changed")
+
+
+def _exchange(file: Path, other: Path) -> None:
+    file.unlink()
+    shutil.copyfile(other, file)
+
+
+FAULTS = {
+    "cut in half": (_cut, "is cut short"),
+    "header zeroed": (_zero_header, "was changed by another program"),
+    "changed": (_change, "was changed by another program"),
+    "replaced by another's": (_exchange, "is cut short|was changed by another program"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_before_anything_is_discarded_a_memory_file_that_is_no_use_is_refused(
+    vm: Machine, memory: Path, fault: str
+) -> None:
+    spoil, why = FAULTS[fault]
+    before = {path: path.stat().st_ino for path in (vm.lab.home / "disks").iterdir()}
+    spoil(memory, Path(vm.snapshots["two"].memory or ""))
+    with pytest.raises(Refused, match=f"The memory file {memory.name} of one ({why})") as refused:
+        vm.snapshots.restore("one")
+    assert "restore('one', memory=False)" in refused.value.hint
+    with pytest.raises(Refused, match=why):
+        vm.clone("now", kind="linked", snapshot="one", instant=True)
+    assert vm.snapshots.restore.plan("one", memory=False).refusal is None
+    assert vm.snapshots.restore.plan("two").refusal is None
+    assert vm.state is MachineState.RUNNING
+    assert {path: path.stat().st_ino for path in (vm.lab.home / "disks").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [(_zero_header, "is damaged: it does not begin as one"), (_exchange, "belongs to other disk images")],
+)
+def test_a_file_that_was_never_sealed_is_judged_by_how_it_begins(
+    vm: Machine, memory: Path, spoil: Callable[[Path, Path], None], why: str
+) -> None:
+    seals = vm.lab.home / "seals.json"
+    held = seals.read_text()
+    spoil(memory, Path(vm.snapshots["two"].memory or ""))
+    seals.write_text("{}")
+    refusal = vm.snapshots.restore.plan("one").refusal
+    seals.write_text(held)
+    assert refusal is not None
+    assert why in refusal.why
+
+
+def test_a_file_whose_stream_is_gone_is_damaged(vm: Machine, memory: Path) -> None:
+    seals = vm.lab.home / "seals.json"
+    held = seals.read_text()
+    os.truncate(memory, read_header(memory).length)
+    seals.write_text("{}")
+    refusal = vm.snapshots.restore.plan("one").refusal
+    seals.write_text(held)
+    assert refusal is not None
+    assert "is damaged" in refusal.why
+
+
+def test_between_plan_and_act_the_memory_is_looked_at_again(vm: Machine, memory: Path) -> None:
+    plan = vm.snapshots.restore.plan("one")
+    before = vm.facts.spec.disks
+    _change(memory, memory)
+    with pytest.raises(Exception, match=f"{memory.name} was changed by another program"):
+        vm.lab.carry_out(plan)
+    assert (vm.state, vm.facts.spec.disks) == (MachineState.RUNNING, before)
+
+
+def test_a_memory_file_that_was_copied_heals_and_the_guest_goes_on(vm: Machine, memory: Path) -> None:
+    assert find_seals(vm.lab.home / "disks")[memory.name].sha256
+    os.utime(memory, ns=(1, 1))
+    vm.snapshots.restore("one")
+    assert vm.state is MachineState.RUNNING
+    assert find_seals(vm.lab.home / "disks")[memory.name].mtime_ns == 1
+
+
+def test_with_its_snapshot_the_seal_of_a_memory_file_goes(vm: Machine) -> None:
+    vm.snapshots.take("three")
+    memory = Path(vm.snapshots["three"].memory or "")
+    assert memory.name in find_seals(vm.lab.home / "disks")
+    vm.snapshots.delete("three")
+    assert memory.name not in find_seals(vm.lab.home / "disks")
+
+
+def test_an_archive_takes_no_memory_along_that_is_no_use(vm: Machine, memory: Path, tmp_path: Path) -> None:
+    vm.kill()
+    try:
+        assert vm.export.plan(tmp_path / "web.labkit").refusal is None
+        _change(memory, memory)
+        refusal = vm.export.plan(tmp_path / "web.labkit").refusal
+    finally:
+        vm.start()
+    assert refusal is not None
+    assert f"{memory.name} of one was changed" in refusal.why
