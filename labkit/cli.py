@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from labkit import cli_lab
 from labkit.errors import BadInput, HostTrouble, LabError
 from labkit.language import _
 from labkit.units import format_size
@@ -58,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--all", action="store_true", help=_("of all labs"))
     clean.set_defaults(run=_clean)
 
+    cli_lab.add_commands(
+        commands.add_parser("lab", help=_("the labs: where they are; moved, copied, let go, brought back"))
+    )
+
     orphans = commands.add_parser("orphans", help=_("the files of a lab that nobody needs, and why nobody does"))
     orphans.add_argument("--lab", default="default", help=_("the lab's name"))
     orphans.add_argument("--adopt", metavar="FILE", help=_("bring one back as a free disk"))
@@ -78,11 +83,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from labkit.lab import Lab
 
-    for name in [_existing(arguments.lab)] if arguments.lab else _labs():
+    def show(name: str) -> None:
         with Lab.open(name) as lab:
             for machine in lab.state.machines.values():
                 print(f"{machine.spec.domain_name}\t{machine.state}")
-    return 0
+
+    return _for_each([_existing(arguments.lab)] if arguments.lab else _labs(), show)
 
 
 def _console(arguments: argparse.Namespace) -> int:
@@ -116,10 +122,10 @@ def _image(arguments: argparse.Namespace) -> int:
 
 
 def _clean(arguments: argparse.Namespace) -> int:
-    from labkit.engine.workspace import forget_lab
+    from labkit.engine.workspace import forget_lab, list_labs
     from labkit.lab import Lab
 
-    for name in _labs() if arguments.all else [_existing(arguments.lab)]:
+    def clean(name: str) -> None:
         with Lab.open(name) as lab:
             lab.clean()
         if left := forget_lab(name):
@@ -130,7 +136,8 @@ def _clean(arguments: argparse.Namespace) -> int:
             )
         else:
             print(_("The lab {name} is clean.").format(name=name))
-    return 0
+
+    return _for_each(list_labs() if arguments.all else [_existing(arguments.lab)], clean)
 
 
 def _orphans(arguments: argparse.Namespace) -> int:
@@ -151,17 +158,32 @@ def _orphans(arguments: argparse.Namespace) -> int:
 def _save_running(_arguments: argparse.Namespace) -> int:
     from labkit.lab import Lab
 
-    for name in _labs():
+    def save(name: str) -> None:
         with Lab.open(name) as lab:
             for machine in lab.save_running():
                 print(_("{name} is saved.").format(name=machine))
-    return 0
+
+    return _for_each(_labs(), save)
+
+
+def _for_each(names: Sequence[str], verb: Callable[[str], None]) -> int:
+    """Do something with each lab; what is wrong with one is told, and holds up no other."""
+    wrong = 0
+    for name in names:
+        try:
+            verb(name)
+        except LabError as error:
+            print(error, file=sys.stderr)
+            wrong = 1
+    return wrong
 
 
 def _labs() -> list[str]:
-    from labkit.engine.workspace import list_labs
+    """The labs that are not let go: those are opened only by name."""
+    from labkit.engine.place import is_let_go
+    from labkit.engine.workspace import labs_folder, list_labs
 
-    return list_labs()
+    return [name for name in list_labs() if not is_let_go(labs_folder() / name)]
 
 
 def _existing(name: str) -> str:

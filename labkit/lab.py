@@ -17,6 +17,7 @@ from labkit.disks import Disks
 from labkit.engine.executor import Executor, Outcome
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.progress import OnProgress, watching
+from labkit.engine.relocation import settle_place
 from labkit.engine.workspace import Workspace, open_workspace
 from labkit.errors import HostTrouble
 from labkit.language import _, set_language
@@ -62,7 +63,7 @@ class Lab:
         self.machines = Machines(self)
         self.disks = Disks(self)
         self.orphans = Orphans(self)
-        self._executor.recover()
+        self._executor.enter()
 
     @classmethod
     def open(
@@ -95,7 +96,9 @@ class Lab:
         workspace = open_workspace(name, home)
         connection = connect(uri or DEFAULT_URI)
         try:
+            told = settle_place(workspace, connection)
             lab = cls(workspace, connection, Domains(connection))
+            lab._executor.told[:0] = told
         except BaseException:
             connection.release()
             raise

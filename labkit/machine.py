@@ -129,6 +129,7 @@ class Machine:
         """
         with watching(under_way("start", self._handle.last_name)):
             switching.start(self._handle, self.snapshots.why_not_start, timeout=timeout)
+        self._lab._executor.recorder.note_quietly()
         return self
 
     def wait_ready(self, *, timeout: float = 120, cancel: threading.Event | None = None) -> Machine:
@@ -193,6 +194,7 @@ class Machine:
                 cancel=cancel,
                 on_bytes=of_one_step(report) if report else None,
             )
+        self._lab._executor.recorder.note_quietly()
         return self
 
     def stop(self, *, timeout: float = 60, cancel: threading.Event | None = None) -> Machine:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.doctor import labs as known_labs
 from labkit.doctor import leftovers, neighbours, parts, place, surroundings
 from labkit.engine.workspace import data_folder, labs_folder
 from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor, find_daemon
@@ -66,6 +67,8 @@ def _checks(labs: Path, uri: str) -> Iterator[Check]:
     yield from _look("versions", lambda: parts.check_versions(inquiry))
     yield from _look("capabilities", lambda: parts.check_capabilities(inquiry))
     if inquiry.reached:
+        yield from _look("configuration", lambda: known_labs.check_configuration(inquiry))
+        yield from _look("labs", lambda: known_labs.check_labs(labs, inquiry))
         yield from _look("leftover-machines", lambda: leftovers.check_machines(labs, inquiry))
         yield from _look("leftover-processes", lambda: leftovers.check_processes(labs, inquiry))
         yield from _look("orphans", lambda: leftovers.check_orphans(labs, uri))

@@ -18,7 +18,6 @@ import psutil
 from labkit.doctor.neighbours import find_guests
 from labkit.engine.journal import load_plan
 from labkit.engine.locks import find_busy
-from labkit.engine.reach import read_lab
 from labkit.engine.workspace import labs_folder, list_labs
 from labkit.errors import LabError
 from labkit.hypervisor.inquiry import Inquiry, MarkedDomain
@@ -49,6 +48,8 @@ def check_unfinished(labs: Path) -> Check:
 
 def check_orphans(labs: Path, uri: str) -> Check:
     """Whether there are files in the labs' folders that nobody needs."""
+    from labkit.engine.reach import read_lab  # it needs libvirt, without which the doctor must go on
+
     slug = "orphans"
     found: dict[str, list[OrphanFacts]] = {}
     for name in list_labs(labs):

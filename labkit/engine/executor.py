@@ -22,7 +22,9 @@ from labkit.engine.journal import Entry, Record, strike_out_all
 from labkit.engine.locks import MachineLocks, every_lock, lab_lock
 from labkit.engine.progress import OnProgress, Progress
 from labkit.engine.reader import read_state
+from labkit.engine.record import Recorder
 from labkit.engine.recovery import Recovery, ids_of
+from labkit.engine.returning import Returning
 from labkit.engine.steps import do
 from labkit.engine.workspace import Workspace
 from labkit.errors import AlreadyExists, Busy, LabError, Refused, Stale
@@ -72,6 +74,7 @@ class Executor:
         self.domains = domains
         self.instances = instances or Instances(workspace, SESSION, domains, domains.connection.uri)
         self.snapshots = Snapshots(domains.connection)
+        self.recorder = Recorder(workspace, self.instances)
         self.recovery = Recovery(
             workspace,
             domains,
@@ -80,6 +83,7 @@ class Executor:
             read=self.read_settled,
             hands=self._hands,
             at=lambda instance: self._at(instance).recovery,
+            note=self.recorder.note_act,
         )
 
     @property
@@ -164,12 +168,21 @@ class Executor:
                 self.recovery.end_all()
                 self.recovery.mend_seals()
 
+    def enter(self) -> None:
+        """Do as `recover` when the lab is opened; what the hypervisor has forgotten comes back from the record."""
+        self.recover()
+        if self.instances.own == SESSION:
+            returning = Returning(self.workspace, self.domains, self.instances, self.recorder)
+            self.told.extend(returning.bring_back_what_is_missing())
+            self.recorder.note_quietly()
+
     def _locks_of(self, plan: Plan) -> Iterable[str]:
         return (*plan.locks, *every_lock(self.workspace.locks)) if plan.whole_lab else plan.locks
 
     def _check_fresh(self, plan: Plan) -> LabState:
         """Return the lab as it is, where the plan still holds."""
         state = self.read_settled()
+        self.recorder.note_if_changed(state)
         if state.fingerprint(plan.names, plan.disks) != plan.basis:
             raise Stale(
                 _("{subject} has changed since this plan was made.").format(subject=plan.subject),
@@ -203,7 +216,8 @@ class Executor:
         except BaseException as error:
             self._after_error(Entry(path=record.path, plan=plan, done=done), error, hands)
             raise
-        record.close()
+        if self.recorder.note_act(plan, record.path):
+            record.close()
 
     def _after_error(self, entry: Entry, error: BaseException, hands: Hands) -> None:
         """Bring the lab to one side of the commit point; add to the error what became of the act."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from labkit.engine.instances import Elsewhere, Instances
 from labkit.engine.journal import Entry, find_named, find_unfinished, read_count, read_entries
 from labkit.engine.locks import find_busy
+from labkit.engine.record import find_recorded
 from labkit.engine.seals import find_seals
 from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
@@ -89,7 +90,8 @@ def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
         stray_bytes=strays,
         claimed=claimed,
         pending=pending,
-        given=frozenset(str(workspace.disks / name) for name in find_seals(workspace.disks)),
+        given=frozenset(str(workspace.disks / name) for name in find_seals(workspace.disks))
+        | find_recorded(workspace.home),
     )
 
 

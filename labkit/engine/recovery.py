@@ -52,6 +52,7 @@ class Recovery:
     Args:
         own: the hypervisor instance it works with. read: returns the lab as it is.
         hands: makes what steps are carried out with. at: returns the recovery of another instance.
+        note: writes down what came of an act before it is struck out.
 
     Attributes:
         told: what became of the acts it found, a sentence each.
@@ -67,6 +68,7 @@ class Recovery:
         read: Callable[[], LabState],
         hands: Callable[[Callable[[int, int], None], Limit, tuple[int, ...]], Hands],
         at: Callable[[str], Recovery],
+        note: Callable[[Plan, Path], bool],
     ) -> None:
         self.workspace = workspace
         self.domains = domains
@@ -76,6 +78,7 @@ class Recovery:
         self._read = read
         self._make_hands = hands
         self._at = at
+        self._note = note
 
     def is_needed(self) -> bool:
         """Whether there is anything to end; no lock is needed to ask."""
@@ -181,13 +184,15 @@ class Recovery:
             if commit is not None:
                 take_back(plan.steps[commit], state, hands)
             self._undo(plan, commit, hands)
+            self._note(plan, entry.path)
             strike_out(entry.path)
             sentence = _("{act} was interrupted and taken back: all is as before.").format(act=title)
             return " ".join((sentence, *troubles))
         for at, step in enumerate(plan.steps[commit:], commit):
             _do_again(step, hands, reported=at < entry.done)
             count(entry.path.parent)
-        strike_out(entry.path)
+        if self._note(plan, entry.path):
+            strike_out(entry.path)
         return " ".join((_("{act} was interrupted and has been completed.").format(act=title), *troubles))
 
     def _undo(self, plan: Plan, commit: int | None, hands: Hands) -> None:

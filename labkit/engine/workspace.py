@@ -8,21 +8,18 @@ Knows: folders. Must not know: what is done in them.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
 import shutil
-import tempfile
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_data_dir
 
-from labkit.errors import BadInput, HostTrouble, NotFound
+from labkit.engine.place import Place, check_place, draw_identity, read_place
+from labkit.errors import BadInput, NotFound
 from labkit.language import _
-from labkit.storage.files import host_errors, list_files, make_private_folder, sync_folder
+from labkit.storage.files import host_errors, list_files, make_private_folder
 from labkit.units import check_name
 
 _PARTS = ("disks", "memory", "consoles", "journal", "locks")
@@ -78,18 +75,35 @@ class Workspace:
 
 def data_folder() -> Path:
     """Return labkit's data folder: LABKIT_DATA, else the user's data folder for labkit."""
-    return Path(os.environ.get("LABKIT_DATA") or user_data_dir("labkit")).absolute()
+    return _place(os.environ.get("LABKIT_DATA") or user_data_dir("labkit"))
 
 
 def labs_folder(home: str | Path | None = None) -> Path:
     """Return the folder that holds labs: `home`, else LABKIT_HOME, else `labs` in the data folder."""
     chosen = home or os.environ.get("LABKIT_HOME")
-    return Path(chosen).expanduser().absolute() if chosen else data_folder() / "labs"
+    return _place(chosen) if chosen else data_folder() / "labs"
+
+
+def _place(folder: str | Path) -> Path:
+    """Return a folder's absolute path; `~` is the user's own folder, `~name` another's.
+
+    Raises:
+        BadInput: there is no such user, or no folder from which the path could be counted.
+    """
+    try:
+        return Path(folder).expanduser().absolute()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BadInput(
+            _("The folder {folder!r} leads nowhere: {why}.").format(folder=str(folder), why=error),
+            _("Name another one with its whole path: LABKIT_HOME, LABKIT_DATA or home=…."),
+        ) from error
 
 
 def list_labs(home: str | Path | None = None) -> list[str]:
     """Return the names of the labs in a home, sorted."""
-    return sorted(path.parent.name for path in labs_folder(home).glob("*/lab.json"))
+    folder = labs_folder(home)
+    with host_errors(folder):
+        return sorted(path.parent.name for path in folder.glob("*/lab.json"))
 
 
 def check_lab(name: str, home: str | Path | None = None) -> str:
@@ -98,7 +112,8 @@ def check_lab(name: str, home: str | Path | None = None) -> str:
     Raises:
         NotFound: there is none of that name.
     """
-    if name not in (names := list_labs(home)):
+    lost = (labs_folder(home) / check_name(name, what=_("lab")) / "disks").is_dir()  # opening it says the way back
+    if name not in (names := list_labs(home)) and not lost:
         hint = _("These are there: {names}.").format(names=", ".join(names) or _("none"))
         raise NotFound(_("There is no lab {name}.").format(name=name), hint)
     return name
@@ -121,27 +136,24 @@ def open_workspace(name: str, home: str | Path | None = None) -> Workspace:
         )
     for each in (data_folder(), folder, *(folder / part for part in _PARTS)):
         make_private_folder(each)
-    return Workspace(name=name, id=_identity(folder), home=folder, images=data_folder() / "images")
+    place = _identity(folder)
+    if place.path:
+        folder = Path(place.path)  # where its definitions say that it is: another path may lead there too
+    return Workspace(name=folder.name, id=place.id, home=folder, images=data_folder() / "images")
 
 
-def _identity(folder: Path) -> str:
-    """Return the lab's id, drawn when the lab is first opened; two openers agree."""
-    path = folder / "lab.json"
-    if not path.exists():
-        with host_errors(path), tempfile.NamedTemporaryFile("w", dir=folder, prefix=".lab-") as draft:
-            json.dump({"id": str(uuid.uuid4())}, draft)
-            draft.flush()
-            os.fsync(draft.fileno())
-            with contextlib.suppress(FileExistsError):  # another kernel was first: its id holds
-                os.link(draft.name, path)
-            sync_folder(folder)
+def _identity(folder: Path) -> Place:
+    """Return which lab a folder is; drawn when the lab is first opened.
+
+    Raises:
+        HostTrouble: its identity is lost. WrongState: the folder was moved or copied.
+    """
     try:
-        return str(json.loads(path.read_text())["id"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise HostTrouble(
-            _("{path} cannot be read: the lab has lost its identity.").format(path=path),
-            _("Restore the file from a backup, or type ./lab clean."),
-        ) from error
+        place = read_place(folder)
+    except FileNotFoundError:
+        draw_identity(folder)
+        place = read_place(folder)
+    return check_place(folder, place)
 
 
 def forget_lab(name: str, home: str | Path | None = None) -> list[str]:

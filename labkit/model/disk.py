@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from labkit.model.image import Allocation, Format, ImageFacts
-from labkit.model.machine import MachineFacts
+from labkit.model.machine import DiskSpec, MachineFacts
 
 _NUMBERED = re.compile(r"(?P<disk>.+)\.(?P<number>[0-9]+)\.(?P<format>[a-z0-9]+)")
 _IDE_DISKS = 4
@@ -103,6 +103,15 @@ def image_path(folder: str, disk: str, number: int, format: Format) -> str:
     return posixpath.join(folder, f"{disk}.{number}.{format}")
 
 
+def backing_name(image: str, backing: str) -> str:
+    """Return how an image's header names the image below it, both given by absolute path: from its own folder.
+
+    QEMU takes what stands before a colon for a protocol ("nbd:…"), unless a folder stands before it.
+    """
+    name = posixpath.relpath(backing, posixpath.dirname(image))
+    return f"./{name}" if ":" in name.partition("/")[0] else name
+
+
 def free_target(taken: Iterable[str], bus: Bus = Bus.VIRTIO) -> str | None:
     """Return the next free name of a disk inside a guest: vda, vdb …; None when all are taken."""
     used = set(taken)
@@ -124,6 +133,12 @@ def chain(images: Mapping[str, ImageFacts], path: str) -> tuple[ImageFacts, ...]
     return tuple(layers.values())
 
 
+def name_of(images: Mapping[str, ImageFacts], disk: DiskSpec) -> str:
+    """Return a disk's name: where a tool has named its image in its own way, that of the layers below it."""
+    ours = (layer.path for layer in chain(images, disk.path) if image_number(layer.path) >= 0)
+    return disk_name(next(ours, disk.path)) if image_number(disk.path) < 0 and not disk.served else disk.name
+
+
 def find_disks(
     machines: Mapping[str, MachineFacts],
     images: Mapping[str, ImageFacts],
@@ -142,7 +157,8 @@ def find_disks(
     attached = [(machine.name, disk) for machine in machines.values() for disk in machine.spec.disks]
     for machine, disk in attached:
         if layers := chain(images, disk.path):
-            disks[disk.name] = DiskFacts(name=disk.name, layers=layers, machine=machine, target=disk.target)
+            name = name_of(images, disk)
+            disks[name] = DiskFacts(name=name, layers=layers, machine=machine, target=disk.target)
     used = {disk.path for _machine, disk in attached}
     used |= {image.backing for image in images.values() if image.backing} | set(kept)
     for path in sorted(set(images) - used, key=image_number):

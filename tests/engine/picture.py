@@ -37,13 +37,16 @@ def without_identity(picture: Picture) -> Picture:
 
 
 def _files(home: Path) -> list[Path]:
-    """Files that matter: not the locks, not the seals, whose hashes follow later, nor what a guest says."""
+    """Files that matter: not the locks, not the seals, whose hashes follow later, nor what a guest says.
+
+    Nor the record, which tells of definitions what the machines of a picture do, with ids that are drawn anew.
+    """
     return sorted(
         path
         for path in home.rglob("*")
         if path.is_file()
         and path.name != "lock"
-        and path.stem != "seals"
+        and path.stem not in ("seals", "record")
         and path.parent.name not in ("locks", "consoles")
     )
 

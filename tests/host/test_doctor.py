@@ -46,6 +46,8 @@ SLUGS = [
     "daemon",
     "versions",
     "capabilities",
+    "configuration",
+    "labs",
     "leftover-machines",
     "leftover-processes",
     "orphans",

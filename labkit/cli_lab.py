@@ -1,0 +1,121 @@
+"""The command `labkit lab`: the folders that labs are, where they are, and what becomes of one that was moved.
+
+Knows: the engine's labs. Must not know: how anything is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.errors import HostTrouble, NotFound
+from labkit.language import _
+from labkit.units import check_name
+
+if TYPE_CHECKING:
+    from labkit.hypervisor.connection import Connection
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Give the command its verbs."""
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    show = verbs.add_parser("list", help=_("the labs there are, where, and how they stand"))
+    show.add_argument("--home", help=_("the folder that holds the labs"))
+    show.set_defaults(run=_list)
+    for verb, run, words in (
+        ("move", _move, _("the lab's folder was moved here: it goes on here")),
+        ("copy", _copy, _("the folder is a copy of a lab: it becomes a lab of its own")),
+        ("forget", _forget, _("libvirt lets go of the lab's machines; its folder stays whole")),
+        ("restore", _restore, _("lab.json is lost, or an older folder was brought back: take what the folder tells")),
+    ):
+        command = verbs.add_parser(verb, help=words)
+        command.add_argument("name", help=_("the lab's name: that of its folder"))
+        command.add_argument("--home", help=_("the folder that holds the lab"))
+        command.add_argument("--uri", help=_("the hypervisor it runs on"))
+        if verb == "copy":
+            command.add_argument(
+                "--keep-identity", action="store_true", help=_("its guests stay twins of the originals")
+            )
+        command.set_defaults(run=run)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from labkit.engine.place import Standing, is_let_go, judge, read_place
+    from labkit.engine.workspace import labs_folder
+
+    words = {
+        Standing.SAME: "",
+        Standing.REACHED_ANEW: "",
+        Standing.MOVED: _("moved here, and not asked yet"),
+        Standing.COPIED: _("a copy, and not asked yet"),
+    }
+    for folder in sorted(path.parent for path in labs_folder(arguments.home).glob("*/disks")):
+        try:
+            place = read_place(folder)
+            stands = _("let go") if is_let_go(folder) else words[judge(folder, place)]
+        except (FileNotFoundError, HostTrouble):
+            stands = _("has lost its identity")
+        print("\t".join(filter(None, (folder.name, str(folder), stands))))
+        for machine in _find_memories_elsewhere(folder):
+            told = _("{machine} is saved; its memory is on another file system, and not in this folder")
+            print("\t".join(("", told.format(machine=machine))))
+    return 0
+
+
+def _find_memories_elsewhere(folder: Path) -> list[str]:
+    """The saved machines of a lab whose memory does not go along with its folder."""
+    from labkit.engine.record_file import read_record
+
+    try:
+        record = read_record(folder)
+    except HostTrouble:
+        return []
+    machines = record.machines if record else ()
+    return [machine.name for machine in machines if machine.saved and not machine.saved.in_folder]
+
+
+def _move(arguments: argparse.Namespace) -> int:
+    from labkit.engine.relocation import move_lab
+
+    return _do(arguments, move_lab)
+
+
+def _copy(arguments: argparse.Namespace) -> int:
+    from labkit.engine.relocation import copy_lab
+
+    return _do(arguments, lambda home, raw: copy_lab(home, raw, keep_identity=arguments.keep_identity))
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    from labkit.engine.relocation import let_go
+
+    return _do(arguments, let_go)
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from labkit.engine.relocation import restore_lab
+
+    return _do(arguments, restore_lab)
+
+
+def _do(arguments: argparse.Namespace, verb: Callable[[Path, Connection], list[str]]) -> int:
+    from labkit.engine.workspace import labs_folder
+    from labkit.hypervisor.connection import DEFAULT_URI, connect
+
+    home = labs_folder(arguments.home) / check_name(arguments.name, what=_("lab"))
+    if not (home / "disks").is_dir():
+        raise NotFound(_("There is no lab {name}.").format(name=arguments.name), _("labkit lab list shows which are."))
+    connection = connect(arguments.uri or DEFAULT_URI)
+    try:
+        for sentence in verb(home, connection):
+            print(sentence)
+    except FileNotFoundError as error:
+        raise HostTrouble(
+            _("{home} has lost its identity.").format(home=home),
+            _("Type labkit lab restore {name} first.").format(name=home.name),
+        ) from error
+    finally:
+        connection.release()
+    return 0

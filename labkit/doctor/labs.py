@@ -1,0 +1,103 @@
+"""Labs and what libvirt knows of them: whether each is where it was, and whether its machines are known.
+
+Knows: labs' folders, the daemon that answers. Must not know: how a lab is brought back.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from labkit.engine.place import Standing, command, is_let_go, judge, read_place
+from labkit.engine.record_file import read_record
+from labkit.engine.workspace import labs_folder
+from labkit.errors import HostTrouble
+from labkit.hypervisor.daemon_place import config_folder
+from labkit.hypervisor.inquiry import Inquiry
+from labkit.language import _
+from labkit.model.diagnosis import Check, Status
+
+
+def check_configuration(inquiry: Inquiry) -> Check | None:
+    """Whether the daemon that answers keeps its machines where the next one would look for them."""
+    slug = "configuration"
+    used = config_folder(inquiry.uri)
+    if used is None:
+        return None  # it does not let us look
+    said = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    folder = used / "libvirt/qemu"
+    if used == said or (used.exists() and said.exists() and used.samefile(said)):
+        return Check(
+            slug=slug, status=Status.OK, what=_("libvirt keeps its machines in {folder}.").format(folder=folder)
+        )
+    count = len(list(folder.glob("*.xml")))
+    return Check(
+        slug=slug,
+        status=Status.TROUBLE if count else Status.NOTE,
+        what=_("libvirt keeps its machines in {folder}, and XDG_CONFIG_HOME says {said}.").format(
+            folder=folder, said=said
+        ),
+        cause=_(
+            "The variable was changed after the daemon (process {pid}) had started. The next one would look there, and "
+            "know none of the {count} machines."
+        ).format(pid=inquiry.pid, count=count),
+        repair=f"export XDG_CONFIG_HOME={shlex.quote(str(used))}",
+    )
+
+
+def check_labs(labs: Path, inquiry: Inquiry) -> Check:
+    """Whether every lab is where it was, and libvirt knows the machines of its record."""
+    slug = "labs"
+    troubles = [*_find_displaced(labs), *_find_forgotten(labs, inquiry)]
+    if not troubles:
+        return Check(slug=slug, status=Status.OK, what=_("Every lab is where it was, and libvirt knows its machines."))
+    what, cause, repair = troubles[0]
+    return Check(slug=slug, status=Status.NOTE, what=what, cause=cause, repair=repair)
+
+
+def _find_displaced(labs: Path) -> Iterator[tuple[str, str, str]]:
+    """What is to be said of labs that were moved or copied or do not know who they are; cause; repair."""
+    for home in sorted(path.parent for path in labs.glob("*/disks")):
+        try:
+            standing = judge(home, read_place(home))
+        except FileNotFoundError:
+            if any((home / "disks").iterdir()):
+                yield _("The lab in {home} has lost its identity.").format(home=home), _lost(), command("restore", home)
+            continue
+        except HostTrouble as trouble:
+            yield trouble.message, _lost(), command("restore", home)
+            continue
+        if standing is Standing.MOVED:
+            cause = _("Its folder was moved or carried here.")
+            yield _("The lab in {home} was elsewhere before.").format(home=home), cause, command("move", home)
+        if standing is Standing.COPIED:
+            cause = _("Its folder was copied; the original is there.")
+            yield _("The lab in {home} is a copy.").format(home=home), cause, command("copy", home)
+
+
+def _lost() -> str:
+    return _("Its file lab.json is missing or damaged. What is in the folder is untouched.")
+
+
+def _find_forgotten(labs: Path, inquiry: Inquiry) -> Iterator[tuple[str, str, str]]:
+    """What is to be said of labs with machines that libvirt does not know; cause; repair."""
+    known = {domain.id for domain in inquiry.marked}
+    for home in sorted(path.parent for path in labs.glob("*/record.json")):
+        try:
+            record = read_record(home)
+        except HostTrouble as trouble:
+            yield trouble.message, _("It is damaged, or was written by a newer labkit."), "./lab run labkit list"
+            continue
+        here = [machine for machine in record.machines if not machine.instance] if record else []
+        names = [machine.name for machine in here if machine.id not in known and machine.uri in ("", inquiry.uri)]
+        if names and not is_let_go(home):
+            where = "" if labs == labs_folder() else f"LABKIT_HOME={shlex.quote(str(labs))} "
+            yield (
+                _("libvirt does not know these machines of the lab {lab}: {names}.").format(
+                    lab=home.name, names=", ".join(names)
+                ),
+                _("Its configuration was lost, or is another one now. Opening the lab brings them back."),
+                f"{where}./lab run labkit list --lab {shlex.quote(home.name)}",
+            )

@@ -1,0 +1,94 @@
+"""The files of a lab follow its record to the folder in which it is now: backing names, memory; each once is enough.
+
+Knows: the rooms below. Must not know: why the lab is elsewhere, definitions that the hypervisor has.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from labkit.engine import seals
+from labkit.engine.saved_memory import saved_file
+from labkit.hypervisor.record_trust import is_readable
+from labkit.hypervisor.record_xml import change_memory_xml
+from labkit.hypervisor.recording import read_memories
+from labkit.model.record import LabRecord, MachineRecord
+from labkit.storage import memory_file
+from labkit.storage.files import host_errors
+from labkit.storage.headers import read_folder
+from labkit.storage.linking import name_backing
+from labkit.storage.making import making
+from labkit.units import MIB
+
+
+def follow(home: Path, record: LabRecord, old: str) -> None:
+    """Let the files of a lab follow its record to where it is; repeated it changes nothing more.
+
+    Args:
+        old: the folder in which they were.
+    """
+    shutil.rmtree(home / "instances", ignore_errors=True)  # the record replaces what they knew
+    _name_backings_here(home, old)
+    for machine in record.machines:
+        if is_readable(machine):
+            for path in read_memories(machine):
+                _rewrite_memory(home, Path(path), machine, old)
+            _rewrite_memory(home, saved_file(home, machine.name), machine, old)
+
+
+def _name_backings_here(home: Path, old: str) -> None:
+    """Let no image name the one below it by a path of the old folder; those that labkit makes never do."""
+    images = read_folder(home / "disks")
+    changed = []
+    for image in images.values():
+        if (
+            image.backing is None
+            or os.path.dirname(image.backing) == str(home / "disks")
+            or image.backing_format is None
+        ):
+            continue
+        below = home / "disks" / os.path.basename(image.backing)
+        if below.exists() and (not old or image.backing.startswith(f"{old}{os.sep}")):
+            with _writable(Path(image.path)):
+                name_backing(Path(image.path), below, image.backing_format)
+            changed.append(image.path)
+    known = seals.find_seals(home / "disks")
+    seals.seal([path for path in changed if os.path.basename(path) in known])
+
+
+def _rewrite_memory(home: Path, file: Path, machine: MachineRecord, old: str) -> None:
+    """Let the definition in a memory file name the machine and the files as they are now."""
+    try:
+        header = memory_file.read_header(file)
+    except (OSError, ValueError):
+        return  # it is not there or not whole, which is told when it is to be restored
+    xml = change_memory_xml(header.xml, machine, old, str(home))
+    if xml == header.xml:
+        return
+    disks = home / "disks"
+    sealed = file.name in seals.find_seals(disks) and not seals.find_changed(disks, [str(file)])
+    mode = file.stat().st_mode & 0o777
+    with host_errors(file), making(file, replace=True) as draft:
+        with file.open("rb") as source, draft.open("wb") as target:
+            source.seek(header.length)
+            target.write(memory_file.build_header(replace(header, xml=xml)))
+            shutil.copyfileobj(source, target, 4 * MIB)
+        draft.chmod(mode)
+    if sealed:
+        seals.seal([str(file)])
+
+
+@contextmanager
+def _writable(file: Path) -> Iterator[None]:
+    """Open a closed file for writing, for as long as this takes."""
+    mode = file.stat().st_mode & 0o777
+    file.chmod(mode | 0o200)
+    try:
+        yield
+    finally:
+        file.chmod(mode)

@@ -1,0 +1,217 @@
+"""Where a lab is: `lab.json` in its folder says which lab it is, and where that was when it was last opened.
+
+    home/lab.json    {"id": …, "path": …, "device": …, "inode": …}
+
+A folder can be moved, copied, carried elsewhere, brought back from a backup. The path decides; device and inode
+only tell that two paths lead to one folder: alone they prove nothing (NFS, btrfs, vfat, containers).
+Knows: that file. Must not know: libvirt, what becomes of a lab that was moved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import uuid
+from dataclasses import asdict, dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+from labkit.errors import HostTrouble, WrongState
+from labkit.language import _
+from labkit.storage.files import host_errors, sync_folder
+from labkit.storage.whole_files import read_bounded, write_whole
+from labkit.units import KIB
+
+MOST_BYTES = 16 * KIB
+"""Bytes of a `lab.json` that are believed."""
+
+_OURS = ("disks", "memory", "journal")  # folders in which a lab that never was has nothing
+
+
+class Standing(Enum):
+    """How a lab's folder stands to where the lab was."""
+
+    SAME = auto()
+    """Where it was; or reached by another path while the old one leads there too."""
+    REACHED_ANEW = auto()
+    """The same folder by another path; the old one leads there no more."""
+    MOVED = auto()
+    """Another path, and the lab is not at the old one."""
+    COPIED = auto()
+    """Another path, and the lab is at the old one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Which lab a folder is, and where it was.
+
+    Attributes:
+        id: the lab's. path: absolute; "" where an older labkit wrote it. device, inode: of the folder there.
+        let_go: whether the hypervisor was made to forget it (`labkit lab forget`).
+    """
+
+    id: str
+    path: str = ""
+    device: int = 0
+    inode: int = 0
+    let_go: bool = False
+
+
+def place_file(home: Path) -> Path:
+    """Return where a lab's place is written down."""
+    return home / "lab.json"
+
+
+def read_place(home: Path) -> Place:
+    """Return what a lab's folder says of itself.
+
+    Raises:
+        FileNotFoundError: it says nothing. HostTrouble: that cannot be read.
+    """
+    path = place_file(home)
+    try:
+        return _parse(json.loads(read_bounded(path, MOST_BYTES)))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _lost(home, _("{path} cannot be read: the lab has lost its identity."), str(error)) from error
+
+
+def _parse(data: dict[str, object]) -> Place:
+    place = Place(
+        id=str(uuid.UUID(str(data["id"]))),
+        path=str(data.get("path", "")),
+        device=int(str(data.get("device", 0))),
+        inode=int(str(data.get("inode", 0))),
+        let_go=data.get("let_go") is True,
+    )
+    if place.path and (not os.path.isabs(place.path) or not place.path.isprintable()):
+        raise ValueError("no absolute path")
+    return place
+
+
+def _lost(home: Path, sentence: str, details: str = "") -> HostTrouble:
+    return HostTrouble(
+        sentence.format(path=place_file(home)),
+        _("What is in the folder is untouched. {command} finds out again which lab it is.").format(
+            command=command("restore", home)
+        ),
+        details=details,
+    )
+
+
+def command(verb: str, home: Path) -> str:
+    """Return what a person types to let `labkit lab` do something with a lab's folder."""
+    import shlex
+
+    from labkit.engine.workspace import labs_folder
+
+    where = "" if home.parent == labs_folder() else f" --home {shlex.quote(str(home.parent))}"
+    return f"./lab run labkit lab {verb} {shlex.quote(home.name)}{where}"
+
+
+def draw_identity(home: Path) -> None:
+    """Give a folder that is no lab yet an identity; two openers agree on it.
+
+    Raises:
+        HostTrouble: something of a lab is in it already: a new identity would make strangers of its machines.
+    """
+    if any(next((home / name).glob("[!.]*"), None) for name in _OURS) or (home / "record.json").exists():
+        if place_file(home).exists():
+            return  # another kernel was quicker, and has begun already
+        raise _lost(home, _("{path} is missing: the lab has lost its identity."))
+    with host_errors(home), tempfile.NamedTemporaryFile("w", dir=home, prefix=".lab-") as draft:
+        draft.write(_dump(here(home, Place(id=str(uuid.uuid4())))))
+        draft.flush()
+        os.fsync(draft.fileno())
+        with contextlib.suppress(FileExistsError):  # another kernel was first: its id holds
+            os.link(draft.name, place_file(home))
+        sync_folder(home)
+
+
+def write_place(home: Path, place: Place) -> None:
+    """Write down which lab a folder is, for good."""
+    with host_errors(place_file(home)):
+        write_whole(place_file(home), _dump(place))
+
+
+def _dump(place: Place) -> str:
+    return json.dumps({name: value for name, value in asdict(place).items() if value or name == "id"})
+
+
+def here(home: Path, place: Place) -> Place:
+    """Return a lab's place as it is now."""
+    info = home.stat()
+    return Place(id=place.id, path=str(home), device=info.st_dev, inode=info.st_ino, let_go=place.let_go)
+
+
+def judge(home: Path, place: Place) -> Standing:
+    """Return how a lab's folder stands to where it was."""
+    if place.path in ("", str(home)):
+        return Standing.COPIED if not place.path and find_twin(home, place) is not None else Standing.SAME
+    old = Path(place.path)
+    with contextlib.suppress(OSError):
+        if os.path.samefile(old, home):
+            return Standing.SAME
+    if is_lab(old, place.id):
+        return Standing.COPIED
+    info = home.stat()
+    same = (info.st_dev, info.st_ino) == (place.device, place.inode)
+    return Standing.REACHED_ANEW if same else Standing.MOVED
+
+
+def is_let_go(home: Path) -> bool:
+    """Return whether the hypervisor was made to forget a lab until somebody opens it by name."""
+    with contextlib.suppress(FileNotFoundError, HostTrouble):
+        return read_place(home).let_go
+    return False
+
+
+def is_lab(home: Path, lab_id: str) -> bool:
+    """Return whether a folder is the lab of this id; one that cannot be read may be."""
+    try:
+        return read_place(home).id == lab_id
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except HostTrouble:
+        return os.path.lexists(home)
+
+
+def find_twin(home: Path, place: Place) -> Path | None:
+    """Return another folder beside a lab's that says it is the same lab, and where it always was; or None."""
+    for other in sorted(home.parent.glob("*/lab.json")):
+        if other.parent == home:
+            continue
+        with contextlib.suppress(HostTrouble, OSError):
+            twin = read_place(other.parent)
+            if twin.id == place.id:
+                return other.parent
+    return None
+
+
+def check_place(home: Path, place: Place) -> Place:
+    """Return a lab's place where nothing has to be asked: its path is the one to work with.
+
+    Raises:
+        WrongState: the folder was moved or copied: which of both is asked, never guessed.
+    """
+    standing = judge(home, place)
+    if standing is Standing.SAME:
+        return place if place.path else here(home, place)
+    if standing is Standing.REACHED_ANEW:
+        return here(home, place)
+    if standing is Standing.COPIED:
+        old = place.path or str(find_twin(home, place))
+        sentence = _("The lab in {here} is also in {old}: one of the two folders is a copy of the other.")
+    else:
+        old = place.path
+        sentence = _("The lab in {here} was in {old} when it was last opened, and is not there any more.")
+    raise WrongState(
+        sentence.format(here=home, old=old),
+        _(
+            "Nothing was changed. If the lab was moved here, type {move}; if this is a copy that is to be a lab of "
+            "its own, type {copy}."
+        ).format(move=command("move", home), copy=command("copy", home)),
+    )

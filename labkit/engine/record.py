@@ -1,0 +1,229 @@
+"""The lab's record on the disk: `record.json` in its folder, kept in step with each act.
+
+It is written whole or not at all, before an act is struck out of the journal: what an act removed on purpose is
+out of the record when the act has ended, and what vanished otherwise stays in it.
+Knows: the file, whom to ask. Must not know: plans, how a machine is brought back (`returning.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.engine.boot_files import keep_boot_files
+from labkit.engine.instances import SESSION, Instances
+from labkit.engine.journal import read_entries
+from labkit.engine.record_file import read_record, record_file, write_record
+from labkit.engine.saved_memory import drop_stale, keep_saved
+from labkit.engine.workspace import Workspace
+from labkit.errors import HostTrouble, LabError
+from labkit.language import _
+from labkit.model.disk import disk_name
+from labkit.model.record import (
+    LabRecord,
+    LostPoint,
+    LostSnapshot,
+    MachineRecord,
+    MadeFor,
+    update_record,
+)
+from labkit.model.state import LabState
+from labkit.plans.plan import Plan
+from labkit.storage.files import host_errors, list_files
+from labkit.storage.whole_files import free_name
+
+if TYPE_CHECKING:
+    pass
+
+
+def find_lost(record: LabRecord, known: Iterable[str] = ()) -> dict[str, LostPoint]:
+    """Return what a record knows of images that the hypervisor has forgotten, by absolute path.
+
+    Args:
+        known: the ids of the machines that the hypervisor knows.
+    """
+    from labkit.hypervisor.recording import find_lost_images, find_lost_points
+
+    points: dict[str, LostPoint] = {}
+    for lost in record.lost:
+        points |= find_lost_points(lost)
+    ids = set(known)
+    for machine in record.machines:
+        if machine.id not in ids:
+            points |= find_lost_images(machine)
+    return points
+
+
+def find_recorded(home: Path) -> frozenset[str]:
+    """Return the images and memory files that a lab's record names, absolute; whether they are there or not."""
+    path = record_file(home)
+    try:
+        info = path.stat()
+        return _find_recorded(path, (info.st_ino, info.st_mtime_ns, info.st_size))
+    except (OSError, LabError):
+        return frozenset()
+
+
+@functools.lru_cache(maxsize=16)  # it is asked for at each reading, and seldom another
+def _find_recorded(path: Path, _version: tuple[int, int, int]) -> frozenset[str]:
+    record = read_record(path.parent)
+    if record is None:
+        return frozenset()
+    points = find_lost(record)
+    memories = {point.memory for point in points.values() if point.memory}
+    return frozenset({*points, *memories, *(str(path.parent / name) for name in record.made)})
+
+
+class Recorder:
+    """Keeps the record of one lab.
+
+    Args:
+        instances: its hypervisor instances, seen from the one that acts are carried out on.
+    """
+
+    def __init__(self, workspace: Workspace, instances: Instances) -> None:
+        self.workspace = workspace
+        self.instances = instances
+        self._seen: object = None
+
+    def read(self) -> LabRecord:
+        """Return the record; an empty one where there is none.
+
+        Raises:
+            HostTrouble: it cannot be read.
+        """
+        home = self.workspace.home
+        return read_record(home) or LabRecord(lab_id=self.workspace.id, home=str(home))
+
+    def read_or_set_aside(self) -> tuple[LabRecord, str]:
+        """Return the record, and a sentence ("" for none) where it could not be read: it is kept beside a new one."""
+        try:
+            return self.read(), ""
+        except HostTrouble as trouble:
+            path = record_file(self.workspace.home)
+            aside = free_name(path, "unreadable")
+            with host_errors(path):
+                path.rename(aside)
+            told = _("{trouble} It is kept as {name}, and made anew from what the hypervisor knows.")
+            return self.read(), told.format(trouble=trouble.message, name=aside.name)
+
+    def note(self, own: Iterable[str] = (), *, entry: Path | None = None, whole_lab: bool = False) -> None:
+        """Write down what the hypervisor knows now.
+
+        Args:
+            own: the machines that the act which ends now was about. entry: its file in the journal.
+            whole_lab: whether it was about all that the lab has.
+
+        Raises:
+            LabError: the record cannot be read or written, or no hypervisor answers.
+        """
+        with self.alone():
+            old, _sentence = self.read_or_set_aside()
+            names = frozenset(own)
+            if whole_lab:
+                names |= {machine.name for machine in old.machines}
+            found, asked = self._ask(old)
+            others, unfinished = self._find_others(entry)
+            new = update_record(old, found, asked=asked, own=names, others=others)
+            new = self._with_images(replace(new, lab_id=self.workspace.id), unfinished)
+            if new != old:
+                write_record(self.workspace.home, new)
+                with host_errors(self.workspace.home):
+                    keep_boot_files(self.workspace.home, new)
+                    drop_stale(self.workspace.home, new.machines)
+
+    def note_act(self, plan: Plan, entry: Path) -> bool:
+        """Do as `note` for an act that has ended but for its place in the journal.
+
+        Returns:
+            Whether it may be struck out. One whose record could not be written stays, and is ended once more:
+            else what it removed on purpose would come back.
+        """
+        try:
+            self.note(plan.names, entry=entry, whole_lab=plan.whole_lab)
+        except LabError:
+            return plan.commit_point is None
+        return True
+
+    def note_quietly(self) -> None:
+        """Do as `note` for what changes a machine and is no act; the next act notes it where this one cannot."""
+        with contextlib.suppress(LabError):
+            self.note()
+
+    def note_if_changed(self, state: LabState) -> None:
+        """Do as `note` where the hypervisors' side is not as it was the last time it was read here."""
+        seen = ({name: each.spec for name, each in state.everywhere.items()}, state.every_tree)
+        if seen != self._seen:
+            with contextlib.suppress(LabError):  # a full disk: the act says what is in its own way
+                self.note()
+                self._seen = seen
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Two kernels do not write it at once."""
+        place = self.workspace.locks / ".record"
+        with host_errors(place), place.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _ask(self, old: LabRecord) -> tuple[dict[str, MachineRecord], frozenset[str]]:
+        """What the instances know, and the ids of those in the old record that were asked for."""
+        from labkit.hypervisor.recording import read_machines, with_uri
+
+        found: dict[str, MachineRecord] = {}
+        reached = set()
+        for name in {SESSION, self.instances.own, *self.instances.names()}:
+            with contextlib.suppress(LabError):
+                connection = self.instances.domains(name).connection
+                machines = read_machines(connection, self.workspace.id)
+                before = {id_: old.find(id_) for id_ in machines}
+                machines = keep_saved(self.workspace.home, connection, machines, before)
+                uri = self.instances.session_uri
+                found |= {id_: with_uri(machine, instance=name, uri=uri) for id_, machine in machines.items()}
+                reached.add(name)
+        here = self.instances.session_uri
+        asked = (each for each in old.machines if each.instance in reached and each.uri in ("", here))
+        return found, frozenset(each.id for each in asked) | (found.keys() & {each.id for each in old.machines})
+
+    def _find_others(self, own: Path | None) -> tuple[frozenset[str], frozenset[str]]:
+        """The machines that other acts in the journal are about, and the files they make."""
+        entries = read_entries(self.workspace.journal, but=own)
+        names = frozenset(name for entry in entries for name in entry.plan.names)
+        return names, frozenset(path for entry in entries for path in entry.plan.files.created)
+
+    def _with_images(self, record: LabRecord, unfinished: frozenset[str]) -> LabRecord:
+        """The record with what the images in the folder were made for; what is gone is left out."""
+        files = [path for path in list_files(self.workspace.disks) if path not in unfinished]
+        there = {self._within(path) for path in files}
+        made: dict[str, MadeFor] = {name: each for name, each in record.made.items() if name in there}
+        for path, each in self._owners(record).items():
+            if self._within(path) in there:
+                made.setdefault(self._within(path), each)
+        for path in files:
+            made.setdefault(self._within(path), MadeFor(disk=disk_name(path)))
+        lost = tuple(each for each in record.lost if self._has_images(each))
+        return replace(record, made=dict(sorted(made.items())), lost=lost)
+
+    def _owners(self, record: LabRecord) -> Mapping[str, MadeFor]:
+        from labkit.hypervisor.recording import find_lost_images
+
+        owners: dict[str, MadeFor] = {}
+        for machine in record.machines:
+            for path, point in find_lost_images(machine).items():
+                owners.setdefault(path, MadeFor(disk=point.disk, machine_id=machine.id, machine=machine.name))
+        return owners
+
+    def _has_images(self, lost: LostSnapshot) -> bool:
+        from labkit.hypervisor.recording import find_lost_points
+
+        return any(os.path.lexists(path) for path in find_lost_points(lost))
+
+    def _within(self, path: str) -> str:
+        return path.removeprefix(f"{self.workspace.home}{os.sep}")

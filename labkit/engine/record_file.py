@@ -1,0 +1,78 @@
+"""The file of a lab's record: read within bounds, written whole or not at all, for us alone.
+
+    home/record.json    definitions, snapshots, on which instance, what each image was made for
+
+Knows: its form. Must not know: libvirt, when it is written.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.errors import HostTrouble
+from labkit.language import _
+from labkit.model.record import RECORD_VERSION, LabRecord
+from labkit.storage.files import host_errors
+from labkit.storage.whole_files import read_bounded, write_whole
+from labkit.units import MIB
+
+if TYPE_CHECKING:
+    from cattrs.preconf.json import JsonConverter
+
+MOST_BYTES = 64 * MIB
+"""Bytes of a record that are believed: two thousand machines with a dozen snapshots each take less."""
+
+
+def record_file(home: Path) -> Path:
+    """Return where a lab's record is."""
+    return home / "record.json"
+
+
+def read_record(home: Path, name: str = "record.json") -> LabRecord | None:
+    """Return the record in a lab's folder, or None: there is none; `name`: of an older one that was put aside.
+
+    Raises:
+        HostTrouble: it cannot be read, or is none that this labkit understands.
+    """
+    path = home / name
+    try:
+        return _converter().loads(read_bounded(path, MOST_BYTES), LabRecord)
+    except FileNotFoundError:
+        return None
+    except Exception as error:
+        raise HostTrouble(
+            _("{path} cannot be read: it is damaged, or a newer labkit wrote it.").format(path=path),
+            _("Bring it back from a backup of the lab's folder, or move it away: it is then made anew."),
+            details=str(error),
+        ) from error
+
+
+def write_record(home: Path, record: LabRecord) -> None:
+    """Put a record in the place of the one that is there, for good; one that says nothing leaves no file."""
+    path = record_file(home)
+    with host_errors(path):
+        if record.is_empty:
+            path.unlink(missing_ok=True)
+            return
+        write_whole(path, _converter().dumps(record, indent=1))
+
+
+@functools.cache
+def _converter() -> JsonConverter:
+    """Made when the first record is read, since looking at a lab needs none."""
+    from cattrs.preconf.json import make_converter
+
+    converter = make_converter(forbid_extra_keys=True)
+
+    def of_this_form(value: object, kind: type[LabRecord]) -> LabRecord:
+        if not isinstance(value, dict) or value.get("version") != RECORD_VERSION:
+            raise ValueError("another form")
+        return structure(value, kind)
+
+    from cattrs.gen import make_dict_structure_fn
+
+    structure = make_dict_structure_fn(LabRecord, converter, _cattrs_forbid_extra_keys=True)
+    converter.register_structure_hook(LabRecord, of_this_form)
+    return converter

@@ -1,0 +1,281 @@
+"""A lab's folder that was moved, copied or carried elsewhere becomes a lab where it is; one is let go.
+
+First its record is changed to tell of the new place, whole or not at all; then files and definitions follow it,
+machine by machine, each step of which may be repeated; last its place is written down. So whatever interrupts this,
+the command given again goes on, and nothing is asked of the hypervisor that the record does not hold.
+Of a copy's original nothing is read but its definitions, and nothing is changed.
+Knows: the rooms below. Must not know: who asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from labkit.engine.executor import Executor
+from labkit.engine.following import follow
+from labkit.engine.journal import find_entries
+from labkit.engine.locks import lab_lock
+from labkit.engine.older import find_older
+from labkit.engine.place import Place, Standing, command, here, judge, place_file, read_place, write_place
+from labkit.engine.record_file import read_record, write_record
+from labkit.engine.saved_memory import keep_saved
+from labkit.engine.workspace import Workspace, data_folder, open_workspace
+from labkit.errors import HostTrouble, LabError, WrongState
+from labkit.hypervisor.connection import Connection
+from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.process import find_pid
+from labkit.hypervisor.record_trust import is_readable
+from labkit.hypervisor.record_xml import copy_record, move_record
+from labkit.hypervisor.recording import (
+    find_owners,
+    read_machines,
+    read_saved,
+    with_uri,
+)
+from labkit.language import _
+from labkit.model.record import LabRecord, MachineRecord
+from labkit.storage.files import host_errors
+from labkit.storage.whole_files import free_name
+
+
+def settle_place(workspace: Workspace, connection: Connection) -> list[str]:
+    """Write down where a lab is that is being opened; returns what there is to tell, a sentence each.
+
+    Where another path leads to the same folder and the old one does not, its definitions follow. An older folder
+    brought back from a backup is told where it matters: libvirt knows a newer state, whose images are not in it.
+    """
+    home = workspace.home
+    place = read_place(home)
+    now = replace(here(home, place), let_go=False)
+    if place.path not in ("", str(home)):
+        return move_lab(home, connection)
+    if place != now:
+        with contextlib.suppress(LabError):  # who may only look at the lab looks all the same
+            write_place(home, now)
+    return find_older(workspace, connection)
+
+
+def move_lab(home: Path, connection: Connection) -> list[str]:
+    """Let a folder be the lab that it was elsewhere; returns what was done, a sentence each.
+
+    Raises:
+        WrongState: a machine of it is on, or it is still at its old place, or an act is not ended.
+    """
+    place = read_place(home)
+    if judge(home, place) is Standing.COPIED:
+        raise WrongState(
+            _("The lab is still in {old}: this folder is a copy of it.").format(old=place.path),
+            _("Make it a lab of its own: {command}. Or remove the other folder, if this one is the lab.").format(
+                command=command("copy", home)
+            ),
+        )
+    workspace = _workspace(home, place.id)
+    with lab_lock(workspace.locks):
+        _check_journal(home, place.path)
+        known = read_machines(connection, place.id)
+        record = _read(home, place.id, place.path)
+        old = place.path or record.home
+        seen = _as_known(home, record, connection, known)
+        _check_all_off(connection, replace(record, machines=(*record.machines, *seen)))
+        moved = _move(record, replace(record, machines=seen, lost=(), home=old), home)
+        write_record(home, moved)
+        follow(home, moved, old)
+        domains = Domains(connection)
+        for machine in moved.machines:
+            if (there := known.get(machine.id)) is not None and there.xml != machine.xml:
+                domains.undefine(machine.id)
+        write_place(home, replace(here(home, place), let_go=False))
+    return [_("The lab {name} is in {home} now.").format(name=home.name, home=home), *_open(workspace, connection)]
+
+
+def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False) -> list[str]:
+    """Let a copy of a lab's folder be a lab of its own; returns what was done, a sentence each.
+
+    Args:
+        keep_identity: whether its guests stay who their disks say they are, twins of the originals.
+
+    Raises:
+        WrongState: it is no copy, or an act was under way when it was made.
+    """
+    place = read_place(home)
+    if place.path == str(home):
+        raise WrongState(
+            _("{home} is the lab itself, not a copy of it.").format(home=home),
+            _("Copy the folder first, say with cp -a, then name the copy."),
+        )
+    workspace = _workspace(home, place.id)
+    with lab_lock(workspace.locks):
+        _check_journal(home, place.path)
+        record = _read(home, place.id, place.path)
+        if record.lab_id == place.id and record.home != str(home):  # else a first attempt got as far as this
+            if read_record(home) is None:
+                record = replace(record, machines=tuple(read_machines(connection, place.id).values()))
+            new_id = str(uuid.uuid4())
+            ids = {machine.id: str(uuid.uuid4()) for machine in record.machines}
+            ids |= {lost.machine_id: str(uuid.uuid4()) for lost in record.lost if lost.machine_id not in ids}
+            genids = {} if keep_identity else {id_: str(uuid.uuid4()) for id_ in ids}
+            copied = copy_record(
+                record, home=str(home), lab=home.name, lab_id=new_id, ids=ids, genids=genids, keep=keep_identity
+            )
+            write_record(home, copied)
+            record = copied
+        follow(home, record, place.path)
+        write_place(home, here(home, Place(id=record.lab_id)))
+    workspace = replace(workspace, id=record.lab_id)
+    told = _("The lab {name} is a lab of its own now, with {count} machines; the original was left as it is.")
+    return [told.format(name=home.name, count=len(record.machines)), *_open(workspace, connection)]
+
+
+def let_go(home: Path, connection: Connection) -> list[str]:
+    """Let the hypervisor forget a lab's machines; the folder stays whole, and brings them back when it is opened.
+
+    Raises:
+        WrongState: a machine of it is on or saved.
+    """
+    workspace = open_workspace(home.name, home.parent)
+    place = read_place(workspace.home)
+    with lab_lock(workspace.locks):
+        _check_journal(workspace.home, place.path)
+        executor = Executor(workspace, Domains(connection))
+        executor.recorder.note()
+        record = executor.recorder.read()
+        _check_all_off(connection, record)
+        write_place(workspace.home, replace(here(workspace.home, place), let_go=True))
+        for machine in record.machines:
+            with contextlib.suppress(LabError):  # it is not known here, or not any more
+                executor.domains.undefine(machine.id)
+    told = _("libvirt has let go of {count} machines of the lab {name}; its folder {home} is whole.")
+    back = _("Open it again, here or elsewhere, and they are back.")
+    return [told.format(count=len(record.machines), name=home.name, home=workspace.home), back]
+
+
+def restore_lab(home: Path, connection: Connection) -> list[str]:
+    """Find out again which lab a folder is whose `lab.json` is lost; returns what was done, a sentence each.
+
+    Raises:
+        WrongState: nothing is lost. HostTrouble: nothing tells which lab it is.
+    """
+    try:
+        place = read_place(home)
+    except FileNotFoundError:
+        pass
+    except HostTrouble:
+        with host_errors(home):
+            place_file(home).rename(free_name(place_file(home), "unreadable"))
+    else:
+        return _restore_from_record(home, place, connection)
+    record = read_record(home)
+    owners = frozenset({record.lab_id}) if record else find_owners(connection, str(home))
+    if len(owners) != 1:
+        raise HostTrouble(
+            _(
+                "Nothing tells which lab {home} is: it has no record, and no machine of libvirt has its disks there."
+            ).format(home=home),
+            _("Bring lab.json back from a backup; or take the disks into another lab, with lab.disks.import_file."),
+        )
+    path = record.home if record else str(home)
+    found = Place(id=next(iter(owners)), path=path)
+    write_place(home, here(home, found) if path == str(home) else found)
+    return [_("{home} is the lab {id} again.").format(home=home, id=found.id)]
+
+
+def _restore_from_record(home: Path, place: Place, connection: Connection) -> list[str]:
+    """Let the machines be as an older record of the folder tells, that came with a backup."""
+    older = sorted(home.glob("record.json.*.older"))
+    if not older:
+        raise WrongState(
+            _("Nothing of the lab {name} is lost: its folder says which lab it is.").format(name=home.name),
+            _("Open it: Lab.open({name!r}).").format(name=home.name),
+        )
+    workspace = open_workspace(home.name, home.parent)
+    with lab_lock(workspace.locks):
+        _check_journal(home, place.path)
+        record = read_record(home, older[-1].name)
+        if record is None or not all(map(is_readable, record.machines)):
+            raise HostTrouble(_("{file} cannot be read.").format(file=older[-1]), _("Bring it back from a backup."))
+        known = read_machines(connection, place.id)
+        _check_all_off(connection, replace(record, machines=(*record.machines, *known.values())))
+        now = read_record(home)
+        if now is not None:
+            shutil.copyfile(home / "record.json", free_name(home / "record.json", "newer"))
+        write_record(home, record)
+        domains = Domains(connection)
+        for id_ in known:
+            domains.undefine(id_)
+        older[-1].rename(free_name(home / "record.json", "used"))
+    told = _("The machines of the lab {name} are as the folder's own record tells.")
+    return [told.format(name=home.name), *_open(workspace, connection)]
+
+
+# --- what all of them do --------------------------------------------------------------------------
+
+
+def _workspace(home: Path, lab_id: str) -> Workspace:
+    for part in ("disks", "memory", "consoles", "journal", "locks"):
+        with host_errors(home / part):
+            (home / part).mkdir(mode=0o700, exist_ok=True)
+    return Workspace(name=home.name, id=lab_id, home=home, images=data_folder() / "images")
+
+
+def _open(workspace: Workspace, connection: Connection) -> list[str]:
+    """Bring back what the record knows and the hypervisor does not."""
+    executor = Executor(workspace, Domains(connection))
+    executor.enter()
+    return executor.told
+
+
+def _check_journal(home: Path, old: str) -> None:
+    if find_entries(home / "journal"):
+        raise WrongState(
+            _("An act was under way in this lab, and has not ended: its journal tells of files in {old}.").format(
+                old=old
+            ),
+            _("Put the folder back there and open the lab, which ends the act; then do this again."),
+        )
+
+
+def _read(home: Path, lab_id: str, path: str) -> LabRecord:
+    return read_record(home) or LabRecord(lab_id=lab_id, home=path or str(home))
+
+
+def _as_known(
+    home: Path, record: LabRecord, connection: Connection, known: Mapping[str, MachineRecord]
+) -> tuple[MachineRecord, ...]:
+    """The machines that libvirt knows, as it knows them: it is the truth for all that are not just returning."""
+    known = {id_: each for id_, each in known.items() if (then := record.find(id_)) is None or not then.returning}
+    kept = keep_saved(home, connection, known, {id_: record.find(id_) for id_ in known})
+    return tuple(with_uri(each, instance="", uri=connection.uri) for each in kept.values())
+
+
+def _move(record: LabRecord, seen: LabRecord, home: Path) -> LabRecord:
+    """The record as it is where the lab is now: of what libvirt knows by that, of the rest as it was written down.
+
+    Each has the paths of its own: a first attempt may have written the one and not reached the other.
+    """
+    there, known = (move_record(each, home=str(home), lab=home.name) for each in (record, seen))
+    ids = {each.id for each in known.machines}
+    machines = [*known.machines, *(each for each in there.machines if each.id not in ids)]
+    return replace(there, machines=tuple(sorted(machines, key=lambda each: each.name)))
+
+
+def _check_all_off(connection: Connection, record: LabRecord) -> None:
+    running = [each.name for each in record.machines if find_pid(each.id) is not None]
+    if running:
+        raise WrongState(
+            _("{machines} is on.").format(machines=", ".join(running)),
+            _("Shut it down where it runs, then do this again."),
+        )
+    here = {each.id: each for each in record.machines}
+    kept = {id_ for id_, each in here.items() if each.saved and each.saved.in_folder}
+    if saved := [here[id_].name for id_ in read_saved(connection) - kept if id_ in here]:
+        raise WrongState(
+            _("{machines} is saved, and libvirt has its memory where the lab's folder cannot keep it.").format(
+                machines=", ".join(saved)
+            ),
+            _("Put the folder back, let it go on and shut it down; then do this again."),
+        )

@@ -1,0 +1,170 @@
+"""Machines that the hypervisor has forgotten come back: they are defined again as the lab's record tells.
+
+A new or lost configuration of libvirt, a folder carried to another computer, a backup brought back: the folder is
+the lab. For a machine that the hypervisor knows it is the truth, and nothing is done here.
+Knows: the rooms below. Must not know: how the record is kept, plans.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from labkit.engine.boot_files import bring_boot_files
+from labkit.engine.host import choose_accelerator
+from labkit.engine.instances import SESSION, Instances
+from labkit.engine.journal import read_entries
+from labkit.engine.locks import find_busy, lab_lock
+from labkit.engine.record import Recorder
+from labkit.engine.record_file import write_record
+from labkit.engine.saved_memory import give_back
+from labkit.engine.workspace import Workspace
+from labkit.errors import HostTrouble, LabError
+from labkit.hypervisor.domain_xml import parse_domain_xml
+from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.process import find_pid
+from labkit.hypervisor.record_trust import is_readable, why_not_trust
+from labkit.hypervisor.record_xml import accelerate, settle_in
+from labkit.hypervisor.recording import define_again, read_domains
+from labkit.language import _
+from labkit.model.machine import Accelerator
+from labkit.model.record import LabRecord, MachineRecord
+from labkit.storage.files import host_errors
+from labkit.storage.headers import read_folder
+
+
+class Returning:
+    """Brings back what the hypervisor of one lab has forgotten."""
+
+    def __init__(self, workspace: Workspace, domains: Domains, instances: Instances, recorder: Recorder) -> None:
+        self.workspace = workspace
+        self.domains = domains
+        self.instances = instances
+        self.recorder = recorder
+
+    def bring_back_what_is_missing(self) -> list[str]:
+        """Define what the record knows and no hypervisor does, under the lab's lock; returns a sentence for each.
+
+        Without such a machine no lock is taken.
+        """
+        if self.instances.own != SESSION:
+            return []
+        told: list[str] = []
+        try:
+            record = self.recorder.read()
+        except HostTrouble:
+            with self.recorder.alone():
+                record, sentence = self.recorder.read_or_set_aside()
+            told += [sentence] if sentence else []
+        if self._find_missing(record):
+            with lab_lock(self.workspace.locks):
+                told += self._bring_back()
+        return told
+
+    def _bring_back(self) -> list[str]:
+        with self.recorder.alone():
+            record = self.recorder.read()
+            told: list[str] = []
+            missing = self._find_missing(record)
+            with host_errors(self.workspace.images):
+                bring_boot_files(self.workspace.home, self.workspace.images, missing)
+            for machine in map(self._fit, missing):
+                if why := self._why_not(machine):
+                    told.append(
+                        _(
+                            "{machine} is in the lab's record and not in libvirt, and was not brought back: {why}"
+                        ).format(machine=machine.name, why=why)
+                    )
+                    continue
+                record = self._mark(record, machine, returning=True)
+                try:
+                    define_again(self.domains.connection, machine)
+                except LabError as error:
+                    self._take_back(machine)
+                    record = self._mark(record, machine, returning=False)
+                    sentence = _("{machine} could not be brought back from the lab's record: {why}")
+                    told.append(sentence.format(machine=machine.name, why=error.message))
+                    continue
+                record = self._mark(record, machine, returning=False)
+                told.append(self._tell(machine, saved=give_back(self.workspace.home, self.domains.connection, machine)))
+            return told
+
+    @staticmethod
+    def _tell(machine: MachineRecord, *, saved: bool) -> str:
+        if saved:
+            sentence = _(
+                "libvirt did not know {machine} any more: it was brought back from the lab's record, "
+                "saved, with {count} snapshots."
+            )
+        else:
+            sentence = _(
+                "libvirt did not know {machine} any more: it was brought back from the lab's record, "
+                "off, with {count} snapshots."
+            )
+        told = sentence.format(machine=machine.name, count=len(machine.snapshots))
+        if machine.saved is None or saved:
+            return told
+        if not machine.saved.in_folder:
+            return " ".join((told, _("It had been saved; its memory was not in the lab's folder.")))
+        return " ".join((told, _("It had been saved; its memory does not fit its disks or this QEMU, and is kept.")))
+
+    def _find_missing(self, record: LabRecord) -> list[MachineRecord]:
+        """The machines that no instance knows, or knows only in part since a kernel was killed bringing them back."""
+        if not record.machines:
+            return []
+        known = set(read_domains(self.domains.connection))
+        here = [each for each in record.machines if each.uri in ("", self.instances.session_uri)]
+        missing = [each for each in here if each.id not in known or each.returning]
+        if missing and not self.instances.is_alone:
+            elsewhere = {facts.id for facts in self.instances.read_elsewhere().machines.values()}
+            missing = [each for each in missing if each.id not in elsewhere]
+        at_work = {name for entry in read_entries(self.workspace.journal) for name in entry.plan.names}
+        busy = find_busy(self.workspace.locks, [each.name for each in missing])
+        return [each for each in missing if each.name not in at_work and each.name not in busy]
+
+    def _why_not(self, machine: MachineRecord) -> str:
+        """Why a machine is left as it is, one sentence; "" where nothing is in the way."""
+        if (pid := find_pid(machine.id)) is not None:
+            return _("it runs (process {pid}), out of this hypervisor's reach.").format(pid=pid)
+        if why := why_not_trust(machine, str(self.workspace.home), str(self.workspace.images)):
+            return why
+        names = {name: id_ for id_, name in read_domains(self.domains.connection).items()}
+        if names.get(machine.domain, machine.id) != machine.id:
+            return _("another machine has the name {name} now.").format(name=machine.domain)
+        spec = parse_domain_xml(machine.xml)
+        paths = [disk.path for disk in spec.disks if not disk.served] if spec else []
+        if gone := [os.path.basename(path) for path in paths if not os.path.lexists(path)]:
+            return _("its image {name} is not there.").format(name=gone[0])
+        machines = {**self.instances.read_elsewhere().machines, **self.domains.read_all(self.workspace.id)[0]}
+        users = [facts for facts in machines.values() if facts.id != machine.id]
+        used = {disk.path: facts.name for facts in users for disk in facts.spec.disks}
+        above = read_folder(self.workspace.disks).values()
+        used |= {image.backing: os.path.basename(image.path) for image in above if image.backing}
+        if taken := [path for path in paths if path in used]:
+            return _("its image {name} is used by {other} now.").format(
+                name=os.path.basename(taken[0]), other=used[taken[0]]
+            )
+        return ""
+
+    def _fit(self, machine: MachineRecord) -> MachineRecord:
+        """A machine as this computer can take it: its kernels' folder, and who runs its instructions here."""
+        if not is_readable(machine):
+            return machine
+        spec = parse_domain_xml(machine.xml)
+        if spec is not None and spec.accelerator is Accelerator.KVM:
+            machine = accelerate(machine, choose_accelerator(self.workspace.images).accelerator)
+        return settle_in(machine, images=self.workspace.images)
+
+    def _mark(self, record: LabRecord, machine: MachineRecord, *, returning: bool) -> LabRecord:
+        marked = replace(machine, returning=returning, instance=SESSION, uri=self.instances.session_uri)
+        machines = tuple(marked if each.id == machine.id else each for each in record.machines)
+        record = replace(record, machines=machines)
+        write_record(self.workspace.home, record)
+        return record
+
+    def _take_back(self, machine: MachineRecord) -> None:
+        """Let libvirt forget what it took of a machine before it refused the rest; the record still has it."""
+        try:
+            self.domains.undefine(machine.id)
+        except LabError:
+            return  # it took nothing

@@ -1,0 +1,85 @@
+"""Whether a recorded definition is given to libvirt: it may come from anywhere, and is used word for word.
+
+So nothing in it may name a file, a program or a device outside of the lab.
+Knows: libvirt's domain and snapshot formats. Must not know: connections, where the record is kept.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from lxml import etree
+
+from labkit.hypervisor.domain_xml import parse
+from labkit.hypervisor.domain_xml.building import QEMU_NAMESPACE
+from labkit.hypervisor.domain_xml.parsing import parse_domain
+from labkit.language import _
+from labkit.model.record import MachineRecord
+
+_DEVICES = ("/dev/urandom", "/dev/random", "/dev/null", "/dev/pts/")
+_FORBIDDEN = ("hostdev", "filesystem", "shmem", "tpm", "smartcard", "redirdev", "vsock", "crypto", "script", "iommu")
+_WORDS = ("name", "description", "title", "cmdline")  # whatever they say, it is no file
+_QEMU_ALLOWED = (f"{{{QEMU_NAMESPACE}}}capabilities", f"{{{QEMU_NAMESPACE}}}del")
+_MOST_TEXT = 4 * 1024 * 1024  # characters of one definition
+
+
+def why_not_trust(machine: MachineRecord, home: str, images: str) -> str:
+    """Return why a recorded machine is not given to libvirt, one sentence, or "".
+
+    Args:
+        home: the lab's folder. images: the folder of guest images.
+    """
+    if not is_readable(machine):
+        return _("its definition cannot be read.")
+    for text in (machine.xml, *(snapshot.xml for snapshot in machine.snapshots)):
+        root = parse(text)
+        if strange := next(_find_strange(root, (f"{home}{os.sep}", f"{images}{os.sep}")), None):
+            return _("its definition names {thing}, which is not the lab's.").format(thing=strange)
+    return ""
+
+
+def is_readable(machine: MachineRecord) -> bool:
+    """Return whether the texts of a recorded machine are such as libvirt writes."""
+    texts = [machine.xml, *(snapshot.xml for snapshot in machine.snapshots)]
+    try:
+        roots = [parse(text) for text in texts if len(text) <= _MOST_TEXT]
+        specs = [parse_domain(domain) for root in roots for domain in domains_of(root)]
+    except (etree.XMLSyntaxError, ValueError, KeyError, StopIteration):
+        return False
+    return len(roots) == len(texts) and len(specs) >= len(texts) and None not in specs
+
+
+def _find_strange(root: etree._Element, folders: tuple[str, ...]) -> Iterator[str]:
+    """What a definition names outside of the lab: files, devices, programs, arguments of the emulator."""
+    for element in root.iter(etree.Element):
+        tag = str(element.tag)
+        if tag in _WORDS or any(each.tag == "metadata" for each in element.iterancestors()):
+            continue
+        if tag.startswith(f"{{{QEMU_NAMESPACE}}}") and tag not in _QEMU_ALLOWED:
+            yield tag.rpartition("}")[2]
+        if tag in _FORBIDDEN:
+            yield tag
+        if tag == "emulator" or _is_chosen_by_libvirt(element):
+            continue  # dropped: libvirt chooses its own
+        for value in (*element.attrib.values(), element.text or ""):
+            path = str(value).strip()
+            if path.startswith("/") and not _is_inside(path, folders):
+                yield path
+
+
+def _is_inside(path: str, folders: tuple[str, ...]) -> bool:
+    return path.startswith(_DEVICES) or os.path.normpath(path).startswith(folders)
+
+
+def _is_chosen_by_libvirt(element: etree._Element) -> bool:
+    """Whether it is the host's end of a channel or serial line, which libvirt chooses anew."""
+    parent = element.getparent()
+    tag = None if parent is None else parent.tag
+    return element.tag == "source" and tag in ("channel", "serial", "console")
+
+
+def domains_of(root: etree._Element) -> list[etree._Element]:
+    """Return the definitions in a domain's or a snapshot's text."""
+    inside = [*root.findall("domain"), *root.findall("inactiveDomain")]
+    return [root, *inside] if root.tag == "domain" else inside

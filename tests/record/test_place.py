@@ -1,0 +1,372 @@
+"""A lab's folder that was moved, copied, carried elsewhere or brought back: asked on evidence, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from labkit import Lab
+from labkit.cli import main
+from labkit.engine.record_file import read_record
+from labkit.engine.workspace import list_labs
+from labkit.errors import HostTrouble, LabError, WrongState
+from tests.engine.kernel import Instant, Kernel
+from tests.instance import Instance
+from tests.record.conftest import sit_at
+from tests.record.look import contents, grow_tree, machines_of, virsh
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of labs of its own; the machines of all labs in it go with it."""
+    monkeypatch.setenv("LABKIT_HOME", str(tmp_path))
+    yield tmp_path
+    for name in list_labs(tmp_path):
+        with suppress(LabError), Lab.open(name) as left:
+            left.clean()
+    known = subprocess.run(["virsh", "list", "--all", "--name"], capture_output=True, text=True, check=True).stdout
+    for name in filter(None, known.splitlines()):  # a test that failed must not disturb the others
+        if (
+            f"{tmp_path}/"
+            in subprocess.run(["virsh", "dumpxml", name], capture_output=True, text=True, check=False).stdout
+        ):
+            virsh("undefine", name, "--snapshots-metadata")
+
+
+def make(name: str) -> tuple[object, dict[str, str]]:
+    """Make a lab with a tree; returns what it is made of."""
+    with Lab.open(name) as lab:
+        grow_tree(lab)
+        return machines_of(lab.state), contents(lab.home)
+
+
+def test_a_copy_is_refused_with_both_commands_and_its_clean_leaves_the_original_whole(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, images = make("course")
+    shutil.copytree(home / "course", home / "copy", symlinks=True)
+    with pytest.raises(WrongState) as caught:
+        Lab.open("copy")
+    assert "lab move copy" in caught.value.hint
+    assert "lab copy copy" in caught.value.hint
+    assert main(["clean", "--lab", "copy"]) == 1
+    assert main(["list"]) == 1  # what is wrong with one lab
+    assert "course.web\toff" in capsys.readouterr().out  # holds up no other
+    assert main(["lab", "move", "copy"]) == 1  # it is there, so it was not moved
+    assert main(["lab", "copy", "copy"]) == 0
+    capsys.readouterr()
+    with Lab.open("copy") as copy:
+        assert copy.recovered == ()
+        state = copy.state
+        assert sorted(state.machines) == ["link", "web"]
+        ids = {machine.id for machine in state.machines.values()}
+        assert state.snapshots["web"].current == "right"
+        assert all(path.startswith(f"{home}/copy/") for path in state.roots)
+        assert contents(home / "copy").items() >= images.items()
+        copy.machines["web"].snapshots.restore("left")
+        copy.machines["link"].snapshots.take("new")
+    with Lab.open("course") as original:
+        assert original.recovered == ()
+        assert machines_of(original.state) == before
+        assert ids.isdisjoint(machine.id for machine in original.state.machines.values())
+    assert main(["clean", "--lab", "copy"]) == 0
+    assert not (home / "copy").exists()
+    with Lab.open("course") as original:
+        assert machines_of(original.state) == before
+        assert contents(home / "course") == images
+
+
+def test_a_copy_is_another_lab_with_other_identities_unless_twins_are_asked_for(home: Path) -> None:
+    make("course")
+    for name, options in (("new", []), ("twins", ["--keep-identity"])):
+        shutil.copytree(home / "course", home / name)
+        assert main(["lab", "copy", name, *options]) == 0
+    with Lab.open("course") as lab, Lab.open("new") as new, Lab.open("twins") as twins:
+        specs = [each.state.machines["web"].spec for each in (lab, new, twins)]
+        assert len({spec.id for spec in specs}) == 3
+        assert specs[0].genid != specs[1].genid
+        assert specs[0].genid == specs[2].genid
+        assert [spec.boot.keeps_identity for spec in specs] == [False, False, True]
+        assert len({each.state.lab_id for each in (lab, new, twins)}) == 3
+
+
+@pytest.mark.parametrize("name", ["course", "renamed"])
+def test_a_moved_lab_is_asked_for_once_and_works(home: Path, tmp_path: Path, name: str) -> None:
+    before, images = make("course")
+    target = tmp_path / "elsewhere" / name
+    shutil.copytree(home / "course", target)
+    shutil.rmtree(home / "course")
+    with pytest.raises(WrongState) as caught:
+        Lab.open(name, home=target.parent)
+    assert f"lab move {name} --home {target.parent}" in caught.value.hint
+    assert main(["lab", "move", name, "--home", str(target.parent)]) == 0
+    with Lab.open(name, home=target.parent) as lab:
+        assert lab.recovered == ()
+        state = lab.state
+        assert {n: each.id for n, each in state.machines.items()} == {n: each.id for n, each in before[0].items()}  # type: ignore[index]
+        assert all(path.startswith(f"{target}/") for path in state.roots)
+        assert contents(target) == images
+        lab.machines["web"].snapshots.restore("left")
+        assert [each.spec.domain_name for each in state.machines.values()] == [f"{name}.link", f"{name}.web"]
+        lab.clean()
+
+
+def test_a_lab_reached_by_another_path_is_the_same_lab(home: Path, tmp_path: Path) -> None:
+    before, _images = make("course")
+    link = tmp_path / "link"
+    link.symlink_to(home, target_is_directory=True)
+    with Lab.open("course", home=link) as lab:
+        assert lab.recovered == ()
+        assert machines_of(lab.state) == before
+
+
+def test_a_folder_whose_only_path_was_renamed_is_the_same_lab_and_is_followed(home: Path) -> None:
+    _before, images = make("course")
+    (home / "course").rename(home / "other")
+    with Lab.open("other") as lab:
+        assert lab.recovered
+        assert all(path.startswith(f"{home}/other/") for path in lab.state.roots)
+        assert contents(home / "other") == images
+        lab.machines["web"].snapshots.restore("left")
+    with Lab.open("other") as lab:
+        assert lab.recovered == ()
+
+
+def test_a_lab_carried_to_another_computer_is_the_lab(home: Path, other_computer: Instance) -> None:
+    before, images = make("course")
+    there = other_computer.folder / "stick" / "course"
+    shutil.copytree(home / "course", there)
+    (home / "course").rename(home / "at-home")  # there the folder it comes from is not to be seen
+    (there.parent.parent / "d" / "labkit" / "images").unlink()  # its data folder knows no guest image
+    code = f"""
+from labkit.cli import main
+assert main(["lab", "move", "course", "--home", {str(there.parent)!r}]) == 0
+with Lab.open("course", home={str(there.parent)!r}) as lab:
+    state = lab.state
+    print(sorted(state.machines), state.snapshots["web"].current, sorted(state.snapshots["web"]))
+    print(all(path.startswith({str(there)!r}) for path in state.roots))
+    boot = state.machines["web"].spec.boot
+    found = [Path(path).exists() for path in (boot.kernel, boot.initramfs)]
+    print(*found, boot.kernel.startswith({str(other_computer.folder)!r}))
+    print(sorted(contents(lab.home).items()) == {sorted(images.items())!r})
+    lab.machines["web"].snapshots.restore("left")
+    lab.clean()
+"""
+    *_told, machines, roots, boot, same = sit_at(other_computer, code)
+    assert machines == "['link', 'web'] right ['clean', 'left', 'right']"
+    assert (roots, boot, same) == ("True", "True True True", "True")
+    (home / "at-home").rename(home / "course")
+    with Lab.open("course") as lab:  # where it came from, nothing has changed
+        assert machines_of(lab.state) == before
+
+
+def test_an_older_folder_brought_back_is_told_and_can_be_taken(home: Path, tmp_path: Path) -> None:
+    before, images = make("course")
+    backup = tmp_path / "backup"
+    shutil.copytree(home / "course", backup / "course")
+    with Lab.open("course") as lab:
+        lab.machines["web"].snapshots.take("newer")
+    shutil.rmtree(home / "course")
+    shutil.copytree(backup / "course", home / "course")
+    shutil.rmtree(backup)
+    with Lab.open("course") as lab:
+        assert any("web" in sentence and "older" in sentence for sentence in lab.recovered)
+        assert "newer" in lab.state.snapshots["web"]  # libvirt knows it: libvirt's definition holds
+        lab.disks.create("data", capacity="1 MiB")  # and an act of it does not write over the folder's own record
+        lab.disks["data"].delete()
+    assert contents(home / "course") == images
+    assert main(["lab", "restore", "course"]) == 0
+    with Lab.open("course") as lab:
+        assert lab.recovered == ()
+        assert machines_of(lab.state) == before
+        assert contents(home / "course") == images
+        lab.machines["web"].snapshots.restore("left")
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '{"id": 7}', "[" * 9000, " " * 10**6, '{"id": "../.."}'])
+def test_a_lost_identity_is_refused_and_found_again(home: Path, text: str | None) -> None:
+    before, images = make("course")
+    path = home / "course" / "lab.json"
+    path.unlink()
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(HostTrouble) as caught:
+        Lab.open("course")
+    assert "lab restore course" in caught.value.hint
+    assert main(["clean", "--lab", "course"]) == 1
+    assert main(["lab", "restore", "course"]) == 0
+    with Lab.open("course") as lab:
+        assert machines_of(lab.state) == before
+        assert contents(lab.home) == images
+    assert text is None or (home / "course" / "lab.json.1.unreadable").read_text() == text
+
+
+def test_without_a_record_the_machines_themselves_tell_the_lab(home: Path) -> None:
+    before, _images = make("course")
+    (home / "course" / "lab.json").unlink()
+    (home / "course" / "record.json").unlink()
+    with pytest.raises(HostTrouble):
+        Lab.open("course")
+    assert main(["lab", "restore", "course"]) == 0
+    with Lab.open("course") as lab:
+        assert machines_of(lab.state) == before
+
+
+def test_disks_of_nobody_get_no_new_identity(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "course" / "disks").mkdir(parents=True)
+    (home / "course" / "disks" / "web.vda.0.raw").write_bytes(b"precious")
+    with pytest.raises(HostTrouble):
+        Lab.open("course")
+    assert main(["lab", "restore", "course"]) == 1
+    assert "Nothing tells" in capsys.readouterr().err
+    assert (home / "course" / "disks" / "web.vda.0.raw").read_bytes() == b"precious"
+    assert not (home / "course" / "lab.json").exists()
+
+
+def test_a_lab_let_go_is_whole_and_comes_back_when_it_is_opened(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, images = make("course")
+    assert main(["lab", "forget", "course"]) == 0
+    known = subprocess.run(["virsh", "list", "--all", "--name"], capture_output=True, text=True, check=True).stdout
+    assert "course." not in known
+    assert main(["list"]) == 0  # whoever only looks around does not wake it
+    assert main(["lab", "list"]) == 0
+    assert "let go" in capsys.readouterr().out
+    assert contents(home / "course") == images
+    with Lab.open("course") as lab:
+        assert machines_of(lab.state) == before
+
+
+def test_a_lab_of_before_there_were_records_is_taken_as_it_is(home: Path) -> None:
+    before, images = make("course")
+    place = home / "course" / "lab.json"
+    place.write_text(json.dumps({"id": json.loads(place.read_text())["id"]}))
+    (home / "course" / "record.json").unlink()
+    with Lab.open("course") as lab:
+        assert machines_of(lab.state) == before
+        lab.disks.create("data", capacity="1 MiB")
+    record = read_record(home / "course")
+    assert record is not None
+    assert [machine.name for machine in record.machines] == ["link", "web"]
+    assert contents(home / "course").items() >= images.items()
+    # A copy that was made before then is told all the same: the original is there.
+    shutil.copytree(home / "course", home / "copy")
+    (home / "copy" / "record.json").unlink()
+    (home / "copy" / "lab.json").write_text(json.dumps({"id": json.loads(place.read_text())["id"]}))
+    with pytest.raises(WrongState):
+        Lab.open("copy")
+    shutil.rmtree(home / "copy")
+
+
+def test_a_lab_whose_guest_is_on_is_not_moved(home: Path) -> None:
+    with Lab.open("course") as lab:
+        lab.create("web", image="sector", memory="16 MiB").start()
+    (home / "course").rename(home / "moved")
+    with pytest.raises(LabError) as caught:
+        Lab.open("moved")
+    assert "web" in caught.value.message
+    (home / "moved").rename(home / "course")
+    with Lab.open("course") as lab:
+        assert lab.machines["web"].state == "running"
+        lab.machines["web"].kill()
+
+
+def test_an_absolute_backing_name_does_not_lead_out_of_a_copy(home: Path) -> None:
+    make("course")
+    virsh(
+        "snapshot-create-as",
+        "course.web",
+        "byhand",
+        "--disk-only",
+        "--diskspec",
+        f"vda,file={home}/course/disks/x.qcow2",
+    )
+    shutil.copytree(home / "course", home / "copy")
+    assert main(["lab", "copy", "copy"]) == 0
+    said = subprocess.run(
+        ["qemu-img", "info", "-U", "--backing-chain", home / "copy/disks/x.qcow2"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert f"{home}/course/" not in said
+    assert os.path.exists(home / "course/disks/x.qcow2")
+
+
+INSTANTS = [Instant(function=name) for name in ("write_record", "follow", "write_place", "define_again")]
+INSTANTS += [Instant(function="give_records", number=number) for number in (0, 1)]
+
+
+@pytest.mark.parametrize("instant", INSTANTS, ids=str)
+@pytest.mark.parametrize("verb", ["move", "copy"])
+def test_a_move_or_copy_that_is_killed_goes_on_when_it_is_asked_for_again(
+    home: Path, tmp_path: Path, verb: str, instant: Instant
+) -> None:
+    before, images = make("course")
+    target = tmp_path / "elsewhere" / "other"
+    shutil.copytree(home / "course", target)
+    if verb == "move":
+        shutil.rmtree(home / "course")
+    argv = ["lab", verb, "other", "--home", str(target.parent)]
+    kernel = Kernel(f"from labkit.cli import main\nmain({argv!r})", stop=instant)
+    kernel.wait_stopped()
+    kernel.kill()
+    done = main(argv)
+    with Lab.open("other", home=target.parent) as lab:
+        assert done in (0, 1)  # 1: it had got so far that only the opening was left
+        state = lab.state
+        assert sorted(state.machines) == ["link", "web"]
+        assert state.snapshots["web"].current == "right"
+        assert sorted(state.snapshots["web"]) == ["clean", "left", "right"]
+        assert all(path.startswith(f"{target}/") for path in state.roots)
+        assert contents(target) == images
+        lab.machines["web"].snapshots.restore("left")
+        lab.clean()
+    if verb == "copy":
+        with Lab.open("course") as original:
+            assert machines_of(original.state) == before
+            assert contents(home / "course") == images
+
+
+def test_two_kernels_that_open_a_followed_folder_at_once_agree(home: Path) -> None:
+    _before, images = make("course")
+    (home / "course").rename(home / "other")
+    code = f"from labkit import Lab\nwith Lab.open('other', home={str(home)!r}) as lab: answer = ' '.join(lab.machines)"
+    kernels = [Kernel(code, stop=Instant(function="move_lab")) for _ in range(2)]
+    try:
+        for kernel in kernels:
+            kernel.wait_stopped()
+        for kernel in kernels:
+            kernel.go_on()
+        assert [kernel.answer().text for kernel in kernels] == ["link web"] * 2
+    finally:
+        for kernel in kernels:
+            kernel.kill()
+    with Lab.open("other") as lab:
+        assert sorted(lab.state.snapshots["web"]) == ["clean", "left", "right"]
+        assert all(path.startswith(f"{home}/other/") for path in lab.state.roots)
+        assert contents(lab.home) == images
+
+
+def test_a_copy_takes_no_instance_along_and_leaves_the_original_s_alone(home: Path) -> None:
+    with Lab.open("course") as lab:
+        vm = lab.create("web")
+        vm.snapshots.take("clean")
+        vm.migrate(lab.neighbour())
+        other = lab.neighbour()
+        before = machines_of(other.state)
+        shutil.copytree(home / "course", home / "copy", symlinks=True)
+        assert main(["lab", "copy", "copy"]) == 0
+        with Lab.open("copy") as copy:
+            assert list(copy.machines) == ["web"]  # on the session's own
+            assert list(copy.state.snapshots["web"]) == ["clean"]
+            assert not (home / "copy" / "instances").exists()
+            copy.clean()
+        assert machines_of(other.state) == before
+        assert other.state.machines["web"].spec.disks[0].path.startswith(f"{home}/course/")
