@@ -135,7 +135,7 @@ settle_limits() {
 # A relative path would mean another folder in each notebook's.
 make_paths_absolute() {
   local name
-  for name in LABKIT_HOME LABKIT_DATA LABKIT_VENV; do
+  for name in LABKIT_HOME LABKIT_DATA LABKIT_VENV LABKIT_IMAGES_FROM; do
     case ${!name:-/} in /* | '~'*) ;; *) export "$name=$PWD/${!name}" ;; esac
   done
 }
