@@ -11,6 +11,7 @@ HOLDER_LOOKS_EVERY=60 # seconds
 # enter_environment CMD …: never returns; CMD's exit status and stdin are its own.
 enter_environment() {
   choose_runtime_folder
+  shorten_config_folder
   export VIRTUAL_ENV=$VENV PATH=$VENV/bin:$PATH
   unset PYTHONHOME PYTHONPATH
   # A guest outlives whoever started it and becomes a child of the system's first process. libvirt waits until that one
@@ -29,6 +30,17 @@ choose_runtime_folder() {
   mkdir -m 0700 -- "$folder" 2>/dev/null || true
   is_runtime_folder "$folder" || fail "The folder $folder must be ours alone (mode 0700), and it is not. Remove it, or set XDG_RUNTIME_DIR to a short folder of your own."
   export XDG_RUNTIME_DIR=$folder
+}
+
+# libvirt puts the monitor's socket of each guest below XDG_CONFIG_HOME: up to CONFIG_BYTES it fits, whatever the guest's
+# name. A longer folder gets a short name, a link in the runtime folder; what is in it stays where it is.
+CONFIG_BYTES=44
+shorten_config_folder() {
+  local LC_ALL=C folder=${XDG_CONFIG_HOME:-$HOME/.config} link
+  [ "${#folder}" -gt $CONFIG_BYTES ] || return 0
+  link=$XDG_RUNTIME_DIR/c$(printf %s "$folder" | cksum | cut -d ' ' -f 1)
+  [ "${#link}" -le $CONFIG_BYTES ] && mkdir -p -- "$folder" && ln -sfn -- "$folder" "$link" || return 0
+  export XDG_CONFIG_HOME=$link
 }
 
 is_runtime_folder() {

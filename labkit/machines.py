@@ -117,7 +117,7 @@ def create(
         allocation=check_choice(Allocation, allocation, what="allocation"),
         chipset=check_choice(Chipset, chipset, what="chipset"),
     )
-    return creation.plan_create(lab.state, survey_host(lab._workspace), request)
+    return creation.plan_create(lab.state, survey_host(lab._workspace, lab.uri), request)
 
 
 def _after_clean(lab: Lab, plan: Plan, timeout: float | None) -> None:

@@ -19,7 +19,8 @@ from labkit.doctor.neighbours import find_guests
 from labkit.engine.journal import load_plan
 from labkit.engine.locks import find_busy
 from labkit.engine.workspace import labs_folder
-from labkit.hypervisor.inquiry import Inquiry, MarkedDomain
+from labkit.hypervisor.inquiry import Inquiry, MarkedDomain, find_config_folder
+from labkit.hypervisor.sockets import session_runtime_folder
 from labkit.language import _, ngettext
 from labkit.model.diagnosis import Check, Status
 
@@ -139,14 +140,15 @@ def check_sockets() -> Check:
 
 def _stale_sockets() -> Iterator[Path]:
     listening = {line.split()[-1] for line in _unix_table()}
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")
-    for top in (config / "libvirt/qemu", runtime / "libvirt"):
+    runtime = session_runtime_folder()
+    paths = sorted(runtime.glob("*.agent"))
+    for top in (find_config_folder() / "libvirt/qemu", runtime / "libvirt"):
         for folder, _folders, names in os.walk(top):  # what may not be read is left out
-            for path in (Path(folder) / name for name in sorted(names)):
-                with contextlib.suppress(OSError):
-                    if stat.S_ISSOCK(path.lstat().st_mode) and str(path) not in listening:
-                        yield path
+            paths += (Path(folder) / name for name in sorted(names))
+    for path in paths:
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(path.lstat().st_mode) and str(path) not in listening:
+                yield path
 
 
 def _unix_table() -> list[str]:

@@ -45,12 +45,16 @@ class Survey:
         host_memory: bytes of memory this host has. host_cpus: its logical CPUs.
         free_bytes: free on the file system of the lab's folder.
         accelerator: who will run the instructions of new machines.
+        name_room: bytes of a domain's name that fit into the path of its monitor's socket; the first 20 count.
+        config: the folder, with a name too long, that leaves no more room.
     """
 
     host_memory: int
     host_cpus: int
     free_bytes: int
     accelerator: Accelerator
+    name_room: int = 20
+    config: str = ""
 
 
 def plan_configure(state: LabState, survey: Survey, name: str, changes: MachineChanges) -> Plan:
