@@ -104,7 +104,7 @@ def _survey(here: Lab, to: Lab, state: LabState, facts: MachineFacts) -> Migrati
     reached = not to.closed
     if same_lab and reached:
         try:
-            taken = to._domains.read_all(state.lab_id)[1]
+            taken = frozenset(to._domains.read_all(state.lab_id)[1])
         except LabError:
             reached = False
     return MigrationSurvey(

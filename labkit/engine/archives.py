@@ -23,8 +23,8 @@ from labkit.model.machine import Accelerator, MachineSpec
 from labkit.model.state import LabState
 from labkit.model.travel import CarriedPoint, Manifest, SnapshotRecord
 from labkit.plans.archive_excuses import why_not_manifest
-from labkit.plans.creation import free_console_log
 from labkit.plans.importing import Arrival, MemoryStart, adopt_spec, lay_out
+from labkit.plans.naming import free_console_log
 from labkit.plans.steps import UnpackBootFile, UnpackImage, UnpackMemory, WriteArchive
 from labkit.storage import archive, files, foreign, making, memory_file
 from labkit.storage.containers import read_header

@@ -35,6 +35,9 @@ from labkit.plans.plan import Plan
 from labkit.plans.step_words import step_word
 from labkit.plans.steps import CreateOverlay, Step
 
+SETTLES = 200
+"""How often the lab is read again before it is acted on: while its lock is held nobody begins an act."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -43,11 +46,13 @@ class Outcome:
     Attributes:
         plan: what was carried out. seconds: how long it took.
         remarks: what did not come out as planned though the act is done, a sentence each: a layer that stays.
+        spared: the files that were to be deleted and stay, since somebody needs them.
     """
 
     plan: Plan
     seconds: float
     remarks: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -72,7 +77,7 @@ class Executor:
             domains,
             self.snapshots,
             own=self.instances.own,
-            read=self.read,
+            read=self.read_settled,
             hands=self._hands,
             at=lambda instance: self._at(instance).recovery,
         )
@@ -83,8 +88,19 @@ class Executor:
         return self.recovery.told
 
     def read(self) -> LabState:
-        """Return the lab as it is now."""
+        """Return the lab as it is now; unsettled where others keep changing it, to be looked at."""
         return read_state(self.workspace, self.domains, self.snapshots, self.instances)
+
+    def read_settled(self) -> LabState:
+        """Return the lab as it is now, to act on it.
+
+        Raises:
+            Busy: other acts change it too quickly to be read at one instant.
+        """
+        state = read_state(self.workspace, self.domains, self.snapshots, self.instances, looks=SETTLES)
+        if state.unsettled:
+            raise Busy(_("Other acts change this lab again and again."), _("Wait until they have ended."))
+        return state
 
     def carry_out(
         self,
@@ -110,6 +126,7 @@ class Executor:
         began = time.monotonic()
         ids: list[str] = []
         remarks: list[str] = []
+        spared: list[str] = []
         with contextlib.ExitStack() as planning, contextlib.ExitStack() as working:
             planning.enter_context(lab_lock(self.workspace.locks))
             stuck = self.recovery.end_all()
@@ -123,12 +140,18 @@ class Executor:
                 if not plan.whole_lab:
                     planning.close()
                 limit = Limit(timeout, cancel=cancel, what=plan.title)
-                hands = replace(self._hands(_unheard, limit, tuple(locks.descriptors)), tell=remarks.append)
+                hands = replace(
+                    self._hands(_unheard, limit, tuple(locks.descriptors)),
+                    tell=remarks.append,
+                    spare=spared.append,
+                    entry=record.path,
+                    has_lab_lock=plan.whole_lab,
+                )
                 self._run(plan, record, on_progress or _ignore, hands)
             if plan.whole_lab:
                 strike_out_all(self.workspace.journal)  # what could not be ended is gone with all the rest
         self.domains.announce(ids)
-        return Outcome(plan=plan, seconds=time.monotonic() - began, remarks=tuple(remarks))
+        return Outcome(plan=plan, seconds=time.monotonic() - began, remarks=tuple(remarks), spared=tuple(spared))
 
     def recover(self) -> None:
         """End every interrupted act exactly before or exactly after, and say so in `told`, a sentence each.
@@ -145,7 +168,7 @@ class Executor:
 
     def _check_fresh(self, plan: Plan) -> LabState:
         """Return the lab as it is, where the plan still holds."""
-        state = self.read()
+        state = self.read_settled()
         if state.fingerprint(plan.names, plan.disks) != plan.basis:
             raise Stale(
                 _("{subject} has changed since this plan was made.").format(subject=plan.subject),
@@ -177,14 +200,14 @@ class Executor:
                     record.step_done(index)
                     done = index + 1
         except BaseException as error:
-            self._after_error(Entry(path=record.path, plan=plan, done=done), error, hands.inherit)
+            self._after_error(Entry(path=record.path, plan=plan, done=done), error, hands)
             raise
         record.close()
 
-    def _after_error(self, entry: Entry, error: BaseException, inherit: tuple[int, ...]) -> None:
+    def _after_error(self, entry: Entry, error: BaseException, hands: Hands) -> None:
         """Bring the lab to one side of the commit point; add to the error what became of the act."""
         try:
-            sentence = self.recovery.settle(entry, inherit=inherit)
+            sentence = self.recovery.settle(entry, inherit=hands.inherit, has_lab_lock=hands.has_lab_lock)
         except LabError as trouble:
             sentence = _("It stands half done and is ended at the next Lab.open(): {why}").format(why=trouble.message)
         if isinstance(error, LabError):
@@ -192,6 +215,8 @@ class Executor:
 
     def _hands(self, on_bytes: Callable[[int, int], None], limit: Limit, inherit: tuple[int, ...] = ()) -> Hands:
         return Hands(
+            workspace=self.workspace,
+            read=self.read_settled,
             domains=self.domains,
             snapshots=self.snapshots,
             instances=self.instances,

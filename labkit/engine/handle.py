@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from labkit.engine.journal import find_plans
+from labkit.engine.journal import read_entries
 from labkit.engine.locks import MachineLocks, is_held
 from labkit.engine.workspace import Workspace
 from labkit.errors import Busy, NotFound, WrongState
@@ -121,7 +121,7 @@ class Handle:
         self.recover()
         name = self.facts.name
         with MachineLocks(self.workspace.locks, [name], shared=True):
-            if any(name in plan.names for plan in find_plans(self.workspace.journal)):
+            if any(name in entry.plan.names for entry in read_entries(self.workspace.journal)):
                 raise Busy(
                     _("An act on {name} was interrupted and is not ended yet.").format(name=name),
                     _("Lab.open() ends it, and says what is in the way if it cannot."),

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict
 
 from labkit.engine.instances import Instances
+from labkit.engine.workspace import Workspace
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import Snapshots
 from labkit.limits import Limit
+from labkit.model.state import LabState
 
 
 class Copying(TypedDict):
@@ -27,16 +30,26 @@ def _ignore(_sentence: str) -> None:
     """Hear nothing."""
 
 
+def _nothing_spared(_path: str) -> None:
+    """Hear nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hands:
     """What steps are carried out with.
 
     Attributes:
+        workspace: the lab's folder. read: returns the lab as it is, as one cut.
+        entry: the act's file in the journal. has_lab_lock: whether the lab's lock is held already.
         domains, snapshots: the hypervisor's. instances: the lab's others, for what goes over.
         on_bytes: hears of (bytes done, in all). limit: time and cancellation.
         inherit: descriptors of locks that child processes keep holding if we die.
         tell: hears a sentence about what did not come out as planned, though the act has been completed.
+        spare: hears of a file that was to be deleted and stays.
     """
+
+    workspace: Workspace
+    read: Callable[[], LabState]
 
     domains: Domains
     snapshots: Snapshots
@@ -44,9 +57,12 @@ class Hands:
     limit: Limit
     inherit: tuple[int, ...] = ()
     tell: Callable[[str], None] = _ignore
+    spare: Callable[[str], None] = _nothing_spared
     instances: Instances
+    entry: Path | None = None
+    has_lab_lock: bool = False
 
     @property
     def copying(self) -> Copying:
-        """The last three, as such calls name them."""
+        """What every call that copies data takes, as such calls name it."""
         return {"on_bytes": self.on_bytes, "limit": self.limit, "inherit": self.inherit}

@@ -1,7 +1,8 @@
 """The journal: each act is written down before it begins, and struck out when it has ended.
 
 One file per act, one JSON line each for the plan and for every step done. A file whose lock is free
-belongs to an act that was interrupted.
+belongs to an act that was interrupted. Beside them a counter grows by a byte whenever an act begins, has done a step,
+or ends: who has seen the same number before and after reading the lab has read it at one instant.
 
 What is written outlives the kernel at once. It outlives a power cut where that matters: the plan before the
 first step, and before the commit point that all is ready for it. Behind the commit point the state itself
@@ -17,6 +18,7 @@ import functools
 import json
 import os
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +31,9 @@ from labkit.storage.files import host_errors, sync_folder, sync_soon
 
 if TYPE_CHECKING:
     from cattrs.preconf.json import JsonConverter
+
+
+_COUNTER = "counter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +65,13 @@ class Record:
                 draft.unlink(missing_ok=True)
                 raise
             sync_folder(folder)
+        count(folder)
 
     def step_done(self, index: int) -> None:
         """Write down that a step has been carried out."""
         with host_errors(self.path):
             self._write(self.path, json.dumps({"done": index}), lasting=index + 1 == self._commit)
+        count(self.path.parent)
 
     def close(self) -> None:
         """Strike the act out."""
@@ -87,6 +94,7 @@ def strike_out(path: Path) -> None:
     """
     with host_errors(path):
         path.unlink(missing_ok=True)
+    count(path.parent)
     sync_soon(path.parent)
 
 
@@ -139,26 +147,50 @@ def drop_drafts(folder: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def find_plans(folder: Path) -> list[Plan]:
-    """Return the plans of the acts in a journal, oldest first."""
-    plans = []
+def count(folder: Path) -> None:
+    """Tell who is just reading the lab that something has changed in it.
+
+    Written after what it tells of: a reading that began before and ended after has seen another number.
+    """
+    with host_errors(folder), (folder / _COUNTER).open("ab") as file:
+        file.write(b".")
+
+
+def read_count(folder: Path) -> int:
+    """Return how often something was told; 0 where nothing ever was."""
+    try:
+        return (folder / _COUNTER).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def read_entries(folder: Path, *, but: Path | None = None) -> list[Entry]:
+    """Return the acts in a journal that can be read, oldest first.
+
+    Args:
+        but: the file of an act to leave out.
+    """
+    entries = []
     for path in find_entries(folder):
         with contextlib.suppress(HostTrouble):
-            if entry := read_entry(path):
-                plans.append(entry.plan)
-    return plans
+            if path != but and (entry := read_entry(path)):
+                entries.append(entry)
+    return entries
 
 
-def find_unfinished(folder: Path) -> frozenset[str]:
-    """Return the files that acts in the journal are making: they are there only when the act has ended."""
+def find_unfinished(entries: Iterable[Entry]) -> frozenset[str]:
+    """Return the files that acts are making: they are there only when the act has ended."""
     unfinished: set[str] = set()
-    for path in find_entries(folder):
-        with contextlib.suppress(HostTrouble):
-            entry = read_entry(path)
-            commit = entry.plan.commit_point if entry else None
-            if entry and (commit is None or entry.done < commit):
-                unfinished.update(entry.plan.files.created)
+    for entry in entries:
+        commit = entry.plan.commit_point
+        if commit is None or entry.done < commit:
+            unfinished.update(entry.plan.files.created)
     return frozenset(unfinished)
+
+
+def find_named(entries: Iterable[Entry]) -> frozenset[str]:
+    """Return all files that acts name: those they read, make, change and delete."""
+    return frozenset(path for entry in entries for path in entry.plan.named)
 
 
 def dump_plan(plan: Plan) -> str:

@@ -6,19 +6,22 @@ Knows: where each part is read from. Must not know: what is done with it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from labkit.engine.instances import Elsewhere, Instances
-from labkit.engine.journal import find_entries, find_plans, find_unfinished, read_entry
+from labkit.engine.journal import Entry, find_named, find_unfinished, read_count, read_entries
 from labkit.engine.locks import find_busy
+from labkit.engine.seals import find_seals
 from labkit.engine.workspace import Workspace
-from labkit.errors import HostTrouble, LabError
+from labkit.errors import LabError
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshot_reading import read_dropped
 from labkit.hypervisor.snapshots import Snapshots
 from labkit.model.disk import disk_name
-from labkit.model.image import ImageFacts
+from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState, OpenAct
@@ -26,24 +29,42 @@ from labkit.plans.steps import DropRecords
 from labkit.storage import nbd
 from labkit.storage.files import list_files
 from labkit.storage.guest_images import read_guest_images
-from labkit.storage.headers import read_chain, read_folder
+from labkit.storage.headers import read_folder, read_image
 
 
-def read_state(workspace: Workspace, domains: Domains, trees: Snapshots, instances: Instances) -> LabState:
-    """Return the lab as it is now; images that an act is just making are not there yet."""
+def read_state(
+    workspace: Workspace, domains: Domains, trees: Snapshots, instances: Instances, *, looks: int = 5
+) -> LabState:
+    """Return the lab as it is now; images that an act is just making are not there yet.
+
+    It is one cut: nothing began, went a step on or ended while it was read. Nobody is made to wait for that; where
+    something did, all is read again.
+
+    Args:
+        looks: how often at most; after that the state says that it is unsettled.
+    """
+    while True:
+        count = read_count(workspace.journal)
+        state = _read_once(workspace, domains, trees, instances)
+        looks -= 1
+        if read_count(workspace.journal) == count:
+            return state
+        if looks <= 0:
+            return replace(state, unsettled=True)
+
+
+def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instances: Instances) -> LabState:
+    entries = read_entries(workspace.journal)
+    unfinished, pending = find_unfinished(entries), find_named(entries)
+    folder = {path: image for path, image in read_folder(workspace.disks).items() if path not in unfinished}
     machines, others, elsewhere = _read_machines(workspace, domains, instances)
-    unfinished = find_unfinished(workspace.journal)
-    images = {path: image for path, image in read_folder(workspace.disks).items() if path not in unfinished}
     snapshots = trees.read_trees({machine.id: name for name, machine in machines.items()})
-    snapshots |= _find_dropped(workspace, machines)
-    elsewhere_snapshots = {**elsewhere.snapshots, **_find_dropped(workspace, elsewhere.machines)}
+    snapshots |= _find_dropped(entries, machines)
+    elsewhere_snapshots = {**elsewhere.snapshots, **_find_dropped(entries, elsewhere.machines)}
     everywhere = {**elsewhere.machines, **machines}
     every_tree = {**elsewhere_snapshots, **snapshots}
-    images |= _find_foreign(workspace, everywhere, every_tree, images)
-    known = {file for image in images.values() for file in image.files} | unfinished
-    known |= {machine.spec.console_log for machine in everywhere.values() if machine.spec.console_log}
-    memories = (node.memory for tree in every_tree.values() for node in tree.nodes.values())
-    known |= {memory for memory in memories if memory}
+    images, claimed = _follow(workspace, _named_images(everywhere, every_tree, others), folder, unfinished)
+    strays = _find_strays(workspace, everywhere, every_tree, images, pending | claimed)
     return LabState(
         lab=workspace.name,
         lab_id=workspace.id,
@@ -52,78 +73,123 @@ def read_state(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
         snapshots=snapshots,
         images=images,
         guest_images=read_guest_images(workspace.images),
-        taken_names=others,
+        taken_names=frozenset(others),
         served=_find_served(workspace, images),
         memories=frozenset(list_files(workspace.memory)),
         busy=find_busy(workspace.locks, machines),
-        acts=tuple(_find_acts(workspace)),
+        acts=tuple(_describe(workspace, entry) for entry in entries),
         instance=instances.own,
         elsewhere=elsewhere.machines,
         elsewhere_snapshots=elsewhere_snapshots,
         places=elsewhere.places,
         unreachable=elsewhere.unreachable,
         instances={name: str(instances.folder(name)) for name in instances.names()},
-        strays=tuple(
-            path for path in list_files(workspace.disks, workspace.memory, workspace.consoles) if path not in known
-        ),
+        strays=tuple(strays),
+        stray_bytes=strays,
+        claimed=claimed,
+        pending=pending,
+        given=frozenset(str(workspace.disks / name) for name in find_seals(workspace.disks)),
     )
 
 
 def _read_machines(
     workspace: Workspace, domains: Domains, instances: Instances
-) -> tuple[dict[str, MachineFacts], frozenset[str], Elsewhere]:
-    """The machines here, the names of other domains here, and the machines on the lab's other instances.
+) -> tuple[dict[str, MachineFacts], Mapping[str, frozenset[str]], Elsewhere]:
+    """The machines here, other domains and what they need of the lab's folder, the machines on its other instances.
 
     One that goes over meanwhile would be seen on no side, so it is looked again until nothing has moved.
     """
-    machines, others = domains.read_all(workspace.id)
+    machines, others = domains.read_all(workspace.id, str(workspace.home))
     if instances.is_alone:
         return machines, others, Elsewhere()
     while True:
         before, elsewhere = machines, instances.read_elsewhere()
-        machines, others = domains.read_all(workspace.id)
+        machines, others = domains.read_all(workspace.id, str(workspace.home))
         if machines.keys() == before.keys():
             return machines, others, elsewhere
 
 
-def _find_acts(workspace: Workspace) -> Iterator[OpenAct]:
-    """The acts in the journal: whoever is at one holds its locks."""
-    for path in find_entries(workspace.journal):
-        with contextlib.suppress(HostTrouble):
-            if entry := read_entry(path):
-                plan = entry.plan
-                yield OpenAct(
-                    act=plan.act,
-                    subject=plan.subject,
-                    names=plan.names,
-                    done=entry.done,
-                    steps=len(plan.steps),
-                    at_work=bool(find_busy(workspace.locks, plan.locks)),
-                )
+def _describe(workspace: Workspace, entry: Entry) -> OpenAct:
+    """An act in the journal: whoever is at it holds its locks."""
+    plan = entry.plan
+    return OpenAct(
+        act=plan.act,
+        subject=plan.subject,
+        names=plan.names,
+        done=entry.done,
+        steps=len(plan.steps),
+        at_work=bool(find_busy(workspace.locks, plan.locks)),
+    )
 
 
-def _find_dropped(workspace: Workspace, machines: Mapping[str, MachineFacts]) -> dict[str, SnapshotTree]:
+def _find_dropped(entries: Iterable[Entry], machines: Mapping[str, MachineFacts]) -> dict[str, SnapshotTree]:
     """The trees of machines that are just going over: meanwhile only the journal knows them."""
     names = {machine.id: name for name, machine in machines.items()}
-    steps = (step for plan in find_plans(workspace.journal) for step in plan.steps if isinstance(step, DropRecords))
+    steps = (step for entry in entries for step in entry.plan.steps if isinstance(step, DropRecords))
     return {names[step.machine_id]: read_dropped(step.records) for step in steps if step.machine_id in names}
 
 
-def _find_foreign(
+def _named_images(
+    machines: Mapping[str, MachineFacts], snapshots: Mapping[str, SnapshotTree], others: Mapping[str, frozenset[str]]
+) -> dict[str, Format | None]:
+    """The images that definitions and snapshots name, ours and those of other domains, with their formats."""
+    specs = [spec for machine in machines.values() for spec in (machine.spec, machine.live) if spec]
+    specs += [node.spec for tree in snapshots.values() for node in tree.nodes.values()]
+    named: dict[str, Format | None] = {path: None for paths in others.values() for path in paths}
+    return named | {disk.path: disk.format for spec in specs for disk in spec.disks if not disk.served}
+
+
+def _follow(
+    workspace: Workspace, named: Mapping[str, Format | None], folder: Mapping[str, ImageFacts], hidden: Collection[str]
+) -> tuple[dict[str, ImageFacts], frozenset[str]]:
+    """Follow what is named down to its base, by whatever tool and under whatever name it was made.
+
+    Args:
+        named: images by path. folder: those in the lab's folder whose names are as ours. hidden: not there yet.
+
+    Returns:
+        All images in the lab's folder; and what of it domains of others name, or files outside stand on.
+    """
+    images = dict(folder)
+    claimed = {path for path, format in named.items() if format is None}
+    below = [(image.backing, image.backing_format) for image in folder.values() if image.backing]
+    todo = [*named.items(), *below]
+    seen: set[str] = set()
+    while todo:
+        path, format = todo.pop()
+        if path in images or path in seen or path in hidden:
+            continue
+        seen.add(path)
+        with contextlib.suppress(OSError, LabError):
+            # What others name without saying its format can stand on ours only as a qcow2 image.
+            image = read_image(Path(path), format or Format.QCOW2)
+            if path.startswith(f"{workspace.disks}/"):
+                images[path] = image
+            elif image.backing:
+                claimed.add(image.backing)
+            if image.backing:
+                todo.append((image.backing, image.backing_format))
+    return images, frozenset(claimed)
+
+
+def _find_strays(
     workspace: Workspace,
     machines: Mapping[str, MachineFacts],
     snapshots: Mapping[str, SnapshotTree],
     images: Mapping[str, ImageFacts],
-) -> dict[str, ImageFacts]:
-    """The images in the lab's folder that a tool has named in its own way when it took a snapshot."""
-    specs = [machine.spec for machine in machines.values()]
-    specs += [node.spec for tree in snapshots.values() for node in tree.nodes.values()]
-    used = {disk.path: disk.format for spec in specs for disk in spec.disks if not disk.served}
-    found: dict[str, ImageFacts] = {}
-    for path, format in used.items():
-        if path not in images and path.startswith(f"{workspace.disks}/"):
-            with contextlib.suppress(OSError, LabError):
-                found |= {image.path: image for image in read_chain(Path(path), format) if image.path not in images}
+    busy: Collection[str],
+) -> dict[str, int]:
+    """The files in the lab's folders that belong to nothing, with the bytes the host gives them."""
+    known = {file for image in images.values() for file in image.files}
+    nodes = [node for tree in snapshots.values() for node in tree.nodes.values()]
+    specs = [spec for machine in machines.values() for spec in (machine.spec, machine.live) if spec]
+    known |= {disk.path for spec in (*specs, *(node.spec for node in nodes)) for disk in spec.disks}
+    known |= {path for path in (*(spec.console_log for spec in specs), *(node.memory for node in nodes)) if path}
+    found: dict[str, int] = {}
+    for path in list_files(workspace.disks, workspace.memory, workspace.consoles):
+        if path not in known and path not in busy:
+            with contextlib.suppress(OSError):  # gone this instant
+                found[path] = os.lstat(path).st_blocks * 512
     return found
 
 

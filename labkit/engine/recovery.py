@@ -14,9 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from labkit.engine import seals, snapshot_work
+from labkit.engine.deleting import is_in_use
 from labkit.engine.done import is_done
 from labkit.engine.hands import Hands
-from labkit.engine.journal import Entry, drop_drafts, find_drafts, find_entries, read_entry, set_aside, strike_out
+from labkit.engine.journal import (
+    Entry,
+    count,
+    drop_drafts,
+    find_drafts,
+    find_entries,
+    read_entry,
+    set_aside,
+    strike_out,
+)
 from labkit.engine.locks import MachineLocks, find_busy
 from labkit.engine.steps import do
 from labkit.engine.undoing import abandon, take_back, undo, wait_until_settled
@@ -128,7 +138,7 @@ class Recovery:
             if entry is None:
                 return {}
             try:
-                self._tell(self.settle(entry, inherit=tuple(locks.descriptors)))
+                self._tell(self.settle(entry, inherit=tuple(locks.descriptors), has_lab_lock=True))
             except (LabError, OSError) as trouble:
                 sentence = _("{act} was interrupted and cannot be ended yet: {why}").format(
                     act=entry.plan.title, why=trouble.message if isinstance(trouble, LabError) else trouble
@@ -137,18 +147,26 @@ class Recovery:
                 return dict.fromkeys(entry.plan.locks, sentence)
         return {}
 
-    def settle(self, entry: Entry, *, inherit: tuple[int, ...] = ()) -> str:
+    def settle(self, entry: Entry, *, inherit: tuple[int, ...] = (), has_lab_lock: bool = False) -> str:
         """End an act on one side of its commit point and strike it out; returns what became of it.
 
-        Its locks must be held; `inherit`: their descriptors.
+        Its locks must be held.
+
+        Args:
+            inherit: the descriptors of its locks. has_lab_lock: whether the lab's lock is held too.
         """
         plan = entry.plan
         if plan.instance != self._own:
-            return self._at(plan.instance).settle(entry, inherit=inherit)
+            return self._at(plan.instance).settle(entry, inherit=inherit, has_lab_lock=has_lab_lock)
         title = plan.title
         commit = plan.commit_point
         troubles: list[str] = []
-        hands = replace(self._make_hands(lambda _done, _total: None, Limit(), inherit), tell=troubles.append)
+        hands = replace(
+            self._make_hands(lambda _done, _total: None, Limit(), inherit),
+            tell=troubles.append,
+            entry=entry.path,
+            has_lab_lock=has_lab_lock,
+        )
         for step in plan.steps[:commit]:
             abandon(step, hands)
         self._wait_for_jobs(ids_of(plan, self._read()))
@@ -161,14 +179,27 @@ class Recovery:
         if commit is None or not committed:
             if commit is not None:
                 take_back(plan.steps[commit], state, hands)
-            for step in reversed(plan.steps[:commit]):
-                undo(step, hands)
+            self._undo(plan, commit, hands)
             strike_out(entry.path)
-            return _("{act} was interrupted and taken back: all is as before.").format(act=title)
+            sentence = _("{act} was interrupted and taken back: all is as before.").format(act=title)
+            return " ".join((sentence, *troubles))
         for at, step in enumerate(plan.steps[commit:], commit):
             _do_again(step, hands, reported=at < entry.done)
+            count(entry.path.parent)
         strike_out(entry.path)
         return " ".join((_("{act} was interrupted and has been completed.").format(act=title), *troubles))
+
+    def _undo(self, plan: Plan, commit: int | None, hands: Hands) -> None:
+        """Take the create steps back, but for files that are in use all the same: the journal may be an older one."""
+        needed = self._read().needed
+        for step in reversed(plan.steps[:commit]):
+            created = replace(plan, steps=(step,)).files.created
+            used = [path for path in created if path in needed or is_in_use(path)]
+            for path in used:
+                hands.tell(_("{file} stays: it is in use.").format(file=Path(path).name))
+            if not used:
+                undo(step, hands)
+            count(self.workspace.journal)
 
     def _wait_for_jobs(self, machine_ids: Iterable[str]) -> None:
         """A daemon may still be completing what a killed client began."""

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labkit.engine import seals
+from labkit.engine.deleting import delete_unneeded
+from labkit.engine.hands import Hands
 from labkit.errors import ConnectionLost, LabError, NotFound, WrongState
 from labkit.guest.console import read_last_line
 from labkit.hypervisor import jobs
@@ -139,9 +141,7 @@ def _is_blank(overlay: Path) -> bool:
         return True
 
 
-def merge(
-    step: MergeLayer, domains: Domains, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int] = ()
-) -> str | None:
+def merge(step: MergeLayer, hands: Hands) -> str | None:
     """Move the layer's data up into its child and delete the layer once nothing depends on it.
 
     Where that cannot be done now, or is cancelled, the layer stays: no content depends on it being merged.
@@ -149,6 +149,7 @@ def merge(
     Returns:
         What must be told: why the layer stays; or None.
     """
+    domains, limit = hands.domains, hands.limit
     if not Path(step.layer).exists() or not Path(step.child).exists():
         return None
     backing = _backing(step)
@@ -160,7 +161,7 @@ def merge(
     try:
         limit.check()
         seals.break_seals(files_of_child)
-        _move_up(step, domains, on_bytes, limit, inherit)
+        _move_up(step, domains, hands.on_bytes, limit, hands.inherit)
     except ConnectionLost:
         raise
     except LabError as error:
@@ -175,8 +176,7 @@ def merge(
         return _stays(step, trouble.message if trouble else _("it was not moved."))
     if not step.keeps_layer:
         files.sync_file(Path(step.child))
-        files.delete_files([step.layer])
-        seals.break_seals([step.layer])
+        delete_unneeded([step.layer], hands)
     return None
 
 

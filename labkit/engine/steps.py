@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import assert_never
 
 from labkit.engine import archives, clone_work, migration_work, seals, snapshot_work, waking
+from labkit.engine.deleting import delete_unneeded
 from labkit.engine.hands import Hands
 from labkit.errors import NotFound, WrongState
 from labkit.hypervisor import disks
@@ -133,7 +134,7 @@ def do(step: Step, hands: Hands) -> None:
             files.freeze_files(step.paths)
             seals.seal(step.paths)
         case MergeLayer():
-            remark = snapshot_work.merge(step, domains, hands.on_bytes, hands.limit, hands.inherit)
+            remark = snapshot_work.merge(step, hands)
             if remark:
                 hands.tell(remark)
         case GrowImage() if step.machine_id and step.disk_target:
@@ -165,8 +166,7 @@ def do(step: Step, hands: Hands) -> None:
             with contextlib.suppress(NotFound):
                 domains.undefine(step.machine_id)
         case DeleteFiles():
-            files.delete_files(step.paths)
-            seals.break_seals(step.paths)
+            delete_unneeded(step.paths, hands)
         case LinkImages():
             clone_work.link(step, hands.limit, hands.inherit)
         case BackUpDisks():

@@ -6,7 +6,8 @@ Knows: libvirt's numbers of states and reasons. Must not know: connections.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import libvirt
@@ -43,23 +44,42 @@ _REASONS = {
 }
 
 
-def read_all(raw: libvirt.virConnect, lab_id: str) -> tuple[dict[str, MachineFacts], frozenset[str]]:
-    """Return the machines of a lab by name, and the names of all other domains."""
+def read_all(
+    raw: libvirt.virConnect, lab_id: str, home: str
+) -> tuple[dict[str, MachineFacts], dict[str, frozenset[str]]]:
+    """Return the machines of a lab by name; and by name all other domains, with the files below `home` they need.
+
+    Such a domain is none of ours (its mark was removed, it was made by hand), and yet what it names is not free.
+    """
     saved = {domain.UUIDString() for domain in raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)}
     machines: dict[str, MachineFacts] = {}
-    others: set[str] = set()
+    others: dict[str, frozenset[str]] = {}
     for domain in raw.listAllDomains(0):
         try:
             facts = read(domain, lab_id, saved=domain.UUIDString() in saved)
+            if facts is None:
+                others[domain.name()] = _files_below(home, domain)
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 continue  # it went between the listing and the reading
             raise
-        if facts is None:
-            others.add(domain.name())
-        else:
+        if facts is not None:
             machines[facts.name] = facts
-    return dict(sorted(machines.items())), frozenset(others)
+    return dict(sorted(machines.items())), others
+
+
+def _files_below(home: str, domain: libvirt.virDomain) -> frozenset[str]:
+    """The files below a folder that a domain or one of its snapshots names, whatever links lead there."""
+    texts = [domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), *([domain.XMLDesc(0)] if domain.isActive() else [])]
+    if not _below(home, texts):
+        return frozenset()
+    return _below(home, [*texts, *(snapshot.getXMLDesc(0) for snapshot in domain.listAllSnapshots())])
+
+
+def _below(home: str, texts: Iterable[str]) -> frozenset[str]:
+    real = f"{os.path.realpath(home)}/"
+    named = {os.path.realpath(path) for text in texts for path in domain_xml.find_files(text)}
+    return frozenset(os.path.join(home, path.removeprefix(real)) for path in named if home and path.startswith(real))
 
 
 def read(domain: libvirt.virDomain, lab_id: str, *, saved: bool) -> MachineFacts | None:

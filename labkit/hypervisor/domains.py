@@ -55,9 +55,13 @@ class Domains:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def read_all(self, lab_id: str) -> tuple[dict[str, MachineFacts], frozenset[str]]:
-        """Return the machines of a lab by name, and the names of all other domains."""
-        return self.connection.read(lambda raw: domain_facts.read_all(raw, lab_id))
+    def read_all(self, lab_id: str, home: str = "") -> tuple[dict[str, MachineFacts], dict[str, frozenset[str]]]:
+        """Return the machines of a lab by name; and by name all other domains, with the files they need of its folder.
+
+        Args:
+            home: the lab's folder, absolute.
+        """
+        return self.connection.read(lambda raw: domain_facts.read_all(raw, lab_id, home))
 
     def read_one(self, machine_id: str, lab_id: str) -> MachineFacts | None:
         """Return one machine of a lab, or None: there is none, or it is not of this lab."""

@@ -16,6 +16,17 @@ from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.snapshot import SnapshotTree
 
 
+def alive_among(images: Mapping[str, ImageFacts], roots: Iterable[str]) -> frozenset[str]:
+    """Return the images that some roots need, themselves included; roots that are not among the images are foreign."""
+    alive: set[str] = set()
+    for root in roots:
+        path: str | None = root
+        while path is not None and path in images and path not in alive:
+            alive.add(path)
+            path = images[path].backing
+    return frozenset(alive)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenAct:
     """An act that has begun and not ended.
@@ -50,6 +61,11 @@ class LabState:
         memories: the files in the lab's folder for saved memory.
         served: the sockets of the disks that are served as another machine's storage, by disk name.
         strays: files in the lab's folders that belong to nothing, absolute paths.
+        stray_bytes: what the host gives each of them.
+        claimed: images that domains not of this lab need, or files outside of its folder stand on.
+        pending: files that acts of the journal name: whether they are needed shows when these acts have ended.
+        given: files that seals and definitions name, whether they are there or not.
+        unsettled: whether other acts kept changing the lab while it was read: to be looked at, not to be planned on.
         instance: the hypervisor instance all this is seen from, "" for the session's own.
         elsewhere, elsewhere_snapshots: machines of the lab on its other instances, and their trees, by name.
         places: the instance each of those is on, by machine name.
@@ -68,6 +84,7 @@ class LabState:
     busy: frozenset[str] = frozenset()
     acts: tuple[OpenAct, ...] = ()
     strays: tuple[str, ...] = ()
+    stray_bytes: Mapping[str, int] = field(default_factory=dict)
     memories: frozenset[str] = frozenset()
     served: Mapping[str, str] = field(default_factory=dict)
     instance: str = ""
@@ -76,7 +93,12 @@ class LabState:
     places: Mapping[str, str] = field(default_factory=dict)
     instances: Mapping[str, str] = field(default_factory=dict)
     unreachable: Mapping[str, str] = field(default_factory=dict)
+    claimed: frozenset[str] = frozenset()
+    pending: frozenset[str] = frozenset()
+    given: frozenset[str] = frozenset()
+    unsettled: bool = False
     _found: list[Mapping[str, DiskFacts]] = field(default_factory=list, init=False, repr=False, compare=False)
+    _sets: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def everywhere(self) -> Mapping[str, MachineFacts]:
@@ -92,7 +114,7 @@ class LabState:
     def disks(self) -> Mapping[str, DiskFacts]:
         """The lab's disks by name, sorted: attached and free; looked for once, since plans ask many times."""
         if not self._found:
-            self._found.append(find_disks(self.everywhere, self.images, self.kept, self.served))
+            self._found.append(find_disks(self.everywhere, self.images, self.kept | self.claimed, self.served))
         return self._found[0]
 
     @property
@@ -103,12 +125,43 @@ class LabState:
 
     @property
     def roots(self) -> frozenset[str]:
-        """The images that somebody needs: active ones of machines, free disks, those of snapshots."""
+        """The images that somebody needs: active ones of machines, free disks, those of snapshots, claimed ones."""
+        return self.claims | frozenset(
+            disk.active.path for disk in self.disks.values() if disk.machine is None or disk.socket
+        )
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """The roots without the free disks: what a definition or a snapshot of whatever side names."""
         machines = (*self.machines.values(), *self.elsewhere.values())
         active = (disk.path for machine in machines for disk in machine.spec.disks)
         live = (disk.path for machine in machines if machine.live for disk in machine.live.disks)
-        free = (disk.active.path for disk in self.disks.values() if disk.machine is None or disk.socket)
-        return frozenset((*active, *live, *free)) | self.kept
+        return frozenset((*active, *live)) | self.kept | self.claimed
+
+    @property
+    def alive(self) -> frozenset[str]:
+        """The images that a root needs, itself included."""
+        if "alive" not in self._sets:
+            self._sets["alive"] = alive_among(self.images, self.roots)
+        return self._sets["alive"]
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """Every file that a definition or a snapshot of whatever side names: images, saved memory, consoles' logs."""
+        nodes = [node for tree in self.every_tree.values() for node in tree.nodes.values()]
+        specs = (*(machine.spec for machine in self.everywhere.values()), *(node.spec for node in nodes))
+        memories = (node.memory for node in nodes if node.memory)
+        return self.claims.union(memories, (spec.console_log for spec in specs if spec.console_log))
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Every path of a file that is there, or that anything names: no new file ever gets one of these."""
+        if "named" not in self._sets:
+            backings = (image.backing for image in self.images.values() if image.backing)
+            files = (file for image in self.images.values() for file in image.files)
+            loose = (*self.strays, *self.memories, *self.pending, *self.given)
+            self._sets["named"] = self.needed.union(self.images, backings, files, loose)
+        return self._sets["named"]
 
     def with_stand(self, machine_id: str, state: MachineState, reason: Reason) -> LabState:
         """Return the lab with one machine in another state, all else as it was read."""
@@ -126,7 +179,7 @@ class LabState:
 
         Sizes that grow while a guest writes are left out.
         """
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(b"unsettled" if self.unsettled else b"")
         paths: list[str] = []
         names = sorted(set(names))
         for name in names:

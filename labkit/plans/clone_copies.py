@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from labkit.language import _
-from labkit.model.disk import chain, image_path
+from labkit.model.disk import chain, image_number, image_path
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.machine import DiskSpec, MachineSpec, MachineState
 from labkit.model.snapshot import SnapshotTree
@@ -133,7 +133,7 @@ def _is_sparse(layers: tuple[ImageFacts, ...]) -> bool:
 
 
 def _draft(disk: DiskSpec) -> DiskSpec:
-    path = image_path(posixpath.dirname(disk.path), disk.name, 1, Format.QCOW2)
+    path = image_path(posixpath.dirname(disk.path), disk.name, image_number(disk.path) + 1, Format.QCOW2)
     return replace(disk, path=path, format=Format.QCOW2)
 
 
@@ -210,7 +210,7 @@ def _place_trees(state: LabState, request: CloneRequest, tree: SnapshotTree) -> 
         for disk, own in zip(disks, named, strict=True):
             folder = posixpath.dirname(own.path)
             ordered = sorted(needed.get(disk.name, ()), key=lambda path: (depth(state.images, path), path))
-            for number, old in enumerate(ordered):
+            for number, old in enumerate(ordered, image_number(own.path)):
                 paths[old] = image_path(folder, own.name, number, state.images[old].format)
         yield paths
 

@@ -6,8 +6,6 @@ Knows: the model, steps. Must not know: libvirt, files.
 
 from __future__ import annotations
 
-import itertools
-import posixpath
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -25,6 +23,7 @@ from labkit.plans.machine_excuses import (
     why_not_name,
     why_not_named_here,
 )
+from labkit.plans.naming import free_console_log
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.removal import removal_steps
 from labkit.plans.steps import DefineMachine, DeleteFiles
@@ -142,10 +141,3 @@ def _new_spec(
         console_log=free_console_log(state, request.name),
         chipset=request.chipset,
     )
-
-
-def free_console_log(state: LabState, name: str) -> str:
-    """Return a file for a new machine's console: its name may be another's old one, whose log lives on."""
-    taken = {machine.spec.console_log for machine in state.everywhere.values()} | set(state.strays)
-    paths = (posixpath.join(state.home, "consoles", f"{name}.{number}.log") for number in itertools.count())
-    return next(path for path in paths if path not in taken)

@@ -6,12 +6,11 @@ Knows: the model, steps. Must not know: libvirt, files, qemu-img's doings.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from labkit.language import _
-from labkit.model.disk import Bus, DiskFacts, bus_of, disk_name, free_target, image_number, image_path
+from labkit.model.disk import Bus, DiskFacts, bus_of, disk_name, free_target
 from labkit.model.foreign import Foreign
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineState
@@ -29,8 +28,9 @@ from labkit.plans.disk_excuses import (
     why_served,
 )
 from labkit.plans.guard import why_not_change_disk
+from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Plan, Refusal
-from labkit.plans.reclaim import reclaim
+from labkit.plans.reclaim import find_unneeded
 from labkit.plans.steps import (
     AttachDisk,
     BringImage,
@@ -180,18 +180,12 @@ def plan_delete(state: LabState, name: str) -> Plan:
             dependants=(disk.machine,),
         )
     refusal = refusal or why_served(disk) or why_not_change_disk(state, disk)
-    dead = set(reclaim(state.images, state.roots - {disk.active.path}).dead)  # snapshots keep theirs
+    roots = state.roots - {disk.active.path} | state.claims  # snapshots keep theirs
+    dead = set(find_unneeded(state, roots, {name, disk_name(disk.active.path)}))
     images = [image for image in disk.layers if image.path in dead]
     paths = tuple(file for image in images for file in image.files)
     steps = [DeleteFiles(paths=paths, bytes=sum(image.allocated for image in images))]
     return disk_plan("delete", state, name, steps=steps, refusal=refusal)
-
-
-def next_image_path(state: LabState, disk: str, format: Format) -> str:
-    """Return the path of a disk's next image, numbered beyond all there are."""
-    files = (*state.images, *state.strays)
-    number = max((image_number(path) + 1 for path in files if disk_name(path) == disk), default=0)
-    return image_path(posixpath.join(state.home, "disks"), disk, number, format)
 
 
 def disk_plan(

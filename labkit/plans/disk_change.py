@@ -11,7 +11,7 @@ from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineFacts
 from labkit.model.state import LabState
-from labkit.plans.disk import DiskSurvey, disk_plan, holder_of, next_image_path
+from labkit.plans.disk import DiskSurvey, disk_plan, holder_of
 from labkit.plans.disk_excuses import (
     why_elsewhere,
     why_no_room,
@@ -23,6 +23,7 @@ from labkit.plans.disk_excuses import (
     why_served,
 )
 from labkit.plans.guard import why_not_change_disk
+from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import ConvertImage, DeleteFiles, GrowImage, RepointDisk, Step
 

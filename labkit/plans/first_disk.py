@@ -5,16 +5,14 @@ Knows: guest images, steps. Must not know: machines, files.
 
 from __future__ import annotations
 
-import posixpath
 from dataclasses import dataclass
 
 from labkit.language import _
-from labkit.model.disk import image_number, image_path
 from labkit.model.image import Allocation, Format, GuestImage
 from labkit.model.machine import DiskSpec
 from labkit.model.state import LabState
-from labkit.plans.disk import next_image_path
 from labkit.plans.disk_excuses import why_not_capacity
+from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Refusal
 from labkit.plans.steps import ConvertImage, CopyImage, DeleteFiles, Step, WriteMessage
 
@@ -62,7 +60,7 @@ class FirstDisk:
         draft = path
         if self.is_converted and self.message is not None:
             draft = next_image_path(state, self.name, self.image.format)
-            path = image_path(posixpath.dirname(path), self.name, image_number(path) + 1, self.format)
+            path = next_image_path(state, self.name, self.format, beyond=1)
         spec = DiskSpec(name=self.name, target="vda", path=path, format=self.format)
         steps: list[Step] = []
         if draft != path or not self.is_converted:

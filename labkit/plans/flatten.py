@@ -19,10 +19,11 @@ from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.model.words import state_word
-from labkit.plans.disk import next_image_path
 from labkit.plans.disk_excuses import why_no_room
 from labkit.plans.guard import why_broken
+from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Plan, Refusal
+from labkit.plans.reclaim import find_unneeded, own_disks
 from labkit.plans.steps import ConvertImage, CopyImage, DeleteFiles, PullBases, ReplaceImage, Step
 from labkit.units import format_size
 
@@ -52,7 +53,7 @@ def plan_flatten(state: LabState, survey: FlattenSurvey, machine: str) -> Plan:
     if refusal or not cuts:
         notes = () if cuts else (_("{machine} stands alone already.").format(machine=machine),)
         return _plan("flatten", state, machine, machine, refusal=refusal, notes=notes)
-    dead = _no_longer_needed(lineage, cuts)
+    dead = _no_longer_needed(lineage, facts, cuts)
     steps: list[Step] = [_pulling(facts, cuts, needed)] if facts.is_active else _replacing(state, cuts)
     if dead:
         files = tuple(file for image in dead for file in image.files)
@@ -205,18 +206,12 @@ def _replacing(state: LabState, cuts: list[ImageFacts]) -> list[Step]:
     return [*converts, *replaces]
 
 
-def _no_longer_needed(lineage: Lineage, cuts: list[ImageFacts]) -> list[ImageFacts]:
-    """What lay below the cuts and nobody else needs: children before parents."""
+def _no_longer_needed(lineage: Lineage, facts: MachineFacts, cuts: list[ImageFacts]) -> list[ImageFacts]:
+    """What of the machine's own lay below the cuts and nobody else needs: children before parents."""
     state = lineage.state
-    loose = {image.path for image in cuts}
-    alive: set[str] = set()
-    for root in state.roots:
-        for layer in chain(state.images, root):
-            alive.add(layer.path)
-            if layer.path in loose:
-                break
-    below = [layer for image in cuts for layer in chain(state.images, image.path)[1:]]
-    return [image for image in dict.fromkeys(below) if image.path not in alive]
+    own = own_disks(facts, state.snapshots.get(facts.name, SnapshotTree()))
+    cut = {image.path: replace(image, backing=None) for image in cuts}
+    return [state.images[path] for path in find_unneeded(state, state.roots, own, then=cut)]
 
 
 # --- relinking ----------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from labkit.language import _
-from labkit.model.disk import disk_name, image_number, image_path
+from labkit.model.disk import disk_name, image_number
 from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineSpec
 from labkit.model.state import LabState
 from labkit.model.travel import CarriedImage, CarriedKind, CarriedPoint, Manifest, SnapshotRecord
 from labkit.plans.archive_excuses import why_not_arrive
+from labkit.plans.naming import free_disk_name, free_memory_paths, next_image_path
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import (
     DefineAdopted,
@@ -83,15 +84,14 @@ def lay_out(state: LabState, manifest: Manifest, machine: str, boot_folder: str)
     numbers: dict[str, int] = {}
     for image in sorted(manifest.images, key=lambda image: (_depth(manifest, image), _number(image), image.files)):
         disk = disks[image.files[0]]
-        number = numbers[disk] = numbers.get(disk, -1) + 1
-        path = image_path(posixpath.join(state.home, "disks"), disk, number, image.format)
+        path = next_image_path(state, disk, image.format, beyond=numbers.get(disk, 0))
+        numbers[disk] = numbers.get(disk, 0) + 1
         targets[image.files[0]] = path
         targets |= {extent: f"{path.removesuffix('.vmdk')}-flat.vmdk" for extent in image.files[1:]}
-    taken = state.memories | set(state.strays)
-    free = (path for number in range(100_000) if (path := _memory(state, machine, number)) not in taken)
+    memories = iter(free_memory_paths(state, machine))
     for file in manifest.files:
         if file.kind is CarriedKind.MEMORY:
-            targets[file.name] = next(free)
+            targets[file.name] = next(memories)
         elif file.kind is CarriedKind.BOOT:
             plain = posixpath.basename(file.name).rpartition("-")[2]
             targets[file.name] = posixpath.join(boot_folder, f"{file.sha256[:16]}-{plain}")
@@ -244,15 +244,11 @@ def _name_disks(state: LabState, manifest: Manifest, machine: str) -> dict[str, 
             while name is not None:  # what lies below belongs to it, whoever it was made for
                 old.setdefault(name, disk_name(file))
                 name = images[name].backing
-    taken = {disk_name(path) for path in (*state.images, *state.strays)} | set(state.disks)
     new: dict[str, str] = {}
     for disk in sorted(set(old.values())):
         own = disk.removeprefix(f"{manifest.machine}.")
-        wanted = plain = f"{machine}.{own}" if own != disk else disk
-        number = 2
-        while wanted in taken or wanted in new.values():
-            wanted, number = f"{plain}-{number}", number + 1
-        new[disk] = wanted
+        wanted = f"{machine}.{own}" if own != disk else disk
+        new[disk] = free_disk_name(state, wanted, new.values())
     return {file: new[disk] for file, disk in old.items()}
 
 
@@ -266,7 +262,3 @@ def _depth(manifest: Manifest, image: CarriedImage) -> int:
 
 def _number(image: CarriedImage) -> int:
     return image_number(image.files[0])
-
-
-def _memory(state: LabState, machine: str, number: int) -> str:
-    return posixpath.join(state.home, "memory", f"{machine}.{number}.mem")

@@ -5,16 +5,14 @@ Knows: the model. Must not know: how the content of disks is copied, what is ref
 
 from __future__ import annotations
 
-import itertools
-import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from labkit.model.disk import disk_name, image_path
 from labkit.model.image import Format
 from labkit.model.machine import DiskSpec, MachineSpec
 from labkit.model.state import LabState
+from labkit.plans.naming import free_console_log, free_disk_name, next_image_path
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import DefineClones
 
@@ -106,15 +104,14 @@ def name_disks(
     state: LabState, disks: Sequence[DiskSpec], formats: Sequence[Format], request: CloneRequest
 ) -> list[tuple[DiskSpec, ...]]:
     """Return the disks of each clone: named after it, each with its first image."""
-    taken = {disk_name(path) for path in (*state.images, *state.strays)} | set(state.disks)
-    folder = posixpath.join(state.home, "disks")
+    taken: list[str] = []
     clones = []
     for clone in request.names:
         named = []
         for disk, format in zip(disks, formats, strict=True):
-            name = _free_name(f"{clone}.{_own_part(disk, request.machine)}", taken)
-            taken.add(name)
-            path = image_path(folder, name, 0, format)
+            name = free_disk_name(state, f"{clone}.{_own_part(disk, request.machine)}", taken)
+            taken.append(name)
+            path = next_image_path(state, name, format)
             named.append(DiskSpec(name=name, target=disk.target, path=path, format=format))
         clones.append(tuple(named))
     return clones
@@ -125,7 +122,7 @@ def bear(
 ) -> tuple[MachineSpec, ...]:
     """Return what each clone is: the origin's configuration, its own name, ids, console and disks."""
     keep = request.identity is Identity.KEEP
-    logs = _free_console_logs(state, request.names)
+    logs = [free_console_log(state, name) for name in request.names]
     return tuple(
         replace(
             origin,
@@ -157,21 +154,3 @@ def _own_part(disk: DiskSpec, machine: str) -> str:
     if disk.name.endswith(f".{disk.target}"):
         return disk.target
     return disk.name.removeprefix(f"{machine}.")
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-    return next(each for each in names if each not in taken)
-
-
-def _free_console_logs(state: LabState, names: Iterable[str]) -> list[str]:
-    taken = {machine.spec.console_log for machine in state.machines.values()} | set(state.strays)
-    folder = posixpath.join(state.home, "consoles")
-    return [
-        next(
-            path
-            for path in (posixpath.join(folder, f"{name}.{number}.log") for number in itertools.count())
-            if path not in taken
-        )
-        for name in names
-    ]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import html
 import posixpath
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
 
 from labkit.language import _
 from labkit.model.words import act_word
@@ -149,6 +150,11 @@ class Plan:
         return Files(created=tuple(created), rewritten=tuple(rewritten), deleted=tuple(deleted))
 
     @property
+    def named(self) -> frozenset[str]:
+        """Every file of the lab's folder that any of its steps names, to read it, make it, change or delete it."""
+        return frozenset(_paths_in(self.steps, posixpath.join(self.home, "")))
+
+    @property
     def bytes_copied(self) -> int:
         """Bytes its steps write on the host."""
         writing = CopyImage | BringImage | ConvertImage | CreateImage | GrowImage | MergeLayer | BackUpDisks | PullBases
@@ -216,3 +222,16 @@ class Plan:
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(self.preview(sizes=False))}</pre>"
+
+
+def _paths_in(value: object, folder: str) -> Iterator[str]:
+    """Yield the paths below a folder that stand anywhere in a value made of dataclasses and tuples."""
+    if isinstance(value, str):
+        if value.startswith(folder):
+            yield value
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _paths_in(each, folder)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _paths_in(getattr(value, field.name), folder)

@@ -1,18 +1,27 @@
-"""What files are needed: one pure function from which all deleting and merging follows.
+"""What files are needed: the pure functions from which all deleting and merging follows.
 
 An image is *alive* if it is a root or a root depends on it. Roots are the active images of machines, the
-free disks and the frozen images of snapshots. What is not alive is deleted. Data moves only up, never down:
-an anonymous layer (alive, no root) with exactly one child may be merged into that child.
+free disks, the frozen images of snapshots, and what domains of others name. Data moves only up, never down: an
+anonymous layer (alive, no root) with exactly one child may be merged into that child.
+
+An act deletes only what it made unneeded itself: images of its own disks that were alive before it (`find_unneeded`).
+What nobody needed before is an *orphan*: no act touches it, nor what it stands on. And since others may act between
+the plan and the deleting, it is judged once more when it is done (`judge`).
 
 Knows: the model. Must not know: how files are deleted or merged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 
+from labkit.model.disk import disk_name, image_number
 from labkit.model.image import ImageFacts
+from labkit.model.machine import MachineFacts
+from labkit.model.snapshot import SnapshotTree
+from labkit.model.state import LabState, alive_among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,19 +39,39 @@ class Reclaim:
     shared: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
+class Need(StrEnum):
+    """Why a file stays that an act was to delete."""
+
+    NAMED = "named"
+    """A machine or a snapshot names it, or stands on it."""
+    ACT = "act"
+    """Another act is at work with it, or was interrupted."""
+    BELOW = "below"
+    """A file that is not this act's to delete stands on it."""
+    HELD = "held"
+    """A process has it open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What of some files may be deleted now.
+
+    Attributes:
+        doomed: those that may, in the order given. spared: why the others stay, by path.
+    """
+
+    doomed: tuple[str, ...] = ()
+    spared: Mapping[str, Need] = field(default_factory=dict)
+
+
 def reclaim(images: Mapping[str, ImageFacts], roots: Iterable[str]) -> Reclaim:
-    """Return what may be deleted and merged.
+    """Return what is dead and what may be merged.
 
     Args:
         images: all images by path. roots: paths that somebody needs; those not among the images are foreign.
     """
     wanted = set(roots)
-    alive: set[str] = set()
-    for root in wanted:
-        path: str | None = root
-        while path is not None and path in images and path not in alive:
-            alive.add(path)
-            path = images[path].backing
+    alive = alive_among(images, wanted)
     children: dict[str, list[str]] = {}
     for path in alive:
         backing = images[path].backing
@@ -53,6 +82,53 @@ def reclaim(images: Mapping[str, ImageFacts], roots: Iterable[str]) -> Reclaim:
     single = [(path, children[path][0]) for path in nameless if len(children.get(path, ())) == 1]
     shared = [(path, tuple(sorted(children[path]))) for path in nameless if len(children.get(path, ())) > 1]
     return Reclaim(dead=tuple(dead), anonymous=tuple(single), shared=tuple(shared))
+
+
+def find_unneeded(
+    state: LabState,
+    roots: Iterable[str],
+    disks: Collection[str],
+    *,
+    then: Mapping[str, ImageFacts] | None = None,
+) -> tuple[str, ...]:
+    """Return the images that an act makes unneeded and that are its own to delete, children before parents.
+
+    Args:
+        roots: what is still needed after the act. disks: the names of the act's own disks.
+        then: the images that the act changes, as they are after it.
+    """
+    orphans = set(state.images) - state.alive
+    dead = reclaim({**state.images, **(then or {})}, orphans.union(roots)).dead
+    return tuple(path for path in dead if disk_name(path) in disks or image_number(path) < 0)
+
+
+def own_disks(machine: MachineFacts, tree: SnapshotTree) -> frozenset[str]:
+    """Return the names of a machine's own disks: those it has, and those its snapshots have.
+
+    A disk's images bear the disk's name, also after the machine was renamed.
+    """
+    specs = [machine.spec, *(node.spec for node in tree.values()), *([machine.live] if machine.live else [])]
+    used = [disk for spec in specs for disk in spec.disks if not disk.served]
+    return frozenset(name for disk in used for name in (disk.name, disk_name(disk.path)))
+
+
+def judge(state: LabState, files: Iterable[str], named: Collection[str]) -> Verdict:
+    """Return which files nobody needs, now that an act has come to deleting them.
+
+    Args:
+        state: read after all else of the act was done. files: those to delete, of images all their files.
+        named: the files that other acts of the journal name.
+    """
+    wanted = tuple(dict.fromkeys(files))
+    going = {path for path, image in state.images.items() if set(image.files) & set(wanted)}
+    staying = set(state.images) - going
+    reasons = {Need.NAMED: state.needed, Need.ACT: set(named), Need.BELOW: staying}
+    spared: dict[str, Need] = {}
+    for reason, needed in reasons.items():
+        alive = alive_among(state.images, needed)
+        kept = {file for path in alive & going for file in state.images[path].files} | set(needed)
+        spared |= {path: reason for path in wanted if path in kept and path not in spared}
+    return Verdict(doomed=tuple(path for path in wanted if path not in spared), spared=spared)
 
 
 def depth(images: Mapping[str, ImageFacts], path: str) -> int:

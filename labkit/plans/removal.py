@@ -10,15 +10,15 @@ from collections.abc import Iterable
 from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
-from labkit.plans.reclaim import reclaim
+from labkit.plans.reclaim import find_unneeded, own_disks
 from labkit.plans.steps import CutPower, DeleteFiles, Step, UndefineMachine
 
 
 def removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
     """Return the steps that remove machines with all that is theirs alone, whatever state they are in.
 
-    For each: cut its power where it has some, undefine it, delete the images nothing else needs, the saved
-    memory and the console's log.
+    For each: cut its power where it has some, undefine it, delete its own images that nothing else needs, the saved
+    memory and the console's log. Images made for other machines are theirs, also where only this one stood on them.
     """
     steps: list[Step] = []
     roots = state.roots
@@ -30,7 +30,7 @@ def removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
         tree = state.snapshots.get(machine.name, SnapshotTree())
         own = {disk.path for spec in (machine.spec, machine.live) if spec for disk in spec.disks}
         roots -= own | {disk.path for node in tree.nodes.values() for disk in node.disks}
-        dead = reclaim(state.images, roots).dead
+        dead = find_unneeded(state, roots | state.claimed, own_disks(machine, tree))
         before = {path for step in steps if isinstance(step, DeleteFiles) for path in step.paths}
         images = tuple(path for path in dead if path not in before)
         missing = tuple(path for path in sorted(own) if path not in state.images)

@@ -5,7 +5,6 @@ Knows: the model, steps. Must not know: libvirt, files, how the disks of clones 
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from labkit.model.machine import Accelerator, MachineSpec
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.memory_excuses import why_not_from_memory
+from labkit.plans.naming import free_memory_paths
 from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity
 from labkit.plans.plan import Refusal
 from labkit.plans.steps import CopyMemory, DefineClones, DeleteFiles, Step, WakeClones
@@ -89,7 +89,7 @@ def with_waking(state: LabState, survey: CloneSurvey, request: CloneRequest, ste
         return [*steps]
     sizes = (survey.snapshots.memory_bytes if survey.snapshots else None) or {}
     size = sizes.get(snapshot.memory, 0)
-    copy = posixpath.join(state.home, "memory", f"{request.names[0]}.waking.mem")
+    copy = next(iter(free_memory_paths(state, f"{request.names[0]}.waking")))
     made = list(steps)
     specs = next(step.specs for step in made if isinstance(step, DefineClones))
     wake = WakeClones(

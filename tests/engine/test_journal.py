@@ -16,6 +16,7 @@ from labkit.engine.journal import (
     find_entries,
     find_unfinished,
     load_plan,
+    read_entries,
     read_entry,
     set_aside,
 )
@@ -84,7 +85,7 @@ def test_what_is_no_act_is_told_and_can_be_set_aside(tmp_path: Path, text: str) 
     path.write_text(text)
     with pytest.raises(HostTrouble, match=r"0\.jsonl"):
         read_entry(path)
-    assert find_unfinished(tmp_path) == frozenset()
+    assert find_unfinished(read_entries(tmp_path)) == frozenset()
     set_aside(path)
     assert find_entries(tmp_path) == []
     assert (tmp_path / "0.unreadable").read_text() == text
@@ -92,11 +93,11 @@ def test_what_is_no_act_is_told_and_can_be_set_aside(tmp_path: Path, text: str) 
 
 def test_files_of_an_act_are_unfinished_until_its_commit_point(tmp_path: Path) -> None:
     record = Record(tmp_path, PLAN)
-    assert find_unfinished(tmp_path) == frozenset(PLAN.files.created)
+    assert find_unfinished(read_entries(tmp_path)) == frozenset(PLAN.files.created)
     record.step_done(0)
-    assert find_unfinished(tmp_path) == frozenset()
+    assert find_unfinished(read_entries(tmp_path)) == frozenset()
 
 
 def test_an_act_that_makes_nothing_leaves_nothing_unfinished(tmp_path: Path) -> None:
     Record(tmp_path, plan_delete(lab(machine("web")), "web"))
-    assert find_unfinished(tmp_path) == frozenset()
+    assert find_unfinished(read_entries(tmp_path)) == frozenset()

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from labkit.engine.hands import Hands
 from labkit.engine.steps import do
+from labkit.engine.workspace import Workspace
 from labkit.limits import NO_LIMIT
 from labkit.model.disk import disk_name
 from labkit.model.image import Allocation, Format, ImageFacts
@@ -108,6 +109,8 @@ class World:
         self._machines = {"web": machine()}
         self._trees = {"web": SnapshotTree()}
         self._hands = Hands(
+            workspace=Workspace(name="default", id="lab-id", home=home, images=home / "images"),
+            read=lambda: self.state,
             domains=cast("Any", None),  # no step that reaches a hypervisor is handed on
             snapshots=cast("Any", None),
             instances=cast("Any", None),

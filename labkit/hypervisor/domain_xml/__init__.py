@@ -17,6 +17,7 @@ from labkit.hypervisor.domain_xml.changing import (
 from labkit.hypervisor.domain_xml.parsing import (
     Owner,
     find_disk_xml,
+    find_files,
     find_owner,
     find_serial_line,
     parse,
@@ -34,6 +35,7 @@ __all__ = [
     "build_domain_xml",
     "change_domain_xml",
     "find_disk_xml",
+    "find_files",
     "find_owner",
     "find_serial_line",
     "host_name",

@@ -40,6 +40,12 @@ class Owner:
     agent: bool
 
 
+@lru_cache(maxsize=512)
+def find_files(xml: str) -> frozenset[str]:
+    """Return the files that a domain's or snapshot's XML names: of disks and what lies below them, of memory."""
+    return frozenset(path for element in parse(xml).iter() if (path := element.get("file", "")).startswith("/"))
+
+
 @lru_cache(maxsize=512)  # most of what is read before each act has been read before
 def parse_domain_xml(xml: str) -> MachineSpec | None:
     """Return the machine a domain XML describes, or None where it carries no mark of labkit."""

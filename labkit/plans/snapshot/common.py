@@ -5,15 +5,14 @@ Knows: the model, steps. Must not know: libvirt, files.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from labkit.model.disk import disk_name, image_number, image_path
 from labkit.model.image import Format
 from labkit.model.machine import DiskSpec
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
+from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import CreateOverlay, Step
 
@@ -58,19 +57,11 @@ def make_overlays(
     state: LabState, disks: Iterable[DiskSpec], already: Mapping[str, int] | None = None
 ) -> tuple[DiskSpec, ...]:
     """Return the new active images of disks, numbered beyond all there are (and those planned already)."""
-    folder = posixpath.join(state.home, "disks")
-    files = (*state.images, *state.strays)
+    beyond = already or {}
     return tuple(
         replace(
             disk,
-            path=image_path(
-                folder,
-                disk.name,
-                1
-                + (already or {}).get(disk.name, 0)
-                + max((image_number(path) for path in files if disk_name(path) == disk.name), default=-1),
-                Format.QCOW2,
-            ),
+            path=next_image_path(state, disk.name, Format.QCOW2, beyond=beyond.get(disk.name, 0)),
             format=Format.QCOW2,
         )
         for disk in disks

@@ -18,7 +18,7 @@ from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.plans.guard import may_merge, why_not_delete_snapshots
 from labkit.plans.plan import Plan
-from labkit.plans.reclaim import reclaim
+from labkit.plans.reclaim import find_unneeded, own_disks, reclaim
 from labkit.plans.snapshot.common import make_plan, tree_of
 from labkit.plans.snapshot_excuses import why_not_delete
 from labkit.plans.snapshot_survey import SnapshotSurvey
@@ -60,9 +60,9 @@ def plan_delete(
     ]
     kept = {disk.path for node in tree.nodes.values() if node.name not in names for disk in node.disks}
     freed = {disk.path for node in gone for disk in node.disks} - kept
-    roots = state.roots - freed | {disk.path for disk in facts.spec.disks}
+    roots = state.roots - freed | state.claimed | {disk.path for disk in facts.spec.disks}
     merges, notes = ([], []) if merge == Merge.NEVER else _merges(state, facts, roots, always=merge == Merge.ALWAYS)
-    dead = reclaim(state.images, roots).dead
+    dead = find_unneeded(state, roots, own_disks(facts, tree))
     memories = [node.memory for node in gone if node.memory]
     clean_ups = [_deletion(state, survey, dead, memories)] if dead or memories else []
     return make_plan("delete", state, machine, name, steps=[*forgets, *clean_ups, *merges], notes=notes)
@@ -84,15 +84,16 @@ def _merges(
     notes: list[str] = []
     refused: set[str] = set()
     lineage = read_lineage(state)
+    orphans = set(images) - state.alive  # nobody's to rewrite, and yet they stand on what is below them
     while True:
-        work = reclaim(images, roots)
+        work = reclaim(images, roots | orphans)
         pairs = [*((layer, (child,)) for layer, child in work.anonymous), *work.shared]
         mine = (pair for pair in pairs if facts.name in lineage.users.get(pair[0], ()))
         pair = next((pair for pair in mine if pair[0] not in refused), None)
         if pair is None:
             return steps, notes
         layer, children = images[pair[0]], [images[path] for path in pair[1]]
-        only_mine = may_merge(lineage, facts.name, pair[0], *pair[1])
+        only_mine = may_merge(lineage, facts.name, pair[0], *pair[1]) and orphans.isdisjoint(pair[1])
         wanted = only_mine and _is_wanted(layer, children, always)
         merges = _merge_steps(state, facts, images, layer, children) if wanted else None
         if merges is None:

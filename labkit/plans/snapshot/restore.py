@@ -5,17 +5,16 @@ Knows: the model, steps, what files are still needed. Must not know: libvirt, fi
 
 from __future__ import annotations
 
-import posixpath
-
 from labkit.language import _
-from labkit.model.disk import disk_name, image_path
-from labkit.model.image import Allocation, Format, ImageFacts
+from labkit.model.disk import disk_name
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
 from labkit.plans.memory_excuses import is_foreign_accelerator, why_not_from_memory
+from labkit.plans.naming import free_disk_name, next_image_path
 from labkit.plans.plan import Plan
-from labkit.plans.reclaim import reclaim
+from labkit.plans.reclaim import find_unneeded, own_disks
+from labkit.plans.removal import allocated_by, files_of
 from labkit.plans.snapshot.common import make_creations, make_overlays, make_plan, tree_of
 from labkit.plans.snapshot.take import make_freezing, make_taking
 from labkit.plans.snapshot_excuses import is_same_disk, why_not_restore, why_not_take
@@ -136,18 +135,14 @@ def _move_aside(state: LabState, snapshot: SnapshotFacts) -> tuple[list[Step], l
     """A disk detached since the snapshot comes back on a new image; the free one keeps its content, renamed."""
     steps: list[Step] = []
     notes = []
-    names = {disk_name(path) for path in state.images}
+    taken: list[str] = []
     for disk in snapshot.disks:
         free = state.disks.get(disk.name)
         if free is None or free.machine is not None:
             continue
-        number = 2
-        while f"{disk.name}-{number}" in names:
-            number += 1
-        new = f"{disk.name}-{number}"
-        names.add(new)
-        folder = posixpath.join(state.home, "disks")
-        steps.append(RenameImage(old=free.active.path, new=image_path(folder, new, 0, free.active.format)))
+        new = free_disk_name(state, disk.name, taken)
+        taken.append(new)
+        steps.append(RenameImage(old=free.active.path, new=next_image_path(state, new, free.active.format)))
         notes.append(
             _("{disk} comes back as it was; what it became since stays as {new}.").format(disk=disk.name, new=new)
         )
@@ -167,36 +162,17 @@ def _removal(
     state: LabState, facts: MachineFacts, snapshot: SnapshotFacts, dropped: list[str], creates: list[Step]
 ) -> list[Step]:
     """Delete what only the discarded current state needed; disks attached since stay whole."""
-    now = {disk.path: disk for disk in facts.spec.disks}
-    images = dict(state.images)
-    for step in creates:
-        if isinstance(step, CreateOverlay):
-            images[step.path] = _overlay_facts(step)
-    dead_roots = {
+    gone = [
         path
-        for path, disk in zip(dropped, now.values(), strict=True)
-        if any(is_same_disk(images, disk, kept) for kept in snapshot.disks)
-    }
-    roots = (state.roots | {step.path for step in creates if isinstance(step, CreateOverlay)}) - dead_roots
-    if any(path not in state.images for path in dropped):  # the current state was saved as a snapshot
-        roots |= {disk.path for disk in facts.spec.disks}
-    dead = [path for path in reclaim(images, roots).dead if path in images]
-    files = tuple(file for path in dead for file in images[path].files)
-    freed = sum(images[path].allocated for path in dead)
-    return [DeleteFiles(paths=files, bytes=freed)] if files else []
-
-
-def _overlay_facts(step: CreateOverlay) -> ImageFacts:
-    return ImageFacts(
-        path=step.path,
-        format=Format.QCOW2,
-        capacity=0,
-        length=0,
-        allocated=0,
-        allocation=Allocation.DYNAMIC,
-        files=(step.path,),
-        backing=step.backing,
-    )
+        for path, disk in zip(dropped, facts.spec.disks, strict=True)
+        if any(is_same_disk(state.images, disk, kept) for kept in snapshot.disks)
+    ]
+    passing = tuple(path for path in gone if path not in state.images)  # made by this act: the state was saved first
+    needed = {step.backing for step in creates if isinstance(step, CreateOverlay)}
+    roots = (state.roots - set(gone)) | needed | state.claimed
+    dead = find_unneeded(state, roots, own_disks(facts, tree_of(state, facts.name)))
+    files = (*passing, *files_of(state, dead))
+    return [DeleteFiles(paths=files, bytes=allocated_by(state, dead))] if files else []
 
 
 def _loss(state: LabState, facts: MachineFacts, save_current: str | None) -> list[str]:

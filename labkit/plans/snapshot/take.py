@@ -5,13 +5,13 @@ Knows: the model, steps. Must not know: libvirt, files.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable
 
 from labkit.language import _
 from labkit.model.disk import chain
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.state import LabState
+from labkit.plans.naming import free_memory_paths
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot.common import make_creations, make_overlays, make_plan, tree_of
 from labkit.plans.snapshot_excuses import why_not_take, why_only_disks
@@ -45,7 +45,7 @@ def make_taking(
     """Return the step that takes a snapshot, with a file for the memory where it can be kept."""
     memory = None
     if facts.is_active and why_only_disks(state, facts) is None:
-        memory = _next_memory(state, facts.name)
+        memory = next(iter(free_memory_paths(state, facts.name)))
     return TakeSnapshot(
         machine_id=facts.id,
         domain=facts.spec.domain_name,
@@ -59,15 +59,6 @@ def make_taking(
         quiesce=survey.quiesce and facts.state is MachineState.RUNNING,
         parent=tree_of(state, facts.name).current,
     )
-
-
-def _next_memory(state: LabState, machine: str) -> str:
-    used = {node.memory for tree in state.snapshots.values() for node in tree.nodes.values()}
-    used |= set(state.strays)
-    number = 0
-    while (path := posixpath.join(state.home, "memory", f"{machine}.{number}.mem")) in used:
-        number += 1
-    return path
 
 
 def make_freezing(state: LabState, disks: Iterable[DiskSpec]) -> FreezeImages:

@@ -1,0 +1,78 @@
+"""Deleting what an act made unneeded: judged when it is done, under the lab's lock, by whoever does it.
+
+A plan names what will be unneeded. Until that is deleted others may have acted: another kernel, virsh, somebody who
+brought a backup back. So the lab is read anew, and what somebody needs, what another act names and what a process has
+open stays where it is, and is told. In recovery it is the same: what the plan of an interrupted act says is old.
+
+Knows: the rooms below, the journal. Must not know: which act it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+
+from labkit.engine import seals
+from labkit.engine.hands import Hands
+from labkit.engine.journal import find_named, read_entries
+from labkit.engine.locks import lab_lock
+from labkit.errors import LabError
+from labkit.language import _
+from labkit.model.state import LabState
+from labkit.plans.reclaim import Need, judge
+from labkit.storage import files
+from labkit.storage.image_locks import is_held
+
+PATIENCE = 120.0
+"""Seconds to wait for the lab's lock: whoever holds it plans, or ends interrupted acts."""
+
+
+def delete_unneeded(paths: Iterable[str], hands: Hands) -> None:
+    """Delete those of some files that nobody needs; what stays is told. Done twice is done once.
+
+    Raises:
+        Busy: others hold the lab's lock for too long. HostTrouble: the host does not let a file go.
+    """
+    wanted = tuple(paths)
+    there = [path for path in wanted if os.path.lexists(path)]
+    if not there:
+        seals.break_seals(wanted)
+        return
+    lock = nullcontext() if hands.has_lab_lock else lab_lock(hands.workspace.locks, timeout=PATIENCE)
+    with lock:
+        others = read_entries(hands.workspace.journal, but=hands.entry)
+        state = hands.read()
+        verdict = judge(state, there, find_named(others))
+        spared = dict(verdict.spared) | dict.fromkeys(_held(state, verdict.doomed), Need.HELD)
+        files.delete_files(path for path in there if path not in spared)
+        seals.break_seals(path for path in wanted if path not in spared)
+    for path, reason in spared.items():
+        hands.spare(path)
+        hands.tell(_stays(path, reason))
+
+
+def _held(state: LabState, paths: Iterable[str]) -> frozenset[str]:
+    """Those of some files that a process has open, with the other files of their images."""
+    held = {path for path in paths if is_in_use(path)}
+    parts = (image.files for image in state.images.values() if held.intersection(image.files))
+    return frozenset(held).union(*parts)
+
+
+def is_in_use(path: str) -> bool:
+    """Whether a process has a file open as an image, as far as that can be seen."""
+    try:
+        return is_held(path)
+    except LabError:
+        return False  # it cannot be read at all, so nobody reads it; whether it can be deleted shows then
+
+
+def _stays(path: str, reason: Need) -> str:
+    name = Path(path).name
+    return {
+        Need.NAMED: _("{file} stays: a machine or a snapshot needs it."),
+        Need.ACT: _("{file} stays: another act is at work with it."),
+        Need.BELOW: _("{file} stays: other files stand on it."),
+        Need.HELD: _("{file} stays: a process has it open."),
+    }[reason].format(file=name)

@@ -1,0 +1,55 @@
+"""The names of files that an act makes: numbered beyond everything that any side knows, so that none is ever reused.
+
+A name that was given before may stand in a snapshot that was forgotten, in a seal, in an act that is under way, or in
+the definitions of an older or newer state of the lab: a new file of that name would silently take the other's place.
+
+Knows: the state. Must not know: which act asks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import posixpath
+from collections.abc import Iterable
+
+from labkit.model.disk import disk_name, image_number, image_path
+from labkit.model.image import Format
+from labkit.model.state import LabState
+
+
+def next_image_path(state: LabState, disk: str, format: Format, *, beyond: int = 0) -> str:
+    """Return the path of a disk's next image, numbered beyond all that were ever named.
+
+    Args:
+        beyond: how many of the next numbers are planned for already.
+    """
+    numbers = (image_number(path) for path in state.named if disk_name(path) == disk)
+    number = 1 + max(numbers, default=-1) + beyond
+    return image_path(posixpath.join(state.home, "disks"), disk, number, format)
+
+
+def free_memory_paths(state: LabState, machine: str) -> Iterable[str]:
+    """Yield the paths that a machine's next saved memories can have."""
+    return _free(state, "memory", machine, "mem")
+
+
+def free_console_log(state: LabState, name: str) -> str:
+    """Return a file for a new machine's console: its name may be another's old one, whose log lives on."""
+    return next(iter(_free(state, "consoles", name, "log")))
+
+
+def free_disk_name(state: LabState, wanted: str, taken: Iterable[str] = ()) -> str:
+    """Return a disk's name that no image ever had, with a number behind it where need be.
+
+    Args:
+        taken: names that are planned for already.
+    """
+    used = {*map(disk_name, state.named), *state.disks, *taken}
+    names = itertools.chain([wanted], (f"{wanted}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if name not in used)
+
+
+def _free(state: LabState, folder: str, name: str, ending: str) -> Iterable[str]:
+    numbers = itertools.count()
+    paths = (posixpath.join(state.home, folder, f"{name}.{number}.{ending}") for number in numbers)
+    return (path for path in paths if path not in state.named)
