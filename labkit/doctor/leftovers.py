@@ -16,9 +16,10 @@ from pathlib import Path
 import psutil
 
 from labkit.doctor.neighbours import find_guests
-from labkit.engine.journal import load_plan
+from labkit.engine.journal import read_entry
 from labkit.engine.locks import find_busy
 from labkit.engine.workspace import labs_folder
+from labkit.errors import HostTrouble
 from labkit.hypervisor.inquiry import Inquiry, MarkedDomain, find_config_folder
 from labkit.hypervisor.sockets import session_runtime_folder
 from labkit.language import _, ngettext
@@ -33,6 +34,19 @@ def check_unfinished(labs: Path) -> Check:
         return Check(slug=slug, status=Status.OK, what=_("No act was cut short."))
     names = sorted({path.parent.parent.name for path in found})
     where = "" if labs == labs_folder() else f"LABKIT_HOME={shlex.quote(str(labs))} "
+    foreign = sorted({path.parent.parent.name for path in found if _is_foreign(path)})
+    if foreign:
+        return Check(
+            slug=slug,
+            status=Status.NOTE,
+            what=ngettext(
+                "The journal of a lab holds an act that this computer did not write: {names}.",
+                "The journals of labs hold acts that this computer did not write: {names}.",
+                len(foreign),
+            ).format(names=", ".join(foreign)),
+            cause=_("The folder came from elsewhere, or was moved. Nothing of them is done until you say so."),
+            repair=f"{where}./lab run labkit lab restore {shlex.quote(foreign[0])} --journal",
+        )
     return Check(
         slug=slug,
         status=Status.NOTE,
@@ -47,12 +61,21 @@ def check_unfinished(labs: Path) -> Check:
 def _is_at_work(path: Path) -> bool:
     """Whether somebody holds the locks of an act's machines; an act that is not readable is not at work."""
     try:
-        names = load_plan(path.read_text().splitlines()[0]).names
-    except FileNotFoundError:
-        return True  # it ended this instant
-    except Exception:  # noqa: BLE001 — whatever is wrong with its text, it cannot be at work
+        entry = read_entry(path)
+    except HostTrouble:
         return False
-    return bool(find_busy(path.parent.parent / "locks", names))
+    if entry is None:
+        return True  # it ended this instant
+    return entry.ours and bool(find_busy(path.parent.parent / "locks", entry.plan.locks))
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether an act can be read, and this computer did not write it for this folder."""
+    try:
+        entry = read_entry(path)
+    except HostTrouble:
+        return False
+    return entry is not None and not entry.ours
 
 
 def check_machines(labs: Path, inquiry: Inquiry) -> Check:

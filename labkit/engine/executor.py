@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from labkit.engine.confinement import check_confined
 from labkit.engine.hands import Hands
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import Entry, Record, strike_out_all
@@ -136,6 +137,7 @@ class Executor:
             if plan.steps:
                 ids = ids_of(plan, self._check_fresh(plan))
                 plan = replace(plan, instance=self.instances.own)
+                check_confined(plan, self.workspace)
                 record = Record(self.workspace.journal, plan)
                 if not plan.whole_lab:
                     planning.close()

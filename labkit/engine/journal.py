@@ -4,6 +4,9 @@ One file per act, one JSON line each for the plan and for every step done. A fil
 belongs to an act that was interrupted. Beside them a counter grows by a byte whenever an act begins, has done a step,
 or ends: who has seen the same number before and after reading the lab has read it at one instant.
 
+Each line begins with a code (entry_lines.py). An act is ours where its plan has the right one and is about this folder;
+whatever else stands in a journal is shown and never carried out: a folder may come from anybody.
+
 What is written outlives the kernel at once. It outlives a power cut where that matters: the plan before the
 first step, and before the commit point that all is ready for it. Behind the commit point the state itself
 tells what was done, and no guest is left that a step done again could harm.
@@ -23,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.engine.entry_lines import MOST_FOREIGN, build_line, count_signed, is_right, move_plan, read_lines, text_of
 from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.plans.plan import Plan
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
 
 _COUNTER = "counter"
+_MOST_WORDS = 400  # letters of an error's details
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +47,14 @@ class Entry:
 
     Attributes:
         path: its file. plan: what was to be done. done: how many steps were reported done.
+        ours: whether this computer's labkit wrote it, for this folder. Else its paths are taken relative to the lab,
+            and nothing of it is carried out.
     """
 
     path: Path
     plan: Plan
     done: int
+    ours: bool = True
 
 
 class Record:
@@ -55,11 +63,12 @@ class Record:
     def __init__(self, folder: Path, plan: Plan) -> None:
         self._commit = plan.commit_point
         self.path = folder / f"{uuid.uuid4().hex}.jsonl"
+        self._lines = 1
         with host_errors(self.path):
             # The plan is whole before it has its name: a power cut leaves no half-written act.
             draft = self.path.with_suffix(".part")
             try:
-                self._write(draft, dump_plan(plan), lasting=True)
+                self._write(draft, build_line(self.path, 0, dump_plan(plan)), lasting=True)
                 draft.rename(self.path)
             except BaseException:
                 draft.unlink(missing_ok=True)
@@ -70,7 +79,9 @@ class Record:
     def step_done(self, index: int) -> None:
         """Write down that a step has been carried out."""
         with host_errors(self.path):
-            self._write(self.path, json.dumps({"done": index}), lasting=index + 1 == self._commit)
+            line = build_line(self.path, self._lines, json.dumps({"done": index}))
+            self._write(self.path, line, lasting=index + 1 == self._commit)
+        self._lines += 1
         count(self.path.parent)
 
     def close(self) -> None:
@@ -80,7 +91,7 @@ class Record:
     @staticmethod
     def _write(path: Path, line: str, *, lasting: bool) -> None:
         with path.open("a") as file:
-            file.write(line + "\n")
+            file.write(line)
             file.flush()
             if lasting:
                 os.fsync(file.fileno())
@@ -120,14 +131,39 @@ def read_entry(path: Path) -> Entry | None:
         HostTrouble: the file holds no act that this labkit understands.
     """
     try:
-        first, *rest = path.read_text().splitlines()
-        return Entry(path=path, plan=load_plan(first), done=len(rest))
+        first, *rest = read_lines(path)
+        text = text_of(first)
+        if is_right(path, 0, first):
+            plan = load_plan(text)
+            if Path(plan.home).resolve() == path.parent.parent.resolve():
+                return Entry(path=path, plan=plan, done=count_signed(path, rest))
+        if len(text) > MOST_FOREIGN:
+            raise ValueError("too long")
+        return Entry(path=path, plan=load_plan(move_plan(text, path.parent.parent)), done=len(rest), ours=False)
     except FileNotFoundError:
         return None
     except Exception as error:
         raise HostTrouble(
-            _("{file} in the lab's journal cannot be read.").format(file=path.name), details=str(error)
+            _("{file} in the lab's journal cannot be read.").format(file=path.name), details=str(error)[:_MOST_WORDS]
         ) from error
+
+
+def write_again(entry: Entry) -> None:
+    """Make an act of a journal ours, as it stands in the value: from now on it is ended as one that was interrupted.
+
+    Raises:
+        HostTrouble: it cannot be written; it stands as it did.
+    """
+    lines = [dump_plan(entry.plan), *(json.dumps({"done": index}) for index in range(entry.done))]
+    draft = entry.path.with_suffix(".part")
+    with host_errors(entry.path):
+        with draft.open("w") as file:
+            file.writelines(build_line(entry.path, number, text) for number, text in enumerate(lines))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(entry.path)
+        sync_folder(entry.path.parent)
+    count(entry.path.parent)
 
 
 def set_aside(path: Path) -> None:
@@ -183,6 +219,8 @@ def find_unfinished(entries: Iterable[Entry]) -> frozenset[str]:
     unfinished: set[str] = set()
     for entry in entries:
         commit = entry.plan.commit_point
+        if not entry.ours:
+            continue  # it must not hide what is there
         if commit is None or entry.done < commit:
             unfinished.update(entry.plan.files.created)
     return frozenset(unfinished)
@@ -209,6 +247,8 @@ def _converter() -> JsonConverter:
     from cattrs.preconf.json import make_converter
     from cattrs.strategies import configure_tagged_union
 
-    converter = make_converter()
+    converter = make_converter(
+        detailed_validation=False
+    )  # the first fault is enough: a long text has as many as letters
     configure_tagged_union(Step, converter)
     return converter

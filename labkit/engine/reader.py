@@ -118,14 +118,15 @@ def _describe(workspace: Workspace, entry: Entry) -> OpenAct:
         names=plan.names,
         done=entry.done,
         steps=len(plan.steps),
-        at_work=bool(find_busy(workspace.locks, plan.locks)),
+        at_work=entry.ours and bool(find_busy(workspace.locks, plan.locks)),
     )
 
 
 def _find_dropped(entries: Iterable[Entry], machines: Mapping[str, MachineFacts]) -> dict[str, SnapshotTree]:
     """The trees of machines that are just going over: meanwhile only the journal knows them."""
     names = {machine.id: name for name, machine in machines.items()}
-    steps = (step for entry in entries for step in entry.plan.steps if isinstance(step, DropRecords))
+    ours = (entry for entry in entries if entry.ours)
+    steps = (step for entry in ours for step in entry.plan.steps if isinstance(step, DropRecords))
     return {names[step.machine_id]: read_dropped(step.records) for step in steps if step.machine_id in names}
 
 

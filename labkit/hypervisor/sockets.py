@@ -1,4 +1,4 @@
-"""The sockets of a guest on this host: the agent's, whose path is ours to choose, and the monitor's, which is libvirt's.
+"""The sockets of a guest on this host: the agent's, whose path we choose, and the monitor's, which libvirt names.
 
 A socket's path has at most 107 bytes. libvirt would put the agent's below the configuration folder (up to 9.6), which
 is too long for many a home. So it gets a path of its own, right in the runtime folder of the hypervisor instance:

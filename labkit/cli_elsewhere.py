@@ -1,0 +1,43 @@
+"""What a terminal needs of a lab that came from elsewhere, or that another computer works on: `labkit lab …`.
+
+Knows: the engine's journal and lease. Must not know: how an act is ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from labkit.language import _
+
+
+def add_journal_option(restore: argparse.ArgumentParser) -> None:
+    """Let `labkit lab restore` look at acts of the journal that are not ours; `run_journal` does it."""
+    restore.add_argument(
+        "--journal",
+        choices=("show", "end", "drop"),
+        nargs="?",
+        const="show",
+        help=_("acts in its journal that this computer did not write: show, end or drop them"),
+    )
+
+
+def run_journal(name: str, what: str, *, home: str | None = None) -> int:
+    """Show, end or drop the acts in a lab's journal that are not ours; returns the exit code."""
+    from labkit.engine.foreign_acts import drop_foreign_act, end_foreign_act, find_foreign_acts
+    from labkit.engine.workspace import check_lab
+    from labkit.lab import Lab
+
+    with Lab.open(check_lab(name, home), home=home) as lab:
+        acts = find_foreign_acts(lab._executor)
+        if not acts:
+            print(_("Every act in the journal of {lab} is of this computer.").format(lab=name))
+        for act in acts:
+            print(act.text)
+            if what == "drop":
+                drop_foreign_act(act, lab._executor)
+                print(_("It is dropped; files that it had begun stay as they are."))
+            elif what == "end" and not act.why_not:
+                print("\n".join(end_foreign_act(act, lab._executor)))
+        if acts and what == "show":
+            print(_("End them with --journal end, or drop them with --journal drop: then nothing of them is done."))
+    return 0
