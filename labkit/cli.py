@@ -71,11 +71,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from labkit.lab import Lab
+    from labkit.model.words import stand_word
 
     for name in [_existing(arguments.lab)] if arguments.lab else _labs():
         with Lab.open(name) as lab:
             for machine in lab.state.machines.values():
-                print(f"{machine.spec.domain_name}\t{machine.state}")
+                print(f"{machine.spec.domain_name}\t{stand_word(machine)}")
     return 0
 
 

@@ -126,7 +126,7 @@ def _shorten(config: Path, daemon: int | None) -> str:
 
     Its machines stay where they are, and guests go on while no daemon runs.
     """
-    steps = [] if daemon is None else [f"kill {daemon}"]
+    steps = [] if daemon is None else [f"kill {daemon}", f"tail --pid={daemon} -f /dev/null"]
     if len(os.fsencode(longest_socket(session_config_folder()))) > SOCKET_LIMIT or not steps:
         link = f"$(mktemp -d {shlex.quote(str(session_runtime_folder()))}/XXX)/c"
         steps = [f"export XDG_CONFIG_HOME={link}", f'ln -s {shlex.quote(str(config))} "$XDG_CONFIG_HOME"', *steps]

@@ -32,6 +32,7 @@ from labkit.hypervisor.snapshots import Snapshots
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.state import LabState
+from labkit.plans.guard import why_not_reached
 from labkit.plans.plan import Plan
 from labkit.plans.step_words import step_word
 from labkit.plans.steps import CreateOverlay, Step
@@ -177,6 +178,8 @@ class Executor:
                 _("Make the plan again and look at it."),
                 plan=plan,
             )
+        if refusal := why_not_reached(state, plan.names):
+            raise Refused(refusal.why, refusal.hint, plan=plan)
         # What is found at these places from now on was made by this act: it may be taken back.
         if there := [path for path in plan.files.created if os.path.lexists(path)]:
             raise AlreadyExists(

@@ -12,6 +12,7 @@ from typing import Any
 
 from labkit.engine.journal import read_entries
 from labkit.engine.locks import MachineLocks, is_held
+from labkit.engine.out_of_reach import see
 from labkit.engine.workspace import Workspace
 from labkit.errors import Busy, NotFound, WrongState
 from labkit.guest.agent import Channel
@@ -53,7 +54,7 @@ class Handle:
         if facts is None:
             raise self.gone()
         self.last_name = facts.name
-        return facts
+        return see(facts, self.domains)
 
     @property
     def stands(self) -> tuple[MachineState, Reason]:
@@ -63,9 +64,13 @@ class Handle:
             NotFound: it was deleted.
         """
         try:
-            return self.domains.state(self.id)
+            stands = self.domains.state(self.id)
         except NotFound:
             raise self.gone() from None
+        if stands[0] in (MachineState.OFF, MachineState.SAVED):
+            facts = self.facts
+            return facts.state, facts.reason
+        return stands
 
     @property
     def state(self) -> MachineState:

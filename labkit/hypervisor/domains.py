@@ -84,6 +84,10 @@ class Domains:
 
         return self.connection.read(look)
 
+    def is_active(self, machine_id: str) -> bool:
+        """Return whether the hypervisor has a process for a domain, one just starting or ending included."""
+        return bool(self.on(machine_id, lambda domain: domain.isActive()))
+
     def usage(self) -> Mapping[str, MachineUsage]:
         """Return what every domain uses, by UUID: one call, whatever their number."""
         nowait = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from labkit.engine.journal import Record
+from labkit.engine.journal import Record, dump_plan
 from labkit.engine.locks import MachineLocks
 from labkit.engine.workspace import open_workspace
 from labkit.hypervisor.domain_xml import build_domain_xml
@@ -299,8 +299,7 @@ def test_a_socket_that_nobody_listens_on_is_found_and_removed(place: Place) -> N
     path.parent.rmdir()
 
 
-def test_an_act_cut_short_is_told_apart_from_one_at_work(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LABKIT_DATA", str(place.folder))
+def test_an_act_cut_short_is_told_apart_from_one_at_work(place: Place) -> None:
     workspace = open_workspace("cut", place.labs)
     plan = Plan(act="create", subject="web", home=str(workspace.home), names=("web",), basis="")
     Record(workspace.journal, plan)
@@ -312,6 +311,22 @@ def test_an_act_cut_short_is_told_apart_from_one_at_work(place: Place, monkeypat
         assert "cut" in check["what"]
         repair(place, check)
         assert place.doctor()["checks"]["unfinished-acts"]["status"] == "ok"
+    finally:
+        shutil.rmtree(workspace.home)
+
+
+def test_an_act_that_another_computer_wrote_is_told_apart_and_shown(place: Place) -> None:
+    workspace = open_workspace("carried", place.labs)
+    plan = Plan(act="create", subject="web", home=str(workspace.home), names=("web",), basis="")
+    path = workspace.journal / "0.jsonl"
+    path.write_text(f"{'0' * 64} {dump_plan(plan)}\n")
+    try:
+        check = place.doctor()["checks"]["unfinished-acts"]
+        assert check["status"] == "note"
+        assert "did not write" in check["what"]
+        assert "carried" in check["what"]
+        assert check["repair"].endswith("./lab run labkit lab restore carried --journal")
+        assert path.exists()
     finally:
         shutil.rmtree(workspace.home)
 

@@ -26,7 +26,7 @@ RUNTIME = Path("/run/user/1000")
 
 
 def test_each_machine_has_a_path_of_its_own_on_each_instance() -> None:
-    ids = ("11111111-2222-4333-8444-555555555555", "11111111-2222-5333-8444-555555555555")
+    ids = ("11111111-2222-4333-8444-555555555555", "11111111-2223-4333-8444-555555555555")
     folders = (RUNTIME, RUNTIME / "n12345r")
     paths = {agent_socket(each, folder) for each in ids for folder in folders}
     assert len(paths) == 4
