@@ -60,6 +60,8 @@ class Lab:
         self.closed = False
         self.machines = Machines(self)
         self.disks = Disks(self)
+        if self.sides[SESSION] is self and (why := self._executor.lease.join(self._executor.find_running)):
+            self._executor.told.append(why)
         self._executor.recover()
 
     @classmethod
@@ -229,6 +231,8 @@ class Lab:
         """Let go of the hypervisor; guests go on, and the lab can be opened again. Twice is as once."""
         if not self.closed:
             self.closed = True
+            if self.sides[SESSION] is self:
+                self._executor.lease.leave(self._executor.find_running)
             self._executor.instances.release()
             self._connection.release()
             if self.sides[SESSION] is self:

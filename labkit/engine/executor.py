@@ -20,10 +20,12 @@ from labkit.engine.confinement import check_confined
 from labkit.engine.hands import Hands
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import Entry, Record, strike_out_all
+from labkit.engine.lease import lease_of
 from labkit.engine.locks import MachineLocks, every_lock, lab_lock
+from labkit.engine.out_of_reach import see_all
 from labkit.engine.progress import OnProgress, Progress
 from labkit.engine.reader import read_state
-from labkit.engine.recovery import Recovery, ids_of
+from labkit.engine.recovery import Recovery, ids_of, may_run
 from labkit.engine.steps import do
 from labkit.engine.workspace import Workspace
 from labkit.errors import AlreadyExists, Busy, LabError, Refused, Stale
@@ -74,6 +76,7 @@ class Executor:
         self.domains = domains
         self.instances = instances or Instances(workspace, SESSION, domains, domains.connection.uri)
         self.snapshots = Snapshots(domains.connection)
+        self.lease = lease_of(workspace.locks)
         self.recovery = Recovery(
             workspace,
             domains,
@@ -125,6 +128,7 @@ class Executor:
         """
         if plan.refusal:
             raise Refused(plan.refusal.why, plan.refusal.hint, plan=plan)
+        self.lease.require()
         began = time.monotonic()
         ids: list[str] = []
         remarks: list[str] = []
@@ -139,6 +143,7 @@ class Executor:
                 ids = ids_of(plan, self._check_fresh(plan))
                 plan = replace(plan, instance=self.instances.own)
                 check_confined(plan, self.workspace)
+                self.lease.guests.expect(may_run(plan))
                 record = Record(self.workspace.journal, plan)
                 if not plan.whole_lab:
                     planning.close()
@@ -153,6 +158,7 @@ class Executor:
                 self._run(plan, record, on_progress or _ignore, hands)
             if plan.whole_lab:
                 strike_out_all(self.workspace.journal)  # what could not be ended is gone with all the rest
+        self.lease.guests.update(self.find_running)
         self.domains.announce(ids)
         return Outcome(plan=plan, seconds=time.monotonic() - began, remarks=tuple(remarks), spared=tuple(spared))
 
@@ -161,10 +167,17 @@ class Executor:
 
         Acts that somebody is at work on are not waited for.
         """
-        if self.recovery.is_needed():
+        if self.recovery.is_needed() and self.lease.is_available():
             with lab_lock(self.workspace.locks):
                 self.recovery.end_all()
                 self.recovery.mend_seals()
+
+    def find_running(self) -> dict[str, str]:
+        """Return the names of the machines that run on this computer, by id, on whatever instance of the lab."""
+        found = self.domains.read_all(self.workspace.id, str(self.workspace.home))[0]
+        here = see_all(found, self.domains, {}).values()
+        there = () if self.instances.is_alone else self.instances.read_elsewhere().machines.values()
+        return {facts.id: facts.name for facts in (*here, *there) if facts.is_active and not facts.host}
 
     def _locks_of(self, plan: Plan) -> Iterable[str]:
         return (*plan.locks, *every_lock(self.workspace.locks)) if plan.whole_lab else plan.locks

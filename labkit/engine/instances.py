@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from labkit.engine.lease import lease_of
 from labkit.engine.out_of_reach import see_all
 from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
@@ -162,7 +163,7 @@ class Instances:
             except LabError as error:
                 since, why = time.monotonic(), error.message
             else:
-                return see_all(found, domains), trees, ""
+                return see_all(found, domains, lease_of(self.workspace.locks).guests_elsewhere()), trees, ""
         self._unreachable[name] = since, why
         return (*read_definitions(self._config(name), self.workspace.id), why)
 

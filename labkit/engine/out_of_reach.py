@@ -24,21 +24,30 @@ from labkit.language import _
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.storage.image_locks import is_held
 
+Others = Mapping[str, tuple[str, int | None]]
+"""Guests on other computers: the computer's name and the process, by machine id."""
+
 _ENDS_WITHIN = 30.0  # seconds
 
 
-def see_all(machines: Mapping[str, MachineFacts], domains: Domains) -> dict[str, MachineFacts]:
-    """Return machines as they stand, those out of reach of their hypervisor included."""
-    return {name: see(facts, domains) for name, facts in machines.items()}
+def see_all(machines: Mapping[str, MachineFacts], domains: Domains, others: Others) -> dict[str, MachineFacts]:
+    """Return machines as they stand, those out of reach of their hypervisor included; see `see`."""
+    return {name: see(facts, domains, others) for name, facts in machines.items()}
 
 
-def see(facts: MachineFacts, domains: Domains) -> MachineFacts:
+def see(facts: MachineFacts, domains: Domains, others: Others) -> MachineFacts:
     """Return a machine as it stands: what the hypervisor takes for off may run, out of its reach.
 
     A tool that works on an image, and a guest that is just starting or ending, are no such guest.
+
+    Args:
+        others: the guests that run on other computers (lease.py).
     """
     if facts.is_active:
         return facts
+    if facts.id in others:
+        host, pid = others[facts.id]
+        return replace(facts, state=MachineState.RUNNING, reason=Reason.OUT_OF_REACH, process=pid, host=host)
     held = [disk.path for disk in facts.spec.disks if not disk.served and _is_held(disk.path)]
     if not held or domains.is_active(facts.id):
         return facts

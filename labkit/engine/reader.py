@@ -13,6 +13,7 @@ from pathlib import Path
 
 from labkit.engine.instances import Elsewhere, Instances
 from labkit.engine.journal import Entry, find_named, find_unfinished, read_count, read_entries
+from labkit.engine.lease import lease_of
 from labkit.engine.locks import find_busy
 from labkit.engine.out_of_reach import see_all
 from labkit.engine.seals import find_seals
@@ -102,12 +103,12 @@ def _read_machines(
     """
     machines, others = domains.read_all(workspace.id, str(workspace.home))
     if instances.is_alone:
-        return see_all(machines, domains), others, Elsewhere()
+        return see_all(machines, domains, lease_of(workspace.locks).guests_elsewhere()), others, Elsewhere()
     while True:
         before, elsewhere = machines, instances.read_elsewhere()
         machines, others = domains.read_all(workspace.id, str(workspace.home))
         if machines.keys() == before.keys():
-            return see_all(machines, domains), others, elsewhere
+            return see_all(machines, domains, lease_of(workspace.locks).guests_elsewhere()), others, elsewhere
 
 
 def _describe(workspace: Workspace, entry: Entry) -> OpenAct:

@@ -41,7 +41,16 @@ from labkit.limits import Limit
 from labkit.model.disk import chain
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
-from labkit.plans.steps import CutPower, DefineFromSnapshot, DefineMachine, DropSaved, RestoreMemory, Step, WakeClones
+from labkit.plans.steps import (
+    CutPower,
+    DefineFromSnapshot,
+    DefineMachine,
+    DropSaved,
+    MigrateMachine,
+    RestoreMemory,
+    Step,
+    WakeClones,
+)
 
 JOB_LIMIT = 60.0
 """Seconds to wait for what the daemon is still at."""
@@ -230,6 +239,17 @@ def is_committed(entry: Entry, state: LabState) -> bool:
     if commit is None:
         return False
     return plan.only_cleans_up or entry.done > commit or (entry.done == commit and is_done(plan.steps[commit], state))
+
+
+def may_run(plan: Plan) -> list[tuple[str, str]]:
+    """Return the machines, by id and name, that a plan lets run; those that run already are known."""
+    found = []
+    for step in plan.steps:
+        if isinstance(step, WakeClones):
+            found += [(spec.id, spec.name) for spec in step.specs]
+        elif isinstance(step, RestoreMemory | MigrateMachine):
+            found.append((step.machine_id, plan.subject))
+    return found
 
 
 def ids_of(plan: Plan, state: LabState) -> list[str]:
