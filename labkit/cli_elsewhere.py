@@ -41,3 +41,25 @@ def run_journal(name: str, what: str, *, home: str | None = None) -> int:
         if acts and what == "show":
             print(_("End them with --journal end, or drop them with --journal drop: then nothing of them is done."))
     return 0
+
+
+def run_take_over(name: str, *, home: str | None = None) -> int:
+    """Take a lab over that is another computer's, whatever guests are listed there; returns the exit code."""
+    from labkit.engine.lease import DEAD_AFTER, lease_of
+    from labkit.engine.workspace import check_lab, open_workspace
+
+    lease = lease_of(open_workspace(check_lab(name, home), home).locks)
+    if lease.is_available():
+        print(_("The lab {name} is this computer's.").format(name=name))
+        return 0
+    print(_("Waiting up to {seconds:.0f} s for signs of another computer …").format(seconds=DEAD_AFTER), flush=True)
+    guests = lease.take_over()
+    print(_("The lab {name} is this computer's now.").format(name=name))
+    if guests:
+        print(
+            _(
+                "Guests were listed there: {names}. Whether they run labkit cannot see from here. Where one does, its "
+                "disk is written by both, and lost: make sure of it before you start it here."
+            ).format(names=", ".join(guests))
+        )
+    return 0

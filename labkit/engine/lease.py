@@ -50,13 +50,17 @@ class Lease:
 
     Args:
         locks: the folder of the lab's locks. computer: which one this is; None: asked of the system.
+        clock: seconds since some instant, of this computer alone.
 
     Attributes:
         guests: those that run on this computer.
     """
 
-    def __init__(self, locks: Path, computer: Computer | None = None) -> None:
+    def __init__(
+        self, locks: Path, computer: Computer | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.folder = locks
+        self._clock = clock
         self.computer = computer or read_computer()
         self.guests = GuestList(locks, self.computer)
         self._watched: dict[Path, tuple[int, float]] = {}
@@ -98,7 +102,7 @@ class Lease:
             return _("The lab is another computer's, and guests run there (name, computer, process): {guests}.").format(
                 guests=", ".join(guests)
             )
-        living = [kernel for kernel in self._kernels_of_others() if self._lives(kernel)]
+        living = [kernel for kernel in self._kernels_of_holder() if self._lives(kernel)]
         if living:
             return _(
                 "The lab is open on another computer, {name}; that it is not any more shows after {seconds:.0f} s "
@@ -114,8 +118,8 @@ class Lease:
         Raises:
             Busy: a kernel there gives signs of life.
         """
-        first = {kernel.path: kernel.counter for kernel in self._kernels_of_others()}
-        while living := [kernel for kernel in self._kernels_of_others() if self._lives(kernel)]:
+        first = {kernel.path: kernel.counter for kernel in self._kernels_of_holder()}
+        while living := [kernel for kernel in self._kernels_of_holder() if self._lives(kernel)]:
             here = self._was_here(living[0].computer)
             if here or any(kernel.counter != first.get(kernel.path) for kernel in living):
                 raise Busy(
@@ -137,7 +141,7 @@ class Lease:
                 path.unlink(missing_ok=True)
 
     def _take(self) -> None:
-        holder = lease_files.read_holder(self.folder)
+        holder, left = lease_files.read_holder(self.folder), self._kernels_of_holder()
         with host_errors(self.folder):
             if holder is not None:
                 lease_files.remove_holder(self.folder, holder)
@@ -146,7 +150,7 @@ class Lease:
                 time.sleep(SETTLES)  # another may have judged as we did, at the same time
             if not (taken or self.is_ours) or not self.is_ours:
                 raise Busy(_("Another computer has just taken this lab."), _("Open it again to see which."))
-            for kernel in self._kernels_of_others():
+            for kernel in left:
                 kernel.path.unlink(missing_ok=True)
             self._forget_guests_of_others()
 
@@ -165,9 +169,12 @@ class Lease:
                 found += [(computer, mark) for mark in marks if not here or find_pid(mark.id) is not None]
         return found
 
-    def _kernels_of_others(self) -> list[KernelMark]:
-        kernels = lease_files.read_kernels(self.folder)
-        return [kernel for kernel in kernels if kernel.computer.boot != self.computer.boot]
+    def _kernels_of_holder(self) -> list[KernelMark]:
+        """The kernels of the other computer that has the lab; those of a third one only look, as we do."""
+        holder = lease_files.read_holder(self.folder)
+        if holder is None or holder.boot == self.computer.boot:
+            return []
+        return [kernel for kernel in lease_files.read_kernels(self.folder) if kernel.computer.boot == holder.boot]
 
     def _was_here(self, computer: Computer) -> bool:
         """Whether that was this computer, before it was started anew."""
@@ -177,7 +184,7 @@ class Lease:
         """Whether a kernel of another start may live: seen here, or by a counter that has changed lately."""
         if self._was_here(kernel.computer):
             return _runs(kernel)
-        now = time.monotonic()
+        now = self._clock()
         counter, since = self._watched.setdefault(kernel.path, (kernel.counter, now))
         if counter != kernel.counter:
             self._watched[kernel.path] = (kernel.counter, now)
@@ -236,7 +243,7 @@ class Lease:
                 if not self.folder.is_dir():
                     return
                 self._give_sign()
-                for kernel in self._kernels_of_others():
+                for kernel in self._kernels_of_holder():
                     self._lives(kernel)
                 if self.is_ours:
                     self.guests.update(find_guests)
