@@ -58,6 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--all", action="store_true", help=_("of all labs"))
     clean.set_defaults(run=_clean)
 
+    orphans = commands.add_parser("orphans", help=_("the files of a lab that nobody needs, and why nobody does"))
+    orphans.add_argument("--lab", default="default", help=_("the lab's name"))
+    orphans.add_argument("--adopt", metavar="FILE", help=_("bring one back as a free disk"))
+    orphans.add_argument("--discard", metavar="FILE", help=_("delete one for good"))
+    orphans.set_defaults(run=_orphans)
+
     save = commands.add_parser("save-running", help=_("save every running machine of all labs"))
     save.set_defaults(run=_save_running)
     return parser
@@ -117,8 +123,29 @@ def _clean(arguments: argparse.Namespace) -> int:
     for name in _labs() if arguments.all else [_existing(arguments.lab)]:
         with Lab.open(name) as lab:
             lab.clean()
-        forget_lab(name)
-        print(_("The lab {name} is clean.").format(name=name))
+        if left := forget_lab(name):
+            print(
+                _("The lab {name} is clean, but for what others need: {files}.").format(
+                    name=name, files=", ".join(left)
+                )
+            )
+        else:
+            print(_("The lab {name} is clean.").format(name=name))
+    return 0
+
+
+def _orphans(arguments: argparse.Namespace) -> int:
+    from labkit.lab import Lab
+
+    with Lab.open(_existing(arguments.lab)) as lab:
+        if arguments.adopt:
+            disk = lab.orphans[arguments.adopt].adopt()
+            print(_("{file} is the free disk {name} now.").format(file=arguments.adopt, name=disk.name))
+        elif arguments.discard:
+            lab.orphans[arguments.discard].discard()
+            print(_("{file} is gone.").format(file=arguments.discard))
+        else:
+            print(lab.orphans)
     return 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.acts import act
+from labkit.engine.deleting import is_in_use
 from labkit.errors import NotFound, WrongState
 from labkit.language import _
 from labkit.limits import Limit
@@ -238,8 +239,8 @@ class Disk:
     @act(_after_delete)
     def delete(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Delete it; it must be free."""
-        self.facts  # noqa: B018
-        return plans.plan_delete(self._lab.state, self.name)
+        files = [file for layer in self.facts.layers for file in layer.files]
+        return plans.plan_delete(self._lab.state, self.name, [file for file in files if is_in_use(file)])
 
     def __repr__(self) -> str:
         try:

@@ -24,6 +24,7 @@ from labkit.machines import Machines, clean, create
 from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.state import LabState
 from labkit.model.usage import MachineUsage
+from labkit.orphans import Orphans
 from labkit.plans.disk import DiskSurvey
 from labkit.plans.plan import Plan
 from labkit.storage.files import free_bytes
@@ -60,6 +61,7 @@ class Lab:
         self.closed = False
         self.machines = Machines(self)
         self.disks = Disks(self)
+        self.orphans = Orphans(self)
         if self.sides[SESSION] is self and (why := self._executor.lease.join(self._executor.find_running)):
             self._executor.told.append(why)
         self._executor.recover()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.acts import act
+from labkit.engine.executor import Outcome
 from labkit.engine.survey import survey_host
 from labkit.errors import HostTrouble, NotFound
 from labkit.language import _
@@ -121,8 +122,8 @@ def create(
 
 
 def _after_clean(lab: Lab, plan: Plan, timeout: float | None) -> None:
-    lab.carry_out(plan, timeout=timeout)
-    _prove_clean(lab, plan)
+    outcome = lab.carry_out(plan, timeout=timeout)
+    _prove_clean(lab, outcome)
 
 
 @act(_after_clean)
@@ -135,14 +136,16 @@ def clean(lab: Lab, *, timeout: float | None = None) -> Plan:  # noqa: ARG001
     return plan_clean(lab.state)
 
 
-def _prove_clean(lab: Lab, plan: Plan) -> None:
-    """What was there is gone; what another kernel has begun since is its own."""
+def _prove_clean(lab: Lab, outcome: Outcome) -> None:
+    """What was there is gone but for what others need; what another kernel has begun since is its own."""
     from labkit.hypervisor.process import find_pids
 
-    machines = lab.state.machines
+    state = lab.state
+    machines = state.machines
+    plan = outcome.plan
     left = [name for name in machines if name in plan.names]
-    left += [Path(path).name for path in plan.files.deleted if Path(path).exists()]
-    if not machines:
+    left += [Path(path).name for path in plan.files.deleted if path not in outcome.spared and Path(path).exists()]
+    if not machines and not outcome.spared and not state.claimed:
         left += [f"process {pid}" for pid in find_pids(str(lab.home))]
     if left:
         raise HostTrouble(

@@ -64,6 +64,7 @@ def _checks(labs: Path, uri: str) -> Iterator[Check]:
     if inquiry.reached:
         yield from _look("leftover-machines", lambda: leftovers.check_machines(labs, inquiry))
         yield from _look("leftover-processes", lambda: leftovers.check_processes(labs, inquiry))
+        yield from _look("orphans", lambda: leftovers.check_orphans(labs, uri))
     yield from _look("neighbours", lambda: neighbours.check_neighbours(labs))
     yield from _look("leftover-sockets", leftovers.check_sockets)
     yield from _look("unfinished-acts", lambda: leftovers.check_unfinished(labs))

@@ -18,12 +18,15 @@ import psutil
 from labkit.doctor.neighbours import find_guests
 from labkit.engine.journal import read_entry
 from labkit.engine.locks import find_busy
-from labkit.engine.workspace import labs_folder
-from labkit.errors import HostTrouble
+from labkit.engine.reach import read_lab
+from labkit.engine.workspace import labs_folder, list_labs
+from labkit.errors import HostTrouble, LabError
 from labkit.hypervisor.inquiry import Inquiry, MarkedDomain, find_config_folder
 from labkit.hypervisor.sockets import session_runtime_folder
 from labkit.language import _, ngettext
 from labkit.model.diagnosis import Check, Status
+from labkit.model.orphan import OrphanFacts, find_orphans
+from labkit.units import format_size
 
 
 def check_unfinished(labs: Path) -> Check:
@@ -55,6 +58,32 @@ def check_unfinished(labs: Path) -> Check:
         ).format(count=len(found), names=", ".join(names)),
         cause=_("The program that was at work ended before its act; opening the lab brings it to an end."),
         repair=f"{where}./lab run labkit list",
+    )
+
+
+def check_orphans(labs: Path, uri: str) -> Check:
+    """Whether there are files in the labs' folders that nobody needs."""
+    slug = "orphans"
+    found: dict[str, list[OrphanFacts]] = {}
+    for name in list_labs(labs):
+        with contextlib.suppress(LabError):  # what is wrong with such a lab is said elsewhere
+            if orphans := [*find_orphans(read_lab(name, home=labs, uri=uri)).values()]:
+                found[name] = orphans
+    if not found:
+        return Check(slug=slug, status=Status.OK, what=_("Every file of the labs is needed by somebody."))
+    first, count = next(iter(found)), sum(map(len, found.values()))
+    size = format_size(sum(orphan.allocated for orphans in found.values() for orphan in orphans))
+    where = "" if labs == labs_folder() else f"LABKIT_HOME={shlex.quote(str(labs))} "
+    return Check(
+        slug=slug,
+        status=Status.NOTE,
+        what=ngettext(
+            "{count} file that nobody needs ({size}), in: {names}.",
+            "{count} files that nobody needs ({size}), in: {names}.",
+            count,
+        ).format(count=count, size=size, names=", ".join(found)),
+        cause=_("Another program forgot or changed what they were; no act of labkit touches them."),
+        repair=f"{where}./lab run labkit orphans --lab {shlex.quote(first)}",
     )
 
 

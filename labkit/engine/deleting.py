@@ -42,7 +42,7 @@ def delete_unneeded(paths: Iterable[str], hands: Hands) -> None:
         return
     lock = nullcontext() if hands.has_lab_lock else lab_lock(hands.workspace.locks, timeout=PATIENCE)
     with lock:
-        others = read_entries(hands.workspace.journal, but=hands.entry)
+        others = () if hands.whole_lab else read_entries(hands.workspace.journal, but=hands.entry)
         state = hands.read()
         verdict = judge(state, there, find_named(others))
         spared = dict(verdict.spared) | dict.fromkeys(_held(state, verdict.doomed), Need.HELD)

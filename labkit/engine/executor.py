@@ -154,6 +154,7 @@ class Executor:
                     spare=spared.append,
                     entry=record.path,
                     has_lab_lock=plan.whole_lab,
+                    whole_lab=plan.whole_lab,
                 )
                 self._run(plan, record, on_progress or _ignore, hands)
             if plan.whole_lab:

@@ -41,6 +41,7 @@ class Hands:
     Attributes:
         workspace: the lab's folder. read: returns the lab as it is, as one cut.
         entry: the act's file in the journal. has_lab_lock: whether the lab's lock is held already.
+        whole_lab: whether the act is about the whole lab, so that no other one counts.
         domains, snapshots: the hypervisor's. instances: the lab's others, for what goes over.
         on_bytes: hears of (bytes done, in all). limit: time and cancellation.
         inherit: descriptors of locks that child processes keep holding if we die.
@@ -61,6 +62,7 @@ class Hands:
     instances: Instances
     entry: Path | None = None
     has_lab_lock: bool = False
+    whole_lab: bool = False
 
     @property
     def copying(self) -> Copying:

@@ -1,8 +1,8 @@
 """The journal: each act is written down before it begins, and struck out when it has ended.
 
-One file per act, one JSON line each for the plan and for every step done. A file whose lock is free
-belongs to an act that was interrupted. Beside them a counter grows by a byte whenever an act begins, has done a step,
-or ends: who has seen the same number before and after reading the lab has read it at one instant.
+One file per act, one JSON line each for the plan and for every step done. A file whose lock is free belongs to an act
+that was interrupted. The lab's lock file grows by a byte whenever an act begins, has done a step, or ends: who has seen
+the same length before and after reading the lab has read it at one instant.
 
 Each line begins with a code (entry_lines.py). An act is ours where its plan has the right one and is about this folder;
 whatever else stands in a journal is shown and never carried out: a folder may come from anybody.
@@ -20,6 +20,7 @@ import contextlib
 import functools
 import json
 import os
+import random
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from cattrs.preconf.json import JsonConverter
 
 
-_COUNTER = "counter"
 _MOST_WORDS = 400  # letters of an error's details
 
 
@@ -186,18 +186,29 @@ def drop_drafts(folder: Path) -> None:
 def count(folder: Path) -> None:
     """Tell who is just reading the lab that something has changed in it.
 
-    Written after what it tells of: a reading that began before and ended after has seen another number.
+    Written after what it tells of: a reading that began before and ended after has seen another number. Bytes are
+    appended, so two who count at once count twice; on a full disk the file grows by a hole instead.
     """
-    with host_errors(folder), (folder / _COUNTER).open("ab") as file:
-        file.write(b".")
+    place = _counter(folder)
+    try:
+        with place.open("ab") as file:
+            file.write(b".")
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.truncate(place, place.stat().st_size + random.randint(1, 1000))  # noqa: S311 — not the same as another
 
 
 def read_count(folder: Path) -> int:
     """Return how often something was told; 0 where nothing ever was."""
     try:
-        return (folder / _COUNTER).stat().st_size
+        return _counter(folder).stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _counter(folder: Path) -> Path:
+    """The file of the lab's lock: its length is the number."""
+    return folder.parent / "lock"
 
 
 def read_entries(folder: Path, *, but: Path | None = None) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""A machine reached by names alone, without opening its lab: nothing is made, recovered or changed by it.
+"""A lab and its machines reached by names alone, without opening it: nothing is made, recovered or changed.
 
 Knows: the lab's folder, the hypervisor's domains. Must not know: plans, the façade.
 """
@@ -9,12 +9,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from labkit.engine.executor import Executor
 from labkit.engine.handle import Handle
 from labkit.engine.workspace import check_lab, open_workspace
 from labkit.errors import NotFound
 from labkit.hypervisor.connection import DEFAULT_URI, connect
 from labkit.hypervisor.domains import Domains
 from labkit.language import _
+from labkit.model.state import LabState
+
+
+def read_lab(lab: str, *, home: str | Path | None = None, uri: str | None = None) -> LabState:
+    """Return a lab as it is.
+
+    Raises:
+        NotFound: there is no such lab. HostTrouble: its folder cannot be read, or no hypervisor answers.
+    """
+    workspace = open_workspace(check_lab(lab, home), home)
+    connection = connect(uri or DEFAULT_URI)
+    executor = Executor(workspace, Domains(connection))
+    try:
+        return executor.read()
+    finally:
+        executor.instances.release()
+        connection.release()
 
 
 @contextmanager

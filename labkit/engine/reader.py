@@ -31,7 +31,8 @@ from labkit.plans.steps import DropRecords
 from labkit.storage import nbd
 from labkit.storage.files import list_files
 from labkit.storage.guest_images import read_guest_images
-from labkit.storage.headers import read_folder, read_image
+from labkit.storage.headers import extent_path, read_folder, read_image
+from labkit.storage.making import making_folder
 
 
 def read_state(
@@ -97,7 +98,7 @@ def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
 def _read_machines(
     workspace: Workspace, domains: Domains, instances: Instances
 ) -> tuple[dict[str, MachineFacts], Mapping[str, frozenset[str]], Elsewhere]:
-    """The machines here, other domains and what they need of the lab's folder, the machines on its other instances.
+    """The machines here, other domains and what they need, the machines on its other instances.
 
     One that goes over meanwhile would be seen on no side, so it is looked again until nothing has moved.
     """
@@ -154,7 +155,8 @@ def _follow(
         All images in the lab's folder; and what of it domains of others name, or files outside stand on.
     """
     images = dict(folder)
-    claimed = {path for path, format in named.items() if format is None}
+    inside = f"{workspace.home}/"
+    claimed = {path for path, format in named.items() if format is None and path.startswith(inside)}
     below = [(image.backing, image.backing_format) for image in folder.values() if image.backing]
     todo = [*named.items(), *below]
     seen: set[str] = set()
@@ -168,7 +170,7 @@ def _follow(
             image = read_image(Path(path), format or Format.QCOW2)
             if path.startswith(f"{workspace.disks}/"):
                 images[path] = image
-            elif image.backing:
+            elif image.backing and image.backing.startswith(inside):
                 claimed.add(image.backing)
             if image.backing:
                 todo.append((image.backing, image.backing_format))
@@ -188,9 +190,10 @@ def _find_strays(
     specs = [spec for machine in machines.values() for spec in (machine.spec, machine.live) if spec]
     known |= {disk.path for spec in (*specs, *(node.spec for node in nodes)) for disk in spec.disks}
     known |= {path for path in (*(spec.console_log for spec in specs), *(node.memory for node in nodes)) if path}
+    made = {str(making_folder(Path(path))) for path in busy} | {extent_path(path) for path in busy}
     found: dict[str, int] = {}
     for path in list_files(workspace.disks, workspace.memory, workspace.consoles):
-        if path not in known and path not in busy:
+        if path not in known and path not in busy and path not in made:
             with contextlib.suppress(OSError):  # gone this instant
                 found[path] = os.lstat(path).st_blocks * 512
     return found

@@ -194,6 +194,7 @@ class Recovery:
             tell=troubles.append,
             entry=entry.path,
             has_lab_lock=has_lab_lock,
+            whole_lab=plan.whole_lab,
         )
         for step in plan.steps[:commit]:
             abandon(step, hands)

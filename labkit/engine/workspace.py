@@ -22,7 +22,7 @@ from platformdirs import user_data_dir
 
 from labkit.errors import BadInput, HostTrouble, NotFound
 from labkit.language import _
-from labkit.storage.files import host_errors, sync_folder
+from labkit.storage.files import host_errors, list_files, sync_folder
 from labkit.units import check_name
 
 _PARTS = ("disks", "memory", "consoles", "journal", "locks")
@@ -146,8 +146,15 @@ def _identity(folder: Path) -> str:
         ) from error
 
 
-def forget_lab(name: str, home: str | Path | None = None) -> None:
-    """Remove a lab's folder once the lab is clean: its locks, its empty folders, its identity."""
+def forget_lab(name: str, home: str | Path | None = None) -> list[str]:
+    """Remove a lab's folder once the lab is clean: its locks, its empty folders, its identity.
+
+    Returns:
+        The names of files that are in it all the same, since others need them: then the folder stays.
+    """
     folder = labs_folder(home) / check_name(name, what=_("lab"))
-    with host_errors(folder):
-        shutil.rmtree(folder)
+    left = list_files(folder / "disks", folder / "memory")
+    if not left:
+        with host_errors(folder):
+            shutil.rmtree(folder)
+    return [Path(path).name for path in left]

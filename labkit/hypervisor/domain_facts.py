@@ -47,9 +47,12 @@ _REASONS = {
 def read_all(
     raw: libvirt.virConnect, lab_id: str, home: str
 ) -> tuple[dict[str, MachineFacts], dict[str, frozenset[str]]]:
-    """Return the machines of a lab by name; and by name all other domains, with the files below `home` they need.
+    """Return the machines of a lab by name; and by name all other domains, with the files they need.
 
     Such a domain is none of ours (its mark was removed, it was made by hand), and yet what it names is not free.
+
+    Args:
+        home: the lab's folder.
     """
     saved = {domain.UUIDString() for domain in raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)}
     machines: dict[str, MachineFacts] = {}
@@ -58,7 +61,7 @@ def read_all(
         try:
             facts = read(domain, lab_id, saved=domain.UUIDString() in saved)
             if facts is None:
-                others[domain.name()] = _files_below(home, domain)
+                others[domain.name()] = _files_of(home, domain)
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 continue  # it went between the listing and the reading
@@ -68,18 +71,24 @@ def read_all(
     return dict(sorted(machines.items())), others
 
 
-def _files_below(home: str, domain: libvirt.virDomain) -> frozenset[str]:
-    """The files below a folder that a domain or one of its snapshots names, whatever links lead there."""
+def _files_of(home: str, domain: libvirt.virDomain) -> frozenset[str]:
+    """The files that a domain names; and, where one is below a folder, those that its snapshots name."""
     texts = [domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), *([domain.XMLDesc(0)] if domain.isActive() else [])]
-    if not _below(home, texts):
-        return frozenset()
-    return _below(home, [*texts, *(snapshot.getXMLDesc(0) for snapshot in domain.listAllSnapshots())])
+    files = _seen_from(home, texts)
+    if not any(path.startswith(f"{home}/") for path in files):
+        return files
+    return files | _seen_from(home, [snapshot.getXMLDesc(0) for snapshot in domain.listAllSnapshots()])
 
 
-def _below(home: str, texts: Iterable[str]) -> frozenset[str]:
+def _seen_from(home: str, texts: Iterable[str]) -> frozenset[str]:
+    """The files that definitions name; those below a folder as seen from there, whatever links lead to it."""
     real = f"{os.path.realpath(home)}/"
-    named = {os.path.realpath(path) for text in texts for path in domain_xml.find_files(text)}
-    return frozenset(os.path.join(home, path.removeprefix(real)) for path in named if home and path.startswith(real))
+    named = {path for text in texts for path in domain_xml.find_files(text)}
+    places = {path: os.path.realpath(path) for path in named}
+    return frozenset(
+        os.path.join(home, place.removeprefix(real)) if home and place.startswith(real) else path
+        for path, place in places.items()
+    )
 
 
 def read(domain: libvirt.virDomain, lab_id: str, *, saved: bool) -> MachineFacts | None:

@@ -56,7 +56,7 @@ class Domains:
     # --- reading ----------------------------------------------------------------------------------
 
     def read_all(self, lab_id: str, home: str = "") -> tuple[dict[str, MachineFacts], dict[str, frozenset[str]]]:
-        """Return the machines of a lab by name; and by name all other domains, with the files they need of its folder.
+        """Return the machines of a lab by name; and by name all other domains, with the files they need.
 
         Args:
             home: the lab's folder, absolute.

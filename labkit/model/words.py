@@ -75,6 +75,7 @@ def snapshot_word(kind: SnapshotKind) -> str:
 def act_word(act: str) -> str:
     """Return the word for an act of a plan, e.g. "create"; an unknown one comes back as it is."""
     return {
+        "adopt": _("adopt"),
         "attach": _("attach"),
         "clean": _("clean"),
         "clone": _("clone"),
@@ -85,6 +86,7 @@ def act_word(act: str) -> str:
         "delete": _("delete"),
         "describe": _("describe"),
         "detach": _("detach"),
+        "discard": _("discard"),
         "export": _("export"),
         "flatten": _("flatten"),
         "import": _("import"),

@@ -6,7 +6,7 @@ Knows: the model, steps. Must not know: libvirt, files, qemu-img's doings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from labkit.language import _
@@ -17,6 +17,7 @@ from labkit.model.machine import DiskSpec, MachineState
 from labkit.model.state import LabState
 from labkit.plans.disk_excuses import (
     why_elsewhere,
+    why_held,
     why_ide_stays,
     why_no_room,
     why_not_attach,
@@ -165,8 +166,12 @@ def plan_detach(state: LabState, survey: DiskSurvey, name: str, machine: str) ->
     return disk_plan("detach", state, name, machines=[machine], steps=[step], refusal=refusal)
 
 
-def plan_delete(state: LabState, name: str) -> Plan:
-    """Plan to delete a free disk with its images."""
+def plan_delete(state: LabState, name: str, held: Collection[str] = ()) -> Plan:
+    """Plan to delete a free disk with its images.
+
+    Args:
+        held: those of its files that a process has open.
+    """
     disk = state.disks[name]
     refusal = why_elsewhere(state, disk)
     if refusal is None and disk.machine is not None:
@@ -179,7 +184,7 @@ def plan_delete(state: LabState, name: str) -> Plan:
             ),
             dependants=(disk.machine,),
         )
-    refusal = refusal or why_served(disk) or why_not_change_disk(state, disk)
+    refusal = refusal or why_served(disk) or why_held(disk, held) or why_not_change_disk(state, disk)
     roots = state.roots - {disk.active.path} | state.claims  # snapshots keep theirs
     dead = set(find_unneeded(state, roots, {name, disk_name(disk.active.path)}))
     images = [image for image in disk.layers if image.path in dead]

@@ -5,6 +5,9 @@ Knows: the model. Must not know: which acts ask.
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Collection
+
 from labkit.language import _
 from labkit.model.disk import Bus, DiskFacts, disk_name
 from labkit.model.image import Format
@@ -195,6 +198,23 @@ def why_served(disk: DiskFacts) -> Refusal | None:
     return Refusal(
         why=_("{disk} is being served: its server has the image open.").format(disk=disk.name),
         ways_out=(_("End the server first: disk.stop_serving()."),),
+    )
+
+
+def why_held(disk: DiskFacts, held: Collection[str]) -> Refusal | None:
+    """Return why a free disk is not free all the same: a process has one of its files open.
+
+    Args:
+        held: those of its files.
+    """
+    names = [posixpath.basename(path) for path in held]
+    if not names:
+        return None
+    return Refusal(
+        why=_("{disk} is in use: a process that the lab does not know has {files} open.").format(
+            disk=disk.name, files=", ".join(names)
+        ),
+        ways_out=(_("End that process first: ./lab doctor looks for it."),),
     )
 
 

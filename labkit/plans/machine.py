@@ -6,7 +6,8 @@ Knows: the model, steps. Must not know: libvirt, files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import posixpath
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +17,8 @@ from labkit.model.machine import (
     MachineChanges,
     domain_name,
 )
-from labkit.model.state import LabState
+from labkit.model.orphan import find_orphans
+from labkit.model.state import LabState, alive_among
 from labkit.model.words import state_word
 from labkit.plans.guard import why_not_delete_machine, why_not_reached
 from labkit.plans.machine_excuses import (
@@ -136,11 +138,16 @@ def plan_clean(state: LabState) -> Plan:
     removal = removal_steps(state, machines)
     removal += [EndInstance(instance=name, folder=folder) for name, folder in state.instances.items()]
     named = {path for step in removal if isinstance(step, DeleteFiles) for path in step.paths}
-    free = [path for path in state.images if path not in named]
-    rest = (*files_of(state, free), *_kept_elsewhere(state), *state.strays)
+    others = alive_among(state.images, state.claimed)
+    orphans = {path for orphan in find_orphans(state).values() for path in orphan.files}
+    free = [path for path in state.images if path not in named | others | orphans]
+    begun = sorted(path for path in state.pending - state.claimed - named if path not in state.images)
+    rest = (*files_of(state, free), *_kept_elsewhere(state), *begun)
     removal += [StopServing(disk=disk, socket=socket) for disk, socket in state.served.items()]
     if rest:
         removal.append(DeleteFiles(paths=rest, bytes=allocated_by(state, free)))
+    if orphans:
+        removal.append(DeleteFiles(paths=tuple(sorted(orphans)), bytes=allocated_by(state, orphans)))
     order = sorted(removal, key=lambda step: isinstance(step, DeleteFiles))
     names, disks = tuple(state.everywhere), tuple(state.disks)
     return Plan(
@@ -151,8 +158,16 @@ def plan_clean(state: LabState) -> Plan:
         disks=disks,
         basis=state.fingerprint(names, disks),
         steps=tuple(order),
+        notes=tuple(_notes_of_clean(others, orphans)),
         whole_lab=True,
     )
+
+
+def _notes_of_clean(others: Iterable[str], orphans: Iterable[str]) -> Iterator[str]:
+    if names := ", ".join(sorted(map(posixpath.basename, orphans))):
+        yield _("Files that nobody needs go too: {names}.").format(names=names)
+    if names := ", ".join(sorted(map(posixpath.basename, others))):
+        yield _("These stay, since machines that are not of this lab need them: {names}.").format(names=names)
 
 
 def _kept_elsewhere(state: LabState) -> tuple[str, ...]:

@@ -163,7 +163,8 @@ def is_same_disk(images: Mapping[str, ImageFacts], one: DiskSpec, other: DiskSpe
     A disk of which a tool has named an image in its own way is known by its place in the machine.
     """
     bases = [[image.path for image in chain(images, disk.path)][-1:] for disk in (one, other)]
-    named = one.name == other.name or (image_number(one.path) < 0 and one.target == other.target)
+    by_hand = any(image_number(disk.path) < 0 for disk in (one, other))
+    named = one.name == other.name or (by_hand and one.target == other.target)
     return bases[0] == bases[1] and named
 
 

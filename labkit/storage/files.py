@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -94,10 +95,13 @@ def is_written(path: Path, offset: int, length: int, text: str) -> bool:
 
 
 def delete_files(paths: Iterable[str]) -> None:
-    """Delete files, those already gone included."""
+    """Delete files, those already gone included; folders too, with all that is in them."""
     for path in map(Path, paths):
         with host_errors(path):
-            path.unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def list_files(*folders: Path) -> list[str]:

@@ -47,6 +47,11 @@ def read_image(path: Path, format: Format) -> ImageFacts:
     return _read(str(path), format)
 
 
+def extent_path(path: str) -> str:
+    """Return the path of the second file that a fixed VMDK of this path has."""
+    return path.removesuffix(".vmdk") + FLAT
+
+
 def is_blank(path: Path) -> bool:
     """Whether nothing was ever written into a qcow2 image: its table of tables is empty.
 

@@ -37,12 +37,12 @@ def without_identity(picture: Picture) -> Picture:
 
 
 def _files(home: Path) -> list[Path]:
-    """Files that matter: not locks and counters, not the seals, whose hashes follow later, nor what a guest says."""
+    """Files that matter: not the locks, not the seals, whose hashes follow later, nor what a guest says."""
     return sorted(
         path
         for path in home.rglob("*")
         if path.is_file()
-        and path.name not in ("lock", "counter")
+        and path.name != "lock"
         and path.stem != "seals"
         and path.parent.name not in ("locks", "consoles")
     )

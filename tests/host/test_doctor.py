@@ -46,6 +46,7 @@ SLUGS = [
     "capabilities",
     "leftover-machines",
     "leftover-processes",
+    "orphans",
     "neighbours",
     "leftover-sockets",
     "unfinished-acts",

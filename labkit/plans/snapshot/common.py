@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from labkit.model.disk import chain, disk_name, image_number
 from labkit.model.image import Format
 from labkit.model.machine import DiskSpec
 from labkit.model.snapshot import SnapshotTree
@@ -58,14 +59,22 @@ def make_overlays(
 ) -> tuple[DiskSpec, ...]:
     """Return the new active images of disks, numbered beyond all there are (and those planned already)."""
     beyond = already or {}
+    named = [(disk, name_of(state, disk)) for disk in disks]
     return tuple(
         replace(
             disk,
-            path=next_image_path(state, disk.name, Format.QCOW2, beyond=beyond.get(disk.name, 0)),
+            name=name,
+            path=next_image_path(state, name, Format.QCOW2, beyond=beyond.get(name, 0)),
             format=Format.QCOW2,
         )
-        for disk in disks
+        for disk, name in named
     )
+
+
+def name_of(state: LabState, disk: DiskSpec) -> str:
+    """Return a disk's name: where a tool has named its image in its own way, that of the layers below it."""
+    ours = (layer.path for layer in chain(state.images, disk.path) if image_number(layer.path) >= 0)
+    return disk_name(next(ours, disk.path)) if image_number(disk.path) < 0 else disk.name
 
 
 def make_creations(frozen: Iterable[DiskSpec], overlays: Iterable[DiskSpec]) -> list[Step]:

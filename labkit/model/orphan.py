@@ -1,0 +1,101 @@
+"""Orphans: files in the lab's folder that nobody needs, and why nobody does.
+
+No act touches them. They come about where something outside of labkit forgot what they were: virsh dropped a
+snapshot's metadata, a machine was undefined by hand, an older state of the folder was brought back.
+
+Knows: the state. Must not know: how files are read, what is done with orphans.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from enum import StrEnum
+
+from labkit.language import _
+from labkit.model.disk import disk_name
+from labkit.model.image import ImageFacts
+from labkit.model.state import LabState
+
+
+class OrphanKind(StrEnum):
+    """What kind of file it is."""
+
+    IMAGE = "image"
+    MEMORY = "memory"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrphanFacts:
+    """A file that nobody needs.
+
+    Attributes:
+        path: absolute. files: all files of it (a fixed VMDK is two). allocated: bytes the host gives them.
+        disk: the name of the disk it was made for, by its file name; "" for what is no image.
+        machine: the machine that has a disk of that name now, or None.
+        below: the image it stands on, or None. above: the orphans that stand on it, by path.
+    """
+
+    path: str
+    kind: OrphanKind
+    files: tuple[str, ...]
+    allocated: int
+    disk: str = ""
+    machine: str | None = None
+    below: str | None = None
+    above: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of its file, by which it is asked for; with its folder where that is not the images'."""
+        folder, name = posixpath.split(self.path)
+        return name if posixpath.basename(folder) == "disks" else f"{posixpath.basename(folder)}/{name}"
+
+    @property
+    def why(self) -> str:
+        """Why it has no owner, in a sentence."""
+        if self.kind is OrphanKind.MEMORY:
+            return _("Memory of a guest that no snapshot names.")
+        if self.kind is OrphanKind.OTHER:
+            return _("A file that is not a disk image, or that cannot be read as one.")
+        if self.above:
+            names = ", ".join(map(posixpath.basename, self.above))
+            return _("No machine and no snapshot names it; {names} stand on it.").format(names=names)
+        if self.machine:
+            return _("Made for {disk} of {machine}, but no snapshot of it names it.").format(
+                disk=self.disk, machine=self.machine
+            )
+        return _("Made for the disk {disk}, which is in use no more.").format(disk=self.disk)
+
+
+def find_orphans(state: LabState) -> dict[str, OrphanFacts]:
+    """Return the files that nobody needs by file name, sorted; what acts are at work with is not among them."""
+    lost = [image for path, image in state.images.items() if path not in state.alive and path not in state.pending]
+    found = [*(_image(state, image) for image in lost), *(_stray(state, path) for path in state.strays)]
+    return {orphan.name: orphan for orphan in sorted(found, key=lambda orphan: orphan.name)}
+
+
+def _image(state: LabState, image: ImageFacts) -> OrphanFacts:
+    disk = disk_name(image.path)
+    holder = state.disks.get(disk)
+    return OrphanFacts(
+        path=image.path,
+        kind=OrphanKind.IMAGE,
+        files=image.files,
+        allocated=image.allocated,
+        disk=disk,
+        machine=holder.machine if holder else None,
+        below=image.backing,
+        above=tuple(sorted(path for path, other in state.images.items() if other.backing == image.path)),
+    )
+
+
+def _stray(state: LabState, path: str) -> OrphanFacts:
+    memory = path.startswith(posixpath.join(state.home, "memory", ""))
+    return OrphanFacts(
+        path=path,
+        kind=OrphanKind.MEMORY if memory else OrphanKind.OTHER,
+        files=(path,),
+        allocated=state.stray_bytes.get(path, 0),
+    )

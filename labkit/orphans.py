@@ -1,0 +1,115 @@
+"""`Orphans`: the files of a lab that nobody needs, by file name, and what can be done with them. It holds no state.
+
+Knows: the lab they are of. Must not know: libvirt's calls, widgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from labkit.acts import act
+from labkit.disk import Disk
+from labkit.errors import NotFound
+from labkit.language import _
+from labkit.model.orphan import OrphanFacts, find_orphans
+from labkit.model.state import LabState
+from labkit.plans import orphan as plans
+from labkit.plans.naming import free_disk_name
+from labkit.plans.plan import Plan
+from labkit.units import check_name, format_size
+
+if TYPE_CHECKING:
+    from labkit.lab import Lab
+
+
+class Orphan:
+    """A file that nobody needs. Got from `lab.orphans[name]`."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self._lab = lab
+        self.name = name
+
+    @property
+    def facts(self) -> OrphanFacts:
+        """What it is, read afresh, as one value.
+
+        Raises:
+            NotFound: it is gone, or somebody needs it now.
+        """
+        return self._find()[1]
+
+    def _find(self) -> tuple[LabState, OrphanFacts]:
+        state = self._lab.state
+        found = find_orphans(state)
+        if self.name not in found:
+            raise NotFound(
+                _("There is no orphan {name!r} in this lab.").format(name=self.name),
+                _("There are: {names}.").format(names=", ".join(found) or _("none")),
+            )
+        return state, found[self.name]
+
+    def _after_adopt(self, plan: Plan, timeout: float | None) -> Disk:
+        self._lab.carry_out(plan, timeout=timeout)
+        return Disk(self._lab, plan.subject)
+
+    def _after_discard(self, plan: Plan, timeout: float | None) -> None:
+        self._lab.carry_out(plan, timeout=timeout)
+
+    @act(_after_adopt)
+    def adopt(self, name: str | None = None, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Bring its content back as a free disk, which stands on it.
+
+        Args:
+            name: of the disk; None: the name of the disk it was made for, with a number behind it.
+
+        Raises:
+            NotFound: it is gone, or somebody needs it now. Refused: it is no image, or the name is taken.
+        """
+        state, facts = self._find()
+        chosen = free_disk_name(state, facts.disk or "disk") if name is None else check_name(name, what=_("disk"))
+        return plans.plan_adopt(state, facts, chosen)
+
+    @act(_after_discard)
+    def discard(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Delete it for good.
+
+        Raises:
+            NotFound: it is gone, or somebody needs it now. Refused: other orphans stand on it.
+        """
+        state, facts = self._find()
+        return plans.plan_discard(state, [facts], facts.name)
+
+    def __repr__(self) -> str:
+        facts = self.facts
+        return f"{self.name}: {format_size(facts.allocated)}. {facts.why}"
+
+
+class Orphans(Mapping[str, Orphan]):
+    """The files of a lab that nobody needs, by file name, read afresh at every look. No act touches them."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def _after_discard(self, plan: Plan, timeout: float | None) -> None:
+        self._lab.carry_out(plan, timeout=timeout)
+
+    @act(_after_discard)
+    def discard(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Delete all of them for good."""
+        state = self._lab.state
+        return plans.plan_discard(state, [*find_orphans(state).values()], _("orphans"))
+
+    def __getitem__(self, name: str) -> Orphan:
+        orphan = Orphan(self._lab, name)
+        orphan._find()
+        return orphan
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(find_orphans(self._lab.state))
+
+    def __len__(self) -> int:
+        return len(find_orphans(self._lab.state))
+
+    def __repr__(self) -> str:
+        return "\n".join(repr(orphan) for orphan in self.values()) or _("no orphans")

@@ -1,0 +1,1 @@
+"""Tests of a lab that is not alone: other kernels, virsh, qemu-img, older states of its folder act beside labkit."""

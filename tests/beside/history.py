@@ -1,0 +1,308 @@
+"""Long random histories of a lab that is not alone: kernels at the same time, virsh, qemu-img, a neighbour, kills.
+
+In every round two or three kernels get an act each and carry it out at the same time, on the same machine or on
+different ones; between rounds, and sometimes within one, other programs do something. After each round the lab is
+compared with a ledger: what every point of every machine holds, by hash, and which files are there. Nothing may be
+altered, nothing may be gone that no act of the round has deleted, and nothing that is not that act's own.
+
+Knows: what acts mean for contents. Must not know: how labkit does them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labkit import Lab
+from labkit.model.disk import disk_name
+from labkit.model.machine import MachineState
+from labkit.model.snapshot import SnapshotTree
+from labkit.model.state import LabState
+from labkit.units import KIB
+from tests.beside.hands import virsh
+from tests.beside.workers import Worker
+from tests.engine.kernel import Answer
+
+MACHINES = ("ada", "bob", "eve")
+MOST_SNAPSHOTS = 6
+EXPECTED = ("", "Busy", "Refused", "Stale", "NotFound", "AlreadyExists", "WrongState")
+"""How an act may end: done, or refused in one of these ways."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """What one kernel is told to do.
+
+    Attributes:
+        kind: of act. machine: whose. name: of the snapshot it is about. new: the name that it gives.
+    """
+
+    kind: str
+    machine: str
+    name: str = ""
+    new: str = ""
+
+    @property
+    def code(self) -> str:
+        """The call."""
+        vm = f"lab.machines[{self.machine!r}]"
+        return {
+            "take": f"{vm}.snapshots.take({self.new!r})",
+            "restore": f"{vm}.snapshots.restore({self.name!r})",
+            "restore and save": f"{vm}.snapshots.restore({self.name!r}, save_current={self.new!r})",
+            "delete": f"{vm}.snapshots.delete({self.name!r})",
+            "delete branch": f"{vm}.snapshots.delete({self.name!r}, branch=True)",
+            "delete and merge": f"{vm}.snapshots.delete({self.name!r}, merge='always')",
+            "rename": f"{vm}.snapshots.rename({self.name!r}, {self.new!r})",
+            "clone and drop": f"c = {vm}.clone({self.new!r}, kind='linked', snapshot={self.name!r}); c.delete()",
+            "clone, flatten, drop": (
+                f"c = {vm}.clone({self.new!r}, kind='linked', snapshot={self.name!r}); c.flatten(); c.delete()"
+            ),
+            "disk": f"d = lab.disks.create({self.new!r}, capacity='256 KiB'); {vm}.attach(d); "
+            f"{vm}.detach({self.new!r}); lab.disks[{self.new!r}].delete()",
+            "start and kill": f"{vm}.start().kill()",
+            "look": "answer = len(lab.state.images)",
+        }[self.kind]
+
+
+@dataclass(slots=True)
+class History:
+    """A lab and its ledger.
+
+    Attributes:
+        points: the content's hash of each snapshot, by machine and name. now: of each machine's current state.
+        lost: what other programs made nobody's: files by name with the hash of their bytes.
+        counts: what was tried.
+    """
+
+    lab: Lab
+    chance: random.Random
+    kernels: int = 3
+    points: dict[tuple[str, str], str] = field(default_factory=dict)
+    now: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    _workers: list[Worker] = field(default_factory=list)
+    _number: int = 0
+    _contents: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _digests: dict[tuple[object, ...], str] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Make the machines, each with one snapshot."""
+        for name in MACHINES:
+            self.lab.create(name, image="sector", memory="16 MiB")
+            self.lab.machines[name].snapshots.take("start")
+            self._write(name)
+        self._workers = [Worker(self.lab.name) for _kernel in range(self.kernels)]
+        state = self.lab.state
+        self.now = {name: self._content(state, state.machines[name].spec.disks[0].path) for name in MACHINES}
+        self.points = {
+            (name, point): self._content(state, node.disks[0].path)
+            for name in MACHINES
+            for point, node in state.snapshots[name].nodes.items()
+        }
+
+    def end(self) -> None:
+        """Let the kernels end."""
+        for worker in self._workers:
+            worker.close()
+
+    def round(self) -> None:
+        """Let every kernel do something at the same time, and something else beside them; then compare."""
+        for name in self.chance.sample(MACHINES, k=1):
+            self._write(name)
+        before = self.lab.state
+        files = self._files()
+        shared = self.chance.random() < 0.4
+        machines = [self.chance.choice(MACHINES)] * len(self._workers) if shared else [*MACHINES]
+        deeds = [self._choose(before, machine) for machine in machines[: len(self._workers)]]
+        for worker, deed in zip(self._workers, deeds, strict=True):
+            worker.tell(deed.code)
+        beside = self.chance.choice(("none", "none", "reader", "virsh reads", "kill"))
+        struck = self._beside(beside, before)
+        answers = [worker.answer() if index != struck else Answer() for index, worker in enumerate(self._workers)]
+        if struck is not None:
+            self._workers[struck].kill()
+            self._workers[struck] = Worker(self.lab.name)
+        self.counts["rounds"] += 1
+        self.counts["acts"] += len(deeds)
+        self.counts["done"] += sum(not answer.error for answer in answers)
+        for deed, answer in zip(deeds, answers, strict=True):
+            assert answer.error in EXPECTED, (deed, answer)
+            self.counts[deed.kind] += not answer.error
+        self._compare(before, files, deeds, struck)
+
+    # --- what is done -----------------------------------------------------------------------------
+
+    def _choose(self, state: LabState, machine: str) -> Deed:
+        names = list(state.snapshots.get(machine, SnapshotTree()))
+        self._number += 1
+        new = f"n{self._number}"
+        if not names:
+            return Deed(kind="take", machine=machine, new=new)
+        kinds = ["restore", "restore", "restore and save", "rename", "clone and drop", "clone, flatten, drop", "disk"]
+        kinds += ["delete", "delete branch", "delete and merge"] if len(names) > 2 else []
+        kinds += ["take", "take", "look", "start and kill"]
+        if len(names) >= MOST_SNAPSHOTS:
+            kinds = ["delete", "delete branch", "delete and merge", "restore"]
+        return Deed(kind=self.chance.choice(kinds), machine=machine, name=self.chance.choice(names), new=new)
+
+    def _beside(self, kind: str, state: LabState) -> int | None:
+        """Do what another program would do meanwhile; returns the kernel that was killed, if one was."""
+        self.counts[kind] += kind != "none"
+        match kind:
+            case "reader":
+                self.lab.lineage  # noqa: B018 — reading must be in nobody's way
+            case "virsh reads":
+                virsh("list", "--all")
+                path = self.chance.choice(sorted(state.images))
+                subprocess.run(["qemu-img", "info", "-U", path], check=False, capture_output=True)
+            case "kill":
+                struck = self.chance.randrange(len(self._workers))
+                self._workers[struck].process.join(self.chance.random() * 0.3)
+                self._workers[struck].process.kill()
+                return struck
+        return None
+
+    def behind_the_back(self) -> None:
+        """Let virsh change something between rounds; the ledger follows, since it is no act of labkit."""
+        state = self.lab.state
+        machine = self.chance.choice(MACHINES)
+        tree, domain = state.snapshots.get(machine, SnapshotTree()), state.machines[machine].spec.domain_name
+        leaves = [name for name in tree if not tree.children(name)]
+        kind = self.chance.choice(("forget", "by hand", "discard"))
+        if kind == "forget" and len(leaves) > 1 and len(tree) > 2:
+            name = self.chance.choice([each for each in leaves if each != tree.current] or leaves)
+            virsh("snapshot-delete", domain, name, "--metadata")
+            del self.points[machine, name]
+        elif kind == "by hand" and state.machines[machine].state is MachineState.OFF:
+            self._number += 1
+            path = self.lab.home / "disks" / f"{machine}.hand{self._number}"
+            target = state.machines[machine].spec.disks[0].target
+            named = f"h{self._number}"
+            virsh("snapshot-create-as", domain, named, "--disk-only", "--diskspec", f"{target},file={path}")
+            self.points[machine, named] = self.now[machine]
+        elif kind == "discard" and self.lost:
+            for name in list(self.lab.orphans):
+                if not self.lab.orphans[name].facts.above:
+                    self.lab.orphans[name].discard()
+        self.counts[f"virsh: {kind}"] += 1
+        self.lost = {name: self._digest(path) for name, path in self._orphans()}
+        self._check(self.lab.state)
+
+    # --- what must hold ---------------------------------------------------------------------------
+
+    def _compare(self, before: LabState, files: dict[str, str], deeds: list[Deed], struck: int | None) -> None:
+        if struck is not None:
+            self._tidy(deeds[struck])
+        state = self.lab.state
+        assert not state.acts
+        self._follow(before, state, deeds)
+        self._check(state)
+        deleting = {deed.machine for deed in deeds if deed.kind not in ("take", "rename", "look", "start and kill")}
+        clones = {deed.new for deed in deeds}
+        for name in files.keys() - self._files().keys():
+            owner = disk_name(name).partition(".")[0]
+            assert owner in deleting | clones, f"{name} is gone after {deeds}"
+        for name, digest in self.lost.items():
+            assert self._files().get(name) == digest, f"the orphan {name} is gone or changed after {deeds}"
+        assert {name for name, _path in self._orphans()} == set(self.lost), (deeds, struck)
+
+    def _tidy(self, deed: Deed) -> None:
+        """End what a killed kernel was at, and do what its deed had still before it."""
+        with Lab.open(self.lab.name):
+            pass
+        for name, vm in self.lab.machines.items():
+            if vm.facts.is_active:
+                vm.kill()
+            if name not in MACHINES:
+                vm.delete()
+        for name, disk in self.lab.disks.items():
+            if name == deed.new:
+                if disk.machine:
+                    self.lab.machines[disk.machine].detach(name)
+                disk.delete()
+
+    def _follow(self, before: LabState, after: LabState, deeds: list[Deed]) -> None:
+        """Let the ledger follow the names that came and went; what they hold stays what it was."""
+        for machine in MACHINES:
+            mine = [deed for deed in deeds if deed.machine == machine]
+            old = {name: digest for (owner, name), digest in self.points.items() if owner == machine}
+            there = set(after.snapshots.get(machine, SnapshotTree()))
+            gone, come = set(old) - there, there - set(old)
+            may_go = {deed.name for deed in mine if deed.kind.startswith("delete") or deed.kind == "rename"}
+            for deed in (deed for deed in mine if deed.kind == "delete branch"):
+                may_go |= set(before.snapshots[machine].branch(deed.name))
+                may_go |= {other.new for other in mine}
+            assert gone <= may_go, f"{gone} of {machine} are gone after {mine}"
+            assert come <= {deed.new for deed in mine}, f"{come} of {machine} have come after {mine}"
+            for name in gone:
+                del self.points[machine, name]
+            possible = {self.now[machine], *(old[deed.name] for deed in mine if deed.kind.startswith("restore"))}
+            now = self._content(after, after.machines[machine].spec.disks[0].path)
+            assert now in possible, f"{machine} holds what it never held, after {mine}"
+            for name in come:
+                found = self._content(after, after.snapshots[machine][name].disks[0].path)
+                renamed = {old[deed.name] for deed in mine if deed.kind == "rename" and deed.new == name}
+                assert found in (renamed or possible), f"{name} of {machine} after {mine}"
+                self.points[machine, name] = found
+            self.now[machine] = now
+
+    def _check(self, state: LabState) -> None:
+        for (machine, name), digest in self.points.items():
+            found = self._content(state, state.snapshots[machine][name].disks[0].path)
+            assert found == digest, f"{name} of {machine} holds something else"
+            self.counts["contents compared"] += 1
+        assert {*state.machines} == {*MACHINES}
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    def _orphans(self) -> Iterator[tuple[str, Path]]:
+        for name, orphan in self.lab.orphans.items():
+            with contextlib.suppress(FileNotFoundError):
+                yield name, Path(orphan.facts.path)
+
+    def _files(self) -> dict[str, str]:
+        return {path.name: self._digest(path) for path in (self.lab.home / "disks").iterdir() if path.is_file()}
+
+    def _digest(self, path: Path) -> str:
+        info = path.stat()
+        key = (str(path), info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+        if key not in self._digests:
+            self._digests[key] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return self._digests[key]
+
+    def _content(self, state: LabState, path: str) -> str:
+        """What a guest would read, by hash; asked of qemu-img once for each content of the files of a chain."""
+        key, below = [], state.images.get(path)
+        while below is not None:
+            key.append(self._digest(Path(below.path)))
+            below = state.images.get(below.backing) if below.backing else None
+        if tuple(key) not in self._contents:
+            format = state.images[path].format.driver
+            argv = ["qemu-img", "convert", "-f", format, "-O", "raw", path, "/dev/stdout"]
+            out = subprocess.run(argv, check=False, capture_output=True)
+            if out.returncode:  # a raw target on a pipe is refused by some versions: take the way of a file
+                raw = self.lab.home.parent / f"{self.lab.name}.raw"
+                subprocess.run([*argv[:-1], str(raw)], check=True, capture_output=True)
+                self._contents[tuple(key)] = hashlib.sha256(raw.read_bytes()).hexdigest()
+                raw.unlink()
+            else:
+                self._contents[tuple(key)] = hashlib.sha256(out.stdout).hexdigest()
+        return self._contents[tuple(key)]
+
+    def _write(self, machine: str) -> None:
+        """Write something new into a machine's current state, as a guest would."""
+        state = self.lab.state
+        disk = state.machines[machine].spec.disks[0]
+        block, value = self.chance.randrange(8), self.chance.randrange(1, 256)
+        command = f"write -P {value} {block * 64 * KIB} 512"
+        subprocess.run(["qemu-io", "-f", disk.format.driver, "-c", command, disk.path], check=True, capture_output=True)
+        if machine in self.now:
+            self.now[machine] = self._content(self.lab.state, disk.path)

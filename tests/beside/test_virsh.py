@@ -1,0 +1,228 @@
+"""virsh forgets, renames and adds things behind labkit's back: no act of another machine deletes anything for that."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from labkit import Lab
+from labkit.errors import LabError, NotFound, Refused
+from labkit.machine import Machine
+from tests.beside.hands import active_path, contents, files_of, make_machine, virsh, write
+
+
+@pytest.fixture
+def vm(lab: Lab) -> Machine:
+    """A machine with the snapshots left → right, beside another one."""
+    make_machine(lab, "other", "one", "two")
+    return make_machine(lab, "web", "left", "right")
+
+
+def _forget_one(vm: Machine) -> None:
+    virsh("snapshot-delete", vm.facts.spec.domain_name, "right", "--metadata")
+
+
+def _forget_all(vm: Machine) -> None:
+    for name in ("right", "left"):
+        virsh("snapshot-delete", vm.facts.spec.domain_name, name, "--metadata")
+
+
+def _undefine(vm: Machine) -> None:
+    virsh("undefine", vm.facts.spec.domain_name, "--snapshots-metadata")
+
+
+def _unmark(vm: Machine) -> None:
+    virsh("metadata", vm.facts.spec.domain_name, "--uri", "urn:labkit:machine:1", "--remove", "--config")
+
+
+BEHIND: dict[str, Callable[[Machine], None]] = {
+    "snapshot-delete --metadata": _forget_one,
+    "snapshot-delete --metadata of all": _forget_all,
+    "undefine --snapshots-metadata": _undefine,
+    "metadata --remove": _unmark,
+}
+
+
+def _clone_and_delete(lab: Lab) -> None:
+    lab.machines["other"].clone("copy", kind="linked", snapshot="one")
+    lab.machines["copy"].flatten().delete()
+
+
+UNRELATED: dict[str, Callable[[Lab], object]] = {
+    "restore": lambda lab: lab.machines["other"].snapshots.restore("one"),
+    "delete of a snapshot": lambda lab: lab.machines["other"].snapshots.delete("one"),
+    "delete of a branch": lambda lab: lab.machines["other"].snapshots.delete("one", branch=True),
+    "delete of the machine": lambda lab: lab.machines["other"].delete(),
+    "create": lambda lab: lab.create("third", image="sector", memory="16 MiB"),
+    "clone, flatten, delete": _clone_and_delete,
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("unrelated", UNRELATED)
+def test_an_act_of_another_machine_deletes_nothing_of_what_virsh_forgot(
+    vm: Machine, behind: str, unrelated: str
+) -> None:
+    lab = vm.lab
+    BEHIND[behind](vm)
+    before = {name: digest for name, digest in files_of(lab).items() if name.startswith("web.")}
+    UNRELATED[unrelated](lab)
+    after = files_of(lab)
+    assert {name: after.get(name) for name in before} == before
+
+
+def test_what_virsh_forgot_of_a_machine_outlives_acts_of_that_machine_and_can_be_brought_back(vm: Machine) -> None:
+    lab, before = vm.lab, contents(vm)
+    forgotten = Path(vm.snapshots["right"].disks[0].path)
+    vm.snapshots.restore("left")  # "right" is a branch of its own now
+    _forget_one(vm)
+    assert list(lab.orphans) == [forgotten.name]
+    assert "no snapshot of it names it" in repr(lab.orphans)
+    vm.snapshots.take("new")
+    vm.snapshots.restore("left")
+    vm.snapshots.delete("new")
+    assert list(lab.orphans) == [forgotten.name]
+    disk = lab.orphans[forgotten.name].adopt("found")
+    assert disk.machine is None
+    assert not lab.orphans
+    vm.attach(disk)
+    vm.detach("found")
+    lab.disks["found"].convert("alone", format="raw")
+    from tests.snapshots.test_guests import hash_content
+
+    assert hash_content(lab.disks["alone"].facts.active.path, "raw") == before["right"]
+    lab.disks["found"].delete()
+    assert list(lab.orphans) == [forgotten.name]
+    lab.orphans[forgotten.name].discard()
+    assert not forgotten.exists()
+    assert contents(vm)["left"] == before["left"]
+
+
+def test_a_machine_is_deleted_and_what_an_orphan_stands_on_stays(vm: Machine) -> None:
+    lab = vm.lab
+    vm.snapshots.restore("left")
+    _forget_one(vm)
+    (orphan,) = lab.orphans
+    kept = lab.home / "disks" / orphan
+    below = Path(lab.state.images[str(kept)].backing or "")
+    vm.delete()
+    assert kept.exists()
+    assert below.exists()
+    assert [layer.path for layer in lab.disks["web.vda"].layers][:2] == [str(kept), str(below)]  # whole, and free
+    lab.disks["web.vda"].delete()
+    assert not [name for name in files_of(lab) if name.startswith("web.")]
+
+
+def test_the_disk_of_a_guest_whose_mark_was_removed_is_no_free_disk(lab: Lab) -> None:
+    vm = make_machine(lab, "web", "left")
+    name, domain = active_path(vm), vm.facts.spec.domain_name
+    vm.start()
+    virsh("metadata", domain, "--uri", "urn:labkit:machine:1", "--remove", "--config", "--live")
+    try:
+        assert "web" not in lab.machines
+        assert "web.vda" not in lab.disks
+        with pytest.raises(NotFound):
+            lab.disks["web.vda"].delete()
+        make_machine(lab, "other", "one").delete()
+        assert name.exists()
+        assert not lab.orphans
+        assert "not of this lab need them" in repr(lab.clean.plan())
+        lab.clean()
+        assert name.exists()
+    finally:
+        virsh("destroy", domain)
+        virsh("undefine", domain, "--snapshots-metadata")
+    assert lab.disks
+    lab.clean()
+    assert not name.exists()
+
+
+def test_a_layer_that_virsh_put_between_ours_keeps_what_it_stands_on(vm: Machine) -> None:
+    lab, domain = vm.lab, vm.facts.spec.domain_name
+    foreign = lab.home / "disks" / "web.byhand"
+    virsh("snapshot-create-as", domain, "byhand", "--disk-only", "--diskspec", f"vda,file={foreign}")
+    write_foreign(foreign)
+    vm.snapshots.take("after")
+    before = contents(vm)
+    virsh("snapshot-delete", domain, "byhand", "--metadata")
+    state = lab.state
+    assert str(foreign) in state.alive
+    lab.machines["other"].snapshots.restore("one")
+    make_machine(lab, "third", "x").delete()
+    assert contents(vm) | before == before | {"byhand": before["byhand"]}
+    vm.snapshots.restore("after")
+    vm.start().kill()
+    vm.delete()
+    assert not foreign.exists()
+
+
+def write_foreign(path: Path) -> None:
+    """Write into an image that is not named as ours."""
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 77 8192 512", str(path)], check=True, capture_output=True)
+
+
+def test_a_layer_of_others_outside_of_the_folder_keeps_ours(vm: Machine, tmp_path: Path) -> None:
+    """A domain of somebody else stands on an image of ours by way of a file of its own."""
+    lab = vm.lab
+    base = Path(vm.snapshots["left"].disks[0].path)
+    overlay = tmp_path / "mine.qcow2"
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", base.suffix[1:], str(overlay)], check=True
+    )
+    mine, xml = f"{vm.facts.spec.domain_name}-mine", tmp_path / "mine.xml"
+    xml.write_text(
+        f"<domain type='qemu'><name>{mine}</name><memory>8192</memory>"
+        "<os><type arch='x86_64' machine='q35'>hvm</type></os><devices>"
+        f"<disk type='file'><driver name='qemu' type='qcow2'/><source file='{overlay}'/><target dev='vda'/></disk>"
+        "</devices></domain>"
+    )
+    virsh("define", str(xml))
+    try:
+        plan = vm.snapshots.delete.plan("left", branch=True)
+        assert str(base) not in plan.files.deleted
+        vm.snapshots.delete("left", branch=True)
+        vm.delete()
+        assert base.exists()
+    finally:
+        virsh("undefine", mine)
+    assert lab.disks["web.vda"].facts.active.path == str(base)
+
+
+def test_names_of_files_that_only_virsh_or_a_seal_remembers_are_not_given_again(vm: Machine) -> None:
+    lab = vm.lab
+    right = vm.snapshots["right"].disks[0].path
+    vm.snapshots.restore("left")
+    lost = active_path(vm)
+    state = lab.state
+    kept = Path(right).read_bytes()
+    Path(right).chmod(0o644)
+    Path(right).unlink()  # gone, but the snapshot names it
+    vm.snapshots.take("new")
+    vm.snapshots.restore("left")
+    assert right not in {disk.path for disk in vm.facts.spec.disks}
+    assert right not in {node.disks[0].path for name, node in vm.snapshots.items() if name != "right"}
+    assert str(lost) in state.images
+    Path(right).write_bytes(kept)
+
+
+def test_an_orphan_that_is_no_image_is_told_and_only_discarded(lab: Lab) -> None:
+    stray = lab.home / "disks" / "notes.txt"
+    stray.write_text("mine")
+    memory = lab.home / "memory" / "web.7.mem"
+    memory.write_bytes(b"x")
+    assert list(lab.orphans) == ["memory/web.7.mem", "notes.txt"]
+    with pytest.raises(Refused, match="not a disk image"):
+        lab.orphans["notes.txt"].adopt("notes")
+    with pytest.raises(LabError):
+        lab.orphans["none"].discard()
+    vm = make_machine(lab, "web", "a")
+    write(active_path(vm), 0, "x")
+    vm.delete()
+    assert stray.exists()
+    lab.orphans["notes.txt"].discard()
+    assert not stray.exists()
+    assert memory.exists()
+    assert "nobody needs go too: web.7.mem" in repr(lab.clean.plan())
