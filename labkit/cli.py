@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from labkit.cli_elsewhere import add_journal_option, add_take_over, run_journal
 from labkit.errors import BadInput, HostTrouble, LabError
 from labkit.language import _
 from labkit.units import format_size
@@ -63,6 +64,16 @@ def _parser() -> argparse.ArgumentParser:
     orphans.add_argument("--adopt", metavar="FILE", help=_("bring one back as a free disk"))
     orphans.add_argument("--discard", metavar="FILE", help=_("delete one for good"))
     orphans.set_defaults(run=_orphans)
+
+    verbs = commands.add_parser("lab", help=_("a lab that came from elsewhere")).add_subparsers(
+        required=True, metavar="VERB"
+    )
+    add_take_over(verbs.add_parser("take-over", help=_("it is another computer's: from now on it is this one's")))
+    restore = verbs.add_parser("restore", help=_("what came with its folder and is not believed"))
+    restore.add_argument("name", help=_("the lab's name"))
+    restore.add_argument("--home", help=_("the folder that holds the lab"))
+    add_journal_option(restore)
+    restore.set_defaults(run=_restore)
 
     save = commands.add_parser("save-running", help=_("save every running machine of all labs"))
     save.set_defaults(run=_save_running)
@@ -147,6 +158,10 @@ def _orphans(arguments: argparse.Namespace) -> int:
         else:
             print(lab.orphans)
     return 0
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    return run_journal(arguments.name, arguments.journal or "show", home=arguments.home)
 
 
 def _save_running(_arguments: argparse.Namespace) -> int:

@@ -10,6 +10,13 @@ import argparse
 from labkit.language import _
 
 
+def add_take_over(take_over: argparse.ArgumentParser) -> None:
+    """Make a parser that of `labkit lab take-over NAME`."""
+    take_over.add_argument("name", help=_("the lab's name"))
+    take_over.add_argument("--home", help=_("the folder that holds the lab"))
+    take_over.set_defaults(run=lambda arguments: run_take_over(arguments.name, home=arguments.home))
+
+
 def add_journal_option(restore: argparse.ArgumentParser) -> None:
     """Let `labkit lab restore` look at acts of the journal that are not ours; `run_journal` does it."""
     restore.add_argument(

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.cli_elsewhere import run_journal
+from labkit.cli import main
 from labkit.engine.confinement import find_outside
 from labkit.engine.entry_lines import MOST_FOREIGN
 from labkit.engine.foreign_acts import drop_foreign_act, end_foreign_act, find_foreign_acts
@@ -196,9 +196,9 @@ def test_a_folder_carried_elsewhere_in_the_middle_of_an_act_is_ended_when_told_t
         assert "taken back" in act.text
         assert made[0].name in act.text
         assert made[0].exists()
-    assert run_journal(sector_lab.name, "show") == 0
+    assert main(["lab", "restore", sector_lab.name, "--journal"]) == 0
     assert made[0].exists()
-    assert run_journal(sector_lab.name, "end") == 0
+    assert main(["lab", "restore", sector_lab.name, "--journal", "end"]) == 0
     assert "taken back" in capsys.readouterr().out
     assert not made[0].exists()
     assert find_entries(sector_lab.home / "journal") == []

@@ -210,7 +210,7 @@ def test_files_that_cannot_be_understood_are_of_a_computer_that_nobody_knows(tex
 OTHER = """
 import json
 from labkit import Lab
-from labkit.cli_elsewhere import run_take_over
+from labkit.cli import main
 from labkit.errors import LabError
 answer = {}
 def tried(name, act):
@@ -229,7 +229,7 @@ with Lab.open() as lab:
     tried("create", lambda: lab.create("new", image="sector", memory="16 MiB"))
     tried("kill", vm.kill)
 if TAKE_OVER:
-    tried("take-over", lambda: run_take_over("default"))
+    tried("take-over", lambda: main(["lab", "take-over", "default"]))
     with Lab.open() as lab:
         tried("create", lambda: lab.create("new", image="sector", memory="16 MiB"))
 print(json.dumps(answer))
