@@ -16,8 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labkit.engine.lease import lease_of
-from labkit.engine.out_of_reach import see_all
 from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
 from labkit.hypervisor.connection import DEFAULT_URI, Connection, connect
@@ -163,7 +161,7 @@ class Instances:
             except LabError as error:
                 since, why = time.monotonic(), error.message
             else:
-                return see_all(found, domains, lease_of(self.workspace.locks).guests_elsewhere()), trees, ""
+                return found, trees, ""
         self._unreachable[name] = since, why
         return (*read_definitions(self._config(name), self.workspace.id), why)
 

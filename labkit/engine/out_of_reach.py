@@ -43,7 +43,7 @@ def see(facts: MachineFacts, domains: Domains, others: Others) -> MachineFacts:
     Args:
         others: the guests that run on other computers (lease.py).
     """
-    if facts.is_active:
+    if facts.is_active or facts.reason is Reason.MIGRATED:
         return facts
     if facts.id in others:
         host, pid = others[facts.id]

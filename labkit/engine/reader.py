@@ -15,7 +15,7 @@ from labkit.engine.instances import Elsewhere, Instances
 from labkit.engine.journal import Entry, find_named, find_unfinished, read_count, read_entries
 from labkit.engine.lease import lease_of
 from labkit.engine.locks import find_busy
-from labkit.engine.out_of_reach import see_all
+from labkit.engine.out_of_reach import see, see_all
 from labkit.engine.seals import find_seals
 from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
@@ -109,7 +109,26 @@ def _read_machines(
         before, elsewhere = machines, instances.read_elsewhere()
         machines, others = domains.read_all(workspace.id, str(workspace.home))
         if machines.keys() == before.keys():
-            return see_all(machines, domains, lease_of(workspace.locks).guests_elsewhere()), others, elsewhere
+            here, there = _see_both(workspace, domains, instances, machines, elsewhere)
+            return here, others, there
+
+
+def _see_both(
+    workspace: Workspace,
+    domains: Domains,
+    instances: Instances,
+    machines: Mapping[str, MachineFacts],
+    elsewhere: Elsewhere,
+) -> tuple[dict[str, MachineFacts], Elsewhere]:
+    """The machines of both sides, those out of reach included; one that both know is just going over, and is not."""
+    away = lease_of(workspace.locks).guests_elsewhere()
+    both = {facts.id for facts in machines.values()} & {facts.id for facts in elsewhere.machines.values()}
+    here = {name: facts if facts.id in both else see(facts, domains, away) for name, facts in machines.items()}
+    there = dict(elsewhere.machines)
+    for name, facts in elsewhere.machines.items():
+        if facts.id not in both and elsewhere.places[name] not in elsewhere.unreachable:
+            there[name] = see(facts, instances.domains(elsewhere.places[name]), away)
+    return here, replace(elsewhere, machines=there)
 
 
 def _describe(workspace: Workspace, entry: Entry) -> OpenAct:

@@ -110,7 +110,32 @@ def saved_guest(lab: Lab) -> None:
     lab.clean()
 
 
-@pytest.mark.parametrize("name", ["lost_guest", "saved_guest"])
+def lost_at_the_neighbour(lab: Lab) -> None:
+    """A neighbour's runtime folder is emptied, too: its daemon knows its guest no more."""
+    vm = lab.create("web", image="sector", memory="16 MiB").start()
+    other = lab.neighbour()
+    vm.migrate(other)
+    assert not lab.state.elsewhere["web"].is_out_of_reach
+    pid = find_pid(vm.id)
+    assert pid is not None
+    runtime = other._connection.runtime
+    daemon = find_daemon(other.uri)
+    assert runtime is not None
+    assert daemon is not None
+    for path in runtime.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    process = psutil.Process(daemon)
+    process.send_signal(signal.SIGKILL)
+    process.wait(30)
+    assert (vm.state, vm.reason) == (MachineState.RUNNING, Reason.OUT_OF_REACH)
+    assert lab.state.elsewhere["web"].process == pid
+    with pytest.raises(Refused, match=str(pid)):
+        lab.clean()
+    vm.kill()
+    lab.clean()
+
+
+@pytest.mark.parametrize("name", ["lost_guest", "saved_guest", "lost_at_the_neighbour"])
 def test_a_guest_that_the_daemon_has_lost_is_running_out_of_reach(name: str, guest_images: Path) -> None:
     run_alone(guest_images, name)
 
