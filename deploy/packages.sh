@@ -2,12 +2,33 @@
 # The distribution's packages: which ones a lab needs, and their installation through apt, as root or with sudo.
 # No package here starts a system daemon: the lab uses the user's own session daemon.
 
+OS_RELEASE=/etc/os-release
+
+# What the distribution calls itself: debian, ubuntu, …
+system_id() { sed -n "s/^ID=[\"']\\?\\([a-z0-9._-]*\\)[\"']\\?$/\\1/p" "$OS_RELEASE" 2>/dev/null; }
+
+apt_knows() { apt-cache show --no-all-versions "$1" >/dev/null 2>&1; }
+
+# The system's own Python; where that is none for the lab, the newest one that the distribution has beside it.
+python_packages() {
+  local minor
+  if [ -z "${LABKIT_PYTHON:-}" ] && [ -x "$SYSTEM_PYTHON" ] && ! python_fits "$SYSTEM_PYTHON"; then
+    for minor in $PYTHON_MINORS; do
+      ! apt_knows "python3.$minor-venv" || { printf '%s\n' "python3.$minor-dev" "python3.$minor-venv"; return 0; }
+    done
+  fi
+  printf '%s\n' python3-dev python3-venv
+}
+
 # packages_of runtime|test: one a line.
 packages_of() {
   printf '%s\n' qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients # the hypervisor and its tools
   printf '%s\n' tini # takes leave of ended guests, see runtime.sh
-  printf '%s\n' libvirt-dev pkg-config gcc python3-dev python3-venv # to build libvirt's Python binding
+  printf '%s\n' libvirt-dev pkg-config gcc # to build libvirt's Python binding
+  python_packages
   printf '%s\n' busybox-static cpio e2fsprogs binutils lz4 zstd xz-utils # to make guest images
+  # they are made of Debian's packages everywhere: its keys, and a program that knows its address
+  [ "$(system_id)" = debian ] || printf '%s\n' debian-archive-keyring mmdebstrap
   case $(dpkg --print-architecture) in
     amd64 | i386) printf '%s\n' qemu-system-x86 ;;
     arm64 | armhf) printf '%s\n' qemu-system-arm ;;
@@ -54,6 +75,9 @@ apt_get() {
   become_root env "${keep[@]}" apt-get --quiet -o DPkg::Lock::Timeout=600 -o Acquire::Retries=2 -o Dpkg::Use-Pty=0 "$@" </dev/null 8<&- 9<&-
 }
 
+# On Ubuntu some of the packages are in a part of the archive that may be switched off.
+ubuntu_hint() { [ "$(system_id)" != ubuntu ] || printf ' (sudo add-apt-repository universe)'; }
+
 explain_apt() {
   local log=$1
   local again="then run the same command again: it goes on from here. All of apt's words are in $log."
@@ -62,10 +86,11 @@ explain_apt() {
   elif grep -qE 'Temporary failure resolving|Could not resolve|Could not connect|Unable to connect|Connection timed out|Network is unreachable' "$log"; then
     fail "The package server cannot be reached. Check the network (or apt's proxy), $again"
   elif grep -q 'Unable to locate package' "$log"; then
-    fail "apt does not know: $(sed -n 's/^E: Unable to locate package //p' "$log" | tr '\n' ' ')– is the network there, and are the distribution's sources complete? Repair that, $again"
+    fail "apt does not know: $(sed -n 's/^E: Unable to locate package //p' "$log" | tr '\n' ' ')– is the network there, and are the distribution's sources complete$(ubuntu_hint)? Repair that, $again"
   elif grep -q 'Could not get lock' "$log"; then
     fail "Another program is installing packages. Wait for it, $again"
   fi
+  explain_common "$log" "$again"
   tail -n 5 -- "$log" >&2
   fail "apt could not install the packages (its last words are above). Repair that, $again"
 }

@@ -1,12 +1,33 @@
 # shellcheck shell=bash
 # The Python environment: a venv made from the system's Python, with what the locks in requirements/ name and nothing else.
 
+SYSTEM_PYTHON=/usr/bin/python3
+PYTHON_MINORS="14 13 12 11" # the versions 3.x that the locks are for, newest first
+
+# python_fits PATH: is it one of those?
+python_fits() {
+  local minor
+  minor=$("$1" -c 'import sys; print(sys.version_info[1] if sys.version_info[0] == 3 else 0)' 2>/dev/null) || return 1
+  [[ " $PYTHON_MINORS " == *" $minor "* ]]
+}
+
+# The Python to use: the one that is named, or the system's own, or where that does not fit one that stands beside it.
+python_to_use() {
+  local minor
+  if [ -z "${LABKIT_PYTHON:-}" ] && [ -x "$SYSTEM_PYTHON" ] && ! python_fits "$SYSTEM_PYTHON"; then
+    for minor in $PYTHON_MINORS; do
+      [ ! -x "$SYSTEM_PYTHON.$minor" ] || { printf '%s\n' "$SYSTEM_PYTHON.$minor"; return 0; }
+    done
+  fi
+  printf '%s\n' "${LABKIT_PYTHON:-$SYSTEM_PYTHON}"
+}
+
 is_venv() { [ -e "$1/pyvenv.cfg" ]; }
 
 # What the environment was made from. A change of any of it makes setup do the rest of its work.
 python_stamp() {
   printf 'place %s %s\n' "$ROOT" "$VENV"
-  printf 'system %s\n' "$(readlink -f "${LABKIT_PYTHON:-/usr/bin/python3}")"
+  printf 'system %s\n' "$(readlink -f "$(python_to_use)")"
   { cat "$ROOT/requirements/build.lock" "$ROOT/requirements/$1.lock"; sed '/^\[tool\./,$d' "$ROOT/pyproject.toml"; } | sha256sum
 }
 
@@ -25,13 +46,13 @@ packages_are_installed() {
 }
 
 install_python() {
-  local set=$1 python=${LABKIT_PYTHON:-/usr/bin/python3} log="$DATA/setup-pip.log" version
+  local set=$1 python log="$DATA/setup-pip.log" version
   ! python_is_installed "$set" || { detail "up to date"; return 0; }
+  settle_pip # on a bare system its Python is here only now
+  claim_files
+  python=$(python_to_use)
   version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || fail "There is no Python at $python."
-  case $version in
-    3.11 | 3.12 | 3.13) ;;
-    *) fail "The lab runs on Python 3.11, 3.12 and 3.13, and $python is $version. Install one of them and name it: LABKIT_PYTHON=/path/to/python3.13 ./lab setup" ;;
-  esac
+  python_fits "$python" || fail "The lab runs on Python 3.11, 3.12, 3.13 and 3.14, and $python is $version. Install one of them beside it: with apt where it has one (sudo apt-get install python3.14-venv python3.14-dev), else with conda (environment.yml) or another tool of yours. Then name it: LABKIT_PYTHON=/path/to/python3.14 ./lab setup"
   if ! packages_are_installed "$set"; then
     need_space "$(dirname -- "$VENV")" 1100 "the Python environment"
     prepare_venv "$python"
@@ -44,6 +65,16 @@ install_python() {
   fi
   REQUIRE_HASHES='' pip_install "$log" "labkit and the console's front end" --editable "$ROOT"
   front_stamp >"$VENV/.stamp-front"
+}
+
+# What one call with sudo has left is root's, and nothing could be written over it.
+claim_files() {
+  local foreign
+  foreign=$(find "$VENV" "$ROOT/labkit" ! -user "$(id -u)" -print -quit 2>/dev/null) || true
+  [ -z "$foreign" ] || case $foreign in
+    "$VENV"*) give_back "$foreign" "$VENV" ;;
+    *) give_back "$foreign" "$ROOT" ;;
+  esac
 }
 
 # The checkout that made the environment where it is now, or nothing.
@@ -84,9 +115,12 @@ explain_pip() {
   local again="then run the same command again: it goes on from here. All of pip's words are in $log."
   if grep -q 'No space left on device' "$log"; then
     fail "There is no room for the Python environment in $VENV. Make room, $again"
+  elif grep -q 'Permission denied' "$log"; then
+    claim_files
   elif grep -qE 'Failed to establish a new connection|Temporary failure in name resolution|NewConnectionError|ConnectTimeout|Read timed out' "$log"; then
     fail "The Python package server cannot be reached. Check the network (or pip's proxy and index), $again"
   fi
+  explain_common "$log" "$again"
   ! grep -q '^ *labkit: ' "$log" || fail "$(sed -n 's/^ *labkit: //p' "$log" | head -n 1) All of npm's words are in $log."
   grep -E '^ *(ERROR|error|E):?' "$log" | tail -n 5 >&2 || true
   fail "pip could not install the packages (its errors are above). Repair that, $again"

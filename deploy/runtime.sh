@@ -7,13 +7,15 @@
 # Inside, root appears as this user of every Debian: libvirt 11 crashes for a user id that /etc/passwd does not know.
 NAMESPACE_USER=daemon
 HOLDER_LOOKS_EVERY=60 # seconds
+LONGEST_RUNTIME_FOLDER=60
+KERNEL_SETTINGS=/proc/sys
 
 # enter_environment CMD …: never returns; CMD's exit status and stdin are its own.
 enter_environment() {
   choose_runtime_folder
   shorten_config_folder
+  use_private_jupyter "$DATA"
   export VIRTUAL_ENV=$VENV PATH=$VENV/bin:$PATH
-  unset PYTHONHOME PYTHONPATH
   # A guest outlives whoever started it and becomes a child of the system's first process. libvirt waits until that one
   # has taken leave of an ended guest, and in a container it often does not, or takes seconds. tini does it at once.
   ! command -v tini >/dev/null || set -- tini -s -- "$@"
@@ -21,15 +23,18 @@ enter_environment() {
   join_namespace "$@"
 }
 
+# Anybody may make a folder in /tmp before us, so there is a second place; what is ours already goes first, for the
+# daemon and the guests in it.
 choose_runtime_folder() {
-  local folder
-  for folder in "${XDG_RUNTIME_DIR:-}" "/run/user/$UID"; do
+  local folder places=("/tmp/labkit-$UID" "$DATA/run")
+  for folder in "${XDG_RUNTIME_DIR:-}" "/run/user/$UID" "${places[@]}"; do
     ! is_runtime_folder "$folder" || { export XDG_RUNTIME_DIR=$folder; return 0; }
   done
-  folder=/tmp/labkit-$UID
-  mkdir -m 0700 -- "$folder" 2>/dev/null || true
-  is_runtime_folder "$folder" || fail "The folder $folder must be ours alone (mode 0700), and it is not. Remove it, or set XDG_RUNTIME_DIR to a short folder of your own."
-  export XDG_RUNTIME_DIR=$folder
+  for folder in "${places[@]}"; do
+    [ "${#folder}" -gt "$LONGEST_RUNTIME_FOLDER" ] || (umask 077 && mkdir -p -- "$(dirname -- "$folder")" && mkdir -- "$folder") 2>/dev/null || true
+    ! is_runtime_folder "$folder" || { export XDG_RUNTIME_DIR=$folder; return 0; }
+  done
+  fail "The folder ${places[0]} must be ours alone (mode 0700), and it is not. Remove it, or set XDG_RUNTIME_DIR to a short folder of your own."
 }
 
 # libvirt puts the monitor's socket of each guest below XDG_CONFIG_HOME: up to CONFIG_BYTES it fits, whatever the guest's
@@ -44,7 +49,7 @@ shorten_config_folder() {
 }
 
 is_runtime_folder() {
-  [ -n "$1" ] && [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && [ -w "$1" ] && [ "${#1}" -le 60 ] && [ "$(stat -c %a -- "$1")" = 700 ]
+  [ -n "$1" ] && [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && [ -w "$1" ] && [ "${#1}" -le "$LONGEST_RUNTIME_FOLDER" ] && [ "$(stat -c %a -- "$1")" = 700 ]
 }
 
 # ------------------------------------------------------------------------------------------ root's user namespace
@@ -74,14 +79,22 @@ join_namespace() {
   flock "$lock"
   holder=$(find_holder)
   if [ -z "$holder" ]; then
-    read -r answer < <(cd / && setsid unshare --user --map-user="$(id -u $NAMESPACE_USER)" --map-group="$(id -g $NAMESPACE_USER)" \
+    read -r answer < <(cd / && exec setsid unshare --user --map-user="$(id -u $NAMESPACE_USER)" --map-group="$(id -g $NAMESPACE_USER)" \
       bash "$ROOT/deploy/runtime.sh" "$XDG_RUNTIME_DIR" </dev/null 2>&1 {lock}>&-) || true
     holder=$(find_holder)
-    [ -n "$holder" ] || fail "As root, the lab needs a user namespace, and this system refuses it (${answer:-no reason given}). Run ./lab as an ordinary user with sudo instead; in a container, allow user namespaces."
+    [ -n "$holder" ] || fail "As root, the lab needs a user namespace, and this system refuses it (${answer:-no reason given}$(namespace_limit)). Run ./lab as an ordinary user with sudo instead; in a container, allow user namespaces."
   fi
   touch "$(namespace_record)" # the holder stays for a while after a call, so it cannot end before we are inside
   exec {lock}>&-
   exec nsenter --target "$holder" --user --preserve-credentials -- "$@"
+}
+
+# Which of the kernel's settings forbids user namespaces, if one does: Ubuntu's AppArmor, an older Debian, a limit.
+namespace_limit() {
+  local setting
+  for setting in kernel/apparmor_restrict_unprivileged_userns=1 kernel/unprivileged_userns_clone=0 user/max_user_namespaces=0; do
+    [ "$(cat "$KERNEL_SETTINGS/${setting%=*}" 2>/dev/null)" != "${setting#*=}" ] || printf '; %s is %s' "$(tr / . <<<"${setting%=*}")" "${setting#*=}"
+  done
 }
 
 # Tells the holder to end now, if nobody else is in the namespace.

@@ -11,7 +11,7 @@ grep -qs labkit-environment "$HOME/.profile" || printf '. ~/.labkit-environment\
 # shellcheck source=/dev/null
 . "$HOME/.labkit-environment"
 
-/vagrant/lab setup
+bash /vagrant/lab setup
 
 # Hardware virtualization, where the machine below passes it on, is for this group; it counts from the next login.
 ! getent group kvm >/dev/null || sudo usermod --append --groups kvm "$(id -un)"

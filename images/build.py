@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Builds the guest images of the course from the distribution's packages.
+"""Builds the guest images of the course from Debian's packages, the same ones on every host.
 
     python3 images/build.py --into FOLDER [--force | --check] [tiny] [sector]
 
-Needs no root and no network beyond the distribution's package archive. An image that its recipe would make
+Needs no root and no network beyond Debian's package archive. An image that its recipe would make
 again is left as it is. `README.md` beside this file says what is in the images and how to add one.
 """
 
@@ -18,7 +18,8 @@ import sys
 import time
 from pathlib import Path
 
-from builder.store import Manifest, Store, recipe_hash
+from builder import taking
+from builder.store import Store, recipe_hash
 from builder.tools import BuildError, say
 from sector import recipe as sector
 from tiny import recipe as tiny
@@ -73,17 +74,19 @@ def build(name: str, store: Store, *, force: bool) -> None:
     with store.scratch() as scratch:
         if not force and store.is_current(name, recipe):  # another build was first
             return
-        manifest: Manifest = {"name": name, "recipe": recipe, "architecture": "x86_64"}
-        manifest |= RECIPES[name](store, scratch)
+        if given := os.environ.get(taking.SETTING):
+            manifest = taking.take(name, recipe, store, scratch, folder=Path(given).expanduser())
+        else:
+            manifest = {"name": name, "recipe": recipe, "architecture": "x86_64"}
+            manifest |= RECIPES[name](store, scratch)
+            manifest["files"] = store.describe(manifest)
         store.publish(manifest)
     say(f"{name}: ready after {time.monotonic() - began:.1f} s")
 
 
 def recipe_of(name: str) -> str:
     """Return the hash of all that decides what an image will be, but for the packages' versions."""
-    system = platform.freedesktop_os_release()
-    release = f"{system.get('ID', '')} {system.get('VERSION_CODENAME', '')}"  # such as `debian bookworm`
-    return recipe_hash([HERE / "builder", HERE / name], release)
+    return recipe_hash([HERE / "builder", HERE / name])
 
 
 def fail(sentence: str) -> int:

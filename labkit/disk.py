@@ -21,6 +21,7 @@ from labkit.plans import disk as plans
 from labkit.plans import disk_change
 from labkit.plans.disk_excuses import why_not_serve
 from labkit.plans.plan import Plan
+from labkit.storage.files import make_private_folder
 from labkit.units import check_choice, check_name, format_size, parse_size
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class Disk:
         if excuse := why_not_serve(facts):
             raise WrongState(excuse, _("Detach it first, or serve a copy: disk.convert(…)."))
         socket = self._lab._workspace.socket(self.name)
-        socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(socket.parent)
         image = facts.active
         start_server(Path(image.path), image.format, socket, export=self.name, room=most, limit=Limit(timeout))
         return self

@@ -1,11 +1,10 @@
-"""The distribution's packages: find, download, unpack, and collect the libraries that a program links.
+"""Packages that are only unpacked, never installed: their files, the libraries a program links, running a program.
 
-Knows apt, dpkg and ELF dynamic sections. Nothing is installed and no root is needed: packages are only unpacked.
+Knows dpkg's archives and ELF dynamic sections. Must not know where packages come from; no root is needed.
 """
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ class Packages:
         for candidate in (path, f"usr/{path}", path.removeprefix("usr/")):
             if (self.root / candidate).is_file():
                 return self.root / candidate
-        raise BuildError(f"No package holds {path}: this release of the distribution is not known to the recipe.")
+        raise BuildError(f"No package holds {path}: the recipe does not know this release of Debian.")
 
     def libraries(self, programs: Iterable[Path]) -> dict[str, Path]:
         """Return every shared library the programs need, and the dynamic loader, by file name."""
@@ -48,6 +47,13 @@ class Packages:
                 waiting += needed(found[name])
         return dict(sorted(found.items()))
 
+    def program(self, path: str) -> list[str]:
+        """Return the words that start a program out of these packages, with its own libraries, on any host."""
+        program = self.find(path)
+        loader = self._library("ld-linux-x86-64.so.2")
+        folders = ":".join(str(self.root / folder) for folder in LIBRARY_FOLDERS)
+        return [str(loader), "--library-path", folders, str(program)]
+
     def _library(self, name: str) -> Path:
         for folder in LIBRARY_FOLDERS:
             if (self.root / folder / name).is_file():
@@ -55,61 +61,15 @@ class Packages:
         raise BuildError(f"No package holds the library {name}.")
 
 
-def closure(names: Iterable[str], *, follow: re.Pattern[str]) -> list[str]:
-    """Return the packages and, again and again, those of their dependencies whose name matches `follow`.
+def unpack(archives: Iterable[Path], *, root: Path) -> Packages:
+    """Unpack packages over one another into a folder.
 
     Raises:
-        BuildError: a package is not known to apt.
+        BuildError: no space.
     """
-    names = list(names)
-    try:
-        text = run(["apt-cache", "depends", "--recurse", "--important", *names]).decode()
-    except BuildError as error:
-        raise BuildError(f"Not all packages are known here, run apt-get update first ({error}).") from error
-    depends = parse_depends(text)
-    found: set[str] = set()
-    waiting = names
-    while waiting:
-        name = waiting.pop()
-        if name not in depends:
-            raise BuildError(f"The package {name} is not known here: run apt-get update first.")
-        if name not in found:
-            found.add(name)
-            waiting += [other for other in depends[name] if follow.fullmatch(other)]
-    return sorted(found)
-
-
-def parse_depends(text: str) -> dict[str, list[str]]:
-    """Return the direct dependencies of each package in the output of `apt-cache depends --recurse`."""
-    depends: dict[str, list[str]] = {}
-    current: list[str] = []
-    for line in text.splitlines():
-        if line and not line[0].isspace():
-            current = depends.setdefault(line.strip(), [])
-        elif found := re.match(r"  (?:Pre)?Depends: ([^<\s]+)$", line):
-            current.append(found[1])
-    return depends
-
-
-def fetch(names: list[str], *, into: Path) -> Packages:
-    """Download packages into a folder and unpack them there.
-
-    Raises:
-        BuildError: no network, an unknown package, or no space.
-    """
-    say(f"  downloading {len(names)} packages")
-    into.mkdir(parents=True)
-    unsandboxed = ["-o", "APT::Sandbox::User=root"]
-    try:
-        run(["apt-get", *unsandboxed, "--quiet", "download", *names], folder=into)
-    except BuildError as error:
-        if "space left" in str(error) or "is missing" in str(error):
-            raise
-        raise BuildError(f"The packages could not be downloaded, is there a network? ({error})") from error
-    root = into / "root"
-    versions: dict[str, str] = {}
     say("  unpacking them")
-    for archive in sorted(into.glob("*.deb")):
+    versions: dict[str, str] = {}
+    for archive in archives:
         run(["dpkg-deb", "--extract", archive, root])
         shown = run(["dpkg-deb", "--show", "--showformat=${Package} ${Version}", archive]).decode()
         name, version = shown.split()

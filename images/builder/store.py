@@ -46,6 +46,15 @@ class Store:
             content.rename(self.folder / blob)
         return blob
 
+    def describe(self, manifest: Manifest) -> dict[str, dict[str, str | int]]:
+        """Return the whole hash and the size in bytes of each blob that a manifest names."""
+        files: dict[str, dict[str, str | int]] = {}
+        for blob in blobs(manifest):
+            with (self.folder / blob).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            files[blob] = {"sha256": digest, "size": (self.folder / blob).stat().st_size}
+        return files
+
     def publish(self, manifest: Manifest) -> None:
         """Write the manifest of an image whose blobs are all kept."""
         finished = self.folder / f"{manifest['name']}.json"
@@ -83,11 +92,9 @@ def blobs(manifest: Manifest) -> list[str]:
     return [blob for blob in named if blob is not None]
 
 
-def recipe_hash(folders: list[Path], *facts: str) -> str:
-    """Return the SHA-256 of all that decides what a recipe makes: its files and some facts about this system."""
+def recipe_hash(folders: list[Path]) -> str:
+    """Return the SHA-256 of all that decides what a recipe makes, but for the packages' versions: its files."""
     digest = hashlib.sha256()
-    for fact in facts:
-        digest.update(fact.encode() + b"\0")
     for folder in folders:
         for file in sorted(folder.rglob("*")):
             if file.is_file() and "__pycache__" not in file.parts:

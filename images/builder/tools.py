@@ -15,13 +15,12 @@ from pathlib import Path
 #: Which Debian package holds each program that a build starts.
 PACKAGE_OF = {
     "apt-cache": "apt",
+    "apt-config": "apt",
     "apt-get": "apt",
     "as": "binutils",
-    "debugfs": "e2fsprogs",
     "dpkg-deb": "dpkg",
     "ld": "binutils",
     "lz4": "lz4",
-    "mke2fs": "e2fsprogs",
     "qemu-img": "qemu-utils",
     "zstd": "zstd",
 }
@@ -29,6 +28,14 @@ PACKAGE_OF = {
 
 class BuildError(Exception):
     """The build cannot go on; the message is one sentence for the person who started it."""
+
+
+class ProgramError(BuildError):
+    """A program failed; `words` is all that it printed on standard error."""
+
+    def __init__(self, sentence: str, words: str) -> None:
+        super().__init__(sentence)
+        self.words = words
 
 
 def say(stage: str) -> None:
@@ -52,7 +59,8 @@ def run(
         environment: variables set on top of a fixed, language-neutral environment.
 
     Raises:
-        BuildError: the program is not installed, or it failed.
+        BuildError: the program is not installed.
+        ProgramError: it failed.
     """
     words = [str(word) for word in argv]
     variables = os.environ | {
@@ -72,10 +80,10 @@ def run(
     return done.stdout
 
 
-def explain(words: Sequence[str], stderr: str) -> BuildError:
+def explain(words: Sequence[str], stderr: str) -> ProgramError:
     """Turn what a failed program printed into one sentence."""
     if "No space left on device" in stderr or os.strerror(errno.ENOSPC) in stderr:
-        return BuildError("There is no space left on the disk for the guest images.")
+        return ProgramError("There is no space left on the disk for the guest images.", stderr)
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     reason = next((line for line in lines if line.startswith("E:")), lines[-1] if lines else "it gave no reason")
-    return BuildError(f"{words[0]} failed: {reason.removeprefix('E: ')}")
+    return ProgramError(f"{words[0]} failed: {reason.removeprefix('E: ')}", stderr)

@@ -7,7 +7,7 @@ that is what makes two builds equal.
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -80,7 +80,17 @@ def cpio(entries: Mapping[str, Entry]) -> bytes:
     return b"".join(parts)
 
 
-def ext4(entries: Mapping[str, Entry], image: Path, *, capacity: int, label: str, uuid: str, scratch: Path) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ext4Tools:
+    """The words that start e2fsprogs' two programs; their version decides about bytes of the image."""
+
+    mke2fs: Sequence[str]
+    debugfs: Sequence[str]
+
+
+def ext4(
+    entries: Mapping[str, Entry], image: Path, *, capacity: int, label: str, uuid: str, scratch: Path, tools: Ext4Tools
+) -> None:
     """Write the entries as an ext4 file system of `capacity` bytes into a new, sparse raw image.
 
     `debugfs` puts the files in, not `mke2fs -d`: so owners are root without being root, and all times are `EPOCH`.
@@ -94,7 +104,7 @@ def ext4(entries: Mapping[str, Entry], image: Path, *, capacity: int, label: str
     clock = {"E2FSPROGS_FAKE_TIME": str(EPOCH), "SOURCE_DATE_EPOCH": str(EPOCH), "MKE2FS_CONFIG": "/dev/null"}
     options = f"hash_seed={uuid},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,nodiscard"
     layout = ["-O", EXT4_FEATURES, "-b", "4096", "-I", "256", "-i", "16384", "-m", "0", "-J", "size=4"]
-    run(["mke2fs", "-qF", "-t", "ext4", *layout, "-L", label, "-U", uuid, "-E", options, image], environment=clock)
+    run([*tools.mke2fs, "-qF", "-t", "ext4", *layout, "-L", label, "-U", uuid, "-E", options, image], environment=clock)
     script: list[str] = []
     for number, (path, entry) in enumerate(sorted(entries.items())):
         if stat.S_ISDIR(entry.mode):
@@ -108,16 +118,16 @@ def ext4(entries: Mapping[str, Entry], image: Path, *, capacity: int, label: str
             script.append(f"set_inode_field /{path} mode 0{entry.mode:o}")
     listing = scratch / "script"
     listing.write_text("\n".join(script) + "\n")
-    run(["debugfs", "-w", "-f", listing, image], environment=clock)
-    missing = absent(entries, image)
+    run([*tools.debugfs, "-w", "-f", listing, image], environment=clock)
+    missing = absent(entries, image, debugfs=tools.debugfs)
     if missing:
         raise BuildError(f"{missing[0]} did not fit into a disk of {capacity >> 20} MiB.")
 
 
-def absent(entries: Mapping[str, Entry], image: Path) -> list[str]:
+def absent(entries: Mapping[str, Entry], image: Path, *, debugfs: Sequence[str]) -> list[str]:
     """Return the paths that are not in the image with their full length: debugfs tells nobody what it could not do."""
     script = "".join(f"stat /{path}\n" for path in sorted(entries))
-    shown = run(["debugfs", "-f", "/dev/stdin", image], stdin=script.encode()).decode()
+    shown = run([*debugfs, "-f", "/dev/stdin", image], stdin=script.encode()).decode()
     answers = shown.split("debugfs: stat /")[1:]
     return [
         path

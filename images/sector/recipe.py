@@ -35,6 +35,7 @@ def build(store: Store, scratch: Path) -> Manifest:
     return {
         "boot": "bios",
         "kernel": None,
+        "kernel_packed": None,
         "initramfs": None,
         "command_line": "",
         "disk": {"file": store.keep("disk.raw", disk), "format": "raw", "capacity": CAPACITY},

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from builder.archive import open_archive
 from builder.kernel import load_order, unpack_kernel
-from builder.packages import Packages, closure, fetch
+from builder.packages import Packages, unpack
 from builder.store import Manifest, Store
 from builder.tools import BuildError, run, say
-from builder.tree import Tree, cpio, ext4
+from builder.tree import Ext4Tools, Tree, cpio, ext4
 
 HERE = Path(__file__).resolve().parent
 MIB = 1 << 20
@@ -20,8 +21,9 @@ CAPACITY = 64 * MIB
 UUID = "6c61626b-6974-4000-8000-74696e790001"
 
 PACKAGES = ("linux-image-cloud-amd64", "busybox-static", "e2fsprogs", "qemu-guest-agent")
-#: Of a dependency only libraries and the kernel itself are of use here.
-FOLLOW = re.compile(r"lib.*|linux-(image|modules)-\d.*")
+#: Of a dependency only libraries and the kernel itself are of use here. Which of the packages with the kernel's
+#: version in their name holds the kernel differs from release to release; some are empty.
+FOLLOW = re.compile(r"lib.*|linux-\w+-\d.*")
 
 #: Needed to reach the disk and the agent's channel: in the initramfs, loaded in this order.
 FIRST_MODULES = ("virtio_pci", "virtio_console", "virtio_blk", "button", "evdev")
@@ -61,12 +63,12 @@ def build(store: Store, scratch: Path) -> Manifest:
     Raises:
         BuildError: a package, a tool or space is missing.
     """
-    names = [name for name in closure(PACKAGES, follow=FOLLOW) if name != "linux-image-cloud-amd64"]
-    packages = fetch(names, into=scratch / "packages")
+    archive = open_archive(store.folder / "packages")
+    packages = unpack(archive.fetch(archive.closure(PACKAGES, follow=FOLLOW)), root=scratch / "packages")
     release = modules_of(packages)
     say(f"  unpacking Linux {release.name}")
     packed = scratch / "vmlinuz"
-    packed.write_bytes(packages.find(f"boot/vmlinuz-{release.name}").read_bytes())
+    packed.write_bytes(kernel_of(packages, release).read_bytes())
     kernel = scratch / "vmlinux"
     kernel.write_bytes(unpack_kernel(packed.read_bytes()))
     say("  writing the initramfs")
@@ -76,7 +78,8 @@ def build(store: Store, scratch: Path) -> Manifest:
     raw, disk = scratch / "disk.raw", scratch / "disk.qcow2"
     system = root(packages, release)
     system.file("bin/reseed", assemble(HERE / "reseed.S", scratch), 0o755)
-    ext4(system.entries, raw, capacity=CAPACITY, label="tiny", uuid=UUID, scratch=scratch / "files")
+    tools = Ext4Tools(mke2fs=packages.program("sbin/mke2fs"), debugfs=packages.program("sbin/debugfs"))
+    ext4(system.entries, raw, capacity=CAPACITY, label="tiny", uuid=UUID, scratch=scratch / "files", tools=tools)
     run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, disk])
     return {
         "boot": "kernel",
@@ -106,6 +109,12 @@ def modules_of(packages: Packages) -> Path:
         for release in sorted((packages.root / folder).glob("*")):
             return release
     raise BuildError("The kernel's package holds no modules.")
+
+
+def kernel_of(packages: Packages, release: Path) -> Path:
+    """Return the packed kernel that belongs to the modules: Debian keeps it in `/boot`, or, since 2026, beside them."""
+    beside = release / "vmlinuz"
+    return beside if beside.is_file() else packages.find(f"boot/vmlinuz-{release.name}")
 
 
 def start(packages: Packages, release: Path) -> Tree:

@@ -14,6 +14,7 @@ from labkit.course.clone_exercises import PLACE, OnClones
 from labkit.course.exercise import Result
 from labkit.errors import LabError
 from labkit.language import _
+from labkit.storage.files import make_private_folder
 from labkit.units import MIB
 
 CAPACITY = 4 * MIB
@@ -75,7 +76,7 @@ class MovedBase(_OnBase):
     def prepare(self) -> None:
         """Move the base away, beside a copy in which one byte is another."""
         self.make_original(capacity=f"{CAPACITY}").clone(self.machines[1], kind="linked", snapshot="base")
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self.folder)
         names = ["uno.raw", "dos.raw"]
         right, altered = names if int(self.mark, 16) % 2 else reversed(names)
         self.place.rename(self.folder / right)

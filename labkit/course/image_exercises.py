@@ -18,6 +18,7 @@ from labkit.machine import Machine
 from labkit.model.disk import chain, image_path
 from labkit.model.image import Allocation, Format
 from labkit.storage import qemu_img
+from labkit.storage.files import make_private_folder
 from labkit.units import MIB
 
 
@@ -125,7 +126,7 @@ class BrokenChain(_InOrder):
     def prepare(self) -> None:
         """Take two snapshots, move the base away, and put an empty image into its place."""
         self.live_through()
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self.folder)
         self.place.rename(self.folder / self.place.name)
         qemu_img.create(self.place, Format.QCOW2, 64 * MIB, Allocation.DYNAMIC)
         self.place.chmod(0o444)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from labkit.engine.workspace import data_folder
-from labkit.storage.files import host_errors, sync_folder
+from labkit.storage.files import host_errors, make_private_folder, sync_folder
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class Progress:
 
     def _change(self, change: Callable[[dict[str, Any]], T]) -> T:
         with host_errors(self.path):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self._folder)
             with (self._folder / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 data = self._read()

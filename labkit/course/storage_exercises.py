@@ -18,6 +18,7 @@ from labkit.language import _
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
 from labkit.model.words import reason_word, state_word
+from labkit.storage.files import make_private_folder
 from labkit.units import MIB
 
 VMDK_MAGIC = b"KDMV"
@@ -79,7 +80,7 @@ class Misnamed(_Running):
         machine = self.boot(made)
         machine.run(f"labkit-mount vdb && echo {self.mark} > /mnt/vdb/letter && sync && umount /mnt/vdb")
         machine.detach(made)
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self.folder)
         shutil.copyfile(made.path, self.file)
         made.delete()
         raw = self.lab.disks.create(wrong, capacity=self.file.stat().st_size, format="raw")

@@ -17,6 +17,7 @@ from labkit.course.machine_exercise import MEMORY
 from labkit.language import _
 from labkit.model.machine import MachineState
 from labkit.model.words import state_word
+from labkit.storage.files import make_private_folder
 
 
 class Twins(OnClones):
@@ -47,7 +48,7 @@ class Twins(OnClones):
             machine.start()
         twin.wait_ready().run(f"echo {self.mark}-2 >/root/letter; sync")
         identity = first.wait_ready().run("cat /etc/machine-id").stdout.strip()
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self.folder)
         self._notes.write_text(f"{first.id} {twin.id} {identity}")
 
     @property

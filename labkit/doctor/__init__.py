@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.doctor import leftovers, neighbours, parts, place
+from labkit.doctor import leftovers, neighbours, parts, place, surroundings
 from labkit.engine.workspace import data_folder, labs_folder
 from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor, find_config_folder, find_daemon
 from labkit.language import _
@@ -53,6 +53,9 @@ def _checks(labs: Path, uri: str) -> Iterator[Check]:
     inquiry = ask_hypervisor(uri) if _may_ask(uri) else Inquiry(uri=uri)
     yield from _look("user", place.check_user)
     yield from _look("runtime-folder", place.check_runtime_folder)
+    yield from _look("variables", surroundings.check_variables)
+    yield from _look("settings-files", surroundings.check_settings_files)
+    yield from _look("limits", surroundings.check_limits)
     yield from _look("socket-length", lambda: place.check_socket_length(find_config_folder(), inquiry.pid))
     yield from _look("disk-space", lambda: place.check_disk_space(labs))
     yield from _look("memory", place.check_memory)

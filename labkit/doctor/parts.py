@@ -25,7 +25,7 @@ from labkit.storage.formats import read_formats
 from labkit.storage.guest_images import read_guest_images
 
 LEAST_LIBVIRT, LEAST_QEMU = (9, 0), (7, 2)
-PYTHONS = ((3, 11), (3, 13))
+PYTHONS = ((3, 11), (3, 14))
 """The oldest and the newest Python the lab is tested with."""
 
 GUEST_IMAGES = ("sector", "tiny")
@@ -160,7 +160,7 @@ def check_versions(inquiry: Inquiry) -> Check:
         cause = _("libvirt {least} or newer is needed.").format(least=".".join(map(str, LEAST_LIBVIRT)))
         return Check(slug=slug, status=Status.TROUBLE, what=what, cause=cause, repair=f"{apt} libvirt-daemon")
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
-        cause = _("The lab is tested with Python 3.11 to 3.13.")
+        cause = _("The lab is tested with Python 3.11 to 3.14.")
         return Check(slug=slug, status=Status.NOTE, what=what, cause=cause, repair="./lab setup")
     return Check(slug=slug, status=Status.OK, what=what)
 

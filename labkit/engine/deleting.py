@@ -10,6 +10,7 @@ Knows: the rooms below, the journal. Must not know: which act it is.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,6 +25,7 @@ from labkit.model.state import LabState
 from labkit.plans.reclaim import Need, judge
 from labkit.storage import files
 from labkit.storage.image_locks import is_held
+from labkit.storage.making import is_making_folder
 
 PATIENCE = 120.0
 """Seconds to wait for the lab's lock: whoever holds it plans, or ends interrupted acts."""
@@ -46,11 +48,20 @@ def delete_unneeded(paths: Iterable[str], hands: Hands) -> None:
         state = hands.read()
         verdict = judge(state, there, find_named(others))
         spared = dict(verdict.spared) | dict.fromkeys(_held(state, verdict.doomed), Need.HELD)
-        files.delete_files(path for path in there if path not in spared)
+        _delete(path for path in there if path not in spared)
         seals.break_seals(path for path in wanted if path not in spared)
     for path, reason in spared.items():
         hands.spare(path)
         hands.tell(_stays(path, reason))
+
+
+def _delete(paths: Iterable[str]) -> None:
+    for path in map(Path, paths):
+        if is_making_folder(path):
+            with files.host_errors(path):
+                shutil.rmtree(path)
+        else:
+            files.delete_files([str(path)])
 
 
 def _held(state: LabState, paths: Iterable[str]) -> frozenset[str]:

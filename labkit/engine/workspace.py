@@ -22,7 +22,7 @@ from platformdirs import user_data_dir
 
 from labkit.errors import BadInput, HostTrouble, NotFound
 from labkit.language import _
-from labkit.storage.files import host_errors, list_files, sync_folder
+from labkit.storage.files import host_errors, list_files, make_private_folder, sync_folder
 from labkit.units import check_name
 
 _PARTS = ("disks", "memory", "consoles", "journal", "locks")
@@ -119,10 +119,8 @@ def open_workspace(name: str, home: str | Path | None = None) -> Workspace:
             ),
             _("Choose another with LABKIT_HOME."),
         )
-    with host_errors(folder):
-        data_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-        for part in _PARTS:
-            (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in (data_folder(), folder, *(folder / part for part in _PARTS)):
+        make_private_folder(each)
     return Workspace(name=name, id=_identity(folder), home=folder, images=data_folder() / "images")
 
 

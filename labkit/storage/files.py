@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -48,6 +48,21 @@ def host_errors(path: Path | str) -> Iterator[None]:
             _("Type ./lab doctor: it looks at the lab's folder."),
             details=str(error),
         ) from error
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for us alone, whatever the umask; close one of ours.
+
+    Raises:
+        HostTrouble, NoSpace: the host's.
+    """
+    with host_errors(folder):
+        for missing in [each for each in (folder, *folder.parents) if not each.exists()][::-1]:
+            missing.mkdir(mode=0o700, exist_ok=True)
+            missing.chmod(0o700)  # the umask may have taken from us what we need
+        now = folder.stat()
+        if now.st_uid == os.geteuid() and now.st_mode & 0o077:
+            folder.chmod(stat.S_IMODE(now.st_mode) & 0o700)
 
 
 def copy_file(source: Path, target: Path, *, on_bytes: OnBytes, limit: Limit = NO_LIMIT, reflink: bool = True) -> None:
@@ -95,13 +110,10 @@ def is_written(path: Path, offset: int, length: int, text: str) -> bool:
 
 
 def delete_files(paths: Iterable[str]) -> None:
-    """Delete files, those already gone included; folders too, with all that is in them."""
+    """Delete files, those already gone included."""
     for path in map(Path, paths):
         with host_errors(path):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def list_files(*folders: Path) -> list[str]:

@@ -18,6 +18,8 @@ from labkit.errors import AlreadyExists
 from labkit.language import _
 from labkit.storage.files import host_errors, sync_file, sync_folder
 
+_PREFIX = ".making-"
+
 
 @contextmanager
 def making(target: Path, *, replace: bool = False) -> Iterator[Path]:
@@ -50,7 +52,12 @@ def making(target: Path, *, replace: bool = False) -> Iterator[Path]:
 
 def making_folder(target: Path) -> Path:
     """Return the hidden folder in which an image is made; it exists only while it is made."""
-    return target.parent / f".making-{hashlib.sha256(target.name.encode(errors='surrogateescape')).hexdigest()[:16]}"
+    return target.parent / f"{_PREFIX}{hashlib.sha256(target.name.encode(errors='surrogateescape')).hexdigest()[:16]}"
+
+
+def is_making_folder(path: Path) -> bool:
+    """Whether this is a folder in which an image was to be made; a killed attempt leaves it."""
+    return path.name.startswith(_PREFIX) and path.is_dir() and not path.is_symlink()
 
 
 def discard(target: Path) -> None:

@@ -31,7 +31,7 @@ from tests.engine.kernel import Answer
 
 MACHINES = ("ada", "bob", "eve")
 MOST_SNAPSHOTS = 6
-EXPECTED = ("", "Busy", "Refused", "Stale", "NotFound", "AlreadyExists", "WrongState")
+EXPECTED = ("", "Busy", "Refused", "Stale", "NotFound", "AlreadyExists", "WrongState", "TimedOut")
 """How an act may end: done, or refused in one of these ways."""
 
 
@@ -199,8 +199,9 @@ class History:
     # --- what must hold ---------------------------------------------------------------------------
 
     def _compare(self, before: LabState, files: dict[str, str], deeds: list[Deed], struck: int | None) -> None:
-        if struck is not None:
-            self._tidy(deeds[struck])
+        for index, deed in enumerate(deeds):
+            if index == struck or deed.kind == "disk":  # refused half way, it leaves its disk
+                self._tidy(deed)
         state = self.lab.state
         assert not state.acts
         self._follow(before, state, deeds)
@@ -212,7 +213,10 @@ class History:
             assert owner in deleting | clones, f"{name} is gone after {deeds}"
         for name, digest in self.lost.items():
             assert self._files().get(name) == digest, f"the orphan {name} is gone or changed after {deeds}"
-        assert {name for name, _path in self._orphans()} == set(self.lost), (deeds, struck)
+        orphans = {name for name, _path in self._orphans()}
+        come, gone = orphans - set(self.lost), set(self.lost) - orphans
+        assert not come, (f"{come} belong to nobody", deeds, struck, [self.lab.orphans[name] for name in come])
+        assert not gone, (f"{gone} belong to somebody again", deeds, struck)
 
     def _tidy(self, deed: Deed) -> None:
         """End what a killed kernel was at, and do what its deed had still before it."""

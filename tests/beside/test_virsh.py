@@ -213,7 +213,12 @@ def test_an_orphan_that_is_no_image_is_told_and_only_discarded(lab: Lab) -> None
     stray.write_text("mine")
     memory = lab.home / "memory" / "web.7.mem"
     memory.write_bytes(b"x")
-    assert list(lab.orphans) == ["memory/web.7.mem", "notes.txt"]
+    half = lab.home / "disks" / ".making-0123456789abcdef"
+    half.mkdir()
+    (half / "web.vda.0.qcow2").touch()
+    assert list(lab.orphans) == [half.name, "memory/web.7.mem", "notes.txt"]
+    lab.orphans[half.name].discard()
+    assert not half.exists()
     with pytest.raises(Refused, match="not a disk image"):
         lab.orphans["notes.txt"].adopt("notes")
     with pytest.raises(LabError):

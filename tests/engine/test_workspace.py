@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -17,6 +18,25 @@ def test_a_lab_is_made_on_first_use_and_is_ours_alone(tmp_path: Path) -> None:
     assert workspace.home == tmp_path / "course"
     assert stat.S_IMODE(workspace.disks.stat().st_mode) == 0o700
     assert list_labs(tmp_path) == ["course"]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
+def test_a_lab_is_ours_alone_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        open_workspace("course", tmp_path / "above" / "labs")
+    finally:
+        os.umask(before)
+    made = [path for path in (tmp_path / "above").rglob("*") if path.is_dir()]
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in (tmp_path / "above", *made)} == {"0o700"}
+
+
+def test_a_lab_that_was_left_open_to_others_is_closed(tmp_path: Path) -> None:
+    workspace = open_workspace("course", tmp_path)
+    for folder in (workspace.home, workspace.disks):
+        folder.chmod(0o777)
+    open_workspace("course", tmp_path)
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in (workspace.home, workspace.disks)} == {"0o700"}
 
 
 def test_a_lab_keeps_its_id_and_each_has_its_own(tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ NO_DAEMON = {"LIBVIRTD_PATH": "/nonexistent/libvirtd"}
 SLUGS = [
     "user",
     "runtime-folder",
+    "variables",
+    "settings-files",
+    "limits",
     "socket-length",
     "disk-space",
     "memory",

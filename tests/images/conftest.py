@@ -21,10 +21,10 @@ BUILDER = Path(__file__).resolve().parents[2] / "images" / "build.py"
 UUID = "11112222-3333-4444-5555-66667777888a"
 
 
-def build(into: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the builder as a person would."""
+def build(into: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the builder as a person would, in an environment that differs from ours in some variables."""
     argv = [sys.executable, str(BUILDER), "--into", str(into), *arguments]
-    return subprocess.run(argv, capture_output=True, text=True, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, check=False, env=os.environ | environment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -63,23 +62,6 @@ def test_a_lost_blob_is_built_again(fresh: Path, tmp_path: Path) -> None:
     lost.unlink()
     assert build(tmp_path / "images", "sector").returncode == 0
     assert lost.is_file()
-
-
-def test_unknown_packages_are_named_and_nothing_is_left(tmp_path: Path) -> None:
-    empty = tmp_path / "lists"
-    empty.mkdir()
-    config = tmp_path / "apt.conf"
-    config.write_text(
-        f'Dir::State::lists "{empty}"; Dir::State::status "/dev/null"; '
-        'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";'
-    )
-    done = subprocess.run(
-        [sys.executable, BUILDER, "--into", tmp_path / "images", "tiny"],
-        env=os.environ | {"APT_CONFIG": str(config)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "apt-get update" in done.stderr.splitlines()[-1]
-    assert [path.name for path in (tmp_path / "images").iterdir()] == [".lock"]
 
 
 def test_a_missing_tool_names_its_package(tmp_path: Path) -> None:

@@ -57,3 +57,11 @@ def assert_clean(command: Sequence[str | Path]) -> None:
     """Fail with the program's own words if it ends with another exit code than 0."""
     done = run(*command, timeout=570)
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
+
+
+def write_program(folder: Path, name: str, *lines: str) -> None:
+    """Put a shell script into a folder of programs, instead of what is there by that name."""
+    path = folder / name
+    path.unlink(missing_ok=True)
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]), encoding="utf-8")
+    path.chmod(0o755)

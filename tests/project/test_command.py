@@ -6,40 +6,20 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.project.files import LAB, ROOT, find_free_port, run
+from tests.project.files import LAB, ROOT, run, write_program
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
-
-
-@pytest.fixture
-def programs(tmp_path: Path) -> Path:
-    """A folder with every program of this system but sudo, to stand alone in PATH; a test may replace some."""
-    folder = tmp_path / "programs"
-    folder.mkdir()
-    for place in ("/usr/sbin", "/usr/bin"):
-        for program in Path(place).iterdir():
-            link = folder / program.name
-            if program.name != "sudo" and not link.is_symlink():
-                link.symlink_to(program)
-    return folder
-
-
-def write_program(folder: Path, name: str, *lines: str) -> None:
-    path = folder / name
-    path.unlink(missing_ok=True)
-    path.write_text("\n".join(["#!/bin/sh", *lines, ""]), encoding="utf-8")
-    path.chmod(0o755)
 
 
 # --------------------------------------------------------------------------------------------------- how it ends
@@ -108,6 +88,19 @@ def test_a_long_configuration_folder_has_a_short_name_inside(
         assert (told != folder) == shortened
         assert len(str(told)) <= 44
         assert told.resolve() == folder
+
+
+def test_runtime_folder_that_somebody_made_before_us_is_replaced_by_one_of_ours() -> None:
+    user = 100_000 + os.getpid()  # as whom nobody has a folder in /tmp
+    taken, data = Path(f"/tmp/labkit-{user}"), Path(tempfile.mkdtemp(prefix="lk-", dir="/tmp"))
+    taken.symlink_to(data)
+    try:
+        words = ["unshare", "--user", f"--map-user={user}", "env", "--unset=XDG_RUNTIME_DIR", f"LABKIT_DATA={data}"]
+        done = run(*words, LAB, "run", "sh", "-c", 'stat -c "%n %a %u" "$XDG_RUNTIME_DIR"')
+        assert done.stdout.split() == [f"{data}/run", "700", str(user)], done.stderr
+    finally:
+        taken.unlink()
+        shutil.rmtree(data)
 
 
 # ------------------------------------------------------------------------------------------- root's user namespace
@@ -207,9 +200,11 @@ def test_system_without_apt_is_refused(programs: Path, data: Path) -> None:
 
 
 def test_python_of_another_version_is_refused(programs: Path, data: Path, tmp_path: Path) -> None:
-    write_program(programs, "python-next", "echo 3.14")
+    write_program(programs, "python-next", "echo 3.15")
     settings = {"LABKIT_PYTHON": str(programs / "python-next"), "LABKIT_VENV": str(tmp_path / "venv")}
-    assert "3.11, 3.12 and 3.13" in setup_with(programs, data, **settings).stderr
+    said = setup_with(programs, data, **settings).stderr
+    assert "3.11, 3.12, 3.13 and 3.14" in said
+    assert "python-next is 3.15. Install one of them beside it" in said
 
 
 def test_folder_that_is_no_environment_is_never_emptied(programs: Path, data: Path, tmp_path: Path) -> None:
@@ -237,55 +232,3 @@ def test_full_disk_is_told_before_anything_is_downloaded(programs: Path, data: P
     write_program(programs, "df", "echo Avail; echo 12")
     done = setup_with(programs, data, LABKIT_VENV=str(tmp_path / "venv"))
     assert "only 12 MiB free" in done.stderr
-
-
-# ---------------------------------------------------------------------------------------------------------- ./lab up
-def start_up(data: Path, **environment: str) -> subprocess.Popen[str]:
-    settings = {**os.environ, "XDG_DATA_HOME": str(data), **environment}
-    # a run in the background ignores INT
-    words: list[str | Path] = ["env", "--default-signal=INT", ROOT / "deploy/up.sh", data, "8888"]
-    return subprocess.Popen(words, env=settings, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)  # fmt: skip
-
-
-def test_busy_port_that_was_asked_for_is_an_error(data: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        up = start_up(data, LABKIT_PORT=str(port))
-        output, _ = up.communicate(timeout=150)
-    assert up.returncode == 1
-    assert f"Port {port} is busy" in output
-
-
-@pytest.mark.parametrize("port", ["80", "99999", "http", "-1"])
-def test_port_that_is_none_is_refused(data: Path, port: str) -> None:
-    up = start_up(data, LABKIT_PORT=port)
-    output, _ = up.communicate(timeout=150)
-    assert up.returncode == 1
-    assert "from 1024 to 65535" in output
-
-
-def test_up_prints_an_address_that_answers_and_ends_what_it_started(data: Path) -> None:
-    port = find_free_port()
-    up = start_up(data, LABKIT_PORT=str(port))
-    try:
-        assert up.stdout is not None
-        address = next(line.strip() for line in up.stdout if "http://" in line)
-        assert re.fullmatch(
-            rf"http://127\.0\.0\.1:{port}/lab/tree/notebooks/\w\w/00-your-lab\.ipynb\?token=\w+", address
-        )
-        done = run("python", "-c", f"import urllib.request; print(urllib.request.urlopen({address!r}).status)")
-        assert done.stdout == "200\n", done.stderr
-        refused = f"http://127.0.0.1:{port}/api/status"
-        assert "403" in run("python", "-c", f"import urllib.request; urllib.request.urlopen({refused!r})").stderr
-    finally:
-        up.send_signal(signal.SIGINT)
-        try:
-            output, _ = up.communicate(timeout=150)
-        finally:
-            up.terminate()
-    assert "Stopping JupyterLab." in output
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0
