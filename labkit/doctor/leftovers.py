@@ -18,7 +18,6 @@ import psutil
 from labkit.doctor.neighbours import find_guests
 from labkit.engine.journal import read_entry
 from labkit.engine.locks import find_busy
-from labkit.engine.reach import read_lab
 from labkit.engine.workspace import labs_folder, list_labs
 from labkit.errors import HostTrouble, LabError
 from labkit.hypervisor.inquiry import Inquiry, MarkedDomain, find_config_folder
@@ -63,6 +62,8 @@ def check_unfinished(labs: Path) -> Check:
 
 def check_orphans(labs: Path, uri: str) -> Check:
     """Whether there are files in the labs' folders that nobody needs."""
+    from labkit.engine.reach import read_lab  # needs libvirt, and the doctor works without
+
     slug = "orphans"
     found: dict[str, list[OrphanFacts]] = {}
     for name in list_labs(labs):
