@@ -159,7 +159,8 @@ class Executor:
                 self._run(plan, record, on_progress or _ignore, hands)
             if plan.whole_lab:
                 strike_out_all(self.workspace.journal)  # what could not be ended is gone with all the rest
-        self.lease.guests.update(self.find_running)
+        with contextlib.suppress(LabError):  # the act is done; who is listed is looked at again soon
+            self.lease.guests.update(self.find_running)
         self.domains.announce(ids)
         return Outcome(plan=plan, seconds=time.monotonic() - began, remarks=tuple(remarks), spared=tuple(spared))
 

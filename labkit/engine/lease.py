@@ -223,7 +223,7 @@ class Lease:
     def leave(self, find_guests: Callable[[], Mapping[str, str]]) -> None:
         """Give no more signs; the last one on this computer gives the lab back, where no guest runs."""
         with contextlib.suppress(LabError):  # the daemon is away: what is listed stays
-            if self.is_ours:
+            if self.is_ours and self.guests.listed():
                 self.guests.update(find_guests)
         self._users -= 1
         if self._users > 0:
