@@ -11,6 +11,7 @@ Knows: the catalogues in `labkit/locale`. Must not know: who says what.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gettext
 import locale
@@ -109,7 +110,9 @@ def _catalogue() -> gettext.NullTranslations:
 
 
 def _find_language() -> str:
-    notebook = os.environ.get("JPY_SESSION_NAME", "") or os.getcwd()
+    notebook = os.environ.get("JPY_SESSION_NAME", "")
+    with contextlib.suppress(OSError):  # the folder this runs in may have been deleted
+        notebook = notebook or os.getcwd()
     return _decide(os.environ.get("LABKIT_LANGUAGE"), notebook, locale.setlocale(locale.LC_CTYPE))
 
 

@@ -21,7 +21,7 @@ from labkit.plans.guard import why_broken, why_not_write
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot_effect import find_costs
 from labkit.plans.snapshot_excuses import find_unsavable
-from labkit.units import check_choice, check_name
+from labkit.units import check_choice, check_description, check_name
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -116,6 +116,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
             BadInput: not a name. Refused: see `.plan(...).refusal`.
         """
         chosen = None if name is None else check_name(name, what=_("snapshot"))
+        description = check_description(description)
         state, survey, machine = self._look(ask_guest=True)
         chosen = chosen or _free_name(state.snapshots.get(machine, SnapshotTree()))
         return plans.plan_take(state, survey, machine, chosen, description)
@@ -175,7 +176,8 @@ class Snapshots(Mapping[str, SnapshotFacts]):
     @act(_after)
     def describe(self, name: str, description: str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Give a snapshot another description."""
-        return plans.plan_relabel(self._lab.state, self._machine.name, name, description=description)
+        text = check_description(description)
+        return plans.plan_relabel(self._lab.state, self._machine.name, name, description=text)
 
     def accept_changes(self) -> None:
         """Take the frozen images of this machine as they are now, although another program has written to them."""

@@ -23,6 +23,10 @@ _UNITS = {"": 1, "B": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": TIB}
 _SIZE = re.compile(r"\s*([0-9]+(?:[.,][0-9]+)?)\s*([A-Za-z]*)\s*")
 _NAME = re.compile(r"[^\W_][\w.-]{0,59}")
 _WORD = re.compile(r"[A-Za-z0-9._+-]{1,60}")
+_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # what XML cannot hold
+
+LONGEST_DESCRIPTION = 100_000
+"""Characters that a description may have."""
 
 
 def parse_size(size: str | int, *, what: str = "size") -> int:
@@ -108,6 +112,27 @@ def check_text(text: str, *, what: str) -> str:
             _("{what}={text!r} is not a text.").format(what=what, text=text), _("Write letters, digits, signs.")
         )
     return text
+
+
+def is_storable(text: str) -> bool:
+    """Whether a text of several lines can be kept in XML: no control characters, no halves, not endless."""
+    return len(text) <= LONGEST_DESCRIPTION and not _UNSTORABLE.search(text)
+
+
+def check_description(text: str) -> str:
+    """Return a description: any text, with line ends as on this host.
+
+    Raises:
+        BadInput: it is no text, holds control characters or half a character, or is longer than a book's chapter.
+    """
+    plain = text.replace("\r\n", "\n").replace("\r", "\n") if type(text) is str else text
+    if type(plain) is not str or not is_storable(plain):
+        shown = repr(text)
+        raise BadInput(
+            _("{text} cannot be a description.").format(text=shown if len(shown) <= 80 else f"{shown[:77]}…"),
+            _("Write letters, digits, signs and line ends, at most {most} of them.").format(most=LONGEST_DESCRIPTION),
+        )
+    return plain
 
 
 def check_word(word: str, *, what: str) -> str:

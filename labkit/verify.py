@@ -15,6 +15,7 @@ from labkit.language import _
 from labkit.model.machine import MachineFacts, MachineSpec, MachineState
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
+from labkit.storage.plain import opened_plain
 
 if TYPE_CHECKING:
     from labkit.machine import Machine
@@ -87,7 +88,7 @@ def verify_restore(before: Witness, after: Witness, snapshot: str) -> Verdict:
 
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
+    with opened_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -60,7 +60,7 @@ def read_manifest(name: str, folder: Path) -> Manifest:
         BuildError: there is no such manifest, or it is not one of this form.
     """
     try:
-        manifest = json.loads((folder / f"{name}.json").read_text())
+        manifest: Manifest = json.loads((folder / f"{name}.json").read_text())
     except FileNotFoundError as error:
         raise BuildError(
             f"The folder {folder} holds no image {name}. {SETTING} names a folder in which images were built: "

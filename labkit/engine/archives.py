@@ -6,36 +6,42 @@ Knows: the rooms below. Must not know: the order of steps, the journal, who aske
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from labkit.errors import HostTrouble
 from labkit.hypervisor.domain_xml import adopting
 from labkit.language import _
 from labkit.limits import Limit
+from labkit.model.disk import backing_name
 from labkit.model.image import Format
 from labkit.model.machine import Accelerator, MachineSpec
 from labkit.model.state import LabState
-from labkit.model.travel import CarriedPoint, Manifest, SnapshotRecord
+from labkit.model.travel import CarriedKind, CarriedPoint, Manifest, SnapshotRecord
 from labkit.plans.archive_excuses import why_not_manifest
 from labkit.plans.importing import Arrival, MemoryStart, adopt_spec, lay_out
 from labkit.plans.naming import free_console_log
 from labkit.plans.steps import UnpackBootFile, UnpackImage, UnpackMemory, WriteArchive
 from labkit.storage import archive, files, foreign, making, memory_file
+from labkit.storage.bounded import Damaged, parse_json, strict_converter, structure
 from labkit.storage.containers import read_header
 from labkit.storage.files import OnBytes
 from labkit.storage.header_values import BadHeader
 from labkit.storage.zeros import fill_holes
+from labkit.units import TIB
 
-if TYPE_CHECKING:
-    from cattrs.preconf.json import JsonConverter
+MOST_MEMORY = 16 * TIB
+"""Bytes of memory that a definition from elsewhere may ask for; the host has less, and says so."""
+
+MOST_VCPUS = 1024
+"""Virtual CPUs, likewise."""
 
 _MOST_COMMAND_LINE = 2000
+_MOST_IMAGE_NAME = 60
+_MOST_WHY = 200  # letters of a parser's own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +62,21 @@ def inspect_archive(path: Path) -> Manifest:
     members = archive.read_members(path)
     if not members or members[-1].name != archive.MANIFEST:
         raise archive.refused(path.name, _("its manifest is missing: it was cut short, or is another tool's"))
-    if members[-1].sparse or members[-1].stored > archive.MOST_MANIFEST:
+    if members[-1].sparse:
         raise archive.refused(path.name, _("its manifest is damaged"))
     try:
-        text = archive.read_bytes(path, members[-1], archive.MOST_MANIFEST)
-        manifest = _converter().loads(text, Manifest)
-    except Exception as error:
-        raise archive.refused(path.name, _("its manifest is damaged")) from error
+        text = archive.read_bytes(path, members[-1], archive.MOST_MANIFEST + 1)
+        manifest = structure(parse_json(text, most=archive.MOST_MANIFEST), Manifest, extra=False)
+    except Damaged as error:
+        raise archive.refused(path.name, _("its manifest is damaged: {why}").format(why=error)) from error
     if why := why_not_manifest(manifest):
         raise archive.refused(path.name, why)
     claimed = sorted((file.name, file.stored, file.length) for file in manifest.files)
     if claimed != sorted((member.name, member.stored, member.length) for member in members[:-1]):
         raise archive.refused(path.name, _("it does not hold the files that its manifest names"))
+    images = {file.name for file in manifest.files if file.kind is CarriedKind.IMAGE}
+    if holed := next((member.name for member in members if member.sparse and member.name not in images), None):
+        raise archive.refused(path.name, _("the map of {member} is damaged").format(member=holed))
     return manifest
 
 
@@ -81,12 +90,14 @@ def adopt(
     """
     targets = lay_out(state, manifest, identity.name, boot_folder)
     log = free_console_log(state, identity.name)
+    members = {member.name: member for member in archive.read_members(path)}
 
     def make(point: CarriedPoint, xml: str, *, keeps_accelerator: bool = False) -> MachineSpec:
         spec = adopting.read_foreign(xml)
         line = spec.boot.command_line
-        plain = line.isprintable() and len(line) <= _MOST_COMMAND_LINE and spec.image.isprintable()
-        if not plain or spec.memory <= 0 or spec.vcpus <= 0:
+        plain = line.isprintable() and len(line) <= _MOST_COMMAND_LINE
+        plain = plain and spec.image.isprintable() and len(spec.image) <= _MOST_IMAGE_NAME
+        if not plain or not 0 < spec.memory <= MOST_MEMORY or not 0 < spec.vcpus <= MOST_VCPUS:
             raise ValueError("impossible values")
         return adopt_spec(
             state,
@@ -111,7 +122,9 @@ def adopt(
             kept = snapshot.memory is not None
             inactive = make(snapshot.point, snapshot.point.xml, keeps_accelerator=kept)
             live_xml = snapshot.point.live_xml or snapshot.point.xml
-            live = make(snapshot.point, live_xml, keeps_accelerator=kept)
+            live = inactive
+            if snapshot.point.live_xml:
+                live = make(snapshot.point, live_xml, keeps_accelerator=kept)
             text = adopting.build_adopted_snapshot(
                 name=snapshot.name,
                 description=snapshot.description,
@@ -127,7 +140,7 @@ def adopt(
             records.append(SnapshotRecord(name=snapshot.name, parent=snapshot.parent, xml=text, current=current))
             specs += [inactive, live]
             if snapshot.memory:
-                start = _read_start(path, snapshot.memory)
+                start = _read_start(path, members.get(snapshot.memory))
                 running = make(snapshot.point, start.xml, keeps_accelerator=True)
                 memories[snapshot.memory] = MemoryStart(
                     xml=adopting.adopt_domain_xml(start.xml, running),
@@ -137,8 +150,9 @@ def adopt(
                     compression=start.compression,
                 )
     except ValueError as error:
+        why = str(error)[:_MOST_WHY].partition("\n")[0]
         raise archive.refused(
-            path.name, _("a definition in it is not one of labkit's ({why})").format(why=error)
+            path.name, _("a definition in it is not one of labkit's ({why})").format(why=why)
         ) from error
     return Arrival(
         archive=str(path),
@@ -161,7 +175,7 @@ def write(step: WriteArchive, on_bytes: OnBytes, limit: Limit) -> None:
             replace(file, stored=written[file.name].stored, sha256=written[file.name].sha256)
             for file in step.manifest.files
         )
-        return str(_converter().dumps(replace(step.manifest, files=carried), indent=1)).encode()
+        return str(strict_converter().dumps(replace(step.manifest, files=carried), indent=1)).encode()
 
     archive.write_archive(Path(step.target), sources, finish, on_bytes=on_bytes, limit=limit)
 
@@ -246,13 +260,14 @@ def _check_image(name: str, step: UnpackImage, drafts: list[Path]) -> None:
         raise archive.refused(name, _("{file} is not the image its manifest tells of").format(file=step.names[0]))
     if parts:
         old = Path(step.names[1]).name if len(step.names) == 2 else None
-        if parts != [old] or header.extents[0].kind != "FLAT":
+        whole = header.extents[0].offset == 0 and header.extents[0].length <= drafts[-1].stat().st_size
+        if parts != [old] or header.extents[0].kind != "FLAT" or not whole:
             raise archive.refused(name, _("{file} wants other files").format(file=step.names[0]))
-        text = image.read_bytes()
+        text = image.read_bytes()  # its header was read, so it is a short one
         image.write_bytes(text.replace(f'"{old}"'.encode(), f'"{drafts[1].name}"'.encode()))
     elif len(step.names) > 1:
         raise archive.refused(name, _("{file} wants other files").format(file=step.names[0]))
-    below = Path(step.backing).name if step.backing else None
+    below = backing_name(step.targets[0], step.backing) if step.backing else None
     try:
         if below is not None and step.backing_format is not None:
             foreign.rename_backing(image, below, step.backing_format)
@@ -266,16 +281,8 @@ def _check_image(name: str, step: UnpackImage, drafts: list[Path]) -> None:
         raise archive.refused(name, _("qemu-img cannot read {file}").format(file=step.names[0])) from error
 
 
-def _read_start(path: Path, name: str) -> memory_file.MemoryHeader:
-    member = next(member for member in archive.read_members(path) if member.name == name)
-    if member.sparse:
-        raise ValueError("a memory with holes")
+def _read_start(path: Path, member: archive.Member | None) -> memory_file.MemoryHeader:
+    if member is None:
+        raise archive.refused(path.name, _("it has changed since it was looked at"))
     length = memory_file.header_bytes(archive.read_bytes(path, member, 92))
     return memory_file.parse_header(archive.read_bytes(path, member, length))
-
-
-@functools.cache
-def _converter() -> JsonConverter:
-    from cattrs.preconf.json import make_converter
-
-    return make_converter(forbid_extra_keys=True)

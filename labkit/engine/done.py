@@ -111,8 +111,12 @@ def is_done(step: Step, state: LabState) -> bool:
             return not all(any(disk.target == step.target for disk in spec.disks) for spec in _specs(machine))
         case WriteMessage():
             return files.is_written(Path(step.path), step.offset, step.length, step.text)
-        case DefineMachine() | DefineAdopted():
+        case DefineMachine():
             return step.spec.id in by_id
+        case DefineAdopted():
+            machine = by_id.get(step.spec.id)
+            known = state.snapshots.get(machine.name, ()) if machine else ()
+            return machine is not None and all(record.name in known for record in step.records)
         case ConfigureMachine():
             machine = by_id.get(step.machine_id)
             wanted = step.changes

@@ -28,14 +28,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.engine.entry_lines import MOST_FOREIGN, build_line, count_signed, is_right, move_plan, read_lines, text_of
-from labkit.errors import HostTrouble
+from labkit.errors import BadInput, HostTrouble
 from labkit.language import _
 from labkit.plans.plan import Plan
 from labkit.plans.steps import Step
+from labkit.storage.bounded import make_strict_converter, parse_json, structure_with
 from labkit.storage.files import host_errors, sync_folder, sync_soon
+from labkit.units import MIB, format_size
 
 if TYPE_CHECKING:
     from cattrs.preconf.json import JsonConverter
+
+MOST_ENTRY = 64 * MIB
+"""Bytes of an act in the journal."""
+
+MOST_LINE = 60 * MIB
+"""Bytes of its plan; the texts of a thousand snapshots take less."""
 
 
 _MOST_WORDS = 400  # letters of an error's details
@@ -120,7 +128,7 @@ def find_entries(folder: Path) -> list[Path]:
     found = []
     for path in folder.glob("*.jsonl"):
         with contextlib.suppress(FileNotFoundError):
-            found.append((path.stat().st_mtime_ns, path))
+            found.append((path.lstat().st_mtime_ns, path))
     return [path for _age, path in sorted(found)]
 
 
@@ -144,7 +152,9 @@ def read_entry(path: Path) -> Entry | None:
         return None
     except Exception as error:
         raise HostTrouble(
-            _("{file} in the lab's journal cannot be read.").format(file=path.name), details=str(error)[:_MOST_WORDS]
+            _("{file} in the lab's journal cannot be read.").format(file=path.name),
+            _("The next Lab.open() sets it aside, and says so."),
+            details=str(error)[:_MOST_WORDS],
         ) from error
 
 
@@ -168,19 +178,20 @@ def write_again(entry: Entry) -> None:
 
 def set_aside(path: Path) -> None:
     """Take a file that cannot be read out of the journal; it is kept beside it."""
-    with contextlib.suppress(FileNotFoundError):
+    with host_errors(path), contextlib.suppress(FileNotFoundError):
         path.rename(path.with_suffix(".unreadable"))
 
 
 def find_drafts(folder: Path) -> list[Path]:
     """Return the drafts of acts that are just being written down, or never began."""
-    return list(folder.glob("*.part"))
+    return [path for path in folder.glob("*.part") if not path.is_dir()]
 
 
 def drop_drafts(folder: Path) -> None:
     """Remove the drafts of acts that never began; the lab's lock must be held."""
     for draft in find_drafts(folder):
-        draft.unlink(missing_ok=True)
+        with host_errors(draft):
+            draft.unlink(missing_ok=True)
 
 
 def count(folder: Path) -> None:
@@ -243,23 +254,37 @@ def find_named(entries: Iterable[Entry]) -> frozenset[str]:
 
 
 def dump_plan(plan: Plan) -> str:
-    """Return a plan as one line of JSON; inverse of `load_plan`."""
-    return str(_converter().dumps(plan))
+    """Return a plan as one line of JSON; inverse of `load_plan`.
+
+    Raises:
+        BadInput: it is so long that it could not be read again, and so not be ended after a crash.
+    """
+    line = str(_converter().dumps(plan))
+    if len(line) > MOST_LINE:
+        raise BadInput(
+            _("The plan of {act} takes more than {most}, which no journal holds.").format(
+                act=plan.title, most=format_size(MOST_LINE)
+            ),
+            _("Do it in smaller parts: with fewer snapshots, or fewer machines at once."),
+        )
+    return line
 
 
-def load_plan(line: str) -> Plan:
-    """Return the plan from one line of JSON."""
-    return _converter().loads(line, Plan)
+def load_plan(line: bytes | str) -> Plan:
+    """Return the plan from one line of JSON.
+
+    Raises:
+        Damaged: it is none, or none that this labkit understands.
+    """
+    plan: Plan = structure_with(_converter(), parse_json(line, most=MOST_ENTRY), Plan)
+    return plan
 
 
 @functools.cache
 def _converter() -> JsonConverter:
     """Made when the first act is written or read, since looking at a lab needs none."""
-    from cattrs.preconf.json import make_converter
     from cattrs.strategies import configure_tagged_union
 
-    converter = make_converter(
-        detailed_validation=False
-    )  # the first fault is enough: a long text has as many as letters
+    converter = make_strict_converter(halves=True)  # an archive's path may be in any bytes
     configure_tagged_union(Step, converter)
     return converter

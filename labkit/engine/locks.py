@@ -22,6 +22,7 @@ from typing import Self
 from labkit.errors import Busy
 from labkit.language import _
 from labkit.storage.files import host_errors
+from labkit.storage.plain import open_plain
 
 LAB_WAIT = 20.0
 """Seconds to wait for the lab's short lock."""
@@ -36,7 +37,18 @@ def _lock_file(folder: Path, name: str) -> Path:
 
 def _open(path: Path) -> int:
     with host_errors(path):
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+
+def _look_at(path: Path) -> int:
+    """Open a lock only to ask who holds it: that needs no right to write."""
+    try:
+        return open_plain(path)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        with host_errors(path):
+            raise
 
 
 @contextmanager
@@ -97,7 +109,7 @@ def find_busy(folder: Path, names: Iterable[str]) -> frozenset[str]:
     busy = set()
     for name in names:
         try:
-            descriptor = os.open(_lock_file(folder, name), os.O_RDWR)
+            descriptor = _look_at(_lock_file(folder, name))
         except FileNotFoundError:
             continue  # nobody ever took it
         try:
@@ -111,7 +123,7 @@ def find_busy(folder: Path, names: Iterable[str]) -> frozenset[str]:
 def is_held(folder: Path, name: str) -> bool:
     """Return whether anybody holds a machine's lock, alone or sharing it."""
     try:
-        descriptor = os.open(_lock_file(folder, name), os.O_RDWR)
+        descriptor = _look_at(_lock_file(folder, name))
     except FileNotFoundError:
         return False  # nobody ever took it
     try:

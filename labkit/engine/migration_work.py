@@ -22,7 +22,7 @@ from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
-from labkit.plans.steps import DropRecords, EndInstance, GiveRecords, MigrateMachine
+from labkit.plans.steps import DefineAdopted, DropRecords, EndInstance, GiveRecords, MigrateMachine
 
 _QUIET = 10  # looks at the other side, 0.1 s apart, that find nothing
 _SETTLES_WITHIN = 5.0  # seconds: the daemons clear up by themselves what the other's end has left
@@ -128,6 +128,22 @@ def give_records(step: GiveRecords, instances: Instances) -> None:
     target = instances.domains(step.to)
     migration.give_records(target.connection, step.machine_id, step.records)
     target.announce([step.machine_id])
+
+
+def define_adopted(step: DefineAdopted, domains: Domains) -> None:
+    """Make a machine from elsewhere known, and its snapshots; once is enough."""
+    domains.define_text(step.xml, subject=step.spec.name)
+    migration.give_records(domains.connection, step.spec.id, step.records)
+
+
+def forget_adopted(step: DefineAdopted, state: LabState, domains: Domains) -> None:
+    """Let the hypervisor forget again what it knows already of a machine from elsewhere.
+
+    One of that id under another name is the work of another act, which was faster.
+    """
+    machine = state.machines.get(step.spec.name)
+    if machine is not None and machine.id == step.spec.id:
+        domains.undefine(machine.id)
 
 
 def end_instance(step: EndInstance, instances: Instances) -> None:

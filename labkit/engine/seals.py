@@ -20,7 +20,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from labkit.errors import LabError
+from labkit.language import _
+from labkit.storage.bounded import Damaged, read_json
 from labkit.storage.files import host_errors, sync_folder, sync_soon
+from labkit.storage.plain import opened_plain
 from labkit.units import MIB
 
 HASH_AT_ONCE = 4 * MIB
@@ -29,6 +32,10 @@ HASH_AT_ONCE = 4 * MIB
 HASH_SOON = 256 * MIB
 """Bytes up to which an image is hashed after the act; larger ones are known by size and time alone."""
 
+MOST_SEALS = 32 * MIB
+"""Bytes of all seals of a lab together."""
+
+_KEYS = dict.fromkeys(("size", "mtime_ns", "sha256")).keys()
 _later = ThreadPoolExecutor(max_workers=1, thread_name_prefix="labkit-seals")
 
 
@@ -95,7 +102,8 @@ def are_torn(folder: Path) -> bool:
 
 def seal_anew(folder: Path, paths: Iterable[str]) -> None:
     """Forget all seals of a folder of disks and seal these images as they are now."""
-    _place(folder).unlink(missing_ok=True)
+    with host_errors(_place(folder)):
+        _place(folder).unlink(missing_ok=True)
     seal(paths)
 
 
@@ -191,9 +199,20 @@ def _read(place: Path) -> dict[str, Seal]:
 def _parse(place: Path) -> dict[str, Seal] | None:
     """The seals that are written down; None: there are none, or they cannot be read."""
     try:
-        return {name: Seal(**values) for name, values in json.loads(place.read_text()).items()}
-    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        data = read_json(place, object, most=MOST_SEALS)
+        return {name: _make(values) for name, values in data.items()} if isinstance(data, dict) else None
+    except (OSError, Damaged):
         return None
+
+
+def _make(values: object) -> Seal:
+    """A seal from what stands in the file; by hand, since each look at a lab reads them."""
+    if not isinstance(values, dict) or values.keys() != _KEYS:
+        raise Damaged(_("it holds something else than it should"))
+    size, mtime_ns, sha256 = (values[key] for key in _KEYS)
+    if type(size) is not int or type(mtime_ns) is not int or (sha256 is not None and type(sha256) is not str):
+        raise Damaged(_("it holds something else than it should"))
+    return Seal(size=size, mtime_ns=mtime_ns, sha256=sha256)
 
 
 def _look(file: Path) -> Seal:
@@ -203,5 +222,5 @@ def _look(file: Path) -> Seal:
 
 
 def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
+    with opened_plain(file) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -203,6 +203,6 @@ def do(step: Step, hands: Hands) -> None:
         case UnpackBootFile():
             archives.unpack_boot_file(step, hands.on_bytes, hands.limit)
         case DefineAdopted():
-            domains.define_text(step.xml, subject=step.spec.name)
+            migration_work.define_adopted(step, domains)
         case _:
             assert_never(step)

@@ -20,6 +20,7 @@ from labkit.plans.steps import (
     CopyMemory,
     CreateImage,
     CreateOverlay,
+    DefineAdopted,
     DefineClones,
     DropRecords,
     LinkImages,
@@ -88,6 +89,8 @@ def take_back(step: Step, state: LabState, hands: Hands) -> None:
         clone_work.undefine(step, state, hands.domains)
     elif isinstance(step, PullBases):
         clone_work.take_back_pulls(step, hands.domains)
+    elif isinstance(step, DefineAdopted):
+        migration_work.forget_adopted(step, state, hands.domains)
     if isinstance(step, MigrateMachine):
         migration_work.take_back(step, hands.domains, hands.instances)
 

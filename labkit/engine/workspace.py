@@ -22,8 +22,12 @@ from platformdirs import user_data_dir
 
 from labkit.errors import BadInput, HostTrouble, NotFound
 from labkit.language import _
+from labkit.storage.bounded import Damaged, read_json
 from labkit.storage.files import host_errors, list_files, make_private_folder, sync_folder
-from labkit.units import check_name
+from labkit.units import KIB, check_name
+
+MOST_IDENTITY = 64 * KIB
+"""Bytes of a lab's identity."""
 
 _PARTS = ("disks", "memory", "consoles", "journal", "locks")
 
@@ -78,18 +82,35 @@ class Workspace:
 
 def data_folder() -> Path:
     """Return labkit's data folder: LABKIT_DATA, else the user's data folder for labkit."""
-    return Path(os.environ.get("LABKIT_DATA") or user_data_dir("labkit")).absolute()
+    return _place(os.environ.get("LABKIT_DATA") or user_data_dir("labkit"))
 
 
 def labs_folder(home: str | Path | None = None) -> Path:
     """Return the folder that holds labs: `home`, else LABKIT_HOME, else `labs` in the data folder."""
     chosen = home or os.environ.get("LABKIT_HOME")
-    return Path(chosen).expanduser().absolute() if chosen else data_folder() / "labs"
+    return _place(chosen) if chosen else data_folder() / "labs"
+
+
+def _place(folder: str | Path) -> Path:
+    """Return a folder's absolute path; `~` is the user's own folder, `~name` another's.
+
+    Raises:
+        BadInput: there is no such user, or no folder from which the path could be counted.
+    """
+    try:
+        return Path(folder).expanduser().absolute()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BadInput(
+            _("The folder {folder!r} leads nowhere: {why}.").format(folder=str(folder), why=error),
+            _("Name another one with its whole path: LABKIT_HOME, LABKIT_DATA or home=…."),
+        ) from error
 
 
 def list_labs(home: str | Path | None = None) -> list[str]:
     """Return the names of the labs in a home, sorted."""
-    return sorted(path.parent.name for path in labs_folder(home).glob("*/lab.json"))
+    folder = labs_folder(home)
+    with host_errors(folder):
+        return sorted(path.parent.name for path in folder.glob("*/lab.json"))
 
 
 def check_lab(name: str, home: str | Path | None = None) -> str:
@@ -136,8 +157,9 @@ def _identity(folder: Path) -> str:
                 os.link(draft.name, path)
             sync_folder(folder)
     try:
-        return str(json.loads(path.read_text())["id"])
-    except (ValueError, KeyError, TypeError) as error:
+        data = read_json(path, dict[str, str], most=MOST_IDENTITY)
+        return data["id"]
+    except (OSError, Damaged, KeyError) as error:
         raise HostTrouble(
             _("{path} cannot be read: the lab has lost its identity.").format(path=path),
             _("Restore the file from a backup, or type ./lab clean."),

@@ -36,6 +36,7 @@ slower than that, it brings nothing."""
 
 _MEMORY = 128
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_KEPT: dict[str, tuple[type, ...]] = {"spoke": (bool,), "seconds": (int, float), "ended": (bool,), "words": (str,)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,8 +208,9 @@ def _cache_key(emulator: Path, image: GuestImage) -> list[str | int]:
 def _read_cache(cache: Path, key: list[str | int]) -> Probe | None:
     try:
         kept = json.loads(cache.read_bytes())
-        return Probe(**kept["probe"]) if kept["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError):
+        sound = kept["key"] == key and all(type(kept["probe"][name]) in kinds for name, kinds in _KEPT.items())
+        return Probe(**kept["probe"]) if sound else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

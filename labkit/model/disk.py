@@ -103,6 +103,15 @@ def image_path(folder: str, disk: str, number: int, format: Format) -> str:
     return posixpath.join(folder, f"{disk}.{number}.{format}")
 
 
+def backing_name(image: str, backing: str) -> str:
+    """Return how an image's header names the image below it, both given by absolute path: from its own folder.
+
+    QEMU takes what stands before a colon for a protocol ("nbd:…"), unless a folder stands before it.
+    """
+    name = posixpath.relpath(backing, posixpath.dirname(image))
+    return f"./{name}" if ":" in name.partition("/")[0] else name
+
+
 def free_target(taken: Iterable[str], bus: Bus = Bus.VIRTIO) -> str | None:
     """Return the next free name of a disk inside a guest: vda, vdb …; None when all are taken."""
     used = set(taken)

@@ -9,29 +9,36 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from labkit.language import _
-from labkit.model.disk import chain
+from labkit.model.disk import chain, disk_name
 from labkit.model.image import Format
 from labkit.model.machine import MachineFacts, MachineSpec, MachineState
-from labkit.model.snapshot import SnapshotTree
+from labkit.model.snapshot import SnapshotKind, SnapshotTree
 from labkit.model.state import LabState
 from labkit.model.travel import MANIFEST_VERSION, CarriedImage, CarriedKind, CarriedPoint, Manifest
 from labkit.plans.disk_excuses import why_no_room
 from labkit.plans.machine_excuses import why_not_name, why_not_sized
 from labkit.plans.plan import Refusal
-from labkit.units import GIB, MIB, TIB
+from labkit.units import GIB, KIB, MIB, TIB, is_storable
 
 MOST_CAPACITY = 2 * TIB
 """A larger image is taken for a trap, or for a mistake."""
 
-_FILE = re.compile(r"(disks|memory|boot)/[^/\0\n.][^/\0\n]{0,250}")
+_FILE = re.compile(r"(disks|memory|boot)/[^/.][^/]{0,250}")
 _TARGET = re.compile(r"(vd|hd)[a-z]|sd[a-d]")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_BOOT = 512 * MIB
 _MOST_MEMORY = 256 * GIB
+_MOST_DESCRIPTOR = 64 * KIB  # bytes of the first file of a VMDK of two: a text that names the other
 _DEEPEST = 200
 _MOST_SNAPSHOTS = 1000
-_MOST_TEXT = 100_000
+_MOST_FILES = 9_999
+_MOST_DISKS = 500  # of all its snapshots together
+_MOST_NAME = 240  # bytes: libvirt makes a file name of a snapshot's, and something more behind it while it writes
+_MOST_XML = MIB
+_LATEST = 250_000_000_000  # seconds since 1970: later there is no calendar
 
 
 def why_not_export(
@@ -130,23 +137,46 @@ def why_not_arrive(
     return why_no_room(free_bytes, needed)
 
 
+def why_not_readable(machine: str, manifest: Manifest) -> Refusal | None:
+    """Return why an archive could not be brought in again, from what it will tell before anything is written."""
+    files = tuple(replace(file, sha256="0" * 64) for file in manifest.files)
+    if why := why_not_manifest(replace(manifest, files=files)):
+        return Refusal(
+            why=_("An archive of {machine} could not be read again: {why}.").format(machine=machine, why=why),
+            ways_out=(_("Delete snapshots that you no longer need, or clone the machine and export the clone."),),
+        )
+    return None
+
+
 def why_not_manifest(manifest: Manifest) -> str | None:
     """Return what is wrong with what an archive tells of itself, or None."""
     if manifest.version != MANIFEST_VERSION:
         return _("it was written by another version of labkit")
+    if not manifest.machine.isprintable() or len(manifest.machine.encode()) > _MOST_NAME:
+        return _("the name of its machine is damaged")
+    if any(len(xml) > _MOST_XML for point in _points(manifest) for xml in (point.xml, point.live_xml or "")):
+        return _("a definition in it is too long")
     return _why_not_files(manifest) or _why_not_images(manifest) or _why_not_snapshots(manifest)
 
 
 def _why_not_files(manifest: Manifest) -> str | None:
     most = {CarriedKind.IMAGE: MOST_CAPACITY + GIB, CarriedKind.MEMORY: _MOST_MEMORY, CarriedKind.BOOT: _MOST_BOOT}
     names = [file.name for file in manifest.files]
+    if len(names) > _MOST_FILES:
+        return _("it holds too many files")
     for file in manifest.files:
         if not _FILE.fullmatch(file.name) or not file.name.isprintable():
             return _("it names a file {file}").format(file=repr(file.name[:80]))
         if not 0 < file.length <= most[file.kind] or not 0 <= file.stored <= most[file.kind]:
             return _("{file} claims {size} bytes").format(file=file.name, size=file.length)
+        if not _SHA256.fullmatch(file.sha256):
+            return _("the hash of {file} is none").format(file=file.name)
     if len(set(names)) != len(names):
         return _("it names a file twice")
+    lengths = {file.name: file.length for file in manifest.files}
+    for image in manifest.images:
+        if len(image.files) > 1 and lengths.get(image.files[0], 0) > _MOST_DESCRIPTOR:
+            return _("{file} claims {size} bytes").format(file=image.files[0], size=lengths[image.files[0]])
     used = [file for image in manifest.images for file in image.files]
     used += [snapshot.memory for snapshot in manifest.snapshots if snapshot.memory]
     used += {file for point in _points(manifest) for file in point.boot if file}
@@ -172,12 +202,19 @@ def _why_not_images(manifest: Manifest) -> str | None:
             return _("{file} has a format that no machine can use so").format(file=name)
         if not 0 < image.capacity <= MOST_CAPACITY:
             return _("{file} claims {size} bytes").format(file=name, size=image.capacity)
-        below, depth = image.backing, 0
-        while below is not None:
-            depth += 1
-            if below not in images or depth > _DEEPEST:
+    depths: dict[str, int] = {}  # of images whose layers below are all there
+    for name in images:
+        above: list[str] = []
+        below: str | None = name
+        while below is not None and below not in depths:
+            if below not in images or len(above) > _DEEPEST:
                 return _("the layers below {file} are damaged").format(file=name)
+            above.append(below)
             below = images[below].backing
+        first = depths[below] + 1 if below else 0
+        depths |= {each: depth for depth, each in enumerate(reversed(above), first)}
+    if max(depths.values(), default=0) > _DEEPEST:
+        return _("its layers lie too deep")
     return _why_not_disks(manifest, images)
 
 
@@ -188,9 +225,11 @@ def _why_not_disks(manifest: Manifest, images: Mapping[str, CarriedImage]) -> st
             return _("its machine has disks that are not there")
         for file in point.disks.values():
             above: str | None = file
-            while above is not None:
+            while above is not None and above not in alive:
                 alive.add(above)
                 above = images[above].backing
+    if len({disk_name(file) for point in _points(manifest) for file in point.disks.values()}) > _MOST_DISKS:
+        return _("it holds too many disks")
     active = set(manifest.point.disks.values())
     if len(active) != len(manifest.point.disks) or any(image.backing in active for image in images.values()):
         return _("two things in it write to one image")
@@ -204,13 +243,22 @@ def _why_not_snapshots(manifest: Manifest) -> str | None:
     if len(manifest.snapshots) > _MOST_SNAPSHOTS:
         return _("it has too many snapshots")
     for snapshot in manifest.snapshots:
-        plain = snapshot.name.isprintable() and 0 < len(snapshot.name) <= 250 and "/" not in snapshot.name
-        if not plain or snapshot.name in known or len(snapshot.description) > _MOST_TEXT or snapshot.created < 0:
+        if not _is_snapshot_name(snapshot.name) or snapshot.name in known:
+            return _("its list of snapshots is damaged")
+        if not is_storable(snapshot.description) or not 0 <= snapshot.created <= _LATEST:
+            return _("its list of snapshots is damaged")
+        if (snapshot.memory is not None) != (snapshot.kind in (SnapshotKind.RUNNING, SnapshotKind.PAUSED)):
             return _("its list of snapshots is damaged")
         if snapshot.parent is not None and snapshot.parent not in known:
             return _("its list of snapshots is damaged")
         known.add(snapshot.name)
     return None if manifest.current is None or manifest.current in known else _("its list of snapshots is damaged")
+
+
+def _is_snapshot_name(name: str) -> bool:
+    """Whether libvirt can keep a snapshot of a name; other tools give names that labkit does not."""
+    plain = name.isprintable() and "/" not in name and not name.startswith(".")
+    return plain and 0 < len(name.encode()) <= _MOST_NAME
 
 
 def _points(manifest: Manifest) -> list[CarriedPoint]:

@@ -24,7 +24,7 @@ from labkit.model.travel import (
     CarriedSnapshot,
     Manifest,
 )
-from labkit.plans.archive_excuses import why_not_export
+from labkit.plans.archive_excuses import why_not_export, why_not_readable
 from labkit.plans.plan import Plan
 from labkit.plans.steps import WriteArchive
 
@@ -76,6 +76,8 @@ def plan_export(state: LabState, survey: ExportSurvey, machine: str, target: str
     names |= {path: f"memory/{posixpath.basename(path)}" for path in memories}
     names |= {path: f"boot/{posixpath.basename(path)}" for path in boots}
     step = None if refusal else _writing(state, survey, machine, target, images, memories, boots, names, needed)
+    if step and (refusal := why_not_readable(machine, step.manifest)):
+        step = None
     return Plan(
         act="export",
         subject=machine,

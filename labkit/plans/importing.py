@@ -6,11 +6,13 @@ Knows: the model, steps. Must not know: libvirt, files, how an archive is laid o
 from __future__ import annotations
 
 import posixpath
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from labkit.language import _
-from labkit.model.disk import disk_name, image_number
+from labkit.model.disk import disk_name, image_number, image_path
 from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineSpec
 from labkit.model.state import LabState
 from labkit.model.travel import CarriedImage, CarriedKind, CarriedPoint, Manifest, SnapshotRecord
@@ -20,12 +22,15 @@ from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import (
     DefineAdopted,
     FreezeImages,
-    GiveRecords,
     Step,
     UnpackBootFile,
     UnpackImage,
     UnpackMemory,
 )
+
+_STRANGE = re.compile(r"[^\w.-]")
+_MOST_LETTERS = 40
+_NAMELESS = "disk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +87,13 @@ def lay_out(state: LabState, manifest: Manifest, machine: str, boot_folder: str)
     targets: dict[str, str] = {}
     disks = _name_disks(state, manifest, machine)
     numbers: dict[str, int] = {}
-    for image in sorted(manifest.images, key=lambda image: (_depth(manifest, image), _number(image), image.files)):
+    depths = _depths(manifest)
+    for image in sorted(manifest.images, key=lambda image: (depths[image.files[0]], _number(image), image.files)):
         disk = disks[image.files[0]]
-        path = next_image_path(state, disk, image.format, beyond=numbers.get(disk, 0))
-        numbers[disk] = numbers.get(disk, 0) + 1
+        if disk not in numbers:
+            numbers[disk] = image_number(next_image_path(state, disk, image.format))
+        path = image_path(posixpath.join(state.home, "disks"), disk, numbers[disk], image.format)
+        numbers[disk] += 1
         targets[image.files[0]] = path
         targets |= {extent: f"{path.removesuffix('.vmdk')}-flat.vmdk" for extent in image.files[1:]}
     memories = iter(free_memory_paths(state, machine))
@@ -93,7 +101,7 @@ def lay_out(state: LabState, manifest: Manifest, machine: str, boot_folder: str)
         if file.kind is CarriedKind.MEMORY:
             targets[file.name] = next(memories)
         elif file.kind is CarriedKind.BOOT:
-            plain = posixpath.basename(file.name).rpartition("-")[2]
+            plain = _plain_name(posixpath.basename(file.name).rpartition("-")[2])
             targets[file.name] = posixpath.join(boot_folder, f"{file.sha256[:16]}-{plain}")
     return targets
 
@@ -169,8 +177,9 @@ def _arriving(state: LabState, survey: ImportSurvey, arrival: Arrival) -> list[S
     targets = lay_out(state, manifest, arrival.spec.name, survey.boot_folder)
     files = {file.name: file for file in manifest.files}
     formats = {image.files[0]: image.format for image in manifest.images}
+    depths = _depths(manifest)
     steps: list[Step] = []
-    for image in sorted(manifest.images, key=lambda image: (_depth(manifest, image), image.files)):
+    for image in sorted(manifest.images, key=lambda image: (depths[image.files[0]], image.files)):
         parts = [files[file] for file in image.files]
         full = all(part.full for part in parts)
         steps.append(
@@ -209,17 +218,7 @@ def _arriving(state: LabState, survey: ImportSurvey, arrival: Arrival) -> list[S
         if target not in survey.there
     ]
     spec = arrival.spec
-    steps.append(DefineAdopted(spec=spec, xml=arrival.xml))
-    if arrival.records:
-        steps.append(
-            GiveRecords(
-                machine_id=spec.id,
-                domain=spec.domain_name,
-                to=state.instance,
-                to_uri="",
-                records=arrival.records,
-            )
-        )
+    steps.append(DefineAdopted(spec=spec, xml=arrival.xml, records=arrival.records))
     active = {disk.path for disk in spec.disks}
     still = (image for image in manifest.images if targets[image.files[0]] not in active)
     frozen = [targets[file] for image in still for file in image.files]
@@ -241,23 +240,36 @@ def _name_disks(state: LabState, manifest: Manifest, machine: str) -> dict[str, 
     for point in (manifest.point, *(snapshot.point for snapshot in manifest.snapshots)):
         for file in point.disks.values():
             name: str | None = file
-            while name is not None:  # what lies below belongs to it, whoever it was made for
-                old.setdefault(name, disk_name(file))
+            while name is not None and name not in old:  # what lies below belongs to it, whoever it was made for
+                old[name] = disk_name(file)
                 name = images[name].backing
     new: dict[str, str] = {}
     for disk in sorted(set(old.values())):
         own = disk.removeprefix(f"{manifest.machine}.")
-        wanted = f"{machine}.{own}" if own != disk else disk
+        wanted = f"{machine}.{_plain_name(own)}" if own != disk else _plain_name(disk)
         new[disk] = free_disk_name(state, wanted, new.values())
     return {file: new[disk] for file, disk in old.items()}
 
 
-def _depth(manifest: Manifest, image: CarriedImage) -> int:
+def _plain_name(name: str) -> str:
+    """A name from elsewhere as one that a disk of labkit may have: no colon, no blank, nothing that means something."""
+    plain = _STRANGE.sub("-", unicodedata.normalize("NFC", name)).lstrip("._-")
+    return plain[:_MOST_LETTERS] or _NAMELESS
+
+
+def _depths(manifest: Manifest) -> dict[str, int]:
+    """How many layers lie below each image, by its name in the archive."""
     images = {each.files[0]: each for each in manifest.images}
-    depth = 0
-    while image.backing is not None:
-        depth, image = depth + 1, images[image.backing]
-    return depth
+    depths: dict[str, int] = {}
+    for name in images:
+        below: list[str] = []
+        at: str | None = name
+        while at is not None and at not in depths:
+            below.append(at)
+            at = images[at].backing
+        first = depths[at] + 1 if at else 0
+        depths |= {each: depth for depth, each in enumerate(reversed(below), first)}
+    return depths
 
 
 def _number(image: CarriedImage) -> int:

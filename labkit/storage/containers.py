@@ -21,6 +21,9 @@ from labkit.storage.vhdx import VHDX_MAGIC, read_vhdx
 
 _SECTOR = 512
 
+MOST_OFFSET = 2**63 - 1
+"""Bytes that a file or a disk may have: hosts count in signed numbers of 64 bits."""
+
 
 def read_header(file: int, format: Format) -> Header:
     """Return what an open file's header says.
@@ -32,9 +35,12 @@ def read_header(file: int, format: Format) -> Header:
         BadHeader: it is not an image of that format. OSError: it cannot be read.
     """
     try:
-        return _READERS[format](file)
-    except (struct.error, IndexError, OverflowError) as error:
+        header = _READERS[format](file)
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
         raise BadHeader(_("it ends too early")) from error
+    if header.capacity > MOST_OFFSET:
+        raise BadHeader(_("its header holds impossible values"))
+    return header
 
 
 def true_format(file: int) -> Format | None:
@@ -65,6 +71,7 @@ _QCOW2 = struct.Struct(">4sIQIIQI")  # magic, version, backing offset and length
 _QCOW2_V2_LENGTH = 72
 _CORRUPT, _DATA_FILE = 2, 4  # incompatible features
 _BACKING_FORMAT = 0xE2792ACA  # a header extension
+_MOST_ENTRIES = 4 * 1024 * 1024  # of the first table, as in QEMU
 
 
 def is_blank_qcow2(file: int) -> bool:
@@ -73,6 +80,8 @@ def is_blank_qcow2(file: int) -> bool:
         entries, at = struct.unpack_from(">IQ", os.pread(file, 4096, 0), 36)
     except struct.error as error:
         raise BadHeader(_("it ends too early")) from error
+    if entries > _MOST_ENTRIES or at > MOST_OFFSET:
+        raise BadHeader(_("its header holds impossible values"))
     return not any(os.pread(file, entries * 8, at))
 
 
@@ -82,6 +91,8 @@ def _read_qcow2(file: int) -> Header:
     if magic != _QCOW2_MAGIC:
         raise BadHeader(_("it does not begin as a qcow2 image"))
     if version not in (2, 3) or not 9 <= cluster_bits <= 21 or name_length > 1023:
+        raise BadHeader(_("its header holds impossible values"))
+    if name_at > MOST_OFFSET:
         raise BadHeader(_("its header holds impossible values"))
     features, end = 0, _QCOW2_V2_LENGTH
     if version == 3:
@@ -138,11 +149,16 @@ _VMDK_MAGIC = b"KDMV"
 _VMDK = struct.Struct("<4sIIQQQQ")  # magic, version, flags, capacity, grain, descriptor's offset and length: sectors
 _DESCRIPTOR_MOST = 64 * 1024
 _EXTENT = re.compile(
-    r'^\s*(?:RW|RDONLY|NOACCESS)\s+(?P<sectors>\d+)\s+(?P<kind>[A-Z]+)(?:\s+"(?P<name>[^"]*)"(?:\s+(?P<at>\d+))?)?',
+    r"^(?:RW|RDONLY|NOACCESS)\s+(?P<sectors>\d{1,15})\s+(?P<kind>[A-Z]{1,16})"
+    r'(?:\s+"(?P<name>[^"\r\n]{0,511})"(?P<at>[^\n]*))?',
     re.MULTILINE,
 )
-_EXTENT_START = re.compile(r"^\s*(?:RW|RDONLY|NOACCESS)\s", re.MULTILINE)
-_PARENT = re.compile(r'^\s*parentFileNameHint\s*=\s*"(?P<name>[^"]*)"', re.MULTILINE)
+_OFFSET = re.compile(r"[0-9]{0,15}")
+_EXTENT_START = re.compile(r"^(?:RW|RDONLY|NOACCESS)\s", re.MULTILINE)
+_BLANK_LINES = re.compile(r"\n\s+")  # taken together first: else each of them would be looked through to the end
+_PARENT_KEY = "parentFileNameHint"  # QEMU looks for it anywhere
+_PARENT = re.compile(r'\s*=\s*"([^"\r\n]{0,1023})"')
+_MOST_EXTENTS = 256  # QEMU opens them all, each time
 _FLAT = ("FLAT", "VMFS")
 
 
@@ -153,35 +169,45 @@ def _read_vmdk(file: int) -> Header:
         if version not in (1, 2, 3) or not grain or not 0 < sectors < 2**54:  # without a size it would name extents
             raise BadHeader(_("its header holds impossible values"))
         text = _text(os.pread(file, min(length * _SECTOR, _DESCRIPTOR_MOST), at * _SECTOR)) if at else ""
-        parent = _PARENT.search(text)
-        return Header(
-            capacity=sectors * _SECTOR, allocation=Allocation.DYNAMIC, backing=parent["name"] if parent else None
-        )
+        return Header(capacity=sectors * _SECTOR, allocation=Allocation.DYNAMIC, backing=_find_parent(text))
     if not _is_descriptor(start):
         raise BadHeader(_("it does not begin as a VMDK image"))
-    text = _text(os.pread(file, _DESCRIPTOR_MOST, 0))
+    if os.fstat(file).st_size > _DESCRIPTOR_MOST:  # QEMU would read more of it than is read here
+        raise BadHeader(_("its list of files is too long"))
+    text = _BLANK_LINES.sub("\n", _text(os.pread(file, _DESCRIPTOR_MOST, 0)).lstrip())
     matches = list(_EXTENT.finditer(text))
-    if len(matches) != len(_EXTENT_START.findall(text)):
+    offsets = [(match["at"] or "").strip() for match in matches]
+    if len(matches) != len(_EXTENT_START.findall(text)) or not all(map(_OFFSET.fullmatch, offsets)):
         raise BadHeader(_("its list of files is damaged"))
     extents = tuple(
         Extent(
             kind=match["kind"],
             length=int(match["sectors"]) * _SECTOR,
             name=match["name"],
-            offset=int(match["at"] or 0) * _SECTOR,
+            offset=int(offset or 0) * _SECTOR,
         )
-        for match in matches
+        for match, offset in zip(matches, offsets, strict=True)
     )
     if not extents:
         raise BadHeader(_("it names no file that holds the data"))
-    parent = _PARENT.search(text)
+    if len(extents) > _MOST_EXTENTS:
+        raise BadHeader(_("it is in more than {most} pieces").format(most=_MOST_EXTENTS))
     fixed = all(extent.kind in _FLAT for extent in extents)
     return Header(
         capacity=sum(extent.length for extent in extents),
         allocation=Allocation.FIXED if fixed else Allocation.DYNAMIC,
-        backing=parent["name"] if parent else None,
+        backing=_find_parent(text),
         extents=extents,
     )
+
+
+def _find_parent(text: str) -> str | None:
+    """Return the image that a descriptor names as the one below, "?" where it cannot be read, or None."""
+    _before, key, after = text.partition(_PARENT_KEY)
+    if not key:
+        return None
+    name = _PARENT.match(after)
+    return name[1] if name else "?"
 
 
 def _is_descriptor(start: bytes) -> bool:

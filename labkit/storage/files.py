@@ -19,6 +19,7 @@ from pathlib import Path
 from labkit.errors import HostTrouble, NoSpace
 from labkit.language import _
 from labkit.limits import NO_LIMIT, Limit
+from labkit.storage.plain import open_plain, opened_plain
 from labkit.units import MIB
 
 OnBytes = Callable[[int, int], None]
@@ -74,7 +75,7 @@ def copy_file(source: Path, target: Path, *, on_bytes: OnBytes, limit: Limit = N
         NoSpace, HostTrouble: the host's. Cancelled, TimedOut: the limit's.
     """
     with host_errors(source):
-        reader = source.open("rb")
+        reader = os.fdopen(open_plain(source, follow=True), "rb")
     with reader:
         with host_errors(target):
             writer = target.open("xb")
@@ -102,7 +103,7 @@ def write_padded(path: Path, offset: int, length: int, text: str) -> None:
 def is_written(path: Path, offset: int, length: int, text: str) -> bool:
     """Whether `write_padded` has been done."""
     try:
-        with path.open("rb") as file:
+        with opened_plain(path) as file:
             file.seek(offset)
             return file.read(length) == text.encode().ljust(length, b"\0")
     except FileNotFoundError:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,13 @@ from labkit.model.image import Allocation, Format
 from labkit.storage.containers import read_header, true_format
 from labkit.storage.header_values import BadHeader, Extent, Header
 from labkit.storage.headers import is_plain_name
+from labkit.storage.plain import NotPlain, open_plain
 from labkit.storage.process import run
-from labkit.units import GIB, TIB
+from labkit.units import TIB
 
 MOST_CAPACITY = 2 * TIB
 """A larger image is taken for a trap, or for a mistake."""
 
-_CAGE = ("prlimit", f"--as={GIB}", "--cpu=10", "--core=0", "--")
 _SECONDS = 20.0
 _SUFFIXES = {
     **{str(format): format for format in Format},
@@ -53,13 +52,14 @@ def inspect(path: Path, format: Format | None = None, *, most: int = MOST_CAPACI
     name = path.name
     try:
         real = os.path.realpath(path, strict=True)
-        file = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
+        file = open_plain(real)
+    except NotPlain as error:
+        why = _("it is a folder, a pipe or a device")
+        raise _refused(name, why, _("Name the image file itself.")) from error
+    except (OSError, ValueError) as error:  # the latter: a NUL in its name
         raise _cannot_open(path, error) from error
     try:
         info = os.fstat(file)
-        if not stat.S_ISREG(info.st_mode):
-            raise _refused(name, _("it is a folder, a pipe or a device"), _("Name the image file itself."))
         true = _agree(name, format, true_format(file))
         header = read_header(file, true)
     except BadHeader as error:
@@ -141,18 +141,17 @@ def _refuse_dependence(name: str, header: Header) -> None:
 def _look_at_extent(name: str, path: str, extent: Extent) -> tuple[str, os.stat_result]:
     place = os.path.join(os.path.dirname(path), extent.name or "")
     try:
-        file = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        file = open_plain(place)
     except OSError as error:
         why = _("its part {file} is missing or a link").format(file=extent.name)
         raise _refused(name, why, _("Put all its files into one folder.")) from error
     info = os.fstat(file)
     try:
-        whole = stat.S_ISREG(info.st_mode)
         if extent.kind == "SPARSE":
             part = read_header(file, Format.VMDK)
-            whole = whole and not part.extents and part.backing is None
+            whole = not part.extents and part.backing is None
         else:
-            whole = whole and info.st_size >= extent.offset + extent.length
+            whole = info.st_size >= extent.offset + extent.length
     except (BadHeader, OSError):
         whole = False
     finally:
@@ -190,7 +189,7 @@ def rename_backing(path: Path, below: str, format: Format) -> None:
         HostTrouble: qemu-img cannot read it.
     """
     argv = ["qemu-img", "rebase", "-u", "-f", Format.QCOW2.driver, "-b", below, "-F", format.driver, str(path)]
-    run([*_CAGE, *argv], limit=Limit(_SECONDS, what=path.name))
+    run(argv, limit=Limit(_SECONDS, what=path.name), caged=True)
 
 
 def _measure(name: str, path: str, format: Format) -> int:
@@ -200,7 +199,7 @@ def _measure(name: str, path: str, format: Format) -> int:
 
 def _caged(name: str, argv: Sequence[str]) -> dict[str, Any]:
     try:
-        answer: dict[str, Any] = json.loads(run([*_CAGE, *argv], limit=Limit(_SECONDS, what=name)).output)
+        answer: dict[str, Any] = json.loads(run(argv, limit=Limit(_SECONDS, what=name), caged=True).output)
     except (Cancelled, TimedOut, HostTrouble, ValueError) as error:
         details = error.details if isinstance(error, LabError) else ""
         raise _refused(name, _("qemu-img cannot read it"), _("Fetch it again."), details) from error
@@ -216,8 +215,8 @@ def _refused(name: str, why: str, hint: str, details: str = "") -> BadInput:
     return BadInput(_("{name} is not brought in: {why}.").format(name=name, why=why), hint, details=details)
 
 
-def _cannot_open(path: Path, error: OSError) -> LabError:
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+def _cannot_open(path: Path, error: OSError | ValueError) -> LabError:
+    if not isinstance(error, OSError) or error.errno in (errno.ENOENT, errno.ENOTDIR):
         return NotFound(
             _("There is no file {path}.").format(path=path), _("Look at its name, and at the folder you are in.")
         )

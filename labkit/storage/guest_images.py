@@ -6,14 +6,21 @@ Knows: the manifests' form (images/README.md). Must not know: what is made of th
 from __future__ import annotations
 
 import hashlib
-import json
-from pathlib import Path
-from typing import Any
+import os
+import stat
+from pathlib import Path, PurePosixPath
 
 from labkit.model.image import Format, GuestImage, Message
+from labkit.storage.bounded import Damaged, read_json
+from labkit.storage.plain import opened_plain
+from labkit.units import MIB, TIB, check_name
 
 _DIGITS = 16
 """Digits of its content's SHA-256 that a file's name begins with."""
+
+_MOST_MANIFEST = MIB
+_MOST_TEXT = 2000
+_MOST_BYTES = 2 * TIB
 
 
 def read_guest_images(folder: Path) -> dict[str, GuestImage]:
@@ -33,7 +40,7 @@ def find_damaged(image: GuestImage) -> list[str]:
 
 def _is_as_named(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with opened_plain(path, follow=True) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return False
@@ -41,28 +48,79 @@ def _is_as_named(path: Path) -> bool:
 
 
 def _read(manifest: Path) -> GuestImage | None:
+    """Return the image a manifest tells of; None where it tells of none that a machine can be made of."""
     try:
-        data: dict[str, Any] = json.loads(manifest.read_bytes())
-        disk = manifest.parent / data["disk"]["file"]
-        message = data.get("message")
+        data = _Table(read_json(manifest, object, most=_MOST_MANIFEST, follow=True))
+        disk, message = data.table("disk"), data.get("message")
         image = GuestImage(
-            name=data["name"],
-            kernel=_file(manifest, data["kernel"]),
-            initramfs=_file(manifest, data["initramfs"]),
-            command_line=data["command_line"],
-            disk=str(disk),
-            format=Format(data["disk"]["format"]),
-            capacity=data["disk"]["capacity"],
-            disk_bytes=disk.stat().st_blocks * 512,
-            minimum_memory=data["minimum_memory"],
-            agent=data["agent"],
-            message=Message(offset=message["offset"], length=message["length"]) if message else None,
+            name=data.text("name"),
+            kernel=data.file("kernel", manifest.parent),
+            initramfs=data.file("initramfs", manifest.parent),
+            command_line=data.text("command_line"),
+            disk=disk.file("file", manifest.parent) or "",
+            format=Format(disk.text("format")),
+            capacity=disk.number("capacity"),
+            disk_bytes=os.stat(disk.file("file", manifest.parent) or "").st_blocks * 512,
+            minimum_memory=data.number("minimum_memory"),
+            agent=data.get("agent") is True,
+            message=_message(_Table(message)) if message else None,
         )
-    except (OSError, ValueError, KeyError, TypeError):
+        check_name(image.name, what="")
+    except (OSError, ValueError):  # among them what is damaged, and a name that none can have
         return None
-    parts = (image.kernel, image.initramfs)
-    return image if all(part is None or Path(part).exists() for part in parts) else None
+    parts = (image.kernel, image.initramfs, image.disk)
+    greets = image.message is None or image.message.offset + image.message.length <= image.capacity
+    whole = all(part is None or _is_plain(part) for part in parts)
+    return image if image.capacity and greets and whole else None
 
 
-def _file(manifest: Path, name: str | None) -> str | None:
-    return str(manifest.parent / name) if name else None
+def _message(table: _Table) -> Message:
+    return Message(offset=table.number("offset"), length=table.number("length"))
+
+
+def _is_plain(path: str) -> bool:
+    return stat.S_ISREG(os.stat(path).st_mode) if os.path.exists(path) else False
+
+
+class _Table:
+    """A table of a manifest, each value of it taken for what it must be. By hand, since each look at a lab reads them.
+
+    All of its ways raise Damaged where something else stands there.
+    """
+
+    def __init__(self, value: object) -> None:
+        if not isinstance(value, dict):
+            raise Damaged("no table")
+        self._values = value
+
+    def get(self, key: str) -> object:
+        """Return what stands there, or None."""
+        value: object = self._values.get(key)
+        return value
+
+    def table(self, key: str) -> _Table:
+        """Return a table within."""
+        return _Table(self.get(key))
+
+    def text(self, key: str) -> str:
+        """Return one line of text."""
+        value = self.get(key)
+        if not isinstance(value, str) or not value.isprintable() or len(value) > _MOST_TEXT:
+            raise Damaged(f"no {key}")
+        return value
+
+    def number(self, key: str) -> int:
+        """Return a whole number of bytes."""
+        value = self.get(key)
+        if type(value) is not int or not 0 <= value <= _MOST_BYTES:
+            raise Damaged(f"no {key}")
+        return value
+
+    def file(self, key: str, folder: Path) -> str | None:
+        """Return a file in the manifest's own folder, absolute, or None: there is none."""
+        if self.get(key) is None:
+            return None
+        path = PurePosixPath(self.text(key))
+        if path.is_absolute() or ".." in path.parts or not path.name:
+            raise Damaged(f"no {key}")
+        return str(folder / path)

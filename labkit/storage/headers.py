@@ -17,7 +17,9 @@ from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.storage.containers import is_blank_qcow2, read_header
+from labkit.storage.files import host_errors
 from labkit.storage.header_values import BadHeader, Extent, Header
+from labkit.storage.plain import open_plain, opened_plain
 
 FLAT = "-flat.vmdk"
 """How the second file of a fixed VMDK ends: it is no image of its own."""
@@ -59,7 +61,7 @@ def is_blank(path: Path) -> bool:
         FileNotFoundError: it is gone. HostTrouble: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with opened_plain(path) as file:
             return is_blank_qcow2(file.fileno())
     except FileNotFoundError:
         raise
@@ -104,6 +106,9 @@ def _scan(folder: Path) -> tuple[dict[str, ImageFacts], dict[str, HostTrouble]]:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:
         return images, broken
+    except OSError:
+        with host_errors(folder):
+            raise
     for name in names:
         format = _FORMATS.get(name.rpartition(".")[2])
         if format is None or name.endswith(FLAT) or name.startswith("."):
@@ -120,7 +125,7 @@ def _scan(folder: Path) -> tuple[dict[str, ImageFacts], dict[str, HostTrouble]]:
 
 def _read(path: str, format: Format) -> ImageFacts:
     known = _known.get((path, format))
-    if known is not None and _mark(os.stat(path)) == known[0]:
+    if known is not None and _mark(os.lstat(path)) == known[0]:
         return known[1]
     facts, info = _look(path, format)
     if len(facts.files) == 1 and time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > SETTLED:
@@ -137,15 +142,13 @@ def _mark(info: os.stat_result) -> tuple[int, ...]:
 
 def _look(path: str, format: Format) -> tuple[ImageFacts, os.stat_result]:
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not make us wait
+        file = open_plain(path)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise _trouble(path, error.strerror or str(error)) from error
     try:
         info = os.fstat(file)
-        if not stat.S_ISREG(info.st_mode):
-            raise _trouble(path, _("it is no regular file"))
         header = read_header(file, format)
     except BadHeader as error:
         raise _trouble(path, str(error)) from error
@@ -178,9 +181,11 @@ def _stat_extent(path: str, extent: Extent) -> os.stat_result:
     if not is_plain_name(extent.name):
         raise _trouble(path, _("it keeps its data in a file of its own choice"))
     try:
-        info = os.stat(os.path.join(os.path.dirname(path), extent.name or ""))
+        info = os.lstat(os.path.join(os.path.dirname(path), extent.name or ""))
     except OSError as error:
         raise _trouble(path, _("its second file {name} is missing").format(name=extent.name)) from error
+    if not stat.S_ISREG(info.st_mode):
+        raise _trouble(path, _("its second file {name} is no plain file").format(name=extent.name))
     if info.st_size < extent.offset + extent.length and extent.kind != "SPARSE":
         raise _trouble(path, _("its second file {name} is too short").format(name=extent.name))
     return info

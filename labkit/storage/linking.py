@@ -5,11 +5,11 @@ Knows: qcow2 images and their names. Must not know: libvirt, plans.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from labkit.limits import NO_LIMIT, Limit
+from labkit.model.disk import backing_name
 from labkit.model.image import Allocation, Format
 from labkit.storage import qemu_img
 from labkit.storage.files import host_errors, sync_folder
@@ -32,7 +32,7 @@ def link(
     """
     first, *others = paths
     capacity = read_image(backing, backing_format).capacity
-    below = os.path.relpath(backing, first.parent)
+    below = backing_name(str(first), str(backing))
     with making(first) as place:  # what is made beside it moves along: all appear at once, and are synced together
         argv = qemu_img.create_argv(
             place, Format.QCOW2, capacity, Allocation.DYNAMIC, backing=below, backing_format=backing_format
@@ -46,7 +46,7 @@ def link(
 
 def name_backing(path: Path, backing: Path, backing_format: Format) -> None:
     """Write another name of the image below into a qcow2's header; that image must hold the same as before."""
-    below = os.path.relpath(backing, path.parent)
+    below = backing_name(str(path), str(backing))
     run(["qemu-img", "rebase", "-u", "-f", Format.QCOW2.driver, "-b", below, "-F", backing_format.driver, str(path)])
 
 

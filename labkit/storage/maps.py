@@ -8,6 +8,7 @@ Knows: qemu-img's map and VHDX's. Must not know: libvirt, plans.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from labkit.limits import NO_LIMIT, Limit
 from labkit.model.image import Format, ImageFacts
 from labkit.model.regions import Kind, Region, join_regions, locate
 from labkit.storage.header_values import BadHeader
+from labkit.storage.plain import open_plain, opened_plain
 from labkit.storage.process import run
 from labkit.storage.vhdx import read_blocks
 
@@ -37,6 +39,7 @@ def read_map(layers: Sequence[ImageFacts], *, limit: Limit = NO_LIMIT) -> tuple[
         Cancelled, TimedOut: the limit's.
     """
     top = layers[0]
+    _check_plain(layers)
     if top.format is Format.VHDX:
         return join_regions(_read_vhdx(top))
     argv = ["qemu-img", "map", "-U", "--output=json", "-f", top.format.driver, top.path]
@@ -44,6 +47,18 @@ def read_map(layers: Sequence[ImageFacts], *, limit: Limit = NO_LIMIT) -> tuple[
     if any(entry["depth"] >= len(layers) for entry in told):
         raise _trouble(top, _("it has other layers now"))
     return join_regions(_region(entry, layers[entry["depth"]], len(layers)) for entry in told)
+
+
+def _check_plain(layers: Sequence[ImageFacts]) -> None:
+    """Make sure that qemu-img opens these layers and no others, and nothing that it would wait for."""
+    if layers[-1].backing is not None:
+        raise _trouble(layers[-1], _("what it is a difference to is gone"))
+    for layer in layers:
+        for file in layer.files:
+            try:
+                os.close(open_plain(file))
+            except OSError as error:
+                raise _trouble(layer, error.strerror or str(error)) from error
 
 
 def _region(entry: dict[str, Any], image: ImageFacts, layers: int) -> Region:
@@ -62,7 +77,7 @@ def _region(entry: dict[str, Any], image: ImageFacts, layers: int) -> Region:
 
 def _read_vhdx(image: ImageFacts) -> Iterator[Region]:
     try:
-        with open(image.path, "rb") as file:
+        with opened_plain(image.path) as file:
             for start, length, offset in read_blocks(file.fileno()):
                 if offset is None:
                     yield Region(start=start, length=length, kind=Kind.ABSENT)

@@ -13,6 +13,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.storage.plain import opened_plain
 from labkit.units import MIB
 
 MOST_TEXT = 8 * MIB
@@ -95,7 +96,7 @@ def read_header(path: Path) -> MemoryHeader:
     Raises:
         ValueError: it has none, or one of another version. OSError: the host's.
     """
-    with path.open("rb") as file:
+    with opened_plain(path, follow=True) as file:
         start = file.read(_HEADER.size)
         return parse_header(start + file.read(header_bytes(start) - len(start)))
 

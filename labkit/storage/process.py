@@ -20,7 +20,12 @@ from dataclasses import dataclass
 from labkit.errors import HostTrouble, NoSpace
 from labkit.language import _
 from labkit.limits import NO_LIMIT, Limit
+from labkit.units import GIB, MIB, format_size
 
+MOST_OUTPUT = 16 * MIB
+"""Bytes of a tool's words that are listened to."""
+
+_CAGE = ("prlimit", f"--as={GIB}", "--cpu=10", "--core=0", "--")
 _TICK = 0.05  # seconds between two looks at the limit
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 _FULL = ("No space left on device", "File too large", "Disk quota exceeded")
@@ -42,6 +47,7 @@ def run(
     inherit: Sequence[int] = (),
     on_fraction: Callable[[float], None] | None = None,
     accept: Collection[int] = (0,),
+    caged: bool = False,
 ) -> Done:
     """Run a tool to its end.
 
@@ -51,13 +57,16 @@ def run(
         inherit: descriptors the child keeps open: locks that must outlive this process.
         on_fraction: hears of 0 … 1 as the tool's `-p` tells it.
         accept: exit codes that are an answer, not a failure.
+        caged: whether it works on a file that anyone may have made: with little memory and time.
 
     Raises:
-        NoSpace: the host's disk is full. HostTrouble: the tool is missing, failed or was killed; the details
-            hold the line to paste. Cancelled, TimedOut: the limit's; the child has ended.
+        NoSpace: the host's disk is full. HostTrouble: the tool is missing, failed, was killed, or did not stop
+            talking; the details hold the line to paste. Cancelled, TimedOut: the limit's; the child has ended.
     """
-    with _child(argv, inherit=inherit) as child:
+    with _child([*_CAGE, *argv] if caged else argv, inherit=inherit) as child:
         output, errors = _listen(child, limit, on_fraction)
+        if output is None:
+            raise _endless(argv)
         code = child.wait()
     if code not in accept:
         raise _failure(argv, code, errors or output)  # qemu-io tells its errors among its output
@@ -115,7 +124,8 @@ def _child(
 
 def _listen(
     child: subprocess.Popen[bytes], limit: Limit, on_fraction: Callable[[float], None] | None
-) -> tuple[str, str]:
+) -> tuple[str | None, str]:
+    """Return what it said on both ways; None: it says more than is listened to. Of its progress nothing is kept."""
     assert child.stdout is not None and child.stderr is not None  # noqa: S101, PT018 — we asked for pipes
     heard: dict[int, bytearray] = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
     with selectors.DefaultSelector() as selector:
@@ -127,11 +137,22 @@ def _listen(
                 data = os.read(key.fd, 65536)
                 if not data:
                     selector.unregister(key.fd)
-                heard[key.fd] += data
                 if on_fraction and (told := _PERCENT.findall(data)):
                     on_fraction(float(told[-1]) / 100)
+                    data = _PERCENT.sub(b"", data)
+                heard[key.fd] += data
+                if len(heard[key.fd]) > MOST_OUTPUT:
+                    return None, ""
     output, errors = (bytes(data).decode(errors="replace") for data in heard.values())
     return output, errors
+
+
+def _endless(argv: Sequence[str]) -> HostTrouble:
+    return HostTrouble(
+        _("{tool} says more than {most} of what it works on.").format(tool=_named(argv), most=format_size(MOST_OUTPUT)),
+        _("The image is in very many pieces: convert the disk, the new image is in one."),
+        details=f"$ {shlex.join(argv)}",
+    )
 
 
 def _failure(argv: Sequence[str], code: int, errors: str) -> HostTrouble:

@@ -15,6 +15,7 @@ from pathlib import Path
 from labkit.errors import BadInput
 from labkit.language import _
 from labkit.limits import NO_LIMIT, Limit
+from labkit.model.disk import backing_name
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.storage.files import OnBytes
 from labkit.storage.headers import read_chain, read_image
@@ -109,7 +110,7 @@ def create(
             format,
             capacity,
             allocation,
-            backing=os.path.relpath(backing, path.parent) if backing else None,
+            backing=backing_name(str(path), str(backing)) if backing else None,
             backing_format=backing_format,
             cluster_size=cluster_size,
             extended_l2=extended_l2,
@@ -267,7 +268,7 @@ def rebase(
     Args:
         path: absolute; no process may have it open. backing: absolute; its name is recorded relative.
     """
-    below = os.path.relpath(backing, path.parent) if backing else ""
+    below = backing_name(str(path), str(backing)) if backing else ""
     form = ("-F", backing_format.driver) if backing and backing_format else ()
     size = read_image(path, Format.QCOW2).capacity
     run(

@@ -70,6 +70,8 @@ def _ask_qemu(path: str, _footer: bytes) -> int:
     """Return the capacity as this host's QEMU sees it; asked once for each footer."""
     argv = ["qemu-img", "info", "-U", "-f", Format.VHD.driver, "--output=json", path]
     try:
-        return int(json.loads(run(argv, limit=Limit(_ASK_LIMIT)).output)["virtual-size"])
+        return int(json.loads(run(argv, limit=Limit(_ASK_LIMIT), caged=True).output)["virtual-size"])
     except LabError as error:
         raise BadHeader(error.message) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadHeader(_("its footer holds impossible values")) from error

@@ -24,6 +24,9 @@ _PARAMETERS = uuid.UUID("CAA16737-FA36-4D43-B3B6-33F0AA44E76B").bytes_le
 _SIZE = uuid.UUID("2FA54224-CD1B-4876-B211-5DBED83BF4B8").bytes_le
 _SECTOR_SIZE = uuid.UUID("8141BF1D-A96F-4709-BA47-F233A8FAAB5F").bytes_le
 _LEAVE_ALLOCATED, _HAS_PARENT = 1, 2
+_SMALLEST_BLOCK, _LARGEST_BLOCK = 2**20, 2**28  # bytes, as in the next three
+_LARGEST = 64 * 2**40
+_MOST_TABLE = 4 * 2**20
 _PRESENT = (6, 7)  # fully and partly; a block in any other state reads as zeros
 
 
@@ -57,7 +60,8 @@ def read_vhdx_layout(file: int) -> VhdxLayout:
         sector_size = struct.unpack("<I", os.pread(file, 4, metadata_at + items[_SECTOR_SIZE]))[0]
     except KeyError as error:
         raise BadHeader(_("its metadata are damaged")) from error
-    if block_size < 2**20 or block_size % 2**20 or sector_size not in (512, 4096):
+    plain = _SMALLEST_BLOCK <= block_size <= _LARGEST_BLOCK and not block_size % _SMALLEST_BLOCK
+    if not plain or sector_size not in (512, 4096) or capacity > _LARGEST:
         raise BadHeader(_("its metadata hold impossible values"))
     return VhdxLayout(
         capacity=capacity,
@@ -103,8 +107,13 @@ def read_blocks(file: int) -> Iterator[tuple[int, int, int | None]]:
     layout = read_vhdx_layout(file)
     blocks = -(-layout.capacity // layout.block_size)
     ratio = 2**23 * layout.sector_size // layout.block_size
-    table = os.pread(file, (blocks + (blocks - 1) // ratio) * 8, layout.table_at)
-    if len(table) < blocks * 8:
+    length = (blocks + (blocks - 1) // ratio) * 8 if blocks else 0
+    if length > _MOST_TABLE:
+        raise BadHeader(_("its table of blocks is too long"))
+    if layout.table_at + length > os.fstat(file).st_size:
+        raise BadHeader(_("it ends too early"))
+    table = os.pread(file, length, layout.table_at)
+    if len(table) < length:
         raise BadHeader(_("it ends too early"))
     for block in range(blocks):
         entry = struct.unpack_from("<Q", table, (block + block // ratio) * 8)[0]

@@ -215,7 +215,10 @@ class History:
             assert self._files().get(name) == digest, f"the orphan {name} is gone or changed after {deeds}"
         orphans = {name for name, _path in self._orphans()}
         come, gone = orphans - set(self.lost), set(self.lost) - orphans
-        assert not come, (f"{come} belong to nobody", deeds, struck, [self.lab.orphans[name] for name in come])
+        for name in come:  # only what an orphan stands on: it is kept for that one's sake
+            orphan = self.lab.orphans[name]
+            assert orphan.facts.above, (orphan, deeds, struck, _told(before), _told(state), _told(self.lab.state))
+        self.lost |= {name: self._digest(path) for name, path in self._orphans() if name in come}
         assert not gone, (f"{gone} belong to somebody again", deeds, struck)
 
     def _tidy(self, deed: Deed) -> None:
@@ -246,7 +249,12 @@ class History:
                 may_go |= {other.new for other in mine}
             assert gone <= may_go, f"{gone} of {machine} are gone after {mine}"
             assert come <= {deed.new for deed in mine}, f"{come} of {machine} have come after {mine}"
+            deleted = {name for deed in mine if deed.kind.startswith("delete") for name in (deed.name, deed.new)}
+            branches = any(deed.kind == "delete branch" for deed in mine)
             for name in gone:
+                heirs = {deed.new for deed in mine if deed.kind == "rename" and deed.name == name}
+                kept = name in deleted or branches or heirs & (there | deleted)
+                assert kept, f"{name} of {machine} is lost in a rename: {there} after {mine}"
                 del self.points[machine, name]
             possible = {self.now[machine], *(old[deed.name] for deed in mine if deed.kind.startswith("restore"))}
             now = self._content(after, after.machines[machine].spec.disks[0].path)
@@ -310,3 +318,17 @@ class History:
         subprocess.run(["qemu-io", "-f", disk.format.driver, "-c", command, disk.path], check=True, capture_output=True)
         if machine in self.now:
             self.now[machine] = self._content(self.lab.state, disk.path)
+
+
+def _told(state: LabState) -> str:
+    """Who stands on whom, for whoever has to find out what went wrong."""
+    names = {path: Path(image.backing or "-").name for path, image in state.images.items()}
+    lines = [f"{Path(path).name} on {below}" for path, below in names.items()]
+    lines += [
+        f"{name} uses {[Path(disk.path).name for disk in facts.spec.disks]}" for name, facts in state.machines.items()
+    ]
+    for machine, tree in state.snapshots.items():
+        lines += [
+            f"{machine}@{node.name} keeps {[Path(disk.path).name for disk in node.disks]}" for node in tree.values()
+        ]
+    return "\n".join(["", *lines, ""])

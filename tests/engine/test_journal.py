@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,19 @@ from labkit.engine.journal import (
     read_entry,
     set_aside,
 )
-from labkit.errors import HostTrouble, NoSpace
+from labkit.errors import BadInput, HostTrouble, NoSpace
 from labkit.plans.creation import plan_create
 from labkit.plans.machine import plan_delete
 from labkit.plans.plan import Plan
+from labkit.storage.bounded import MOST_NUMBER
+from labkit.units import MIB
 from tests.plans.states import SURVEY, lab, machine, request
 from tests.storage.test_files import no_file_longer_than
 
 PLAN = plan_create(lab(), SURVEY, request())
+
+
+st.register_type_strategy(int, st.integers(-MOST_NUMBER, MOST_NUMBER))  # sizes and times; larger ones are no files'
 
 
 @pytest.fixture
@@ -74,6 +80,12 @@ def test_acts_are_found_oldest_first(journal: Path) -> None:
     for age, record in enumerate(records):
         os.utime(record.path, ns=(age, 100 - age))
     assert find_entries(journal) == [record.path for record in reversed(records)]
+
+
+def test_a_plan_that_could_not_be_read_again_is_not_begun(journal: Path) -> None:
+    with pytest.raises(BadInput, match="which no journal holds"):
+        Record(journal, replace(plan_in(journal), notes=("x" * (61 * MIB),)))
+    assert list(journal.iterdir()) == []
 
 
 def test_a_torn_line_counts_as_a_step_that_may_have_been_done(journal: Path) -> None:

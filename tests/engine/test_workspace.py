@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from labkit.engine.workspace import forget_lab, list_labs, open_workspace
-from labkit.errors import BadInput, HostTrouble
+from labkit.errors import BadInput, HostTrouble, LabError
 from tests.engine.kernel import Instant, Kernel
 
 
@@ -64,6 +65,33 @@ def test_the_home_is_named_by_a_variable(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("LABKIT_HOME", str(tmp_path))
     assert open_workspace("course").home == tmp_path / "course"
     assert list_labs() == ["course"]
+
+
+ODD = ["~nobody-of-this-name/x", "/dev/null", "x" * 5000, "/proc/1/x", "caf\udce9,", "\udcff"]
+
+
+@pytest.mark.parametrize("variable", ["LABKIT_HOME", "LABKIT_DATA"])
+@pytest.mark.parametrize("value", ODD)
+def test_a_variable_that_leads_nowhere_is_one_error(
+    variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, value)
+    for ask in (list_labs, lambda: open_workspace("course")):
+        with suppress(LabError):
+            ask()
+
+
+def test_in_a_folder_that_was_deleted_there_is_a_language_and_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    monkeypatch.setenv("LABKIT_HOME", "labs")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(BadInput) as caught:
+        open_workspace("course")
+    assert "LABKIT_HOME" in caught.value.hint
 
 
 def test_a_home_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from labkit.units import (
     TIB,
     check_choice,
     check_count,
+    check_description,
     check_name,
     check_text,
     check_word,
@@ -201,3 +202,14 @@ def test_a_text_can_be_stored(text: str) -> None:
     assert check_text("¡Hola!\n", what="message") == "¡Hola!\n"
     with pytest.raises(BadInput):
         check_text(text, what="message")
+
+
+def test_a_description_is_any_text_that_can_be_kept() -> None:
+    assert check_description("two\r\nlines\tof «text» 龍") == "two\nlines\tof «text» 龍"
+    assert check_description("") == ""
+
+
+@pytest.mark.parametrize("text", ["a\x01b", "a\x1b[2J", "nul\0", "half \ud800", "\uffff", "x" * 100_001, None, 5, b"x"])
+def test_what_cannot_be_kept_as_a_description_is_refused(text: object) -> None:
+    with pytest.raises(BadInput, match="cannot be a description"):
+        check_description(text)  # type: ignore[arg-type]

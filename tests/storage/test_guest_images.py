@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -68,3 +69,35 @@ def test_files_that_are_not_what_their_names_say_are_damaged(guest_images: Path,
     assert find_damaged(sector) == [sector.disk]
     disk.unlink()
     assert find_damaged(sector) == [sector.disk]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"name": "../x"},
+        {"name": 5},
+        {"kernel": "/etc/passwd"},
+        {"kernel": "../../etc/passwd"},
+        {"command_line": "quiet\ninit=/bin/sh"},
+        {"command_line": None},
+        {"minimum_memory": "1"},
+        {"minimum_memory": -1},
+        {"minimum_memory": 1 << 70},
+        {"disk": {"file": "disk.qcow2", "format": "qcow2", "capacity": 0}},
+        {"disk": {"file": "disk.qcow2", "format": "exe", "capacity": 1 << 20}},
+        {"disk": {"file": "", "format": "qcow2", "capacity": 1 << 20}},
+        {"message": {"offset": 1 << 40, "length": 8}},
+        {"message": "hello"},
+    ],
+    ids=str,
+)
+def test_a_manifest_with_something_odd_in_it_is_not_offered(folder: Path, odd: dict[str, object]) -> None:
+    (folder / "odd.json").write_text(json.dumps(MANIFEST | {"name": "odd"} | odd))
+    assert list(read_guest_images(folder)) == ["mini"]
+
+
+@pytest.mark.parametrize("part", ["disk.qcow2", "kernel"])
+def test_an_image_that_is_a_pipe_is_not_offered(folder: Path, part: str) -> None:
+    (folder / part).unlink()
+    os.mkfifo(folder / part)
+    assert read_guest_images(folder) == {}

@@ -143,7 +143,7 @@ def test_a_folder_lists_images_and_names_what_is_broken(tmp_path: Path) -> None:
 
     assert list(read_folder(tmp_path)) == [str(good)]
     broken = find_broken(tmp_path)
-    assert list(broken) == [str(bad), str(orphan), str(tmp_path / "pipe.0.raw")]
+    assert list(broken) == [str(bad), str(tmp_path / "gone.0.raw"), str(orphan), str(tmp_path / "pipe.0.raw")]
     assert "orphan.0-flat.vmdk" in broken[str(orphan)].message
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from labkit.errors import BadInput, Cancelled, NotFound
 from labkit.limits import Limit
-from labkit.storage.archive import MANIFEST, Member, Source, Written, read_members, unpack, write_archive
+from labkit.storage.archive import MANIFEST, Member, Source, Written, read_members, unpack, write_archive, writing
 from labkit.units import GIB, KIB, MIB
 
 
@@ -241,3 +241,32 @@ def test_a_pipe_does_not_make_it_wait(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadInput):
         read_members(tmp_path / "pipe")
+
+
+def test_a_long_name_of_any_script_comes_back_whole(tmp_path: Path) -> None:
+    long = "龍" * 60
+    (tmp_path / "small").write_bytes(b"hello")
+    sources = [
+        Source(name=f"memory/{long}.0.mem", path=tmp_path / "small", sparse=False),
+        Source(name=f"disks/{long}.vda.0.raw", path=make_sparse(tmp_path / "sparse")),
+    ]
+    target = tmp_path / "x.labkit"
+    write_archive(target, sources, tell, on_bytes=unheard)
+    assert [member.name for member in read_members(target)] == [*(source.name for source in sources), MANIFEST]
+    listed = subprocess.run(
+        ["tar", "-tf", str(target)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]},
+    )
+    assert len(listed.stdout.splitlines()) == 3
+    assert not listed.stderr
+
+
+def test_a_file_in_very_many_pieces_is_written_so_that_it_can_be_read() -> None:
+    segments = [(number * 8192, 4096) for number in range(1000)]
+    joined = writing._join(segments, 100)
+    assert len(joined) <= 100
+    covered = {block for start, count in joined for block in range(start // 4096, (start + count) // 4096)}
+    assert {start // 4096 for start, _count in segments} <= covered

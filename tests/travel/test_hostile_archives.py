@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import Any
 import pytest
 
 from labkit import Lab
-from labkit.errors import BadInput, LabError, Refused
+from labkit.errors import BadInput, HypervisorError, LabError, Refused
 from labkit.storage.archive import Source, Written, write_archive
-from labkit.units import MIB
+from labkit.units import GIB, KIB, MIB, TIB
 from tests.travel.test_archives import files_of
 
 Manifest = dict[str, Any]
@@ -107,6 +108,11 @@ def test_another_content_than_the_hash_says(lab: Lab, forge: Forge) -> None:
     assert "hash" in _is_refused(lab, forge.write(spoil=spoil))
 
 
+def _call_snapshot(manifest: Manifest, **values: str) -> None:
+    manifest["snapshots"][0].update(values)
+    manifest["current"] = manifest["snapshots"][0]["name"]
+
+
 MANIFESTS: dict[str, Callable[[Manifest], None]] = {
     "an unknown key": lambda manifest: manifest.update(more=1),
     "no machine": lambda manifest: manifest.pop("machine"),
@@ -126,6 +132,11 @@ MANIFESTS: dict[str, Callable[[Manifest], None]] = {
         xml=manifest["point"]["xml"].replace("<memory unit='KiB'>16384", "<memory unit='KiB'>99999999999")
     ),
     "a format it is not": lambda manifest: manifest["images"][1].update(format="vdi"),
+    "a name of a snapshot that is too long": lambda manifest: _call_snapshot(manifest, name="x" * 250),
+    "a name of a snapshot that is too long in bytes": lambda manifest: _call_snapshot(manifest, name="é" * 125),
+    "a control character in a description": lambda manifest: _call_snapshot(manifest, description="a\x01b"),
+    "a text for a list": lambda manifest: manifest.update(files="x" * 200_000),
+    "a hash that is a path": lambda manifest: manifest["files"][-1].update(sha256="../../../../../x"),
     "a capacity it has not": lambda manifest: manifest["images"][1].update(capacity=12 * MIB),
 }
 
@@ -234,3 +245,66 @@ def test_what_a_definition_wants_of_the_host_it_does_not_get(lab: Lab, forge: Fo
             assert harm not in text, harm
     copy.start()
     assert copy.state == "running"
+
+
+def test_what_the_hypervisor_will_never_take_is_taken_back_and_holds_up_nothing(lab: Lab, forge: Forge) -> None:
+    """A snapshot whose devices have addresses that are none; the machine itself could be defined."""
+    point = forge.manifest["snapshots"][0]["point"]
+    for key in ("xml", "live_xml"):
+        if point[key]:
+            point[key] = re.sub(r"slot=(['\"])[^'\"]*", r"slot=\1zz", point[key])
+    archive = forge.write()
+    before = files_of(lab)
+    with pytest.raises(HypervisorError) as error:
+        lab.import_machine(archive, "copy", identity="new")
+    assert "taken back" in error.value.hint
+    assert files_of(lab) == before
+    assert list(lab.machines) == []
+    assert list(lab.disks) == []
+    lab.create("copy", image="sector", memory="16 MiB").start().kill()
+
+
+def test_no_name_from_an_archive_becomes_a_protocol(lab: Lab, forge: Forge) -> None:
+    """`qemu-img` and QEMU take what stands before a colon for a protocol, and would connect."""
+    base = forge.find("vda.0.raw")
+    strange = base.with_name("nbd:127.0.0.1:10809.0.raw")
+    base.rename(strange)
+    old, new = (f"disks/{path.name}" for path in (base, strange))
+    forge.manifest = json.loads(json.dumps(forge.manifest).replace(json.dumps(old), json.dumps(new)))
+    copy = lab.import_machine(forge.write(), "copy", identity="new")
+    for image in lab.state.images.values():
+        assert ":" not in Path(image.path).name
+    for path in (lab.home / "disks").glob("*.qcow2"):
+        told = json.loads(
+            subprocess.run(["qemu-img", "info", "--output=json", str(path)], check=True, capture_output=True).stdout
+        )
+        assert Path(told["full-backing-filename"]).parent == lab.home / "disks"
+    copy.snapshots.restore("one")
+    assert copy.state == "running"
+
+
+@pytest.mark.parametrize("length", [64 * KIB + 1, 3 * GIB, TIB])
+def test_a_descriptor_without_end(lab: Lab, forge: Forge, length: int) -> None:
+    os.truncate(forge.find("data.0.vmdk"), length)
+    assert "bytes" in _is_refused(lab, forge.write())
+
+
+def test_an_archive_that_is_exchanged_after_it_was_looked_at(lab: Lab, forge: Forge, tmp_path: Path) -> None:
+    archive = forge.write()
+    plan = lab.import_machine.plan(archive, "copy", identity="new")
+    before = files_of(lab)
+    with forge.find("vda.0.raw").open("r+b") as file:
+        file.write(b"other")
+    forge.target = tmp_path / "other.labkit"
+    forge.write().replace(archive)
+    with pytest.raises(BadInput, match="another hash"):
+        lab.carry_out(plan)
+    archive.unlink()
+    os.mkfifo(archive)
+    with pytest.raises(BadInput, match="a pipe"):
+        lab.carry_out(plan)
+    archive.unlink()
+    with pytest.raises(LabError):
+        lab.carry_out(plan)
+    assert files_of(lab) == before
+    assert list(lab.machines) == []

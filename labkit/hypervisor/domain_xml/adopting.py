@@ -8,6 +8,7 @@ Text in, text out. Knows: libvirt's domain format. Must not know: connections, p
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 
@@ -32,6 +33,9 @@ _STATES = {
     SnapshotKind.DISK_ONLY: "disk-snapshot",
 }
 _LONGEST = 1024 * 1024
+_MOST_CONTROLLERS = 64
+_INDEX = re.compile(r"\d{1,2}")  # libvirt makes all controllers up to the highest
+_MOST_FEATURES = 1000
 
 
 def read_foreign(xml: str) -> MachineSpec:
@@ -142,7 +146,7 @@ def _adopt_cpu(foreign: etree._Element, ours: etree._Element) -> None:
         return
     cpu = _E.cpu(_E.model(model, fallback="forbid"), mode="custom", match="exact")
     cpu.set("check", "full" if theirs.get("check") == "full" else "none")
-    for feature in theirs.iterfind("feature"):
+    for feature in itertools.islice(theirs.iterfind("feature"), _MOST_FEATURES):
         name, policy = feature.get("name", ""), feature.get("policy", "")
         if _FEATURE.fullmatch(name) and policy in ("require", "disable"):
             cpu.append(_E.feature(policy=policy, name=name))
@@ -157,6 +161,8 @@ def _adopt_controllers(theirs: etree._Element, devices: etree._Element) -> None:
     found = [controller for controller in theirs.iterfind("controller") if controller.get("type") in _CONTROLLERS]
     if not found:
         return
+    if len(found) > _MOST_CONTROLLERS or not all(_INDEX.fullmatch(each.get("index", "0")) for each in found):
+        raise ValueError("impossible controllers")
     for controller in devices.findall("controller"):
         devices.remove(controller)
     for controller in found:

@@ -5,14 +5,14 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
-import posixpath
 import shlex
 from dataclasses import dataclass
 from typing import ClassVar
 
+from labkit.model.disk import backing_name
 from labkit.model.image import Format
 from labkit.model.machine import MachineSpec
-from labkit.model.travel import Manifest
+from labkit.model.travel import Manifest, SnapshotRecord
 from labkit.plans.steps.base import Phase, line
 
 
@@ -63,7 +63,7 @@ class UnpackImage:
         """What a person would type."""
         lines = [unpack_line(*each) for each in zip((self.archive,) * 2, self.names, self.targets, strict=False)]
         if self.backing and self.backing_format:
-            below = ["-b", posixpath.basename(self.backing), "-F", self.backing_format.driver]
+            below = ["-b", backing_name(self.targets[0], self.backing), "-F", self.backing_format.driver]
             lines.append(line("qemu-img", "rebase", "-u", "-f", "qcow2", *below, self.targets[0]))
         return "\n".join(lines)
 
@@ -115,20 +115,28 @@ class UnpackBootFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefineAdopted:
-    """Make a machine known that came from elsewhere, on the hardware it had.
+    """Make a machine known that came from elsewhere, on the hardware it had, with its snapshots: all or nothing.
+
+    A hypervisor may refuse what an archive tells of a snapshot, and would refuse it for ever.
 
     Attributes:
-        spec: the machine. xml: its definition.
+        spec: the machine. xml: its definition. records: what the hypervisor is told of its snapshots, parents first.
     """
 
     spec: MachineSpec
     xml: str
+    records: tuple[SnapshotRecord, ...] = ()
     phase: ClassVar[Phase] = Phase.SWITCH
 
     @property
     def command(self) -> str:
         """What a person would type."""
-        return line("virsh", "define", f"{self.spec.domain_name}.xml")
+        lines = [line("virsh", "define", f"{self.spec.domain_name}.xml")]
+        for record in self.records:
+            current = ["--current"] if record.current else []
+            create = ["virsh", "snapshot-create", self.spec.domain_name, f"{record.name}.xml"]
+            lines.append(line(*create, "--redefine", *current))
+        return "\n".join(lines)
 
 
 def unpack_line(archive: str, name: str, target: str) -> str:

@@ -5,10 +5,10 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
-import posixpath
 from dataclasses import dataclass
 from typing import ClassVar
 
+from labkit.model.disk import backing_name
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineSpec
 from labkit.plans.steps.base import Phase, line
@@ -35,7 +35,7 @@ class LinkImages:
     @property
     def command(self) -> str:
         """What a person would type."""
-        below = ["-b", posixpath.basename(self.backing), "-F", self.backing_format.driver]
+        below = ["-b", backing_name(self.paths[0], self.backing), "-F", self.backing_format.driver]
         return "\n".join(line("qemu-img", "create", "-f", "qcow2", *below, path) for path in self.paths)
 
 
@@ -103,7 +103,7 @@ class RebaseImage:
     @property
     def command(self) -> str:
         """What a person would type."""
-        below = ["-b", posixpath.basename(self.backing), "-F", self.backing_format.driver]
+        below = ["-b", backing_name(self.path, self.backing), "-F", self.backing_format.driver]
         return line("qemu-img", "rebase", *([] if self.exact else ["-u"]), "-f", "qcow2", *below, self.path)
 
 

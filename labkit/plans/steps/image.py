@@ -5,11 +5,11 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
-import posixpath
 import shlex
 from dataclasses import dataclass
 from typing import ClassVar
 
+from labkit.model.disk import backing_name
 from labkit.model.foreign import Foreign
 from labkit.model.image import Allocation, Format
 from labkit.plans.steps.base import Phase, image_options, line
@@ -152,7 +152,7 @@ class CreateOverlay:
     @property
     def command(self) -> str:
         """What a person would type."""
-        below = ["-b", posixpath.basename(self.backing), "-F", self.backing_format.driver]
+        below = ["-b", backing_name(self.path, self.backing), "-F", self.backing_format.driver]
         return line("qemu-img", "create", "-f", "qcow2", *below, self.path)
 
 
@@ -241,7 +241,7 @@ class MergeLayer:
             below = ["--base", self.onto] if self.onto else []
             return line("virsh", "blockpull", self.domain, self.disk_target, *below, "--wait")
         below = (
-            ["-b", posixpath.basename(self.onto), "-F", self.onto_format.driver]
+            ["-b", backing_name(self.child, self.onto), "-F", self.onto_format.driver]
             if self.onto and self.onto_format
             else ["-b", ""]
         )

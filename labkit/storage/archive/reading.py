@@ -20,18 +20,23 @@ from labkit.errors import BadInput, HostTrouble, NotFound
 from labkit.language import _
 from labkit.limits import NO_LIMIT, Limit
 from labkit.storage.files import OnBytes, host_errors
+from labkit.storage.plain import NotPlain, opened_plain
 from labkit.units import KIB, MIB
 
 MOST_MANIFEST = 32 * MIB
 """Bytes a manifest may have."""
 
+MOST_SEGMENTS = 200_000
+"""Pieces of data between holes that a sparse file may have in an archive."""
+
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 4 * MIB
 _MOST_MEMBERS = 10_000
 _MOST_PAX = 4 * KIB
-_MOST_MAP = 4 * MIB
+_MOST_MAP = 8 * MIB
 _PAX_RECORD = re.compile(rb"(\d{1,4}) ([A-Za-z.]+)=([^\n]*)\n")
 _NUMBER = re.compile(rb"\d{1,18}")
+_PACKED = (b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")  # gzip, xz, bzip2, zstd, zip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +62,10 @@ def read_members(path: Path) -> list[Member]:
         NotFound: there is no such file. BadInput: it is no archive of the lab's form. HostTrouble: it cannot be read.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise refused(path.name, _("it is a folder, a pipe or a device"))
-        with path.open("rb") as archive:
+        with opened_plain(path, follow=True) as archive:
             return list(_read_members(archive, path.name))
+    except NotPlain as error:
+        raise refused(path.name, _("it is a folder, a pipe or a device")) from error
     except FileNotFoundError as error:
         raise NotFound(_("There is no file {path}.").format(path=path), _("Look at its name.")) from error
     except OSError as error:
@@ -70,8 +75,12 @@ def read_members(path: Path) -> list[Member]:
 
 
 def read_bytes(path: Path, member: Member, most: int) -> bytes:
-    """Return the first bytes of a file in an archive, at most `most`; it must not be sparse."""
-    with path.open("rb") as archive:
+    """Return the first bytes of a file in an archive, at most `most`; it must not be sparse.
+
+    Raises:
+        HostTrouble: the archive cannot be read any more.
+    """
+    with host_errors(path), opened_plain(path, follow=True) as archive:
         archive.seek(member.start)
         return archive.read(min(member.stored, most))
 
@@ -97,7 +106,7 @@ def unpack(
         NoSpace, HostTrouble: the host's. Cancelled, TimedOut: the limit's.
     """
     digest = hashlib.sha256()
-    with host_errors(path), path.open("rb") as archive:
+    with host_errors(path), opened_plain(path, follow=True) as archive:
         archive.seek(member.start)
         taken = 0
 
@@ -139,7 +148,7 @@ def refused(name: str, why: str) -> BadInput:
 
 def _read_members(archive: BinaryIO, name: str) -> Iterator[Member]:
     size = os.fstat(archive.fileno()).st_size
-    position, sparse = 0, None
+    position, told = 0, None
     for _number in range(_MOST_MEMBERS):
         archive.seek(position)
         block = archive.read(_BLOCK)
@@ -148,27 +157,34 @@ def _read_members(archive: BinaryIO, name: str) -> Iterator[Member]:
         try:
             info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
         except (tarfile.HeaderError, UnicodeDecodeError, ValueError) as error:
-            why = _("it is no archive of a machine") if position == 0 else _("it is damaged, or was cut short")
+            why = _("it is damaged, or was cut short")
+            if position == 0:
+                packed = block.startswith(_PACKED)
+                why = _("it is compressed; unpack it first") if packed else _("it is no archive of a machine")
             raise refused(name, why) from error
         start = position + _BLOCK
         if info.size < 0 or start + info.size > size:
             raise refused(name, _("it was cut short"))
         position = start + -(-info.size // _BLOCK) * _BLOCK
-        if info.type == tarfile.XHDTYPE and sparse is None and info.size <= _MOST_PAX:
-            sparse = _read_pax(archive.read(info.size), name)
+        if info.type == tarfile.XHDTYPE and told is None and info.size <= _MOST_PAX:
+            told = _read_pax(archive.read(info.size), name)
             continue
         if info.type != tarfile.REGTYPE:
             raise refused(name, _("{member} in it is no plain file").format(member=repr(info.name)))
-        if sparse is None:
-            yield Member(name=info.name, start=start, stored=info.size, sparse=False, length=info.size)
-        else:
-            yield Member(name=sparse[0], start=start, stored=info.size, sparse=True, length=sparse[1])
-        sparse = None
+        called, length = told or (info.name, None)
+        yield Member(
+            name=called,
+            start=start,
+            stored=info.size,
+            sparse=length is not None,
+            length=info.size if length is None else length,
+        )
+        told = None
     raise refused(name, _("it holds too many files"))
 
 
-def _read_pax(text: bytes, name: str) -> tuple[str, int]:
-    """Return the name and length that a sparse file's header tells; any other such header is refused."""
+def _read_pax(text: bytes, name: str) -> tuple[str, int | None]:
+    """Return the name a header tells, a long one or a sparse file's, and the latter's length; no other is accepted."""
     values: dict[bytes, bytes] = {}
     position = 0
     while match := _PAX_RECORD.match(text, position):
@@ -176,6 +192,8 @@ def _read_pax(text: bytes, name: str) -> tuple[str, int]:
             break
         values[match[2]] = match[3]
         position = match.end()
+    if position == len(text) and values.keys() == {b"path"}:
+        return values[b"path"].decode("utf-8", "replace"), None
     length = values.get(b"GNU.sparse.realsize", b"")
     expected = {b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.name", b"GNU.sparse.realsize"}
     if position != len(text) or values.keys() != expected or not _NUMBER.fullmatch(length):
@@ -195,6 +213,8 @@ def _take_map(take: Callable[[int], bytes], member: Member, name: str) -> list[t
         lines += blocks[-1].count(b"\n")
         if first and lines:
             wanted = 1 + 2 * _number(b"".join(blocks).split(b"\n", 1)[0], member, name)
+            if wanted > 1 + 2 * (MOST_SEGMENTS + 1):
+                raise _bad_map(member, name)
     count, *numbers = (_number(line, member, name) for line in b"".join(blocks).split(b"\n")[:wanted])
     segments = list(zip(numbers[0::2], numbers[1::2], strict=True))
     ends = [0, *(offset + length for offset, length in segments)]

@@ -16,8 +16,10 @@ from typing import BinaryIO
 from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.limits import NO_LIMIT, Limit
+from labkit.storage.archive.reading import MOST_SEGMENTS
 from labkit.storage.files import OnBytes, host_errors
 from labkit.storage.making import making
+from labkit.storage.plain import opened_plain
 from labkit.units import KIB, MIB
 
 MANIFEST = "labkit.json"
@@ -25,6 +27,7 @@ MANIFEST = "labkit.json"
 
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 4 * MIB
+_MOST_NAME = 80  # bytes; a header has room for 100, and what marks a sparse file stands before its name
 _SPARSE_FROM = 256 * KIB  # bytes of holes from which on they are left out
 
 Segments = Sequence[tuple[int, int]]
@@ -80,19 +83,21 @@ def write_archive(
 
 
 def _write_member(archive: BinaryIO, source: Source, on_bytes: Callable[[int], None], limit: Limit) -> Written:
-    with host_errors(source.path), source.path.open("rb") as file:
+    with host_errors(source.path), opened_plain(source.path, follow=True) as file:
         length = os.fstat(file.fileno()).st_size
         segments = _find_data(file.fileno(), length)
         data = sum(count for _offset, count in segments)
         prologue = b""
         if source.sparse and length - data >= _SPARSE_FROM:
             prologue = _padded(_build_map([*segments, (length, 0)]))
-            archive.write(_pax_header(source.name, length))
-            archive.write(_header(f"GNUSparseFile.0/{source.name}", len(prologue) + data))
+            archive.write(_sparse_header(source.name, length))
+            archive.write(_header(f"GNUSparseFile.0/{_short(source.name)}", len(prologue) + data))
         else:
             segments = [(0, length)]
             data = length
-            archive.write(_header(source.name, length))
+            if _short(source.name) != source.name:
+                archive.write(_pax_header({"path": source.name}))
+            archive.write(_header(_short(source.name), length))
         digest = hashlib.sha256(prologue)
         archive.write(prologue)
         done = 0
@@ -112,8 +117,9 @@ def _write_member(archive: BinaryIO, source: Source, on_bytes: Callable[[int], N
     return Written(stored=len(prologue) + data, sha256=digest.hexdigest())
 
 
-def _find_data(file: int, length: int) -> list[tuple[int, int]]:
-    found, position = [], 0
+def _find_data(file: int, length: int) -> Segments:
+    found: list[tuple[int, int]] = []
+    position = 0
     while position < length:
         try:
             start = os.lseek(file, position, os.SEEK_DATA)
@@ -122,7 +128,23 @@ def _find_data(file: int, length: int) -> list[tuple[int, int]]:
         position = min(os.lseek(file, start, os.SEEK_HOLE), length)
         found.append((start, position - start))
     os.lseek(file, 0, os.SEEK_SET)
-    return found
+    return _join(found, MOST_SEGMENTS)
+
+
+def _join(segments: Segments, most: int) -> Segments:
+    """Return where a file has data as at most so many pieces: where they are too many, small holes count as data."""
+    hole = _BLOCK
+    while len(segments) > most:
+        hole *= 2
+        joined = [segments[0]]
+        for start, count in segments[1:]:
+            before, length = joined[-1]
+            if start - before - length <= hole:
+                joined[-1] = (before, start + count - before)
+            else:
+                joined.append((start, count))
+        segments = joined
+    return segments
 
 
 def _build_map(segments: Segments) -> bytes:
@@ -130,9 +152,17 @@ def _build_map(segments: Segments) -> bytes:
     return b"".join(b"%d\n" % number for number in numbers)
 
 
-def _pax_header(name: str, length: int) -> bytes:
+def _short(name: str) -> str:
+    """As much of a name as a header has room for; the whole one then stands in a header before it."""
+    return name.encode()[:_MOST_NAME].decode(errors="ignore")
+
+
+def _sparse_header(name: str, length: int) -> bytes:
     values = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": name}
-    values["GNU.sparse.realsize"] = str(length)
+    return _pax_header(values | {"GNU.sparse.realsize": str(length)})
+
+
+def _pax_header(values: Mapping[str, str]) -> bytes:
     text = b"".join(_pax_record(key, value) for key, value in values.items())
     return _header("PaxHeaders/labkit", len(text), tarfile.XHDTYPE) + _padded(text)
 

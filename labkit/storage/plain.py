@@ -1,0 +1,71 @@
+"""The one way to open a file that anyone may have put there: a plain file is opened, anything else is an error.
+
+A pipe would make the reader wait for ever, a device may act when it is touched, a link leads elsewhere. So a file is
+opened without waiting, and what was opened is looked at, not what bore the name before.
+Knows: the host's files. Must not know: what is in them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+
+from labkit.language import _
+
+_MODE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+class NotPlain(OSError):
+    """It is a folder, a pipe, a device, a socket or a link; `strerror` says so in words."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(errno.EINVAL, _("it is no plain file"), str(path))
+
+
+def open_plain(path: str | Path, *, follow: bool = False) -> int:
+    """Return a descriptor of a plain file, open for reading; the caller closes it. This never waits.
+
+    Args:
+        follow: whether the file may be reached through a link. In the lab's folder none is.
+
+    Raises:
+        NotPlain: it is something else. OSError: the host's (FileNotFoundError among them).
+    """
+    try:
+        file = os.open(path, _MODE if follow else _MODE | os.O_NOFOLLOW)
+    except ValueError as error:  # a NUL, or half a character, in its name
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), repr(path)) from error
+    except OSError as error:
+        if (error.errno == errno.ELOOP and not follow) or error.errno in (errno.ENXIO, errno.ENODEV):
+            raise NotPlain(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise NotPlain(path)
+    return file
+
+
+@contextmanager
+def opened_plain(path: str | Path, *, follow: bool = False) -> Iterator[BufferedReader]:
+    """Open a plain file for reading as `open_plain` does, and close it.
+
+    Raises:
+        As `open_plain`.
+    """
+    with os.fdopen(open_plain(path, follow=follow), "rb") as file:
+        yield file
+
+
+def read_plain(path: str | Path, most: int, *, follow: bool = False) -> bytes:
+    """Return the first bytes of a plain file, at most `most`.
+
+    Raises:
+        As `open_plain`.
+    """
+    with opened_plain(path, follow=follow) as file:
+        return file.read(most)
