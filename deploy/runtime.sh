@@ -13,6 +13,7 @@ KERNEL_SETTINGS=/proc/sys
 # enter_environment CMD …: never returns; CMD's exit status and stdin are its own.
 enter_environment() {
   choose_runtime_folder
+  shorten_config_folder
   use_private_jupyter "$DATA"
   export VIRTUAL_ENV=$VENV PATH=$VENV/bin:$PATH
   # A guest outlives whoever started it and becomes a child of the system's first process. libvirt waits until that one
@@ -34,6 +35,17 @@ choose_runtime_folder() {
     ! is_runtime_folder "$folder" || { export XDG_RUNTIME_DIR=$folder; return 0; }
   done
   fail "The folder ${places[0]} must be ours alone (mode 0700), and it is not. Remove it, or set XDG_RUNTIME_DIR to a short folder of your own."
+}
+
+# libvirt puts the monitor's socket of each guest below XDG_CONFIG_HOME: up to CONFIG_BYTES it fits, whatever the guest's
+# name. A longer folder gets a short name, a link in the runtime folder; what is in it stays where it is.
+CONFIG_BYTES=44
+shorten_config_folder() {
+  local LC_ALL=C folder=${XDG_CONFIG_HOME:-$HOME/.config} link
+  [ "${#folder}" -gt $CONFIG_BYTES ] || return 0
+  link=$XDG_RUNTIME_DIR/c$(printf %s "$folder" | cksum | cut -d ' ' -f 1)
+  [ "${#link}" -le $CONFIG_BYTES ] && mkdir -p -- "$folder" && ln -sfn -- "$folder" "$link" || return 0
+  export XDG_CONFIG_HOME=$link
 }
 
 is_runtime_folder() {

@@ -85,11 +85,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from labkit.lab import Lab
+    from labkit.model.words import stand_word
 
     def show(name: str) -> None:
         with Lab.open(name) as lab:
             for machine in lab.state.machines.values():
-                print(f"{machine.spec.domain_name}\t{machine.state}")
+                print(f"{machine.spec.domain_name}\t{stand_word(machine)}")
 
     return _for_each([_existing(arguments.lab)] if arguments.lab else _labs(), show)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.cli_elsewhere import add_journal_option, add_take_over, run_journal
 from labkit.errors import HostTrouble, NotFound
 from labkit.language import _
 from labkit.units import check_name
@@ -38,7 +39,10 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
             command.add_argument(
                 "--keep-identity", action="store_true", help=_("its guests stay twins of the originals")
             )
+        if verb == "restore":
+            add_journal_option(command)
         command.set_defaults(run=run)
+    add_take_over(verbs.add_parser("take-over", help=_("it is another computer's: from now on it is this one's")))
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -97,6 +101,8 @@ def _forget(arguments: argparse.Namespace) -> int:
 def _restore(arguments: argparse.Namespace) -> int:
     from labkit.engine.relocation import restore_lab
 
+    if arguments.journal:
+        return run_journal(arguments.name, arguments.journal, home=arguments.home)
     return _do(arguments, restore_lab)
 
 

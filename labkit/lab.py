@@ -67,6 +67,8 @@ class Lab:
         self.machines = Machines(self)
         self.disks = Disks(self)
         self.orphans = Orphans(self)
+        if self.sides[SESSION] is self and (why := self._executor.lease.join(self._executor.find_running)):
+            self._executor.told.append(why)
         self._executor.enter()
 
     @classmethod
@@ -258,6 +260,8 @@ class Lab:
         """Let go of the hypervisor; guests go on, and the lab can be opened again. Twice is as once."""
         if not self.closed:
             self.closed = True
+            if self.sides[SESSION] is self:
+                self._executor.lease.leave(self._executor.find_running)
             self._executor.instances.release()
             self._connection.release()
             if self.sides[SESSION] is self:

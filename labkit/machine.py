@@ -24,7 +24,7 @@ from labkit.guest.console import Console
 from labkit.language import _
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.usage import DiskLimits
-from labkit.model.words import state_word, under_way
+from labkit.model.words import stand_word, under_way
 from labkit.snapshots import Snapshots
 from labkit.units import check_choice, parse_size
 
@@ -313,4 +313,4 @@ class Machine:
             facts = self.facts
         except LabError:
             return f"Machine {self._handle.last_name!r} (" + _("deleted") + ")"
-        return f"Machine {facts.name!r} ({state_word(facts.state)})"
+        return f"Machine {facts.name!r} ({stand_word(facts)})"

@@ -19,7 +19,7 @@ from labkit.language import _
 from labkit.machine import Machine
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DEFAULT_CPU, Chipset
-from labkit.model.words import state_word
+from labkit.model.words import stand_word
 from labkit.plans import creation
 from labkit.plans.machine import plan_clean
 from labkit.plans.plan import Plan
@@ -56,7 +56,7 @@ class Machines(Mapping[str, Machine]):
         return isinstance(name, str) and unicodedata.normalize("NFC", name) in self._lab.state.machines
 
     def __repr__(self) -> str:
-        lines = [f"{name}: {state_word(facts.state)}" for name, facts in self._lab.state.machines.items()]
+        lines = [f"{name}: {stand_word(facts)}" for name, facts in self._lab.state.machines.items()]
         return "\n".join(lines) or _("no machines")
 
 
@@ -118,7 +118,7 @@ def create(
         allocation=check_choice(Allocation, allocation, what="allocation"),
         chipset=check_choice(Chipset, chipset, what="chipset"),
     )
-    return creation.plan_create(lab.state, survey_host(lab._workspace), request)
+    return creation.plan_create(lab.state, survey_host(lab._workspace, lab.uri), request)
 
 
 def _after_clean(lab: Lab, plan: Plan, timeout: float | None) -> None:

@@ -19,7 +19,7 @@ from labkit.doctor import labs as known_labs
 from labkit.doctor import leftovers, neighbours, parts, place, surroundings
 from labkit.doctor.losses import check_losses
 from labkit.engine.workspace import data_folder, labs_folder
-from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor, find_daemon
+from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor, find_config_folder, find_daemon
 from labkit.language import _
 from labkit.model.diagnosis import Check, Diagnosis, Status
 
@@ -53,13 +53,12 @@ def run_doctor(*, json: bool = False) -> int:
 def _checks(labs: Path, uri: str) -> Iterator[Check]:
     images = data_folder() / "images"
     inquiry = ask_hypervisor(uri) if _may_ask(uri) else Inquiry(uri=uri)
-    libvirt = inquiry.capabilities.daemon if inquiry.capabilities else ""
     yield from _look("user", place.check_user)
     yield from _look("runtime-folder", place.check_runtime_folder)
     yield from _look("variables", surroundings.check_variables)
     yield from _look("settings-files", surroundings.check_settings_files)
     yield from _look("limits", surroundings.check_limits)
-    yield from _look("socket-length", lambda: place.check_socket_length(libvirt))
+    yield from _look("socket-length", lambda: place.check_socket_length(find_config_folder(), inquiry.pid))
     yield from _look("disk-space", lambda: place.check_disk_space(labs))
     yield from _look("memory", place.check_memory)
     yield from _look("guest-images", lambda: parts.check_guest_images(images))

@@ -16,11 +16,12 @@ from pathlib import Path
 import psutil
 
 from labkit.doctor.neighbours import find_guests
-from labkit.engine.journal import load_plan
+from labkit.engine.journal import read_entry
 from labkit.engine.locks import find_busy
 from labkit.engine.workspace import labs_folder, list_labs
-from labkit.errors import LabError
-from labkit.hypervisor.inquiry import Inquiry, MarkedDomain
+from labkit.errors import HostTrouble, LabError
+from labkit.hypervisor.inquiry import Inquiry, MarkedDomain, find_config_folder
+from labkit.hypervisor.sockets import session_runtime_folder
 from labkit.language import _, ngettext
 from labkit.model.diagnosis import Check, Status
 from labkit.model.orphan import OrphanFacts, find_orphans
@@ -35,6 +36,19 @@ def check_unfinished(labs: Path) -> Check:
         return Check(slug=slug, status=Status.OK, what=_("No act was cut short."))
     names = sorted({path.parent.parent.name for path in found})
     where = "" if labs == labs_folder() else f"LABKIT_HOME={shlex.quote(str(labs))} "
+    foreign = sorted({path.parent.parent.name for path in found if _is_foreign(path)})
+    if foreign:
+        return Check(
+            slug=slug,
+            status=Status.NOTE,
+            what=ngettext(
+                "The journal of a lab holds an act that this computer did not write: {names}.",
+                "The journals of labs hold acts that this computer did not write: {names}.",
+                len(foreign),
+            ).format(names=", ".join(foreign)),
+            cause=_("The folder came from elsewhere, or was moved. Nothing of them is done until you say so."),
+            repair=f"{where}./lab run labkit lab restore {shlex.quote(foreign[0])} --journal",
+        )
     return Check(
         slug=slug,
         status=Status.NOTE,
@@ -77,12 +91,21 @@ def check_orphans(labs: Path, uri: str) -> Check:
 def _is_at_work(path: Path) -> bool:
     """Whether somebody holds the locks of an act's machines; an act that is not readable is not at work."""
     try:
-        names = load_plan(path.read_text().splitlines()[0]).names
-    except FileNotFoundError:
-        return True  # it ended this instant
-    except Exception:  # noqa: BLE001 — whatever is wrong with its text, it cannot be at work
+        entry = read_entry(path)
+    except HostTrouble:
         return False
-    return bool(find_busy(path.parent.parent / "locks", names))
+    if entry is None:
+        return True  # it ended this instant
+    return entry.ours and bool(find_busy(path.parent.parent / "locks", entry.plan.locks))
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether an act can be read, and this computer did not write it for this folder."""
+    try:
+        entry = read_entry(path)
+    except HostTrouble:
+        return False
+    return entry is not None and not entry.ours
 
 
 def check_machines(labs: Path, inquiry: Inquiry) -> Check:
@@ -170,14 +193,15 @@ def check_sockets() -> Check:
 
 def _stale_sockets() -> Iterator[Path]:
     listening = {line.split()[-1] for line in _unix_table()}
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")
-    for top in (config / "libvirt/qemu", runtime / "libvirt"):
+    runtime = session_runtime_folder()
+    paths = sorted(runtime.glob("*.agent"))
+    for top in (find_config_folder() / "libvirt/qemu", runtime / "libvirt"):
         for folder, _folders, names in os.walk(top):  # what may not be read is left out
-            for path in (Path(folder) / name for name in sorted(names)):
-                with contextlib.suppress(OSError):
-                    if stat.S_ISSOCK(path.lstat().st_mode) and str(path) not in listening:
-                        yield path
+            paths += (Path(folder) / name for name in sorted(names))
+    for path in paths:
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(path.lstat().st_mode) and str(path) not in listening:
+                yield path
 
 
 def _unix_table() -> list[str]:

@@ -13,24 +13,16 @@ from pathlib import Path
 import psutil
 
 from labkit.hypervisor.floors import read_traces
+from labkit.hypervisor.sockets import SOCKET_LIMIT, monitor_socket, session_config_folder, session_runtime_folder
 from labkit.language import _
 from labkit.model.diagnosis import Check, Status
 from labkit.storage.files import free_bytes
 from labkit.units import GIB, MIB, format_size
 
-SOCKET_LIMIT = 107
-"""Bytes of a UNIX socket's path, without the final zero: Linux's `sun_path` has 108."""
-
 LEAST_SPACE = 1 * GIB
 """Bytes that must be free for labs."""
 LEAST_MEMORY = 512 * MIB
 """Bytes that must be free for one guest and its process; twice that is comfortable."""
-
-_AGENT_IN_RUNTIME = (9, 7)
-"""The first libvirt that keeps agents' sockets in the runtime folder."""
-
-_SHORT_NAME = 20
-"""Bytes of a domain's name that libvirt takes into the names of its folders."""
 
 
 def check_user() -> Check:
@@ -92,48 +84,53 @@ def check_runtime_folder() -> Check:
     return Check(slug=slug, status=status, what=what, cause=cause, repair=repair)
 
 
-def check_socket_length(libvirt: str = "") -> Check:
-    """Whether the sockets that libvirt makes for a machine with a long name fit into the system's limit.
+def check_socket_length(config: Path, daemon: int | None = None) -> Check:
+    """Whether the sockets of a machine with a long name fit into the system's limit.
 
     Args:
-        libvirt: the daemon's version, e.g. "9.0.0", or "": not known.
+        config: the folder in which the daemon keeps its definitions, as it was told. daemon: its process id.
     """
     slug = "socket-length"
-    path = longest_socket(libvirt)
+    path = longest_socket(config)
     length = len(os.fsencode(path))
     told = _("The longest path of a machine's socket takes {length} of {limit} bytes.").format(
         length=length, limit=SOCKET_LIMIT
     )
     if length <= SOCKET_LIMIT:
         return Check(slug=slug, status=Status.OK, what=told)
-    if path.startswith(str(_config_folder())):
-        variable, folder, fresh = "XDG_CONFIG_HOME", _config_folder(), "$(mktemp -d /var/tmp/lab.XXXX)"
+    if not path.is_relative_to(config):
+        folder, repair = session_runtime_folder(), "export XDG_RUNTIME_DIR=$(mktemp -d)"
     else:
-        variable, folder, fresh = "XDG_RUNTIME_DIR", _runtime_folder(), "$(mktemp -d)"
+        folder, repair = config, _shorten(config, daemon)
     return Check(
         slug=slug,
         status=Status.TROUBLE,
         what=told,
         cause=_("The folder {folder} has a long name.").format(folder=folder),
-        repair=f"export {variable}={fresh}",
+        repair=repair,
     )
 
 
-def longest_socket(libvirt: str = "") -> str:
-    """Return the longest path libvirt would make for a socket of a machine with a long name.
+def longest_socket(config: Path) -> Path:
+    """Return the longest path of a socket of a machine with a long name, or of its daemon.
 
-    The agent's socket lies under XDG_CONFIG_HOME up to libvirt 9.6, and under XDG_RUNTIME_DIR from then on;
-    where the version is not known ("") both count.
+    Args:
+        config: the folder in which the daemon keeps its definitions.
     """
-    short = f"9999-{'x' * _SHORT_NAME}"
-    config, runtime = _config_folder() / "libvirt/qemu", _runtime_folder() / "libvirt"
-    paths = [config / f"lib/domain-{short}/monitor.sock", runtime / "virtqemud-admin-sock"]
-    version = tuple(int(part) for part in libvirt.split(".")[:2] if part.isdecimal())
-    if not version or version < _AGENT_IN_RUNTIME:
-        paths.append(config / f"channel/target/domain-{short}/org.qemu.guest_agent.0")
-    if not version or version >= _AGENT_IN_RUNTIME:
-        paths.append(runtime / f"qemu/run/channel/{short}/org.qemu.guest_agent.0")
-    return max(map(str, paths), key=lambda path: len(os.fsencode(path)))
+    paths = [monitor_socket(config), session_runtime_folder() / "libvirt/virtqemud-admin-sock"]
+    return max(paths, key=lambda path: len(os.fsencode(path)))
+
+
+def _shorten(config: Path, daemon: int | None) -> str:
+    """Return the command after which the same folder has a short name: a link to it, for the daemon's next start.
+
+    Its machines stay where they are, and guests go on while no daemon runs.
+    """
+    steps = [] if daemon is None else [f"kill {daemon}", f"tail --pid={daemon} -f /dev/null"]
+    if len(os.fsencode(longest_socket(session_config_folder()))) > SOCKET_LIMIT or not steps:
+        link = f"$(mktemp -d {shlex.quote(str(session_runtime_folder()))}/XXX)/c"
+        steps = [f"export XDG_CONFIG_HOME={link}", f'ln -s {shlex.quote(str(config))} "$XDG_CONFIG_HOME"', *steps]
+    return " && ".join(steps)
 
 
 def check_disk_space(labs: Path) -> Check:
@@ -180,11 +177,3 @@ def _info(path: Path) -> os.stat_result | None:
 
 def _is_first_user_namespace() -> bool:
     return read_traces(detected={}).uid_map in ("", "0 0 4294967295")
-
-
-def _config_folder() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-
-
-def _runtime_folder() -> Path:
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")

@@ -17,15 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from labkit.engine.cancelling import heeds_cancel
+from labkit.engine.confinement import check_confined
 from labkit.engine.hands import Hands
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.intact import check_intact
 from labkit.engine.journal import Entry, Record, strike_out_all
+from labkit.engine.lease import lease_of
 from labkit.engine.locks import MachineLocks, every_lock, lab_lock
+from labkit.engine.out_of_reach import see_all
 from labkit.engine.progress import OnProgress, Progress
 from labkit.engine.reader import read_state
 from labkit.engine.record import Recorder
-from labkit.engine.recovery import Recovery, ids_of
+from labkit.engine.recovery import Recovery, ids_of, may_run
 from labkit.engine.returning import Returning
 from labkit.engine.steps import do
 from labkit.engine.workspace import Workspace
@@ -35,6 +38,7 @@ from labkit.hypervisor.snapshots import Snapshots
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.state import LabState
+from labkit.plans.guard import why_not_reached
 from labkit.plans.plan import Plan
 from labkit.plans.step_words import step_word
 from labkit.plans.steps import CreateOverlay, Step
@@ -77,6 +81,7 @@ class Executor:
         self.instances = instances or Instances(workspace, SESSION, domains, domains.connection.uri)
         self.snapshots = Snapshots(domains.connection)
         self.recorder = Recorder(workspace, self.instances)
+        self.lease = lease_of(workspace.locks)
         self.recovery = Recovery(
             workspace,
             domains,
@@ -129,6 +134,7 @@ class Executor:
         """
         if plan.refusal:
             raise Refused(plan.refusal.why, plan.refusal.hint, plan=plan)
+        self.lease.require()
         began = time.monotonic()
         ids: list[str] = []
         remarks: list[str] = []
@@ -143,6 +149,8 @@ class Executor:
                 ids = ids_of(plan, self._check_fresh(plan))
                 check_intact(plan.home, plan.steps)
                 plan = replace(plan, instance=self.instances.own)
+                check_confined(plan, self.workspace)
+                self.lease.guests.expect(may_run(plan))
                 record = Record(self.workspace.journal, plan)
                 if not plan.whole_lab:
                     planning.close()
@@ -158,6 +166,8 @@ class Executor:
                 self._run(plan, record, on_progress or _ignore, hands)
             if plan.whole_lab:
                 strike_out_all(self.workspace.journal)  # what could not be ended is gone with all the rest
+        with contextlib.suppress(LabError):  # the act is done; who is listed is looked at again soon
+            self.lease.guests.update(self.find_running)
         self.domains.announce(ids)
         return Outcome(plan=plan, seconds=time.monotonic() - began, remarks=tuple(remarks), spared=tuple(spared))
 
@@ -166,7 +176,7 @@ class Executor:
 
         Acts that somebody is at work on are not waited for.
         """
-        if self.recovery.is_needed():
+        if self.recovery.is_needed() and self.lease.is_available():
             with lab_lock(self.workspace.locks):
                 self.recovery.end_all()
                 self.recovery.mend_seals()
@@ -178,6 +188,13 @@ class Executor:
             returning = Returning(self.workspace, self.domains, self.instances, self.recorder)
             self.told.extend(returning.bring_back_what_is_missing())
             self.recorder.note_quietly()
+
+    def find_running(self) -> dict[str, str]:
+        """Return the names of the machines that run on this computer, by id, on whatever instance of the lab."""
+        found = self.domains.read_all(self.workspace.id, str(self.workspace.home))[0]
+        here = see_all(found, self.domains, {}).values()
+        there = () if self.instances.is_alone else self.instances.read_elsewhere().machines.values()
+        return {facts.id: facts.name for facts in (*here, *there) if facts.is_active and not facts.host}
 
     def _locks_of(self, plan: Plan) -> Iterable[str]:
         return (*plan.locks, *every_lock(self.workspace.locks)) if plan.whole_lab else plan.locks
@@ -192,6 +209,8 @@ class Executor:
                 _("Make the plan again and look at it."),
                 plan=plan,
             )
+        if refusal := why_not_reached(state, plan.names):
+            raise Refused(refusal.why, refusal.hint, plan=plan)
         # What is found at these places from now on was made by this act: it may be taken back.
         if there := [path for path in plan.files.made if os.path.lexists(path)]:
             raise AlreadyExists(

@@ -6,14 +6,16 @@ Knows: domains, the guest's agent and console, the lab's folder. Must not know: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from labkit.engine.journal import read_entries
+from labkit.engine.lease import lease_of
 from labkit.engine.locks import MachineLocks, is_held
+from labkit.engine.out_of_reach import see
 from labkit.engine.workspace import Workspace
-from labkit.errors import Busy, NotFound, WrongState
+from labkit.errors import Busy, LabError, NotFound, WrongState
 from labkit.guest.agent import Channel
 from labkit.guest.console import Console
 from labkit.hypervisor import channels
@@ -50,6 +52,7 @@ class Handle:
         self.id = machine_id
         self.last_name = name
         self.recover = recover
+        self.lease = lease_of(workspace.locks)
 
     @property
     def facts(self) -> MachineFacts:
@@ -62,7 +65,7 @@ class Handle:
         if facts is None:
             raise self.gone()
         self.last_name = facts.name
-        return facts
+        return see(facts, self.domains, self.lease.guests_elsewhere())
 
     @property
     def stands(self) -> tuple[MachineState, Reason]:
@@ -72,9 +75,13 @@ class Handle:
             NotFound: it was deleted.
         """
         try:
-            return self.domains.state(self.id)
+            stands = self.domains.state(self.id)
         except NotFound:
             raise self.gone() from None
+        if stands[0] in (MachineState.OFF, MachineState.SAVED):
+            facts = self.facts
+            return facts.state, facts.reason
+        return stands
 
     @property
     def state(self) -> MachineState:
@@ -123,9 +130,10 @@ class Handle:
         Raises:
             Busy: an act is at work on it, or was interrupted and cannot be ended. WrongState: there is an excuse.
         """
+        self.lease.require()
         self.recover()
         name = self.facts.name
-        with MachineLocks(self.workspace.locks, [name], shared=True):
+        with self._listed(name), MachineLocks(self.workspace.locks, [name], shared=True):
             if any(name in entry.plan.names for entry in read_entries(self.workspace.journal)):
                 raise Busy(
                     _("An act on {name} was interrupted and is not ended yet.").format(name=name),
@@ -133,6 +141,16 @@ class Handle:
                 )
             self.check(why_not, hint)
             yield name
+
+    @contextmanager
+    def _listed(self, name: str) -> Iterator[None]:
+        """Let other computers know meanwhile that it may run, and afterwards whether it does."""
+        self.lease.guests.expect([(self.id, name)])
+        try:
+            yield
+        finally:
+            with suppress(LabError):  # the daemon is away: it stays listed
+                self.lease.guests.note(self.id, name, runs=self.facts.is_active)
 
     def gone(self) -> NotFound:
         """Return the error of a machine that is no longer there."""

@@ -23,6 +23,7 @@ from labkit.hypervisor.definitions import read_definitions
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.instances import Instance, find_instances
 from labkit.hypervisor.snapshots import Snapshots
+from labkit.hypervisor.sockets import session_runtime_folder
 from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
 
@@ -107,7 +108,7 @@ class Instances:
             return self.instance(name).uri
         if self.session_uri != DEFAULT_URI:
             return self.session_uri
-        folder = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / "libvirt"
+        folder = session_runtime_folder() / "libvirt"
         sockets = (folder / "virtqemud-sock", folder / "libvirt-sock")
         return f"qemu+unix:///session?socket={next((path for path in sockets if path.exists()), sockets[-1])}"
 
@@ -115,7 +116,7 @@ class Instances:
         """Return the socket at which the memory of a machine arrives that comes to an instance."""
         if name != SESSION:
             return self.instance(name).arrival(machine_id)
-        return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / f"{machine_id[:8]}.in" / "s"
+        return session_runtime_folder() / f"{machine_id[:8]}.in" / "s"
 
     def read_elsewhere(self) -> Elsewhere:
         """Return the machines of the lab on the other instances."""

@@ -4,6 +4,9 @@ One file per act, one JSON line each for the plan and for every step done. A fil
 that was interrupted. The lab's lock file grows by a byte whenever an act begins, has done a step, or ends: who has seen
 the same length before and after reading the lab has read it at one instant.
 
+Each line begins with a code (entry_lines.py). An act is ours where its plan has the right one and is about this folder;
+whatever else stands in a journal is shown and never carried out: a folder may come from anybody.
+
 What is written outlives the kernel at once. It outlives a power cut where that matters: the plan before the
 first step, and before the commit point that all is ready for it. Behind the commit point the state itself
 tells what was done, and no guest is left that a step done again could harm.
@@ -24,13 +27,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.engine.entry_lines import MOST_FOREIGN, build_line, count_signed, is_right, move_plan, read_lines, text_of
 from labkit.errors import BadInput, HostTrouble
 from labkit.language import _
 from labkit.plans.plan import Plan
 from labkit.plans.steps import Step
-from labkit.storage.bounded import Damaged, make_strict_converter, parse_json, structure_with
+from labkit.storage.bounded import make_strict_converter, parse_json, structure_with
 from labkit.storage.files import host_errors, sync_folder, sync_soon
-from labkit.storage.plain import read_plain
 from labkit.units import MIB, format_size
 
 if TYPE_CHECKING:
@@ -43,17 +46,23 @@ MOST_LINE = 60 * MIB
 """Bytes of its plan; the texts of a thousand snapshots take less."""
 
 
+_MOST_WORDS = 400  # letters of an error's details
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """An act found in the journal.
 
     Attributes:
         path: its file. plan: what was to be done. done: how many steps were reported done.
+        ours: whether this computer's labkit wrote it, for this folder. Else its paths are taken relative to the lab,
+            and nothing of it is carried out.
     """
 
     path: Path
     plan: Plan
     done: int
+    ours: bool = True
 
 
 class Record:
@@ -62,11 +71,12 @@ class Record:
     def __init__(self, folder: Path, plan: Plan) -> None:
         self._commit = plan.commit_point
         self.path = folder / f"{uuid.uuid4().hex}.jsonl"
+        self._lines = 1
         with host_errors(self.path):
             # The plan is whole before it has its name: a power cut leaves no half-written act.
             draft = self.path.with_suffix(".part")
             try:
-                self._write(draft, dump_plan(plan), lasting=True)
+                self._write(draft, build_line(self.path, 0, dump_plan(plan)), lasting=True)
                 draft.rename(self.path)
             except BaseException:
                 draft.unlink(missing_ok=True)
@@ -77,7 +87,9 @@ class Record:
     def step_done(self, index: int) -> None:
         """Write down that a step has been carried out."""
         with host_errors(self.path):
-            self._write(self.path, json.dumps({"done": index}), lasting=index + 1 == self._commit)
+            line = build_line(self.path, self._lines, json.dumps({"done": index}))
+            self._write(self.path, line, lasting=index + 1 == self._commit)
+        self._lines += 1
         count(self.path.parent)
 
     def close(self) -> None:
@@ -87,7 +99,7 @@ class Record:
     @staticmethod
     def _write(path: Path, line: str, *, lasting: bool) -> None:
         with path.open("a") as file:
-            file.write(line + "\n")
+            file.write(line)
             file.flush()
             if lasting:
                 os.fsync(file.fileno())
@@ -127,20 +139,41 @@ def read_entry(path: Path) -> Entry | None:
         HostTrouble: the file holds no act that this labkit understands.
     """
     try:
-        text = read_plain(path, MOST_ENTRY + 1)
-        if len(text) > MOST_ENTRY:
-            raise Damaged(_("it is larger than {most} bytes").format(most=MOST_ENTRY))
-        first, _end, rest = text.partition(b"\n")
-        done = rest.count(b"\n") + (not rest.endswith(b"\n") and bool(rest))  # a torn line may have been done
-        return Entry(path=path, plan=load_plan(first), done=done)
+        first, *rest = read_lines(path)
+        text = text_of(first)
+        if is_right(path, 0, first):
+            plan = load_plan(text)
+            if Path(plan.home).resolve() == path.parent.parent.resolve():
+                return Entry(path=path, plan=plan, done=count_signed(path, rest))
+        if len(text) > MOST_FOREIGN:
+            raise ValueError("too long")
+        return Entry(path=path, plan=load_plan(move_plan(text, path.parent.parent)), done=len(rest), ours=False)
     except FileNotFoundError:
         return None
-    except (OSError, Damaged) as error:
+    except Exception as error:
         raise HostTrouble(
             _("{file} in the lab's journal cannot be read.").format(file=path.name),
             _("The next Lab.open() sets it aside, and says so."),
-            details=str(error),
+            details=str(error)[:_MOST_WORDS],
         ) from error
+
+
+def write_again(entry: Entry) -> None:
+    """Make an act of a journal ours, as it stands in the value: from now on it is ended as one that was interrupted.
+
+    Raises:
+        HostTrouble: it cannot be written; it stands as it did.
+    """
+    lines = [dump_plan(entry.plan), *(json.dumps({"done": index}) for index in range(entry.done))]
+    draft = entry.path.with_suffix(".part")
+    with host_errors(entry.path):
+        with draft.open("w") as file:
+            file.writelines(build_line(entry.path, number, text) for number, text in enumerate(lines))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(entry.path)
+        sync_folder(entry.path.parent)
+    count(entry.path.parent)
 
 
 def set_aside(path: Path) -> None:
@@ -208,6 +241,8 @@ def find_unfinished(entries: Iterable[Entry]) -> frozenset[str]:
     unfinished: set[str] = set()
     for entry in entries:
         commit = entry.plan.commit_point
+        if not entry.ours:
+            continue  # it must not hide what is there
         if commit is None or entry.done < commit:
             unfinished.update(entry.plan.files.made)
     return frozenset(unfinished)

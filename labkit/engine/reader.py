@@ -13,7 +13,9 @@ from pathlib import Path
 
 from labkit.engine.instances import Elsewhere, Instances
 from labkit.engine.journal import Entry, find_named, find_unfinished, read_count, read_entries
+from labkit.engine.lease import lease_of
 from labkit.engine.locks import find_busy
+from labkit.engine.out_of_reach import see, see_all
 from labkit.engine.record import find_recorded
 from labkit.engine.seals import file_of, find_seals
 from labkit.engine.workspace import Workspace
@@ -107,12 +109,31 @@ def _read_machines(
     """
     machines, others = domains.read_all(workspace.id, str(workspace.home))
     if instances.is_alone:
-        return machines, others, Elsewhere()
+        return see_all(machines, domains, lease_of(workspace.locks).guests_elsewhere()), others, Elsewhere()
     while True:
         before, elsewhere = machines, instances.read_elsewhere()
         machines, others = domains.read_all(workspace.id, str(workspace.home))
         if machines.keys() == before.keys():
-            return machines, others, elsewhere
+            here, there = _see_both(workspace, domains, instances, machines, elsewhere)
+            return here, others, there
+
+
+def _see_both(
+    workspace: Workspace,
+    domains: Domains,
+    instances: Instances,
+    machines: Mapping[str, MachineFacts],
+    elsewhere: Elsewhere,
+) -> tuple[dict[str, MachineFacts], Elsewhere]:
+    """The machines of both sides, those out of reach included; one that both know is just going over, and is not."""
+    away = lease_of(workspace.locks).guests_elsewhere()
+    both = {facts.id for facts in machines.values()} & {facts.id for facts in elsewhere.machines.values()}
+    here = {name: facts if facts.id in both else see(facts, domains, away) for name, facts in machines.items()}
+    there = dict(elsewhere.machines)
+    for name, facts in elsewhere.machines.items():
+        if facts.id not in both and elsewhere.places[name] not in elsewhere.unreachable:
+            there[name] = see(facts, instances.domains(elsewhere.places[name]), away)
+    return here, replace(elsewhere, machines=there)
 
 
 def _describe(workspace: Workspace, entry: Entry) -> OpenAct:
@@ -124,14 +145,15 @@ def _describe(workspace: Workspace, entry: Entry) -> OpenAct:
         names=plan.names,
         done=entry.done,
         steps=len(plan.steps),
-        at_work=bool(find_busy(workspace.locks, plan.locks)),
+        at_work=entry.ours and bool(find_busy(workspace.locks, plan.locks)),
     )
 
 
 def _find_dropped(entries: Iterable[Entry], machines: Mapping[str, MachineFacts]) -> dict[str, SnapshotTree]:
     """The trees of machines that are just going over: meanwhile only the journal knows them."""
     names = {machine.id: name for name, machine in machines.items()}
-    steps = (step for entry in entries for step in entry.plan.steps if isinstance(step, DropRecords))
+    ours = (entry for entry in entries if entry.ours)
+    steps = (step for entry in ours for step in entry.plan.steps if isinstance(step, DropRecords))
     return {names[step.machine_id]: read_dropped(step.records) for step in steps if step.machine_id in names}
 
 

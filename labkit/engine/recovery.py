@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from labkit.engine import seals, snapshot_work
+from labkit.engine.confinement import find_outside
 from labkit.engine.deleting import is_in_use
 from labkit.engine.done import is_done
 from labkit.engine.hands import Hands
@@ -40,7 +41,16 @@ from labkit.limits import Limit
 from labkit.model.disk import chain
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
-from labkit.plans.steps import CutPower, DefineFromSnapshot, DefineMachine, DropSaved, RestoreMemory, Step, WakeClones
+from labkit.plans.steps import (
+    CutPower,
+    DefineFromSnapshot,
+    DefineMachine,
+    DropSaved,
+    MigrateMachine,
+    RestoreMemory,
+    Step,
+    WakeClones,
+)
 
 JOB_LIMIT = 60.0
 """Seconds to wait for what the daemon is still at."""
@@ -122,7 +132,7 @@ class Recovery:
             entry = read_entry(path)
         except HostTrouble:
             return True  # whatever it was, nobody is at work on it
-        return entry is not None and not find_busy(self.workspace.locks, entry.plan.locks)
+        return entry is not None and not (entry.ours and find_busy(self.workspace.locks, entry.plan.locks))
 
     def _end_one(self, path: Path) -> dict[str, str]:
         """End one act of the journal, if nobody is at work on it; returns why it cannot be ended, by its locks."""
@@ -132,6 +142,10 @@ class Recovery:
             set_aside(path)
             self._tell(trouble.message)
             return {}
+        if entry is not None and (sentence := self._why_not_ours(entry)):
+            if sentence not in self.told:
+                self._tell(sentence)
+            return dict.fromkeys(entry.plan.locks, sentence)
         try:
             locks = MachineLocks(self.workspace.locks, entry.plan.locks if entry else ())
         except Busy:
@@ -149,6 +163,20 @@ class Recovery:
                 self._tell(sentence)
                 return dict.fromkeys(entry.plan.locks, sentence)
         return {}
+
+    def _why_not_ours(self, entry: Entry) -> str | None:
+        """Why nothing of an act is carried out: it is not ours, or leads out of the lab. None: it is ended."""
+        plan, lab = entry.plan, self.workspace.name
+        if not entry.ours:
+            sentence = _(
+                "{act} stands in the journal, but this computer did not write it for this folder: nothing of it is "
+                "done. How it would end says: ./lab run labkit lab restore {lab} --journal"
+            )
+            return sentence.format(act=plan.title, lab=lab)
+        if path := find_outside(plan, self.workspace):
+            sentence = _("{act} was interrupted and is not ended: {path} does not lie in the lab's folder.")
+            return sentence.format(act=plan.title, path=path)
+        return None
 
     def settle(self, entry: Entry, *, inherit: tuple[int, ...] = (), has_lab_lock: bool = False) -> str:
         """End an act on one side of its commit point and strike it out; returns what became of it.
@@ -177,10 +205,7 @@ class Recovery:
         if commit is not None:
             wait_until_settled(plan.steps[commit], hands)
         state = self._read()
-        committed = commit is not None and (
-            plan.only_cleans_up or entry.done > commit or (entry.done == commit and is_done(plan.steps[commit], state))
-        )
-        if commit is None or not committed:
+        if commit is None or not is_committed(entry, state):
             if commit is not None:
                 take_back(plan.steps[commit], state, hands)
             self._undo(plan, commit, hands)
@@ -212,6 +237,25 @@ class Recovery:
         for machine_id in machine_ids:
             with contextlib.suppress(NotFound):
                 wait_for_job(self.domains.connection, machine_id, Limit(JOB_LIMIT))
+
+
+def is_committed(entry: Entry, state: LabState) -> bool:
+    """Return whether an act that broke off is to be completed: what is there decides."""
+    plan, commit = entry.plan, entry.plan.commit_point
+    if commit is None:
+        return False
+    return plan.only_cleans_up or entry.done > commit or (entry.done == commit and is_done(plan.steps[commit], state))
+
+
+def may_run(plan: Plan) -> list[tuple[str, str]]:
+    """Return the machines, by id and name, that a plan lets run; those that run already are known."""
+    found = []
+    for step in plan.steps:
+        if isinstance(step, WakeClones):
+            found += [(spec.id, spec.name) for spec in step.specs]
+        elif isinstance(step, RestoreMemory | MigrateMachine):
+            found.append((step.machine_id, plan.subject))
+    return found
 
 
 def ids_of(plan: Plan, state: LabState) -> list[str]:

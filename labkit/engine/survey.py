@@ -14,7 +14,9 @@ from labkit.engine.host import choose_accelerator
 from labkit.engine.memory_files import look_inside
 from labkit.engine.seals import find_changed, find_seals
 from labkit.engine.workspace import Workspace
+from labkit.hypervisor.inquiry import find_config_folder
 from labkit.hypervisor.snapshots import Snapshots
+from labkit.hypervisor.sockets import name_room
 from labkit.model.machine import Accelerator, MachineFacts
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
@@ -24,13 +26,20 @@ from labkit.plans.snapshot_survey import MemoryFault, SnapshotSurvey
 from labkit.storage.files import free_bytes
 
 
-def survey_host(workspace: Workspace) -> Survey:
-    """Return the host's memory, CPUs, free space and accelerator."""
+def survey_host(workspace: Workspace, uri: str = "") -> Survey:
+    """Return the host's memory, CPUs, free space and accelerator, and the room for a machine's sockets.
+
+    Args:
+        uri: of the hypervisor instance that is to have the machine; "": the session's own.
+    """
+    config = find_config_folder(uri)
     return Survey(
         host_memory=psutil.virtual_memory().total,
         host_cpus=psutil.cpu_count() or 1,
         free_bytes=free_bytes(workspace.home),
         accelerator=choose_accelerator(workspace.images).accelerator,
+        name_room=name_room(config),
+        config=str(config),
     )
 
 

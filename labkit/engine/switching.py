@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from labkit.engine.awaiting import comes_to
 from labkit.engine.handle import Handle
+from labkit.engine.out_of_reach import end_process
 from labkit.errors import (
     Cancelled,
     GuestError,
@@ -219,9 +220,13 @@ def kill(machine: Handle) -> None:
     Raises:
         WrongState: it is saved.
     """
-    hint = _("A saved machine has no power to cut; start() goes on.")
+    hint = _("A saved machine has no power to cut: start() goes on. One out of reach is ended where it runs.")
     with _unless_off(machine), machine.switching(model.why_not_kill, hint) as name:
-        machine.domains.kill(machine.id, subject=name)
+        facts = machine.facts
+        if facts.is_out_of_reach:
+            end_process(facts)
+        else:
+            machine.domains.kill(machine.id, subject=name)
 
 
 @contextmanager

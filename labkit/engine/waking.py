@@ -19,6 +19,7 @@ from labkit.guest import agent
 from labkit.guest.agent import Channel
 from labkit.hypervisor import waking
 from labkit.hypervisor.clone_xml import clone_memory_xml
+from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _, ngettext
 from labkit.limits import Limit
 from labkit.model.lineage import Node, NodeKind
@@ -95,14 +96,14 @@ def _restore_memory(step: WakeClones, spec: MachineSpec, hands: Hands) -> None:
     if not all(headers.is_blank(Path(disk.path)) for disk in spec.disks):
         raise WrongState(_("its disks have been written to since."))
     header = memory_file.read_header(Path(step.memory))
-    memory_file.exchange_header(Path(step.copy), _of_clone(header, spec))
+    memory_file.exchange_header(Path(step.copy), _of_clone(header, spec, hands.domains.connection.runtime))
     if not waking.is_memory_of(hands.domains.connection, step.copy, spec):
         raise ValueError("libvirt reads something else")
     waking.restore(hands.domains.connection, step.copy, spec)
 
 
-def _of_clone(header: MemoryHeader, spec: MachineSpec) -> MemoryHeader:
-    return replace(header, xml=clone_memory_xml(header.xml, spec))
+def _of_clone(header: MemoryHeader, spec: MachineSpec, runtime: Path | None) -> MemoryHeader:
+    return replace(header, xml=place_sockets(clone_memory_xml(header.xml, spec), runtime))
 
 
 def _boot(spec: MachineSpec, hands: Hands, why: str) -> str:

@@ -19,6 +19,7 @@ from labkit.errors import HypervisorError, LabError, NoSpace
 from labkit.hypervisor.clone_xml import clone_domain_xml, clone_snapshot_xml
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.snapshot_xml import definition_in_snapshot_xml
+from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.image import Format
@@ -43,7 +44,7 @@ def define_clones(connection: Connection, source_id: str, snapshot: str | None, 
             xml = definition_in_snapshot_xml(source.snapshotLookupByName(snapshot).getXMLDesc(_SECURE))
         for spec in specs:
             if spec.id not in known:
-                raw.defineXML(clone_domain_xml(xml, spec))
+                raw.defineXML(place_sockets(clone_domain_xml(xml, spec), connection.runtime))
 
     connection.call(define, subject=specs[0].name, timeout=120)
 

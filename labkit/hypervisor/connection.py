@@ -23,6 +23,7 @@ import libvirt
 from labkit.errors import BadInput, ConnectionLost, HostTrouble, TimedOut
 from labkit.hypervisor.errors import translate
 from labkit.hypervisor.events import Event, EventHub, EventKind, start_event_loop
+from labkit.hypervisor.sockets import runtime_folder
 from labkit.language import _
 
 P = ParamSpec("P")
@@ -83,12 +84,13 @@ class Connection:
     """A connection that survives its daemon.
 
     Attributes:
-        uri: what it is connected to.
+        uri: what it is connected to. runtime: the instance's runtime folder, where guests' sockets are; None: not ours.
         events: the hub its events go to, across reconnections.
     """
 
     def __init__(self, uri: str = DEFAULT_URI, *, start: Callable[[], None] | None = None) -> None:
         self.uri = check_uri(uri)
+        self.runtime = runtime_folder(self.uri)
         self._start = start
         start_event_loop()
         self.events = EventHub()

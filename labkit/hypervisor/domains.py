@@ -20,7 +20,9 @@ from labkit.errors import HypervisorError, LabError, NotFound, TimedOut
 from labkit.hypervisor import domain_facts, domain_xml
 from labkit.hypervisor.connection import CALL_LIMIT, Connection
 from labkit.hypervisor.errors import agent_silence
-from labkit.hypervisor.launching import once_log_is_free
+from labkit.hypervisor.inquiry import find_config_folder
+from labkit.hypervisor.launching import once_log_is_free, renew_sockets
+from labkit.hypervisor.sockets import find_lack_of_room, place_sockets
 from labkit.limits import Limit
 from labkit.model.machine import (
     DiskSpec,
@@ -82,6 +84,10 @@ class Domains:
 
         return self.connection.read(look)
 
+    def is_active(self, machine_id: str) -> bool:
+        """Return whether the hypervisor has a process for a domain, one just starting or ending included."""
+        return bool(self.on(machine_id, lambda domain: domain.isActive()))
+
     def usage(self) -> Mapping[str, MachineUsage]:
         """Return what every domain uses, by UUID: one call, whatever their number."""
         nowait = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
@@ -98,12 +104,12 @@ class Domains:
 
     def define(self, spec: MachineSpec) -> None:
         """Make a new machine known."""
-        xml = domain_xml.build_domain_xml(spec)
-        self.connection.call(lambda raw: raw.defineXML(xml), subject=spec.name, timeout=_FIRST_DEFINE)
+        self.define_text(domain_xml.build_domain_xml(spec), subject=spec.name)
 
-    def define_text(self, xml: str, *, subject: str) -> None:
-        """Make a machine known whose definition is written already."""
-        self.connection.call(lambda raw: raw.defineXML(xml), subject=subject, timeout=_FIRST_DEFINE)
+    def define_text(self, xml: str, *, subject: str = "") -> None:
+        """Make a machine known whose definition is written already; its sockets get their places on this instance."""
+        placed = place_sockets(xml, self.connection.runtime)
+        self.connection.call(lambda raw: raw.defineXML(placed), subject=subject, timeout=_FIRST_DEFINE)
 
     def read_ids(self) -> frozenset[str]:
         """Return the UUIDs of all domains, of whatever lab or program."""
@@ -111,8 +117,7 @@ class Domains:
 
     def configure(self, machine_id: str, changes: MachineChanges) -> None:
         """Change the persistent definition."""
-        changed = domain_xml.change_domain_xml(self.xml(machine_id), changes)
-        self.connection.call(lambda raw: raw.defineXML(changed))
+        self.define_text(domain_xml.change_domain_xml(self.xml(machine_id), changes))
 
     def rename(self, machine_id: str, domain_name: str, machine_name: str) -> None:
         """Give a domain that is off another name, and tell its kernel's command line; once is enough."""
@@ -122,15 +127,14 @@ class Domains:
                 domain.rename(domain_name, 0)
 
         self.on(machine_id, give_name, subject=machine_name)
-        renamed = domain_xml.rename_in_domain_xml(self.xml(machine_id), machine_name)
-        self.connection.call(lambda raw: raw.defineXML(renamed), subject=machine_name)
+        self.define_text(domain_xml.rename_in_domain_xml(self.xml(machine_id), machine_name), subject=machine_name)
 
     def repoint(self, machine_id: str, *disks: DiskSpec) -> None:
         """Let a domain use other images for disks from its next start."""
         repointed = self.xml(machine_id)
         for disk in disks:
             repointed = domain_xml.repoint_in_domain_xml(repointed, disk)
-        self.connection.call(lambda raw: raw.defineXML(repointed))
+        self.define_text(repointed)
 
     def undefine(self, machine_id: str) -> None:
         """Make the hypervisor forget a domain, with its saved memory and the metadata of its snapshots."""
@@ -160,9 +164,15 @@ class Domains:
 
         Args:
             cancel: set it to wait no longer for what an emulator that has just ended still holds.
+
+        Raises:
+            HostTrouble: the host has no room for the path of its monitor's socket.
         """
 
         def begin(domain: libvirt.virDomain) -> None:
+            if trouble := find_lack_of_room(domain.name(), find_config_folder(self.connection.uri)):
+                raise trouble
+            renew_sockets(domain, self.connection.runtime)
             domain.create()
 
         self.on(machine_id, once_log_is_free(begin, Limit(cancel=cancel)), subject=subject, timeout=timeout)

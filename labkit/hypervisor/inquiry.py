@@ -6,7 +6,6 @@ Knows: libvirt, where it is there. Must not know: what the doctor makes of the a
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import struct
 import threading
@@ -16,8 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+import psutil
+
 from labkit.hypervisor import domain_xml
 from labkit.hypervisor.capabilities import Capabilities, read_capabilities
+from labkit.hypervisor.sockets import session_config_folder, session_runtime_folder
 
 if TYPE_CHECKING:
     import libvirt
@@ -99,7 +101,7 @@ def find_daemon(uri: str = "") -> int | None:
     Args:
         uri: of a hypervisor with a socket of its own; else the session's daemon is meant.
     """
-    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / "libvirt"
+    folder = session_runtime_folder() / "libvirt"
     named = parse_qs(urlsplit(uri).query).get("socket")
     for place in named or [str(folder / name) for name in ("virtqemud-sock", "libvirt-sock")]:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
@@ -108,6 +110,23 @@ def find_daemon(uri: str = "") -> int | None:
             peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
             return int(struct.unpack("3i", peer)[0])
     return None
+
+
+def find_config_folder(uri: str = "") -> Path:
+    """Return the folder in which a daemon keeps its definitions, as it was told when it started.
+
+    Where none runs, or it does not let us look, the one that a daemon would be told which this process starts.
+
+    Args:
+        uri: of a hypervisor with a socket of its own; else the session's daemon is meant.
+    """
+    daemon = find_daemon(uri)
+    if daemon is not None:
+        with contextlib.suppress(psutil.Error):
+            told = psutil.Process(daemon).environ()
+            if folder := told.get("XDG_CONFIG_HOME") or (told.get("HOME") and f"{told['HOME']}/.config"):
+                return Path(folder)
+    return session_config_folder()
 
 
 def _ask(uri: str, question: Callable[[libvirt.virConnect], R], limit: float) -> R | None:

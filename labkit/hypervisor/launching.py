@@ -3,18 +3,22 @@
 A guest's log is held as long as anybody could still write there. When its emulator has ended, the log daemon hears of
 it by itself, a moment after everybody else; who begins another one within that moment is refused (EBUSY), and
 nothing has been done. Source: libvirt, src/logging/log_handler.c.
-Knows: libvirt's errors. Must not know: which guest begins, or why.
+What begins also gets its sockets where they belong on this instance: it may have been defined elsewhere, or by an older
+labkit. Knows: libvirt's errors and definitions. Must not know: which guest begins, or why.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import libvirt
 
+from labkit.hypervisor.sockets import place_sockets
 from labkit.limits import NO_LIMIT, Limit
 
 T = TypeVar("T")
@@ -47,3 +51,22 @@ def once_log_is_free(verb: Callable[[T], R], limit: Limit = NO_LIMIT) -> Callabl
             time.sleep(_LOOK)
 
     return begin
+
+
+def renew_sockets(domain: libvirt.virDomain, folder: Path | None) -> None:
+    """Let a domain that is off or saved use, from now on, the sockets that are its own on this instance.
+
+    Args:
+        folder: the instance's runtime folder; None: libvirt chooses.
+    """
+    xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+    placed = place_sockets(xml, folder)
+    if placed is not xml:
+        domain.connect().defineXML(placed)
+    if not domain.hasManagedSaveImage():
+        return
+    with contextlib.suppress(libvirt.libvirtError):  # a damaged one: what is wrong with it is told at the start itself
+        xml = domain.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)
+        placed = place_sockets(xml, folder)
+        if placed is not xml:
+            domain.managedSaveDefineXML(placed, 0)

@@ -27,6 +27,7 @@ from labkit.hypervisor.domain_xml.changing import append_to_console_log
 from labkit.hypervisor.inquiry import find_daemon
 from labkit.hypervisor.launching import once_log_is_free
 from labkit.hypervisor.snapshot_xml import definitions_in_snapshot_xml
+from labkit.hypervisor.sockets import place_sockets, runtime_folder
 from labkit.limits import NO_LIMIT, Limit
 from labkit.model.travel import SnapshotRecord, sort_records
 
@@ -129,13 +130,14 @@ def migrate(
     """
     close_arrival(arrival)
     arrival.parent.mkdir(mode=0o700)
+    there = runtime_folder(to_uri)
 
     def send(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
         parameters = {
             libvirt.VIR_MIGRATE_PARAM_URI: f"unix://{arrival}",
-            libvirt.VIR_MIGRATE_PARAM_DEST_XML: append_to_console_log(domain.XMLDesc(_MOVABLE)),
-            libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: domain.XMLDesc(_INACTIVE),
+            libvirt.VIR_MIGRATE_PARAM_DEST_XML: place_sockets(append_to_console_log(domain.XMLDesc(_MOVABLE)), there),
+            libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: place_sockets(domain.XMLDesc(_INACTIVE), there),
         }
         domain.migrateToURI3(to_uri, parameters, _LIVE)
 
@@ -190,7 +192,7 @@ def move_definition(source: Connection, target: Connection, machine_id: str) -> 
         xml = str(source.read(lambda raw: raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)))
     except NotFound:
         return  # it has moved already
-    target.call(lambda raw: raw.defineXML(xml))
+    target.call(lambda raw: raw.defineXML(place_sockets(xml, target.runtime)))
     source.call(lambda raw: raw.lookupByUUIDString(machine_id).undefineFlags(_FORGET))
 
 

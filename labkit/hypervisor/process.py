@@ -5,6 +5,7 @@ Knows: the process table of this host (through psutil). Must not know: what the 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import psutil
@@ -50,6 +51,16 @@ def find_pids(folder: str) -> list[int]:
         for process in psutil.process_iter(["name", "cmdline"])
         if (process.info["name"] or "").startswith("qemu-")
         and any(f"{folder}/" in argument for argument in process.info["cmdline"] or [])
+    ]
+
+
+def find_tools(paths: Collection[str]) -> list[int]:
+    """Return the process ids of QEMU's tools (qemu-img, qemu-nbd, qemu-io) that name one of some files."""
+    return [
+        int(process.pid)
+        for process in psutil.process_iter(["name", "cmdline"])
+        if (process.info["name"] or "").startswith(("qemu-img", "qemu-nbd", "qemu-io"))
+        and any(path in argument for argument in process.info["cmdline"] or [] for path in paths)
     ]
 
 

@@ -17,6 +17,7 @@ from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.launching import once_log_is_free
 from labkit.hypervisor.snapshot_reading import tree_or_gone
+from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _
 from labkit.model.machine import Accelerator, DiskSpec
 from labkit.model.snapshot import SnapshotTree
@@ -194,7 +195,8 @@ class Snapshots:
             definition = domain_xml.accelerate_in_domain_xml(definition, accelerator)
         for disk in disks:
             definition = domain_xml.repoint_in_domain_xml(definition, disk)
-        self.connection.call(lambda raw: raw.defineXML(definition))
+        placed = place_sockets(definition, self.connection.runtime)
+        self.connection.call(lambda raw: raw.defineXML(placed))
 
     def restore_memory(self, machine_id: str, memory: str, disks: Sequence[DiskSpec], *, paused: bool) -> None:
         """Let a guest go on from a memory file, on other images; the file stays as it is."""
@@ -205,7 +207,8 @@ class Snapshots:
             for disk in disks:
                 xml = domain_xml.repoint_in_domain_xml(xml, disk)
             persistent = raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)
-            raw.restoreFlags(memory, domain_xml.without_backing_chains(xml), state)
+            xml = place_sockets(domain_xml.without_backing_chains(xml), self.connection.runtime)
+            raw.restoreFlags(memory, xml, state)
             raw.defineXML(persistent)  # libvirt let the memory's own definition replace it
 
         self.connection.call(once_log_is_free(restore), timeout=LONG)

@@ -15,6 +15,7 @@ from labkit.hypervisor.domain_xml import parse_domain_xml
 from labkit.hypervisor.launching import once_log_is_free
 from labkit.hypervisor.snapshot_xml import definition_in_snapshot_xml
 from labkit.hypervisor.snapshots import LONG
+from labkit.hypervisor.sockets import place_sockets
 from labkit.model.machine import MachineSpec
 
 _SECURE = libvirt.VIR_DOMAIN_XML_SECURE
@@ -45,7 +46,8 @@ def define_again(connection: Connection, source_id: str, snapshot: str, spec: Ma
 
     def define(raw: libvirt.virConnect) -> None:
         source = raw.lookupByUUIDString(source_id).snapshotLookupByName(snapshot)
-        raw.defineXML(clone_domain_xml(definition_in_snapshot_xml(source.getXMLDesc(_SECURE)), spec))
+        xml = clone_domain_xml(definition_in_snapshot_xml(source.getXMLDesc(_SECURE)), spec)
+        raw.defineXML(place_sockets(xml, connection.runtime))
 
     connection.call(define, subject=spec.name)
 

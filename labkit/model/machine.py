@@ -58,6 +58,7 @@ class Reason(StrEnum):
     IO_ERROR = "input/output error"
     NO_SPACE = "no space left"
     SHUTTING_DOWN = "shutting down"
+    OUT_OF_REACH = "out of reach"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,13 +168,17 @@ class MachineFacts:
     Attributes:
         spec: its (persistent) definition.
         live: the definition the running guest was started with; None when off or saved.
-        state, reason: where it is and why.
+        state, reason: where it is and why. Out of reach: it runs, and this hypervisor has lost it or never had it.
+        process: of a guest out of reach, its process id, where it can be seen.
+        host: of a guest out of reach, the other computer that it runs on; "": this one.
     """
 
     spec: MachineSpec
     live: MachineSpec | None
     state: MachineState
     reason: Reason
+    process: int | None = None
+    host: str = ""
 
     @property
     def name(self) -> str:
@@ -189,6 +194,11 @@ class MachineFacts:
     def is_active(self) -> bool:
         """Whether a QEMU process exists for it (running or paused)."""
         return self.state in (MachineState.RUNNING, MachineState.PAUSED)
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether it runs where this hypervisor cannot reach it: nothing is done with it but cutting its power."""
+        return self.reason is Reason.OUT_OF_REACH
 
     @property
     def waits_for_restart(self) -> bool:
@@ -233,7 +243,7 @@ def why_not_start(machine: MachineFacts) -> str | None:
 
 def why_not_pause(machine: MachineFacts) -> str | None:
     """Return why the machine cannot be paused, or None."""
-    return None if machine.state is MachineState.RUNNING else _is(machine)
+    return None if _is_reached(machine) and machine.state is MachineState.RUNNING else _is(machine)
 
 
 def why_not_resume(machine: MachineFacts) -> str | None:
@@ -243,33 +253,54 @@ def why_not_resume(machine: MachineFacts) -> str | None:
 
 def why_not_save(machine: MachineFacts) -> str | None:
     """Return why the machine's memory cannot be saved, or None."""
-    return None if machine.is_active else _is(machine)
+    return None if _is_reached(machine) and machine.is_active else _is(machine)
 
 
 def why_not_stop(machine: MachineFacts) -> str | None:
     """Return why the guest cannot be asked to shut down, or None."""
-    return None if machine.state is MachineState.RUNNING else _is(machine)
+    return None if _is_reached(machine) and machine.state is MachineState.RUNNING else _is(machine)
 
 
 def why_not_kill(machine: MachineFacts) -> str | None:
     """Return why its power cannot be cut, or None."""
-    return None if machine.is_active else _is(machine)
+    seen = _is_reached(machine) or (machine.process is not None and not machine.host)
+    return None if seen and machine.is_active else _is(machine)
 
 
 def why_not_run(machine: MachineFacts) -> str | None:
     """Return why commands cannot run inside, or None."""
-    if machine.state is not MachineState.RUNNING:
+    if machine.state is not MachineState.RUNNING or machine.is_out_of_reach:
         return _is(machine)
     return None if machine.spec.agent else _no_agent(machine)
 
 
 def why_not_pin(machine: MachineFacts) -> str | None:
     """Return why its vCPUs cannot be bound to a host CPU, or None."""
-    return None if machine.state is not MachineState.SAVED else _is(machine)
+    return None if _is_reached(machine) and machine.state is not MachineState.SAVED else _is(machine)
+
+
+def _is_reached(machine: MachineFacts) -> bool:
+    return not machine.is_out_of_reach
+
+
+def say_out_of_reach(machine: MachineFacts) -> str:
+    """Return the sentence about a guest that runs out of reach: as which process, on which computer."""
+    from labkit.language import _
+
+    if machine.host:
+        sentence = _("{name} is running on another computer, {host}, as process {pid}: out of reach from here.")
+    elif machine.process is None:
+        sentence = _("{name} is running, out of reach: a process that cannot be seen from here has its disks.")
+    else:
+        sentence = _("{name} is running, out of reach of the hypervisor, as process {pid}.")
+    return sentence.format(name=machine.name, host=machine.host, pid=machine.process or "?")
 
 
 def _is(machine: MachineFacts) -> str:
     from labkit.language import _
+
+    if machine.is_out_of_reach:
+        return say_out_of_reach(machine)
 
     words = {
         MachineState.OFF: _("{name} is off."),

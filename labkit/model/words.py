@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from labkit.language import _, ngettext
 from labkit.model.happenings import Happening, Kind
-from labkit.model.machine import MachineState, Reason
+from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.snapshot import SnapshotKind
 
 
@@ -19,6 +19,16 @@ def state_word(state: MachineState) -> str:
         MachineState.PAUSED: _("paused"),
         MachineState.SAVED: _("saved"),
     }[state]
+
+
+def stand_word(facts: MachineFacts) -> str:
+    """Return the words for a machine's state, and that it is out of reach where it is: "running, out of reach"."""
+    state = state_word(facts.state)
+    if not facts.is_out_of_reach:
+        return state
+    if facts.process is None:
+        return _("{state}, out of reach").format(state=state)
+    return _("{state}, out of reach (process {pid})").format(state=state, pid=facts.process)
 
 
 def count_words(state: MachineState, count: int) -> str:
@@ -48,6 +58,7 @@ def reason_word(reason: Reason) -> str:
         Reason.IO_ERROR: _("input/output error of a disk"),
         Reason.NO_SPACE: _("no space left for a disk on the host"),
         Reason.SHUTTING_DOWN: _("it is shutting down"),
+        Reason.OUT_OF_REACH: _("out of reach"),
     }[reason]
 
 

@@ -17,7 +17,13 @@ from labkit.plans.disk import notes_of_format
 from labkit.plans.first_disk import FirstDisk
 from labkit.plans.guard import why_not_delete_machine
 from labkit.plans.machine import Survey, machine_plan, why_not_sized_here
-from labkit.plans.machine_excuses import why_no_room_for_machine, why_not_image, why_not_message, why_not_name
+from labkit.plans.machine_excuses import (
+    why_no_room_for_machine,
+    why_not_image,
+    why_not_message,
+    why_not_name,
+    why_not_named_here,
+)
 from labkit.plans.naming import free_console_log
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.removal import removal_steps
@@ -80,6 +86,7 @@ def _why_not_create(state: LabState, survey: Survey, request: CreateRequest) -> 
     replaced = state.machines.get(request.name) if request.if_exists is IfExists.REPLACE else None
     refusal = (
         _why_not_name(state, request.name, replaced)
+        or why_not_named_here(state, request.name, room=survey.name_room, folder=survey.config)
         or why_not_sized_here(survey, request.memory, request.vcpus)
         or why_not_image(state, request.image)
     )

@@ -15,9 +15,26 @@ from collections.abc import Iterable
 from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
 from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
-from labkit.model.machine import DiskSpec
+from labkit.model.machine import DiskSpec, MachineFacts, say_out_of_reach
 from labkit.model.state import LabState
 from labkit.plans.plan import Refusal
+
+
+def why_not_reached(state: LabState, names: Iterable[str]) -> Refusal | None:
+    """Return why nothing is done with machines that run out of the hypervisor's reach, or None: none of them does."""
+    for name in names:
+        facts = state.everywhere.get(name)
+        if facts is not None and facts.is_out_of_reach:
+            return Refusal(why=say_out_of_reach(facts), ways_out=(_way_to_reach(facts),))
+    return None
+
+
+def _way_to_reach(facts: MachineFacts) -> str:
+    if facts.host:
+        return _("Stop it there, and close the lab there; then do this again.")
+    if facts.process is None:
+        return _("End it where it was started: in another container, or as another user.")
+    return _("It can only be ended: kill() cuts its power, its disks stay as they are.")
 
 
 def why_not_delete_machine(state: LabState, machine: str) -> Refusal | None:

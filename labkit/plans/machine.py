@@ -20,7 +20,7 @@ from labkit.model.machine import (
 from labkit.model.orphan import find_orphans
 from labkit.model.state import LabState, alive_among
 from labkit.model.words import state_word
-from labkit.plans.guard import why_not_delete_machine
+from labkit.plans.guard import why_not_delete_machine, why_not_reached
 from labkit.plans.machine_excuses import (
     why_not_name,
     why_not_sized,
@@ -47,12 +47,16 @@ class Survey:
         host_memory: bytes of memory this host has. host_cpus: its logical CPUs.
         free_bytes: free on the file system of the lab's folder.
         accelerator: who will run the instructions of new machines.
+        name_room: bytes of a domain's name that fit into the path of its monitor's socket; the first 20 count.
+        config: the folder, with a name too long, that leaves no more room.
     """
 
     host_memory: int
     host_cpus: int
     free_bytes: int
     accelerator: Accelerator
+    name_room: int = 20
+    config: str = ""
 
 
 def plan_configure(state: LabState, survey: Survey, name: str, changes: MachineChanges) -> Plan:
@@ -106,6 +110,8 @@ def plan_rename(state: LabState, name: str, new: str) -> Plan:
 def plan_delete(state: LabState, name: str) -> Plan:
     """Plan to delete a machine with its disks."""
     machine = state.machines[name]
+    if unreached := why_not_reached(state, [name]):
+        return machine_plan("delete", state, name, refusal=unreached)
     if machine.is_active:
         refusal = Refusal(
             why=_("{name} is {state}; only a machine that is off is deleted.").format(
@@ -126,6 +132,8 @@ def plan_clean(state: LabState) -> Plan:
             ways_out=(_("Clean the lab where you opened it: its other sides go with it."),),
         )
         return Plan(act="clean", subject=state.lab, home=state.home, names=(), basis="", refusal=refusal)
+    if unreached := why_not_reached(state, state.everywhere):
+        return Plan(act="clean", subject=state.lab, home=state.home, names=(), basis="", refusal=unreached)
     machines = list(state.machines.values())
     removal = removal_steps(state, machines)
     removal += [EndInstance(instance=name, folder=folder) for name, folder in state.instances.items()]

@@ -16,6 +16,8 @@ from labkit.units import format_size
 LONGEST_DOMAIN = 240
 """Bytes of a domain's name: libvirt makes file names of it, and those end at 255."""
 
+_SHORT_NAME = 20  # bytes of a domain's name that libvirt takes into the names of its folders
+
 
 def why_not_name(state: LabState, name: str, *, allow: MachineFacts | None = None) -> Refusal | None:
     """Return why a machine cannot have a name; the machine in `allow` may have it already."""
@@ -45,6 +47,22 @@ def why_not_name(state: LabState, name: str, *, allow: MachineFacts | None = Non
             ways_out=(_("Choose another name; labkit leaves machines of others alone."),),
         )
     return None
+
+
+def why_not_named_here(state: LabState, name: str, *, room: int, folder: str) -> Refusal | None:
+    """Return why a machine of this name could never start on this host: its monitor's socket needs a path.
+
+    Args:
+        room: bytes of a domain's name that fit in, of which the first 20 count. folder: which leaves no more.
+    """
+    if len(domain_name(state.lab, name).encode()[:_SHORT_NAME]) <= room:
+        return None
+    way = _("The folder {folder} has a long name. Type ./lab doctor: it says how to give it a short one.")
+    shorter = _("Or choose a name of at most {room} bytes, with its lab's.").format(room=room)
+    return Refusal(
+        why=_("{name} could not start here: there is no room for the path of its monitor's socket.").format(name=name),
+        ways_out=(way.format(folder=folder), *([shorter] if room > 0 else [])),
+    )
 
 
 def why_not_sized(*, memory: int, vcpus: int, host_memory: int, host_cpus: int, minimum: int = 0) -> Refusal | None:

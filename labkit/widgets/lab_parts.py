@@ -16,7 +16,7 @@ from labkit.model.lineage_text import standing_word
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.points import span
 from labkit.model.state import LabState, OpenAct
-from labkit.model.words import act_word, count_words, state_word
+from labkit.model.words import act_word, count_words, stand_word, state_word
 from labkit.units import MIB, format_size
 from labkit.widgets import machine_parts, parts
 from labkit.widgets.clone_parts import free_name
@@ -40,7 +40,7 @@ _SPACE_WIDTH, _SPACE_HEIGHT = 360, 16
 def machine_line(facts: MachineFacts) -> str:
     """Return a machine in a line, with nothing that is measured."""
     spec = facts.spec
-    words = [state_word(facts.state), format_size(spec.memory), _vcpus(spec.vcpus), spec.image]
+    words = [stand_word(facts), format_size(spec.memory), _vcpus(spec.vcpus), spec.image]
     return f"{facts.name} — {', '.join(words)}"
 
 

@@ -11,6 +11,7 @@ from labkit.model.machine import (
     MachineFacts,
     MachineState,
     Reason,
+    say_out_of_reach,
     why_not_kill,
     why_not_pause,
     why_not_resume,
@@ -34,7 +35,7 @@ LOOKS = {
     MachineState.SAVED: ("▣", "calm"),
 }
 
-_BAD = (Reason.CRASHED, Reason.PANICKED, Reason.FAILED, Reason.IO_ERROR, Reason.NO_SPACE)
+_BAD = (Reason.CRASHED, Reason.PANICKED, Reason.FAILED, Reason.IO_ERROR, Reason.NO_SPACE, Reason.OUT_OF_REACH)
 
 
 def render_head(facts: MachineFacts, *, title: str = "") -> Node:
@@ -47,6 +48,8 @@ def render_state(facts: MachineFacts) -> Node:
     """Return a machine's state and, where it tells something, why."""
     shape, tone = LOOKS[facts.state]
     reason = "" if facts.reason is Reason.SAVED else reason_word(facts.reason)
+    if facts.is_out_of_reach:
+        reason = say_out_of_reach(facts)
     if facts.reason in _BAD:
         tone = "bad"
     words = tag("span", reason, class_="labkit-quiet") if reason else None

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.engine.journal import (
+    Entry,
     Record,
     drop_drafts,
     dump_plan,
@@ -36,6 +37,25 @@ PLAN = plan_create(lab(), SURVEY, request())
 st.register_type_strategy(int, st.integers(-MOST_NUMBER, MOST_NUMBER))  # sizes and times; larger ones are no files'
 
 
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """The journal of a lab's folder."""
+    folder = tmp_path / "labs" / "course" / "journal"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def plan_in(journal: Path, plan: Plan = PLAN) -> Plan:
+    """The plan as the lab with that journal makes it."""
+    return load_plan(dump_plan(plan).replace(plan.home, str(journal.parent)))
+
+
+def get_entry(path: Path) -> Entry:
+    entry = read_entry(path)
+    assert entry is not None
+    return entry
+
+
 @given(st.from_type(Plan))
 def test_every_plan_survives_being_written_and_read(plan: Plan) -> None:
     line = dump_plan(plan)
@@ -43,73 +63,73 @@ def test_every_plan_survives_being_written_and_read(plan: Plan) -> None:
     assert load_plan(line) == plan
 
 
-def test_an_act_is_there_with_the_steps_that_were_done(tmp_path: Path) -> None:
-    record = Record(tmp_path, PLAN)
+def test_an_act_is_there_with_the_steps_that_were_done(journal: Path) -> None:
+    record = Record(journal, plan_in(journal))
     record.step_done(0)
-    (path,) = find_entries(tmp_path)
+    (path,) = find_entries(journal)
     entry = read_entry(path)
     assert entry is not None
-    assert (entry.plan, entry.done, entry.path) == (PLAN, 1, record.path)
+    assert (entry.plan, entry.done, entry.path) == (plan_in(journal), 1, record.path)
     record.close()
-    assert find_entries(tmp_path) == []
+    assert find_entries(journal) == []
     assert read_entry(path) is None
 
 
-def test_acts_are_found_oldest_first(tmp_path: Path) -> None:
-    records = [Record(tmp_path, PLAN) for _ in range(3)]
+def test_acts_are_found_oldest_first(journal: Path) -> None:
+    records = [Record(journal, plan_in(journal)) for _ in range(3)]
     for age, record in enumerate(records):
         os.utime(record.path, ns=(age, 100 - age))
-    assert find_entries(tmp_path) == [record.path for record in reversed(records)]
+    assert find_entries(journal) == [record.path for record in reversed(records)]
 
 
-def test_a_plan_that_could_not_be_read_again_is_not_begun(tmp_path: Path) -> None:
+def test_a_plan_that_could_not_be_read_again_is_not_begun(journal: Path) -> None:
     with pytest.raises(BadInput, match="which no journal holds"):
-        Record(tmp_path, replace(PLAN, notes=("x" * (61 * MIB),)))
-    assert list(tmp_path.iterdir()) == []
+        Record(journal, replace(plan_in(journal), notes=("x" * (61 * MIB),)))
+    assert list(journal.iterdir()) == []
 
 
-def test_a_torn_line_counts_as_a_step_that_may_have_been_done(tmp_path: Path) -> None:
-    record = Record(tmp_path, PLAN)
+def test_a_torn_line_counts_as_a_step_that_may_have_been_done(journal: Path) -> None:
+    record = Record(journal, plan_in(journal))
     record.step_done(0)
     with record.path.open("a") as file:
-        file.write('{"do')
+        file.write("5c12")
     entry = read_entry(record.path)
     assert entry is not None
     assert entry.done == 2
 
 
-def test_a_draft_is_no_act_and_goes_away(tmp_path: Path) -> None:
-    (tmp_path / "0.part").write_text(dump_plan(PLAN)[:40])
-    assert find_entries(tmp_path) == []
-    drop_drafts(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_a_draft_is_no_act_and_goes_away(journal: Path) -> None:
+    (journal / "0.part").write_text(dump_plan(PLAN)[:40])
+    assert find_entries(journal) == []
+    drop_drafts(journal)
+    assert list(journal.iterdir()) == []
 
 
-def test_an_act_that_cannot_be_written_down_leaves_no_draft(tmp_path: Path) -> None:
+def test_an_act_that_cannot_be_written_down_leaves_no_draft(journal: Path) -> None:
     with no_file_longer_than(10), pytest.raises(NoSpace):
-        Record(tmp_path, PLAN)
-    assert list(tmp_path.iterdir()) == []
+        Record(journal, plan_in(journal))
+    assert list(journal.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"act": "create"}', "\n\n", '{"steps": [{"_type": "Explode"}]}'])
-def test_what_is_no_act_is_told_and_can_be_set_aside(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "0.jsonl"
+def test_what_is_no_act_is_told_and_can_be_set_aside(journal: Path, text: str) -> None:
+    path = journal / "0.jsonl"
     path.write_text(text)
     with pytest.raises(HostTrouble, match=r"0\.jsonl"):
         read_entry(path)
-    assert find_unfinished(read_entries(tmp_path)) == frozenset()
+    assert find_unfinished(read_entries(journal)) == frozenset()
     set_aside(path)
-    assert find_entries(tmp_path) == []
-    assert (tmp_path / "0.unreadable").read_text() == text
+    assert find_entries(journal) == []
+    assert (journal / "0.unreadable").read_text() == text
 
 
-def test_files_of_an_act_are_unfinished_until_its_commit_point(tmp_path: Path) -> None:
-    record = Record(tmp_path, PLAN)
-    assert find_unfinished(read_entries(tmp_path)) == frozenset(PLAN.files.created)
+def test_files_of_an_act_are_unfinished_until_its_commit_point(journal: Path) -> None:
+    record = Record(journal, plan_in(journal))
+    assert find_unfinished(read_entries(journal)) == frozenset(plan_in(journal).files.created)
     record.step_done(0)
-    assert find_unfinished(read_entries(tmp_path)) == frozenset()
+    assert find_unfinished(read_entries(journal)) == frozenset()
 
 
-def test_an_act_that_makes_nothing_leaves_nothing_unfinished(tmp_path: Path) -> None:
-    Record(tmp_path, plan_delete(lab(machine("web")), "web"))
-    assert find_unfinished(read_entries(tmp_path)) == frozenset()
+def test_an_act_that_makes_nothing_leaves_nothing_unfinished(journal: Path) -> None:
+    Record(journal, plan_in(journal, plan_delete(lab(machine("web")), "web")))
+    assert find_unfinished(read_entries(journal)) == frozenset()

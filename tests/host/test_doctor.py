@@ -19,11 +19,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from labkit.engine.journal import Record
+from labkit.engine.journal import Record, dump_plan
 from labkit.engine.locks import MachineLocks
 from labkit.engine.workspace import open_workspace
 from labkit.hypervisor.domain_xml import build_domain_xml
 from labkit.hypervisor.inquiry import OPEN_LIMIT
+from labkit.hypervisor.sockets import place_sockets
 from labkit.model.diagnosis import Check, Diagnosis, Status
 from labkit.model.image import Format
 from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineSpec
@@ -139,14 +140,48 @@ def test_a_runtime_folder_of_somebody_else_is_trouble(place: Place) -> None:
     assert "another user" in check["what"]
 
 
-@pytest.mark.parametrize("variable", ["XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"])
-def test_folders_with_names_too_long_for_sockets_are_trouble(variable: str, place: Place, tmp_path: Path) -> None:
+def test_a_runtime_folder_with_a_name_too_long_for_sockets_is_trouble(place: Place, tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 20)
     folder.mkdir(mode=0o700)
-    check = place.doctor(**{variable: str(folder)}, **NO_DAEMON)["checks"]["socket-length"]
+    check = place.doctor(XDG_RUNTIME_DIR=str(folder), **NO_DAEMON)["checks"]["socket-length"]
     assert check["status"] == "trouble"
     assert str(folder) in check["cause"]
-    assert check["repair"].startswith(f"export {variable}=")
+    assert check["repair"].startswith("export XDG_RUNTIME_DIR=")
+
+
+def test_a_long_configuration_folder_gets_a_short_name_and_no_machine_is_hidden(place: Place) -> None:
+    """What counts is what the daemon was told: its machines are there before and after, and can start then."""
+    runtime, config = place.folder / "r2", place.folder / ("long" * 12)
+    for folder in (runtime, config):
+        folder.mkdir(mode=0o700)
+    changes = {"XDG_RUNTIME_DIR": str(runtime), "XDG_CONFIG_HOME": str(config)}
+    virsh = "virsh -q -c qemu:///session"
+    domain = (
+        "<domain type='qemu'><name>kept-with-a-long-name</name><memory>16384</memory><os><type>hvm</type></os></domain>"
+    )
+    assert (
+        place.run(
+            "sh", "-c", f'echo "{domain}" >"$HOME/kept.xml"; {virsh} define "$HOME/kept.xml"', **changes
+        ).returncode
+        == 0
+    )
+    refused = place.run("sh", "-c", f"{virsh} start kept-with-a-long-name", **changes)
+    assert "too long" in refused.stderr
+
+    check = place.doctor(**changes)["checks"]["socket-length"]
+    assert (check["status"], str(config) in check["cause"]) == ("trouble", True)
+    other = place.doctor(**(changes | {"XDG_CONFIG_HOME": str(place.config)}))["checks"]["socket-length"]
+    assert (other["status"], other["repair"].startswith("kill ")) == ("trouble", True)
+    lines = [check["repair"], f"{virsh} list --all --name", f"{virsh} start kept-with-a-long-name"]
+    try:
+        done = place.run("bash", "-ec", "\n".join((*lines, 'echo "$XDG_CONFIG_HOME"')), **changes)
+        assert done.returncode == 0, done.stderr
+        assert "kept-with-a-long-name" in done.stdout
+        short = done.stdout.split()[-1]
+        after = place.doctor(**(changes | {"XDG_CONFIG_HOME": short}))["checks"]["socket-length"]
+        assert after["status"] == "ok"
+    finally:
+        place.run("sh", "-c", f"{virsh} destroy kept-with-a-long-name", **changes)
 
 
 def test_a_missing_daemon_is_trouble_with_the_packages_named(place: Place, tmp_path: Path) -> None:
@@ -271,8 +306,7 @@ def test_a_socket_that_nobody_listens_on_is_found_and_removed(place: Place) -> N
     path.parent.rmdir()
 
 
-def test_an_act_cut_short_is_told_apart_from_one_at_work(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LABKIT_DATA", str(place.folder))
+def test_an_act_cut_short_is_told_apart_from_one_at_work(place: Place) -> None:
     workspace = open_workspace("cut", place.labs)
     plan = Plan(act="create", subject="web", home=str(workspace.home), names=("web",), basis="")
     Record(workspace.journal, plan)
@@ -284,6 +318,22 @@ def test_an_act_cut_short_is_told_apart_from_one_at_work(place: Place, monkeypat
         assert "cut" in check["what"]
         repair(place, check)
         assert place.doctor()["checks"]["unfinished-acts"]["status"] == "ok"
+    finally:
+        shutil.rmtree(workspace.home)
+
+
+def test_an_act_that_another_computer_wrote_is_told_apart_and_shown(place: Place) -> None:
+    workspace = open_workspace("carried", place.labs)
+    plan = Plan(act="create", subject="web", home=str(workspace.home), names=("web",), basis="")
+    path = workspace.journal / "0.jsonl"
+    path.write_text(f"{'0' * 64} {dump_plan(plan)}\n")
+    try:
+        check = place.doctor()["checks"]["unfinished-acts"]
+        assert check["status"] == "note"
+        assert "did not write" in check["what"]
+        assert "carried" in check["what"]
+        assert check["repair"].endswith("./lab run labkit lab restore carried --journal")
+        assert path.exists()
     finally:
         shutil.rmtree(workspace.home)
 
@@ -307,7 +357,7 @@ def test_the_computed_socket_is_the_longest_that_libvirt_makes(place: Place) -> 
         agent=True,
     )
     definition = place.folder / "long.xml"
-    definition.write_text(build_domain_xml(spec))
+    definition.write_text(place_sockets(build_domain_xml(spec), place.runtime))
     virsh = ("virsh", "-c", "qemu:///session")
     assert place.run(*virsh, "define", str(definition)).returncode == 0
     try:

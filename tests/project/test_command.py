@@ -76,6 +76,20 @@ def test_unusable_runtime_folder_is_replaced_by_one_of_ours(tmp_path: Path) -> N
     assert done.stdout.split() == ["700", str(os.getuid())]
 
 
+@pytest.mark.parametrize(("length", "shortened"), [(44, False), (45, True), (90, True)])
+def test_a_long_configuration_folder_has_a_short_name_inside(
+    length: int, shortened: bool, runtime_folder: Path
+) -> None:
+    folder = runtime_folder / "".ljust(length - len(str(runtime_folder)) - 1, "c")
+    environment = {"XDG_RUNTIME_DIR": str(runtime_folder), "XDG_CONFIG_HOME": str(folder)}
+    for _again in range(2):
+        done = run(LAB, "run", "sh", "-c", 'echo "$XDG_CONFIG_HOME"', environment=environment)
+        told = Path(done.stdout.strip())
+        assert (told != folder) == shortened
+        assert len(str(told)) <= 44
+        assert told.resolve() == folder
+
+
 def test_runtime_folder_that_somebody_made_before_us_is_replaced_by_one_of_ours() -> None:
     user = 100_000 + os.getpid()  # as whom nobody has a folder in /tmp
     taken, data = Path(f"/tmp/labkit-{user}"), Path(tempfile.mkdtemp(prefix="lk-", dir="/tmp"))

@@ -17,6 +17,7 @@ from pathlib import Path
 import libvirt_qemu
 
 from labkit import Lab
+from labkit.engine.entry_lines import text_of
 from labkit.engine.journal import load_plan
 from labkit.machine import Machine
 from labkit.units import KIB
@@ -225,7 +226,7 @@ def records_not_yet_durable_are_lost(home: Path) -> None:
     """Of what was written down only the plan, and that all was ready for the commit point, outlives a power cut."""
     for act in (home / "journal").glob("*.jsonl"):
         plan, *done = act.read_text().splitlines(keepends=True)
-        commit = load_plan(plan).commit_point or 0
+        commit = load_plan(text_of(plan)).commit_point or 0
         kept = done[:commit] if len(done) >= commit else []
         act.write_text("".join((plan, *kept)))
 

@@ -1,0 +1,76 @@
+"""Which computer this is, and since which start of it: what a lab's folder that is seen by two of them is told.
+
+The boot id tells one running kernel from every other: where it is the same, locks tell the truth. Machine ids are equal
+in classrooms of copied computers; so the computer is told by a number drawn once and kept where folders are its own
+(/var/tmp), together with the addresses of its network cards. It is asked only to tell a restart of this very computer
+from another one.
+
+Knows: the operating system. Must not know: labs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import socket
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+KEPT = Path("/var/tmp")  # noqa: S108 — it outlives a restart and is no other computer's; the file in it is checked
+
+_CARDS = Path("/sys/class/net")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computer:
+    """A computer since its last start.
+
+    Attributes:
+        boot: the id of this start. id: the computer's own, the same after a restart; "": not known.
+        name: its host name, for people.
+    """
+
+    boot: str
+    id: str
+    name: str
+
+
+def read_computer(boot_id: Path = BOOT_ID, kept: Path = KEPT) -> Computer:
+    """Return which computer this is.
+
+    Args:
+        boot_id: the file with the kernel's boot id. kept: a folder that outlives a restart.
+    """
+    boot = boot_id.read_text().strip()
+    return Computer(boot=boot, id=_read_id(kept), name=socket.gethostname() or "?")
+
+
+def _read_id(kept: Path) -> str:
+    """The computer's id; "" where none can be kept, and then a restart counts as another computer."""
+    path = kept / f"labkit-computer-{os.geteuid()}"
+    with contextlib.suppress(OSError):
+        if not path.exists():
+            with tempfile.NamedTemporaryFile("w", dir=kept, prefix=".labkit-") as draft:
+                draft.write(secrets.token_hex(16))
+                draft.flush()
+                with contextlib.suppress(FileExistsError):
+                    os.link(draft.name, path)
+        info = path.lstat()
+        if info.st_uid == os.geteuid() and path.is_file() and not path.is_symlink():
+            os.utime(path)  # what is old there is cleared away
+            return hashlib.sha256("\n".join([path.read_text(), *_cards()]).encode()).hexdigest()
+    return ""
+
+
+def _cards() -> list[str]:
+    """The addresses of the network cards that are in it, sorted."""
+    found = []
+    for card in _CARDS.glob("*"):
+        with contextlib.suppress(OSError):
+            if (card / "device").exists():
+                found.append((card / "address").read_text().strip())
+    return sorted(found)

@@ -1,0 +1,82 @@
+"""What an act writes and deletes lies inside its lab: checked in one place, before it begins and before it is ended.
+
+Exceptions, each named: an export's one target, boot files in the folder of guest images, the sockets that labkit itself
+has made. Links are followed: a folder that leads out of the lab is not inside it.
+
+Knows: the lab's folder. Must not know: how steps are carried out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from labkit.engine.workspace import Workspace
+from labkit.errors import Refused
+from labkit.language import _
+from labkit.plans.plan import Plan
+from labkit.plans.steps import MigrateMachine, Step, StopServing, UnpackBootFile
+from labkit.plans.touching import touched
+
+_SERVED = re.compile(r"[0-9a-f]{12}\.nbd")
+_ARRIVAL = re.compile(r"[0-9a-f]{8}\.in/s")
+
+
+def check_confined(plan: Plan, workspace: Workspace) -> None:
+    """Do nothing where a plan stays inside its lab.
+
+    Raises:
+        Refused: it does not.
+    """
+    if path := find_outside(plan, workspace):
+        raise Refused(
+            _("{act} is not done: {path} does not lie in the lab's folder {home}.").format(
+                act=plan.title, path=path, home=workspace.home
+            ),
+            _("An act writes and deletes in its own lab only. Is a folder of the lab a link to elsewhere?"),
+            plan=plan,
+        )
+
+
+def find_outside(plan: Plan, workspace: Workspace) -> str | None:
+    """Return the first path that a plan writes or deletes outside its lab, or None: there is none."""
+    resolve = cache(_resolve_folder)
+    home = workspace.home.resolve()
+    if plan.steps and Path(plan.home).resolve() != home:
+        return plan.home
+    for path in (path for step in plan.steps for path in touched(step)):
+        if not _is_in(Path(path), home, resolve(Path(path).parent)):
+            return path
+    return next(_odd_sockets_and_boot_files(plan.steps, workspace), None)
+
+
+def _resolve_folder(folder: Path) -> Path:
+    return folder.resolve()
+
+
+def _is_in(path: Path, home: Path, folder: Path) -> bool:
+    """Whether a file is in a lab: by its folder, with links followed, and not through one that is the file itself."""
+    inside = path.is_absolute() and ".." not in path.parts and folder.is_relative_to(home)
+    return inside and (not path.is_symlink() or path.resolve().is_relative_to(home))
+
+
+def _odd_sockets_and_boot_files(steps: tuple[Step, ...], workspace: Workspace) -> Iterator[str]:
+    for step in steps:
+        ours: object
+        match step:
+            case StopServing(socket=path):
+                place = Path(path)
+                ours = place.parent.parts[-2:] == ("labkit", workspace.id[:8]) and _SERVED.fullmatch(place.name)
+            case MigrateMachine(arrival=path):
+                ours = _ARRIVAL.fullmatch("/".join(Path(path).parts[-2:]))
+            case UnpackBootFile(target=path):
+                images = workspace.images.resolve()
+                ours = Path(path).parent.resolve().is_relative_to(images) or _is_in(
+                    Path(path), workspace.home.resolve(), Path(path).parent.resolve()
+                )
+            case _:
+                continue
+        if not ours:
+            yield path

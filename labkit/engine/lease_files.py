@@ -1,0 +1,172 @@
+"""The files by which computers that see one lab's folder know of each other, in the folder of its locks.
+
+    lease.holder            whose the lab is now: one computer since one start
+    BOOT.PID.kernel         a kernel that has the lab open, with a counter that grows while it lives
+    BOOT.guests             the guests that run on a computer, each with its process
+
+Each file has one writer: a kernel its own, a computer its guests; the holder's is made under another name and linked.
+What cannot be read is of a computer that nobody knows, and is not passed over.
+
+Knows: the form of the files. Must not know: what follows from them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.engine.computer import Computer
+from labkit.units import KIB
+
+HOLDER = "lease.holder"
+
+_MOST = 256 * KIB  # bytes of a file that are read
+_UNKNOWN = Computer(boot="?", id="", name="?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelMark:
+    """A kernel that has the lab open: on which computer, as which process, since when (seconds), its counter."""
+
+    path: Path
+    computer: Computer
+    pid: int
+    started: float
+    counter: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestMark:
+    """A guest that runs, or may run: the machine's id and name, its process (None: not known)."""
+
+    id: str
+    name: str
+    pid: int | None
+
+
+def read_holder(folder: Path) -> Computer | None:
+    """Return whose the lab is, or None: nobody's."""
+    document = _read(folder / HOLDER)
+    return None if document is None else _computer(document)
+
+
+def make_holder(folder: Path, computer: Computer) -> bool:
+    """Make a lab a computer's that is nobody's; returns whether it could: another may have been faster."""
+    draft = folder / f"lease-{uuid.uuid4().hex}.draft"
+    try:
+        _write(draft, asdict(computer))
+        os.link(draft, folder / HOLDER)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    return True
+
+
+def remove_holder(folder: Path, computer: Computer) -> bool:
+    """Make a lab nobody's that is a certain computer's; returns whether it was that one's, and is not any more."""
+    aside = folder / f"lease-{uuid.uuid4().hex}.draft"
+    try:
+        (folder / HOLDER).rename(aside)
+    except FileNotFoundError:
+        return False
+    try:
+        if read := _read(aside):
+            if _computer(read) == computer:
+                return True
+            with contextlib.suppress(FileExistsError):  # somebody else's, who was faster: it is put back
+                os.link(aside, folder / HOLDER)
+        return False
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_kernel(folder: Path, computer: Computer, *, pid: int, started: float, counter: int) -> Path:
+    """Write that a kernel lives; returns its file."""
+    path = folder / f"{computer.boot}.{pid}.kernel"
+    _write_in_place(path, {**asdict(computer), "pid": pid, "started": started, "counter": counter})
+    return path
+
+
+def read_kernels(folder: Path) -> Iterator[KernelMark]:
+    """Yield the kernels that have, or had, the lab open."""
+    for path in sorted(folder.glob("*.kernel")):
+        document = _read(path)
+        if document is not None:
+            pid, started, counter = (document.get(key) for key in ("pid", "started", "counter"))
+            yield KernelMark(
+                path=path,
+                computer=_computer(document),
+                pid=pid if isinstance(pid, int) else 0,
+                started=float(started) if isinstance(started, int | float) else 0.0,
+                counter=counter if isinstance(counter, int) else 0,
+            )
+
+
+def write_guests(folder: Path, computer: Computer, guests: list[GuestMark]) -> None:
+    """Write which guests run on a computer; none: the file goes."""
+    path = folder / f"{computer.boot}.guests"
+    if guests:
+        _write_in_place(path, {**asdict(computer), "guests": [asdict(guest) for guest in guests]})
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_guests(folder: Path) -> Iterator[tuple[Path, Computer, list[GuestMark]]]:
+    """Yield the guests of each computer, with the file they stand in."""
+    for path in sorted(folder.glob("*.guests")):
+        document = _read(path)
+        if document is not None:
+            listed = document.get("guests")
+            marks = [_guest(each) for each in (listed if isinstance(listed, list) else [{}])]
+            yield path, _computer(document), marks
+
+
+def _guest(document: object) -> GuestMark:
+    known: dict[str, Any] = document if isinstance(document, dict) else {}
+    pid = known.get("pid")
+    return GuestMark(
+        id=str(known.get("id", "")), name=str(known.get("name", "?"))[:80], pid=pid if isinstance(pid, int) else None
+    )
+
+
+def _computer(document: dict[str, Any]) -> Computer:
+    boot, id_, name = (document.get(key) for key in ("boot", "id", "name"))
+    if not (isinstance(boot, str) and isinstance(id_, str) and isinstance(name, str)):
+        return _UNKNOWN
+    return Computer(boot=boot, id=id_, name="".join(char for char in name if char.isprintable())[:80])
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A file's document; None: it is not there. One that cannot be understood is an empty one."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            document = json.loads(file.read(_MOST))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    with path.open("w") as file:
+        json.dump(document, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_in_place(path: Path, document: dict[str, Any]) -> None:
+    draft = path.with_name(f"lease-{uuid.uuid4().hex}.draft")
+    try:
+        _write(draft, document)
+        draft.rename(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,92 @@
+"""Guests that run although the hypervisor says that they do not: its daemon has lost them, or another one has them.
+
+After a logout the runtime folder is emptied, and with it what the daemon knew of its guests; their processes run on.
+The daemon that starts anew takes them for off. What tells is QEMU itself: it holds locks on its images (image_locks.py)
+and has the machine's id among its words. Such a machine runs, out of reach: never as off is it shown or acted on.
+
+Knows: the rooms below. Must not know: who asks, what is done then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+
+import psutil
+
+from labkit.errors import HostTrouble, LabError, WrongState
+from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.process import find_pid, find_tools
+from labkit.language import _
+from labkit.model.machine import MachineFacts, MachineState, Reason
+from labkit.storage.image_locks import is_held
+
+Others = Mapping[str, tuple[str, int | None]]
+"""Guests on other computers: the computer's name and the process, by machine id."""
+
+_ENDS_WITHIN = 30.0  # seconds
+
+
+def see_all(machines: Mapping[str, MachineFacts], domains: Domains, others: Others) -> dict[str, MachineFacts]:
+    """Return machines as they stand, those out of reach of their hypervisor included; see `see`."""
+    return {name: see(facts, domains, others) for name, facts in machines.items()}
+
+
+def see(facts: MachineFacts, domains: Domains, others: Others) -> MachineFacts:
+    """Return a machine as it stands: what the hypervisor takes for off may run, out of its reach.
+
+    A tool that works on an image, and a guest that is just starting or ending, are no such guest.
+
+    Args:
+        others: the guests that run on other computers (lease.py).
+    """
+    if facts.is_active or facts.reason is Reason.MIGRATED:
+        return facts
+    if facts.id in others:
+        host, pid = others[facts.id]
+        return replace(facts, state=MachineState.RUNNING, reason=Reason.OUT_OF_REACH, process=pid, host=host)
+    held = [disk.path for disk in facts.spec.disks if not disk.served and _is_held(disk.path)]
+    if not held or domains.is_active(facts.id):
+        return facts
+    pid = find_pid(facts.id)
+    if pid is None and (find_tools(held) or not any(map(_is_held, held))):
+        return facts
+    return replace(facts, state=MachineState.RUNNING, reason=Reason.OUT_OF_REACH, process=pid)
+
+
+def end_process(facts: MachineFacts) -> None:
+    """Cut the power of a guest out of reach: its process is told to end, and has ended when this returns.
+
+    Raises:
+        WrongState: it is not to be found, or not ours. HostTrouble: it does not end.
+    """
+    pid = facts.process
+    if pid is None or find_pid(facts.id) != pid:
+        raise WrongState(_("The process of {name} is not to be found here.").format(name=facts.name))
+    try:
+        process = psutil.Process(pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        process.wait(_ENDS_WITHIN)
+    except psutil.NoSuchProcess:
+        return
+    except PermissionError as error:
+        raise WrongState(
+            _("The process {pid} of {name} belongs to another user.").format(pid=pid, name=facts.name),
+            _("Ask whoever started it to end it."),
+        ) from error
+    except psutil.TimeoutExpired as error:
+        raise HostTrouble(
+            _("The process {pid} of {name} does not end.").format(pid=pid, name=facts.name),
+            _("Look at it with ps; kill -9 {pid} ends it for sure.").format(pid=pid),
+        ) from error
+
+
+def _is_held(path: str) -> bool:
+    try:
+        return is_held(path)
+    except LabError:
+        return False  # what cannot be read is not a running guest's disk of ours

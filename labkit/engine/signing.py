@@ -1,0 +1,74 @@
+"""Which words in a lab's folder this computer's labkit wrote itself: a code that only it can make.
+
+A lab's folder may come from anybody: from a friend's stick, from another computer, out of an archive. What stands in it
+is data. Only the journal is an order, to delete and to define; so each line of it carries a code (HMAC-SHA256), made
+with a key that lies in the data folder and never in a lab.
+
+Knows: the data folder. Must not know: what the words mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from labkit.engine.workspace import data_folder
+from labkit.storage.files import host_errors, sync_folder
+
+_BYTES = 32
+
+
+def sign(words: str) -> str:
+    """Return the code of some words, 64 hexadecimal digits.
+
+    Raises:
+        HostTrouble: the key cannot be made or read.
+    """
+    return _code(_make_key(), words)
+
+
+def is_signed(words: str, code: str) -> bool:
+    """Return whether this computer's labkit made a code for these words; nothing is made where there is no key."""
+    key = _read_key(_key_file())
+    return key is not None and hmac.compare_digest(_code(key, words).encode(), code.encode())
+
+
+def _code(key: bytes, words: str) -> str:
+    return hmac.new(key, words.encode(), hashlib.sha256).hexdigest()
+
+
+def _key_file() -> Path:
+    return data_folder() / "journal.key"
+
+
+def _read_key(path: Path) -> bytes | None:
+    with host_errors(path), contextlib.suppress(FileNotFoundError):
+        key = path.read_bytes()
+        return key if len(key) == _BYTES else None
+    return None
+
+
+def _make_key() -> bytes:
+    """Return the key, made when it is first needed; two makers agree. One cut short by a full disk is made anew."""
+    path = _key_file()
+    key = _read_key(path)
+    if key is not None:
+        return key
+    with host_errors(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size != _BYTES:
+                path.unlink()
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".key-") as draft:  # its mode is 0600
+            draft.write(secrets.token_bytes(_BYTES))
+            draft.flush()
+            os.fsync(draft.fileno())
+            with contextlib.suppress(FileExistsError):  # another kernel was first: its key holds
+                os.link(draft.name, path)
+        sync_folder(path.parent)
+        return path.read_bytes()
