@@ -19,7 +19,8 @@ from labkit.doctor import labs as known_labs
 from labkit.doctor import leftovers, neighbours, parts, place, surroundings
 from labkit.doctor.losses import check_losses
 from labkit.engine.workspace import data_folder, labs_folder
-from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor, find_config_folder, find_daemon
+from labkit.hypervisor.daemon_place import find_config_folder
+from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor, find_daemon
 from labkit.language import _
 from labkit.model.diagnosis import Check, Diagnosis, Status
 

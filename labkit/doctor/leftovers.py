@@ -20,7 +20,8 @@ from labkit.engine.journal import read_entry
 from labkit.engine.locks import find_busy
 from labkit.engine.workspace import labs_folder, list_labs
 from labkit.errors import HostTrouble, LabError
-from labkit.hypervisor.inquiry import Inquiry, MarkedDomain, find_config_folder
+from labkit.hypervisor.daemon_place import find_config_folder
+from labkit.hypervisor.inquiry import Inquiry, MarkedDomain
 from labkit.hypervisor.sockets import session_runtime_folder
 from labkit.language import _, ngettext
 from labkit.model.diagnosis import Check, Status

@@ -87,6 +87,12 @@ def remove_holder(folder: Path, computer: Computer) -> bool:
         aside.unlink(missing_ok=True)
 
 
+def drop_all(folder: Path) -> None:
+    """Let a lab be nobody's: what came along in a copy of its folder tells of the original."""
+    for path in (folder / HOLDER, *folder.glob("*.kernel"), *folder.glob("*.guests")):
+        path.unlink(missing_ok=True)
+
+
 def write_kernel(folder: Path, computer: Computer, *, pid: int, started: float, counter: int) -> Path:
     """Write that a kernel lives; returns its file."""
     path = folder / f"{computer.boot}.{pid}.kernel"

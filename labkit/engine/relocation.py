@@ -19,6 +19,7 @@ from pathlib import Path
 from labkit.engine.executor import Executor
 from labkit.engine.following import follow
 from labkit.engine.journal import find_entries
+from labkit.engine.lease_files import drop_all
 from labkit.engine.locks import lab_lock
 from labkit.engine.older import find_older
 from labkit.engine.place import Place, Standing, command, here, judge, place_file, read_place, write_place
@@ -110,6 +111,7 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
         )
     workspace = _workspace(home, place.id)
     with lab_lock(workspace.locks):
+        drop_all(workspace.locks)
         _check_journal(home, place.path)
         record = _read(home, place.id, place.path)
         if record.lab_id == place.id and record.home != str(home):  # else a first attempt got as far as this

@@ -14,7 +14,7 @@ from labkit.engine.host import choose_accelerator
 from labkit.engine.memory_files import look_inside
 from labkit.engine.seals import find_changed, find_seals
 from labkit.engine.workspace import Workspace
-from labkit.hypervisor.inquiry import find_config_folder
+from labkit.hypervisor.daemon_place import find_config_folder
 from labkit.hypervisor.snapshots import Snapshots
 from labkit.hypervisor.sockets import name_room
 from labkit.model.machine import Accelerator, MachineFacts

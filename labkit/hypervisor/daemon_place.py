@@ -11,11 +11,17 @@ from pathlib import Path
 import psutil
 
 from labkit.hypervisor.inquiry import find_daemon
+from labkit.hypervisor.sockets import session_config_folder
 
 
 def config_folder(uri: str = "") -> Path | None:
     """Return the folder with the configuration of the daemon that answers, or None: that cannot be seen."""
     return _folder(uri, "XDG_CONFIG_HOME", ".config")
+
+
+def find_config_folder(uri: str = "") -> Path:
+    """Return the same folder; where it cannot be seen, the one that a daemon would use which this process starts."""
+    return config_folder(uri) or session_config_folder()
 
 
 def runtime_folder(uri: str = "") -> Path | None:

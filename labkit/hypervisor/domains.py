@@ -19,8 +19,8 @@ import libvirt
 from labkit.errors import HypervisorError, LabError, NotFound, TimedOut
 from labkit.hypervisor import domain_facts, domain_xml
 from labkit.hypervisor.connection import CALL_LIMIT, Connection
+from labkit.hypervisor.daemon_place import find_config_folder
 from labkit.hypervisor.errors import agent_silence
-from labkit.hypervisor.inquiry import find_config_folder
 from labkit.hypervisor.launching import once_log_is_free, renew_sockets
 from labkit.hypervisor.sockets import find_lack_of_room, place_sockets
 from labkit.limits import Limit

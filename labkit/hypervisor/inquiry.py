@@ -11,15 +11,12 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-import psutil
-
 from labkit.hypervisor import domain_xml
 from labkit.hypervisor.capabilities import Capabilities, read_capabilities
-from labkit.hypervisor.sockets import session_config_folder, session_runtime_folder
+from labkit.hypervisor.sockets import session_runtime_folder
 
 if TYPE_CHECKING:
     import libvirt
@@ -110,23 +107,6 @@ def find_daemon(uri: str = "") -> int | None:
             peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
             return int(struct.unpack("3i", peer)[0])
     return None
-
-
-def find_config_folder(uri: str = "") -> Path:
-    """Return the folder in which a daemon keeps its definitions, as it was told when it started.
-
-    Where none runs, or it does not let us look, the one that a daemon would be told which this process starts.
-
-    Args:
-        uri: of a hypervisor with a socket of its own; else the session's daemon is meant.
-    """
-    daemon = find_daemon(uri)
-    if daemon is not None:
-        with contextlib.suppress(psutil.Error):
-            told = psutil.Process(daemon).environ()
-            if folder := told.get("XDG_CONFIG_HOME") or (told.get("HOME") and f"{told['HOME']}/.config"):
-                return Path(folder)
-    return session_config_folder()
 
 
 def _ask(uri: str, question: Callable[[libvirt.virConnect], R], limit: float) -> R | None:

@@ -15,6 +15,7 @@ from labkit.hypervisor.daemon_place import config_folder
 from labkit.hypervisor.launching import once_log_is_free
 from labkit.hypervisor.record_xml import settle_text
 from labkit.hypervisor.recording import read_saved
+from labkit.hypervisor.sockets import place_sockets
 from labkit.model.record import MachineRecord
 
 _LONG = 600.0  # seconds for calls that write or read a guest's memory
@@ -40,7 +41,7 @@ def save_again(connection: Connection, machine: MachineRecord, file: str, xml: s
     Args:
         file: with the memory; it stays as it is. xml: the definition in it.
     """
-    text = settle_text(xml, machine.xml)
+    text = place_sockets(settle_text(xml, machine.xml), connection.runtime)
     then = libvirt.VIR_DOMAIN_SAVE_RUNNING if was_running else libvirt.VIR_DOMAIN_SAVE_PAUSED
 
     def save(raw: libvirt.virConnect) -> None:
