@@ -12,6 +12,7 @@ from labkit.acts import act
 from labkit.disk import Disk
 from labkit.errors import NotFound
 from labkit.language import _
+from labkit.machine import Machine
 from labkit.model.orphan import OrphanFacts, find_orphans
 from labkit.model.state import LabState
 from labkit.plans import orphan as plans
@@ -69,6 +70,23 @@ class Orphan:
         state, facts = self._find()
         chosen = free_disk_name(state, facts.disk or "disk") if name is None else check_name(name, what=_("disk"))
         return plans.plan_adopt(state, facts, chosen)
+
+    def _after_revive(self, plan: Plan, timeout: float | None) -> Machine:
+        self._lab.carry_out(plan, timeout=timeout)
+        return self._lab.machines[plan.names[0]]
+
+    @act(_after_revive)
+    def adopt_as_snapshot(self, name: str | None = None, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Let its machine have the snapshot again that kept it; the lab's record tells which that was.
+
+        Args:
+            name: of the snapshot from now on; None: the one it had.
+
+        Raises:
+            NotFound: it is gone, or somebody needs it now. Refused: no snapshot of it is known, or the name is taken.
+        """
+        state, facts = self._find()
+        return plans.plan_revive(state, facts, None if name is None else check_name(name, what=_("snapshot")))
 
     @act(_after_discard)
     def discard(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002

@@ -49,6 +49,7 @@ from labkit.plans.steps import (
     ReplaceImage,
     RepointDisk,
     RestoreMemory,
+    ReviveSnapshot,
     Step,
     StopServing,
     TakeSnapshot,
@@ -93,6 +94,9 @@ def is_done(step: Step, state: LabState) -> bool:
         case ForgetSnapshot():
             machine = by_id.get(step.machine_id)
             return machine is None or step.snapshot not in state.snapshots.get(machine.name, ())
+        case ReviveSnapshot():
+            machine = by_id.get(step.machine_id)
+            return machine is not None and step.snapshot in state.snapshots.get(machine.name, ())
         case RelabelSnapshot():
             machine = by_id.get(step.machine_id)
             tree = state.snapshots.get(machine.name) if machine else None

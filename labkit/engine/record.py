@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from labkit.engine.boot_files import keep_boot_files
 from labkit.engine.instances import SESSION, Instances
@@ -39,9 +38,6 @@ from labkit.plans.plan import Plan
 from labkit.storage.files import host_errors, list_files
 from labkit.storage.whole_files import free_name
 
-if TYPE_CHECKING:
-    pass
-
 
 def find_lost(record: LabRecord, known: Iterable[str] = ()) -> dict[str, LostPoint]:
     """Return what a record knows of images that the hypervisor has forgotten, by absolute path.
@@ -59,6 +55,22 @@ def find_lost(record: LabRecord, known: Iterable[str] = ()) -> dict[str, LostPoi
         if machine.id not in ids:
             points |= find_lost_images(machine)
     return points
+
+
+def find_forgotten(home: Path) -> Mapping[str, LostPoint]:
+    """Return what a lab's record knows of the images of snapshots that another program made libvirt forget, by path."""
+    path = record_file(home)
+    try:
+        info = path.stat()
+        return _find_forgotten(path, (info.st_ino, info.st_mtime_ns, info.st_size))
+    except (OSError, LabError):
+        return {}
+
+
+@functools.lru_cache(maxsize=16)
+def _find_forgotten(path: Path, _version: tuple[int, int, int]) -> Mapping[str, LostPoint]:
+    record = read_record(path.parent)
+    return {} if record is None else find_lost(replace(record, machines=()))
 
 
 def find_recorded(home: Path) -> frozenset[str]:

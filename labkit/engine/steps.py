@@ -54,6 +54,7 @@ from labkit.plans.steps import (
     ReplaceImage,
     RepointDisk,
     RestoreMemory,
+    ReviveSnapshot,
     Step,
     StopServing,
     TakeSnapshot,
@@ -128,6 +129,8 @@ def do(step: Step, hands: Hands) -> None:
         case ForgetSnapshot():
             with contextlib.suppress(NotFound):
                 hands.snapshots.forget(step.machine_id, step.snapshot, then_current=step.then_current)
+        case ReviveSnapshot():
+            hands.snapshots.revive(step.machine_id, step.snapshot, step.xml, parent=step.parent)
         case RelabelSnapshot():
             hands.snapshots.relabel(step.machine_id, step.old, step.new, step.description, current=step.current)
         case FreezeImages():

@@ -213,6 +213,21 @@ class Snapshots:
 
         self.connection.call(once_log_is_free(restore), timeout=LONG)
 
+    def revive(self, machine_id: str, name: str, xml: str, *, parent: str | None) -> None:
+        """Make a snapshot known again; once is enough.
+
+        Args:
+            xml: what libvirt kept of it. parent: the snapshot before it, or None.
+        """
+        text = snapshot_xml.reparent_in_snapshot_xml(snapshot_xml.rename_in_snapshot_xml(xml, name=name), parent)
+
+        def redo(raw: libvirt.virConnect) -> None:
+            domain = raw.lookupByUUIDString(machine_id)
+            if not _has(domain, name):
+                domain.snapshotCreateXML(text, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE)
+
+        self.connection.call(redo)
+
     def relabel(self, machine_id: str, name: str, new: str, description: str | None, *, current: bool) -> None:
         """Give a snapshot another name or description, and its children their parent's new name.
 

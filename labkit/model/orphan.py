@@ -34,6 +34,7 @@ class OrphanFacts:
         path: absolute. files: all files of it (a fixed VMDK is two). allocated: bytes the host gives them.
         disk: the name of the disk it was made for, by its file name; "" for what is no image.
         machine: the machine that has a disk of that name now, or None.
+        snapshot: the name of the snapshot that kept it, where the lab's record knows one.
         below: the image it stands on, or None. above: the orphans that stand on it, by path.
     """
 
@@ -43,6 +44,7 @@ class OrphanFacts:
     allocated: int
     disk: str = ""
     machine: str | None = None
+    snapshot: str | None = None
     below: str | None = None
     above: tuple[str, ...] = ()
 
@@ -59,6 +61,10 @@ class OrphanFacts:
             return _("Memory of a guest that no snapshot names.")
         if self.kind is OrphanKind.OTHER:
             return _("A file that is not a disk image, or that cannot be read as one.")
+        if self.snapshot:
+            return _("It is the snapshot {name} of {machine}, which another program made libvirt forget.").format(
+                name=self.snapshot, machine=self.machine
+            )
         if self.above:
             names = ", ".join(map(posixpath.basename, self.above))
             return _("No machine and no snapshot names it; {names} stand on it.").format(names=names)
@@ -79,13 +85,16 @@ def find_orphans(state: LabState) -> dict[str, OrphanFacts]:
 def _image(state: LabState, image: ImageFacts) -> OrphanFacts:
     disk = disk_name(image.path)
     holder = state.disks.get(disk)
+    point = state.forgotten.get(image.path)
+    owners = [machine.name for machine in state.machines.values() if point and machine.id == point.machine_id]
     return OrphanFacts(
         path=image.path,
         kind=OrphanKind.IMAGE,
         files=image.files,
         allocated=image.allocated,
         disk=disk,
-        machine=holder.machine if holder else None,
+        machine=owners[0] if owners else holder.machine if holder else None,
+        snapshot=point.snapshot if point and owners else None,
         below=image.backing,
         above=tuple(sorted(path for path, other in state.images.items() if other.backing == image.path)),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from labkit.model.disk import DiskFacts, find_disks
 from labkit.model.image import GuestImage, ImageFacts
 from labkit.model.machine import MachineFacts, MachineState, Reason
+from labkit.model.record import LostPoint
 from labkit.model.snapshot import SnapshotTree
 
 
@@ -66,6 +67,7 @@ class LabState:
         claimed: images that domains not of this lab need, or files outside of its folder stand on.
         pending: files that acts of the journal name: whether they are needed shows when these acts have ended.
         given: files that seals and definitions name, whether they are there or not.
+        forgotten: what the record tells of images whose snapshot libvirt was made to forget, by path.
         unsettled: whether other acts kept changing the lab while it was read: to be looked at, not to be planned on.
         instance: the hypervisor instance all this is seen from, "" for the session's own.
         elsewhere, elsewhere_snapshots: machines of the lab on its other instances, and their trees, by name.
@@ -98,6 +100,7 @@ class LabState:
     claimed: frozenset[str] = frozenset()
     pending: frozenset[str] = frozenset()
     given: frozenset[str] = frozenset()
+    forgotten: Mapping[str, LostPoint] = field(default_factory=dict)
     unsettled: bool = False
     _found: list[Mapping[str, DiskFacts]] = field(default_factory=list, init=False, repr=False, compare=False)
     _sets: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)

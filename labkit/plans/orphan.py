@@ -1,4 +1,4 @@
-"""Plans for files that nobody needs: bring one back as a free disk, or discard it.
+"""Plans for files that nobody needs: bring one back as a free disk or as the snapshot it was, or discard it.
 
 Knows: the model, steps. Must not know: libvirt, files.
 """
@@ -10,13 +10,17 @@ from collections.abc import Iterable, Sequence
 
 from labkit.language import _
 from labkit.model.image import Format
+from labkit.model.machine import DiskSpec
 from labkit.model.orphan import OrphanFacts
+from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.disk import disk_plan
 from labkit.plans.disk_excuses import why_not_name
 from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Plan, Refusal
-from labkit.plans.steps import CreateOverlay, DeleteFiles, FreezeImages, Step
+from labkit.plans.snapshot.common import make_plan
+from labkit.plans.snapshot_excuses import why_not_named
+from labkit.plans.steps import CreateOverlay, DeleteFiles, FreezeImages, ReviveSnapshot, Step
 
 
 def plan_adopt(state: LabState, orphan: OrphanFacts, name: str) -> Plan:
@@ -43,6 +47,50 @@ def plan_adopt(state: LabState, orphan: OrphanFacts, name: str) -> Plan:
         steps.append(FreezeImages(paths=image.files))
     note = _("The disk {name} is what {file} holds, and stands on it.").format(name=name, file=orphan.name)
     return disk_plan("adopt", state, name, orphan.disk, machines=_holder(orphan), steps=steps, notes=[note])
+
+
+def plan_revive(state: LabState, orphan: OrphanFacts, name: str | None) -> Plan:
+    """Plan to make the snapshot known again that an orphan was kept by, with all its images and its memory.
+
+    Args:
+        name: the snapshot's from now on; None: the one it had.
+    """
+    point = state.forgotten.get(orphan.path)
+    if point is None or orphan.machine is None or orphan.snapshot is None:
+        unknown = Refusal(
+            why=_("The lab's record knows no snapshot that kept {file}.").format(file=orphan.name),
+            ways_out=(_("Bring it back as a free disk: adopt()."),),
+        )
+        return _discarding(state, [orphan], orphan.name, refusal=unknown, act="adopt")
+    machine, wanted = orphan.machine, name or orphan.snapshot
+    tree = state.snapshots.get(machine, SnapshotTree())
+    parts = [
+        path for path, each in state.forgotten.items() if (each.machine_id, each.xml) == (point.machine_id, point.xml)
+    ]
+    lost = [posixpath.basename(path) for path in parts if path not in state.images]
+    refusal = why_not_named(tree, wanted)
+    if lost:
+        refusal = Refusal(
+            why=_("{name} cannot come back: {files} of it are gone.").format(name=wanted, files=", ".join(lost)),
+            ways_out=(_("Bring what is left back as a free disk: adopt()."),),
+        )
+    facts = state.machines[machine]
+    step = ReviveSnapshot(
+        machine_id=facts.id,
+        domain=facts.spec.domain_name,
+        snapshot=wanted,
+        xml=point.xml,
+        parent=point.parent if point.parent in tree else None,
+        frozen=tuple(
+            DiskSpec(name=state.forgotten[path].disk, target="", path=path, format=state.images[path].format)
+            for path in parts
+            if path in state.images
+        ),
+    )
+    open_ones = tuple(file for path in parts if path in state.images for file in state.images[path].files)
+    steps: list[Step] = [step, FreezeImages(paths=open_ones)]
+    note = _("{machine} can be restored to {name} again.").format(machine=machine, name=wanted)
+    return make_plan("adopt", state, machine, wanted, steps=steps, refusal=refusal, notes=[note])
 
 
 def plan_discard(state: LabState, orphans: Sequence[OrphanFacts], subject: str) -> Plan:
@@ -76,12 +124,13 @@ def _discarding(
     *,
     steps: Iterable[Step] = (),
     refusal: Refusal | None = None,
+    act: str = "discard",
 ) -> Plan:
     disks = tuple(sorted({orphan.disk for orphan in orphans if orphan.disk}))
     machines = tuple(sorted({orphan.machine for orphan in orphans if orphan.machine}))
     notes = [_("What they hold is lost for good.")] if steps else []
     return Plan(
-        act="discard",
+        act=act,
         subject=subject,
         home=state.home,
         names=machines,

@@ -55,6 +55,7 @@ def _list_words() -> dict[type[Step], str]:
         steps.MarkCurrent: _("noting where the machine is"),
         steps.ForgetSnapshot: _("forgetting the snapshot"),
         steps.RelabelSnapshot: _("renaming the snapshot"),
+        steps.ReviveSnapshot: _("making the snapshot known again"),
         steps.CopySnapshots: _("copying the snapshots"),
         steps.CopyMemory: _("copying the memory"),
         steps.WakeClones: _("waking the clones"),

@@ -46,6 +46,7 @@ from labkit.plans.steps import (
     ReplaceImage,
     RepointDisk,
     RestoreMemory,
+    ReviveSnapshot,
     Step,
     StopServing,
     TakeSnapshot,
@@ -97,7 +98,7 @@ def touched(step: Step) -> tuple[str, ...]:
             return ()
         case ConfigureMachine() | RenameMachine() | CutPower() | UndefineMachine() | DetachDisk() | DropSaved():
             return ()
-        case MarkCurrent() | ForgetSnapshot() | RelabelSnapshot() | DropRecords() | GiveRecords():
+        case MarkCurrent() | ForgetSnapshot() | ReviveSnapshot() | RelabelSnapshot() | DropRecords() | GiveRecords():
             return ()
         case _:
             assert_never(step)

@@ -101,6 +101,33 @@ def test_what_virsh_forgot_of_a_machine_outlives_acts_of_that_machine_and_can_be
     assert contents(vm)["left"] == before["left"]
 
 
+def test_a_snapshot_that_virsh_forgot_is_known_from_the_record_and_comes_back_as_it_was(vm: Machine) -> None:
+    lab, before, tree = vm.lab, contents(vm), vm.snapshots.tree
+    vm.snapshots.restore("left")
+    forgotten = Path(tree["right"].disks[0].path)
+    _forget_one(vm)
+    lab.machines["other"].snapshots.take("three")  # whoever acts next writes down what has vanished
+    assert "It is the snapshot right of web" in lab.orphans[forgotten.name].facts.why
+    vm.snapshots.take("right")
+    with pytest.raises(Refused, match="already"):
+        lab.orphans[forgotten.name].adopt_as_snapshot()
+    vm.snapshots.rename("right", "other")
+    assert lab.orphans[forgotten.name].adopt_as_snapshot().name == "web"
+    assert not lab.orphans
+    assert vm.snapshots.tree["right"].parent == "left"
+    vm.snapshots.restore("right")
+    assert contents(vm)["now"] == before["right"]
+    with pytest.raises(NotFound):
+        lab.orphans[forgotten.name].adopt_as_snapshot()
+
+
+def test_an_orphan_of_which_no_snapshot_is_known_is_no_snapshot(lab: Lab) -> None:
+    stray = lab.home / "disks" / "notes.txt"
+    stray.write_text("mine")
+    with pytest.raises(Refused, match="knows no snapshot"):
+        lab.orphans["notes.txt"].adopt_as_snapshot()
+
+
 def test_a_machine_is_deleted_and_what_an_orphan_stands_on_stays(vm: Machine) -> None:
     lab = vm.lab
     vm.snapshots.restore("left")

@@ -66,6 +66,7 @@ from labkit.plans.steps.snapshot import (
     MarkCurrent,
     RelabelSnapshot,
     RestoreMemory,
+    ReviveSnapshot,
     TakeSnapshot,
 )
 from labkit.plans.steps.waking import CopyMemory, WakeClones
@@ -98,6 +99,7 @@ Step = (
     | RestoreMemory
     | ForgetSnapshot
     | RelabelSnapshot
+    | ReviveSnapshot
     | LinkImages
     | BackUpDisks
     | RebaseImage
@@ -157,6 +159,7 @@ __all__ = [
     "ReplaceImage",
     "RepointDisk",
     "RestoreMemory",
+    "ReviveSnapshot",
     "Step",
     "StopServing",
     "TakeSnapshot",

@@ -142,6 +142,29 @@ class ForgetSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReviveSnapshot:
+    """Make a snapshot known again that libvirt was made to forget; its images and its memory are still there.
+
+    Attributes:
+        xml: what libvirt kept of it. parent: the snapshot before it that there is still, or None.
+        frozen: its images.
+    """
+
+    machine_id: str
+    domain: str
+    snapshot: str
+    xml: str
+    parent: str | None
+    frozen: tuple[DiskSpec, ...]
+    phase: ClassVar[Phase] = Phase.SWITCH
+
+    @property
+    def command(self) -> str:
+        """What a person would type."""
+        return line("virsh", "snapshot-create", self.domain, f"{self.snapshot}.xml", "--redefine")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RelabelSnapshot:
     """Give a snapshot another name or description.
 
