@@ -136,6 +136,8 @@ class Recorder:
         Raises:
             LabError: the record cannot be read or written, or no hypervisor answers.
         """
+        from labkit.hypervisor.recording import is_same_snapshot
+
         with self.alone():
             old, _sentence = self.read_or_set_aside()
             names = frozenset(own)
@@ -143,7 +145,7 @@ class Recorder:
                 names |= {machine.name for machine in old.machines}
             found, asked = self._ask(old)
             others, unfinished = self._find_others(entry)
-            new = update_record(old, found, asked=asked, own=names, others=others)
+            new = update_record(old, found, asked=asked, own=names, others=others, same=is_same_snapshot)
             new = self._with_images(replace(new, lab_id=self.workspace.id), unfinished)
             if new != old:
                 write_record(self.workspace.home, new)

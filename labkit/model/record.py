@@ -6,7 +6,7 @@ Knows: the words of the course. Must not know: files, libvirt, what its texts sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from labkit.model.travel import SnapshotRecord
@@ -129,6 +129,13 @@ class LabRecord:
         return next((machine for machine in self.machines if machine.id == machine_id), None)
 
 
+SameSnapshot = Callable[[SnapshotRecord, SnapshotRecord], bool]
+
+
+def _have_one_name(one: SnapshotRecord, other: SnapshotRecord) -> bool:
+    return one.name == other.name
+
+
 def update_record(
     old: LabRecord,
     found: Mapping[str, MachineRecord],
@@ -136,6 +143,7 @@ def update_record(
     asked: frozenset[str],
     own: frozenset[str],
     others: frozenset[str],
+    same: SameSnapshot = _have_one_name,
 ) -> LabRecord:
     """Return a record brought up to what the hypervisor knows now.
 
@@ -147,6 +155,7 @@ def update_record(
         asked: the ids of those machines of the old record that it was asked for.
         own: names of the machines that the act which ends now was about.
         others: names of those other acts are at work on: they write down themselves what came of them.
+        same: whether two records tell of one snapshot: a name may be given again to another.
     """
     kept: dict[str, MachineRecord] = {}
     lost = list(old.lost)
@@ -157,7 +166,7 @@ def update_record(
             kept[machine.id] = machine
         elif new is not None:
             kept[machine.id] = new
-            lost += [] if is_own else _find_vanished(machine, new)
+            lost += [] if is_own else _find_vanished(machine, new, same)
         elif not is_own:
             kept[machine.id] = machine
     for id_, machine in found.items():
@@ -167,21 +176,20 @@ def update_record(
         lab_id=old.lab_id,
         home=old.home,
         machines=tuple(sorted(kept.values(), key=lambda machine: (machine.name, machine.id))),
-        lost=tuple(each for each in dict.fromkeys(lost) if not _is_known(each, kept)),
+        lost=tuple(each for each in dict.fromkeys(lost) if not _is_known(each, kept, same)),
         made=old.made,
     )
 
 
-def _find_vanished(before: MachineRecord, now: MachineRecord) -> list[LostSnapshot]:
-    names = {snapshot.name for snapshot in now.snapshots}
+def _find_vanished(before: MachineRecord, now: MachineRecord, same: SameSnapshot) -> list[LostSnapshot]:
     return [
         LostSnapshot(machine_id=before.id, machine=now.name, record=snapshot)
         for snapshot in before.snapshots
-        if snapshot.name not in names
+        if not any(same(snapshot, each) for each in now.snapshots)
     ]
 
 
-def _is_known(lost: LostSnapshot, machines: Mapping[str, MachineRecord]) -> bool:
+def _is_known(lost: LostSnapshot, machines: Mapping[str, MachineRecord], same: SameSnapshot) -> bool:
     """Whether the hypervisor knows a snapshot again."""
     machine = machines.get(lost.machine_id)
-    return machine is not None and any(each.name == lost.record.name for each in machine.snapshots)
+    return machine is not None and any(same(lost.record, each) for each in machine.snapshots)
