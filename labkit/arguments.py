@@ -19,6 +19,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from labkit.errors import BadInput
 from labkit.language import _
+from labkit.model.state import LabState
 from labkit.units import Shown, check_flag, check_path, check_seconds, check_text, check_whole
 
 P = ParamSpec("P")
@@ -43,6 +44,14 @@ def _is_callable(value: object, what: str) -> None:
         )
 
 
+def _is_state(value: object, what: str) -> None:
+    if not isinstance(value, LabState):
+        raise BadInput(
+            _("{what}={value!r} is no state of a lab.").format(what=what, value=Shown(value)),
+            _("Give lab.state."),
+        )
+
+
 def _is_mapping(value: object, what: str) -> None:
     if not isinstance(value, Mapping):
         raise BadInput(
@@ -58,6 +67,7 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "float": lambda value, what: check_seconds(value, what=what),
     "str | Path": lambda value, what: check_path(value, what=what),
     "Mapping[str, str]": _is_mapping,
+    "LabState": _is_state,
     "threading.Event": _is_event,
     "OnProgress": _is_callable,
     "Callable[[Event], None]": _is_callable,

@@ -18,7 +18,7 @@ from labkit.model.state import LabState
 from labkit.plans import orphan as plans
 from labkit.plans.naming import free_disk_name
 from labkit.plans.plan import Plan
-from labkit.units import check_name, format_size
+from labkit.units import Shown, check_name, format_size
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -45,7 +45,7 @@ class Orphan:
         found = find_orphans(state)
         if self.name not in found:
             raise NotFound(
-                _("There is no orphan {name!r} in this lab.").format(name=self.name),
+                _("There is no orphan {name!r} in this lab.").format(name=Shown(self.name)),
                 _("There are: {names}.").format(names=", ".join(found) or _("none")),
             )
         return state, found[self.name]
@@ -118,13 +118,18 @@ class Orphans(Mapping[str, Orphan]):
         state = self._lab.state
         return plans.plan_discard(state, [*find_orphans(state).values()], _("orphans"))
 
-    def __getitem__(self, name: str) -> Orphan:
+    def __getitem__(self, name: object) -> Orphan:
+        if not isinstance(name, str):
+            raise NotFound(_("There is no orphan {name!r} in this lab.").format(name=Shown(name)))
         orphan = Orphan(self._lab, name)
         orphan._find()
         return orphan
 
     def __iter__(self) -> Iterator[str]:
         return iter(find_orphans(self._lab.state))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in find_orphans(self._lab.state)
 
     def __len__(self) -> int:
         return len(find_orphans(self._lab.state))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.arguments import checked
 from labkit.engine import verification
 from labkit.engine.progress import OnProgress, of_one_step, watching
 from labkit.language import _, ngettext
@@ -76,6 +77,7 @@ class Verified:
     __repr__ = __str__
 
 
+@checked
 def verify(
     lab: Lab,
     *,

@@ -25,6 +25,7 @@ from labkit.guest.console import Console
 from labkit.language import set_language
 from labkit.machine import Machine
 from labkit.machines import Machines
+from labkit.orphans import Orphan, Orphans
 from labkit.snapshots import Snapshots
 from tests.engine.picture import take_picture
 from tests.guests.odd_values import ODD
@@ -32,7 +33,7 @@ from tests.guests.odd_values import ODD
 SECONDS = 8.0
 """What a call may take on a busy host; one that waits for ever takes longer."""
 
-CLASSES = (Lab, Machines, Machine, Disks, Disk, Snapshots, Console, Exercise, Prediction)
+CLASSES = (Lab, Machines, Machine, Disks, Disk, Snapshots, Orphans, Orphan, Console, Exercise, Prediction)
 
 ALWAYS = "all"
 ON, OFF = "running", "off"
@@ -56,7 +57,8 @@ _WAITS = {"2**31", "inf"}
 CALLS: dict[str, Call | None] = {
     "Lab.open": Call(name="odd-values", uri=None, home=None, language=None),
     "Lab.neighbour": Call(right={"name": {"number as text", "word"}}, name="a/b"),
-    "Lab.survey_disks": Call(mounted=None),
+    "Lab.survey_disks": Call(mounted=None, frozen_in=None),
+    "Lab.verify": Call(on_progress=None, cancel=None, timeout=None),
     "Lab.usage": Call(),
     "Lab.subscribe": Call(callback=lambda _event: None),
     "Lab.carry_out": Call(plan=None, on_progress=None, cancel=None, timeout=None),
@@ -110,7 +112,7 @@ CALLS: dict[str, Call | None] = {
     "Machine.relink": Call(disk="web.vda", file="no-such-file", timeout=None),
     "Machine.migrate": Call(to=None, timeout=None),
     "Machine.export": Call(file="no-such-folder/x", timeout=None),
-    "Machine.start": Call(on=ON, timeout=1),
+    "Machine.start": Call(on=ON, timeout=1, cancel=None),
     "Machine.wait_ready": Call(timeout=0.1, cancel=None),
     "Machine.wait_for": Call(state="off", timeout=0.1),
     "Machine.pause": Call(),
@@ -138,7 +140,8 @@ CALLS: dict[str, Call | None] = {
     "Disk.sampling": Call(interval=0.1),
     "Disk.serve": Call(room="no size", timeout=1),
     "Disk.stop_serving": Call(),
-    "Disk.convert": Call(new="new", format=None, allocation="dynamic", timeout=None),
+    "Disk.convert": Call(new="new", format=None, allocation="dynamic", as_is=False, timeout=None),
+    "Disk.accept_changes": Call(timeout=None),
     "Disk.resize": Call(capacity="2 MiB", timeout=None),
     "Disk.compact": Call(timeout=None),
     "Disk.delete": Call(timeout=None),
@@ -150,7 +153,15 @@ CALLS: dict[str, Call | None] = {
     "Snapshots.delete": Call(name="clean", branch=False, merge="auto", timeout=None),
     "Snapshots.rename": Call(name="clean", new="other", timeout=None),
     "Snapshots.describe": Call(name="clean", description="", timeout=None),
-    "Snapshots.accept_changes": Call(),
+    "Snapshots.accept_changes": Call(timeout=None),
+    "Orphans.discard": Call(timeout=None),
+    "Orphans.get": Call(key="no", default=None),
+    "Orphans.items": Call(),
+    "Orphans.keys": Call(),
+    "Orphans.values": Call(),
+    "Orphan.adopt": Call(name="found", timeout=None),
+    "Orphan.adopt_as_snapshot": Call(name="found", timeout=None),
+    "Orphan.discard": Call(timeout=None),
     "Snapshots.why_not_start": Call(),
     "Console.tail": Call(lines=20),
     "Console.since": Call(position=0),
@@ -200,6 +211,7 @@ class Place:
         self.running = lab.create("on", **options).start().wait_ready()
         self.off.pin(None).throttle("web.vda")
         self.disk = lab.disks.create("data", capacity="1 MiB")
+        (lab.home / "disks" / "stray").write_text("nobody's")
 
     def bound(self, name: str, on: str) -> Callable[..., Any]:
         """What a name of the table stands for."""
@@ -212,6 +224,8 @@ class Place:
             "Disks": lambda: self.lab.disks,
             "Disk": lambda: self.disk,
             "Snapshots": lambda: machine.snapshots,
+            "Orphans": lambda: self.lab.orphans,
+            "Orphan": lambda: self.lab.orphans["stray"],
             "Console": lambda: machine.console,
             "Exercise": lambda: exercise("primer-arranque", self.lab),
             "Prediction": lambda: predict("boot-time"),
@@ -292,7 +306,7 @@ def test_a_time_limit_that_is_none_is_bad_input_everywhere(place: Place, name: s
 
 
 def test_what_a_lab_is_asked_for_by_an_odd_name_is_not_found(place: Place) -> None:
-    for mapping in (place.lab.machines, place.lab.disks, place.off.snapshots):
+    for mapping in (place.lab.machines, place.lab.disks, place.off.snapshots, place.lab.orphans):
         for kind, value in ODD.items():
             assert value not in mapping, kind
             with pytest.raises(LabError):
