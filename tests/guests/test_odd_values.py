@@ -58,7 +58,7 @@ CALLS: dict[str, Call | None] = {
     "Lab.open": Call(name="odd-values", uri=None, home=None, language=None),
     "Lab.neighbour": Call(right={"name": {"number as text", "word"}}, name="a/b"),
     "Lab.survey_disks": Call(mounted=None, frozen_in=None),
-    "Lab.verify": Call(on_progress=None, cancel=None, timeout=None),
+    "Lab.verify": Call(right={"on_progress": {"class", "lambda"}}, on_progress=None, cancel=None, timeout=None),
     "Lab.usage": Call(),
     "Lab.subscribe": Call(callback=lambda _event: None),
     "Lab.carry_out": Call(plan=None, on_progress=None, cancel=None, timeout=None),
