@@ -69,7 +69,12 @@ class Lab:
         self.orphans = Orphans(self)
         if self.sides[SESSION] is self and (why := self._executor.lease.join(self._executor.find_running)):
             self._executor.told.append(why)
-        self._executor.enter()
+        try:
+            self._executor.enter()
+        except BaseException:
+            if self.sides[SESSION] is self:
+                self._executor.lease.leave(self._executor.find_running)
+            raise
 
     @classmethod
     @checked

@@ -182,11 +182,18 @@ class Executor:
                 self.recovery.mend_seals()
 
     def enter(self) -> None:
-        """Do as `recover` when the lab is opened; what the hypervisor has forgotten comes back from the record."""
-        self.recover()
+        """Do as `recover` when the lab is opened; first what the hypervisor has forgotten comes back from the record.
+
+        An act that was cut short is ended on the machines that it was about, so these must be there. A lab that is
+        another computer's is only looked at.
+        """
+        if not self.lease.is_available():
+            return
         if self.instances.own == SESSION:
             returning = Returning(self.workspace, self.domains, self.instances, self.recorder)
             self.told.extend(returning.bring_back_what_is_missing())
+        self.recover()
+        if self.instances.own == SESSION:
             self.recorder.note_quietly()
 
     def find_running(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from labkit.engine.confinement import find_outside
 from labkit.engine.executor import Executor
 from labkit.engine.journal import Entry, read_entries, read_entry, strike_out, write_again
-from labkit.engine.locks import lab_lock
+from labkit.engine.locks import MachineLocks, lab_lock
 from labkit.engine.recovery import is_committed
 from labkit.errors import LabError, NotFound, Refused
 from labkit.language import _
@@ -80,7 +80,10 @@ def end_foreign_act(act: ForeignAct, executor: Executor) -> list[str]:
     """
     if act.why_not:
         raise Refused(act.why_not, _("Drop it: then nothing of it is done."))
+    executor.lease.require()
     with lab_lock(executor.workspace.locks):
+        with MachineLocks(executor.workspace.locks, act.entry.plan.locks):
+            pass  # whoever is at work on it is on another computer, and that has no lease
         if read_entry(act.entry.path) != act.entry:
             raise NotFound(_("That act is not in the journal any more."), _("Look again at what is there."))
         write_again(act.entry)
@@ -91,7 +94,8 @@ def end_foreign_act(act: ForeignAct, executor: Executor) -> list[str]:
 
 def drop_foreign_act(act: ForeignAct, executor: Executor) -> None:
     """Strike an act out of the journal; nothing of it is done, and files that it had begun stay as they are."""
-    with lab_lock(executor.workspace.locks):
+    executor.lease.require()
+    with lab_lock(executor.workspace.locks), MachineLocks(executor.workspace.locks, act.entry.plan.locks):
         strike_out(act.entry.path)
 
 

@@ -145,10 +145,10 @@ class Lease:
         with host_errors(self.folder):
             if holder is not None:
                 lease_files.remove_holder(self.folder, holder)
-            taken = lease_files.make_holder(self.folder, self.computer)
+            lease_files.make_holder(self.folder, self.computer)
             if holder is not None and holder.id != self.computer.id:
                 time.sleep(SETTLES)  # another may have judged as we did, at the same time
-            if not (taken or self.is_ours) or not self.is_ours:
+            if not self.is_ours:
                 raise Busy(_("Another computer has just taken this lab."), _("Open it again to see which."))
             for kernel in left:
                 kernel.path.unlink(missing_ok=True)
@@ -280,5 +280,8 @@ _leases_lock = threading.Lock()
 
 def lease_of(locks: Path) -> Lease:
     """Return this process's one lease of the lab with that folder of locks."""
+    key = os.getpid(), locks
     with _leases_lock:
-        return _leases.setdefault((os.getpid(), locks), Lease(locks))
+        if key not in _leases:
+            _leases[key] = Lease(locks)
+        return _leases[key]

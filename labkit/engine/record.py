@@ -153,15 +153,18 @@ class Recorder:
                     keep_boot_files(self.workspace.home, new)
                     drop_stale(self.workspace.home, new.machines)
 
-    def note_act(self, plan: Plan, entry: Path) -> bool:
+    def note_act(self, plan: Plan, entry: Path, *, taken_back: bool = False) -> bool:
         """Do as `note` for an act that has ended but for its place in the journal.
+
+        Args:
+            taken_back: whether all is as before: then it has removed nothing, and what is missing is lost otherwise.
 
         Returns:
             Whether it may be struck out. One whose record could not be written stays, and is ended once more:
             else what it removed on purpose would come back.
         """
         try:
-            self.note(plan.names, entry=entry, whole_lab=plan.whole_lab)
+            self.note(() if taken_back else plan.names, entry=entry, whole_lab=plan.whole_lab and not taken_back)
         except LabError:
             return plan.commit_point is None
         return True

@@ -9,9 +9,11 @@ Knows: the journal, steps. Must not know: how an act is begun, who asked for it.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from labkit.engine import seals, snapshot_work
 from labkit.engine.confinement import find_outside
@@ -38,8 +40,8 @@ from labkit.hypervisor.jobs import wait_for_job
 from labkit.hypervisor.snapshots import Snapshots
 from labkit.language import _
 from labkit.limits import Limit
-from labkit.model.disk import chain
 from labkit.model.state import LabState
+from labkit.plans.broken import find_frozen
 from labkit.plans.plan import Plan
 from labkit.plans.steps import (
     CutPower,
@@ -54,6 +56,13 @@ from labkit.plans.steps import (
 
 JOB_LIMIT = 60.0
 """Seconds to wait for what the daemon is still at."""
+
+
+class Note(Protocol):
+    """Writes down what came of an act before it is struck out; returns whether it may be."""
+
+    def __call__(self, plan: Plan, entry: Path, *, taken_back: bool = False) -> bool:
+        """See `Recorder.note_act`."""
 
 
 class Recovery:
@@ -78,7 +87,7 @@ class Recovery:
         read: Callable[[], LabState],
         hands: Callable[[Callable[[int, int], None], Limit, tuple[int, ...]], Hands],
         at: Callable[[str], Recovery],
-        note: Callable[[Plan, Path], bool],
+        note: Note,
     ) -> None:
         self.workspace = workspace
         self.domains = domains
@@ -105,6 +114,7 @@ class Recovery:
         The lab's lock must be held: nobody begins an act meanwhile.
         """
         stuck: dict[str, str] = {}
+        self.mend_seals()
         drop_drafts(self.workspace.journal)
         for path in find_entries(self.workspace.journal):
             stuck |= self._end_one(path)
@@ -118,9 +128,10 @@ class Recovery:
         if not seals.are_torn(self.workspace.disks):
             return
         state = self._read()
-        frozen = {image.path for root in state.roots for image in chain(state.images, root)[1:]} | state.kept
-        files = [file for path in sorted(frozen & set(state.images)) for file in state.images[path].files]
-        seals.seal_anew(self.workspace.disks, files)
+        files = [file for path in sorted(find_frozen(state)) for file in state.images[path].files]
+        nodes = (node for tree in state.every_tree.values() for node in tree.nodes.values())
+        memories = [node.memory for node in nodes if node.memory and os.path.exists(node.memory)]
+        seals.seal_anew(self.workspace.disks, [*files, *memories])
         self._tell(_("The seals of the frozen images could not be read; they are sealed as they are now."))
 
     def _tell(self, sentence: str) -> None:
@@ -139,7 +150,8 @@ class Recovery:
         try:
             entry = read_entry(path)
         except HostTrouble as trouble:
-            set_aside(path)
+            if not isinstance(trouble.__cause__, OSError):  # what cannot be read just now is not damaged
+                set_aside(path)
             self._tell(trouble.message)
             return {}
         if entry is not None and (sentence := self._why_not_ours(entry)):
@@ -156,6 +168,9 @@ class Recovery:
                 return {}
             try:
                 self._tell(self.settle(entry, inherit=tuple(locks.descriptors), has_lab_lock=True))
+                if os.path.lexists(path):  # done, and yet not written into the lab's record: it is ended once more
+                    sentence = _("{act} is done, but could not be written into the lab's record.")
+                    return dict.fromkeys(entry.plan.locks, sentence.format(act=entry.plan.title))
             except (LabError, OSError) as trouble:
                 sentence = _("{act} was interrupted and cannot be ended yet: {why}").format(
                     act=entry.plan.title, why=trouble.message if isinstance(trouble, LabError) else trouble
@@ -209,7 +224,7 @@ class Recovery:
             if commit is not None:
                 take_back(plan.steps[commit], state, hands)
             self._undo(plan, commit, hands)
-            self._note(plan, entry.path)
+            self._note(plan, entry.path, taken_back=True)
             strike_out(entry.path)
             sentence = _("{act} was interrupted and taken back: all is as before.").format(act=title)
             return " ".join((sentence, *troubles))

@@ -19,6 +19,7 @@ from pathlib import Path
 from labkit.engine.executor import Executor
 from labkit.engine.following import follow
 from labkit.engine.journal import find_entries
+from labkit.engine.lease import lease_of
 from labkit.engine.lease_files import drop_all
 from labkit.engine.locks import lab_lock
 from labkit.engine.older import find_older
@@ -76,6 +77,7 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
             ),
         )
     workspace = _workspace(home, place.id)
+    lease_of(workspace.locks).require()
     with lab_lock(workspace.locks):
         _check_journal(home, place.path)
         known = read_machines(connection, place.id)
@@ -111,7 +113,9 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
         )
     workspace = _workspace(home, place.id)
     with lab_lock(workspace.locks):
-        drop_all(workspace.locks)
+        if judge(home, place) is Standing.COPIED:
+            drop_all(workspace.locks)  # what came along tells of the original
+        lease_of(workspace.locks).require()
         _check_journal(home, place.path)
         record = _read(home, place.id, place.path)
         if record.lab_id == place.id and record.home != str(home):  # else a first attempt got as far as this
@@ -188,7 +192,7 @@ def restore_lab(home: Path, connection: Connection) -> list[str]:
 
 def _restore_from_record(home: Path, place: Place, connection: Connection) -> list[str]:
     """Let the machines be as an older record of the folder tells, that came with a backup."""
-    older = sorted(home.glob("record.json.*.older"))
+    older = sorted(home.glob("record.json.*.older"), key=lambda path: path.stat().st_mtime_ns)
     if not older:
         raise WrongState(
             _("Nothing of the lab {name} is lost: its folder says which lab it is.").format(name=home.name),
@@ -207,7 +211,7 @@ def _restore_from_record(home: Path, place: Place, connection: Connection) -> li
             shutil.copyfile(home / "record.json", free_name(home / "record.json", "newer"))
         write_record(home, record)
         domains = Domains(connection)
-        for id_ in known:
+        for id_ in known.keys() & {machine.id for machine in record.machines}:  # what was made since stays
             domains.undefine(id_)
         older[-1].rename(free_name(home / "record.json", "used"))
     told = _("The machines of the lab {name} are as the folder's own record tells.")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from labkit.engine.boot_files import bring_boot_files
 from labkit.engine.host import choose_accelerator
 from labkit.engine.instances import SESSION, Instances
-from labkit.engine.journal import read_entries
+from labkit.engine.journal import Entry, read_entries
 from labkit.engine.locks import find_busy, lab_lock
 from labkit.engine.record import Recorder
 from labkit.engine.record_file import write_record
@@ -29,8 +29,15 @@ from labkit.hypervisor.recording import define_again, read_domains
 from labkit.language import _
 from labkit.model.machine import Accelerator
 from labkit.model.record import LabRecord, MachineRecord
+from labkit.plans.steps import DropRecords, EndInstance, MigrateMachine, UndefineMachine
 from labkit.storage.files import host_errors
 from labkit.storage.headers import read_folder
+
+
+def _removed_by(entry: Entry) -> set[str]:
+    """The ids of the machines that an act lets this hypervisor forget: it has not vanished otherwise."""
+    going = UndefineMachine | MigrateMachine | EndInstance | DropRecords
+    return {getattr(step, "machine_id", "") for step in entry.plan.steps if isinstance(step, going)}
 
 
 class Returning:
@@ -85,8 +92,9 @@ class Returning:
                     sentence = _("{machine} could not be brought back from the lab's record: {why}")
                     told.append(sentence.format(machine=machine.name, why=error.message))
                     continue
+                saved = give_back(self.workspace.home, self.domains.connection, machine)
                 record = self._mark(record, machine, returning=False)
-                told.append(self._tell(machine, saved=give_back(self.workspace.home, self.domains.connection, machine)))
+                told.append(self._tell(machine, saved=saved))
             return told
 
     @staticmethod
@@ -118,9 +126,9 @@ class Returning:
         if missing and not self.instances.is_alone:
             elsewhere = {facts.id for facts in self.instances.read_elsewhere().machines.values()}
             missing = [each for each in missing if each.id not in elsewhere]
-        at_work = {name for entry in read_entries(self.workspace.journal) for name in entry.plan.names}
+        removed = {id_ for entry in read_entries(self.workspace.journal) if entry.ours for id_ in _removed_by(entry)}
         busy = find_busy(self.workspace.locks, [each.name for each in missing])
-        return [each for each in missing if each.name not in at_work and each.name not in busy]
+        return [each for each in missing if each.id not in removed and each.name not in busy]
 
     def _why_not(self, machine: MachineRecord) -> str:
         """Why a machine is left as it is, one sentence; "" where nothing is in the way."""

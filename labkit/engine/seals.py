@@ -10,6 +10,7 @@ Knows: files. Must not know: libvirt, plans, what depends on an image.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from labkit.errors import LabError
@@ -33,6 +35,9 @@ HASH_AT_ONCE = 4 * MIB
 
 HASH_SOON = 4 * GIB
 """Bytes up to which a file is hashed after the act; larger ones are known by size and time until they are verified."""
+
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM)
+"""Errors that say nothing of a file's content: what cannot be read just now is not torn."""
 
 UNKNOWN_TIME = -1
 """The time in a seal of a file that was found to hold something else: it is looked at anew each time."""
@@ -101,7 +106,9 @@ def break_seals(paths: Iterable[str]) -> None:
 
 def find_seals(folder: Path) -> dict[str, Seal]:
     """Return the seals of a lab's folder of disks by file name; those of vanished files too."""
-    return _read(_place(folder))
+    with suppress(LabError):  # to look at a lab they are not needed
+        return _read(_place(folder))
+    return {}
 
 
 def hash_file(path: Path) -> str:
@@ -256,10 +263,30 @@ def _read(place: Path) -> dict[str, Seal]:
 def _parse(place: Path) -> dict[str, Seal] | None:
     """The seals that are written down; None: there are none, or they cannot be read."""
     try:
-        data = read_json(place, object, most=MOST_SEALS)
-        return {name: _make(values) for name, values in data.items()} if isinstance(data, dict) else None
-    except (OSError, Damaged):
+        info = place.stat()
+        key = (place, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+        if time.time_ns() - info.st_mtime_ns < SETTLED:  # what is written next may bear the same time
+            return _load(place)
+        return dict(_load_once(*key))
+    except OSError as error:
+        if error.errno not in _PASSING:
+            return None  # there are none, or what has their name is no file
+        with host_errors(place):
+            raise
+    except Damaged:
         return None
+
+
+@lru_cache(maxsize=8)
+def _load_once(place: Path, *_version: int) -> dict[str, Seal]:
+    return _load(place)
+
+
+def _load(place: Path) -> dict[str, Seal]:
+    data = read_json(place, object, most=MOST_SEALS)
+    if not isinstance(data, dict):
+        raise Damaged(_("it is not a table"))
+    return {name: _make(values) for name, values in data.items()}
 
 
 def _make(values: object) -> Seal:

@@ -39,6 +39,23 @@ def why_not_trust(machine: MachineRecord, home: str, images: str) -> str:
     return ""
 
 
+def why_not_trust_text(xml: str, home: str) -> str:
+    """Return what a definition in a memory file names that is not the lab's, or ""; its kernels' folder is not judged.
+
+    Args:
+        home: the lab's folder.
+    """
+    try:
+        root = parse(xml) if len(xml) <= _MOST_TEXT else None
+    except etree.XMLSyntaxError:
+        root = None
+    if root is None:
+        return _("its definition cannot be read.")
+    boot = [str(each.text).strip() for each in root.iterfind("os/*") if each.tag in ("kernel", "initrd")]
+    strange = _find_strange(root, (f"{home}{os.sep}",))
+    return next((thing for thing in strange if thing not in boot), "")
+
+
 def is_readable(machine: MachineRecord) -> bool:
     """Return whether the texts of a recorded machine are such as libvirt writes."""
     texts = [machine.xml, *(snapshot.xml for snapshot in machine.snapshots)]

@@ -44,13 +44,17 @@ def why_not_take(
             why=_("{machine} has no disks: there is nothing to freeze.").format(machine=facts.name),
             ways_out=(_("Attach a disk first: vm.attach(…)."),),
         )
-    if refusal := why_broken(state, facts.name, facts.spec.disks, survey.changed) or _why_internal(state, facts):
+    if refusal := (
+        _why_foreign(tree)
+        or why_broken(state, facts.name, facts.spec.disks, survey.changed)
+        or _why_internal(state, facts)
+    ):
         return refusal
     if depth >= survey.deepest:
         return _refuse_depth(facts.name, depth)
     if needed + SPACE_MARGIN > survey.free_bytes:
         return _refuse_full(facts, survey.free_bytes)
-    return _why_foreign(tree) or _why_checkpoints(survey, facts) or why_not_named(tree, name)
+    return _why_checkpoints(survey, facts) or why_not_named(tree, name)
 
 
 def why_not_named(tree: SnapshotTree, name: str | None) -> Refusal | None:
@@ -105,8 +109,8 @@ def why_not_restore(
     if depth >= survey.deepest:
         return _refuse_depth(facts.name, depth)
     return (
-        _why_disk_in_use(state, facts, snapshot)
-        or why_broken(state, facts.name, snapshot.disks, survey.changed)
+        why_broken(state, facts.name, snapshot.disks, survey.changed)
+        or _why_disk_in_use(state, facts, snapshot)
         or _why_internal(state, facts)
     )
 

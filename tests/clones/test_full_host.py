@@ -12,7 +12,7 @@ import pytest
 
 from tests.instance import Instance
 
-# A file system of 240 MiB in a namespace of its own; the ballast leaves room for the plan, and later takes it.
+# A file system of 320 MiB in a namespace of its own; the ballast leaves room for the plan, and later takes it.
 CODE = """
 import json, os, subprocess, sys
 from pathlib import Path
@@ -20,7 +20,7 @@ from labkit import Lab
 from labkit.errors import LabError
 
 home, kind = Path(sys.argv[1]), sys.argv[2]
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=240m", "tmpfs", home], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=320m", "tmpfs", home], check=True)
 
 def fill(left):
     info = os.statvfs(home)

@@ -53,9 +53,9 @@ def fill(vm: Machine, value: int, *, size: str = "24M", disk: int = 1) -> None:
     ("name", "count", "why"),
     [
         ("seat", 2, "has no place for the clones' numbers"),
-        ("seat-{}", 0, "not a whole number above zero"),
-        ("seat-{:02}", -1, "not a whole number above zero"),
-        ("seat-{:02}", True, "not a whole number above zero"),
+        ("seat-{}", 0, "whole number"),
+        ("seat-{:02}", -1, "whole number"),
+        ("seat-{:02}", True, "whole number"),
         ("{0.__class__}", 2, "has no place"),
         ("{:999999999}", 2, "has no place"),
         ("a/{}", 2, "cannot be the name"),

@@ -22,6 +22,7 @@ _GONE = (
     | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 )
 _FOLDERS = ("disks", "memory", "journal")
+_FILES = ("seals.json", "record.json")
 
 
 class Checkpoint:
@@ -44,7 +45,7 @@ class Checkpoint:
             domain.save(self.memory)
         for name in _FOLDERS:
             shutil.copytree(lab.home / name, folder / name)
-        self.seals = (lab.home / "seals.json").read_bytes() if (lab.home / "seals.json").exists() else None
+        self.kept = {name: path.read_bytes() for name in _FILES if (path := lab.home / name).exists()}
         if self.memory:
             self._resume(self.stood)
 
@@ -63,10 +64,10 @@ class Checkpoint:
         for name in _FOLDERS:
             shutil.rmtree(self.lab.home / name)
             shutil.copytree(self.folder / name, self.lab.home / name)
-        for left in self.lab.home.glob("seals.*"):
+        for left in (*self.lab.home.glob("seals.*"), *self.lab.home.glob("record.json*")):
             left.unlink()
-        if self.seals is not None:
-            (self.lab.home / "seals.json").write_bytes(self.seals)
+        for name, content in self.kept.items():
+            (self.lab.home / name).write_bytes(content)
         domain = raw.defineXML(self.definition)
         for xml, current in self.snapshots:
             flag = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT if current else 0

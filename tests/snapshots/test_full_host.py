@@ -27,7 +27,7 @@ from tests.snapshots.standing import Eye, without_layers, without_new_memory
 from tests.snapshots.test_full_host import ACTS, grow
 
 home = Path(sys.argv[1])
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", home], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", home], check=True)
 
 def fill(left):
     info = os.statvfs(home)

@@ -16,6 +16,7 @@ import pytest
 
 from labkit import Lab
 from labkit.engine.journal import Record
+from labkit.engine.seals import seal
 from labkit.engine.steps import do
 from labkit.errors import Busy, LabError
 from labkit.limits import NO_LIMIT
@@ -137,7 +138,11 @@ def test_disks_switched_without_a_snapshot_go_back_with_what_was_written_since(
 
 
 def test_a_guest_whose_memory_cannot_be_restored_is_off_at_the_snapshots_disks(world: World, vm: Machine) -> None:
-    Path(vm.snapshots["a"].memory or "").write_bytes(b"no memory at all")
+    memory = Path(vm.snapshots["a"].memory or "")
+    with memory.open("r+b") as file:  # whole, and as it was sealed, and yet nothing that QEMU understands
+        file.seek(memory.stat().st_size // 2)
+        file.write(b"\xff" * (memory.stat().st_size // 4))
+    seal([str(memory)])
     with pytest.raises(LabError) as trouble:
         vm.snapshots.restore("a")
     assert "it is off, with its disks as they were then" in trouble.value.hint
