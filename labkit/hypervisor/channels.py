@@ -15,13 +15,15 @@ from typing import Any
 import libvirt
 import libvirt_qemu
 
-from labkit.errors import HypervisorError, LabError, WrongState
+from labkit.errors import GuestSilent, HypervisorError, LabError, WrongState
 from labkit.hypervisor.domain_xml import find_serial_line
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.errors import agent_refusal, agent_silence
 from labkit.language import _
 
 _SYNC = 10  # seconds: libvirt itself gives an agent five to answer anything at all
+_JOINS, _JOIN_STEP = 1.0, 0.05  # seconds: libvirt joins the line of a guest that goes on a moment after it does
+_NOT_JOINED = "agent is not connected"
 _CONSOLE_LOOK, _CONSOLE_QUIET, _CONSOLE_STEP = 3.0, 0.1, 0.01  # seconds
 _CONSOLE_CHUNK = 4096
 _ECHO = 8  # letters at the end of a line that tell it from others
@@ -41,13 +43,26 @@ def agent_command(
     """
     text = json.dumps(command)
     limit = max(1, round(timeout))
+    end = time.monotonic() + (0 if command == _PING else _JOINS)
+
+    def ask() -> str:
+        while True:
+            try:
+                answer: str = domains.on(
+                    machine_id,
+                    lambda domain: libvirt_qemu.qemuAgentCommand(domain, text, limit, 0),
+                    subject=subject,
+                    timeout=limit + _SYNC,
+                )
+            except GuestSilent as error:
+                if _NOT_JOINED not in error.details or time.monotonic() > end:
+                    raise
+                time.sleep(_JOIN_STEP)
+            else:
+                return answer
+
     try:
-        answer: str = domains.on(
-            machine_id,
-            lambda domain: libvirt_qemu.qemuAgentCommand(domain, text, limit, 0),
-            subject=subject,
-            timeout=limit + _SYNC,
-        )
+        return ask()
     except HypervisorError as error:
         # libvirt before 10 has one number for what the agent refused and for a line that broke; 11 may say nothing
         # at all where the line breaks as it is asked.
@@ -58,7 +73,6 @@ def agent_command(
         raise agent_silence(error.details, subject=subject) from error
     except UnicodeDecodeError:
         return ""  # it is no text, and so no answer: who reads it says so
-    return answer
 
 
 def _agent_answers(domains: Domains, machine_id: str, *, subject: str) -> bool:

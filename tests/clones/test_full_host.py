@@ -29,7 +29,8 @@ def fill(left):
 
 def look(lab):
     files = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
-    return {"machines": list(lab.machines), "files": [path for path in files if not path.endswith("lock")]}
+    files = [path for path in files if not path.endswith("lock") and "/locks/" not in path]
+    return {"machines": list(lab.machines), "files": files}
 
 with Lab.open("full-" + kind, home=home) as lab:
     # A fixed VMDK is two files: its content is converted, not its file copied.
