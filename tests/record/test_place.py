@@ -277,26 +277,26 @@ def test_a_lab_whose_guest_is_on_is_not_moved(home: Path) -> None:
         lab.machines["web"].kill()
 
 
-def test_an_absolute_backing_name_does_not_lead_out_of_a_copy(home: Path) -> None:
+@pytest.mark.parametrize("verb", ["copy", "move"])
+@pytest.mark.parametrize("name", ["x.qcow2", "web.vda.byhand"])  # the latter is as virsh names it by itself
+def test_an_absolute_backing_name_does_not_lead_out_of_a_copy(home: Path, verb: str, name: str) -> None:
     make("course")
-    virsh(
-        "snapshot-create-as",
-        "course.web",
-        "byhand",
-        "--disk-only",
-        "--diskspec",
-        f"vda,file={home}/course/disks/x.qcow2",
-    )
-    shutil.copytree(home / "course", home / "copy")
-    assert main(["lab", "copy", "copy"]) == 0
+    path = f"{home}/course/disks/{name}"
+    virsh("snapshot-create-as", "course.web", "byhand", "--disk-only", "--diskspec", f"vda,file={path}")
+    with Lab.open("course") as lab:
+        lab.machines["web"].snapshots.describe("byhand", "an act, with which it is written down")
+    shutil.copytree(home / "course", home / "other")
+    if verb == "move":
+        shutil.rmtree(home / "course")
+    assert main(["lab", verb, "other"]) == 0
     said = subprocess.run(
-        ["qemu-img", "info", "-U", "--backing-chain", home / "copy/disks/x.qcow2"],
+        ["qemu-img", "info", "-U", "--backing-chain", home / "other/disks" / name],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
     assert f"{home}/course/" not in said
-    assert os.path.exists(home / "course/disks/x.qcow2")
+    assert os.path.exists(path) == (verb == "copy")
 
 
 INSTANTS = [Instant(function=name) for name in ("write_record", "follow", "write_place", "define_again")]
