@@ -29,6 +29,7 @@ from labkit.engine.workspace import Workspace, data_folder, open_workspace
 from labkit.errors import HostTrouble, LabError, WrongState
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.instances import Instance, find_instances
 from labkit.hypervisor.process import find_pid
 from labkit.hypervisor.record_trust import is_readable
 from labkit.hypervisor.record_xml import copy_record, move_record
@@ -85,6 +86,8 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
         _check_all_off(connection, replace(record, machines=(*record.machines, *seen)))
         moved = _move(record, replace(record, machines=seen, lost=(), home=old), home)
         write_record(home, moved)
+        for instance in find_instances(home / "instances"):  # what follows removes them; their daemons are elsewhere
+            Instance(folder=Path(old) / "instances" / instance.folder.name).end_running()
         follow(home, moved, old)
         domains = Domains(connection)
         for machine in moved.machines:

@@ -370,3 +370,26 @@ def test_a_copy_takes_no_instance_along_and_leaves_the_original_s_alone(home: Pa
             copy.clean()
         assert machines_of(other.state) == before
         assert other.state.machines["web"].spec.disks[0].path.startswith(f"{home}/course/")
+
+
+@pytest.mark.parametrize("how", ["moved and moved back", "an older folder"])
+def test_a_neighbour_s_daemon_does_not_outlive_the_folder_it_was_started_for(home: Path, how: str) -> None:
+    with Lab.open("course") as lab:
+        vm = lab.create("web", image="sector", memory="16 MiB")
+        older = home.parent / f"{home.name}-older"
+        shutil.copytree(home / "course", older)
+        vm.migrate(lab.neighbour())
+        vm.migrate(lab)
+    if how == "an older folder":
+        shutil.rmtree(home / "course")
+        shutil.copytree(older, home / "course")
+    else:
+        (home / "course").rename(home / "other")
+        assert main(["lab", "move", "other"]) == 0
+        (home / "other").rename(home / "course")
+    with Lab.open("course") as lab:
+        vm = lab.machines["web"]
+        vm.migrate(lab.neighbour())
+        assert list(lab.machines) == []
+        vm.migrate(lab)
+        assert list(lab.machines) == ["web"]
