@@ -393,3 +393,19 @@ def test_a_neighbour_s_daemon_does_not_outlive_the_folder_it_was_started_for(hom
         assert list(lab.machines) == []
         vm.migrate(lab)
         assert list(lab.machines) == ["web"]
+
+
+def test_an_act_under_newer_definitions_deletes_nothing_of_an_older_folder(home: Path, tmp_path: Path) -> None:
+    before, images = make("course")
+    shutil.copytree(home / "course", tmp_path / "backup" / "course")
+    with Lab.open("course") as lab:
+        lab.machines["web"].snapshots.take("newer")  # it keeps what was active, and not frozen, in the backup
+    shutil.rmtree(home / "course")
+    shutil.copytree(tmp_path / "backup" / "course", home / "course")
+    with Lab.open("course") as lab:
+        with suppress(LabError):
+            lab.machines["web"].snapshots.delete("newer")
+        assert contents(home / "course") == images
+    assert main(["lab", "restore", "course"]) == 0
+    with Lab.open("course") as lab:
+        assert machines_of(lab.state) == before
