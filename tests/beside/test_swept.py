@@ -1,4 +1,4 @@
-"""A kernel is killed before each of its deeds while another acts on a second machine: nothing is lost on either side."""
+"""A kernel is killed before each of its deeds while another acts on a second machine: nothing is lost for either."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from tests.beside.upheavals import (
 )
 
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
-TURNS = 25 if THOROUGH else 1
+TURNS = int(os.environ.get("TURNS", "25")) if THOROUGH else 1
 """How often each upheaval comes."""
 ROUNDS = 2
 """Rounds between two upheavals."""

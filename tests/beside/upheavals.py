@@ -47,6 +47,12 @@ def lose_configuration(history: History) -> None:
     history.settle()
 
 
+def _who_names(home: Path) -> list[str]:
+    """The domains and the images anywhere beside it that still name something in a folder."""
+    images = [path for path in home.parent.glob("*/disks/*") if f"{home}/".encode() in path.read_bytes()[:4096]]
+    return [*_domains_in(home), *map(str, images)]
+
+
 def _domains_in(home: Path) -> list[str]:
     names = filter(None, virsh("list", "--all", "--name").splitlines())
     return [name for name in names if f"{home}/" in virsh("dumpxml", name)]
@@ -174,7 +180,7 @@ def copy_and_clean(history: History) -> None:
         twin.rest()
     history.counts.update({f"in a copy: {name}": twin.counts[name] for name in ("acts", "done")})
     assert main(["clean", "--lab", copy.name]) == 0
-    assert not copy.exists()
+    assert not copy.exists(), (sorted(str(each) for each in copy.rglob("*")), _who_names(copy))
     assert _whole(home) == files
     assert machines_of(history.lab.state) == before
 
@@ -238,7 +244,7 @@ def meddle_harmlessly(history: History) -> None:
 
 
 def alter_a_branch(history: History) -> None:
-    """Write into the frozen image of a branch's tip: refused where it would be used; accept it, or delete the branch."""
+    """Write into the frozen image of a branch's tip: refused where it would be used; or accepted, or deleted."""
     name = history.chance.choice(MACHINES)
     vm = history.lab.machines[name]
     others = sorted(vm.snapshots)

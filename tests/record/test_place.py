@@ -16,7 +16,9 @@ from labkit import Lab
 from labkit.cli import main
 from labkit.engine.record_file import read_record
 from labkit.engine.workspace import list_labs
-from labkit.errors import HostTrouble, LabError, WrongState
+from labkit.errors import HostTrouble, LabError, Refused, WrongState
+from tests.beside.hands import active_path, make_machine, write
+from tests.beside.hands import contents as contents_of
 from tests.engine.kernel import Instant, Kernel
 from tests.instance import Instance
 from tests.record.conftest import sit_at
@@ -409,3 +411,32 @@ def test_an_act_under_newer_definitions_deletes_nothing_of_an_older_folder(home:
     assert main(["lab", "restore", "course"]) == 0
     with Lab.open("course") as lab:
         assert machines_of(lab.state) == before
+
+
+def test_an_older_folder_under_newer_definitions_is_not_taken_for_what_snapshots_kept(
+    home: Path, tmp_path: Path
+) -> None:
+    make("course")
+    with Lab.open("course") as lab:
+        make_machine(lab, "other", "one")
+        before = {name: contents_of(vm) for name, vm in lab.machines.items()}
+    shutil.copytree(home / "course", tmp_path / "backup" / "course")
+    with Lab.open("course") as lab:
+        write(active_path(lab.machines["web"]), 4096, "since the backup")
+        lab.machines["web"].snapshots.take("newer")
+    shutil.rmtree(home / "course")
+    shutil.copytree(tmp_path / "backup" / "course", home / "course")
+    with Lab.open("course") as lab:
+        with pytest.raises(Refused):  # what "newer" held is not in the older image
+            lab.machines["web"].snapshots.restore("newer")
+        other = lab.machines["other"]  # it is whole, and is worked with
+        other.snapshots.take("since")
+        other.snapshots.restore("one")
+        now = contents_of(other)
+    assert main(["lab", "restore", "course"]) == 0
+    with Lab.open("course") as lab:
+        assert lab.recovered == ()
+        assert contents_of(lab.machines["web"]) == before["web"]
+        assert contents_of(lab.machines["other"]) == now
+        assert set(now) > set(before["other"])
+        lab.machines["other"].snapshots.restore("since")
