@@ -5,6 +5,7 @@ Knows: the rooms below. Must not know: why the lab is elsewhere, definitions tha
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,13 +15,15 @@ from pathlib import Path
 
 from labkit.engine import seals
 from labkit.engine.saved_memory import saved_file
+from labkit.errors import LabError
 from labkit.hypervisor.record_trust import is_readable
 from labkit.hypervisor.record_xml import change_memory_xml
-from labkit.hypervisor.recording import read_memories
+from labkit.hypervisor.recording import find_disks, read_memories
+from labkit.model.image import Format, ImageFacts
 from labkit.model.record import LabRecord, MachineRecord
 from labkit.storage import memory_file
 from labkit.storage.files import host_errors
-from labkit.storage.headers import read_folder
+from labkit.storage.headers import read_folder, read_image
 from labkit.storage.linking import name_backing
 from labkit.storage.making import making
 from labkit.units import MIB
@@ -33,7 +36,7 @@ def follow(home: Path, record: LabRecord, old: str) -> None:
         old: the folder in which they were.
     """
     shutil.rmtree(home / "instances", ignore_errors=True)  # the record replaces what they knew
-    _name_backings_here(home, old)
+    _name_backings_here(home, record, old)
     for machine in record.machines:
         if is_readable(machine):
             for path in read_memories(machine):
@@ -41,24 +44,46 @@ def follow(home: Path, record: LabRecord, old: str) -> None:
             _rewrite_memory(home, saved_file(home, machine.name), machine, old)
 
 
-def _name_backings_here(home: Path, old: str) -> None:
+def _name_backings_here(home: Path, record: LabRecord, old: str) -> None:
     """Let no image name the one below it by a path of the old folder; those that labkit makes never do."""
-    images = read_folder(home / "disks")
     changed = []
-    for image in images.values():
-        if (
-            image.backing is None
-            or os.path.dirname(image.backing) == str(home / "disks")
-            or image.backing_format is None
-        ):
+    for image in _find_images(home, record, old):
+        if image.backing is None or image.backing_format is None or _is_in(home, image.backing):
             continue
-        below = home / "disks" / os.path.basename(image.backing)
-        if below.exists() and (not old or image.backing.startswith(f"{old}{os.sep}")):
+        below = _brought_here(image.backing, home, old)
+        if _is_in(home, below) and os.path.exists(below):
             with _writable(Path(image.path)):
-                name_backing(Path(image.path), below, image.backing_format)
+                name_backing(Path(image.path), Path(below), image.backing_format)
             changed.append(image.path)
     known = seals.find_seals(home / "disks")
     seals.seal([path for path in changed if os.path.basename(path) in known])
+
+
+def _find_images(home: Path, record: LabRecord, old: str) -> list[ImageFacts]:
+    """The images of the folder, also those which other programs made and whose names do not tell their format."""
+    images = read_folder(home / "disks")
+    todo: list[tuple[str, Format | None]] = [(disk.path, disk.format) for disk in find_disks(record) if not disk.served]
+    todo += [(image.backing, image.backing_format) for image in images.values() if image.backing]
+    while todo:
+        named, format = todo.pop()
+        path = _brought_here(named, home, old)
+        if path in images or not _is_in(home, path) or format is None:
+            continue
+        with contextlib.suppress(OSError, LabError):  # what is not there or not whole is told where it is needed
+            images[path] = image = read_image(Path(path), format)
+            todo += [(image.backing, image.backing_format)] if image.backing else []
+    return list(images.values())
+
+
+def _brought_here(path: str, home: Path, old: str) -> str:
+    """Where a file of the folder is now; where nobody knows the old one, its name tells."""
+    if _is_in(home, path) or (old and not path.startswith(f"{old}{os.sep}")):
+        return path
+    return str(home / "disks" / os.path.basename(path))
+
+
+def _is_in(home: Path, path: str) -> bool:
+    return os.path.dirname(path) == str(home / "disks")
 
 
 def _rewrite_memory(home: Path, file: Path, machine: MachineRecord, old: str) -> None:

@@ -11,10 +11,11 @@ import shutil
 
 from labkit.engine.place import command
 from labkit.engine.record_file import read_record
+from labkit.engine.seals import find_seals
 from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
 from labkit.hypervisor.connection import Connection
-from labkit.hypervisor.recording import find_lost_images, read_machines
+from labkit.hypervisor.recording import active_images, find_lost_images, read_machines
 from labkit.language import _
 from labkit.model.record import MachineRecord
 from labkit.storage.whole_files import free_name
@@ -27,7 +28,7 @@ def find_older(workspace: Workspace, connection: Connection) -> list[str]:
         record = read_record(home)
         known = read_machines(connection, workspace.id) if record and record.machines else {}
         both = [(each, known[each.id]) for each in record.machines if each.id in known] if record else []
-        older = [(then, now) for then, now in both if _is_whole(then) and (_find_gone(now) - _find_gone(then))]
+        older = [(then, now) for then, now in both if _is_whole(then) and is_older(then, now)]
         if not older:
             return []
         kept = free_name(home / "record.json", "older")
@@ -46,6 +47,26 @@ def find_older(workspace: Workspace, connection: Connection) -> list[str]:
             for _then, now in older
         ]
     return []
+
+
+def is_older(then: MachineRecord | None, now: MachineRecord) -> bool:
+    """Whether a folder is older than a definition: more is gone of what that names than of what its record names."""
+    return bool(_find_gone(now) - (_find_gone(then) if then else set()))
+
+
+def find_thawed(workspace: Workspace, kept: frozenset[str]) -> frozenset[str]:
+    """Return which of the images that snapshots keep are older than their snapshots: not frozen in an older folder.
+
+    A record that came with the folder has them as active images of its machines, and they have no seal: what was
+    written to them until the snapshot was taken is not in them.
+    """
+    thawed: set[str] = set()
+    for path in workspace.home.glob("record.json.*.older"):
+        with contextlib.suppress(LabError):
+            record = read_record(workspace.home, path.name)
+            active = {image for machine in record.machines for image in active_images(machine)} if record else set()
+            thawed |= {image for image in active & kept if os.path.basename(image) not in find_seals(workspace.disks)}
+    return frozenset(thawed)
 
 
 def _find_gone(machine: MachineRecord) -> set[str]:

@@ -22,7 +22,7 @@ from labkit.engine.journal import find_entries
 from labkit.engine.lease import lease_of
 from labkit.engine.lease_files import drop_all
 from labkit.engine.locks import lab_lock
-from labkit.engine.older import find_older
+from labkit.engine.older import find_older, is_older
 from labkit.engine.place import Place, Standing, command, here, judge, place_file, read_place, write_place
 from labkit.engine.record_file import read_record, write_record
 from labkit.engine.saved_memory import keep_saved
@@ -30,6 +30,7 @@ from labkit.engine.workspace import Workspace, data_folder, open_workspace
 from labkit.errors import HostTrouble, LabError, WrongState
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.instances import Instance, find_instances
 from labkit.hypervisor.process import find_pid
 from labkit.hypervisor.record_trust import is_readable
 from labkit.hypervisor.record_xml import copy_record, move_record
@@ -87,6 +88,8 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
         _check_all_off(connection, replace(record, machines=(*record.machines, *seen)))
         moved = _move(record, replace(record, machines=seen, lost=(), home=old), home)
         write_record(home, moved)
+        for instance in find_instances(home / "instances"):  # what follows removes them; their daemons are elsewhere
+            Instance(folder=Path(old) / "instances" / instance.folder.name).end_running()
         follow(home, moved, old)
         domains = Domains(connection)
         for machine in moved.machines:
@@ -191,7 +194,10 @@ def restore_lab(home: Path, connection: Connection) -> list[str]:
 
 
 def _restore_from_record(home: Path, place: Place, connection: Connection) -> list[str]:
-    """Let the machines be as an older record of the folder tells, that came with a backup."""
+    """Let the machines be as an older record of the folder tells, that came with a backup.
+
+    Those whose definition has all its images here go on as they are: they may have been worked with since.
+    """
     older = sorted(home.glob("record.json.*.older"), key=lambda path: path.stat().st_mtime_ns)
     if not older:
         raise WrongState(
@@ -209,13 +215,24 @@ def _restore_from_record(home: Path, place: Place, connection: Connection) -> li
         now = read_record(home)
         if now is not None:
             shutil.copyfile(home / "record.json", free_name(home / "record.json", "newer"))
-        write_record(home, record)
+        whole = {id_: each for id_, each in known.items() if not is_older(record.find(id_), each)}
+        write_record(home, _with_whole(record, now, _as_known(home, now or record, connection, whole)))
         domains = Domains(connection)
-        for id_ in known.keys() & {machine.id for machine in record.machines}:  # what was made since stays
+        for id_ in known.keys() - whole.keys():
             domains.undefine(id_)
         older[-1].rename(free_name(home / "record.json", "used"))
     told = _("The machines of the lab {name} are as the folder's own record tells.")
     return [told.format(name=home.name), *_open(workspace, connection)]
+
+
+def _with_whole(record: LabRecord, now: LabRecord | None, whole: tuple[MachineRecord, ...]) -> LabRecord:
+    """An older record with some machines as they are now."""
+    ids = {each.id for each in whole}
+    machines = (*whole, *(each for each in record.machines if each.id not in ids))
+    lost = [each for each in record.lost if each.machine_id not in ids]
+    lost += [each for each in now.lost if each.machine_id in ids] if now else []
+    made = {**(now.made if now else {}), **record.made}
+    return replace(record, machines=tuple(sorted(machines, key=lambda each: each.name)), lost=tuple(lost), made=made)
 
 
 # --- what all of them do --------------------------------------------------------------------------

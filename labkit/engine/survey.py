@@ -12,6 +12,7 @@ import psutil
 
 from labkit.engine.host import choose_accelerator
 from labkit.engine.memory_files import look_inside
+from labkit.engine.older import find_thawed
 from labkit.engine.seals import find_changed, find_seals
 from labkit.engine.workspace import Workspace
 from labkit.hypervisor.daemon_place import find_config_folder
@@ -51,10 +52,13 @@ def free_memory() -> int:
 def find_broken(workspace: Workspace, state: LabState) -> frozenset[str]:
     """Return the frozen images of a lab that are no longer what they were when they froze, whatever their mode.
 
-    Where only a file's time differs its content decides, and its seal heals.
+    Where only a file's time differs its content decides, and its seal heals. Those count, too, that were not frozen
+    yet in an older folder that was brought back.
     """
-    owners = {file: path for path in find_frozen(state) for file in state.images[path].files}
-    return frozenset(owners[file] for file in find_changed(workspace.disks, owners))
+    frozen = find_frozen(state)
+    owners = {file: path for path in frozen for file in state.images[path].files}
+    changed = frozenset(owners[file] for file in find_changed(workspace.disks, owners))
+    return changed | find_thawed(workspace, state.kept & frozen)
 
 
 def find_bad_memories(workspace: Workspace, snapshots: Iterable[SnapshotFacts]) -> dict[str, MemoryFault]:

@@ -100,10 +100,13 @@ class Instance:
     def start(self) -> None:
         """Let its daemon run; does nothing if it does.
 
+        One that was started for a folder which another has replaced since, from a backup say, is ended first: it
+        would go on with definitions that are not there. Its guests outlive that.
+
         Raises:
             HostTrouble: it does not start, or was ended for good.
         """
-        if self.daemon_pid() is not None:
+        if self._find_daemon() is not None:
             return
         if self.is_ended:
             raise HostTrouble(
@@ -111,9 +114,17 @@ class Instance:
                 _("Make it anew: lab.neighbour()."),
             )
         with self._alone():
-            if self.daemon_pid() is None:
+            if self._find_daemon() is None:
+                self._end_processes(daemons_only=True)
                 self._prepare()
                 self._run_daemon()
+
+    def _find_daemon(self) -> int | None:
+        """The process id of its daemon, if that was started for the folder as it is."""
+        with contextlib.suppress(FileNotFoundError):
+            if self._mark.read_text() != self._identity:
+                return None
+        return self.daemon_pid()
 
     def daemon_pid(self) -> int | None:
         """Return the process id of its daemon, or None: nobody listens."""
@@ -140,25 +151,49 @@ class Instance:
             return
         with self._alone():
             (self.folder / "uuid").unlink(missing_ok=True)
-            # Daemons first, so that nobody starts anything meanwhile.
-            for process in sorted(self.processes(), key=lambda each: each.name() not in _DAEMONS):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.send_signal(signal.SIGKILL)
-            _gone, alive = psutil.wait_procs(self.processes(), timeout=_ENDS_WITHIN)
-            if alive:
-                raise HostTrouble(
-                    _("Processes of {name} do not end: {pids}.").format(
-                        name=self.folder.name, pids=", ".join(str(process.pid) for process in alive)
-                    ),
-                    _("Look at them with ps, then do it again."),
-                )
-            self._short.unlink(missing_ok=True)
-            shutil.rmtree(self.runtime, ignore_errors=True)
+            self.end_running()
             shutil.rmtree(self.folder)
         with contextlib.suppress(OSError):
             self.folder.parent.rmdir()  # unless there are others
 
+    def end_running(self) -> None:
+        """End its daemons and guests, and remove what is outside of its folder, which may be gone. Once is enough.
+
+        Raises:
+            HostTrouble: something cannot be ended.
+        """
+        self._end_processes(daemons_only=False)
+        self._short.unlink(missing_ok=True)
+        shutil.rmtree(self.runtime, ignore_errors=True)
+
     # --- inside -----------------------------------------------------------------------------------
+
+    def _end_processes(self, *, daemons_only: bool) -> None:
+        # Daemons first, so that nobody starts anything meanwhile.
+        found = sorted(self.processes(), key=lambda each: each.info["name"] not in _DAEMONS)
+        chosen = [process for process in found if not daemons_only or process.info["name"] in _PROGRAMS]
+        for process in chosen:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        _gone, alive = psutil.wait_procs(chosen if daemons_only else self.processes(), timeout=_ENDS_WITHIN)
+        if alive:
+            raise HostTrouble(
+                _("Processes of {name} do not end: {pids}.").format(
+                    name=self.folder.name, pids=", ".join(str(process.pid) for process in alive)
+                ),
+                _("Look at them with ps, then do it again."),
+            )
+
+    @property
+    def _mark(self) -> Path:
+        """Where it is written down for which folder the daemon was started."""
+        return self.runtime / "folder"
+
+    @property
+    def _identity(self) -> str:
+        """What tells its folder from another in the same place."""
+        info = (self.folder / "uuid").stat()
+        return f"{info.st_dev} {info.st_ino} {info.st_ctime_ns}\n"
 
     @property
     def _short(self) -> Path:
@@ -178,6 +213,7 @@ class Instance:
         self.runtime.mkdir(mode=0o700, exist_ok=True)
         if not self._short.is_symlink():
             self._short.symlink_to(self.folder / "config")
+        self._mark.write_text(self._identity)
         (self.folder / "daemon.conf").write_text(f'host_uuid = "{self.host_id}"\n')
 
     def _copy_what_is_known_of_emulators(self) -> None:

@@ -17,8 +17,8 @@ from labkit.hypervisor.domains import ACT_NAMESPACE, Domains
 from labkit.hypervisor.migration import give_records
 from labkit.hypervisor.snapshot_reading import current_name
 from labkit.hypervisor.snapshot_xml import parse_snapshot_xml
-from labkit.model.machine import MachineSpec, machine_name
-from labkit.model.record import LostPoint, LostSnapshot, MachineRecord
+from labkit.model.machine import DiskSpec, MachineSpec, machine_name
+from labkit.model.record import LabRecord, LostPoint, LostSnapshot, MachineRecord
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.travel import SnapshotRecord, sort_records
 
@@ -65,6 +65,14 @@ def active_images(machine: MachineRecord) -> list[str]:
     """Return the active images of a recorded machine, absolute."""
     spec = _read_spec(machine.xml)
     return [disk.path for disk in spec.disks if not disk.served] if spec else []
+
+
+def find_disks(record: LabRecord) -> list[DiskSpec]:
+    """Return the disks that a lab's record names, as machines, their snapshots and lost snapshots have them."""
+    specs = [spec for machine in record.machines if (spec := _read_spec(machine.xml))]
+    records = [each for machine in record.machines for each in machine.snapshots]
+    facts = filter(None, map(read_facts, [*records, *(lost.record for lost in record.lost)]))
+    return [disk for disks in (*(spec.disks for spec in specs), *(each.disks for each in facts)) for disk in disks]
 
 
 def read_memories(machine: MachineRecord) -> list[str]:

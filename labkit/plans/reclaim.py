@@ -107,7 +107,8 @@ def find_unneeded(
 def hidden_below(state: LabState, images: Mapping[str, ImageFacts], needed: Collection[str]) -> frozenset[str]:
     """Return the images that may lie below one that is needed and gone, or that cannot be read.
 
-    What such an image stands on nobody can tell until it is brought back: it may be any that ever froze.
+    What such an image stands on nobody can tell until it is brought back: it may be any that ever froze. In an older
+    folder under newer definitions that is also one which a snapshot names, and which was not frozen yet.
     """
     folder = f"{state.home}/disks/"
     named = {backing for path in alive_among(images, needed) if (backing := images[path].backing)}.union(needed)
@@ -115,7 +116,7 @@ def hidden_below(state: LabState, images: Mapping[str, ImageFacts], needed: Coll
     if not lost:
         return frozenset()
     below = {image.backing for image in images.values()}
-    return frozenset(path for path, image in images.items() if image.frozen or path in below)
+    return frozenset(path for path, image in images.items() if image.frozen or path in below | state.kept)
 
 
 def own_disks(machine: MachineFacts, tree: SnapshotTree) -> frozenset[str]:

@@ -11,11 +11,10 @@ Knows: what acts mean for contents. Must not know: how labkit does them.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import random
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +24,9 @@ from labkit.model.machine import MachineState
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.units import KIB
+from tests.beside.deeds import Deed
 from tests.beside.hands import virsh
+from tests.beside.reading import Reading, told
 from tests.beside.workers import Worker
 from tests.engine.kernel import Answer
 
@@ -33,42 +34,7 @@ MACHINES = ("ada", "bob", "eve")
 MOST_SNAPSHOTS = 6
 EXPECTED = ("", "Busy", "Refused", "Stale", "NotFound", "AlreadyExists", "WrongState", "TimedOut")
 """How an act may end: done, or refused in one of these ways."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deed:
-    """What one kernel is told to do.
-
-    Attributes:
-        kind: of act. machine: whose. name: of the snapshot it is about. new: the name that it gives.
-    """
-
-    kind: str
-    machine: str
-    name: str = ""
-    new: str = ""
-
-    @property
-    def code(self) -> str:
-        """The call."""
-        vm = f"lab.machines[{self.machine!r}]"
-        return {
-            "take": f"{vm}.snapshots.take({self.new!r})",
-            "restore": f"{vm}.snapshots.restore({self.name!r})",
-            "restore and save": f"{vm}.snapshots.restore({self.name!r}, save_current={self.new!r})",
-            "delete": f"{vm}.snapshots.delete({self.name!r})",
-            "delete branch": f"{vm}.snapshots.delete({self.name!r}, branch=True)",
-            "delete and merge": f"{vm}.snapshots.delete({self.name!r}, merge='always')",
-            "rename": f"{vm}.snapshots.rename({self.name!r}, {self.new!r})",
-            "clone and drop": f"c = {vm}.clone({self.new!r}, kind='linked', snapshot={self.name!r}); c.delete()",
-            "clone, flatten, drop": (
-                f"c = {vm}.clone({self.new!r}, kind='linked', snapshot={self.name!r}); c.flatten(); c.delete()"
-            ),
-            "disk": f"d = lab.disks.create({self.new!r}, capacity='256 KiB'); {vm}.attach(d); "
-            f"{vm}.detach({self.new!r}); lab.disks[{self.new!r}].delete()",
-            "start and kill": f"{vm}.start().kill()",
-            "look": "answer = len(lab.state.images)",
-        }[self.kind]
+_DELETES_NOTHING = ("take", "rename", "look", "start and kill", "there and back")
 
 
 @dataclass(slots=True)
@@ -78,7 +44,7 @@ class History:
     Attributes:
         points: the content's hash of each snapshot, by machine and name. now: of each machine's current state.
         lost: what other programs made nobody's: files by name with the hash of their bytes.
-        counts: what was tried.
+        counts: what was tried. neighbours: whether machines may go to a neighbour, and back.
     """
 
     lab: Lab
@@ -88,37 +54,66 @@ class History:
     now: dict[str, str] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    reading: Reading = field(default_factory=Reading)
+    neighbours: bool = False
     _workers: list[Worker] = field(default_factory=list)
     _number: int = 0
-    _contents: dict[tuple[str, ...], str] = field(default_factory=dict)
-    _digests: dict[tuple[object, ...], str] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Make the machines, each with one snapshot."""
         for name in MACHINES:
             self.lab.create(name, image="sector", memory="16 MiB")
             self.lab.machines[name].snapshots.take("start")
-            self._write(name)
-        self._workers = [Worker(self.lab.name) for _kernel in range(self.kernels)]
+            self.write(name)
+        self.begin_as_it_is()
         state = self.lab.state
-        self.now = {name: self._content(state, state.machines[name].spec.disks[0].path) for name in MACHINES}
+        self.now = {name: self.reading.content(state, state.machines[name].spec.disks[0].path) for name in MACHINES}
         self.points = {
-            (name, point): self._content(state, node.disks[0].path)
+            (name, point): self.reading.content(state, node.disks[0].path)
             for name in MACHINES
             for point, node in state.snapshots[name].nodes.items()
         }
+
+    def begin_as_it_is(self) -> None:
+        """Let the kernels begin with a lab that has its machines, and a ledger."""
+        self._workers = [Worker(self.lab) for _kernel in range(self.kernels)]
 
     def end(self) -> None:
         """Let the kernels end."""
         for worker in self._workers:
             worker.close()
 
+    def rest(self) -> None:
+        """Let nobody have the lab open, and no machine be on."""
+        for vm in self.lab.machines.values():
+            if vm.facts.is_active:
+                vm.kill()
+        self.end()
+        self.lab.close()
+
+    def resume(self, home: Path) -> tuple[str, ...]:
+        """Open the lab in a folder, and let the kernels begin again; returns what was told."""
+        self.lab = Lab.open(home.name, home=home.parent)
+        self._workers = [Worker(self.lab) for _kernel in range(self.kernels)]
+        return self.lab.recovered
+
+    def new_name(self, begin: str) -> str:
+        """A name that nothing had yet."""
+        self._number += 1
+        return f"{begin}{self._number}"
+
+    def play(self, deeds: list[Deed]) -> list[Answer]:
+        """Let the first kernels carry a deed out each, at the same time."""
+        for worker, deed in zip(self._workers, deeds, strict=False):
+            worker.tell(deed.code)
+        return [worker.answer() for worker, _deed in zip(self._workers, deeds, strict=False)]
+
     def round(self) -> None:
         """Let every kernel do something at the same time, and something else beside them; then compare."""
         for name in self.chance.sample(MACHINES, k=1):
-            self._write(name)
+            self.write(name)
         before = self.lab.state
-        files = self._files()
+        files = self.files()
         shared = self.chance.random() < 0.4
         machines = [self.chance.choice(MACHINES)] * len(self._workers) if shared else [*MACHINES]
         deeds = [self._choose(before, machine) for machine in machines[: len(self._workers)]]
@@ -129,7 +124,7 @@ class History:
         answers = [worker.answer() if index != struck else Answer() for index, worker in enumerate(self._workers)]
         if struck is not None:
             self._workers[struck].kill()
-            self._workers[struck] = Worker(self.lab.name)
+            self._workers[struck] = Worker(self.lab)
         self.counts["rounds"] += 1
         self.counts["acts"] += len(deeds)
         self.counts["done"] += sum(not answer.error for answer in answers)
@@ -149,6 +144,7 @@ class History:
         kinds = ["restore", "restore", "restore and save", "rename", "clone and drop", "clone, flatten, drop", "disk"]
         kinds += ["delete", "delete branch", "delete and merge"] if len(names) > 2 else []
         kinds += ["take", "take", "look", "start and kill"]
+        kinds += ["there and back"] if self.neighbours else []
         if len(names) >= MOST_SNAPSHOTS:
             kinds = ["delete", "delete branch", "delete and merge", "restore"]
         return Deed(kind=self.chance.choice(kinds), machine=machine, name=self.chance.choice(names), new=new)
@@ -193,38 +189,49 @@ class History:
                 if not self.lab.orphans[name].facts.above:
                     self.lab.orphans[name].discard()
         self.counts[f"virsh: {kind}"] += 1
-        self.lost = {name: self._digest(path) for name, path in self._orphans()}
-        self._check(self.lab.state)
+        self.settle()
+
+    def settle(self) -> None:
+        """Take what is nobody's now for that, and compare what every point holds."""
+        state = self.lab.state
+        self.lost = {name: self.reading.digest(path) for name, path in self.find_orphans()}
+        self.check(state)
+        now = {name: self.reading.content(state, state.machines[name].spec.disks[0].path) for name in MACHINES}
+        assert now == self.now
 
     # --- what must hold ---------------------------------------------------------------------------
 
     def _compare(self, before: LabState, files: dict[str, str], deeds: list[Deed], struck: int | None) -> None:
         for index, deed in enumerate(deeds):
-            if index == struck or deed.kind == "disk":  # refused half way, it leaves its disk
+            if index == struck or deed.kind in ("disk", "there and back"):  # refused half way, it leaves its disk
                 self._tidy(deed)
         state = self.lab.state
         assert not state.acts
-        self._follow(before, state, deeds)
-        self._check(state)
-        deleting = {deed.machine for deed in deeds if deed.kind not in ("take", "rename", "look", "start and kill")}
+        self.follow(before, state, deeds)
+        self.check(state)
+        deleting = {deed.machine for deed in deeds if deed.kind not in _DELETES_NOTHING}
         clones = {deed.new for deed in deeds}
-        for name in files.keys() - self._files().keys():
+        for name in files.keys() - self.files().keys():
             owner = disk_name(name).partition(".")[0]
             assert owner in deleting | clones, f"{name} is gone after {deeds}"
         for name, digest in self.lost.items():
-            assert self._files().get(name) == digest, f"the orphan {name} is gone or changed after {deeds}"
-        orphans = {name for name, _path in self._orphans()}
+            assert self.files().get(name) == digest, f"the orphan {name} is gone or changed after {deeds}"
+        orphans = {name for name, _path in self.find_orphans()}
         come, gone = orphans - set(self.lost), set(self.lost) - orphans
         for name in come:  # only what an orphan stands on: it is kept for that one's sake
             orphan = self.lab.orphans[name]
-            assert orphan.facts.above, (orphan, deeds, struck, _told(before), _told(state), _told(self.lab.state))
-        self.lost |= {name: self._digest(path) for name, path in self._orphans() if name in come}
+            assert orphan.facts.above, (orphan, deeds, struck, told(before), told(state), told(self.lab.state))
+        self.lost |= {name: self.reading.digest(path) for name, path in self.find_orphans() if name in come}
         assert not gone, (f"{gone} belong to somebody again", deeds, struck)
 
     def _tidy(self, deed: Deed) -> None:
         """End what a killed kernel was at, and do what its deed had still before it."""
-        with Lab.open(self.lab.name):
+        with Lab.open(self.lab.name, home=self.lab.home.parent):
             pass
+        if deed.kind == "there and back":
+            for vm in self.lab.neighbour().machines.values():
+                vm.migrate(self.lab)
+                self.counts["fetched back"] += 1
         for name, vm in self.lab.machines.items():
             if vm.facts.is_active:
                 vm.kill()
@@ -236,9 +243,9 @@ class History:
                     self.lab.machines[disk.machine].detach(name)
                 disk.delete()
 
-    def _follow(self, before: LabState, after: LabState, deeds: list[Deed]) -> None:
+    def follow(self, before: LabState, after: LabState, deeds: list[Deed], only: Iterable[str] = MACHINES) -> None:
         """Let the ledger follow the names that came and went; what they hold stays what it was."""
-        for machine in MACHINES:
+        for machine in only:
             mine = [deed for deed in deeds if deed.machine == machine]
             old = {name: digest for (owner, name), digest in self.points.items() if owner == machine}
             there = set(after.snapshots.get(machine, SnapshotTree()))
@@ -257,59 +264,33 @@ class History:
                 assert kept, f"{name} of {machine} is lost in a rename: {there} after {mine}"
                 del self.points[machine, name]
             possible = {self.now[machine], *(old[deed.name] for deed in mine if deed.kind.startswith("restore"))}
-            now = self._content(after, after.machines[machine].spec.disks[0].path)
+            now = self.reading.content(after, after.machines[machine].spec.disks[0].path)
             assert now in possible, f"{machine} holds what it never held, after {mine}"
             for name in come:
-                found = self._content(after, after.snapshots[machine][name].disks[0].path)
+                found = self.reading.content(after, after.snapshots[machine][name].disks[0].path)
                 renamed = {old[deed.name] for deed in mine if deed.kind == "rename" and deed.new == name}
                 assert found in (renamed or possible), f"{name} of {machine} after {mine}"
                 self.points[machine, name] = found
             self.now[machine] = now
 
-    def _check(self, state: LabState) -> None:
+    def check(self, state: LabState) -> None:
         for (machine, name), digest in self.points.items():
-            found = self._content(state, state.snapshots[machine][name].disks[0].path)
+            found = self.reading.content(state, state.snapshots[machine][name].disks[0].path)
             assert found == digest, f"{name} of {machine} holds something else"
             self.counts["contents compared"] += 1
         assert {*state.machines} == {*MACHINES}
 
     # --- looking ----------------------------------------------------------------------------------
 
-    def _orphans(self) -> Iterator[tuple[str, Path]]:
+    def find_orphans(self) -> Iterator[tuple[str, Path]]:
         for name, orphan in self.lab.orphans.items():
             with contextlib.suppress(FileNotFoundError):
                 yield name, Path(orphan.facts.path)
 
-    def _files(self) -> dict[str, str]:
-        return {path.name: self._digest(path) for path in (self.lab.home / "disks").iterdir() if path.is_file()}
+    def files(self) -> dict[str, str]:
+        return {path.name: self.reading.digest(path) for path in (self.lab.home / "disks").iterdir() if path.is_file()}
 
-    def _digest(self, path: Path) -> str:
-        info = path.stat()
-        key = (str(path), info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
-        if key not in self._digests:
-            self._digests[key] = hashlib.sha256(path.read_bytes()).hexdigest()
-        return self._digests[key]
-
-    def _content(self, state: LabState, path: str) -> str:
-        """What a guest would read, by hash; asked of qemu-img once for each content of the files of a chain."""
-        key, below = [], state.images.get(path)
-        while below is not None:
-            key.append(self._digest(Path(below.path)))
-            below = state.images.get(below.backing) if below.backing else None
-        if tuple(key) not in self._contents:
-            format = state.images[path].format.driver
-            argv = ["qemu-img", "convert", "-f", format, "-O", "raw", path, "/dev/stdout"]
-            out = subprocess.run(argv, check=False, capture_output=True)
-            if out.returncode:  # a raw target on a pipe is refused by some versions: take the way of a file
-                raw = self.lab.home.parent / f"{self.lab.name}.raw"
-                subprocess.run([*argv[:-1], str(raw)], check=True, capture_output=True)
-                self._contents[tuple(key)] = hashlib.sha256(raw.read_bytes()).hexdigest()
-                raw.unlink()
-            else:
-                self._contents[tuple(key)] = hashlib.sha256(out.stdout).hexdigest()
-        return self._contents[tuple(key)]
-
-    def _write(self, machine: str) -> None:
+    def write(self, machine: str) -> None:
         """Write something new into a machine's current state, as a guest would."""
         state = self.lab.state
         disk = state.machines[machine].spec.disks[0]
@@ -317,18 +298,4 @@ class History:
         command = f"write -P {value} {block * 64 * KIB} 512"
         subprocess.run(["qemu-io", "-f", disk.format.driver, "-c", command, disk.path], check=True, capture_output=True)
         if machine in self.now:
-            self.now[machine] = self._content(self.lab.state, disk.path)
-
-
-def _told(state: LabState) -> str:
-    """Who stands on whom, for whoever has to find out what went wrong."""
-    names = {path: Path(image.backing or "-").name for path, image in state.images.items()}
-    lines = [f"{Path(path).name} on {below}" for path, below in names.items()]
-    lines += [
-        f"{name} uses {[Path(disk.path).name for disk in facts.spec.disks]}" for name, facts in state.machines.items()
-    ]
-    for machine, tree in state.snapshots.items():
-        lines += [
-            f"{machine}@{node.name} keeps {[Path(disk.path).name for disk in node.disks]}" for node in tree.values()
-        ]
-    return "\n".join(["", *lines, ""])
+            self.now[machine] = self.reading.content(self.lab.state, disk.path)

@@ -10,6 +10,7 @@ import signal
 from multiprocessing.connection import Connection
 from typing import Any
 
+from labkit import Lab
 from tests.engine.kernel import WAIT, Answer
 
 _context = multiprocessing.get_context("forkserver")
@@ -19,9 +20,9 @@ _context.set_forkserver_preload(["labkit.lab", "labkit.hypervisor.domains", "tes
 class Worker:
     """A kernel with a lab open; `tell` it what to do, then ask for the `answer`."""
 
-    def __init__(self, lab: str) -> None:
+    def __init__(self, lab: Lab) -> None:
         self._pipe, theirs = _context.Pipe()
-        self.process = _context.Process(target=_work, args=(lab, theirs))
+        self.process = _context.Process(target=_work, args=(lab.name, str(lab.home.parent), theirs))
         self.process.start()
         theirs.close()
         assert self.answer() == Answer()
@@ -51,12 +52,11 @@ class Worker:
         self._pipe.close()
 
 
-def _work(name: str, pipe: Connection) -> None:
-    from labkit import Lab
+def _work(name: str, home: str, pipe: Connection) -> None:
     from labkit.errors import LabError
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with Lab.open(name) as lab:
+    with Lab.open(name, home=home) as lab:
         pipe.send(Answer())
         while code := pipe.recv():
             names: dict[str, Any] = {"lab": lab}

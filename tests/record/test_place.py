@@ -16,7 +16,9 @@ from labkit import Lab
 from labkit.cli import main
 from labkit.engine.record_file import read_record
 from labkit.engine.workspace import list_labs
-from labkit.errors import HostTrouble, LabError, WrongState
+from labkit.errors import HostTrouble, LabError, Refused, WrongState
+from tests.beside.hands import active_path, make_machine, write
+from tests.beside.hands import contents as contents_of
 from tests.engine.kernel import Instant, Kernel
 from tests.instance import Instance
 from tests.record.conftest import sit_at
@@ -277,26 +279,26 @@ def test_a_lab_whose_guest_is_on_is_not_moved(home: Path) -> None:
         lab.machines["web"].kill()
 
 
-def test_an_absolute_backing_name_does_not_lead_out_of_a_copy(home: Path) -> None:
+@pytest.mark.parametrize("verb", ["copy", "move"])
+@pytest.mark.parametrize("name", ["x.qcow2", "web.vda.byhand"])  # the latter is as virsh names it by itself
+def test_an_absolute_backing_name_does_not_lead_out_of_a_copy(home: Path, verb: str, name: str) -> None:
     make("course")
-    virsh(
-        "snapshot-create-as",
-        "course.web",
-        "byhand",
-        "--disk-only",
-        "--diskspec",
-        f"vda,file={home}/course/disks/x.qcow2",
-    )
-    shutil.copytree(home / "course", home / "copy")
-    assert main(["lab", "copy", "copy"]) == 0
+    path = f"{home}/course/disks/{name}"
+    virsh("snapshot-create-as", "course.web", "byhand", "--disk-only", "--diskspec", f"vda,file={path}")
+    with Lab.open("course") as lab:
+        lab.machines["web"].snapshots.describe("byhand", "an act, with which it is written down")
+    shutil.copytree(home / "course", home / "other")
+    if verb == "move":
+        shutil.rmtree(home / "course")
+    assert main(["lab", verb, "other"]) == 0
     said = subprocess.run(
-        ["qemu-img", "info", "-U", "--backing-chain", home / "copy/disks/x.qcow2"],
+        ["qemu-img", "info", "-U", "--backing-chain", home / "other/disks" / name],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
     assert f"{home}/course/" not in said
-    assert os.path.exists(home / "course/disks/x.qcow2")
+    assert os.path.exists(path) == (verb == "copy")
 
 
 INSTANTS = [Instant(function=name) for name in ("write_record", "follow", "write_place", "define_again")]
@@ -370,3 +372,71 @@ def test_a_copy_takes_no_instance_along_and_leaves_the_original_s_alone(home: Pa
             copy.clean()
         assert machines_of(other.state) == before
         assert other.state.machines["web"].spec.disks[0].path.startswith(f"{home}/course/")
+
+
+@pytest.mark.parametrize("how", ["moved and moved back", "an older folder"])
+def test_a_neighbour_s_daemon_does_not_outlive_the_folder_it_was_started_for(home: Path, how: str) -> None:
+    with Lab.open("course") as lab:
+        vm = lab.create("web", image="sector", memory="16 MiB")
+        older = home.parent / f"{home.name}-older"
+        shutil.copytree(home / "course", older)
+        vm.migrate(lab.neighbour())
+        vm.migrate(lab)
+    if how == "an older folder":
+        shutil.rmtree(home / "course")
+        shutil.copytree(older, home / "course")
+    else:
+        (home / "course").rename(home / "other")
+        assert main(["lab", "move", "other"]) == 0
+        (home / "other").rename(home / "course")
+    with Lab.open("course") as lab:
+        vm = lab.machines["web"]
+        vm.migrate(lab.neighbour())
+        assert list(lab.machines) == []
+        vm.migrate(lab)
+        assert list(lab.machines) == ["web"]
+
+
+def test_an_act_under_newer_definitions_deletes_nothing_of_an_older_folder(home: Path, tmp_path: Path) -> None:
+    before, images = make("course")
+    shutil.copytree(home / "course", tmp_path / "backup" / "course")
+    with Lab.open("course") as lab:
+        lab.machines["web"].snapshots.take("newer")  # it keeps what was active, and not frozen, in the backup
+    shutil.rmtree(home / "course")
+    shutil.copytree(tmp_path / "backup" / "course", home / "course")
+    with Lab.open("course") as lab:
+        with suppress(LabError):
+            lab.machines["web"].snapshots.delete("newer")
+        assert contents(home / "course") == images
+    assert main(["lab", "restore", "course"]) == 0
+    with Lab.open("course") as lab:
+        assert machines_of(lab.state) == before
+
+
+def test_an_older_folder_under_newer_definitions_is_not_taken_for_what_snapshots_kept(
+    home: Path, tmp_path: Path
+) -> None:
+    make("course")
+    with Lab.open("course") as lab:
+        make_machine(lab, "other", "one")
+        before = {name: contents_of(vm) for name, vm in lab.machines.items()}
+    shutil.copytree(home / "course", tmp_path / "backup" / "course")
+    with Lab.open("course") as lab:
+        write(active_path(lab.machines["web"]), 4096, "since the backup")
+        lab.machines["web"].snapshots.take("newer")
+    shutil.rmtree(home / "course")
+    shutil.copytree(tmp_path / "backup" / "course", home / "course")
+    with Lab.open("course") as lab:
+        with pytest.raises(Refused):  # what "newer" held is not in the older image
+            lab.machines["web"].snapshots.restore("newer")
+        other = lab.machines["other"]  # it is whole, and is worked with
+        other.snapshots.take("since")
+        other.snapshots.restore("one")
+        now = contents_of(other)
+    assert main(["lab", "restore", "course"]) == 0
+    with Lab.open("course") as lab:
+        assert lab.recovered == ()
+        assert contents_of(lab.machines["web"]) == before["web"]
+        assert contents_of(lab.machines["other"]) == now
+        assert set(now) > set(before["other"])
+        lab.machines["other"].snapshots.restore("since")
