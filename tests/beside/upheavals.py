@@ -15,6 +15,7 @@ from pathlib import Path
 
 from labkit import Lab
 from labkit.cli import main
+from labkit.model.machine import DiskSpec
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from tests.beside.deeds import Deed
@@ -153,7 +154,7 @@ def _names_what_is_gone(state: LabState, machine: str) -> bool:
     return any(not os.path.lexists(disk.path) for disks in points for disk in disks)
 
 
-def _points(state: LabState) -> list[tuple[object, ...]]:
+def _points(state: LabState) -> list[tuple[DiskSpec, ...]]:
     trees = [node.disks for tree in state.snapshots.values() for node in tree.nodes.values()]
     return [*(machine.spec.disks for machine in state.machines.values()), *trees]
 
