@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from pathlib import Path
 from labkit.engine.boot_files import keep_boot_files
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import read_entries
+from labkit.engine.lease import lease_of
 from labkit.engine.record_file import read_record, record_file, write_record
 from labkit.engine.saved_memory import drop_stale, keep_saved
 from labkit.engine.workspace import Workspace
@@ -93,6 +95,21 @@ def _find_recorded(path: Path, _version: tuple[int, int, int]) -> frozenset[str]
     return frozenset({*points, *memories, *(str(path.parent / name) for name in record.made)})
 
 
+def read_writer(locks: Path, uri: str) -> str:
+    """Return who writes a lab's record here: this computer, and where the hypervisor keeps its definitions.
+
+    Definitions of another one are another memory of the lab: which is newer, the record tells by who wrote it last.
+
+    Args:
+        locks: the lab's folder of locks. uri: of the hypervisor.
+    """
+    from labkit.hypervisor.daemon_place import find_config_folder
+
+    computer = lease_of(locks).computer
+    text = f"{computer.id or computer.boot}\n{find_config_folder(uri).resolve()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 class Recorder:
     """Keeps the record of one lab.
 
@@ -104,6 +121,11 @@ class Recorder:
         self.workspace = workspace
         self.instances = instances
         self._seen: object = None
+
+    @functools.cached_property
+    def writer(self) -> str:
+        """Who writes the record here, see `read_writer`."""
+        return read_writer(self.workspace.locks, self.instances.session_uri)
 
     def read(self) -> LabRecord:
         """Return the record; an empty one where there is none.
@@ -146,7 +168,7 @@ class Recorder:
             found, asked = self._ask(old)
             others, unfinished = self._find_others(entry)
             new = update_record(old, found, asked=asked, own=names, others=others, same=is_same_snapshot)
-            new = self._with_images(replace(new, lab_id=self.workspace.id), unfinished)
+            new = self._with_images(replace(new, lab_id=self.workspace.id, writer=self.writer), unfinished)
             if new != old:
                 write_record(self.workspace.home, new)
                 with host_errors(self.workspace.home):

@@ -15,7 +15,7 @@ from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.model.record import RECORD_VERSION, LabRecord
 from labkit.storage.files import host_errors
-from labkit.storage.whole_files import read_bounded, write_whole
+from labkit.storage.whole_files import free_name, read_bounded, write_whole
 from labkit.units import MIB
 
 if TYPE_CHECKING:
@@ -57,6 +57,14 @@ def write_record(home: Path, record: LabRecord) -> None:
             path.unlink(missing_ok=True)
             return
         write_whole(path, _converter().dumps(record, indent=1))
+
+
+def keep_aside(home: Path, record: LabRecord) -> Path:
+    """Keep what a hypervisor knew, which is given up, beside a lab's record; returns the file."""
+    path = free_name(record_file(home), "here")
+    with host_errors(path):
+        write_whole(path, _converter().dumps(record, indent=1))
+    return path
 
 
 @functools.cache

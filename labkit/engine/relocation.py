@@ -24,6 +24,7 @@ from labkit.engine.lease_files import drop_all
 from labkit.engine.locks import lab_lock
 from labkit.engine.older import find_older, is_older
 from labkit.engine.place import Place, Standing, command, here, judge, place_file, read_place, write_place
+from labkit.engine.record import read_writer
 from labkit.engine.record_file import read_record, write_record
 from labkit.engine.saved_memory import keep_saved
 from labkit.engine.workspace import Workspace, data_folder, open_workspace
@@ -84,7 +85,9 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
         known = read_machines(connection, place.id)
         record = _read(home, place.id, place.path)
         old = place.path or record.home
-        seen = _as_known(home, record, connection, known)
+        elsewhere = record.writer not in ("", read_writer(workspace.locks, connection.uri))
+        newer = {id_: each for id_, each in known.items() if not (elsewhere and record.find(id_))}
+        seen = _as_known(home, record, connection, newer)  # what was worked on elsewhere since is as the record tells
         _check_all_off(connection, replace(record, machines=(*record.machines, *seen)))
         moved = _move(record, replace(record, machines=seen, lost=(), home=old), home)
         write_record(home, moved)

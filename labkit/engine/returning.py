@@ -16,7 +16,7 @@ from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import Entry, read_entries
 from labkit.engine.locks import find_busy, lab_lock
 from labkit.engine.record import Recorder
-from labkit.engine.record_file import write_record
+from labkit.engine.record_file import keep_aside, write_record
 from labkit.engine.saved_memory import give_back
 from labkit.engine.workspace import Workspace
 from labkit.errors import HostTrouble, LabError
@@ -25,7 +25,7 @@ from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.process import find_pid
 from labkit.hypervisor.record_trust import is_readable, why_not_trust
 from labkit.hypervisor.record_xml import accelerate, settle_in
-from labkit.hypervisor.recording import define_again, read_domains
+from labkit.hypervisor.recording import define_again, is_alike, read_domains, read_machines, read_saved
 from labkit.language import _
 from labkit.model.machine import Accelerator
 from labkit.model.record import LabRecord, MachineRecord
@@ -63,10 +63,45 @@ class Returning:
             with self.recorder.alone():
                 record, sentence = self.recorder.read_or_set_aside()
             told += [sentence] if sentence else []
+        if self._is_of_others(record):
+            with lab_lock(self.workspace.locks):
+                told += self._let_go_of_older()
         if self._find_missing(record):
             with lab_lock(self.workspace.locks):
                 told += self._bring_back()
         return told
+
+    def _is_of_others(self, record: LabRecord) -> bool:
+        """Whether the record was last written beside other definitions than those of this hypervisor."""
+        return bool(record.machines) and record.writer not in ("", self.recorder.writer)
+
+    def _let_go_of_older(self) -> list[str]:
+        """Let go of definitions that are older than the record: the lab was worked on elsewhere since.
+
+        What this hypervisor knew is kept in a file beside the record.
+        """
+        with self.recorder.alone():
+            record = self.recorder.read()
+            if not self._is_of_others(record):
+                return []
+            here = read_machines(self.domains.connection, self.workspace.id)
+            older = [here[each.id] for each in record.machines if each.id in here and not is_alike(each, here[each.id])]
+            if not older:
+                return []
+            keep_aside(self.workspace.home, replace(record, machines=tuple(older), lost=()))
+            return [self._let_go(record, each) for each in older]
+
+    def _let_go(self, record: LabRecord, here: MachineRecord) -> str:
+        newer = record.find(here.id)
+        saved = read_saved(self.domains.connection)
+        why = _("it is saved here.") if here.id in saved else self._why_not(self._fit(newer)) if newer else ""
+        if why:
+            sentence = _("{machine} was changed elsewhere since, and stays as libvirt knows it here: {why}")
+            return sentence.format(machine=here.name, why=why)
+        self.domains.undefine(here.id)
+        return _("{machine} was worked on elsewhere since: the lab's record holds, not what libvirt knew here.").format(
+            machine=here.name
+        )
 
     def _bring_back(self) -> list[str]:
         with self.recorder.alone():

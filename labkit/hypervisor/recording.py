@@ -105,6 +105,20 @@ def read_facts(record: SnapshotRecord) -> SnapshotFacts | None:
         return None
 
 
+def is_alike(one: MachineRecord, other: MachineRecord) -> bool:
+    """Whether two records tell the same of a machine: its definition, its snapshots, their order, the current one."""
+    if _read_spec(one.xml) != _read_spec(other.xml) or len(one.snapshots) != len(other.snapshots):
+        return False
+    pairs = zip(_by_name(one), _by_name(other), strict=True)
+    return all(
+        (a.name, a.parent, a.current) == (b.name, b.parent, b.current) and is_same_snapshot(a, b) for a, b in pairs
+    )
+
+
+def _by_name(machine: MachineRecord) -> list[SnapshotRecord]:
+    return sorted(machine.snapshots, key=lambda snapshot: snapshot.name)
+
+
 def is_same_snapshot(one: SnapshotRecord, other: SnapshotRecord) -> bool:
     """Whether two records tell of one snapshot, whatever it is called: taken at one time, of the same images."""
     facts = [read_facts(each) for each in (one, other)]

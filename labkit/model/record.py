@@ -109,6 +109,7 @@ class LabRecord:
         lab_id: whose it is. home: the folder that the paths in its texts begin with (absolute).
         machines: sorted by name. lost: snapshots that only the record knows.
         made: what each image was made for, by its path within the folder, such as "disks/web.vda.0.qcow2".
+        writer: beside which definitions it was last written, as `read_writer` tells; "": not known.
         version: of this form.
     """
 
@@ -117,6 +118,7 @@ class LabRecord:
     machines: tuple[MachineRecord, ...] = ()
     lost: tuple[LostSnapshot, ...] = ()
     made: Mapping[str, MadeFor] = field(default_factory=dict)
+    writer: str = ""
     version: int = RECORD_VERSION
 
     @property
@@ -178,6 +180,7 @@ def update_record(
         machines=tuple(sorted(kept.values(), key=lambda machine: (machine.name, machine.id))),
         lost=tuple(each for each in dict.fromkeys(lost) if not _is_known(each, kept, same)),
         made=old.made,
+        writer=old.writer,
     )
 
 

@@ -169,6 +169,52 @@ with Lab.open("course", home={str(there.parent)!r}) as lab:
         assert machines_of(lab.state) == before
 
 
+WORK_THERE = """
+with Lab.open("course", home={home!r}) as lab:
+    vm = lab.machines["web"]
+    vm.snapshots.restore("left")
+    vm.snapshots.take("there")
+    vm.snapshots.delete("right")
+    print(vm.facts.spec.disks[0].path, sorted(vm.snapshots), vm.snapshots.current)
+"""
+
+
+def test_what_was_done_at_another_computer_is_not_undone_by_what_this_one_remembers(
+    home: Path, other_computer: Instance
+) -> None:
+    """The folder comes back to the same place, and the definitions here are older than it."""
+    make("course")
+    there = sit_at(other_computer, WORK_THERE.format(home=str(home)))[-1]
+    with Lab.open("course") as lab:
+        assert any("web was worked on elsewhere since" in sentence for sentence in lab.recovered), lab.recovered
+        vm = lab.machines["web"]
+        here = f"{vm.facts.spec.disks[0].path} {sorted(vm.snapshots)} {vm.snapshots.current}"
+        assert here == there
+        assert not lab.orphans
+        vm.snapshots.restore("clean")
+        vm.start().kill()
+    assert list((home / "course").glob("record.json.*.here"))  # what was given up is kept
+    with Lab.open("course") as lab:
+        assert lab.recovered == ()
+
+
+def test_a_lab_that_was_carried_and_worked_on_comes_back_as_it_was_there(home: Path, other_computer: Instance) -> None:
+    make("course")
+    stick = other_computer.folder / "stick"
+    stick.mkdir()
+    (home / "course").rename(stick / "course")
+    move = f'from labkit.cli import main\nassert main(["lab", "move", "course", "--home", {str(stick)!r}]) == 0\n'
+    _path, *there = sit_at(other_computer, move + WORK_THERE.format(home=str(stick)))[-1].split(" ", 1)
+    (stick / "course").rename(home / "again")
+    assert main(["lab", "move", "again"]) == 0
+    with Lab.open("again") as lab:
+        vm = lab.machines["web"]
+        assert [f"{sorted(vm.snapshots)} {vm.snapshots.current}"] == there
+        assert vm.facts.spec.disks[0].path.startswith(str(home / "again"))
+        assert not lab.orphans
+        vm.start().kill()
+
+
 def test_an_older_folder_brought_back_is_told_and_can_be_taken(home: Path, tmp_path: Path) -> None:
     before, images = make("course")
     backup = tmp_path / "backup"
