@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+from dataclasses import replace
 
 from labkit.engine.place import command
-from labkit.engine.record_file import read_record
+from labkit.engine.record_file import read_record, write_record
 from labkit.engine.seals import find_seals
 from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
@@ -22,18 +22,18 @@ from labkit.storage.whole_files import free_name
 
 
 def find_older(workspace: Workspace, connection: Connection) -> list[str]:
-    """Put the record aside that came with an older folder, and tell of the machines for which it is whole."""
+    """Put aside what the record of an older folder says of the machines for which it is whole, and tell of them."""
     home = workspace.home
     with contextlib.suppress(LabError):  # a record that cannot be read is told where it is needed
         record = read_record(home)
         known = read_machines(connection, workspace.id) if record and record.machines else {}
         both = [(each, known[each.id]) for each in record.machines if each.id in known] if record else []
-        older = [(then, now) for then, now in both if _is_whole(then) and is_older(then, now)]
+        older = [(then, now) for then, now in both if _is_whole(then) and (_find_gone(now) - _find_gone(then))]
         if not older:
             return []
-        kept = free_name(home / "record.json", "older")
-        if not any(read_record(home, path.name) == record for path in home.glob("record.json.*.older")):
-            shutil.copyfile(home / "record.json", kept)
+        record = replace(record, machines=tuple(then for then, _now in older)) if record else None
+        if record and not any(read_record(home, path.name) == record for path in home.glob("record.json.*.older")):
+            write_record(home, record, free_name(home / "record.json", "older").name)
         sentence = _(
             "libvirt's definition of {machine} names {image}, which is not in the folder: an older folder was brought "
             "back. libvirt's definition holds; {command} takes the folder's own record."
@@ -47,11 +47,6 @@ def find_older(workspace: Workspace, connection: Connection) -> list[str]:
             for _then, now in older
         ]
     return []
-
-
-def is_older(then: MachineRecord | None, now: MachineRecord) -> bool:
-    """Whether a folder is older than a definition: more is gone of what that names than of what its record names."""
-    return bool(_find_gone(now) - (_find_gone(then) if then else set()))
 
 
 def find_thawed(workspace: Workspace, kept: frozenset[str]) -> frozenset[str]:

@@ -49,9 +49,13 @@ def read_record(home: Path, name: str = "record.json") -> LabRecord | None:
         ) from error
 
 
-def write_record(home: Path, record: LabRecord) -> None:
-    """Put a record in the place of the one that is there, for good; one that says nothing leaves no file."""
-    path = record_file(home)
+def write_record(home: Path, record: LabRecord, name: str = "record.json") -> None:
+    """Put a record in the place of the one that is there, for good; one that says nothing leaves no file.
+
+    Args:
+        name: of the file, where it is one that is put aside.
+    """
+    path = home / name
     with host_errors(path):
         if record.is_empty:
             path.unlink(missing_ok=True)

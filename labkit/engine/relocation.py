@@ -22,7 +22,7 @@ from labkit.engine.journal import find_entries
 from labkit.engine.lease import lease_of
 from labkit.engine.lease_files import drop_all
 from labkit.engine.locks import lab_lock
-from labkit.engine.older import find_older, is_older
+from labkit.engine.older import find_older
 from labkit.engine.place import Place, Standing, command, here, judge, place_file, read_place, write_place
 from labkit.engine.record import read_writer
 from labkit.engine.record_file import read_record, write_record
@@ -197,9 +197,9 @@ def restore_lab(home: Path, connection: Connection) -> list[str]:
 
 
 def _restore_from_record(home: Path, place: Place, connection: Connection) -> list[str]:
-    """Let the machines be as an older record of the folder tells, that came with a backup.
+    """Let machines be as an older record of the folder tells, that came with a backup.
 
-    Those whose definition has all its images here go on as they are: they may have been worked with since.
+    It holds those of which libvirt knew a newer state. The others go on as they are: they were worked with since.
     """
     older = sorted(home.glob("record.json.*.older"), key=lambda path: path.stat().st_mtime_ns)
     if not older:
@@ -218,20 +218,20 @@ def _restore_from_record(home: Path, place: Place, connection: Connection) -> li
         now = read_record(home)
         if now is not None:
             shutil.copyfile(home / "record.json", free_name(home / "record.json", "newer"))
-        whole = {id_: each for id_, each in known.items() if not is_older(record.find(id_), each)}
-        write_record(home, _with_whole(record, now, _as_known(home, now or record, connection, whole)))
+        others = {id_: each for id_, each in known.items() if record.find(id_) is None}
+        write_record(home, _with_others(record, now, _as_known(home, now or record, connection, others)))
         domains = Domains(connection)
-        for id_ in known.keys() - whole.keys():
+        for id_ in known.keys() - others.keys():
             domains.undefine(id_)
         older[-1].rename(free_name(home / "record.json", "used"))
     told = _("The machines of the lab {name} are as the folder's own record tells.")
     return [told.format(name=home.name), *_open(workspace, connection)]
 
 
-def _with_whole(record: LabRecord, now: LabRecord | None, whole: tuple[MachineRecord, ...]) -> LabRecord:
-    """An older record with some machines as they are now."""
-    ids = {each.id for each in whole}
-    machines = (*whole, *(each for each in record.machines if each.id not in ids))
+def _with_others(record: LabRecord, now: LabRecord | None, others: tuple[MachineRecord, ...]) -> LabRecord:
+    """An older record, and other machines as they are now."""
+    ids = {each.id for each in others}
+    machines = (*others, *record.machines)
     lost = [each for each in record.lost if each.machine_id not in ids]
     lost += [each for each in now.lost if each.machine_id in ids] if now else []
     made = {**(now.made if now else {}), **record.made}

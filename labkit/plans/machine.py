@@ -144,10 +144,10 @@ def plan_clean(state: LabState) -> Plan:
     begun = sorted(path for path in state.pending - state.claimed - named if path not in state.images)
     rest = (*files_of(state, free), *_kept_elsewhere(state), *begun)
     removal += [StopServing(disk=disk, socket=socket) for disk, socket in state.served.items()]
+    if orphans:  # before what they stand on, which would stay for their sake
+        removal.append(DeleteFiles(paths=tuple(sorted(orphans)), bytes=allocated_by(state, orphans)))
     if rest:
         removal.append(DeleteFiles(paths=rest, bytes=allocated_by(state, free)))
-    if orphans:
-        removal.append(DeleteFiles(paths=tuple(sorted(orphans)), bytes=allocated_by(state, orphans)))
     order = sorted(removal, key=lambda step: isinstance(step, DeleteFiles))
     names, disks = tuple(state.everywhere), tuple(state.disks)
     return Plan(

@@ -258,3 +258,12 @@ def test_an_orphan_that_is_no_image_is_told_and_only_discarded(lab: Lab) -> None
     assert not stray.exists()
     assert memory.exists()
     assert "nobody needs go too: web.7.mem" in repr(lab.clean.plan())
+
+
+def test_clean_deletes_what_orphans_stand_on_too(vm: Machine) -> None:
+    vm.snapshots.restore("left")
+    _forget_one(vm)
+    (orphan,) = vm.lab.orphans
+    assert vm.lab.state.images[str(vm.lab.home / "disks" / orphan)].backing
+    vm.lab.clean()
+    assert not files_of(vm.lab)
