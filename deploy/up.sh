@@ -28,7 +28,8 @@ stop() {
 # shellcheck disable=SC2329 # called by stop
 offer_to_save() {
   local running count answer
-  running=$(python -m labkit.cli list 2>/dev/null | sed -nE 's/\t(running|paused)$//p') || return 0
+  # In English, whatever the course speaks; a lab that cannot be listed does not keep the others from being asked for.
+  running=$({ LABKIT_LANGUAGE=en python -m labkit.cli list 2>/dev/null || true; } | sed -nE 's/\t(running|paused)$//p')
   [ -n "$running" ] || return 0
   count=$(wc -l <<<"$running")
   if [ ! -t 0 ]; then

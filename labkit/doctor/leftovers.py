@@ -192,8 +192,11 @@ def check_sockets() -> Check:
     )
 
 
+_UNIX_COLUMNS = 7  # before a socket's path, which may have spaces in it
+
+
 def _stale_sockets() -> Iterator[Path]:
-    listening = {line.split()[-1] for line in _unix_table()}
+    listening = {line.split(maxsplit=_UNIX_COLUMNS)[-1] for line in _unix_table()}
     runtime = session_runtime_folder()
     paths = sorted(runtime.glob("*.agent"))
     for top in (find_config_folder() / "libvirt/qemu", runtime / "libvirt"):

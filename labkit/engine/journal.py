@@ -202,7 +202,8 @@ def count(folder: Path) -> None:
     """
     place = _counter(folder)
     try:
-        with place.open("ab") as file:
+        descriptor = os.open(place, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "ab") as file:  # a pipe in its place is not waited for
             file.write(b".")
     except OSError:
         with contextlib.suppress(OSError):

@@ -173,10 +173,22 @@ def is_lab(home: Path, lab_id: str) -> bool:
     """Return whether a folder is the lab of this id; one that cannot be read may be."""
     try:
         return read_place(home).id == lab_id
-    except (FileNotFoundError, NotADirectoryError):
+    except NotADirectoryError:
         return False
+    except FileNotFoundError:
+        return _recorded_id(home) == lab_id  # it has lost its identity, and is it all the same
     except HostTrouble:
         return os.path.lexists(home)
+
+
+def _recorded_id(home: Path) -> str:
+    """The id of the lab that a folder's record is of; "" where there is none that can be read."""
+    from labkit.engine.record_file import read_record
+
+    with contextlib.suppress(HostTrouble, OSError):
+        record = read_record(home)
+        return record.lab_id if record else ""
+    return ""
 
 
 def find_twin(home: Path, place: Place) -> Path | None:
@@ -208,10 +220,12 @@ def check_place(home: Path, place: Place) -> Place:
     else:
         old = place.path
         sentence = _("The lab in {here} was in {old} when it was last opened, and is not there any more.")
+    hint = _(
+        "Nothing was changed. If the lab was moved here, type {move}; if this is a copy that is to be a lab of "
+        "its own, type {copy}."
+    )
+    backup = _("If it is a backup, keep it outside of the folder of labs.") if standing is Standing.COPIED else ""
     raise WrongState(
         sentence.format(here=home, old=old),
-        _(
-            "Nothing was changed. If the lab was moved here, type {move}; if this is a copy that is to be a lab of "
-            "its own, type {copy}."
-        ).format(move=command("move", home), copy=command("copy", home)),
+        " ".join(filter(None, (hint.format(move=command("move", home), copy=command("copy", home)), backup))),
     )

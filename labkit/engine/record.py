@@ -37,7 +37,8 @@ from labkit.model.record import (
 )
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
-from labkit.storage.files import host_errors, list_files
+from labkit.plans.steps import UndefineMachine
+from labkit.storage.files import host_errors, list_files, open_lock
 from labkit.storage.whole_files import free_name
 
 
@@ -73,6 +74,27 @@ def find_forgotten(home: Path) -> Mapping[str, LostPoint]:
 def _find_forgotten(path: Path, _version: tuple[int, int, int]) -> Mapping[str, LostPoint]:
     record = read_record(path.parent)
     return {} if record is None else find_lost(replace(record, machines=()))
+
+
+def find_unreturned(home: Path, known: frozenset[str]) -> Mapping[str, str]:
+    """Return the images of machines that a lab's record knows and no hypervisor does: the machine's name by path.
+
+    Args:
+        known: the ids of the machines that are known.
+    """
+    path = record_file(home)
+    try:
+        info = path.stat()
+        return _find_unreturned(path, (info.st_ino, info.st_mtime_ns, info.st_size), known)
+    except (OSError, LabError):
+        return {}
+
+
+@functools.lru_cache(maxsize=16)
+def _find_unreturned(path: Path, _version: tuple[int, int, int], known: frozenset[str]) -> Mapping[str, str]:
+    record = read_record(path.parent)
+    points = find_lost(replace(record, lost=()), known) if record else {}
+    return {image: point.machine for image, point in points.items()}
 
 
 def find_recorded(home: Path) -> frozenset[str]:
@@ -148,12 +170,20 @@ class Recorder:
             told = _("{trouble} It is kept as {name}, and made anew from what the hypervisor knows.")
             return self.read(), told.format(trouble=trouble.message, name=aside.name)
 
-    def note(self, own: Iterable[str] = (), *, entry: Path | None = None, whole_lab: bool = False) -> None:
+    def note(
+        self,
+        own: Iterable[str] = (),
+        *,
+        entry: Path | None = None,
+        whole_lab: bool = False,
+        removed: frozenset[str] = frozenset(),
+    ) -> None:
         """Write down what the hypervisor knows now.
 
         Args:
             own: the machines that the act which ends now was about. entry: its file in the journal.
             whole_lab: whether it was about all that the lab has.
+            removed: the ids of the machines that it let the hypervisor forget.
 
         Raises:
             LabError: the record cannot be read or written, or no hypervisor answers.
@@ -165,9 +195,12 @@ class Recorder:
             names = frozenset(own)
             if whole_lab:
                 names |= {machine.name for machine in old.machines}
+                removed |= {machine.id for machine in old.machines}
             found, asked = self._ask(old)
             others, unfinished = self._find_others(entry)
-            new = update_record(old, found, asked=asked, own=names, others=others, same=is_same_snapshot)
+            new = update_record(
+                old, found, asked=asked, own=names, others=others, removed=removed, same=is_same_snapshot
+            )
             new = self._with_images(replace(new, lab_id=self.workspace.id, writer=self.writer), unfinished)
             if new != old:
                 write_record(self.workspace.home, new)
@@ -186,7 +219,11 @@ class Recorder:
             else what it removed on purpose would come back.
         """
         try:
-            self.note(() if taken_back else plan.names, entry=entry, whole_lab=plan.whole_lab and not taken_back)
+            if taken_back:
+                self.note(entry=entry)
+            else:
+                gone = frozenset(step.machine_id for step in plan.steps if isinstance(step, UndefineMachine))
+                self.note(plan.names, entry=entry, whole_lab=plan.whole_lab, removed=gone)
         except LabError:
             return plan.commit_point is None
         return True
@@ -208,7 +245,7 @@ class Recorder:
     def alone(self) -> Iterator[None]:
         """Two kernels do not write it at once."""
         place = self.workspace.locks / ".record"
-        with host_errors(place), place.open("w") as lock:
+        with host_errors(place), open_lock(place) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

@@ -23,7 +23,7 @@ from labkit.engine.lease import lease_of
 from labkit.engine.lease_files import drop_all
 from labkit.engine.locks import lab_lock
 from labkit.engine.older import find_older
-from labkit.engine.place import Place, Standing, command, here, judge, place_file, read_place, write_place
+from labkit.engine.place import Place, Standing, command, find_twin, here, judge, place_file, read_place, write_place
 from labkit.engine.record import read_writer
 from labkit.engine.record_file import read_record, write_record
 from labkit.engine.saved_memory import keep_saved
@@ -192,7 +192,9 @@ def restore_lab(home: Path, connection: Connection) -> list[str]:
         )
     path = record.home if record else str(home)
     found = Place(id=next(iter(owners)), path=path)
-    write_place(home, here(home, found) if path == str(home) else found)
+    if find_twin(home, found) is not None:
+        found = replace(found, path="")  # another folder is this lab too: which of both is asked when it is opened
+    write_place(home, here(home, found) if found.path == str(home) else found)
     return [_("{home} is the lab {id} again.").format(home=home, id=found.id)]
 
 
@@ -201,10 +203,12 @@ def _restore_from_record(home: Path, place: Place, connection: Connection) -> li
 
     It holds those of which libvirt knew a newer state. The others go on as they are: they were worked with since.
     """
+    if not list(home.glob("record.json.*.older")):  # nobody has opened it since
+        find_older(open_workspace(home.name, home.parent), connection)
     older = sorted(home.glob("record.json.*.older"), key=lambda path: path.stat().st_mtime_ns)
     if not older:
         raise WrongState(
-            _("Nothing of the lab {name} is lost: its folder says which lab it is.").format(name=home.name),
+            _("There is nothing to restore of the lab {name}: its folder says which lab it is.").format(name=home.name),
             _("Open it: Lab.open({name!r}).").format(name=home.name),
         )
     workspace = open_workspace(home.name, home.parent)

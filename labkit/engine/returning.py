@@ -13,7 +13,7 @@ from dataclasses import replace
 from labkit.engine.boot_files import bring_boot_files
 from labkit.engine.host import choose_accelerator
 from labkit.engine.instances import SESSION, Instances
-from labkit.engine.journal import Entry, read_entries
+from labkit.engine.journal import Entry, find_unfinished, read_entries
 from labkit.engine.locks import find_busy, lab_lock
 from labkit.engine.record import Recorder
 from labkit.engine.record_file import keep_aside, write_record
@@ -26,7 +26,7 @@ from labkit.hypervisor.process import find_pid
 from labkit.hypervisor.record_trust import is_readable, why_not_trust
 from labkit.hypervisor.record_xml import accelerate, settle_in
 from labkit.hypervisor.recording import define_again, is_alike, read_domains, read_machines, read_saved
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.machine import Accelerator
 from labkit.model.record import LabRecord, MachineRecord
 from labkit.plans.steps import DropRecords, EndInstance, MigrateMachine, UndefineMachine
@@ -134,17 +134,20 @@ class Returning:
 
     @staticmethod
     def _tell(machine: MachineRecord, *, saved: bool) -> str:
+        count = len(machine.snapshots)
         if saved:
-            sentence = _(
-                "libvirt did not know {machine} any more: it was brought back from the lab's record, "
-                "saved, with {count} snapshots."
+            sentence = ngettext(
+                "libvirt did not know {machine}: it came back from the lab's record, saved, with {count} snapshot.",
+                "libvirt did not know {machine}: it came back from the lab's record, saved, with {count} snapshots.",
+                count,
             )
         else:
-            sentence = _(
-                "libvirt did not know {machine} any more: it was brought back from the lab's record, "
-                "off, with {count} snapshots."
+            sentence = ngettext(
+                "libvirt did not know {machine}: it came back from the lab's record, off, with {count} snapshot.",
+                "libvirt did not know {machine}: it came back from the lab's record, off, with {count} snapshots.",
+                count,
             )
-        told = sentence.format(machine=machine.name, count=len(machine.snapshots))
+        told = sentence.format(machine=machine.name, count=count)
         if machine.saved is None or saved:
             return told
         if not machine.saved.in_folder:
@@ -181,7 +184,8 @@ class Returning:
         machines = {**self.instances.read_elsewhere().machines, **self.domains.read_all(self.workspace.id)[0]}
         users = [facts for facts in machines.values() if facts.id != machine.id]
         used = {disk.path: facts.name for facts in users for disk in facts.spec.disks}
-        above = read_folder(self.workspace.disks).values()
+        begun = find_unfinished(read_entries(self.workspace.journal))  # what an interrupted act was making
+        above = [image for path, image in read_folder(self.workspace.disks).items() if path not in begun]
         used |= {image.backing: os.path.basename(image.path) for image in above if image.backing}
         if taken := [path for path in paths if path in used]:
             return _("its image {name} is used by {other} now.").format(

@@ -26,7 +26,7 @@ from pathlib import Path
 from labkit.errors import LabError
 from labkit.language import _
 from labkit.storage.bounded import Damaged, read_json
-from labkit.storage.files import host_errors, sync_folder, sync_soon
+from labkit.storage.files import host_errors, open_lock, sync_folder, sync_soon
 from labkit.storage.plain import opened_plain
 from labkit.units import GIB, MIB
 
@@ -227,7 +227,7 @@ def _open(folder: Path, *, lasting: bool = False) -> Iterator[dict[str, Seal]]:
         lasting: whether what is written outlives a power cut from here on, and not only a moment later.
     """
     place = _place(folder)
-    with host_errors(place), place.with_suffix(".lock").open("w") as lock:
+    with host_errors(place), open_lock(place.with_suffix(".lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         seals = _read(place)
         before = dict(seals)

@@ -103,7 +103,8 @@ def list_labs(home: str | Path | None = None) -> list[str]:
     """Return the names of the labs in a home, sorted."""
     folder = labs_folder(home)
     with host_errors(folder):
-        return sorted(path.parent.name for path in folder.glob("*/lab.json"))
+        # a lab that has lost its identity is one, too: opened, it says how to find it again
+        return sorted({path.parent.name for name in ("lab.json", "record.json") for path in folder.glob(f"*/{name}")})
 
 
 def check_lab(name: str, home: str | Path | None = None) -> str:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from labkit.language import _
 from labkit.model.disk import disk_name
 from labkit.model.image import ImageFacts
+from labkit.model.record import LostPoint
 from labkit.model.state import LabState
 
 
@@ -35,6 +36,7 @@ class OrphanFacts:
         disk: the name of the disk it was made for, by its file name; "" for what is no image.
         machine: the machine that has a disk of that name now, or None.
         snapshot: the name of the snapshot that kept it, where the lab's record knows one.
+        unreturned: the machine it is of, where the record knows that and libvirt does not.
         below: the image it stands on, or None. above: the orphans that stand on it, by path.
     """
 
@@ -45,6 +47,7 @@ class OrphanFacts:
     disk: str = ""
     machine: str | None = None
     snapshot: str | None = None
+    unreturned: str | None = None
     below: str | None = None
     above: tuple[str, ...] = ()
 
@@ -57,14 +60,18 @@ class OrphanFacts:
     @property
     def why(self) -> str:
         """Why it has no owner, in a sentence."""
-        if self.kind is OrphanKind.MEMORY:
-            return _("Memory of a guest that no snapshot names.")
-        if self.kind is OrphanKind.OTHER:
-            return _("A file that is not a disk image, or that cannot be read as one.")
+        if self.unreturned:
+            return _("It is of {machine}, which the lab's record knows and libvirt does not.").format(
+                machine=self.unreturned
+            )
         if self.snapshot:
             return _("It is the snapshot {name} of {machine}, which another program made libvirt forget.").format(
                 name=self.snapshot, machine=self.machine
             )
+        if self.kind is OrphanKind.MEMORY:
+            return _("Memory of a guest that no snapshot names.")
+        if self.kind is OrphanKind.OTHER:
+            return _("A file that is not a disk image, or that cannot be read as one.")
         if self.above:
             names = ", ".join(map(posixpath.basename, self.above))
             return _("No machine and no snapshot names it; {names} stand on it.").format(names=names)
@@ -85,8 +92,8 @@ def find_orphans(state: LabState) -> dict[str, OrphanFacts]:
 def _image(state: LabState, image: ImageFacts) -> OrphanFacts:
     disk = disk_name(image.path)
     holder = state.disks.get(disk)
-    point = state.forgotten.get(image.path)
-    owners = [machine.name for machine in state.machines.values() if point and machine.id == point.machine_id]
+    point = find_point(state, image.path)
+    owners = _owners(state, point)
     return OrphanFacts(
         path=image.path,
         kind=OrphanKind.IMAGE,
@@ -95,16 +102,31 @@ def _image(state: LabState, image: ImageFacts) -> OrphanFacts:
         disk=disk,
         machine=owners[0] if owners else holder.machine if holder else None,
         snapshot=point.snapshot if point and owners else None,
+        unreturned=state.unreturned.get(image.path),
         below=image.backing,
         above=tuple(sorted(path for path, other in state.images.items() if other.backing == image.path)),
     )
 
 
+def find_point(state: LabState, path: str) -> LostPoint | None:
+    """Return what the record tells of the snapshot that kept an image or a memory file; None: it tells nothing."""
+    memories = (point for point in state.forgotten.values() if point.memory == path)
+    return state.forgotten.get(path) or next(memories, None)
+
+
+def _owners(state: LabState, point: LostPoint | None) -> list[str]:
+    return [machine.name for machine in state.machines.values() if point and machine.id == point.machine_id]
+
+
 def _stray(state: LabState, path: str) -> OrphanFacts:
+    point = find_point(state, path)
+    owners = _owners(state, point)
     memory = path.startswith(posixpath.join(state.home, "memory", ""))
     return OrphanFacts(
         path=path,
         kind=OrphanKind.MEMORY if memory else OrphanKind.OTHER,
         files=(path,),
         allocated=state.stray_bytes.get(path, 0),
+        machine=owners[0] if owners else None,
+        snapshot=point.snapshot if point and owners else None,
     )

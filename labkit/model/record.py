@@ -145,6 +145,7 @@ def update_record(
     asked: frozenset[str],
     own: frozenset[str],
     others: frozenset[str],
+    removed: frozenset[str] | None = None,
     same: SameSnapshot = _have_one_name,
 ) -> LabRecord:
     """Return a record brought up to what the hypervisor knows now.
@@ -157,6 +158,7 @@ def update_record(
         asked: the ids of those machines of the old record that it was asked for.
         own: names of the machines that the act which ends now was about.
         others: names of those other acts are at work on: they write down themselves what came of them.
+        removed: the ids of the machines that the act let the hypervisor forget; None: those of its names that are gone.
         same: whether two records tell of one snapshot: a name may be given again to another.
     """
     kept: dict[str, MachineRecord] = {}
@@ -169,8 +171,8 @@ def update_record(
         elif new is not None:
             kept[machine.id] = new
             lost += [] if is_own else _find_vanished(machine, new, same)
-        elif not is_own:
-            kept[machine.id] = machine
+        elif machine.id not in removed if removed is not None else not is_own:
+            kept[machine.id] = machine  # a name may be another machine's by now
     for id_, machine in found.items():
         if id_ not in kept and (machine.name in own or machine.name not in others):
             kept[id_] = machine

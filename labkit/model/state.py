@@ -68,6 +68,8 @@ class LabState:
         pending: files that acts of the journal name: whether they are needed shows when these acts have ended.
         given: files that seals and definitions name, whether they are there or not.
         forgotten: what the record tells of images whose snapshot libvirt was made to forget, by path.
+        unreturned: images of machines that the record knows and no hypervisor does: the machine's name by path; they
+            are no free disks.
         unsettled: whether other acts kept changing the lab while it was read: to be looked at, not to be planned on.
         instance: the hypervisor instance all this is seen from, "" for the session's own.
         elsewhere, elsewhere_snapshots: machines of the lab on its other instances, and their trees, by name.
@@ -101,6 +103,7 @@ class LabState:
     pending: frozenset[str] = frozenset()
     given: frozenset[str] = frozenset()
     forgotten: Mapping[str, LostPoint] = field(default_factory=dict)
+    unreturned: Mapping[str, str] = field(default_factory=dict)
     unsettled: bool = False
     _found: list[Mapping[str, DiskFacts]] = field(default_factory=list, init=False, repr=False, compare=False)
     _sets: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -119,7 +122,9 @@ class LabState:
     def disks(self) -> Mapping[str, DiskFacts]:
         """The lab's disks by name, sorted: attached and free; looked for once, since plans ask many times."""
         if not self._found:
-            self._found.append(find_disks(self.everywhere, self.images, self.kept | self.claimed, self.served))
+            self._found.append(
+                find_disks(self.everywhere, self.images, self.kept | self.claimed | self.unreturned.keys(), self.served)
+            )
         return self._found[0]
 
     @property

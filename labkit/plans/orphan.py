@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from labkit.language import _
 from labkit.model.image import Format
 from labkit.model.machine import DiskSpec
-from labkit.model.orphan import OrphanFacts
+from labkit.model.orphan import OrphanFacts, OrphanKind, find_point
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.disk import disk_plan
@@ -30,7 +30,9 @@ def plan_adopt(state: LabState, orphan: OrphanFacts, name: str) -> Plan:
     if image is None:
         refusal = Refusal(
             why=_("{file} is not a disk image: no disk can be made of it.").format(file=orphan.name),
-            ways_out=(_("Copy it elsewhere if you want to keep it, then discard it."),),
+            ways_out=(_("Let its machine have the snapshot again: adopt_as_snapshot()."),)
+            if orphan.snapshot
+            else (_("Copy it elsewhere if you want to keep it, then discard it."),),
         )
     elif image.backing is not None and image.backing not in state.images:
         refusal = Refusal(
@@ -55,11 +57,11 @@ def plan_revive(state: LabState, orphan: OrphanFacts, name: str | None) -> Plan:
     Args:
         name: the snapshot's from now on; None: the one it had.
     """
-    point = state.forgotten.get(orphan.path)
+    point = find_point(state, orphan.path)
     if point is None or orphan.machine is None or orphan.snapshot is None:
         unknown = Refusal(
             why=_("The lab's record knows no snapshot that kept {file}.").format(file=orphan.name),
-            ways_out=(_("Bring it back as a free disk: adopt()."),),
+            ways_out=(_("Bring it back as a free disk: adopt()."),) if orphan.kind is OrphanKind.IMAGE else (),
         )
         return _discarding(state, [orphan], orphan.name, refusal=unknown, act="adopt")
     machine, wanted = orphan.machine, name or orphan.snapshot

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from io import BufferedWriter
 from pathlib import Path
 
 from labkit.errors import HostTrouble, NoSpace
@@ -108,6 +109,15 @@ def is_written(path: Path, offset: int, length: int, text: str) -> bool:
             return file.read(length) == text.encode().ljust(length, b"\0")
     except FileNotFoundError:
         return False
+
+
+def open_lock(path: Path) -> BufferedWriter:
+    """Open a file to lock it, made on first use; a pipe in its place is an error at once, not waited for."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return open(descriptor, "wb")
 
 
 def delete_files(paths: Iterable[str]) -> None:

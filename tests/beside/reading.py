@@ -55,6 +55,11 @@ def told(state: LabState) -> str:
     lines += [
         f"{name} uses {[Path(disk.path).name for disk in facts.spec.disks]}" for name, facts in state.machines.items()
     ]
+    lines += [
+        f"{name} is {facts.state}, and has {[Path(disk.path).name for disk in facts.live.disks]} open"
+        for name, facts in state.machines.items()
+        if facts.live
+    ]
     for machine, tree in state.snapshots.items():
         lines += [
             f"{machine}@{node.name} keeps {[Path(disk.path).name for disk in node.disks]}" for node in tree.values()
