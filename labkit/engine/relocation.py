@@ -294,7 +294,7 @@ def _move(record: LabRecord, seen: LabRecord, home: Path) -> LabRecord:
 
 
 def _check_all_off(connection: Connection, record: LabRecord) -> None:
-    running = [each.name for each in record.machines if find_pid(each.id) is not None]
+    running = sorted({each.name for each in record.machines if find_pid(each.id) is not None})
     if running:
         raise WrongState(
             _("{machines} is on.").format(machines=", ".join(running)),
