@@ -101,7 +101,7 @@ class LabState:
     unreachable: Mapping[str, str] = field(default_factory=dict)
     claimed: frozenset[str] = frozenset()
     pending: frozenset[str] = frozenset()
-    given: frozenset[str] = frozenset()
+    given: frozenset[str] = field(default=frozenset(), compare=False)
     forgotten: Mapping[str, LostPoint] = field(default_factory=dict)
     unreturned: Mapping[str, str] = field(default_factory=dict)
     unsettled: bool = False
