@@ -43,7 +43,7 @@ def test_every_message_is_translated(code: str) -> None:
 @pytest.mark.parametrize("code", catalogue.LANGUAGES)
 def test_no_translation_says_its_text_twice(code: str) -> None:
     strings = [message.string for message in catalogue.merged(code)]
-    texts = [text for each in strings for text in ([each] if isinstance(each, str) else each)]
+    texts = [text for each in strings for text in ([each] if isinstance(each, str) else each or ())]
     halves = [(text[: len(text) // 2].strip(), text[len(text) // 2 :].strip()) for text in texts]
     assert not [one for one, other in halves if one == other and len(one) > 1]
 
