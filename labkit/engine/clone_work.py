@@ -11,7 +11,7 @@ from pathlib import Path
 
 from labkit.engine import seals
 from labkit.errors import LabError
-from labkit.hypervisor import clones, jobs
+from labkit.hypervisor import backups, clones, jobs
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import Domains
 from labkit.limits import Limit
@@ -45,7 +45,7 @@ def back_up(step: BackUpDisks, connection: Connection, on_bytes: OnBytes, limit:
         path = Path(disk.path)
         qemu_img.create(path, disk.format, disk.capacity, disk.allocation, limit=limit, inherit=inherit)
     targets = {disk.target: (disk.path, disk.format) for disk in step.disks}
-    clones.back_up(connection, step.machine_id, targets, quiesce=step.quiesce, on_bytes=on_bytes, limit=limit)
+    backups.back_up(connection, step.machine_id, targets, quiesce=step.quiesce, on_bytes=on_bytes, limit=limit)
     for disk in step.disks:
         files = headers.read_image(Path(disk.path), disk.format).files
         for file in map(Path, files):
@@ -56,7 +56,7 @@ def back_up(step: BackUpDisks, connection: Connection, on_bytes: OnBytes, limit:
 
 def abort_back_up(step: BackUpDisks, connection: Connection) -> None:
     """End the copying that a killed kernel has left behind."""
-    clones.abort_backup(connection, step.machine_id, thaw=step.quiesce)
+    backups.abort_backup(connection, step.machine_id, thaw=step.quiesce)
 
 
 def rebase(step: RebaseImage, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int]) -> None:

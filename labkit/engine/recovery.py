@@ -32,6 +32,7 @@ from labkit.engine.journal import (
 )
 from labkit.engine.locks import MachineLocks, find_busy
 from labkit.engine.steps import do
+from labkit.engine.stopped_guests import let_go_on
 from labkit.engine.undoing import abandon, take_back, undo, wait_until_settled
 from labkit.engine.workspace import Workspace
 from labkit.errors import Busy, ConnectionLost, HostTrouble, LabError, NotFound
@@ -224,6 +225,7 @@ class Recovery:
             if commit is not None:
                 take_back(plan.steps[commit], state, hands)
             self._undo(plan, commit, hands)
+            self._let_go_on(plan, hands)
             self._note(plan, entry.path, taken_back=True)
             strike_out(entry.path)
             sentence = _("{act} was interrupted and taken back: all is as before.").format(act=title)
@@ -246,6 +248,11 @@ class Recovery:
             if not used:
                 undo(step, hands)
             count(self.workspace.journal)
+
+    def _let_go_on(self, plan: Plan, hands: Hands) -> None:
+        machines = self._read().machines
+        for sentence in let_go_on((machines[name] for name in plan.names if name in machines), self.domains):
+            hands.tell(sentence)
 
     def _wait_for_jobs(self, machine_ids: Iterable[str]) -> None:
         """A daemon may still be completing what a killed client began."""

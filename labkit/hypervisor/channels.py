@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import libvirt
@@ -21,6 +21,9 @@ from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.errors import agent_refusal, agent_silence
 from labkit.language import _
 
+FLUSHES_WITHIN = 20
+"""Seconds the agent has to answer while it flushes; libvirt would wait for ever for a guest that was stopped."""
+
 _SYNC = 10  # seconds: libvirt itself gives an agent five to answer anything at all
 _JOINS, _JOIN_STEP = 1.0, 0.05  # seconds: libvirt joins the line of a guest that goes on a moment after it does
 _NOT_JOINED = "agent is not connected"
@@ -30,6 +33,17 @@ _ECHO = 8  # letters at the end of a line that tell it from others
 _NOTHING_YET = -2
 _NO_ERROR = 0
 _PING = {"execute": "guest-ping"}
+
+
+@contextlib.contextmanager
+def agent_answers_soon(domain: libvirt.virDomain) -> Iterator[None]:
+    """Bound, while the block runs, how long libvirt waits for an answer of a domain's agent."""
+    domain.agentSetResponseTimeout(FLUSHES_WITHIN)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(libvirt.libvirtError):  # it has ended
+            domain.agentSetResponseTimeout(libvirt.VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK)
 
 
 def agent_command(

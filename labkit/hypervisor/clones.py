@@ -1,28 +1,21 @@
-"""Clones in libvirt: defined from their original's definition, with its snapshots; disks copied while a guest runs.
+"""Clones in libvirt: defined from their original's definition, with its snapshots; cut loose from it.
 
-Knows: libvirt's domains, backups and block jobs. Must not know: plans, images, whose act it is part of.
+Knows: libvirt's domains and block jobs. Must not know: plans, images, whose act it is part of.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import libvirt
-from lxml import etree
 from lxml.builder import ElementMaker
 
-from labkit.errors import HypervisorError, LabError, NoSpace
+from labkit.errors import LabError
 from labkit.hypervisor.clone_xml import clone_domain_xml, clone_snapshot_xml
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.snapshot_xml import definition_in_snapshot_xml
 from labkit.hypervisor.sockets import place_sockets
-from labkit.language import _
-from labkit.limits import Limit
-from labkit.model.image import Format
 from labkit.model.machine import DiskSpec, MachineSpec
 
 OnBytes = Callable[[int, int], None]
@@ -74,98 +67,6 @@ def copy_snapshots(
             clone.snapshotCreateXML(xml, flags | (libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT if name == current else 0))
 
     connection.call(copy, subject=spec.name)
-
-
-# --- copying while the guest goes on ----------------------------------------------------------------
-
-
-def back_up(
-    connection: Connection,
-    machine_id: str,
-    targets: Mapping[str, tuple[str, Format]],
-    *,
-    quiesce: bool,
-    on_bytes: OnBytes,
-    limit: Limit,
-) -> None:
-    """Copy what disks hold at one instant into images made beforehand, while the guest goes on.
-
-    Args:
-        targets: by what the guest calls a disk: the image's path and format. quiesce: let the guest's agent flush
-            its file systems at that instant.
-
-    Raises:
-        Cancelled, TimedOut: the limit's; the job has ended. HypervisorError: it failed.
-    """
-    reuse = libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL
-
-    def begin(raw: libvirt.virConnect) -> None:
-        domain = raw.lookupByUUIDString(machine_id)
-        if quiesce:
-            domain.fsFreeze()
-        try:
-            domain.backupBegin(_backup_xml(targets), None, reuse)
-        finally:
-            if quiesce:
-                domain.fsThaw()
-
-    try:
-        connection.call(begin, timeout=60)
-        _wait_for_backup(connection, machine_id, on_bytes, limit)
-    except BaseException:
-        abort_backup(connection, machine_id, thaw=quiesce)
-        raise
-
-
-def _wait_for_backup(connection: Connection, machine_id: str, on_bytes: OnBytes, limit: Limit) -> None:
-    def look(raw: libvirt.virConnect, flags: int = 0) -> dict[str, int]:
-        return dict(raw.lookupByUUIDString(machine_id).jobStats(flags))
-
-    while (job := connection.call(look)).get("type") != libvirt.VIR_DOMAIN_JOB_NONE:
-        on_bytes(job.get("disk_processed", 0), job.get("disk_total", 0))
-        limit.check()
-        time.sleep(_LOOK)
-    end = connection.call(lambda raw: look(raw, libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED))
-    if not end.get("success"):
-        words = str(end.get("errmsg", ""))
-        if os.strerror(errno.ENOSPC) in words:
-            raise NoSpace(
-                _("No space left on the host's disk while the disks were copied."),
-                _("Delete machines you no longer need, or free space on the host; then do it again."),
-                details=words,
-            )
-        raise HypervisorError(
-            _("The disks could not be copied while the guest ran."),
-            _("Is the host's disk full? Free space, or stop the machine, and do it again."),
-            details=words,
-        )
-    on_bytes(end.get("disk_processed", 0), end.get("disk_total", 0))  # a short one may end before the first look
-    limit.check()
-
-
-def abort_backup(connection: Connection, machine_id: str, *, thaw: bool) -> None:
-    """End a copy that nobody waits for any more, and let the guest's file systems go on; nothing, if there is none."""
-
-    def abort(raw: libvirt.virConnect) -> None:
-        domain = raw.lookupByUUIDString(machine_id)
-        with contextlib.suppress(libvirt.libvirtError):
-            domain.abortJob()
-        if thaw:
-            with contextlib.suppress(libvirt.libvirtError):
-                domain.fsThaw()
-        while domain.isActive() and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
-            time.sleep(_LOOK)
-
-    with contextlib.suppress(LabError):
-        connection.call(abort)
-
-
-def _backup_xml(targets: Mapping[str, tuple[str, Format]]) -> str:
-    disks = [
-        _E.disk(_E.target(file=path), _E.driver(type=format.driver), name=name, backup="yes", type="file")
-        for name, (path, format) in targets.items()
-    ]
-    return etree.tostring(_E.domainbackup(_E.disks(*disks), mode="push"), encoding="unicode")
 
 
 # --- standing alone ---------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Knows: libvirt's snapshots. Must not know: plans, images, whose act it is part o
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import libvirt
 from labkit.errors import WrongState
 from labkit.hypervisor import domain_xml, snapshot_xml
 from labkit.hypervisor.capabilities import format_version, parse_capabilities, read_cpu_models
+from labkit.hypervisor.channels import agent_answers_soon
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.launching import once_log_is_free
@@ -124,10 +126,11 @@ class Snapshots:
         """
         xml = snapshot_xml.build_snapshot_xml(name, description, memory, overlays)
         flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
+        quiesced = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE
         if memory is None:
             flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
             if live and quiesce:
-                flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE
+                flags |= quiesced
 
         def create(raw: libvirt.virConnect) -> None:
             domain = raw.lookupByUUIDString(machine_id)
@@ -139,7 +142,8 @@ class Snapshots:
                 live_only = libvirt.VIR_DOMAIN_AFFECT_LIVE
                 kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
                 domain.setMetadata(kind, element, key, snapshot_xml.SAID_NAMESPACE, live_only)
-            domain.snapshotCreateXML(xml, flags)
+            with agent_answers_soon(domain) if flags & quiesced else contextlib.nullcontext():
+                domain.snapshotCreateXML(xml, flags)
             if (
                 memory is not None
                 and parse(_snapshot(raw, machine_id, name).getXMLDesc()).findtext("state") == "shutoff"

@@ -119,9 +119,11 @@ def test_a_machine_undefined_behind_our_back_is_gone_and_its_images_stay(vm: Mac
     for act in (lambda: vm.snapshots.take("three"), lambda: vm.snapshots.restore("one"), lambda: len(vm.snapshots)):
         with pytest.raises(NotFound, match="'web' is no longer there"):
             act()
-    disks = vm.lab.disks
-    assert {name: disk.machine for name, disk in disks.items()} == {"web.vda": None, "data": None}
-    assert {name: hash_content(str(disk.path), "qcow2") for name, disk in disks.items()} == content
+    assert list(vm.lab.disks) == []  # the lab's record knows whose they are: nobody else takes them
+    orphans = [orphan.facts for orphan in vm.lab.orphans.values()]
+    assert {facts.unreturned for facts in orphans} == {"web"}
+    top = {facts.disk: facts.path for facts in orphans if not facts.above}
+    assert {name: hash_content(path, "qcow2") for name, path in top.items()} == content
     vm.lab.clean()
     assert list((vm.lab.home / "disks").iterdir()) == []
 

@@ -1,0 +1,144 @@
+"""Disks copied while their guest goes on: libvirt's backup of one instant, and what stops it.
+
+QEMU copies what the guest is about to overwrite into the backup first. Where the host has no room for that, the
+guest's write fails and the guest is stopped; nothing is lost, and it goes on when the copying has ended.
+
+Knows: libvirt's backups, its agent calls. Must not know: plans, images, whose act it is part of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Callable, Mapping
+
+import libvirt
+from lxml import etree
+from lxml.builder import ElementMaker
+
+from labkit.errors import HypervisorError, LabError, NoSpace
+from labkit.hypervisor.channels import FLUSHES_WITHIN, agent_answers_soon
+from labkit.hypervisor.connection import Connection
+from labkit.hypervisor.domain_facts import read_stand
+from labkit.language import _
+from labkit.limits import Limit
+from labkit.model.image import Format
+from labkit.model.machine import Reason
+
+OnBytes = Callable[[int, int], None]
+
+_E = ElementMaker()
+_LOOK = 0.02  # seconds between two looks at a job
+
+
+def back_up(
+    connection: Connection,
+    machine_id: str,
+    targets: Mapping[str, tuple[str, Format]],
+    *,
+    quiesce: bool,
+    on_bytes: OnBytes,
+    limit: Limit,
+) -> None:
+    """Copy what disks hold at one instant into images made beforehand, while the guest goes on.
+
+    Args:
+        targets: by what the guest calls a disk: the image's path and format. quiesce: let the guest's agent flush
+            its file systems at that instant.
+
+    Raises:
+        Cancelled, TimedOut: the limit's; the job has ended. NoSpace: the host's disk is full; the guest goes on.
+        HypervisorError: it failed.
+    """
+    reuse = libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL
+
+    def begin(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        if not quiesce:
+            domain.backupBegin(_backup_xml(targets), None, reuse)
+            return
+        with agent_answers_soon(domain):
+            domain.fsFreeze()
+            try:
+                domain.backupBegin(_backup_xml(targets), None, reuse)
+            finally:
+                domain.fsThaw()
+
+    try:
+        connection.call(begin, timeout=3 * FLUSHES_WITHIN)
+        _wait_for_backup(connection, machine_id, on_bytes, limit)
+    except BaseException as error:
+        full = _is_stopped_by_full_disk(connection, machine_id)
+        abort_backup(connection, machine_id, thaw=quiesce)
+        if full and isinstance(error, LabError) and not limit.reached:
+            raise _no_space(error.details or error.message) from error
+        raise
+
+
+def _wait_for_backup(connection: Connection, machine_id: str, on_bytes: OnBytes, limit: Limit) -> None:
+    def look(raw: libvirt.virConnect, flags: int = 0) -> dict[str, int]:
+        return dict(raw.lookupByUUIDString(machine_id).jobStats(flags))
+
+    while (job := connection.call(look)).get("type") != libvirt.VIR_DOMAIN_JOB_NONE:
+        on_bytes(job.get("disk_processed", 0), job.get("disk_total", 0))
+        limit.check()
+        time.sleep(_LOOK)
+    end = connection.call(lambda raw: look(raw, libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED))
+    if not end.get("success"):
+        words = str(end.get("errmsg", ""))
+        if os.strerror(errno.ENOSPC) in words:
+            raise _no_space(words)
+        raise HypervisorError(
+            _("The disks could not be copied while the guest ran."),
+            _("Is the host's disk full? Free space, or stop the machine, and do it again."),
+            details=words,
+        )
+    on_bytes(end.get("disk_processed", 0), end.get("disk_total", 0))  # a short one may end before the first look
+    limit.check()
+
+
+def _no_space(details: str) -> NoSpace:
+    return NoSpace(
+        _("No space left on the host's disk while the disks were copied."),
+        _("Delete machines you no longer need, or free space on the host; then do it again."),
+        details=details,
+    )
+
+
+def _is_stopped_by_full_disk(connection: Connection, machine_id: str) -> bool:
+    def look(raw: libvirt.virConnect) -> bool:
+        return read_stand(raw.lookupByUUIDString(machine_id), saved=False)[1] is Reason.NO_SPACE
+
+    with contextlib.suppress(LabError):
+        return connection.call(look)
+    return False
+
+
+def abort_backup(connection: Connection, machine_id: str, *, thaw: bool) -> None:
+    """End a copy that nobody waits for any more, and let the guest go on; nothing, if there is none."""
+
+    def abort(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        with contextlib.suppress(libvirt.libvirtError):
+            domain.abortJob()
+        while domain.isActive() and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
+            time.sleep(_LOOK)
+        if read_stand(domain, saved=False)[1] is Reason.NO_SPACE:  # a stopped guest's agent is silent
+            with contextlib.suppress(libvirt.libvirtError):
+                domain.resume()
+        if thaw:
+            with contextlib.suppress(libvirt.libvirtError), agent_answers_soon(domain):
+                domain.fsThaw()
+
+    with contextlib.suppress(LabError):
+        connection.call(abort)
+
+
+def _backup_xml(targets: Mapping[str, tuple[str, Format]]) -> str:
+    disks = [
+        _E.disk(_E.target(file=path), _E.driver(type=format.driver), name=name, backup="yes", type="file")
+        for name, (path, format) in targets.items()
+    ]
+    return etree.tostring(_E.domainbackup(_E.disks(*disks), mode="push"), encoding="unicode")
