@@ -36,6 +36,7 @@ from labkit.engine.stopped_guests import let_go_on
 from labkit.engine.undoing import abandon, take_back, undo, wait_until_settled
 from labkit.engine.workspace import Workspace
 from labkit.errors import Busy, ConnectionLost, HostTrouble, LabError, NotFound
+from labkit.hypervisor.block_nodes import close_forgotten
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.jobs import wait_for_job
 from labkit.hypervisor.snapshots import Snapshots
@@ -217,7 +218,7 @@ class Recovery:
         )
         for step in plan.steps[:commit]:
             abandon(step, hands)
-        self._wait_for_jobs(ids_of(plan, self._read()))
+        self._let_settle(ids_of(plan, self._read()))
         if commit is not None:
             wait_until_settled(plan.steps[commit], hands)
         state = self._read()
@@ -254,11 +255,13 @@ class Recovery:
         for sentence in let_go_on((machines[name] for name in plan.names if name in machines), self.domains):
             hands.tell(sentence)
 
-    def _wait_for_jobs(self, machine_ids: Iterable[str]) -> None:
-        """A daemon may still be completing what a killed client began."""
+    def _let_settle(self, machine_ids: Iterable[str]) -> None:
+        """A daemon may still complete what a killed client began; one that was killed has left images open in QEMU."""
         for machine_id in machine_ids:
             with contextlib.suppress(NotFound):
                 wait_for_job(self.domains.connection, machine_id, Limit(JOB_LIMIT))
+            with contextlib.suppress(LabError):  # it has just ended, or is silent: what it holds stays, and is told
+                close_forgotten(self.domains.connection, machine_id)
 
 
 def is_committed(entry: Entry, state: LabState) -> bool:
