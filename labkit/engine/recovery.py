@@ -56,6 +56,9 @@ from labkit.plans.steps import (
     WakeClones,
 )
 
+_DECIDES_WHO_RUNS = CutPower | DropSaved | MigrateMachine | RestoreMemory | WakeClones
+"""Steps behind which a guest stands as they leave it, also paused."""
+
 JOB_LIMIT = 60.0
 """Seconds to wait for what the daemon is still at."""
 
@@ -234,6 +237,8 @@ class Recovery:
         for at, step in enumerate(plan.steps[commit:], commit):
             _do_again(step, hands, reported=at < entry.done)
             count(entry.path.parent)
+        if not any(isinstance(step, _DECIDES_WHO_RUNS) for step in plan.steps):
+            self._let_go_on(plan, hands)
         if self._note(plan, entry.path):
             strike_out(entry.path)
         return " ".join((_("{act} was interrupted and has been completed.").format(act=title), *troubles))
@@ -252,7 +257,8 @@ class Recovery:
 
     def _let_go_on(self, plan: Plan, hands: Hands) -> None:
         machines = self._read().machines
-        for sentence in let_go_on((machines[name] for name in plan.names if name in machines), self.domains):
+        theirs = (machines[name] for name in plan.names if name in machines)
+        for sentence in let_go_on(theirs, plan.running, self.domains):
             hands.tell(sentence)
 
     def _let_settle(self, machine_ids: Iterable[str]) -> None:
