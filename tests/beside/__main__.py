@@ -62,10 +62,10 @@ def main() -> int:
     ):
         while sum(each["counts"].get(_STEPS[kind], 0) for each in histories) < wanted:
             course = next(course for course in courses if course not in known)
-            print(f"{course} …", flush=True)
+            sys.stdout.write(f"{course} …\n")
             histories.append(run(course, images))
             asked.into.write_text(json.dumps(summarize(histories), indent=1, ensure_ascii=False) + "\n")
-            print(histories[-1]["found"] or f"nothing lost, {histories[-1]['seconds']} s", flush=True)
+            sys.stdout.write(histories[-1]["found"] or f"nothing lost, {histories[-1]['seconds']} s\n")
     return int(any(each["found"] for each in histories))
 
 
