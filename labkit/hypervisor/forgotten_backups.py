@@ -53,7 +53,7 @@ def _has_ended(domain: libvirt.virDomain) -> bool:
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:
                 return True  # it has just ended
-            return error.get_error_code() != libvirt.VIR_ERR_INTERNAL_ERROR  # its data are missing
+            return bool(error.get_error_code() != libvirt.VIR_ERR_INTERNAL_ERROR)  # its data are missing
         if time.monotonic() > end:
             return False
         time.sleep(_LOOK)

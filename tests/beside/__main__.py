@@ -2,7 +2,7 @@
 
     ./lab run python -m tests.beside --into FOLDER/summary.json
 
-One history after the other, of each kind, each with a seed of its own and a hypervisor instance of its own, until the
+One history after the other, of each kind, each with a seed, a process and a hypervisor instance of its own, until the
 steps asked for are reached. After each of them the summary is written anew. Called again with the same file it goes
 on behind the last history that is in it. A history that finds something stands in the summary with what it found, and
 the run goes on with the next; the end is an error then.
@@ -20,7 +20,9 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +65,12 @@ def main() -> int:
         while sum(each["counts"].get(_STEPS[kind], 0) for each in histories) < wanted:
             course = next(course for course in courses if course not in known)
             sys.stdout.write(f"{course} …\n")
-            histories.append(run(course, images))
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                histories.append(alone.submit(run, course, images).result())
             asked.into.write_text(json.dumps(summarize(histories), indent=1, ensure_ascii=False) + "\n")
             sys.stdout.write(histories[-1]["found"] or f"nothing lost, {histories[-1]['seconds']} s\n")
+            if not histories[-1]["counts"]:
+                return 1  # not even begun: nor would the next
     return int(any(each["found"] for each in histories))
 
 
