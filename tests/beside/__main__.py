@@ -16,18 +16,16 @@ import argparse
 import itertools
 import json
 import sys
-import time
-import traceback
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from tests.beside.courses import Course
-from tests.instance import Instance, find_guest_images
+from tests.beside.recorded import run
+from tests.instance import find_guest_images
 
 _STEPS = {"fast": "acts", "guest": "guest steps"}
 """What counts as a step, by the name of a count."""
@@ -72,26 +70,6 @@ def main() -> int:
             if not histories[-1]["counts"]:
                 return 1  # not even begun: nor would the next
     return int(any(each["found"] for each in histories))
-
-
-def run(course: Course, images: Path) -> dict[str, Any]:
-    """Run one history in an instance of its own; returns what is told of it."""
-    counts: Counter[str] = Counter()
-    found, began = "", time.monotonic()
-    instance = Instance(images)
-    try:
-        with instance.in_force():
-            course.run(instance, counts)
-    except Exception:  # noqa: BLE001 — whatever it is, it is the finding
-        found = traceback.format_exc()
-    finally:
-        instance.end()
-    return {
-        "course": asdict(course),
-        "seconds": round(time.monotonic() - began),
-        "counts": {name: number for name, number in sorted(counts.items()) if number},
-        "found": found,
-    }
 
 
 def summarize(histories: list[dict[str, Any]]) -> dict[str, Any]:
