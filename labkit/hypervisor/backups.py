@@ -18,10 +18,11 @@ import libvirt
 from lxml import etree
 from lxml.builder import ElementMaker
 
-from labkit.errors import HypervisorError, LabError, NoSpace
+from labkit.errors import ConnectionLost, HypervisorError, LabError, NoSpace
 from labkit.hypervisor.channels import FLUSHES_WITHIN, agent_answers_soon
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_facts import read_stand
+from labkit.hypervisor.forgotten_backups import end_backup
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.image import Format
@@ -66,9 +67,10 @@ def back_up(
             finally:
                 domain.fsThaw()
 
+    asked = connection.raw()
     try:
         connection.call(begin, timeout=3 * FLUSHES_WITHIN)
-        _wait_for_backup(connection, machine_id, on_bytes, limit)
+        _wait_for_backup(connection, asked, machine_id, on_bytes, limit)
     except BaseException as error:
         full = _is_stopped_by_full_disk(connection, machine_id)
         abort_backup(connection, machine_id, thaw=quiesce)
@@ -77,13 +79,20 @@ def back_up(
         raise
 
 
-def _wait_for_backup(connection: Connection, machine_id: str, on_bytes: OnBytes, limit: Limit) -> None:
+def _wait_for_backup(
+    connection: Connection, asked: libvirt.virConnect, machine_id: str, on_bytes: OnBytes, limit: Limit
+) -> None:
     def look(raw: libvirt.virConnect, flags: int = 0) -> dict[str, int]:
         return dict(raw.lookupByUUIDString(machine_id).jobStats(flags))
 
     while (job := connection.call(look)).get("type") != libvirt.VIR_DOMAIN_JOB_NONE:
         on_bytes(job.get("disk_processed", 0), job.get("disk_total", 0))
         limit.check()
+        if connection.raw() is not asked:  # its successor may never hear how it ended
+            raise ConnectionLost(
+                _("The hypervisor's daemon went away during the call."),
+                _("Guests go on without it. Do it again: the daemon is started anew."),
+            )
         time.sleep(_LOOK)
     end = connection.call(lambda raw: look(raw, libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED))
     if not end.get("success"):
@@ -120,11 +129,9 @@ def abort_backup(connection: Connection, machine_id: str, *, thaw: bool) -> None
     """End a copy that nobody waits for any more, and let the guest go on; nothing, if there is none."""
 
     def abort(raw: libvirt.virConnect) -> None:
+        if end_backup(connection, raw.lookupByUUIDString(machine_id)):
+            raw = connection.raw()
         domain = raw.lookupByUUIDString(machine_id)
-        with contextlib.suppress(libvirt.libvirtError):
-            domain.abortJob()
-        while domain.isActive() and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
-            time.sleep(_LOOK)
         if read_stand(domain, saved=False)[1] is Reason.NO_SPACE:  # a stopped guest's agent is silent
             with contextlib.suppress(libvirt.libvirtError):
                 domain.resume()

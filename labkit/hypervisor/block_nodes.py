@@ -53,11 +53,11 @@ def close_forgotten(connection: Connection, machine_id: str) -> None:
         if not domain.isActive():
             return
         known = {int(number) for number in parse(domain.XMLDesc(0)).xpath("//disk//@index")}
-        nodes = _ask(domain, "query-named-block-nodes", flat=True)
+        nodes = ask(domain, "query-named-block-nodes", flat=True)
         forgotten = [node for node in nodes if (number := _number(node)) is not None and number not in known]
         for node in sorted(forgotten, key=lambda node: node["drv"] == "file"):  # a format stands on its file
             with contextlib.suppress(HypervisorError):  # it is in use
-                _ask(domain, "blockdev-del", **{"node-name": node["node-name"]})
+                ask(domain, "blockdev-del", **{"node-name": node["node-name"]})
 
     connection.call(close)
 
@@ -75,15 +75,15 @@ def go_back(connection: Connection, machine_id: str, disk: DiskSpec, old: DiskSp
     def begin(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
         if _status(domain, job) is None:
-            nodes = _ask(domain, "query-named-block-nodes", flat=True)
+            nodes = ask(domain, "query-named-block-nodes", flat=True)
             (base,) = [node["node-name"] for node in nodes if _file(node) == old.path and node["drv"] != "file"]
-            _ask(domain, "block-commit", **{"job-id": job, "device": _tops(domain)[disk.path], "base-node": base})
+            ask(domain, "block-commit", **{"job-id": job, "device": _tops(domain)[disk.path], "base-node": base})
 
     def is_over(raw: libvirt.virConnect) -> bool:
         domain = raw.lookupByUUIDString(machine_id)
         status = _status(domain, job)
         if status == "ready":
-            _ask(domain, "job-complete", id=job)
+            ask(domain, "job-complete", id=job)
         return status is None
 
     connection.call(begin)
@@ -100,7 +100,7 @@ def _tops(domain: libvirt.virDomain) -> dict[str, str]:
     """The names of the nodes that a guest's disks write into, by the image's path."""
     if not domain.isActive():
         return {}
-    used = [device["inserted"] for device in _ask(domain, "query-block") if "inserted" in device]
+    used = [device["inserted"] for device in ask(domain, "query-block") if "inserted" in device]
     return {_file(node): node["node-name"] for node in used}
 
 
@@ -122,10 +122,15 @@ def _file(node: dict[str, Any]) -> str:
 
 def _status(domain: libvirt.virDomain, job: str) -> str | None:
     """How one of our jobs stands; None: there is none, or not any more."""
-    return next((each["status"] for each in _ask(domain, "query-jobs") if each["id"] == job), None)
+    return next((each["status"] for each in ask(domain, "query-jobs") if each["id"] == job), None)
 
 
-def _ask(domain: libvirt.virDomain, command: str, **arguments: object) -> Any:
+def ask(domain: libvirt.virDomain, command: str, **arguments: object) -> Any:
+    """Return what a guest's QEMU answers to a command of its machine protocol.
+
+    Raises:
+        HypervisorError: it refuses.
+    """
     order = json.dumps({"execute": command, "arguments": arguments})
     answer = json.loads(libvirt_qemu.qemuMonitorCommand(domain, order, 0))
     if "error" in answer:

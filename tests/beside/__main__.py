@@ -2,7 +2,7 @@
 
     ./lab run python -m tests.beside --into FOLDER/summary.json
 
-One history after the other, of each kind, each with a seed of its own and a hypervisor instance of its own, until the
+One history after the other, of each kind, each with a seed, a process and a hypervisor instance of its own, until the
 steps asked for are reached. After each of them the summary is written anew. Called again with the same file it goes
 on behind the last history that is in it. A history that finds something stands in the summary with what it found, and
 the run goes on with the next; the end is an error then.
@@ -16,16 +16,16 @@ import argparse
 import itertools
 import json
 import sys
-import time
-import traceback
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from tests.beside.courses import Course
-from tests.instance import Instance, find_guest_images
+from tests.beside.recorded import run
+from tests.instance import find_guest_images
 
 _STEPS = {"fast": "acts", "guest": "guest steps"}
 """What counts as a step, by the name of a count."""
@@ -63,30 +63,13 @@ def main() -> int:
         while sum(each["counts"].get(_STEPS[kind], 0) for each in histories) < wanted:
             course = next(course for course in courses if course not in known)
             sys.stdout.write(f"{course} …\n")
-            histories.append(run(course, images))
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                histories.append(alone.submit(run, course, images).result())
             asked.into.write_text(json.dumps(summarize(histories), indent=1, ensure_ascii=False) + "\n")
             sys.stdout.write(histories[-1]["found"] or f"nothing lost, {histories[-1]['seconds']} s\n")
+            if not histories[-1]["counts"]:
+                return 1  # not even begun: nor would the next
     return int(any(each["found"] for each in histories))
-
-
-def run(course: Course, images: Path) -> dict[str, Any]:
-    """Run one history in an instance of its own; returns what is told of it."""
-    counts: Counter[str] = Counter()
-    found, began = "", time.monotonic()
-    instance = Instance(images)
-    try:
-        with instance.in_force():
-            course.run(instance, counts)
-    except Exception:  # noqa: BLE001 — whatever it is, it is the finding
-        found = traceback.format_exc()
-    finally:
-        instance.end()
-    return {
-        "course": asdict(course),
-        "seconds": round(time.monotonic() - began),
-        "counts": {name: number for name, number in sorted(counts.items()) if number},
-        "found": found,
-    }
 
 
 def summarize(histories: list[dict[str, Any]]) -> dict[str, Any]:

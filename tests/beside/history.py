@@ -220,8 +220,8 @@ class History:
         orphans = {name for name, _path in self.find_orphans()}
         come, gone = orphans - set(self.lost), set(self.lost) - orphans
         for name in come:  # only what an orphan stands on: it is kept for that one's sake
-            orphan = self.lab.orphans[name]
-            assert orphan.facts.above, (orphan, deeds, struck, told(before), told(state), told(self.lab.state))
+            facts = self.lab.orphans[name].facts
+            assert facts.above, (facts, deeds, struck, told(before), told(state), told(self.lab.state))
         self.lost |= {name: self.reading.digest(path) for name, path in self.find_orphans() if name in come}
         assert not gone, (f"{gone} belong to somebody again", deeds, struck)
 

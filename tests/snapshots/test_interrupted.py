@@ -5,12 +5,16 @@ Each must end before or after, by itself, at the next `Lab.open()`. Between two 
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
+import libvirt_qemu
 import psutil
 import pytest
 
@@ -22,6 +26,7 @@ from labkit.errors import Busy, LabError
 from labkit.limits import NO_LIMIT
 from labkit.machine import Machine
 from labkit.plans.steps import CreateOverlay, TakeSnapshot
+from labkit.storage.image_locks import is_held
 from labkit.units import KIB
 from tests.engine.strike import How
 from tests.instance import Instance
@@ -101,9 +106,9 @@ def _kill(victims: tuple[int, ...]) -> None:
             psutil.Process(victim).kill()
 
 
-def _switch_without_snapshot(vm: Machine) -> None:
-    """What an interrupted take can leave: the machine writes into the overlays, and no snapshot is known."""
-    plan = vm.snapshots.take.plan("new")
+def _begin_a_take(vm: Machine) -> TakeSnapshot:
+    """Do what a take of a running machine does up to its commit point, as somebody who is killed then; returns it."""
+    plan = replace(vm.snapshots.take.plan("new"), running=("web",))
     executor = vm.lab._executor
     record = Record(vm.lab.home / "journal", plan)
     (step,) = [step for step in plan.steps if isinstance(step, TakeSnapshot)]
@@ -111,6 +116,12 @@ def _switch_without_snapshot(vm: Machine) -> None:
         if isinstance(made, CreateOverlay):
             do(made, executor._hands(lambda _done, _total: None, NO_LIMIT))
             record.step_done(index)
+    return step
+
+
+def _switch_without_snapshot(vm: Machine) -> None:
+    """What an interrupted take can leave: the machine writes into the overlays, and no snapshot is known."""
+    step = _begin_a_take(vm)
     specs = [f"--diskspec={disk.target},file={disk.path}" for disk in step.overlays]
     flags = ["--disk-only", "--no-metadata", "--reuse-external", "--atomic"]
     argv = ["virsh", "-c", "qemu:///session", "snapshot-create-as", step.domain, *flags, *specs]
@@ -135,6 +146,53 @@ def test_disks_switched_without_a_snapshot_go_back_with_what_was_written_since(
         assert again.recovered == ("take web@new was interrupted and taken back: all is as before.",)
     found = world.eye.look()
     assert found == (wanted if then == "it runs" else without_power(wanted))
+
+
+@pytest.mark.parametrize("until", ["one image is open", "both are open", "its disks use them", "it stands still"])
+def test_what_a_killed_daemon_had_told_qemu_is_taken_back(world: World, vm: Machine, until: str) -> None:
+    write_inside(vm, "vdb", 64 * KIB, 64 * KIB, 77)
+    wanted = world.eye.look()
+    world.checkpoint.install("running")
+    step = _begin_a_take(vm)
+    _tell_qemu_behind_the_daemons_back(vm, step, until)
+    write_inside(vm, "vdb", 64 * KIB, 64 * KIB, 77)
+    with Lab.open(vm.lab.name) as again:
+        assert again.recovered == ("take web@new was interrupted and taken back: all is as before.",)
+    assert world.eye.look() == wanted
+    vm.snapshots.take("new")  # libvirt gives its images names that QEMU must not have in use
+    assert vm.state == "running"
+    write_inside(vm, "vdb", 64 * KIB, 64 * KIB, 78)
+    vm.snapshots.delete("new", merge="always")
+    world.eye.look()
+
+
+def _tell_qemu_behind_the_daemons_back(vm: Machine, step: TakeSnapshot, until: str) -> None:
+    """Ask of a guest's QEMU what libvirt asks of it within a take, in its order and words."""
+    domain = vm.lab._connection.raw().lookupByUUIDString(vm.id)
+
+    def tell(command: str, **arguments: object) -> object:
+        order = json.dumps({"execute": command, "arguments": arguments})
+        answer = json.loads(libvirt_qemu.qemuMonitorCommand(domain, order, 0))
+        assert "error" not in answer, answer
+        return answer["return"]
+
+    if until == "it stands still":
+        tell("stop")
+        vm.wait_for("paused")
+        return
+    highest = max(int(number) for number in re.findall(r"index='(\d+)'", domain.XMLDesc(0)))
+    names = [f"libvirt-{highest + 1 + number}" for number in range(len(step.overlays))]
+    for name, disk in list(zip(names, step.overlays, strict=True))[: 1 if until == "one image is open" else None]:
+        below = {"driver": "file", "filename": disk.path, "node-name": f"{name}-storage"}
+        tell("blockdev-add", **below, **{"auto-read-only": True, "discard": "unmap"})
+        above = {"driver": "qcow2", "node-name": f"{name}-format", "file": f"{name}-storage", "backing": None}
+        tell("blockdev-add", **above, **{"read-only": False, "discard": "unmap"})
+        assert is_held(disk.path)
+    if until == "its disks use them":
+        tops = [device["inserted"]["node-name"] for device in tell("query-block")]  # type: ignore[attr-defined]
+        pairs = zip(tops, names, strict=True)
+        pairs_of = [{"node": top, "overlay": f"{name}-format"} for top, name in pairs]
+        tell("transaction", actions=[{"type": "blockdev-snapshot", "data": data} for data in pairs_of])
 
 
 def test_a_guest_whose_memory_cannot_be_restored_is_off_at_the_snapshots_disks(world: World, vm: Machine) -> None:

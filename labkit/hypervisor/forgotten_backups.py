@@ -1,0 +1,107 @@
+"""A backup that a daemon, killed since, had begun: the one that has taken over knows of it and cannot end it.
+
+libvirt 9.0 notes that a backup begins before it notes of what. Killed in between, or when QEMU has just ended the
+copying, the next daemon holds up the guest with a backup of which it says that its data are missing, or that never
+ends, and it says so again at each start: it reads that from the guest's status file. So the note is taken out of that
+file, and the daemon ended at once, which guests outlive; the next one knows of no backup.
+
+Source: libvirt, `src/qemu/qemu_backup.c`, `qemu_process.c` (qemuProcessRecoverJob).
+Knows: libvirt's status files, QEMU's jobs. Must not know: images, plans.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import psutil
+from lxml import etree
+
+from labkit.errors import HypervisorError
+from labkit.hypervisor.block_nodes import ask
+from labkit.hypervisor.connection import Connection
+from labkit.hypervisor.daemon_place import runtime_folder
+from labkit.hypervisor.domain_xml import parse
+from labkit.hypervisor.inquiry import find_daemon
+
+_LOOK = 0.02  # seconds between two looks
+_ENDS_WITHIN = 5.0  # seconds in which a daemon that knows its backup ends it, and QEMU the copying
+_TRIES = 3
+
+
+def end_backup(connection: Connection, domain: libvirt.virDomain) -> bool:
+    """End a guest's backup; returns whether it took the end of the daemon, so that the connection is another now."""
+    with contextlib.suppress(libvirt.libvirtError):
+        domain.abortJob()
+    if _has_ended(domain):
+        return False
+    _end_copying(domain)
+    return _forget(connection, domain)
+
+
+def _has_ended(domain: libvirt.virDomain) -> bool:
+    end = time.monotonic() + _ENDS_WITHIN
+    while domain.isActive():
+        try:
+            if domain.jobInfo()[0] == libvirt.VIR_DOMAIN_JOB_NONE:
+                return True
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:
+                return True  # it has just ended
+            return bool(error.get_error_code() != libvirt.VIR_ERR_INTERNAL_ERROR)  # its data are missing
+        if time.monotonic() > end:
+            return False
+        time.sleep(_LOOK)
+    return True
+
+
+def _end_copying(domain: libvirt.virDomain) -> None:
+    """Let QEMU end what it still copies, since libvirt does not know of it."""
+    end = time.monotonic() + _ENDS_WITHIN
+    while time.monotonic() < end and (jobs := [job for job in ask(domain, "query-jobs") if job["type"] == "backup"]):
+        for job in jobs:
+            with contextlib.suppress(HypervisorError):  # it has just ended
+                ask(domain, "job-dismiss" if job["status"] == "concluded" else "job-cancel", id=job["id"])
+        time.sleep(_LOOK)
+
+
+def _forget(connection: Connection, domain: libvirt.virDomain) -> bool:
+    """Take the note of a backup out of the status file and end the daemon, which may just write it once more."""
+    folder = runtime_folder(connection.uri)
+    if folder is None:
+        return False
+    status = folder / "libvirt" / "qemu" / "run" / f"{domain.name()}.xml"
+    ended = False
+    for _try in range(_TRIES):
+        pid = find_daemon(connection.uri)
+        if not _strike_out(status):
+            break
+        if pid is not None:
+            with contextlib.suppress(OSError, psutil.Error):
+                os.kill(pid, signal.SIGKILL)
+                psutil.Process(pid).wait(_ENDS_WITHIN)
+                ended = True
+    return ended
+
+
+def _strike_out(status: Path) -> bool:
+    """Take what is said of a backup out of a status file; returns whether there was anything."""
+    try:
+        root = parse(status.read_text())
+    except (OSError, etree.XMLSyntaxError):
+        return False
+    found: list[Any] = [*root.xpath("job[@async='backup']"), *root.xpath("backups")]
+    if not root.xpath("job[@async='backup']"):
+        return False
+    for element in found:
+        root.remove(element)
+    draft = status.with_name(f"{status.name}.labkit")
+    draft.touch(mode=0o600)
+    draft.write_bytes(etree.tostring(root, pretty_print=True))
+    draft.replace(status)
+    return True
