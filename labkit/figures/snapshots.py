@@ -23,8 +23,8 @@ from labkit.model.snapshot import SnapshotKind, SnapshotTree
 from labkit.model.state import LabState
 from labkit.model.tree_layout import HERE, Line, Place, arrange, find_way, tree_graph
 from labkit.model.words import snapshot_word
+from labkit.plans.effect import tree_after
 from labkit.plans.plan import Plan
-from labkit.plans.snapshot_effect import tree_after
 from labkit.units import format_size
 
 if TYPE_CHECKING:
