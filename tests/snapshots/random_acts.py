@@ -253,7 +253,7 @@ class RandomActs(RuleBasedStateMachine):
             while path is not None:
                 alive.add(path)
                 path = state.images[path].backing
-        assert set(state.images) == alive
+        assert set(state.images) == alive, sorted(set(state.images) ^ alive)
         assert all(state.images[path].frozen for path in state.kept)
         writable = {disk.path for machine in state.machines.values() for disk in machine.spec.disks}
         assert not any(state.images[path].frozen for path in writable)
