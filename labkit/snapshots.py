@@ -21,7 +21,7 @@ from labkit.plans.broken import why_broken
 from labkit.plans.disk_excuses import why_no_system
 from labkit.plans.guard import why_not_write
 from labkit.plans.plan import Plan, Refusal
-from labkit.plans.snapshot_effect import find_costs
+from labkit.plans.snapshot.costs import find_costs
 from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.units import Shown, check_choice, check_description, check_name
 

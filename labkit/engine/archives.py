@@ -19,6 +19,7 @@ from labkit.limits import Limit
 from labkit.model.disk import backing_name
 from labkit.model.image import Format
 from labkit.model.machine import Accelerator, MachineSpec
+from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
 from labkit.model.travel import CarriedKind, CarriedPoint, Manifest, SnapshotRecord
 from labkit.plans.archive_excuses import why_not_manifest
@@ -117,7 +118,7 @@ def adopt(
         first = replace(first, id=str(uuid.UUID(first.id)), genid=str(uuid.UUID(first.genid)) if first.genid else None)
         spec = make(manifest.point, manifest.point.xml)
         xml = adopting.adopt_domain_xml(manifest.point.xml, spec)
-        specs, records, memories = [], [], {}
+        specs, records, points, memories = [], [], [], {}
         for snapshot in manifest.snapshots:
             kept = snapshot.memory is not None
             inactive = make(snapshot.point, snapshot.point.xml, keeps_accelerator=kept)
@@ -138,6 +139,17 @@ def adopt(
             )
             current = snapshot.name == manifest.current
             records.append(SnapshotRecord(name=snapshot.name, parent=snapshot.parent, xml=text, current=current))
+            points.append(
+                SnapshotFacts(
+                    name=snapshot.name,
+                    description=snapshot.description,
+                    parent=snapshot.parent,
+                    created=snapshot.created,
+                    kind=snapshot.kind,
+                    spec=inactive,
+                    memory=targets[snapshot.memory] if snapshot.memory else None,
+                )
+            )
             specs += [inactive, live]
             if snapshot.memory:
                 start = _read_start(path, members.get(snapshot.memory))
@@ -161,6 +173,7 @@ def adopt(
         xml=xml,
         specs=tuple(specs),
         records=tuple(records),
+        points=tuple(points),
         memories=memories,
     )
 

@@ -9,45 +9,7 @@ Knows: plans and their commit points. Must not know: how a step is done, who pre
 from __future__ import annotations
 
 from labkit.plans.plan import Plan
-from labkit.plans.steps import (
-    BackUpDisks,
-    BringImage,
-    ConvertImage,
-    CopyImage,
-    CopyMemory,
-    CreateImage,
-    GrowImage,
-    MergeLayer,
-    MigrateMachine,
-    PullBases,
-    RebaseImage,
-    UnpackBootFile,
-    UnpackImage,
-    UnpackMemory,
-    WakeClones,
-    WriteArchive,
-)
-
-_STOPS = (
-    BackUpDisks
-    | BringImage
-    | ConvertImage
-    | CopyImage
-    | CopyMemory
-    | CreateImage
-    | GrowImage
-    | MigrateMachine
-    | PullBases
-    | RebaseImage
-    | UnpackBootFile
-    | UnpackImage
-    | UnpackMemory
-    | WriteArchive
-)
-"""Steps that stop in their middle; then they count as not done."""
-
-_LEAVES_THE_REST = MergeLayer | WakeClones
-"""Steps that stop in their middle and count as done: what they have not done is told."""
+from labkit.plans.steps import OnCancel
 
 
 def heeds_cancel(plan: Plan, index: int, *, at_end: bool = False) -> bool:
@@ -60,5 +22,5 @@ def heeds_cancel(plan: Plan, index: int, *, at_end: bool = False) -> bool:
     last = len(plan.steps) - 1 if commit is None else commit
     if index < last:
         return True
-    step = plan.steps[index]
-    return not at_end and (isinstance(step, _LEAVES_THE_REST) or (index == last and isinstance(step, _STOPS)))
+    then = plan.steps[index].on_cancel
+    return not at_end and (then is OnCancel.LEAVES_THE_REST or (index == last and then is OnCancel.STOPS))

@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import assert_never
 
 from labkit.engine.workspace import Workspace
 from labkit.errors import Refused
 from labkit.language import _
 from labkit.plans.plan import Plan
-from labkit.plans.steps import MigrateMachine, Step, StopServing, UnpackBootFile
-from labkit.plans.touching import touched
+from labkit.plans.steps import Place, Step
 
 _SERVED = re.compile(r"[0-9a-f]{12}\.nbd")
 _ARRIVAL = re.compile(r"[0-9a-f]{8}\.in/s")
@@ -46,7 +46,7 @@ def find_outside(plan: Plan, workspace: Workspace) -> str | None:
     home = workspace.home.resolve()
     if plan.steps and Path(plan.home).resolve() != home:
         return plan.home
-    for path in (path for step in plan.steps for path in touched(step)):
+    for path in (path for step in plan.steps for path in step.touches.confined):
         if not _is_in(Path(path), home, resolve(Path(path).parent)):
             return path
     return next(_odd_sockets_and_boot_files(plan.steps, workspace), None)
@@ -63,20 +63,23 @@ def _is_in(path: Path, home: Path, folder: Path) -> bool:
 
 
 def _odd_sockets_and_boot_files(steps: tuple[Step, ...], workspace: Workspace) -> Iterator[str]:
-    for step in steps:
-        ours: object
-        match step:
-            case StopServing(socket=path):
-                place = Path(path)
-                ours = place.parent.parts[-2:] == ("labkit", workspace.id[:8]) and _SERVED.fullmatch(place.name)
-            case MigrateMachine(arrival=path):
-                ours = _ARRIVAL.fullmatch("/".join(Path(path).parts[-2:]))
-            case UnpackBootFile(target=path):
-                images = workspace.images.resolve()
-                ours = Path(path).parent.resolve().is_relative_to(images) or _is_in(
-                    Path(path), workspace.home.resolve(), Path(path).parent.resolve()
-                )
-            case _:
-                continue
-        if not ours:
+    for place, path in (each for step in steps for each in step.touches.elsewhere):
+        if not _is_ours(place, Path(path), workspace):
             yield path
+
+
+def _is_ours(place: Place, path: Path, workspace: Workspace) -> bool:
+    """Whether a file outside the lab's folder is one that an act may make or end for the reason it gives."""
+    match place:
+        case Place.EXPORT:
+            return True  # where its owner wants it
+        case Place.SERVED:
+            ours = path.parent.parts[-2:] == ("labkit", workspace.id[:8])
+            return ours and _SERVED.fullmatch(path.name) is not None
+        case Place.ARRIVAL:
+            return _ARRIVAL.fullmatch("/".join(path.parts[-2:])) is not None
+        case Place.BOOT_FILE:
+            folder = path.parent.resolve()
+            return folder.is_relative_to(workspace.images.resolve()) or _is_in(path, workspace.home.resolve(), folder)
+        case _:
+            assert_never(place)

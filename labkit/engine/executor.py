@@ -41,7 +41,6 @@ from labkit.model.machine import MachineState
 from labkit.model.state import LabState
 from labkit.plans.guard import why_not_reached
 from labkit.plans.plan import Plan
-from labkit.plans.step_words import step_word
 from labkit.plans.steps import CreateOverlay, Step
 
 SETTLES = 200
@@ -309,7 +308,7 @@ def _ignore(_progress: Progress) -> None:
 
 
 def _reporter(on_progress: OnProgress, index: int, plan: Plan) -> Callable[[int, int], None]:
-    label = step_word(plan.steps[index])
+    label = plan.steps[index].word
     steps = len(plan.steps)
     heeds, heeds_at_end = (heeds_cancel(plan, index, at_end=at_end) for at_end in (False, True))
 

@@ -7,29 +7,13 @@ Knows: steps, seals, headers. Must not know: how a step is carried out, what bec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from labkit.engine.seals import find_changed
 from labkit.errors import LabError, WrongState
 from labkit.language import _
-from labkit.model.image import Format
-from labkit.plans.steps import (
-    AttachDisk,
-    ConvertImage,
-    CopyImage,
-    CopyMemory,
-    CreateOverlay,
-    DefineFromSnapshot,
-    LinkImages,
-    MergeLayer,
-    PullBases,
-    RestoreMemory,
-    Step,
-    TakeSnapshot,
-    WakeClones,
-    WriteArchive,
-)
+from labkit.plans.steps import Step
 from labkit.storage.headers import read_chain
 
 
@@ -52,8 +36,9 @@ def why_not_intact(home: str, steps: Iterable[Step]) -> str | None:
     disks, memory = Path(home, "disks"), Path(home, "memory")
     files: dict[str, None] = {}
     for step in steps:
-        files |= dict.fromkeys(str(path) for path in _files_below(step) if path.parent in (disks, memory))
-        for top, format in _tops(step):
+        files |= dict.fromkeys(path for path in step.touches.reads if Path(path).parent in (disks, memory))
+        for path, format in step.touches.stands_on:
+            top = Path(path)
             if top.parent != disks or not top.exists():  # not there yet: an earlier step makes it
                 continue
             try:
@@ -66,31 +51,3 @@ def why_not_intact(home: str, steps: Iterable[Step]) -> str | None:
     if not changed:
         return None
     return _("The frozen file {file} was changed by another program.").format(file=Path(changed[0]).name)
-
-
-def _tops(step: Step) -> Iterator[tuple[Path, Format]]:
-    """The images that a step reads with all they stand on."""
-    match step:
-        case ConvertImage(as_is=False):
-            yield Path(step.source), step.source_format
-        case CreateOverlay() | LinkImages():
-            yield Path(step.backing), step.backing_format
-        case MergeLayer():
-            yield Path(step.child), Format.QCOW2
-        case TakeSnapshot():
-            yield from ((Path(disk.path), disk.format) for disk in step.frozen)
-        case PullBases() | DefineFromSnapshot() | RestoreMemory():
-            yield from ((Path(disk.path), disk.format) for disk in step.disks)
-        case AttachDisk() if not step.disk.served:
-            yield Path(step.disk.path), step.disk.format
-
-
-def _files_below(step: Step) -> Iterator[Path]:
-    """The files that a step reads alone."""
-    match step:
-        case CopyImage() | CopyMemory():
-            yield Path(step.source)
-        case RestoreMemory() | WakeClones():
-            yield Path(step.memory)
-        case WriteArchive():
-            yield from (Path(path) for _name, path in step.sources)

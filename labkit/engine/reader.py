@@ -23,7 +23,7 @@ from labkit.errors import LabError
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshot_reading import read_dropped
 from labkit.hypervisor.snapshots import Snapshots
-from labkit.model.disk import disk_name
+from labkit.model.disk import disk_name, extent_path
 from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
@@ -32,7 +32,7 @@ from labkit.plans.steps import DropRecords
 from labkit.storage import nbd
 from labkit.storage.files import list_files
 from labkit.storage.guest_images import read_guest_images
-from labkit.storage.headers import extent_path, is_image_name, read_folder, read_image
+from labkit.storage.headers import is_image_name, read_folder, read_image
 from labkit.storage.making import making_folder
 
 

@@ -22,8 +22,8 @@ from labkit.language import _
 from labkit.model.snapshot import SnapshotKind, SnapshotTree, snapshot_word
 from labkit.model.state import LabState
 from labkit.model.tree_layout import HERE, Line, Place, arrange, find_way, tree_graph
+from labkit.plans.effect import tree_after
 from labkit.plans.plan import Plan
-from labkit.plans.snapshot_effect import tree_after
 from labkit.units import format_size
 
 if TYPE_CHECKING:

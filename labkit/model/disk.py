@@ -17,6 +17,9 @@ from labkit.model.machine import DiskSpec, MachineFacts
 _NUMBERED = re.compile(r"(?P<disk>.+)\.(?P<number>[0-9]+)\.(?P<format>[a-z0-9]+)")
 _IDE_DISKS = 4
 
+FLAT = "-flat.vmdk"
+"""How the name of the second file ends that a fixed VMDK has: the one with the data."""
+
 
 class Bus(StrEnum):
     """What a disk is attached to: a controller that only virtual machines have, or an imitation of a real one."""
@@ -101,6 +104,16 @@ def image_number(path: str) -> int:
 def image_path(folder: str, disk: str, number: int, format: Format) -> str:
     """Return the path of a disk's image; inverse of `disk_name` and `image_number`."""
     return posixpath.join(folder, f"{disk}.{number}.{format}")
+
+
+def format_of(path: str) -> Format:
+    """Return an image's format, which its file name ends with."""
+    return Format(posixpath.splitext(path)[1].removeprefix("."))
+
+
+def extent_path(path: str) -> str:
+    """Return the path of the second file that a fixed VMDK of this path has."""
+    return path.removesuffix(".vmdk") + FLAT
 
 
 def backing_name(image: str, backing: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from labkit.language import _
-from labkit.model.disk import chain, image_number, image_path
+from labkit.model.disk import chain, disk_name, extent_path, image_number, image_path
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.machine import DiskSpec, MachineSpec, MachineState
 from labkit.model.snapshot import SnapshotTree
@@ -75,14 +75,14 @@ def tree_copies(state: LabState, survey: CloneSurvey, request: CloneRequest) -> 
     for index, paths in enumerate(_place_trees(state, request, tree)):
         sources = {old: places[0][old] if index and old in active else old for old in paths}
         if active and not index:
-            pairs = [(disk, replace(disk, path=paths[disk.path])) for disk in origin.disks]
+            pairs = [(disk, _copied_disk(disk, paths[disk.path])) for disk in origin.disks]
             steps.append(_backup(state, survey, request, pairs, within_tree=True))
         for old in sorted(paths, key=lambda path: depth(state.images, path)):
             steps += _copy_layer(
                 state, survey, request, old, sources[old], paths, backed_up=old in active and not index
             )
         places.append(paths)
-    disks = [tuple(replace(disk, path=paths[disk.path]) for disk in origin.disks) for paths in places]
+    disks = [tuple(_copied_disk(disk, paths[disk.path]) for disk in origin.disks) for paths in places]
     specs = bear(state, request, origin, disks)
     steps.append(define(state, request, specs))
     if tree.nodes:
@@ -140,7 +140,7 @@ def _draft(disk: DiskSpec) -> DiskSpec:
 def _as_copied(layers: tuple[ImageFacts, ...], disk: DiskSpec) -> tuple[ImageFacts, ...]:
     """What the copy of a disk will be: one image, of its base's format and allocation."""
     base = layers[-1]
-    files = (disk.path, *[_second_file(disk.path)] * (len(base.files) - 1))
+    files = (disk.path, *[extent_path(disk.path)] * (len(base.files) - 1))
     return (replace(base, path=disk.path, files=files, capacity=layers[0].capacity, allocated=_content(layers)),)
 
 
@@ -190,6 +190,11 @@ def _backup(
 
 
 # --- a whole tree -------------------------------------------------------------------------------
+
+
+def _copied_disk(disk: DiskSpec, path: str) -> DiskSpec:
+    """A clone's disk, named as its image is."""
+    return replace(disk, name=disk_name(path), path=path)
 
 
 def _place_trees(state: LabState, request: CloneRequest, tree: SnapshotTree) -> Iterator[dict[str, str]]:
@@ -261,10 +266,5 @@ def _frozen_files(state: LabState, tree: SnapshotTree, places: Iterable[Mapping[
         file
         for paths in places
         for old in kept
-        for file in (paths[old], *[_second_file(paths[old])] * (len(state.images[old].files) - 1))
+        for file in (paths[old], *[extent_path(paths[old])] * (len(state.images[old].files) - 1))
     )
-
-
-def _second_file(path: str) -> str:
-    """The name of a fixed VMDK's file with the data."""
-    return f"{path.removesuffix('.vmdk')}-flat.vmdk"

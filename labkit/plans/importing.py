@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from labkit.language import _
 from labkit.model.disk import disk_name, image_number, image_path
 from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineSpec
+from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
 from labkit.model.travel import CarriedImage, CarriedKind, CarriedPoint, Manifest, SnapshotRecord
 from labkit.plans.archive_excuses import why_not_arrive
@@ -50,8 +51,7 @@ class Arrival:
 
     Attributes:
         archive: absolute path. spec, xml: the machine and its definition. specs: all that its snapshots need.
-        records: what the hypervisor is told of its snapshots. memories: by name in the archive.
-        notes: what to know beforehand.
+        records: what the hypervisor is told of its snapshots; points: what they are. memories: by name in the archive.
     """
 
     archive: str
@@ -60,6 +60,7 @@ class Arrival:
     xml: str
     specs: tuple[MachineSpec, ...] = ()
     records: tuple[SnapshotRecord, ...] = ()
+    points: tuple[SnapshotFacts, ...] = ()
     memories: Mapping[str, MemoryStart] = field(default_factory=dict)
 
 
@@ -218,7 +219,7 @@ def _arriving(state: LabState, survey: ImportSurvey, arrival: Arrival) -> list[S
         if target not in survey.there
     ]
     spec = arrival.spec
-    steps.append(DefineAdopted(spec=spec, xml=arrival.xml, records=arrival.records))
+    steps.append(DefineAdopted(spec=spec, xml=arrival.xml, records=arrival.records, points=arrival.points))
     active = {disk.path for disk in spec.disks}
     still = (image for image in manifest.images if targets[image.files[0]] not in active)
     frozen = [targets[file] for image in still for file in image.files]

@@ -13,32 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass
 
 from labkit.language import _
 from labkit.model.words import act_word
-from labkit.plans.steps import (
-    BackUpDisks,
-    BringImage,
-    ConvertImage,
-    CopyImage,
-    CopyMemory,
-    CreateImage,
-    CreateOverlay,
-    DeleteFiles,
-    GrowImage,
-    LinkImages,
-    MergeLayer,
-    Phase,
-    PullBases,
-    RebaseImage,
-    RenameImage,
-    ReplaceImage,
-    Step,
-    TakeSnapshot,
-    UnpackBootFile,
-    UnpackImage,
-    UnpackMemory,
-    WakeClones,
-    WriteArchive,
-    WriteMessage,
-)
+from labkit.plans.steps import Phase, Step, WakeClones
 from labkit.units import format_size
 
 _BLOB = re.compile(r"\S*/blobs/[0-9a-f]{16}-")
@@ -132,33 +107,11 @@ class Plan:
     @property
     def files(self) -> Files:
         """The files it leaves, rewrites and deletes, and those that are there only while it is carried out."""
-        created: list[str] = []
-        rewritten: list[str] = []
-        deleted: list[str] = []
-        for step in self.steps:
-            match step:
-                case CopyImage() | ConvertImage() | BringImage() | CopyMemory():
-                    created.append(step.target)
-                case WriteArchive() | UnpackMemory() | UnpackBootFile():
-                    created.append(step.target)
-                case UnpackImage() | LinkImages() | BackUpDisks():
-                    created += step.targets
-                case CreateImage() | CreateOverlay():
-                    created.append(step.path)
-                case TakeSnapshot(memory=str(memory)):
-                    created.append(memory)
-                case RenameImage():
-                    created.append(step.new)
-                case WriteMessage() | GrowImage() | RebaseImage() | ReplaceImage():
-                    rewritten.append(step.path)
-                case PullBases():
-                    rewritten += (disk.path for disk in step.disks)
-                case MergeLayer():
-                    rewritten.append(step.child)
-                    deleted += [] if step.keeps_layer else [step.layer]
-                case DeleteFiles():
-                    deleted += step.paths
-        moved = {step.draft for step in self.steps if isinstance(step, ReplaceImage)}
+        touched = [step.touches for step in self.steps]
+        created = [path for each in touched for path in each.creates]
+        rewritten = [path for each in touched for path in each.rewrites]
+        deleted = [path for each in touched for path in each.deletes]
+        moved = {path for each in touched for path in each.moves}
         drafts = {path for path in created if path in deleted or path in moved}
         return Files(
             created=tuple(path for path in created if path not in drafts),
@@ -175,14 +128,12 @@ class Plan:
     @property
     def bytes_copied(self) -> int:
         """Bytes its steps write on the host."""
-        writing = CopyImage | BringImage | ConvertImage | CreateImage | GrowImage | MergeLayer | BackUpDisks | PullBases
-        unpacking = WriteArchive | UnpackImage | UnpackMemory | UnpackBootFile | CopyMemory
-        return sum(step.bytes for step in self.steps if isinstance(step, writing | unpacking))
+        return sum(step.touches.copied for step in self.steps)
 
     @property
     def bytes_freed(self) -> int:
         """Bytes its steps give back to the host."""
-        return sum(step.bytes for step in self.steps if isinstance(step, DeleteFiles))
+        return sum(step.touches.freed for step in self.steps)
 
     @property
     def commit_point(self) -> int | None:

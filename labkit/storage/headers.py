@@ -15,14 +15,12 @@ from pathlib import Path
 
 from labkit.errors import HostTrouble
 from labkit.language import _
+from labkit.model.disk import FLAT
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.storage.containers import is_blank_qcow2, read_header
 from labkit.storage.files import host_errors
 from labkit.storage.header_values import BadHeader, Extent, Header
 from labkit.storage.plain import open_plain, opened_plain
-
-FLAT = "-flat.vmdk"
-"""How the second file of a fixed VMDK ends: it is no image of its own."""
 
 SETTLED = 100_000_000
 """Nanoseconds a file must have been left alone: what is written sooner may bear the same time as what was read."""
@@ -47,11 +45,6 @@ def read_image(path: Path, format: Format) -> ImageFacts:
             regular file, or it depends on something that is not another image file.
     """
     return _read(str(path), format)
-
-
-def extent_path(path: str) -> str:
-    """Return the path of the second file that a fixed VMDK of this path has."""
-    return path.removesuffix(".vmdk") + FLAT
 
 
 def is_blank(path: Path) -> bool:

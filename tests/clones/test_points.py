@@ -13,6 +13,7 @@ from labkit.model.points import find_points, natural, span
 from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
 from tests.figures.lineages import Builder, classroom, path, small
+from tests.plans.foreseen import differences
 
 
 def shown(builder: Builder) -> list[str]:
@@ -117,9 +118,10 @@ def test_names_are_told_as_spans_in_natural_order() -> None:
 
 def check(lab: Lab, plan: Plan) -> None:
     """What a plan says it leaves is what is there once it is carried out."""
-    foreseen = lineage_text(read_lineage(state_after(lab.state, plan)))
+    foreseen = state_after(lab.state, plan)
     lab.carry_out(plan)
-    assert lineage_text(lab.lineage) == foreseen
+    assert lineage_text(lab.lineage) == lineage_text(read_lineage(foreseen))
+    assert differences(foreseen, lab.state) == {}
 
 
 def test_lineage_after_a_plan_is_what_the_plan_foresees(lab: Lab) -> None:

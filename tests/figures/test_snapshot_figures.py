@@ -23,8 +23,9 @@ from labkit.model.regions import Kind, Region
 from labkit.model.snapshot import SnapshotFacts, SnapshotKind, SnapshotTree, sort_nodes
 from labkit.model.state import LabState
 from labkit.model.tree_layout import HERE, arrange, find_way, tree_graph
+from labkit.plans.effect import tree_after
 from labkit.plans.snapshot import SnapshotSurvey, plan_delete, plan_relabel, plan_restore, plan_take
-from labkit.plans.snapshot_effect import find_costs, tree_after
+from labkit.plans.snapshot.costs import find_costs
 from labkit.units import GIB, MIB
 
 SURVEY = SnapshotSurvey(free_bytes=GIB)

@@ -23,9 +23,11 @@ from labkit.plans import disk as disk_plans
 from labkit.plans import disk_change
 from labkit.plans import machine as machine_plans
 from labkit.plans import snapshot as plans
+from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
 from labkit.plans.steps import RenameImage
 from labkit.units import MIB
+from tests.plans.foreseen import differences
 from tests.snapshots.known import BLOCK, BLOCKS, EMPTY, Content, Contents, Known, data_disks, images_of
 
 MOST_SNAPSHOTS = 8
@@ -251,19 +253,27 @@ class RandomActs(RuleBasedStateMachine):
             while path is not None:
                 alive.add(path)
                 path = state.images[path].backing
-        assert set(state.images) == alive
+        assert set(state.images) == alive, sorted(set(state.images) ^ alive)
         assert all(state.images[path].frozen for path in state.kept)
         writable = {disk.path for machine in state.machines.values() for disk in machine.spec.disks}
         assert not any(state.images[path].frozen for path in writable)
 
     # --- helpers ----------------------------------------------------------------------------------
 
-    def _act(self, plan: Plan) -> None:
+    def _act(self, plan: Plan, *, brought: bool = False) -> None:
+        """Carry a plan out: what it said it leaves is there.
+
+        Args:
+            brought: whether it brings a file in of which nobody knew beforehand what it is.
+        """
         assert plan.refusal is None, plan.refusal
         STEPS["acts"] += 1
+        foreseen = state_after(self.state, plan)
         self.carry_out(plan)
         left = [path for path in plan.files.deleted if Path(path).exists()]
         assert not left, left
+        unforeseen = {} if brought else differences(foreseen, self.state)
+        assert not unforeseen, unforeseen
 
     def _keep(self, name: str, before: LabState | None = None) -> None:
         """A snapshot of the machine was taken; it is configured as it was before, if that is given, else as it is."""

@@ -76,7 +76,7 @@ class FileActs(CloneActs):
             sha256=seals.hash_file(file),
             seals={str(self.world.home / "disks" / name): seal.sha256 or "" for name, seal in known.items()},
         )
-        self._act(plan_relink(state, survey, self.at, disk, str(file)))
+        self._act(plan_relink(state, survey, self.at, disk, str(file)), brought=True)
         STEPS["relinked"] += 1
 
     def _frozen_below(self) -> list[tuple[str, str]]:

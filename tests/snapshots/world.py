@@ -180,7 +180,9 @@ class World:
         spec, tree = self._machines[name].spec, self._trees[name]
         match step:
             case TakeSnapshot():
-                node = replace(snapshot(step.name, spec, tree.current), created=1 + len(tree))
+                node = replace(
+                    snapshot(step.name, spec, tree.current), created=1 + len(tree), description=step.description
+                )
                 self._trees[name] = _tree({**tree.nodes, node.name: node}, node.name)
                 self._define(replace(spec, disks=step.overlays))
             case DefineFromSnapshot():

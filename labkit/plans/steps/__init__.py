@@ -1,129 +1,69 @@
-"""The closed set of steps plans are made of.
+"""The closed set of steps plans are made of, by family.
 
-Each step says what a person would type (`command`), names the files it touches, and belongs to a phase.
-Phases run in order: *create* (can be undone), *switch* (the first is the commit point: from there only
-forward), *clean up*.
+Each step says all of itself (`BaseStep`): the command a person would type, the files it touches, the lab after it. It
+belongs to a phase; these run in order: *create* (can be undone), *switch* (the first is the commit point: from there
+only forward), *clean up*. How the steps of a family are carried out stands in the module of the same name in
+`engine/steps/`.
 
 Knows: the model. Must not know: how a step is carried out.
 """
 
 from __future__ import annotations
 
-from labkit.plans.steps.archive import (
-    DefineAdopted,
-    UnpackBootFile,
-    UnpackImage,
-    UnpackMemory,
-    WriteArchive,
-)
-from labkit.plans.steps.base import Phase
-from labkit.plans.steps.clone import (
-    BackUpDisks,
-    CopySnapshots,
-    DefineClones,
-    DiskBackup,
-    LinkImages,
-    PullBases,
-    RebaseImage,
-    ReplaceImage,
-)
-from labkit.plans.steps.disk import (
-    AttachDisk,
-    DetachDisk,
-    RepointDisk,
-)
+from labkit.plans.steps.archive import DefineAdopted, UnpackBootFile, UnpackImage, UnpackMemory, WriteArchive
+from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Place, Touched
+from labkit.plans.steps.clone import BackUpDisks, CopySnapshots, DefineClones, DiskBackup, LinkImages
+from labkit.plans.steps.disk import AttachDisk, DetachDisk, RepointDisk, StopServing
+from labkit.plans.steps.flatten import PullBases, ReplaceImage
 from labkit.plans.steps.image import (
     BringImage,
     ConvertImage,
     CopyImage,
     CreateImage,
     CreateOverlay,
-    DeleteFiles,
-    FreezeImages,
-    GrowImage,
-    MergeLayer,
     RenameImage,
-    StopServing,
     WriteMessage,
 )
-from labkit.plans.steps.machine import (
-    ConfigureMachine,
-    CutPower,
-    DefineMachine,
-    RenameMachine,
-    UndefineMachine,
-)
-from labkit.plans.steps.migration import (
-    DropRecords,
-    EndInstance,
-    GiveRecords,
-    MigrateMachine,
-)
-from labkit.plans.steps.snapshot import (
-    DefineFromSnapshot,
-    DropSaved,
-    ForgetSnapshot,
-    MarkCurrent,
-    RelabelSnapshot,
-    RestoreMemory,
-    ReviveSnapshot,
-    TakeSnapshot,
-)
+from labkit.plans.steps.layer import DeleteFiles, FreezeImages, GrowImage, MergeLayer, RebaseImage
+from labkit.plans.steps.machine import ConfigureMachine, CutPower, DefineMachine, RenameMachine, UndefineMachine
+from labkit.plans.steps.migration import DropRecords, EndInstance, GiveRecords, MigrateMachine
+from labkit.plans.steps.restore import DefineFromSnapshot, DropSaved, MarkCurrent, RestoreMemory
+from labkit.plans.steps.snapshot import ForgetSnapshot, RelabelSnapshot, ReviveSnapshot, TakeSnapshot
 from labkit.plans.steps.waking import CopyMemory, WakeClones
 
+ImageStep = CopyImage | WriteMessage | CreateImage | ConvertImage | BringImage | CreateOverlay | RenameImage
+LayerStep = GrowImage | RebaseImage | FreezeImages | MergeLayer | DeleteFiles
+DiskStep = AttachDisk | DetachDisk | RepointDisk | StopServing
+MachineStep = DefineMachine | ConfigureMachine | RenameMachine | CutPower | UndefineMachine
+SnapshotStep = TakeSnapshot | ForgetSnapshot | ReviveSnapshot | RelabelSnapshot
+RestoreStep = DropSaved | DefineFromSnapshot | MarkCurrent | RestoreMemory
+CloneStep = LinkImages | BackUpDisks | DefineClones | CopySnapshots
+FlattenStep = PullBases | ReplaceImage
+WakingStep = CopyMemory | WakeClones
+MigrationStep = DropRecords | MigrateMachine | GiveRecords | EndInstance
+ArchiveStep = WriteArchive | UnpackImage | UnpackMemory | UnpackBootFile | DefineAdopted
+
 Step = (
-    CopyImage
-    | WriteMessage
-    | CreateImage
-    | ConvertImage
-    | BringImage
-    | StopServing
-    | CreateOverlay
-    | RenameImage
-    | GrowImage
-    | FreezeImages
-    | MergeLayer
-    | DeleteFiles
-    | DefineMachine
-    | ConfigureMachine
-    | RenameMachine
-    | CutPower
-    | UndefineMachine
-    | AttachDisk
-    | DetachDisk
-    | RepointDisk
-    | TakeSnapshot
-    | DropSaved
-    | DefineFromSnapshot
-    | MarkCurrent
-    | RestoreMemory
-    | ForgetSnapshot
-    | RelabelSnapshot
-    | ReviveSnapshot
-    | LinkImages
-    | BackUpDisks
-    | RebaseImage
-    | DefineClones
-    | CopySnapshots
-    | CopyMemory
-    | WakeClones
-    | PullBases
-    | ReplaceImage
-    | DropRecords
-    | MigrateMachine
-    | GiveRecords
-    | EndInstance
-    | WriteArchive
-    | UnpackImage
-    | UnpackMemory
-    | UnpackBootFile
-    | DefineAdopted
+    ImageStep
+    | LayerStep
+    | DiskStep
+    | MachineStep
+    | SnapshotStep
+    | RestoreStep
+    | CloneStep
+    | FlattenStep
+    | WakingStep
+    | MigrationStep
+    | ArchiveStep
 )
 
 __all__ = [
+    "ArchiveStep",
     "AttachDisk",
     "BackUpDisks",
+    "BaseStep",
     "BringImage",
+    "CloneStep",
     "ConfigureMachine",
     "ConvertImage",
     "CopyImage",
@@ -139,18 +79,26 @@ __all__ = [
     "DeleteFiles",
     "DetachDisk",
     "DiskBackup",
+    "DiskStep",
     "DropRecords",
     "DropSaved",
     "EndInstance",
+    "FlattenStep",
     "ForgetSnapshot",
     "FreezeImages",
     "GiveRecords",
     "GrowImage",
+    "ImageStep",
+    "LayerStep",
     "LinkImages",
+    "MachineStep",
     "MarkCurrent",
     "MergeLayer",
     "MigrateMachine",
+    "MigrationStep",
+    "OnCancel",
     "Phase",
+    "Place",
     "PullBases",
     "RebaseImage",
     "RelabelSnapshot",
@@ -159,15 +107,19 @@ __all__ = [
     "ReplaceImage",
     "RepointDisk",
     "RestoreMemory",
+    "RestoreStep",
     "ReviveSnapshot",
+    "SnapshotStep",
     "Step",
     "StopServing",
     "TakeSnapshot",
+    "Touched",
     "UndefineMachine",
     "UnpackBootFile",
     "UnpackImage",
     "UnpackMemory",
     "WakeClones",
+    "WakingStep",
     "WriteArchive",
     "WriteMessage",
 ]

@@ -6,18 +6,23 @@ Knows: the model. Must not know: how a step is carried out.
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
 
+from labkit.language import _
 from labkit.model.disk import backing_name
-from labkit.model.image import Format
+from labkit.model.image import Allocation, Format
 from labkit.model.machine import MachineSpec
+from labkit.model.snapshot import SnapshotFacts
+from labkit.model.state import LabState
 from labkit.model.travel import Manifest, SnapshotRecord
-from labkit.plans.steps.base import Phase, line
+from labkit.plans.steps.afterwards import make_tree, new_image, with_images, with_new_machines, with_tree
+from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Place, Touched, line, written_by
 
 
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WriteArchive:
+class WriteArchive(BaseStep):
     """Write a machine with its snapshots into one file.
 
     Attributes:
@@ -29,15 +34,28 @@ class WriteArchive:
     sources: tuple[tuple[str, str], ...]
     bytes: int
     phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         return line("tar", "--sparse", "-cf", self.target, *(path for _name, path in self.sources))
 
+    @property
+    def word(self) -> str:
+        return _("packing the archive")
 
+    @property
+    def touches(self) -> Touched:
+        reads = tuple(path for _name, path in self.sources)
+        return Touched(creates=(self.target,), elsewhere=((Place.EXPORT, self.target),), reads=reads, copied=self.bytes)
+
+    def after(self, state: LabState) -> LabState:
+        return state
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnpackImage:
+class UnpackImage(BaseStep):
     """Make a disk image of the lab from one in an archive.
 
     Attributes:
@@ -57,19 +75,34 @@ class UnpackImage:
     backing_format: Format | None = None
     full: bool = False
     phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         lines = [unpack_line(*each) for each in zip((self.archive,) * 2, self.names, self.targets, strict=False)]
         if self.backing and self.backing_format:
             below = ["-b", backing_name(self.targets[0], self.backing), "-F", self.backing_format.driver]
             lines.append(line("qemu-img", "rebase", "-u", "-f", "qcow2", *below, self.targets[0]))
         return "\n".join(lines)
 
+    @property
+    def word(self) -> str:
+        return _("unpacking an image")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched(creates=self.targets, copied=self.bytes)
+
+    def after(self, state: LabState) -> LabState:
+        allocation = Allocation.FIXED if self.full else Allocation.DYNAMIC
+        below = (self.backing, self.backing_format) if self.backing and self.backing_format else None
+        made = new_image(self.targets[0], self.format, self.capacity, self.bytes, allocation=allocation, below=below)
+        return with_images(state, replace(made, files=self.targets))
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnpackMemory:
+class UnpackMemory(BaseStep):
     """Bring the memory of a snapshot from an archive, with a definition of ours before it.
 
     Attributes:
@@ -88,16 +121,28 @@ class UnpackMemory:
     compression: int
     bytes: int
     phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         edit = line("virsh", "save-image-edit", self.target)
         return f"{unpack_line(self.archive, self.name, self.target)}\n{edit}"
 
+    @property
+    def word(self) -> str:
+        return _("unpacking the memory")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched(creates=(self.target,), copied=self.bytes)
+
+    def after(self, state: LabState) -> LabState:
+        return replace(state, memories=state.memories | {self.target})
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnpackBootFile:
+class UnpackBootFile(BaseStep):
     """Bring a kernel or an initramfs that is not here yet."""
 
     archive: str
@@ -106,37 +151,63 @@ class UnpackBootFile:
     sha256: str
     bytes: int
     phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         return unpack_line(self.archive, self.name, self.target)
 
+    @property
+    def word(self) -> str:
+        return _("unpacking what it boots from")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched(creates=(self.target,), elsewhere=((Place.BOOT_FILE, self.target),), copied=self.bytes)
+
+    def after(self, state: LabState) -> LabState:
+        return state
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DefineAdopted:
+class DefineAdopted(BaseStep):
     """Make a machine known that came from elsewhere, on the hardware it had, with its snapshots: all or nothing.
 
     A hypervisor may refuse what an archive tells of a snapshot, and would refuse it for ever.
 
     Attributes:
         spec: the machine. xml: its definition. records: what the hypervisor is told of its snapshots, parents first.
+        points: what these snapshots are.
     """
 
     spec: MachineSpec
     xml: str
     records: tuple[SnapshotRecord, ...] = ()
+    points: tuple[SnapshotFacts, ...] = ()
     phase: ClassVar[Phase] = Phase.SWITCH
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         lines = [line("virsh", "define", f"{self.spec.domain_name}.xml")]
         for record in self.records:
             current = ["--current"] if record.current else []
             create = ["virsh", "snapshot-create", self.spec.domain_name, f"{record.name}.xml"]
             lines.append(line(*create, "--redefine", *current))
         return "\n".join(lines)
+
+    @property
+    def word(self) -> str:
+        return _("telling the hypervisor of the machine")
+
+    @property
+    def touches(self) -> Touched:
+        return Touched(hands_over=written_by(self.spec))
+
+    def after(self, state: LabState) -> LabState:
+        current = next((record.name for record in self.records if record.current), None)
+        return with_tree(with_new_machines(state, self.spec), self.spec.id, make_tree(self.points, current))
 
 
 def unpack_line(archive: str, name: str, target: str) -> str:

@@ -1,21 +1,34 @@
-"""Steps that make clones, and that make them independent again.
+"""Steps that make clones.
 
 Knows: the model. Must not know: how a step is carried out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
 
-from labkit.model.disk import backing_name
+from labkit.language import _
+from labkit.model.disk import backing_name, disk_name
 from labkit.model.image import Allocation, Format
-from labkit.model.machine import DiskSpec, MachineSpec
-from labkit.plans.steps.base import Phase, line
+from labkit.model.machine import MachineSpec
+from labkit.model.snapshot import SnapshotFacts, SnapshotKind
+from labkit.model.state import LabState
+from labkit.plans.steps.afterwards import (
+    make_tree,
+    new_image,
+    overlay_on,
+    tree_of,
+    with_images,
+    with_new_machines,
+    with_tree,
+)
+from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, line, written_by
 
 
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkImages:
+class LinkImages(BaseStep):
     """Create differencing images on one frozen image, one for each clone: empty, all is read from below.
 
     Attributes:
@@ -26,17 +39,23 @@ class LinkImages:
     backing: str
     backing_format: Format
     phase: ClassVar[Phase] = Phase.CREATE
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The files it makes."""
-        return self.paths
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         below = ["-b", backing_name(self.paths[0], self.backing), "-F", self.backing_format.driver]
         return "\n".join(line("qemu-img", "create", "-f", "qcow2", *below, path) for path in self.paths)
+
+    @property
+    def word(self) -> str:
+        return _("making an empty image on another one")
+
+    @property
+    def touches(self) -> Touched:
+        return Touched(creates=self.paths, stands_on=((self.backing, self.backing_format),))
+
+    def after(self, state: LabState) -> LabState:
+        return with_images(state, *(overlay_on(state, path, self.backing, self.backing_format) for path in self.paths))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +73,9 @@ class DiskBackup:
     capacity: int
 
 
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BackUpDisks:
+class BackUpDisks(BaseStep):
     """Copy the disks of a running or paused guest, all of one instant, while it goes on.
 
     Attributes:
@@ -68,15 +88,10 @@ class BackUpDisks:
     quiesce: bool
     bytes: int
     phase: ClassVar[Phase] = Phase.CREATE
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The files it makes."""
-        return tuple(disk.path for disk in self.disks)
+    on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         backup = line("virsh", "backup-begin", self.domain, "backup.xml", "--reuse-external")
         if not self.quiesce:
             return backup
@@ -84,31 +99,25 @@ class BackUpDisks:
             (line("virsh", "domfsfreeze", self.domain), backup, line("virsh", "domfsthaw", self.domain)),
         )
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RebaseImage:
-    """Let a copied image depend on the copy of what its original depends on.
-
-    Attributes:
-        exact: whether the image's content must stay, although what is below holds something else; else only the
-            name in its header changes, since both hold the same.
-    """
-
-    path: str
-    backing: str
-    backing_format: Format
-    exact: bool = False
-    phase: ClassVar[Phase] = Phase.CREATE
+    @property
+    def word(self) -> str:
+        return _("copying the disks while the guest goes on")
 
     @property
-    def command(self) -> str:
-        """What a person would type."""
-        below = ["-b", backing_name(self.path, self.backing), "-F", self.backing_format.driver]
-        return line("qemu-img", "rebase", *([] if self.exact else ["-u"]), "-f", "qcow2", *below, self.path)
+    def touches(self) -> Touched:
+        return Touched(creates=tuple(disk.path for disk in self.disks), copied=self.bytes)
+
+    def after(self, state: LabState) -> LabState:
+        each = self.bytes // len(self.disks)
+        copies = (
+            new_image(disk.path, disk.format, disk.capacity, each, allocation=disk.allocation) for disk in self.disks
+        )
+        return with_images(state, *copies)
 
 
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DefineClones:
+class DefineClones(BaseStep):
     """Make clones known: the definition of a machine or of its snapshot, with other names, ids and disks.
 
     Attributes:
@@ -122,15 +131,27 @@ class DefineClones:
     specs: tuple[MachineSpec, ...]
     many: bool = False
     phase: ClassVar[Phase] = Phase.SWITCH
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         return "\n".join(line("virsh", "define", f"{spec.domain_name}.xml") for spec in self.specs)
 
+    @property
+    def word(self) -> str:
+        return _("telling the hypervisor of the clones")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched(hands_over=tuple(path for spec in self.specs for path in written_by(spec)))
+
+    def after(self, state: LabState) -> LabState:
+        return with_new_machines(state, *self.specs)
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CopySnapshots:
+class CopySnapshots(BaseStep):
     """Give a clone the snapshot tree of its original, on the copies of its images.
 
     Attributes:
@@ -145,53 +166,34 @@ class CopySnapshots:
     names: tuple[str, ...]
     current: str | None
     phase: ClassVar[Phase] = Phase.SWITCH
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         create = ["virsh", "snapshot-create", self.spec.domain_name]
         return "\n".join(
             line(*create, f"{self.spec.domain_name}@{name}.xml", "--redefine", *["--current"] * (name == self.current))
             for name in self.names
         )
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullBases:
-    """Copy all that disks of a running guest still read from below up into their active images.
-
-    Attributes:
-        disks: the active images, which stand alone then. bases: what each stands on until then.
-        bytes: about what is copied.
-    """
-
-    machine_id: str
-    domain: str
-    disks: tuple[DiskSpec, ...]
-    bases: tuple[DiskSpec, ...]
-    bytes: int
-    phase: ClassVar[Phase] = Phase.SWITCH
+    @property
+    def word(self) -> str:
+        return _("copying the snapshots")
 
     @property
-    def command(self) -> str:
-        """What a person would type."""
-        return "\n".join(line("virsh", "blockpull", self.domain, disk.target, "--wait") for disk in self.disks)
+    def touches(self) -> Touched:
+        return Touched(hands_over=written_by(self.spec))
 
+    def after(self, state: LabState) -> LabState:
+        copies, source = dict(self.paths), tree_of(state, self.source_id)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplaceImage:
-    """Put a new image of the same content in an image's place; what depends on it notices nothing.
+        def copied(node: SnapshotFacts) -> SnapshotFacts:
+            disks = tuple(
+                replace(disk, name=disk_name(path), path=path)
+                for disk, path in ((disk, copies.get(disk.path, disk.path)) for disk in node.disks)
+            )
+            kind = SnapshotKind.DISK_ONLY if node.memory else node.kind
+            return replace(node, spec=replace(self.spec, disks=disks), kind=kind, memory=None)
 
-    Attributes:
-        draft: the new image, absolute. path: its place. frozen: whether it is closed for writing there.
-    """
-
-    draft: str
-    path: str
-    frozen: bool
-    phase: ClassVar[Phase] = Phase.SWITCH
-
-    @property
-    def command(self) -> str:
-        """What a person would type."""
-        return line("mv", "-f", self.draft, self.path)
+        nodes = [copied(source[name]) for name in self.names if name in source]
+        return with_tree(state, self.spec.id, make_tree(nodes, self.current))

@@ -1,4 +1,4 @@
-"""Steps on image files.
+"""Steps that make image files.
 
 Knows: the model. Must not know: how a step is carried out.
 """
@@ -6,17 +6,21 @@ Knows: the model. Must not know: how a step is carried out.
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
 
-from labkit.model.disk import backing_name
+from labkit.language import _
+from labkit.model.disk import backing_name, format_of
 from labkit.model.foreign import Foreign
 from labkit.model.image import Allocation, Format
-from labkit.plans.steps.base import Phase, image_options, line
+from labkit.model.state import LabState
+from labkit.plans.steps.afterwards import new_image, overlay_on, with_images, without_files
+from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, image_options, line
 
 
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CopyImage:
+class CopyImage(BaseStep):
     """Copy an image file.
 
     Attributes:
@@ -28,16 +32,32 @@ class CopyImage:
     bytes: int
     reflink: bool = True
     phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         reflink = "auto" if self.reflink else "never"
         return line("cp", f"--reflink={reflink}", "--sparse=always", self.source, self.target)
 
+    @property
+    def word(self) -> str:
+        return _("copying an image")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched(creates=(self.target,), reads=(self.source,), copied=self.bytes)
+
+    def after(self, state: LabState) -> LabState:
+        old = state.images.get(self.source)
+        if old is not None:
+            return with_images(state, replace(old, path=self.target, files=(self.target,), frozen=False, internal=0))
+        capacity = next((each.capacity for each in state.guest_images.values() if each.disk == self.source), 0)
+        return with_images(state, new_image(self.target, format_of(self.target), capacity, self.bytes))
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WriteMessage:
+class WriteMessage(BaseStep):
     """Write a text into an image at a fixed place, padded with zeros to `length` bytes."""
 
     path: str
@@ -45,16 +65,28 @@ class WriteMessage:
     length: int
     text: str
     phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         dd = line("dd", f"of={self.path}", "bs=1", f"seek={self.offset}", "conv=notrunc")
         return f"printf %s {shlex.quote(self.text)} | {dd}"
 
+    @property
+    def word(self) -> str:
+        return _("writing the message into the image")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched(rewrites=(self.path,))
+
+    def after(self, state: LabState) -> LabState:
+        return state
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateImage:
+class CreateImage(BaseStep):
     """Create an empty image; a fixed one is written with zeros all through.
 
     Attributes:
@@ -70,10 +102,10 @@ class CreateImage:
     cluster_size: int | None = None
     extended_l2: bool = False
     phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         options = image_options(self.format, self.allocation)
         if self.cluster_size:
             options.append(f"cluster_size={self.cluster_size}")
@@ -81,9 +113,22 @@ class CreateImage:
             options.append("extended_l2=on")
         return line("qemu-img", "create", "-f", self.format.driver, *_chosen(options), self.path, str(self.capacity))
 
+    @property
+    def word(self) -> str:
+        return _("making an image")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched(creates=(self.path,), copied=self.bytes)
+
+    def after(self, state: LabState) -> LabState:
+        made = new_image(self.path, self.format, self.capacity, self.bytes, allocation=self.allocation)
+        return with_images(state, made)
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConvertImage:
+class ConvertImage(BaseStep):
     """Copy the content of a chain of images into one new image that stands alone.
 
     Attributes:
@@ -100,15 +145,29 @@ class ConvertImage:
     bytes: int
     as_is: bool = False
     phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         return _convert(self.source, self.source_format, self.target, self.target_format, self.allocation)
 
+    @property
+    def word(self) -> str:
+        return _("writing the content as {format}").format(format=self.target_format)
 
+    @property
+    def touches(self) -> Touched:
+        below = () if self.as_is else ((self.source, self.source_format),)
+        return Touched(creates=(self.target,), stands_on=below, copied=self.bytes)
+
+    def after(self, state: LabState) -> LabState:
+        kind, allocation = self.target_format, self.allocation
+        return with_images(state, new_image(self.target, kind, self.capacity, self.bytes, allocation=allocation))
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BringImage:
+class BringImage(BaseStep):
     """Make an image of the lab from a file somebody brought, which is only read.
 
     Attributes:
@@ -121,151 +180,79 @@ class BringImage:
     allocation: Allocation
     bytes: int
     phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         return _convert(self.source.path, self.source.format, self.target, self.target_format, self.allocation)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopServing:
-    """End the server of a disk that is served as another machine's storage."""
-
-    disk: str
-    socket: str
-    phase: ClassVar[Phase] = Phase.SWITCH
+    @property
+    def word(self) -> str:
+        return _("writing the content as {format}").format(format=self.target_format)
 
     @property
-    def command(self) -> str:
-        """What a person would type."""
-        return line("pkill", "-f", f"qemu-nbd.*{self.socket}")
+    def touches(self) -> Touched:
+        return Touched(creates=(self.target,), copied=self.bytes)
+
+    def after(self, state: LabState) -> LabState:
+        kind, capacity = self.target_format, self.source.capacity
+        return with_images(state, new_image(self.target, kind, capacity, self.bytes, allocation=self.allocation))
 
 
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateOverlay:
+class CreateOverlay(BaseStep):
     """Create a differencing image: empty, everything is read from the image below it."""
 
     path: str
     backing: str
     backing_format: Format
     phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         below = ["-b", backing_name(self.path, self.backing), "-F", self.backing_format.driver]
         return line("qemu-img", "create", "-f", "qcow2", *below, self.path)
 
+    @property
+    def word(self) -> str:
+        return _("making an empty image on another one")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched(creates=(self.path,), stands_on=((self.backing, self.backing_format),))
+
+    def after(self, state: LabState) -> LabState:
+        return with_images(state, overlay_on(state, self.path, self.backing, self.backing_format))
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RenameImage:
+class RenameImage(BaseStep):
     """Give the image of a free disk another name; nothing depends on it."""
 
     old: str
     new: str
     phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         return line("mv", self.old, self.new)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrowImage:
-    """Give an image more capacity, in place; a running guest sees it at once.
-
-    Attributes:
-        machine_id, domain, target: of the running machine it is attached to, or None.
-        bytes: what is written at once (a fixed image).
-    """
-
-    path: str
-    format: Format
-    capacity: int
-    allocation: Allocation
-    bytes: int = 0
-    machine_id: str | None = None
-    domain: str | None = None
-    disk_target: str | None = None
-    phase: ClassVar[Phase] = Phase.SWITCH
+    @property
+    def word(self) -> str:
+        return _("renaming an image")
 
     @property
-    def command(self) -> str:
-        """What a person would type."""
-        if self.domain and self.disk_target:
-            return line("virsh", "blockresize", self.domain, self.disk_target, f"{self.capacity}B")
-        return line("qemu-img", "resize", "-f", self.format.driver, self.path, str(self.capacity))
+    def touches(self) -> Touched:
+        return Touched(creates=(self.new,), moves=(self.old,))
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FreezeImages:
-    """Close images for writing: something depends on their content now."""
-
-    paths: tuple[str, ...]
-    phase: ClassVar[Phase] = Phase.CLEAN_UP
-
-    @property
-    def command(self) -> str:
-        """What a person would type."""
-        return line("chmod", "0444", *self.paths)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MergeLayer:
-    """Move what an anonymous layer holds up into its only child, which then depends on the layer below.
-
-    Attributes:
-        layer, child, onto: absolute paths; onto None: the layer was a base, and the child becomes one.
-        bytes: about what is copied.
-        keeps_layer: whether other images still depend on the layer when this is done.
-        machine_id, domain, target: of the running machine whose active image the child is, or None.
-        frozen: whether the child is closed for writing and sealed.
-    """
-
-    layer: str
-    child: str
-    onto: str | None
-    onto_format: Format | None
-    bytes: int
-    keeps_layer: bool = False
-    machine_id: str | None = None
-    domain: str | None = None
-    disk_target: str | None = None
-    frozen: bool = False
-    phase: ClassVar[Phase] = Phase.CLEAN_UP
-
-    @property
-    def command(self) -> str:
-        """What a person would type."""
-        if self.domain and self.disk_target:
-            below = ["--base", self.onto] if self.onto else []
-            return line("virsh", "blockpull", self.domain, self.disk_target, *below, "--wait")
-        below = (
-            ["-b", backing_name(self.child, self.onto), "-F", self.onto_format.driver]
-            if self.onto and self.onto_format
-            else ["-b", ""]
-        )
-        return line("qemu-img", "rebase", "-f", "qcow2", *below, self.child)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteFiles:
-    """Delete files that nothing needs any more.
-
-    Attributes:
-        paths: absolute; bytes: what they give back to the host.
-    """
-
-    paths: tuple[str, ...]
-    bytes: int
-    phase: ClassVar[Phase] = Phase.CLEAN_UP
-
-    @property
-    def command(self) -> str:
-        """What a person would type."""
-        return line("rm", "-f", *self.paths)
+    def after(self, state: LabState) -> LabState:
+        old = state.images.get(self.old)
+        after = without_files(state, [self.old])
+        return with_images(after, replace(old, path=self.new, files=(self.new,))) if old else after
 
 
 def _convert(source: str, source_format: Format, target: str, target_format: Format, allocation: Allocation) -> str:

@@ -5,15 +5,19 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
 
+from labkit.language import _
+from labkit.model.state import LabState
 from labkit.model.travel import SnapshotRecord
-from labkit.plans.steps.base import Phase, line
+from labkit.plans.steps.afterwards import find_machine, without_machine
+from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Place, Touched, line
 
 
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DropRecords:
+class DropRecords(BaseStep):
     """Let the hypervisor forget the snapshots of a machine that moves; it would refuse to let it go.
 
     Attributes:
@@ -24,10 +28,10 @@ class DropRecords:
     domain: str
     records: tuple[SnapshotRecord, ...]
     phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         lines = []
         for record in self.records:
             dump = line("virsh", "snapshot-dumpxml", self.domain, record.name)
@@ -37,9 +41,21 @@ class DropRecords:
         ]
         return "\n".join(lines)
 
+    @property
+    def word(self) -> str:
+        return _("taking the snapshots along")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched()
+
+    def after(self, state: LabState) -> LabState:
+        return state  # whoever looks meanwhile reads them in the plan
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MigrateMachine:
+class MigrateMachine(BaseStep):
     """Let a machine go over to another instance; its guest runs on there, and exactly there.
 
     Attributes:
@@ -56,10 +72,10 @@ class MigrateMachine:
     live: bool
     runs: bool
     phase: ClassVar[Phase] = Phase.SWITCH
+    on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         if not self.live:
             dump = line("virsh", "dumpxml", "--inactive", self.domain)
             define = line("virsh", "-c", self.to_uri, "define", f"{self.domain}.xml")
@@ -68,9 +84,30 @@ class MigrateMachine:
         where = [self.to_uri, "--migrateuri", f"unix://{self.arrival}"]
         return line("virsh", "migrate", *how, self.domain, *where)
 
+    @property
+    def word(self) -> str:
+        return _("moving the machine")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched(elsewhere=((Place.ARRIVAL, self.arrival),))
+
+    def after(self, state: LabState) -> LabState:
+        facts = find_machine(state, self.machine_id)
+        if facts is None:
+            return state
+        trees = {name: tree for name, tree in state.snapshots.items() if name == facts.name}
+        return replace(
+            without_machine(state, self.machine_id),
+            elsewhere={**state.elsewhere, facts.name: facts},
+            elsewhere_snapshots={**state.elsewhere_snapshots, **trees},
+            places={**state.places, facts.name: self.to},
+        )
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GiveRecords:
+class GiveRecords(BaseStep):
     """Tell the instance a machine has come to what its snapshots are.
 
     Attributes:
@@ -83,10 +120,10 @@ class GiveRecords:
     to_uri: str
     records: tuple[SnapshotRecord, ...]
     phase: ClassVar[Phase] = Phase.SWITCH
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         lines = []
         for record in self.records:
             current = ["--current"] if record.current else []
@@ -95,9 +132,21 @@ class GiveRecords:
             lines.append(line(*create, "--redefine", *current))
         return "\n".join(lines)
 
+    @property
+    def word(self) -> str:
+        return _("taking the snapshots along")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched()
+
+    def after(self, state: LabState) -> LabState:
+        return state
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndInstance:
+class EndInstance(BaseStep):
     """End a hypervisor instance of the lab, with every machine on it; its folder goes.
 
     Attributes:
@@ -107,8 +156,26 @@ class EndInstance:
     instance: str
     folder: str
     phase: ClassVar[Phase] = Phase.SWITCH
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         return line("pkill", "-f", f"{self.folder}/") + f"; {line('rm', '-r', self.folder)}"
+
+    @property
+    def word(self) -> str:
+        return _("ending the other hypervisor")
+
+    @property
+    def touches(self) -> Touched:
+        return Touched(hands_over=(self.folder,))
+
+    def after(self, state: LabState) -> LabState:
+        left = {name for name, place in state.places.items() if place != self.instance}
+        return replace(
+            state,
+            elsewhere={name: facts for name, facts in state.elsewhere.items() if name in left},
+            elsewhere_snapshots={name: tree for name, tree in state.elsewhere_snapshots.items() if name in left},
+            places={name: place for name, place in state.places.items() if name in left},
+            instances={name: folder for name, folder in state.instances.items() if name != self.instance},
+        )

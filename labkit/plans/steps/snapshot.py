@@ -1,19 +1,33 @@
-"""Steps of snapshots: what libvirt keeps of them, and memory.
+"""Steps of snapshots: what libvirt keeps of them.
 
 Knows: the model. Must not know: how a step is carried out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
 
-from labkit.model.machine import Accelerator, DiskSpec
-from labkit.plans.steps.base import Phase, line
+from labkit.language import _
+from labkit.model.machine import DiskSpec, MachineState
+from labkit.model.snapshot import SnapshotFacts, SnapshotKind
+from labkit.model.state import LabState
+from labkit.plans.steps.afterwards import (
+    find_machine,
+    make_tree,
+    newest,
+    tree_of,
+    using,
+    with_machine,
+    with_specs,
+    with_tree,
+)
+from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, image_paths, line
 
 
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakeSnapshot:
+class TakeSnapshot(BaseStep):
     """Freeze a machine's disks and go on in overlays; a running guest's memory is kept where a file is named.
 
     Attributes:
@@ -36,93 +50,55 @@ class TakeSnapshot:
     quiesce: bool = False
     parent: str | None = None
     phase: ClassVar[Phase] = Phase.SWITCH
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         specs = [f"--diskspec={disk.target},file={disk.path}" for disk in self.overlays]
         memory = [f"--memspec=file={self.memory}"] if self.memory else ["--disk-only"]
         quiesce = ["--quiesce"] if self.quiesce and not self.memory else []
         create = ["virsh", "snapshot-create-as", self.domain, self.name, self.description]
         return line(*create, *memory, *quiesce, "--reuse-external", "--atomic", *specs)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropSaved:
-    """Delete a machine's saved memory: it is off then."""
-
-    machine_id: str
-    domain: str
-    phase: ClassVar[Phase] = Phase.SWITCH
+    @property
+    def word(self) -> str:
+        return _("writing the memory") if self.memory else _("going on in new images")
 
     @property
-    def command(self) -> str:
-        """What a person would type."""
-        return line("virsh", "managedsave-remove", self.domain)
+    def touches(self) -> Touched:
+        memory = (self.memory,) if self.memory else ()
+        below = tuple((disk.path, disk.format) for disk in self.frozen)
+        return Touched(creates=memory, hands_over=image_paths(self.overlays), stands_on=below)
+
+    def after(self, state: LabState) -> LabState:
+        facts = find_machine(state, self.machine_id)
+        if facts is None:
+            return state
+        tree = tree_of(state, self.machine_id)
+        node = SnapshotFacts(
+            name=self.name,
+            description=self.description,
+            parent=tree.current,
+            created=newest(tree),
+            kind=self._kind(facts.state),
+            spec=facts.spec,
+            memory=self.memory,
+        )
+        after = with_tree(state, self.machine_id, make_tree([*tree.nodes.values(), node], self.name))
+        after = replace(after, memories=after.memories.union([self.memory] if self.memory else ()))
+        return with_machine(
+            after, self.machine_id, lambda facts: with_specs(facts, lambda spec: using(spec, self.overlays))
+        )
+
+    def _kind(self, state: MachineState) -> SnapshotKind:
+        if self.memory:
+            return SnapshotKind.PAUSED if state is MachineState.PAUSED else SnapshotKind.RUNNING
+        return SnapshotKind.DISK_ONLY if self.live else SnapshotKind.OFF
 
 
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DefineFromSnapshot:
-    """Give a machine that is off the configuration of a snapshot, on new overlays.
-
-    Attributes:
-        accelerator: who is to run it where the snapshot's cannot be had here, or None.
-    """
-
-    machine_id: str
-    domain: str
-    snapshot: str
-    disks: tuple[DiskSpec, ...]
-    accelerator: Accelerator | None = None
-    phase: ClassVar[Phase] = Phase.SWITCH
-
-    @property
-    def command(self) -> str:
-        """What a person would type."""
-        return line("virsh", "define", f"{self.domain}@{self.snapshot}.xml")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarkCurrent:
-    """Let the current state begin from a snapshot, in libvirt's tree too."""
-
-    machine_id: str
-    domain: str
-    snapshot: str
-    phase: ClassVar[Phase] = Phase.SWITCH
-
-    @property
-    def command(self) -> str:
-        """What a person would type."""
-        return line("virsh", "snapshot-current", self.domain, self.snapshot)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreMemory:
-    """Let the guest go on from a snapshot's memory, on new overlays.
-
-    Attributes:
-        paused: it stays paused. saved: it is left saved, to go on when it is started.
-    """
-
-    machine_id: str
-    domain: str
-    memory: str
-    disks: tuple[DiskSpec, ...]
-    paused: bool = False
-    saved: bool = False
-    phase: ClassVar[Phase] = Phase.SWITCH
-
-    @property
-    def command(self) -> str:
-        """What a person would type."""
-        state = "--paused" if self.paused or self.saved else "--running"
-        restore = line("virsh", "restore", self.memory, "--xml", f"{self.domain}.xml", state)
-        return f"{restore}\n{line('virsh', 'managedsave', self.domain)}" if self.saved else restore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForgetSnapshot:
+class ForgetSnapshot(BaseStep):
     """Drop libvirt's record of a snapshot; its children become those of its parent.
 
     Attributes:
@@ -134,15 +110,34 @@ class ForgetSnapshot:
     snapshot: str
     then_current: str | None = None
     phase: ClassVar[Phase] = Phase.CLEAN_UP
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         return line("virsh", "snapshot-delete", self.domain, self.snapshot, "--metadata")
 
+    @property
+    def word(self) -> str:
+        return _("forgetting the snapshot")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched()
+
+    def after(self, state: LabState) -> LabState:
+        tree = tree_of(state, self.machine_id)
+        if self.snapshot not in tree:
+            return state
+        parent = tree[self.snapshot].parent
+        left = (node for name, node in tree.nodes.items() if name != self.snapshot)
+        nodes = [replace(node, parent=parent) if node.parent == self.snapshot else node for node in left]
+        current = self.then_current or (parent if tree.current == self.snapshot else tree.current)
+        return with_tree(state, self.machine_id, make_tree(nodes, current))
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReviveSnapshot:
+class ReviveSnapshot(BaseStep):
     """Make a snapshot known again that libvirt was made to forget; its images and its memory are still there.
 
     Attributes:
@@ -157,15 +152,44 @@ class ReviveSnapshot:
     parent: str | None
     frozen: tuple[DiskSpec, ...]
     phase: ClassVar[Phase] = Phase.SWITCH
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         return line("virsh", "snapshot-create", self.domain, f"{self.snapshot}.xml", "--redefine")
 
+    @property
+    def word(self) -> str:
+        return _("making the snapshot known again")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched()
+
+    def after(self, state: LabState) -> LabState:
+        facts = find_machine(state, self.machine_id)
+        points = [state.forgotten[disk.path] for disk in self.frozen if disk.path in state.forgotten]
+        if facts is None or not points:
+            return state
+        tree = tree_of(state, self.machine_id)
+        node = SnapshotFacts(
+            name=self.snapshot,
+            description=points[0].description,
+            parent=self.parent,
+            created=newest(tree),
+            kind=SnapshotKind.RUNNING if points[0].memory else SnapshotKind.OFF,
+            spec=replace(facts.spec, disks=self.frozen),
+            memory=points[0].memory,
+        )
+        known = {disk.path for disk in self.frozen}
+        forgotten = {path: point for path, point in state.forgotten.items() if path not in known}
+        after = with_tree(state, self.machine_id, make_tree([*tree.nodes.values(), node], tree.current))
+        return replace(after, forgotten=forgotten)
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RelabelSnapshot:
+class RelabelSnapshot(BaseStep):
     """Give a snapshot another name or description.
 
     Attributes:
@@ -179,9 +203,30 @@ class RelabelSnapshot:
     description: str | None
     current: bool = False
     phase: ClassVar[Phase] = Phase.SWITCH
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         edit = ["virsh", "snapshot-edit", self.domain, self.old]
         return line(*edit, "--rename") if self.new != self.old else line(*edit)
+
+    @property
+    def word(self) -> str:
+        return _("renaming the snapshot")
+
+    @property
+    def touches(self) -> Touched:
+        return Touched()
+
+    def after(self, state: LabState) -> LabState:
+        tree = tree_of(state, self.machine_id)
+
+        def relabelled(node: SnapshotFacts) -> SnapshotFacts:
+            parent = self.new if node.parent == self.old else node.parent
+            if node.name != self.old:
+                return replace(node, parent=parent)
+            text = node.description if self.description is None else self.description
+            return replace(node, parent=parent, name=self.new, description=text)
+
+        current = self.new if tree.current == self.old else tree.current
+        return with_tree(state, self.machine_id, make_tree(map(relabelled, tree.nodes.values()), current))

@@ -5,15 +5,19 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
 
-from labkit.model.machine import MachineSpec
-from labkit.plans.steps.base import Phase, line
+from labkit.language import _
+from labkit.model.machine import MachineSpec, MachineState
+from labkit.model.state import LabState
+from labkit.plans.steps.afterwards import with_new_machines
+from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, line, written_by
 
 
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CopyMemory:
+class CopyMemory(BaseStep):
     """Copy the file with a snapshot's memory: one copy is enough for any number of clones, one after the other.
 
     Attributes:
@@ -24,15 +28,27 @@ class CopyMemory:
     target: str
     bytes: int
     phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         return line("cp", "--reflink=auto", self.source, self.target)
 
+    @property
+    def word(self) -> str:
+        return _("copying the memory")
 
+    @property
+    def touches(self) -> Touched:
+        return Touched(creates=(self.target,), reads=(self.source,), copied=self.bytes)
+
+    def after(self, state: LabState) -> LabState:
+        return replace(state, memories=state.memories | {self.target})
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WakeClones:
+class WakeClones(BaseStep):
     """Let clones that are off go on from a snapshot's memory, each as somebody else, all at the same moment.
 
     The file begins with the definition of the machine whose memory it holds; each clone's own is written there before
@@ -54,10 +70,10 @@ class WakeClones:
     host_bytes: int
     seconds: float
     phase: ClassVar[Phase] = Phase.SWITCH
+    on_cancel: ClassVar[OnCancel] = OnCancel.LEAVES_THE_REST
 
     @property
     def command(self) -> str:
-        """What a person would type."""
         lines = []
         for spec in self.specs:
             lines.append(line("dd", f"if={spec.domain_name}.header", f"of={self.copy}", "conv=notrunc"))
@@ -68,3 +84,15 @@ class WakeClones:
             if self.renew:
                 lines.append(f'{line("virsh", "qemu-agent-command", spec.domain_name)} "$(cat labkit-renew.json)"')
         return "\n".join(lines)
+
+    @property
+    def word(self) -> str:
+        return _("waking the clones")
+
+    @property
+    def touches(self) -> Touched:
+        written = tuple(path for spec in self.specs for path in written_by(spec))
+        return Touched(rewrites=(self.copy,), hands_over=written, reads=(self.memory,))
+
+    def after(self, state: LabState) -> LabState:
+        return with_new_machines(state, *self.specs, on=MachineState.RUNNING)

@@ -1,0 +1,205 @@
+"""Steps on images that are there: what they stand on, how much they hold, whether they are closed, that they go.
+
+Knows: the model. Must not know: how a step is carried out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
+
+from labkit.language import _
+from labkit.model.disk import backing_name
+from labkit.model.image import Allocation, Format
+from labkit.model.state import LabState
+from labkit.plans.steps.afterwards import with_image, with_images, without_files
+from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, line
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowImage(BaseStep):
+    """Give an image more capacity, in place; a running guest sees it at once.
+
+    Attributes:
+        machine_id, domain, target: of the running machine it is attached to, or None.
+        bytes: what is written at once (a fixed image).
+    """
+
+    path: str
+    format: Format
+    capacity: int
+    allocation: Allocation
+    bytes: int = 0
+    machine_id: str | None = None
+    domain: str | None = None
+    disk_target: str | None = None
+    phase: ClassVar[Phase] = Phase.SWITCH
+    on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
+
+    @property
+    def command(self) -> str:
+        if self.domain and self.disk_target:
+            return line("virsh", "blockresize", self.domain, self.disk_target, f"{self.capacity}B")
+        return line("qemu-img", "resize", "-f", self.format.driver, self.path, str(self.capacity))
+
+    @property
+    def word(self) -> str:
+        return _("giving the image more capacity")
+
+    @property
+    def touches(self) -> Touched:
+        return Touched(rewrites=(self.path,), copied=self.bytes)
+
+    def after(self, state: LabState) -> LabState:
+        return with_image(state, self.path, lambda image: replace(image, capacity=self.capacity))
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebaseImage(BaseStep):
+    """Let a copied image depend on the copy of what its original depends on.
+
+    Attributes:
+        exact: whether the image's content must stay, although what is below holds something else; else only the
+            name in its header changes, since both hold the same.
+    """
+
+    path: str
+    backing: str
+    backing_format: Format
+    exact: bool = False
+    phase: ClassVar[Phase] = Phase.CREATE
+    on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
+
+    @property
+    def command(self) -> str:
+        below = ["-b", backing_name(self.path, self.backing), "-F", self.backing_format.driver]
+        return line("qemu-img", "rebase", *([] if self.exact else ["-u"]), "-f", "qcow2", *below, self.path)
+
+    @property
+    def word(self) -> str:
+        return _("letting the copy stand on the copy below it")
+
+    @property
+    def touches(self) -> Touched:
+        return Touched(rewrites=(self.path,))
+
+    def after(self, state: LabState) -> LabState:
+        below, kind = self.backing, self.backing_format
+        return with_image(state, self.path, lambda image: replace(image, backing=below, backing_format=kind))
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeImages(BaseStep):
+    """Close images for writing: something depends on their content now."""
+
+    paths: tuple[str, ...]
+    phase: ClassVar[Phase] = Phase.CLEAN_UP
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
+
+    @property
+    def command(self) -> str:
+        return line("chmod", "0444", *self.paths)
+
+    @property
+    def word(self) -> str:
+        return _("closing images for writing")
+
+    @property
+    def touches(self) -> Touched:
+        return Touched(hands_over=self.paths)
+
+    def after(self, state: LabState) -> LabState:
+        return with_images(
+            state, *(replace(state.images[path], frozen=True) for path in self.paths if path in state.images)
+        )
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeLayer(BaseStep):
+    """Move what an anonymous layer holds up into its only child, which then depends on the layer below.
+
+    Attributes:
+        layer, child, onto: absolute paths; onto None: the layer was a base, and the child becomes one.
+        bytes: about what is copied.
+        keeps_layer: whether other images still depend on the layer when this is done.
+        machine_id, domain, target: of the running machine whose active image the child is, or None.
+        frozen: whether the child is closed for writing and sealed.
+    """
+
+    layer: str
+    child: str
+    onto: str | None
+    onto_format: Format | None
+    bytes: int
+    keeps_layer: bool = False
+    machine_id: str | None = None
+    domain: str | None = None
+    disk_target: str | None = None
+    frozen: bool = False
+    phase: ClassVar[Phase] = Phase.CLEAN_UP
+    on_cancel: ClassVar[OnCancel] = OnCancel.LEAVES_THE_REST
+
+    @property
+    def command(self) -> str:
+        if self.domain and self.disk_target:
+            below = ["--base", self.onto] if self.onto else []
+            return line("virsh", "blockpull", self.domain, self.disk_target, *below, "--wait")
+        below = (
+            ["-b", backing_name(self.child, self.onto), "-F", self.onto_format.driver]
+            if self.onto and self.onto_format
+            else ["-b", ""]
+        )
+        return line("qemu-img", "rebase", "-f", "qcow2", *below, self.child)
+
+    @property
+    def word(self) -> str:
+        return _("merging a layer into the one above it")
+
+    @property
+    def touches(self) -> Touched:
+        return Touched(
+            rewrites=(self.child,),
+            deletes=() if self.keeps_layer else (self.layer,),
+            hands_over=(self.layer,) if self.keeps_layer else (),
+            stands_on=((self.child, Format.QCOW2),),
+            copied=self.bytes,
+        )
+
+    def after(self, state: LabState) -> LabState:
+        below, kind = self.onto, self.onto_format
+        after = with_image(state, self.child, lambda child: replace(child, backing=below, backing_format=kind))
+        return after if self.keeps_layer else without_files(after, [self.layer])
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteFiles(BaseStep):
+    """Delete files that nothing needs any more.
+
+    Attributes:
+        paths: absolute; bytes: what they give back to the host.
+    """
+
+    paths: tuple[str, ...]
+    bytes: int
+    phase: ClassVar[Phase] = Phase.CLEAN_UP
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
+
+    @property
+    def command(self) -> str:
+        return line("rm", "-f", *self.paths)
+
+    @property
+    def word(self) -> str:
+        return _("deleting files")
+
+    @property
+    def touches(self) -> Touched:
+        return Touched(deletes=self.paths, freed=self.bytes)
+
+    def after(self, state: LabState) -> LabState:
+        return without_files(state, self.paths)
