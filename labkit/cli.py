@@ -96,7 +96,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _console(arguments: argparse.Namespace) -> int:
-    from labkit.engine.reach import reach_machine
+    from labkit.engine.handle import reach_machine
     from labkit.engine.terminal import run_terminal
 
     with reach_machine(arguments.lab, arguments.machine, home=arguments.home, uri=arguments.uri) as machine:

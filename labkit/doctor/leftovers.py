@@ -63,7 +63,7 @@ def check_unfinished(labs: Path) -> Check:
 
 def check_orphans(labs: Path, uri: str) -> Check:
     """Whether there are files in the labs' folders that nobody needs."""
-    from labkit.engine.reach import read_lab  # it needs libvirt, without which the doctor must go on
+    from labkit.engine.session import read_lab  # it needs libvirt, without which the doctor must go on
 
     slug = "orphans"
     found: dict[str, list[OrphanFacts]] = {}

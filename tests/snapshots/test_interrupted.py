@@ -104,7 +104,7 @@ def _kill(victims: tuple[int, ...]) -> None:
 def _switch_without_snapshot(vm: Machine) -> None:
     """What an interrupted take can leave: the machine writes into the overlays, and no snapshot is known."""
     plan = vm.snapshots.take.plan("new")
-    executor = vm.lab._executor
+    executor = vm.lab.session.executor
     record = Record(vm.lab.home / "journal", plan)
     (step,) = [step for step in plan.steps if isinstance(step, TakeSnapshot)]
     for index, made in enumerate(plan.steps):
@@ -130,7 +130,7 @@ def test_disks_switched_without_a_snapshot_go_back_with_what_was_written_since(
         _kill(world.victims(How.GUEST))
         vm.wait_for("off")
     if then == "it was killed before its definition changed":
-        vm.lab._connection.raw().defineXML(world.checkpoint.definition)
+        vm.lab.session.connection.raw().defineXML(world.checkpoint.definition)
     with Lab.open(vm.lab.name) as again:
         assert again.recovered == ("take web@new was interrupted and taken back: all is as before.",)
     found = world.eye.look()
