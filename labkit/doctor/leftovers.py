@@ -16,9 +16,10 @@ from pathlib import Path
 import psutil
 
 from labkit.doctor.instances import find_guests
+from labkit.engine.folders import labs_folder
 from labkit.engine.journal import read_entry
 from labkit.engine.locks import find_busy
-from labkit.engine.workspace import labs_folder, list_labs
+from labkit.engine.workspace import list_labs
 from labkit.errors import HostTrouble, LabError
 from labkit.hypervisor.daemon_place import find_config_folder
 from labkit.hypervisor.inquiry import Inquiry, MarkedDomain
