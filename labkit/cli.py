@@ -96,7 +96,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _console(arguments: argparse.Namespace) -> int:
-    from labkit.engine.reach import reach_machine
+    from labkit.engine.handle import reach_machine
     from labkit.engine.terminal import run_terminal
 
     with reach_machine(arguments.lab, arguments.machine, home=arguments.home, uri=arguments.uri) as machine:
@@ -105,7 +105,7 @@ def _console(arguments: argparse.Namespace) -> int:
 
 
 def _image(arguments: argparse.Namespace) -> int:
-    from labkit.engine.workspace import data_folder
+    from labkit.engine.folders import data_folder
     from labkit.storage.guest_images import find_damaged, read_guest_images
 
     images = read_guest_images(data_folder() / "images")
@@ -196,8 +196,9 @@ def _for_each(names: Sequence[str], verb: Callable[[str], None]) -> int:
 
 def _labs() -> list[str]:
     """The labs that are not let go: those are opened only by name."""
+    from labkit.engine.folders import labs_folder
     from labkit.engine.place import is_let_go
-    from labkit.engine.workspace import labs_folder, list_labs
+    from labkit.engine.workspace import list_labs
 
     return [name for name in list_labs() if not is_let_go(labs_folder() / name)]
 

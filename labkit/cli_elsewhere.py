@@ -35,16 +35,16 @@ def run_journal(name: str, what: str, *, home: str | None = None) -> int:
     from labkit.lab import Lab
 
     with Lab.open(check_lab(name, home), home=home) as lab:
-        acts = find_foreign_acts(lab._executor)
+        acts = find_foreign_acts(lab.session.executor)
         if not acts:
             print(_("Every act in the journal of {lab} is of this computer.").format(lab=name))
         for act in acts:
             print(act.text)
             if what == "drop":
-                drop_foreign_act(act, lab._executor)
+                drop_foreign_act(act, lab.session.executor)
                 print(_("It is dropped; files that it had begun stay as they are."))
             elif what == "end" and not act.why_not:
-                print("\n".join(end_foreign_act(act, lab._executor)))
+                print("\n".join(end_foreign_act(act, lab.session.executor)))
         if acts and what == "show":
             print(_("End them with --journal end, or drop them with --journal drop: then nothing of them is done."))
     return 0

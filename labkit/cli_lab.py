@@ -46,8 +46,8 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    from labkit.engine.folders import labs_folder
     from labkit.engine.place import Standing, is_let_go, judge, read_place
-    from labkit.engine.workspace import labs_folder
 
     words = {
         Standing.SAME: "",
@@ -107,7 +107,7 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 
 def _do(arguments: argparse.Namespace, verb: Callable[[Path, Connection], list[str]]) -> int:
-    from labkit.engine.workspace import labs_folder
+    from labkit.engine.folders import labs_folder
     from labkit.hypervisor.connection import DEFAULT_URI, connect
 
     home = labs_folder(arguments.home) / check_name(arguments.name, what=_("lab"))

@@ -1,23 +1,26 @@
 """`Disk`: a disk of a lab, as students use it. It holds no state.
 
 A disk is a named thing with one active image, which the guest writes, and the layers below it.
-Knows: the lab it is of. Must not know: libvirt's calls, widgets.
+Knows: the session. Must not know: libvirt's calls, files, widgets.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from labkit.acts.act import act
+from labkit.acts.names import NamedDisk, get_machine, name_disk
 from labkit.arguments import checked
-from labkit.engine.deleting import is_in_use
+from labkit.engine import serving
 from labkit.engine.sampling import Sampling
+from labkit.engine.session import Session
+from labkit.engine.survey_disks import find_used, read_map, survey_disks
 from labkit.errors import NotFound, Refused, WrongState
 from labkit.language import _
-from labkit.limits import Limit
 from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation, Format, ImageFacts
+from labkit.model.regions import Region, locate
+from labkit.model.state import LabState
 from labkit.model.usage import DiskUsage
 from labkit.plans import disk as plans
 from labkit.plans import disk_change
@@ -25,21 +28,15 @@ from labkit.plans.accepting import plan_accept_disk
 from labkit.plans.broken import find_damaged, why_broken_disk
 from labkit.plans.disk_excuses import why_not_serve
 from labkit.plans.plan import Plan
-from labkit.storage.files import make_private_folder
-from labkit.units import check_choice, check_name, check_text, format_size, parse_size
-
-if TYPE_CHECKING:
-    from labkit.lab import Lab
-    from labkit.model.regions import Region
-    from labkit.model.state import LabState
+from labkit.units import check_choice, check_name, format_size, parse_size
 
 
-class Disk:
+class Disk(NamedDisk):
     """A disk. Got from `lab.disks.create(...)` or `lab.disks[name]`."""
 
-    def __init__(self, lab: Lab, name: str) -> None:
-        self._lab = lab
-        self.name = name
+    def __init__(self, session: Session, name: str) -> None:
+        super().__init__(name)
+        self._session = session
 
     # --- what it is -------------------------------------------------------------------------------
 
@@ -50,7 +47,7 @@ class Disk:
         Raises:
             NotFound: it was deleted.
         """
-        state = self._lab.state
+        state = self._session.read()
         disks = state.disks
         if self.name not in disks:
             if damaged := find_damaged(state, self.name):
@@ -117,14 +114,12 @@ class Disk:
         facts = self.facts
         if facts.machine is None:
             return None
-        machine_id = self._lab.machines[facts.machine].id
-        usage = self._lab.usage().get(machine_id)
+        machine = get_machine(self._session.read(), facts.machine)
+        usage = self._session.usage().get(machine.id)
         return next((disk for disk in usage.disks if disk.target == facts.target), None) if usage else None
 
     def map(self) -> tuple[Region, ...]:
         """Return its regions in the guest's order: what each holds, and which layer's file serves it."""
-        from labkit.storage.maps import read_map
-
         return read_map(self.facts.layers)
 
     @checked
@@ -137,8 +132,6 @@ class Disk:
         Raises:
             BadInput: beyond the capacity. WrongState: the host holds nothing there yet.
         """
-        from labkit.storage.maps import locate
-
         path, place = locate(self.map(), offset)
         return Path(path), place
 
@@ -170,8 +163,6 @@ class Disk:
             BadInput: `room` is no size. WrongState: it is attached as a file, or frozen.
             HostTrouble: the server cannot start.
         """
-        from labkit.storage.nbd import start_server
-
         most = None if room is None else parse_size(room, what="room")
         facts = self.facts
         if excuse := why_not_serve(facts):
@@ -179,31 +170,26 @@ class Disk:
         state, survey = self._look()
         if broken := why_broken_disk(state, facts, survey.changed):
             raise Refused(broken.why, broken.hint)
-        socket = self._lab._workspace.socket(self.name)
-        make_private_folder(socket.parent)
-        image = facts.active
-        start_server(Path(image.path), image.format, socket, export=self.name, room=most, limit=Limit(timeout))
+        serving.serve(self._session, facts, room=most, timeout=timeout)
         return self
 
     def stop_serving(self) -> Disk:
         """End its server. A guest that asks for blocks is paused then; `serve` and `vm.resume()` let it go on."""
-        from labkit.storage.nbd import stop_server
-
-        stop_server(self._lab._workspace.socket(self.name))
+        serving.stop_serving(self._session, self.name)
         return self
 
     # --- acts -------------------------------------------------------------------------------------
 
     def _after(self, plan: Plan, timeout: float | None) -> Disk:
-        self._lab.carry_out(plan, timeout=timeout)
+        self._session.carry_out(plan, timeout=timeout)
         return self
 
     def _after_convert(self, plan: Plan, timeout: float | None) -> Disk:
-        self._lab.carry_out(plan, timeout=timeout)
-        return Disk(self._lab, plan.disks[1])
+        self._session.carry_out(plan, timeout=timeout)
+        return Disk(self._session, plan.disks[1])
 
     def _after_delete(self, plan: Plan, timeout: float | None) -> None:
-        self._lab.carry_out(plan, timeout=timeout)
+        self._session.carry_out(plan, timeout=timeout)
 
     @act(_after_convert)
     def convert(
@@ -261,7 +247,7 @@ class Disk:
     def delete(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Delete it; it must be free."""
         files = [file for layer in self.facts.layers for file in layer.files]
-        return plans.plan_delete(self._lab.state, self.name, [file for file in files if is_in_use(file)])
+        return plans.plan_delete(self._session.read(), self.name, find_used(files))
 
     @staticmethod
     def name_of(disk: Disk | str) -> str:
@@ -270,7 +256,7 @@ class Disk:
         Raises:
             BadInput: it is neither.
         """
-        return disk.name if isinstance(disk, Disk) else check_text(disk, what="disk")
+        return name_disk(disk)
 
     @act(_after)
     def accept_changes(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
@@ -284,8 +270,8 @@ class Disk:
 
     def _look(self) -> tuple[LabState, plans.DiskSurvey]:
         """The lab, and what was measured, from one reading."""
-        state = self._lab.state
-        return state, self._lab.survey_disks(frozen_in=state)
+        state = self._session.read()
+        return state, survey_disks(self._session, frozen_in=state)
 
     def __repr__(self) -> str:
         try:

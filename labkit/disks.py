@@ -1,37 +1,34 @@
 """`Disks`: the disks of a lab by name, and the acts that bring new ones. It holds no state.
 
-Knows: the lab they are of. Must not know: libvirt's calls, widgets.
+Knows: the session. Must not know: libvirt's calls, widgets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from labkit.acts.act import act
+from labkit.acts.names import find_disk
 from labkit.disk import Disk
-from labkit.errors import NotFound
+from labkit.engine.session import Session
+from labkit.engine.survey_disks import inspect_file, survey_disks
 from labkit.language import _
 from labkit.model.image import Allocation, Format
 from labkit.plans import disk as plans
-from labkit.plans.broken import find_damaged
 from labkit.plans.plan import Plan
-from labkit.units import Shown, check_choice, check_name, check_path, parse_size
-
-if TYPE_CHECKING:
-    from labkit.lab import Lab
+from labkit.units import check_choice, check_name, check_path, parse_size
 
 
 class Disks(Mapping[str, Disk]):
     """The disks of a lab by name, attached and free, read afresh at every look."""
 
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def _after_create(self, plan: Plan, timeout: float | None) -> Disk:
-        self._lab.carry_out(plan, timeout=timeout)
-        return Disk(self._lab, plan.subject)
+        self._session.carry_out(plan, timeout=timeout)
+        return Disk(self._session, plan.subject)
 
     @act(_after_create)
     def create(
@@ -64,7 +61,7 @@ class Disks(Mapping[str, Disk]):
             cluster_size=None if cluster_size is None else parse_size(cluster_size, what="cluster_size"),
             extended_l2=extended_l2,
         )
-        return plans.plan_create(self._lab.state, self._lab.survey_disks(), request)
+        return plans.plan_create(self._session.read(), survey_disks(self._session), request)
 
     @act(_after_create)
     def import_file(
@@ -84,35 +81,23 @@ class Disks(Mapping[str, Disk]):
         Raises:
             BadInput: not an image, or not what it is said to be. Refused: see `.plan(...).refusal`.
         """
-        from labkit.storage.foreign import inspect
-
         checked = check_name(name, what=_("disk"))
         said = check_choice(Format, format, what="format") if format else None
-        image = inspect(check_path(path, what="path"), said)
+        image = inspect_file(check_path(path, what="path"), said)
         kind = check_choice(Allocation, allocation, what="allocation")
-        return plans.plan_import(self._lab.state, self._lab.survey_disks(), image, checked, image.format, kind)
+        return plans.plan_import(self._session.read(), survey_disks(self._session), image, checked, image.format, kind)
 
     def __getitem__(self, name: object) -> Disk:
-        state = self._lab.state
-        disks = state.disks
-        if isinstance(name, str) and name not in disks and find_damaged(state, name):
-            return Disk(self._lab, name)  # whatever is asked of it says what is wrong
-        if not isinstance(name, str) or name not in disks:
-            known = ", ".join(disks) or _("none yet")
-            raise NotFound(
-                _("There is no disk {name!r} in this lab.").format(name=Shown(name)),
-                _("There are: {names}.").format(names=known),
-            )
-        return Disk(self._lab, name)
+        return Disk(self._session, find_disk(self._session.read(), name))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._lab.state.disks)
+        return iter(self._session.read().disks)
 
     def __len__(self) -> int:
-        return len(self._lab.state.disks)
+        return len(self._session.read().disks)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self._lab.state.disks
+        return isinstance(name, str) and name in self._session.read().disks
 
     def __repr__(self) -> str:
-        return "\n".join(repr(Disk(self._lab, name)) for name in self) or _("no disks")
+        return "\n".join(repr(Disk(self._session, name)) for name in self) or _("no disks")

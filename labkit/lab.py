@@ -1,46 +1,49 @@
 """`Lab`: the façade students use. Everything starts with `Lab.open()`.
 
-Thin: it turns what a person writes into requests, and hands them to plans and the engine.
-Knows: the engine, plans, the model. Must not know: libvirt's calls, widgets.
+Thin: what it is asked it asks its session; its acts are in `labkit/acts/`.
+Knows: the session, the acts, the model. Must not know: libvirt's calls, files, widgets.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from labkit.acts.creation import clean, create
-from labkit.acts.travel import import_machine, open_neighbour
+from labkit.acts import creation, travel
+from labkit.acts.act import act
 from labkit.arguments import checked
 from labkit.disks import Disks
-from labkit.engine.executor import Executor, Outcome
-from labkit.engine.instances import SESSION, Instances
-from labkit.engine.progress import OnProgress, watching
-from labkit.engine.relocation import settle_place
-from labkit.engine.survey import find_broken
-from labkit.engine.workspace import Workspace, open_workspace
-from labkit.errors import BadInput, HostTrouble
+from labkit.engine.executor import Outcome
+from labkit.engine.host import read_host
+from labkit.engine.instances import SESSION
+from labkit.engine.progress import OnProgress
+from labkit.engine.session import Session, open_session
+from labkit.engine.survey_disks import survey_disks
+from labkit.errors import BadInput
 from labkit.language import _, set_language
+from labkit.machine import Machine
 from labkit.machines import Machines
+from labkit.model.event import Event
+from labkit.model.host import HostFacts
 from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.state import LabState
 from labkit.model.usage import MachineUsage
 from labkit.orphans import Orphans
 from labkit.plans.disk import DiskSurvey
 from labkit.plans.plan import Plan
-from labkit.storage.files import free_bytes
-from labkit.units import Shown
+from labkit.units import Shown, check_name
 from labkit.verification import verify
 
-if TYPE_CHECKING:
-    from labkit.hypervisor.connection import Connection
-    from labkit.hypervisor.domains import Domains
-    from labkit.hypervisor.events import Event
-    from labkit.model.host import HostFacts
+
+def _after_arrival(lab: Lab, plan: Plan, timeout: float | None) -> Machine:
+    lab.carry_out(plan, timeout=timeout)
+    return lab.machines[plan.subject]
+
+
+def _after_clean(lab: Lab, plan: Plan, timeout: float | None) -> None:
+    lab.session.prove_clean(lab.carry_out(plan, timeout=timeout))
 
 
 class Lab:
@@ -49,33 +52,12 @@ class Lab:
     Open one with `Lab.open()`; it closes with `close()` or at the end of a `with` block. Guests go on.
     """
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        connection: Connection,
-        domains: Domains,
-        *,
-        instances: Instances | None = None,
-        sides: dict[str, Lab] | None = None,
-    ) -> None:
-        self._workspace = workspace
-        self._connection = connection
-        self._domains = domains
-        self._executor = Executor(workspace, domains, instances)
+    def __init__(self, session: Session, sides: dict[str, Lab] | None = None) -> None:
+        self._session = session
         self.sides: dict[str, Lab] = {SESSION: self} if sides is None else sides
-        self._history: list[Outcome] = []
-        self.closed = False
-        self.machines = Machines(self)
-        self.disks = Disks(self)
-        self.orphans = Orphans(self)
-        if self.sides[SESSION] is self and (why := self._executor.lease.join(self._executor.find_running)):
-            self._executor.told.append(why)
-        try:
-            self._executor.enter()
-        except BaseException:
-            if self.sides[SESSION] is self:
-                self._executor.lease.leave(self._executor.find_running)
-            raise
+        self.machines = Machines(session, lambda machine_id, name: Machine(self, machine_id, name))
+        self.disks = Disks(session)
+        self.orphans = Orphans(session, self.machines)
 
     @classmethod
     @checked
@@ -96,25 +78,9 @@ class Lab:
         Raises:
             BadInput: a name, URI or language that cannot be used. HostTrouble: the host lacks something.
         """
-        from labkit.hypervisor.connection import DEFAULT_URI, connect
-        from labkit.hypervisor.domains import Domains
-
         if language is not None:
             set_language(language)
-        if uri is None and os.geteuid() == 0:
-            raise HostTrouble(
-                _("As root there is no session hypervisor."),
-                _("Start through ./lab up or ./lab run: they give the lab a user of its own."),
-            )
-        workspace = open_workspace(name, home)
-        connection = connect(uri or DEFAULT_URI)
-        try:
-            told = settle_place(workspace, connection)
-            lab = cls(workspace, connection, Domains(connection))
-            lab._executor.told[:0] = told
-        except BaseException:
-            connection.release()
-            raise
+        lab = cls(open_session(name, uri, home))
         for sentence in lab.recovered:
             print(sentence)  # noqa: T201 — the student should hear of it where the lab is opened
         return lab
@@ -122,24 +88,34 @@ class Lab:
     # --- what is there ----------------------------------------------------------------------------
 
     @property
+    def session(self) -> Session:
+        """What it stands on, for whoever builds on labkit."""
+        return self._session
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._session.closed
+
+    @property
     def name(self) -> str:
         """The lab's name."""
-        return self._workspace.name
+        return self._session.workspace.name
 
     @property
     def home(self) -> Path:
         """The lab's folder."""
-        return self._workspace.home
+        return self._session.workspace.home
 
     @property
     def uri(self) -> str:
         """The libvirt URI of the hypervisor instance it is on."""
-        return self._connection.uri
+        return self._session.connection.uri
 
     @property
     def state(self) -> LabState:
         """Everything the lab is now, read afresh, as one value."""
-        return self._executor.read()
+        return self._session.read()
 
     @property
     def lineage(self) -> Lineage:
@@ -149,16 +125,12 @@ class Lab:
     @property
     def host(self) -> HostFacts:
         """Facts of this computer: CPU, memory, accelerator and why, the floors below us, versions."""
-        from labkit.engine.host import read_host
-
-        return read_host(self._connection, self._workspace.images)
+        return read_host(self._session.connection, self._session.workspace.images)
 
     @property
     def host_id(self) -> str:
         """The UUID of the host as the hypervisor gives it; two instances on one computer differ in it."""
-        from labkit.hypervisor.capabilities import read_host_id
-
-        return self._connection.read(read_host_id)
+        return self._session.host_id
 
     @checked
     def neighbour(self, name: str = "neighbour") -> Lab:
@@ -174,17 +146,22 @@ class Lab:
         Raises:
             HostTrouble: it does not start.
         """
-        return open_neighbour(self, name)
+        name = check_name(name, what=_("hypervisor instance"))
+        session = self._session.neighbour(name)
+        known = self.sides.get(name)
+        if known is None or known.session is not session:
+            known = self.sides[name] = Lab(session, self.sides)
+        return known
 
     @property
     def recovered(self) -> tuple[str, ...]:
         """What became of acts that had been interrupted, a sentence each."""
-        return tuple(self._executor.told)
+        return tuple(self._session.executor.told)
 
     @property
     def history(self) -> tuple[Outcome, ...]:
         """What this lab object carried out, oldest first."""
-        return tuple(self._history)
+        return tuple(self._session.history)
 
     @checked
     def survey_disks(
@@ -195,12 +172,11 @@ class Lab:
         Args:
             frozen_in: the lab whose frozen images are looked at, whether they are what they were; None: they are not.
         """
-        changed = frozenset[str]() if frozen_in is None else find_broken(self._workspace, frozen_in)
-        return DiskSurvey(free_bytes=free_bytes(self.home), mounted=mounted or {}, changed=changed)
+        return survey_disks(self._session, mounted, frozen_in=frozen_in)
 
     def usage(self) -> Mapping[str, MachineUsage]:
         """Return what every machine of the hypervisor uses, by machine id: one call, whatever their number."""
-        return self._domains.usage()
+        return self._session.usage()
 
     @checked
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
@@ -208,7 +184,7 @@ class Lab:
 
         An event carries no state: read `state` again.
         """
-        return self._connection.events.listen(callback)
+        return self._session.subscribe(callback)
 
     # --- acts -------------------------------------------------------------------------------------
 
@@ -238,18 +214,11 @@ class Lab:
                 _("{plan!r} is not a plan.").format(plan=Shown(plan)),
                 _("Give what .plan(…) of an act has returned: lab.create.plan(…)."),
             )
-        cancel = cancel or threading.Event()
-        shown = (
-            watching(plan.title, plan.bytes_copied, cancel=cancel) if on_progress is None else nullcontext(on_progress)
-        )
-        with shown as report:
-            outcome = self._executor.carry_out(plan, on_progress=report, cancel=cancel, timeout=timeout)
-        self._history.append(outcome)
-        return outcome
+        return self._session.carry_out(plan, on_progress, cancel, timeout)
 
-    create = create
-    clean = clean
-    import_machine = import_machine
+    create = act(_after_arrival)(creation.create)
+    clean = act(_after_clean)(creation.clean)
+    import_machine = act(_after_arrival)(travel.import_machine)
     verify = verify
 
     # --- its life ---------------------------------------------------------------------------------
@@ -264,15 +233,7 @@ class Lab:
 
     def close(self) -> None:
         """Let go of the hypervisor; guests go on, and the lab can be opened again. Twice is as once."""
-        if not self.closed:
-            self.closed = True
-            if self.sides[SESSION] is self:
-                self._executor.lease.leave(self._executor.find_running)
-            self._executor.instances.release()
-            self._connection.release()
-            if self.sides[SESSION] is self:
-                for side in [*self.sides.values()]:
-                    side.close()
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -281,5 +242,5 @@ class Lab:
         self.close()
 
     def __repr__(self) -> str:
-        own = self._executor.instances.own
+        own = self._session.instances.own
         return f"Lab {self.name!r} ({own})" if own else f"Lab {self.name!r}"

@@ -10,31 +10,65 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.acts import clone as clone_acts
 from labkit.acts import machine as machine_acts
 from labkit.acts import travel as travel_acts
+from labkit.acts.act import act, tell
+from labkit.acts.names import NamedDisk, name_disk
 from labkit.arguments import checked
 from labkit.engine import awaiting, bounds, inside, switching
-from labkit.engine.handle import Handle
+from labkit.engine.handle import Console, Handle
 from labkit.engine.progress import OnProgress, of_one_step, watching
 from labkit.engine.survey import survey_host
 from labkit.errors import LabError
-from labkit.guest.agent import CommandResult
-from labkit.guest.console import Console
 from labkit.language import _
+from labkit.model.inside import CommandResult
 from labkit.model.machine import MachineFacts, MachineState, Reason
-from labkit.model.usage import DiskLimits
+from labkit.model.usage import DiskLimits, GuestProcess
 from labkit.model.words import stand_word, under_way
+from labkit.plans.plan import Plan
+from labkit.plans.steps import DefineClones, MigrateMachine, WriteArchive
 from labkit.snapshots import Snapshots
 from labkit.units import check_choice, parse_size
 
 if TYPE_CHECKING:
-    from labkit.disk import Disk
-    from labkit.hypervisor.process import GuestProcess
     from labkit.lab import Lab
-    from labkit.model.state import LabState
+
+
+def _after(machine: Machine, plan: Plan, timeout: float | None) -> Machine:
+    machine.lab.carry_out(plan, timeout=timeout)
+    return machine
+
+
+def _after_attach(machine: Machine, plan: Plan, timeout: float | None) -> Machine:
+    machine.lab.carry_out(plan, timeout=timeout)
+    inside.wait_for_device(machine.handle, plan.disks[0])
+    return machine
+
+
+def _after_delete(machine: Machine, plan: Plan, timeout: float | None) -> None:
+    machine.lab.carry_out(plan, timeout=timeout)
+
+
+def _after_clone(machine: Machine, plan: Plan, timeout: float | None) -> Machine | list[Machine]:
+    tell(machine.lab.carry_out(plan, timeout=timeout))
+    step = next(step for step in plan.steps if isinstance(step, DefineClones))
+    made = [Machine(machine.lab, spec.id, spec.name) for spec in step.specs]
+    return made if step.many else made[0]
+
+
+def _after_migrate(machine: Machine, plan: Plan, timeout: float | None) -> Machine:
+    tell(machine.lab.carry_out(plan, timeout=timeout))
+    machine.handle.follow(next(step.to for step in plan.steps if isinstance(step, MigrateMachine)))
+    return machine
+
+
+def _after_export(machine: Machine, plan: Plan, timeout: float | None) -> Path:
+    machine.lab.carry_out(plan, timeout=timeout)
+    return next(Path(step.target) for step in plan.steps if isinstance(step, WriteArchive))
 
 
 class Machine:
@@ -42,15 +76,20 @@ class Machine:
 
     def __init__(self, lab: Lab, machine_id: str, name: str) -> None:
         self._lab = lab
-        self._handle = Handle(lab._workspace, lab._domains, machine_id, name, lab._executor.recover)
+        self._handle = Handle(lab.session, machine_id, name)
         self.id = machine_id
 
     # --- what it is -------------------------------------------------------------------------------
 
     @property
     def lab(self) -> Lab:
-        """The lab it is of."""
-        return self._lab
+        """The lab it is of, as the side sees it that the machine is on."""
+        return self._lab.sides[self._handle.session.instances.own]
+
+    @property
+    def handle(self) -> Handle:
+        """What it stands on, for whoever builds on labkit."""
+        return self._handle
 
     @property
     def facts(self) -> MachineFacts:
@@ -94,33 +133,30 @@ class Machine:
     @property
     def process(self) -> GuestProcess | None:
         """The process it is on the host, read now; None when it is off or saved."""
-        from labkit.hypervisor.process import read_process
-
-        facts = self.facts
-        return read_process(self.id, (facts.live or facts.spec).memory) if facts.is_active else None
+        return self._handle.process
 
     @property
     def definition(self) -> str:
         """Its definition as libvirt keeps it: domain XML, as `virsh dumpxml --inactive` prints."""
-        return self._handle.domains.xml(self.id)
+        return self._handle.definition
 
     @property
     def snapshots(self) -> Snapshots:
         """Its snapshots by name: take, restore, delete; the tree; the current one."""
-        return Snapshots(self)
+        return Snapshots(self._handle)
 
     # --- acts: each with `.plan(...)`; every module that has some hangs them up here ---------------
 
-    configure = machine_acts.configure
-    rename = machine_acts.rename
-    delete = machine_acts.delete
-    attach = machine_acts.attach
-    detach = machine_acts.detach
-    clone = clone_acts.clone
-    flatten = clone_acts.flatten
-    relink = clone_acts.relink
-    migrate = travel_acts.migrate
-    export = travel_acts.export
+    configure = act(_after)(machine_acts.configure)
+    rename = act(_after)(machine_acts.rename)
+    delete = act(_after_delete)(machine_acts.delete)
+    attach = act(_after_attach)(machine_acts.attach)
+    detach = act(_after)(machine_acts.detach)
+    clone = act(_after_clone)(clone_acts.clone)
+    flatten = act(_after)(clone_acts.flatten)
+    relink = act(_after)(clone_acts.relink)
+    migrate = act(_after_migrate)(travel_acts.migrate)
+    export = act(_after_export)(travel_acts.export)
 
     # --- switching it -----------------------------------------------------------------------------
 
@@ -135,7 +171,7 @@ class Machine:
         cancel = cancel or threading.Event()
         with watching(under_way("start", self._handle.last_name), cancel=cancel):
             switching.start(self._handle, self.snapshots.why_not_start, timeout=timeout, cancel=cancel)
-        self._lab._executor.recorder.note_quietly()
+        self._handle.session.executor.recorder.note_quietly()
         return self
 
     @checked
@@ -198,12 +234,12 @@ class Machine:
             report = on_progress or shown
             switching.save(
                 self._handle,
-                lambda: self._lab.state,
+                self._handle.session.read,
                 timeout=timeout,
                 cancel=cancel,
                 on_bytes=of_one_step(report) if report else None,
             )
-        self._lab._executor.recorder.note_quietly()
+        self._handle.session.executor.recorder.note_quietly()
         return self
 
     @checked
@@ -232,11 +268,11 @@ class Machine:
         Raises:
             BadInput: the host has no such CPU.
         """
-        bounds.pin(self._handle, cpu, host_cpus=survey_host(self._lab._workspace).host_cpus)
+        bounds.pin(self._handle, cpu, host_cpus=survey_host(self._handle.workspace).host_cpus)
         return self
 
     @checked
-    def throttle(self, disk: Disk | str, *, iops: int = 0, bytes_per_second: str | int = 0) -> Machine:
+    def throttle(self, disk: NamedDisk | str, *, iops: int = 0, bytes_per_second: str | int = 0) -> Machine:
         """Limit how fast a disk works, now and from every start.
 
         Args:
@@ -247,18 +283,13 @@ class Machine:
             BadInput: no such numbers. NotFound: it has no such disk.
         """
         size = 0 if bytes_per_second == 0 else parse_size(bytes_per_second, what="bytes_per_second")
-        from labkit.disk import Disk
-
-        name = Disk.name_of(disk)
-        bounds.throttle(self._handle, name, iops=iops, bytes_per_second=size)
+        bounds.throttle(self._handle, name_disk(disk), iops=iops, bytes_per_second=size)
         return self
 
     @property
     def limits(self) -> Mapping[str, DiskLimits]:
         """How fast each of its disks may work, by the disk's name: what `throttle` set."""
-        from labkit.hypervisor.domain_xml import parse_limits
-
-        return parse_limits(self.definition)
+        return bounds.limits(self._handle)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -294,21 +325,6 @@ class Machine:
         if result.cut:
             print(result.cut)  # noqa: T201 — the student should hear of it where the command was called
         return result
-
-    # --- for the acts -----------------------------------------------------------------------------
-
-    def _find(self) -> tuple[LabState, str]:
-        """The lab as it is now, and the machine's name in it."""
-        state = self._lab.state
-        for facts in state.machines.values():
-            if facts.id == self.id:
-                return state, facts.name
-        raise self._handle.gone()
-
-    def _follow(self, lab: Lab) -> None:
-        """Look for it on another side of the lab from now on."""
-        self._lab = lab
-        self._handle = Handle(lab._workspace, lab._domains, self.id, self._handle.last_name, lab._executor.recover)
 
     def __repr__(self) -> str:
         try:

@@ -1,18 +1,19 @@
 """`Orphans`: the files of a lab that nobody needs, by file name, and what can be done with them. It holds no state.
 
-Knows: the lab they are of. Must not know: libvirt's calls, widgets.
+Knows: the session. Must not know: libvirt's calls, widgets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from labkit.acts.act import act
 from labkit.disk import Disk
+from labkit.engine.session import Session
 from labkit.errors import NotFound
 from labkit.language import _
 from labkit.machine import Machine
+from labkit.machines import Machines
 from labkit.model.orphan import OrphanFacts, find_orphans
 from labkit.model.state import LabState
 from labkit.plans import orphan as plans
@@ -20,15 +21,13 @@ from labkit.plans.naming import free_disk_name
 from labkit.plans.plan import Plan
 from labkit.units import Shown, check_name, format_size
 
-if TYPE_CHECKING:
-    from labkit.lab import Lab
-
 
 class Orphan:
     """A file that nobody needs. Got from `lab.orphans[name]`."""
 
-    def __init__(self, lab: Lab, name: str) -> None:
-        self._lab = lab
+    def __init__(self, session: Session, machines: Machines, name: str) -> None:
+        self._session = session
+        self._machines = machines
         self.name = name
 
     @property
@@ -41,7 +40,7 @@ class Orphan:
         return self._find()[1]
 
     def _find(self) -> tuple[LabState, OrphanFacts]:
-        state = self._lab.state
+        state = self._session.read()
         found = find_orphans(state)
         if self.name not in found:
             raise NotFound(
@@ -51,11 +50,11 @@ class Orphan:
         return state, found[self.name]
 
     def _after_adopt(self, plan: Plan, timeout: float | None) -> Disk:
-        self._lab.carry_out(plan, timeout=timeout)
-        return Disk(self._lab, plan.subject)
+        self._session.carry_out(plan, timeout=timeout)
+        return Disk(self._session, plan.subject)
 
     def _after_discard(self, plan: Plan, timeout: float | None) -> None:
-        self._lab.carry_out(plan, timeout=timeout)
+        self._session.carry_out(plan, timeout=timeout)
 
     @act(_after_adopt)
     def adopt(self, name: str | None = None, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
@@ -72,8 +71,8 @@ class Orphan:
         return plans.plan_adopt(state, facts, chosen)
 
     def _after_revive(self, plan: Plan, timeout: float | None) -> Machine:
-        self._lab.carry_out(plan, timeout=timeout)
-        return self._lab.machines[plan.names[0]]
+        self._session.carry_out(plan, timeout=timeout)
+        return self._machines[plan.names[0]]
 
     @act(_after_revive)
     def adopt_as_snapshot(self, name: str | None = None, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
@@ -106,33 +105,34 @@ class Orphan:
 class Orphans(Mapping[str, Orphan]):
     """The files of a lab that nobody needs, by file name, read afresh at every look. No act touches them."""
 
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
+    def __init__(self, session: Session, machines: Machines) -> None:
+        self._session = session
+        self._machines = machines
 
     def _after_discard(self, plan: Plan, timeout: float | None) -> None:
-        self._lab.carry_out(plan, timeout=timeout)
+        self._session.carry_out(plan, timeout=timeout)
 
     @act(_after_discard)
     def discard(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Delete all of them for good."""
-        state = self._lab.state
+        state = self._session.read()
         return plans.plan_discard(state, [*find_orphans(state).values()], _("orphans"))
 
     def __getitem__(self, name: object) -> Orphan:
         if not isinstance(name, str):
             raise NotFound(_("There is no orphan {name!r} in this lab.").format(name=Shown(name)))
-        orphan = Orphan(self._lab, name)
-        orphan._find()
+        orphan = Orphan(self._session, self._machines, name)
+        orphan.facts  # noqa: B018 — says so where there is none
         return orphan
 
     def __iter__(self) -> Iterator[str]:
-        return iter(find_orphans(self._lab.state))
+        return iter(find_orphans(self._session.read()))
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in find_orphans(self._lab.state)
+        return isinstance(name, str) and name in find_orphans(self._session.read())
 
     def __len__(self) -> int:
-        return len(find_orphans(self._lab.state))
+        return len(find_orphans(self._session.read()))
 
     def __repr__(self) -> str:
         return "\n".join(repr(orphan) for orphan in self.values()) or _("no orphans")

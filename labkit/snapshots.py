@@ -1,6 +1,6 @@
 """`Snapshots`: the snapshots of one machine, by name, as students use them. They hold no state.
 
-Knows: the machine it is of. Must not know: libvirt's calls, widgets.
+Knows: the machine's handle. Must not know: libvirt's calls, widgets.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from labkit.acts.act import act
+from labkit.acts.act import act, tell
 from labkit.arguments import checked
+from labkit.engine.handle import Handle
 from labkit.engine.survey import find_broken, survey_snapshots
 from labkit.errors import NotFound
 from labkit.language import _
@@ -22,28 +23,25 @@ from labkit.plans.disk_excuses import why_no_system
 from labkit.plans.guard import why_not_write
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot.costs import find_costs
-from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.units import Shown, check_choice, check_description, check_name
 
 if TYPE_CHECKING:
     import networkx as nx
 
-    from labkit.machine import Machine
-
 
 class Snapshots(Mapping[str, SnapshotFacts]):
     """The snapshots of a machine, read afresh at every look: `vm.snapshots`."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Handle) -> None:
         self._machine = machine
-        self._lab = machine.lab
+        self._session = machine.session
 
     # --- what is there ----------------------------------------------------------------------------
 
     @property
     def tree(self) -> SnapshotTree:
         """All snapshots and the one the current state began from, as one value."""
-        return self._lab.state.snapshots.get(self._machine.name, SnapshotTree())
+        return self._session.read().snapshots.get(self._machine.facts.name, SnapshotTree())
 
     @property
     def current(self) -> str | None:
@@ -80,24 +78,13 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
     def _look(self, *, ask_guest: bool = False) -> tuple[LabState, plans.SnapshotSurvey, str]:
         """The lab, what was measured, and the machine's name, from one reading."""
-        state, name = self._machine._find()
-        return state, self._measure(state, name, ask_guest=ask_guest), name
-
-    def _measure(self, state: LabState, name: str, *, ask_guest: bool) -> plans.SnapshotSurvey:
-        facts = state.machines[name]
-        return survey_snapshots(
-            self._lab._workspace,
-            self._lab._executor.snapshots,
-            state,
-            facts,
-            quiesce=ask_guest and find_unsavable(state, facts) is not None and self._machine.answers(),
-        )
+        state, name = self._machine.find()
+        return state, survey_snapshots(self._machine, state, name, ask_guest=ask_guest), name
 
     # --- acts -------------------------------------------------------------------------------------
 
     def _after(self, plan: Plan, timeout: float | None) -> Snapshots:
-        for remark in self._lab.carry_out(plan, timeout=timeout).remarks:
-            print(remark)  # noqa: T201 — the student should hear of it where the act was called
+        tell(self._session.carry_out(plan, timeout=timeout))
         return self
 
     @act(_after)
@@ -173,13 +160,16 @@ class Snapshots(Mapping[str, SnapshotFacts]):
     @act(_after)
     def rename(self, name: str, new: str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Give a snapshot another name."""
-        return plans.plan_relabel(self._lab.state, self._machine.name, name, new=check_name(new, what=_("snapshot")))
+        return plans.plan_relabel(
+            self._session.read(), self._machine.facts.name, name, new=check_name(new, what=_("snapshot"))
+        )
 
     @act(_after)
     def describe(self, name: str, description: str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Give a snapshot another description."""
         text = check_description(description)
-        return plans.plan_relabel(self._lab.state, self._machine.name, name, description=text)
+        state, machine = self._machine.find()
+        return plans.plan_relabel(state, machine, name, description=text)
 
     @act(_after)
     def accept_changes(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
@@ -187,8 +177,8 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
         Nothing is written to them: from now on what they hold counts. Whoever stands on them reads that.
         """
-        state, name = self._machine._find()
-        return plan_accept(state, find_broken(self._lab._workspace, state), name)
+        state, name = self._machine.find()
+        return plan_accept(state, find_broken(self._session.workspace, state), name)
 
     def why_not_start(self) -> Refusal | None:
         """Return why the machine's disks cannot be used, or None.
@@ -196,9 +186,9 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         There is none to start from, an image below them is gone or was changed, or others depend on what would be
         written to.
         """
-        state, name = self._machine._find()
+        state, name = self._machine.find()
         disks = state.machines[name].spec.disks
-        changed = find_broken(self._lab._workspace, state)
+        changed = find_broken(self._session.workspace, state)
         return (
             why_no_system(state, state.machines[name])
             or why_broken(state, name, disks, changed)
@@ -210,7 +200,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         if not isinstance(name, str) or name not in tree:
             known = ", ".join(tree) or _("none yet")
             raise NotFound(
-                _("{machine} has no snapshot {name!r}.").format(machine=self._machine.name, name=Shown(name)),
+                _("{machine} has no snapshot {name!r}.").format(machine=self._machine.facts.name, name=Shown(name)),
                 _("There are: {names}.").format(names=known),
             )
         return tree[name]

@@ -1,6 +1,6 @@
 """`lab.verify()`: every frozen image and every memory file of a lab read whole, and told what is no longer what it was.
 
-Knows: the lab, the engine. Must not know: libvirt's calls, widgets.
+Knows: the session, the engine. Must not know: libvirt's calls, widgets.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import threading
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from labkit.acts.act import OfLab
 from labkit.arguments import checked
 from labkit.engine import verification
 from labkit.engine.progress import OnProgress, of_one_step, watching
@@ -20,9 +20,6 @@ from labkit.model.lineage import read_lineage
 from labkit.model.state import LabState
 from labkit.plans.broken import find_frozen
 from labkit.units import format_size
-
-if TYPE_CHECKING:
-    from labkit.lab import Lab
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +76,7 @@ class Verified:
 
 @checked
 def verify(
-    lab: Lab,
+    lab: OfLab,
     *,
     timeout: float | None = None,
     cancel: threading.Event | None = None,
@@ -96,14 +93,15 @@ def verify(
     Raises:
         TimedOut, Cancelled: what was found until then stays noted.
     """
-    state = lab.state
+    session = lab.session
+    state = session.read()
     cancel = cancel or threading.Event()
-    title = _("Verifying {name}").format(name=lab.name)
+    title = _("Verifying {name}").format(name=session.workspace.name)
     files = [file for path in sorted(find_frozen(state)) for file in state.images[path].files]
     files += sorted(_memories(state))
     with watching(title, cancel=cancel) if on_progress is None else nullcontext(on_progress) as report:
         found = verification.verify(
-            lab.home / "disks",
+            session.workspace.disks,
             files,
             on_bytes=of_one_step(report) if report else lambda _done, _total: None,
             limit=Limit(timeout, cancel=cancel, what=title),

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from labkit.engine.workspace import data_folder
+from labkit.engine.folders import data_folder
 
 ROOT = Path(__file__).parent.parent
 

@@ -38,7 +38,7 @@ def start_warm(vm: Machine) -> Machine:
         _booted[kind] = _boot_and_keep(vm, Path(os.environ["XDG_CACHE_HOME"]) / f"warm-{len(_booted)}")
     _go_on(vm, _booted[kind])
     vm.wait_ready()
-    set_clock(vm.lab._connection, vm.facts.spec)
+    set_clock(vm.lab.session.connection, vm.facts.spec)
     return vm
 
 
@@ -52,7 +52,7 @@ def _boot_and_keep(vm: Machine, folder: Path) -> Path:
     folder.mkdir()
     vm.start().wait_ready().console.expect("root@", timeout=120)  # the agent answers before the shell stands
     vm.run("sync")
-    vm.lab._connection.raw().lookupByUUIDString(vm.id).save(str(folder / "memory"))
+    vm.lab.session.connection.raw().lookupByUUIDString(vm.id).save(str(folder / "memory"))
     for disk in vm.facts.spec.disks:
         form = disk.format.driver
         subprocess.run(["qemu-img", "convert", "-f", form, "-O", form, disk.path, folder / disk.target], check=True)
@@ -60,7 +60,7 @@ def _boot_and_keep(vm: Machine, folder: Path) -> Path:
 
 
 def _go_on(vm: Machine, kept: Path) -> None:
-    raw, definition = vm.lab._connection.raw(), vm.definition
+    raw, definition = vm.lab.session.connection.raw(), vm.definition
     for disk in vm.facts.spec.disks:
         below = _below(disk)
         _copy(kept / disk.target, Path(disk.path))

@@ -136,7 +136,7 @@ def open_archive(folder: Path) -> Archive:
         before = chosen.read_bytes() if chosen.exists() else None
         chosen.write_text(f"deb [arch={ARCHITECTURE} signed-by={keyring}] {mirror} {RELEASE} main\n")
         try:
-            archive._run(["apt-get", "--quiet", "--error-on=any", "update"])
+            archive._run(["apt-get", "--quiet", "--error-on=any", "update"])  # noqa: SLF001 — of its own class
         except ProgramError as error:
             restore(chosen, before)
             reasons.append(f"{mirror}: {explain(error.words)}")

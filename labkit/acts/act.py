@@ -3,7 +3,11 @@
     vm.delete()            does it
     vm.delete.plan()       returns the plan and does nothing
 
-What was written is checked against the signature first.
+What was written is checked against the signature first. The modules beside this one hold the first half of each act,
+from what was written to the plan; the class that has it hangs it up together with what follows:
+
+    delete = act(_after_delete)(machine.delete)
+
 Knows: plans. Must not know: which acts there are.
 """
 
@@ -11,15 +15,34 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from labkit.arguments import Arguments
+from labkit.engine.executor import Outcome
+from labkit.engine.handle import Handle
+from labkit.engine.session import Session
 from labkit.errors import Stale
 from labkit.plans.plan import Plan
 
 S = TypeVar("S")
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class OfLab(Protocol):
+    """What acts of a lab are done to."""
+
+    @property
+    def session(self) -> Session:
+        """What it stands on."""
+
+
+class OfMachine(Protocol):
+    """What acts of a machine are done to."""
+
+    @property
+    def handle(self) -> Handle:
+        """What it stands on."""
 
 
 class BoundAct(Generic[P, R]):
@@ -91,3 +114,9 @@ def act(
 ) -> Callable[[Callable[Concatenate[S, P], Plan]], Act[S, P, R]]:
     """Make an act of a method that returns a plan; `finish(self, plan, timeout)` carries it out and answers."""
     return lambda plan: Act(plan, finish)
+
+
+def tell(outcome: Outcome) -> None:
+    """Say what did not come out as planned where the act was called."""
+    for remark in outcome.remarks:
+        print(remark)  # noqa: T201 — the student should hear of it

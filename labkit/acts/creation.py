@@ -6,13 +6,9 @@ Knows: plans. Must not know: how a plan is carried out, libvirt.
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from labkit.acts.act import act
-from labkit.engine.executor import Outcome
+from labkit.acts.act import OfLab
 from labkit.engine.survey import survey_host
-from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DEFAULT_CPU, Chipset
@@ -21,19 +17,9 @@ from labkit.plans.machine import plan_clean
 from labkit.plans.plan import Plan
 from labkit.units import check_choice, check_count, check_name, check_text, check_word, parse_memory
 
-if TYPE_CHECKING:
-    from labkit.lab import Lab
-    from labkit.machine import Machine
 
-
-def _after_create(lab: Lab, plan: Plan, timeout: float | None) -> Machine:
-    lab.carry_out(plan, timeout=timeout)
-    return lab.machines[plan.subject]
-
-
-@act(_after_create)
 def create(
-    lab: Lab,
+    lab: OfLab,
     name: str,
     *,
     memory: str | int = "128 MiB",
@@ -84,37 +70,14 @@ def create(
         allocation=check_choice(Allocation, allocation, what="allocation"),
         chipset=check_choice(Chipset, chipset, what="chipset"),
     )
-    return creation.plan_create(lab.state, survey_host(lab._workspace, lab.uri), request)
+    session = lab.session
+    return creation.plan_create(session.read(), survey_host(session.workspace, session.connection.uri), request)
 
 
-def _after_clean(lab: Lab, plan: Plan, timeout: float | None) -> None:
-    outcome = lab.carry_out(plan, timeout=timeout)
-    _prove_clean(lab, outcome)
-
-
-@act(_after_clean)
-def clean(lab: Lab, *, timeout: float | None = None) -> Plan:  # noqa: ARG001
+def clean(lab: OfLab, *, timeout: float | None = None) -> Plan:  # noqa: ARG001
     """Remove every machine and every file of this lab, running guests included.
 
     Raises:
         HostTrouble: something is left; the message names it.
     """
-    return plan_clean(lab.state)
-
-
-def _prove_clean(lab: Lab, outcome: Outcome) -> None:
-    """What was there is gone but for what others need; what another kernel has begun since is its own."""
-    from labkit.hypervisor.process import find_pids
-
-    state = lab.state
-    machines = state.machines
-    plan = outcome.plan
-    left = [name for name in machines if name in plan.names]
-    left += [Path(path).name for path in plan.files.deleted if path not in outcome.spared and Path(path).exists()]
-    if not machines and not outcome.spared and not state.claimed:
-        left += [f"process {pid}" for pid in find_pids(str(lab.home))]
-    if left:
-        raise HostTrouble(
-            _("The lab is not clean; left are: {left}.").format(left=", ".join(left)),
-            _("Do it again; if it stays, type ./lab doctor."),
-        )
+    return plan_clean(lab.session.read())

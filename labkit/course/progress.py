@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from labkit.engine.workspace import data_folder
+from labkit.engine.folders import data_folder
 from labkit.language import _
 from labkit.storage.bounded import Damaged, parse_json, structure
 from labkit.storage.files import host_errors, make_private_folder, sync_folder

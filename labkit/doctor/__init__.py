@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from labkit.doctor import instances, leftovers, parts, place, surroundings
 from labkit.doctor import labs as known_labs
 from labkit.doctor.losses import check_losses
-from labkit.engine.workspace import data_folder, labs_folder
+from labkit.engine.folders import data_folder, labs_folder
 from labkit.hypervisor.daemon_place import find_config_folder
 from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor, find_daemon
 from labkit.language import _

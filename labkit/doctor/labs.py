@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from labkit.engine.folders import labs_folder
 from labkit.engine.place import Standing, command, is_let_go, judge, read_place
 from labkit.engine.record_file import read_record
-from labkit.engine.workspace import labs_folder
 from labkit.errors import HostTrouble
 from labkit.hypervisor.daemon_place import config_folder
 from labkit.hypervisor.inquiry import Inquiry

@@ -16,9 +16,10 @@ from pathlib import Path
 import psutil
 
 from labkit.doctor.instances import find_guests
+from labkit.engine.folders import labs_folder
 from labkit.engine.journal import read_entry
 from labkit.engine.locks import find_busy
-from labkit.engine.workspace import labs_folder, list_labs
+from labkit.engine.workspace import list_labs
 from labkit.errors import HostTrouble, LabError
 from labkit.hypervisor.daemon_place import find_config_folder
 from labkit.hypervisor.inquiry import Inquiry, MarkedDomain
@@ -63,7 +64,7 @@ def check_unfinished(labs: Path) -> Check:
 
 def check_orphans(labs: Path, uri: str) -> Check:
     """Whether there are files in the labs' folders that nobody needs."""
-    from labkit.engine.reach import read_lab  # it needs libvirt, without which the doctor must go on
+    from labkit.engine.session import read_lab  # it needs libvirt, without which the doctor must go on
 
     slug = "orphans"
     found: dict[str, list[OrphanFacts]] = {}

@@ -18,7 +18,7 @@ from labkit.model.losses import Loss, find_losses
 
 def check_losses(labs: Path, uri: str) -> Check:
     """Whether every image that somebody needs is there and can be read."""
-    from labkit.engine.reach import read_lab  # which needs libvirt: without it, that alone is said
+    from labkit.engine.session import read_lab  # which needs libvirt: without it, that alone is said
 
     slug = "losses"
     found: dict[str, tuple[Loss, ...]] = {}

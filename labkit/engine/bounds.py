@@ -5,11 +5,15 @@ No plan and no journal, as for a switch. Knows: the handle of a machine. Must no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from labkit.engine.handle import Handle
 from labkit.errors import BadInput, NotFound
 from labkit.hypervisor import disks
+from labkit.hypervisor.domain_xml import parse_limits
 from labkit.language import _
 from labkit.model import machine as model
+from labkit.model.usage import DiskLimits
 
 MOST_REQUESTS = 10**9
 """Requests per second that a disk can be allowed; no disk comes near."""
@@ -51,3 +55,8 @@ def throttle(machine: Handle, disk: str, *, iops: int, bytes_per_second: int) ->
         disks.throttle(
             machine.domains, machine.id, targets[disk], iops=iops, bytes_per_second=bytes_per_second, subject=name
         )
+
+
+def limits(machine: Handle) -> Mapping[str, DiskLimits]:
+    """Return how fast each of its disks may work, by the disk's name."""
+    return parse_limits(machine.definition)

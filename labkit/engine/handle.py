@@ -1,39 +1,36 @@
 """`Handle`: one machine of a lab as the engine holds it: by its id, looked up at every question.
 
-Knows: domains, the guest's agent and console, the lab's folder. Must not know: plans, the façade.
+Knows: the session, the guest's agent and console. Must not know: plans, the façade.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
+from labkit.engine.agent_channel import agent_channel
 from labkit.engine.journal import read_entries
-from labkit.engine.lease import lease_of
+from labkit.engine.lease import Lease
 from labkit.engine.locks import MachineLocks, is_held
 from labkit.engine.out_of_reach import see
+from labkit.engine.session import Session, visit_session
 from labkit.engine.workspace import Workspace
 from labkit.errors import Busy, LabError, NotFound, WrongState
 from labkit.guest.agent import Channel
 from labkit.guest.console import Console
 from labkit.hypervisor import channels
 from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.process import read_process
 from labkit.language import _
 from labkit.model.machine import MachineFacts, MachineState, Reason
+from labkit.model.state import LabState
+from labkit.model.usage import GuestProcess
+
+__all__ = ["Console", "Excuse", "Handle", "reach_machine"]
 
 Excuse = Callable[[MachineFacts], str | None]
 """Says why a machine as it is cannot be switched so, or None: `why_not_start` and its like."""
-
-
-def agent_channel(domains: Domains, machine_id: str, name: str) -> Channel:
-    """Return the way to a machine's agent; `name` stands in the errors."""
-
-    def send(command: Mapping[str, Any], timeout: float) -> str:
-        return channels.agent_command(domains, machine_id, command, subject=name, timeout=timeout)
-
-    return Channel(subject=name, send=send)
 
 
 class Handle:
@@ -41,18 +38,43 @@ class Handle:
 
     Args:
         machine_id: the domain's UUID. name: the machine's name in the lab, as last seen.
-        recover: ends the lab's interrupted acts, where there are any.
     """
 
-    def __init__(
-        self, workspace: Workspace, domains: Domains, machine_id: str, name: str, recover: Callable[[], None]
-    ) -> None:
-        self.workspace = workspace
-        self.domains = domains
+    def __init__(self, session: Session, machine_id: str, name: str) -> None:
+        self.session = session
         self.id = machine_id
         self.last_name = name
-        self.recover = recover
-        self.lease = lease_of(workspace.locks)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The lab's folder."""
+        return self.session.workspace
+
+    @property
+    def domains(self) -> Domains:
+        """Those of the hypervisor instance it is on."""
+        return self.session.domains
+
+    @property
+    def lease(self) -> Lease:
+        """Who works on the lab."""
+        return self.session.executor.lease
+
+    def follow(self, instance: str) -> None:
+        """Look for it on another side of the lab from now on."""
+        self.session = self.session.sides[instance]
+
+    def find(self) -> tuple[LabState, str]:
+        """Return the lab as it is now, and the machine's name in it.
+
+        Raises:
+            NotFound: it was deleted.
+        """
+        state = self.session.read()
+        for facts in state.machines.values():
+            if facts.id == self.id:
+                return state, facts.name
+        raise self.gone()
 
     @property
     def facts(self) -> MachineFacts:
@@ -99,6 +121,17 @@ class Handle:
         return is_held(self.workspace.locks, self.last_name)
 
     @property
+    def definition(self) -> str:
+        """Its definition as libvirt keeps it."""
+        return self.domains.xml(self.id)
+
+    @property
+    def process(self) -> GuestProcess | None:
+        """The process it is on the host, read now; None when it is off or saved."""
+        facts = self.facts
+        return read_process(self.id, (facts.live or facts.spec).memory) if facts.is_active else None
+
+    @property
     def console(self) -> Console:
         """Its serial console."""
         spec = self.facts.spec
@@ -131,7 +164,7 @@ class Handle:
             Busy: an act is at work on it, or was interrupted and cannot be ended. WrongState: there is an excuse.
         """
         self.lease.require()
-        self.recover()
+        self.session.executor.recover()
         name = self.facts.name
         with self._listed(name), MachineLocks(self.workspace.locks, [name], shared=True):
             if any(name in entry.plan.names for entry in read_entries(self.workspace.journal)):
@@ -158,3 +191,29 @@ class Handle:
             _("The machine {name!r} is no longer there.").format(name=self.last_name),
             _("It was deleted. List what there is: lab.machines."),
         )
+
+
+@contextmanager
+def reach_machine(
+    lab: str, machine: str, *, home: str | Path | None = None, uri: str | None = None
+) -> Iterator[Handle]:
+    """Give the handle of a machine that a lab owns, without opening the lab.
+
+    Args:
+        lab: its name. machine: a name there, or an id. home, uri: as `Lab.open` takes them.
+
+    Raises:
+        NotFound: there is no such lab, or it has no such machine. HostTrouble: no hypervisor answers.
+    """
+    session = visit_session(lab, home=home, uri=uri)
+    try:
+        machines, _others = session.domains.read_all(session.workspace.id)
+        found = next((facts for facts in machines.values() if machine in (facts.name, facts.id)), None)
+        if found is None:
+            raise NotFound(
+                _("There is no machine {name!r} in this lab.").format(name=machine),
+                _("There are: {names}.").format(names=", ".join(machines) or _("none yet")),
+            )
+        yield Handle(session, found.id, found.name)
+    finally:
+        session.release()

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from labkit.engine.handle import Handle
 from labkit.errors import GuestError, GuestSilent, TimedOut, WrongState
 from labkit.guest import agent
-from labkit.guest.agent import CommandResult
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model import machine as model
+from labkit.model.inside import CommandResult
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.words import reason_word, state_word
 

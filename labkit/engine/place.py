@@ -12,12 +12,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import tempfile
 import uuid
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
 from pathlib import Path
 
+from labkit.engine.folders import labs_folder
 from labkit.errors import HostTrouble, WrongState
 from labkit.language import _
 from labkit.storage.files import host_errors, sync_folder
@@ -104,10 +106,6 @@ def _lost(home: Path, sentence: str, details: str = "") -> HostTrouble:
 
 def command(verb: str, home: Path) -> str:
     """Return what a person types to let `labkit lab` do something with a lab's folder."""
-    import shlex
-
-    from labkit.engine.workspace import labs_folder
-
     where = "" if home.parent == labs_folder() else f" --home {shlex.quote(str(home.parent))}"
     return f"./lab run labkit lab {verb} {shlex.quote(home.name)}{where}"
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from labkit.engine.executor import Executor
+from labkit.engine.folders import data_folder
 from labkit.engine.following import follow
 from labkit.engine.journal import find_entries
 from labkit.engine.lease import lease_of
@@ -27,7 +28,7 @@ from labkit.engine.place import Place, Standing, command, find_twin, here, judge
 from labkit.engine.record import read_writer
 from labkit.engine.record_file import read_record, write_record
 from labkit.engine.saved_memory import keep_saved
-from labkit.engine.workspace import Workspace, data_folder, open_workspace
+from labkit.engine.workspace import Workspace, open_workspace
 from labkit.errors import HostTrouble, LabError, WrongState
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import Domains

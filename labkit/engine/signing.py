@@ -17,7 +17,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from labkit.engine.workspace import data_folder
+from labkit.engine.folders import data_folder
 from labkit.storage.files import host_errors, sync_folder
 
 _BYTES = 32

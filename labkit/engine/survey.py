@@ -1,4 +1,4 @@
-"""Measuring what a plan needs to know of the host.
+"""Measuring what a plan needs to know: the host, what is frozen, snapshots; see also `survey_disks` and its like.
 
 Knows: where it is measured. Must not know: what the plan makes of it.
 """
@@ -10,19 +10,21 @@ from pathlib import Path
 
 import psutil
 
+from labkit.engine import inside
+from labkit.engine.handle import Handle
 from labkit.engine.host import choose_accelerator
 from labkit.engine.memory_files import look_inside
 from labkit.engine.older import find_thawed
 from labkit.engine.seals import find_changed, find_seals
 from labkit.engine.workspace import Workspace
 from labkit.hypervisor.daemon_place import find_config_folder
-from labkit.hypervisor.snapshots import Snapshots
 from labkit.hypervisor.sockets import name_room
-from labkit.model.machine import Accelerator, MachineFacts
+from labkit.model.machine import Accelerator
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.broken import find_frozen
 from labkit.plans.machine import Survey
+from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.plans.snapshot_survey import MemoryFault, SnapshotSurvey
 from labkit.storage.files import free_bytes
 
@@ -80,27 +82,23 @@ def find_bad_memories(workspace: Workspace, snapshots: Iterable[SnapshotFacts]) 
     return faults
 
 
-def survey_snapshots(
-    workspace: Workspace,
-    snapshots: Snapshots,
-    state: LabState,
-    facts: MachineFacts,
-    *,
-    quiesce: bool,
-) -> SnapshotSurvey:
+def survey_snapshots(machine: Handle, state: LabState, name: str, *, ask_guest: bool = False) -> SnapshotSurvey:
     """Return what plans about a machine's snapshots need measured.
 
     Args:
-        quiesce: whether the guest's agent answers.
+        name: the machine's in that state.
+        ask_guest: whether to ask the guest's agent, which may take a moment; only taking disks alone needs it.
     """
-    nodes = state.snapshots.get(facts.name, SnapshotTree()).nodes.values()
+    workspace, snapshots = machine.workspace, machine.session.executor.snapshots
+    facts = state.machines[name]
+    nodes = state.snapshots.get(name, SnapshotTree()).nodes.values()
     memories = {node.memory for node in nodes if node.memory}
     boots = {path for node in nodes for path in (node.spec.boot.kernel, node.spec.boot.initramfs) if path}
     has_hardware = any(node.spec.accelerator is Accelerator.KVM for node in nodes)
     host = snapshots.read_host(facts.spec.accelerator) if memories else None
     return SnapshotSurvey(
         free_bytes=free_bytes(workspace.home),
-        quiesce=quiesce,
+        quiesce=ask_guest and find_unsavable(state, facts) is not None and inside.answers(machine),
         memory_bytes={path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()},
         deepest=snapshots.deepest_chain(),
         bad_memories=find_bad_memories(workspace, nodes),

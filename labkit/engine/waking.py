@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from labkit.engine.handle import agent_channel
+from labkit.engine.agent_channel import agent_channel
 from labkit.engine.hands import Hands
 from labkit.errors import Cancelled, ConnectionLost, GuestSilent, LabError, TimedOut, WrongState
 from labkit.guest import agent

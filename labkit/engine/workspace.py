@@ -14,8 +14,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_data_dir
-
+from labkit.engine.folders import data_folder, labs_folder
 from labkit.engine.place import Place, check_place, draw_identity, read_place
 from labkit.errors import BadInput, NotFound
 from labkit.language import _
@@ -71,32 +70,6 @@ class Workspace:
     def locks(self) -> Path:
         """Where the lock files are."""
         return self.home / "locks"
-
-
-def data_folder() -> Path:
-    """Return labkit's data folder: LABKIT_DATA, else the user's data folder for labkit."""
-    return _place(os.environ.get("LABKIT_DATA") or user_data_dir("labkit"))
-
-
-def labs_folder(home: str | Path | None = None) -> Path:
-    """Return the folder that holds labs: `home`, else LABKIT_HOME, else `labs` in the data folder."""
-    chosen = home or os.environ.get("LABKIT_HOME")
-    return _place(chosen) if chosen else data_folder() / "labs"
-
-
-def _place(folder: str | Path) -> Path:
-    """Return a folder's absolute path; `~` is the user's own folder, `~name` another's.
-
-    Raises:
-        BadInput: there is no such user, or no folder from which the path could be counted.
-    """
-    try:
-        return Path(folder).expanduser().absolute()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise BadInput(
-            _("The folder {folder!r} leads nowhere: {why}.").format(folder=str(folder), why=error),
-            _("Name another one with its whole path: LABKIT_HOME, LABKIT_DATA or home=…."),
-        ) from error
 
 
 def list_labs(home: str | Path | None = None) -> list[str]:

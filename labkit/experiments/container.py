@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from labkit.errors import HostTrouble
-from labkit.guest.agent import CommandResult
 from labkit.language import _
+from labkit.model.inside import CommandResult
 from labkit.units import check_name
 
 if TYPE_CHECKING:

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 
 from labkit.errors import GuestError
 from labkit.language import _
-from labkit.model.inside import PciDevice, System
+from labkit.model.inside import CommandResult, PciDevice, System
 from labkit.model.measurement import Load, Share
 
 if TYPE_CHECKING:
     from typing import Protocol
 
     from labkit.disk import Disk
-    from labkit.guest.agent import CommandResult
     from labkit.machine import Machine
 
     class Runs(Protocol):

@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from labkit.errors import BadInput, GuestError, GuestSilent, LabError, TimedOut
@@ -19,6 +19,7 @@ from labkit.guest.holders import LOOK, Holder, find_holders
 from labkit.guest.limiting import MOST_OUTPUT, NO_PROGRAM, limit_output, read_limited
 from labkit.language import _
 from labkit.limits import Limit
+from labkit.model.inside import CommandResult
 from labkit.units import KIB, MIB, format_size
 
 MOST_INPUT: Final = 8 * MIB
@@ -56,25 +57,6 @@ class Channel:
 
     subject: str
     send: Callable[[Mapping[str, Any], float], str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandResult:
-    """What a command inside the guest said.
-
-    Attributes:
-        stdout, stderr: text (undecodable bytes replaced). exit_code: 0 is success; 128 + n: ended by signal n.
-        cut: a sentence, if it said more than is kept of it; else empty.
-    """
-
-    stdout: str
-    stderr: str
-    exit_code: int
-    cut: str = field(default="", repr=False)
-
-    def __bool__(self) -> bool:
-        """Whether it succeeded."""
-        return self.exit_code == 0
 
 
 def ping(channel: Channel, timeout: float = 2) -> None:

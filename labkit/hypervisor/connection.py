@@ -22,9 +22,10 @@ import libvirt
 
 from labkit.errors import BadInput, ConnectionLost, HostTrouble, TimedOut
 from labkit.hypervisor.errors import translate
-from labkit.hypervisor.events import Event, EventHub, EventKind, start_event_loop
+from labkit.hypervisor.events import EventHub, start_event_loop
 from labkit.hypervisor.sockets import runtime_folder
 from labkit.language import _
+from labkit.model.event import Event, EventKind
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -13,43 +13,13 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 
 import libvirt
 
+from labkit.model.event import Event, EventKind
 from labkit.model.machine import MachineState, Reason
 
 _log = logging.getLogger(__name__)
-
-
-class EventKind(StrEnum):
-    """What an event is about."""
-
-    LIFECYCLE = "lifecycle"
-    AGENT = "agent"
-    METADATA = "metadata"
-    IO_ERROR = "io error"
-    JOB = "job"
-    DEVICE = "device"
-    RECONNECTED = "reconnected"
-    CLOSED = "closed"
-    STOP = "stop"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something happened; `machine_id` is the UUID of the domain, or None for the connection itself.
-
-    Attributes:
-        stand: how the machine stood right after it and why, where it was switched.
-    """
-
-    kind: EventKind
-    machine_id: str | None = None
-    detail: str = ""
-    stand: tuple[MachineState, Reason] | None = None
-
 
 _STANDS = {
     libvirt.VIR_DOMAIN_EVENT_STARTED: {

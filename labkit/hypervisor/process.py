@@ -6,33 +6,10 @@ Knows: the process table of this host (through psutil). Must not know: what the 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import psutil
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestProcess:
-    """The QEMU process of a running guest, at one instant.
-
-    Attributes:
-        pid: its process id. program: the executable's name. threads: how many it has.
-        cpu_seconds: host CPU time used since it started.
-        resident: bytes of host memory it holds, translated code and libraries included.
-        ancestors: the programs that started it, its parent first, up to the first process.
-        guest_memory: bytes of the region that is the guest's RAM.
-        guest_memory_resident: bytes of that region that the host really gave, or None where the
-            process may not be looked into.
-    """
-
-    pid: int
-    program: str
-    threads: int
-    cpu_seconds: float
-    resident: int
-    guest_memory: int
-    guest_memory_resident: int | None
-    ancestors: tuple[str, ...] = ()
+from labkit.model.usage import GuestProcess
 
 
 def find_pid(machine_id: str) -> int | None:

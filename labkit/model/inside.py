@@ -5,7 +5,7 @@ Knows: the words of the course, the numbers of PCI. Must not know: how a guest i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from labkit.language import _
@@ -107,3 +107,22 @@ def _kinds() -> dict[int, str]:
         0x0C03: _("USB controller"),
         0x0C05: _("SMBus"),
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """What a command inside the guest said.
+
+    Attributes:
+        stdout, stderr: text (undecodable bytes replaced). exit_code: 0 is success; 128 + n: ended by signal n.
+        cut: a sentence, if it said more than is kept of it; else empty.
+    """
+
+    stdout: str
+    stderr: str
+    exit_code: int
+    cut: str = field(default="", repr=False)
+
+    def __bool__(self) -> bool:
+        """Whether it succeeded."""
+        return self.exit_code == 0

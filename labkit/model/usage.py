@@ -62,3 +62,27 @@ class MachineUsage:
     def written_bytes(self) -> int:
         """Bytes written by all its disks."""
         return sum(disk.written_bytes for disk in self.disks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestProcess:
+    """The QEMU process of a running guest, at one instant.
+
+    Attributes:
+        pid: its process id. program: the executable's name. threads: how many it has.
+        cpu_seconds: host CPU time used since it started.
+        resident: bytes of host memory it holds, translated code and libraries included.
+        ancestors: the programs that started it, its parent first, up to the first process.
+        guest_memory: bytes of the region that is the guest's RAM.
+        guest_memory_resident: bytes of that region that the host really gave, or None where the
+            process may not be looked into.
+    """
+
+    pid: int
+    program: str
+    threads: int
+    cpu_seconds: float
+    resident: int
+    guest_memory: int
+    guest_memory_resident: int | None
+    ancestors: tuple[str, ...] = ()

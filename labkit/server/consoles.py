@@ -18,7 +18,7 @@ from jupyter_server.base.handlers import APIHandler
 from jupyter_server_terminals.terminalmanager import TerminalManager
 from tornado import web
 
-from labkit.engine.reach import reach_machine
+from labkit.engine.handle import reach_machine
 from labkit.errors import BadInput, HostTrouble, LabError, NotFound, WrongState
 from labkit.language import _
 

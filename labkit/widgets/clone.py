@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from labkit.acts.clone import survey_clone
+from labkit.engine.survey_clones import survey_clone
 from labkit.errors import BadInput
 from labkit.experiments import measure_copy_rate
 from labkit.language import _
@@ -97,7 +97,7 @@ class ClonePanel(OneMachinePanel):
     def refresh(self) -> None:
         """Read the lab, and what plans need measured."""
         super().refresh()
-        self._survey = survey_clone(self._machine)
+        self._survey = survey_clone(self._machine.handle.session)
 
     def _clone(self, values: Values) -> None:
         name, count = values.get("name", ""), values.get("count", "1").strip()

@@ -27,8 +27,8 @@ from labkit.widgets.chronicle import Chronicle
 from labkit.widgets.reading import Reading, Sample
 
 if TYPE_CHECKING:
-    from labkit.hypervisor.events import Event
     from labkit.lab import Lab
+    from labkit.model.event import Event
     from labkit.widgets.panel import Panel
 
 _log = logging.getLogger(__name__)

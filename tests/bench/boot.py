@@ -56,7 +56,7 @@ def bench_kernel(rounds: int = 6) -> list[Row]:
 
 def _machine(lab: Lab, folder: Path) -> tuple[Machine, list[str]]:
     vm = lab.create("web", if_exists="replace")
-    native = lab._connection.call(lambda raw: str(raw.domainXMLToNative("qemu-argv", vm.definition, 0)))
+    native = lab.session.connection.call(lambda raw: str(raw.domainXMLToNative("qemu-argv", vm.definition, 0)))
     return vm, bare_guest.read_arguments(native, folder)
 
 

@@ -36,7 +36,7 @@ def bench_clones(rounds: int = 5) -> list[Row]:
 
 def _to_ready(vm: Machine, folder: Path, rounds: int) -> list[Row]:
     """A linked clone, started, to its agent's answer; beside an overlay and QEMU by hand, and beside virt-clone."""
-    native = vm.lab._connection.call(lambda raw: str(raw.domainXMLToNative("qemu-argv", vm.definition, 0)))
+    native = vm.lab.session.connection.call(lambda raw: str(raw.domainXMLToNative("qemu-argv", vm.definition, 0)))
     argv = bare_guest.read_arguments(native, folder)
     base, active = vm.snapshots["clean"].disks[0].path, vm.facts.spec.disks[0].path
     subjects: dict[str, Callable[[], float]] = {

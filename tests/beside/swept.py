@@ -102,7 +102,7 @@ class Pair:
 
     def install(self) -> None:
         """Let everything be as it was; what an act has made is gone."""
-        raw = self.lab._connection.raw()
+        raw = self.lab.session.connection.raw()
         for domain in raw.listAllDomains():
             domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
         for kept in self._kept:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from labkit import Lab
-from labkit.hypervisor.events import Event
+from labkit.model.event import Event
 from tests.browser.conftest import Server, Window
 from tests.browser.hands import save
 from tests.browser.jupyter import MINUTE, open_notebook, run_all, write_notebook

@@ -448,7 +448,7 @@ def test_flattening_that_is_cancelled_changes_nothing(link: Machine) -> None:
 
 def pull_slowly(vm: Machine, target: str) -> None:
     """Begin what flattening would begin, so slowly that it has a middle: it goes on with what it finds under way."""
-    domain = vm.lab._connection.raw().lookupByUUIDString(vm.id)
+    domain = vm.lab.session.connection.raw().lookupByUUIDString(vm.id)
     domain.blockRebase(target, None, 1, 0)  # MiB a second
 
 

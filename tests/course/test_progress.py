@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from labkit.course.progress import Progress
-from labkit.engine.workspace import data_folder
+from labkit.engine.folders import data_folder
 from labkit.errors import HostTrouble
 
 WRITE = """

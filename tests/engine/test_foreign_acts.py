@@ -136,7 +136,7 @@ def test_a_folder_that_is_a_link_out_of_the_lab_is_outside(sector_lab: Lab, tmp_
 
 
 def test_what_an_act_may_touch(sector_lab: Lab, tmp_path: Path) -> None:
-    home, workspace = sector_lab.home, sector_lab._workspace
+    home, workspace = sector_lab.home, sector_lab.session.workspace
     inside = deleting(sector_lab, home / "disks" / "x")
 
     def outside(*steps: Step) -> str | None:
@@ -169,10 +169,10 @@ def test_names_in_a_foreign_act_make_no_files(name: str, sector_lab: Lab) -> Non
     path = forge(sector_lab, replace(deleting(sector_lab), names=(name,), disks=(name,)))
     with Lab.open(sector_lab.name) as again:
         assert len(again.recovered) == 1
-        (act,) = find_foreign_acts(again._executor)
+        (act,) = find_foreign_acts(again.session.executor)
         assert act.why_not
         with pytest.raises(Refused):
-            end_foreign_act(act, again._executor)
+            end_foreign_act(act, again.session.executor)
     path.unlink()
     assert set(sector_lab.home.parent.rglob("*")) - before <= {sector_lab.home / "lock"}
 
@@ -191,7 +191,7 @@ def test_a_folder_carried_elsewhere_in_the_middle_of_an_act_is_ended_when_told_t
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))  # another computer: another key
     with Lab.open(sector_lab.name) as there:
         assert "new" in there.recovered[0]
-        (act,) = find_foreign_acts(there._executor)
+        (act,) = find_foreign_acts(there.session.executor)
         assert (act.completes, act.why_not) == (False, None)
         assert "taken back" in act.text
         assert made[0].name in act.text
@@ -229,11 +229,11 @@ def test_an_act_about_a_machine_of_others_can_only_be_dropped(sector_lab: Lab, l
             UndefineMachine(machine_id=theirs.id, domain=theirs.facts.spec.domain_name),
         )
         forge(lab, replace(deleting(lab), steps=steps))
-        (act,) = find_foreign_acts(lab._executor)
+        (act,) = find_foreign_acts(lab.session.executor)
         assert act.why_not is not None
         assert theirs.id in act.why_not
-        drop_foreign_act(act, lab._executor)
-        assert find_foreign_acts(lab._executor) == []
+        drop_foreign_act(act, lab.session.executor)
+        assert find_foreign_acts(lab.session.executor) == []
         assert list(other.machines) == ["theirs"]
         other.clean()
 

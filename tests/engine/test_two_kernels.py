@@ -187,7 +187,7 @@ def test_a_machine_of_another_program_is_seen_and_left_alone(sector_lab: Lab) ->
     xml = theirs.definition
     theirs.delete()
     start, end = xml.index("<metadata>"), xml.index("</metadata>") + len("</metadata>")
-    raw = sector_lab._connection.raw()
+    raw = sector_lab.session.connection.raw()
     domain = raw.defineXML(xml[:start] + xml[end:])
     try:
         assert domain.name() in sector_lab.state.taken_names

@@ -191,7 +191,7 @@ def test_a_guest_whose_disks_server_is_away_is_paused_and_goes_on_when_it_is_bac
         with suppress(WrongState):  # it may be paused before it has answered
             shared_guest.run(f"(sleep 3; dd if=/dev/{target} bs=512 count=1 skip=2048 iflag=direct) >/run/far 2>&1 &")
         paused = lambda: True if shared_guest.state == "paused" else None  # noqa: E731
-        assert lab._domains.wait_for(paused, Limit(60))
+        assert lab.session.domains.wait_for(paused, Limit(60))
         assert shared_guest.reason == "input/output error"
         disk.serve()
         shared_guest.resume()

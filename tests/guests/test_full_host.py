@@ -17,7 +17,7 @@ from tests.storage.full_host import serve_with_room
 
 def test_a_full_host_pauses_the_guest_and_nothing_is_lost_when_there_is_room_again(lab: Lab, guest: Machine) -> None:
     disk = lab.disks.create("data", capacity="32 MiB", format="raw")
-    socket = lab._workspace.socket("data")
+    socket = lab.session.workspace.socket("data")
     socket.parent.mkdir(parents=True, exist_ok=True)
     with serve_with_room(disk.path, socket) as host:
         guest.attach("data")
@@ -26,7 +26,7 @@ def test_a_full_host_pauses_the_guest_and_nothing_is_lost_when_there_is_room_aga
         host.fill()
         with suppress(WrongState):  # it may be paused before it has answered
             guest.run("(sleep 3; dd if=/run/data of=/dev/vdb bs=64k oflag=direct && touch /run/done) >/run/log 2>&1 &")
-        assert lab._domains.wait_for(lambda: True if guest.state == "paused" else None, Limit(60))
+        assert lab.session.domains.wait_for(lambda: True if guest.state == "paused" else None, Limit(60))
         assert guest.reason == "no space left"
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(switching, "GOES_ON_FOR", 20.0)  # a busy host is late

@@ -118,7 +118,7 @@ def lost_at_the_neighbour(lab: Lab) -> None:
     assert not lab.state.elsewhere["web"].is_out_of_reach
     pid = find_pid(vm.id)
     assert pid is not None
-    runtime = other._connection.runtime
+    runtime = other.session.connection.runtime
     daemon = find_daemon(other.uri)
     assert runtime is not None
     assert daemon is not None

@@ -163,7 +163,7 @@ def _save_in_vain(vm: Machine, why: type[LabError], timeout: float = 120) -> Lab
 def slowed_down(vm: Machine) -> Iterator[None]:
     """Let QEMU write 16 MiB of the memory a second, so that there is a middle; libvirt begins by lifting all limits."""
     text = json.dumps({"execute": "migrate-set-parameters", "arguments": {"max-bandwidth": 16 << 20}})
-    domain = vm.lab._connection.raw().lookupByUUIDString(vm.id)
+    domain = vm.lab.session.connection.raw().lookupByUUIDString(vm.id)
     ended = threading.Event()
 
     def hold_back() -> None:

@@ -45,12 +45,12 @@ def run_far(images: Path, length: int, name: str) -> None:
 
 
 def live_socket(vm: Machine) -> str | None:
-    return find_agent_socket(vm.lab._domains.xml(vm.id, persistent=False))
+    return find_agent_socket(vm.lab.session.domains.xml(vm.id, persistent=False))
 
 
 def expected(vm: Machine) -> str:
-    assert vm.lab._connection.runtime is not None
-    return str(agent_socket(vm.id, vm.lab._connection.runtime))
+    assert vm.lab.session.connection.runtime is not None
+    return str(agent_socket(vm.id, vm.lab.session.connection.runtime))
 
 
 def answers(vm: Machine) -> bool:
@@ -101,12 +101,12 @@ def every_way(far: Lab) -> None:
     again.snapshots.delete("warm")
     old = build_domain_xml(again.facts.spec)  # as an older labkit has defined it
     assert find_agent_socket(old) is None
-    far._connection.raw().defineXML(old)
+    far.session.connection.raw().defineXML(old)
     again.start()
     assert answers(again)
     far.clean()
-    assert far._connection.runtime is not None
-    assert list(far._connection.runtime.rglob("*.agent")) == []
+    assert far.session.connection.runtime is not None
+    assert list(far.session.connection.runtime.rglob("*.agent")) == []
 
 
 def test_every_way_to_a_running_machine_leads_to_an_agent_that_answers(guest_images: Path) -> None:
@@ -116,7 +116,7 @@ def test_every_way_to_a_running_machine_leads_to_an_agent_that_answers(guest_ima
 def test_memory_saved_by_an_older_labkit_goes_on_with_its_own_socket(lab: Lab) -> None:
     """Saved on the path that libvirt chose, started by a labkit that chooses itself."""
     vm = lab.create("web")
-    raw = lab._connection.raw()
+    raw = lab.session.connection.raw()
     raw.defineXML(build_domain_xml(vm.facts.spec))
     raw.lookupByUUIDString(vm.id).create()
     assert vm.wait_ready().run("echo kept > /run/kept")

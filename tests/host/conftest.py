@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from labkit.engine.workspace import data_folder
+from labkit.engine.folders import data_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

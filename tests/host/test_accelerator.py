@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from labkit.engine.workspace import data_folder
+from labkit.engine.folders import data_folder
 from labkit.errors import BadInput
 from labkit.hypervisor.accelerator import TIME_LIMIT, find_accelerator, run_probe, why_not_device
 from labkit.model.image import Format, GuestImage

@@ -17,8 +17,9 @@ from labkit import Lab
 from labkit.errors import BadInput, ConnectionLost, TimedOut
 from labkit.hypervisor.connection import Connection, check_uri
 from labkit.hypervisor.domains import mark_act
-from labkit.hypervisor.events import Event, EventHub, EventKind
+from labkit.hypervisor.events import EventHub
 from labkit.machine import Machine
+from labkit.model.event import Event, EventKind
 from labkit.model.machine import MachineState, Reason
 from tests.conftest import Instance
 
@@ -124,7 +125,7 @@ def test_a_daemon_that_hangs_costs_no_more_than_the_time_limit(lab: Lab, instanc
     try:
         began = time.monotonic()
         with pytest.raises(TimedOut) as caught:
-            lab._connection.call(lambda raw: raw.listAllDomains(0), timeout=0.5)
+            lab.session.connection.call(lambda raw: raw.listAllDomains(0), timeout=0.5)
         assert time.monotonic() - began < 20
         assert caught.value.hint
     finally:

@@ -26,31 +26,31 @@ from labkit.machine import Machine
 
 def test_a_machine_that_is_not_there_is_not_found(lab: Lab) -> None:
     with pytest.raises(NotFound, match="web: "):
-        lab._domains.kill("00000000-0000-4000-8000-000000000000", subject="web")
+        lab.session.domains.kill("00000000-0000-4000-8000-000000000000", subject="web")
 
 
 def test_a_name_that_is_taken_already_exists(lab: Lab) -> None:
     web = lab.create("web", image="sector", memory="16 MiB")
     xml = web.definition.replace(web.id, "00000000-0000-4000-8000-000000000000")
     with pytest.raises(AlreadyExists):
-        lab._connection.call(lambda raw: raw.defineXML(xml))
+        lab.session.connection.call(lambda raw: raw.defineXML(xml))
 
 
 def test_a_verb_that_does_not_fit_the_state_is_the_wrong_state(lab: Lab) -> None:
     web = lab.create("web", image="sector", memory="16 MiB")
     with pytest.raises(WrongState):
-        lab._domains.pause(web.id, subject="web")
+        lab.session.domains.pause(web.id, subject="web")
 
 
 def test_what_libvirt_does_not_understand_keeps_its_number_and_its_words(lab: Lab) -> None:
     with pytest.raises(HypervisorError) as caught:
-        lab._connection.call(lambda raw: raw.defineXML("<domain/>"))
+        lab.session.connection.call(lambda raw: raw.defineXML("<domain/>"))
     assert caught.value.code > 0
     assert caught.value.details
 
 
 def ask(machine: Machine, command: str) -> None:
-    agent_command(machine.lab._domains, machine.id, {"execute": command}, subject=machine.name, timeout=20)
+    agent_command(machine.lab.session.domains, machine.id, {"execute": command}, subject=machine.name, timeout=20)
 
 
 def test_an_agent_whose_guest_is_cut_off_under_a_command_is_silent(guest: Machine) -> None:

@@ -19,7 +19,7 @@ with count_calls() as counter, Lab.open("usage") as lab:
         for number in range(count):
             lab.create(f"m{number}", image="sector", memory="16 MiB", if_exists="keep")
         for read in (lab.usage, lambda: panel._store._take_usage(lab)):
-            wait(lab._connection._posted)  # what tells other kernels of the act before
+            wait(lab.session.connection._posted)  # what tells other kernels of the act before
             counter.calls.clear()
             panel._store._usage_due = 0.0
             read()

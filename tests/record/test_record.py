@@ -231,7 +231,7 @@ def test_the_emulator_in_a_record_is_never_run(lab: Lab) -> None:
     record_file(lab.home).write_text(text.replace(emulator, "/bin/false"))
     with Lab.open(lab.name) as again:
         assert machines_of(again.state) == before
-        assert "/bin/false" not in again._domains.xml(again.state.machines["web"].id)
+        assert "/bin/false" not in again.session.domains.xml(again.state.machines["web"].id)
 
 
 def test_a_machine_of_a_computer_with_kvm_comes_back_with_who_runs_guests_here(

@@ -85,7 +85,7 @@ class Checkpoint:
             self._domain().managedSave(libvirt.VIR_DOMAIN_SAVE_RUNNING)
 
     def _raw(self) -> libvirt.virConnect:
-        return self.lab._connection.raw()
+        return self.lab.session.connection.raw()
 
     def _domain(self) -> libvirt.virDomain:
         return self._raw().lookupByUUIDString(self.machine_id)

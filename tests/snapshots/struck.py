@@ -103,7 +103,7 @@ def write(vm: Machine, value: int) -> None:
 
 def write_inside(vm: Machine, target: str, offset: int, length: int, value: int) -> None:
     """Let a disk of a running guest hold something else, through its own QEMU."""
-    domain = vm.lab._connection.raw().lookupByUUIDString(vm.id)
+    domain = vm.lab.session.connection.raw().lookupByUUIDString(vm.id)
     device = f"/machine/peripheral/virtio-disk{ord(target[-1]) - ord('a')}/virtio-backend"
     for deed in (f"write -P {value} {offset} {length}", "flush"):
         said = libvirt_qemu.qemuMonitorCommand(

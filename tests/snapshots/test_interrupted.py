@@ -109,7 +109,7 @@ def _kill(victims: tuple[int, ...]) -> None:
 def _begin_a_take(vm: Machine) -> TakeSnapshot:
     """Do what a take of a running machine does up to its commit point, as somebody who is killed then; returns it."""
     plan = replace(vm.snapshots.take.plan("new"), running=("web",))
-    executor = vm.lab._executor
+    executor = vm.lab.session.executor
     record = Record(vm.lab.home / "journal", plan)
     (step,) = [step for step in plan.steps if isinstance(step, TakeSnapshot)]
     for index, made in enumerate(plan.steps):
@@ -141,7 +141,7 @@ def test_disks_switched_without_a_snapshot_go_back_with_what_was_written_since(
         _kill(world.victims(How.GUEST))
         vm.wait_for("off")
     if then == "it was killed before its definition changed":
-        vm.lab._connection.raw().defineXML(world.checkpoint.definition)
+        vm.lab.session.connection.raw().defineXML(world.checkpoint.definition)
     with Lab.open(vm.lab.name) as again:
         assert again.recovered == ("take web@new was interrupted and taken back: all is as before.",)
     found = world.eye.look()
@@ -168,7 +168,7 @@ def test_what_a_killed_daemon_had_told_qemu_is_taken_back(world: World, vm: Mach
 
 def _tell_qemu_behind_the_daemons_back(vm: Machine, step: TakeSnapshot, until: str) -> None:
     """Ask of a guest's QEMU what libvirt asks of it within a take, in its order and words."""
-    domain = vm.lab._connection.raw().lookupByUUIDString(vm.id)
+    domain = vm.lab.session.connection.raw().lookupByUUIDString(vm.id)
 
     def tell(command: str, **arguments: object) -> object:
         order = json.dumps({"execute": command, "arguments": arguments})

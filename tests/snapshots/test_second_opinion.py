@@ -53,9 +53,9 @@ def test_libvirts_own_revert_agrees_with_ours_or_is_refused(world: World, name: 
     ours = _see(world.eye.look())
 
     world.checkpoint.install(stands)
-    domain = lab._connection.raw().lookupByUUIDString(vm.id)
+    domain = lab.session.connection.raw().lookupByUUIDString(vm.id)
     snapshot = domain.snapshotLookupByName(name)
-    if lab._connection.raw().getLibVersion() < REVERTS_EXTERNAL:
+    if lab.session.connection.raw().getLibVersion() < REVERTS_EXTERNAL:
         with pytest.raises(libvirt.libvirtError) as refusal:
             domain.revertToSnapshot(snapshot)
         assert refusal.value.get_error_code() == libvirt.VIR_ERR_CONFIG_UNSUPPORTED

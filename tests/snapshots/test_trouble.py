@@ -178,7 +178,7 @@ def test_a_running_snapshot_knows_the_qemu_that_wrote_its_memory(vm: Machine) ->
 
 
 def test_the_deepest_disk_that_is_allowed_starts_and_one_layer_more_does_not(lab: Lab, vm: Machine) -> None:
-    deepest = lab._executor.snapshots.deepest_chain()
+    deepest = lab.session.executor.snapshots.deepest_chain()
     disk = vm.facts.spec.disks[1]
     folder = Path(disk.path).parent
     for number in range(1, deepest + 1):
@@ -186,7 +186,7 @@ def test_the_deepest_disk_that_is_allowed_starts_and_one_layer_more_does_not(lab
         argv = ["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", below, "-F", "qcow2"]
         subprocess.run([*argv, folder / f"data.{number}.qcow2", "64M"], check=True)
     top = folder / f"data.{deepest - 1}.qcow2"
-    vm.lab._domains.repoint(vm.id, _with_path(vm, top))
+    vm.lab.session.domains.repoint(vm.id, _with_path(vm, top))
     (folder / f"data.{deepest}.qcow2").rename(folder / "aside")
     plan = vm.snapshots.take.plan("more")
     assert plan.refusal is not None
@@ -194,7 +194,7 @@ def test_the_deepest_disk_that_is_allowed_starts_and_one_layer_more_does_not(lab
     vm.start(timeout=300).kill()
 
     above = (folder / "aside").rename(folder / f"data.{deepest}.qcow2")
-    vm.lab._domains.repoint(vm.id, _with_path(vm, above))
+    vm.lab.session.domains.repoint(vm.id, _with_path(vm, above))
     with pytest.raises(HypervisorError):
         vm.start(timeout=300)
     assert vm.state == "off"

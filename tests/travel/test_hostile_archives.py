@@ -239,7 +239,7 @@ def test_what_a_definition_wants_of_the_host_it_does_not_get(lab: Lab, forge: Fo
                 point[key] = point[key].replace(old, new, 1).replace(old.replace("'", '"'), new, 1)
     copy = lab.import_machine(forge.write(), "copy", identity="new")
     texts = [copy.definition]
-    texts += [lab._executor.snapshots.xml(copy.id, name) for name in copy.snapshots]
+    texts += [lab.session.executor.snapshots.xml(copy.id, name) for name in copy.snapshots]
     for text in texts:
         for harm in ("/etc/", "/bin/sh", "hostdev", "filesystem", "interface", "commandline", "loader", "vdz", "&lt;x"):
             assert harm not in text, harm

@@ -132,7 +132,7 @@ def test_progress_is_told_in_bytes(guest: Machine) -> None:
 
 def _limit_the_link(vm: Machine, mib_per_second: int) -> None:
     """Let its memory take its time on the way, so that it can be stopped there."""
-    vm.lab._connection.raw().lookupByUUIDString(vm.id).migrateSetMaxSpeed(mib_per_second)
+    vm.lab.session.connection.raw().lookupByUUIDString(vm.id).migrateSetMaxSpeed(mib_per_second)
 
 
 def test_cancelled_it_stays_and_runs_on(guest: Machine) -> None:

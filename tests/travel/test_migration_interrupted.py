@@ -48,7 +48,9 @@ def vm(lab: Lab) -> Iterator[Machine]:
     vm.snapshots.take("one")
     vm.snapshots.take("two")
     lab.neighbour()
-    vm.lab._connection.raw().lookupByUUIDString(vm.id).migrateSetMaxSpeed(1)  # MiB a second, so that there is a middle
+    vm.lab.session.connection.raw().lookupByUUIDString(vm.id).migrateSetMaxSpeed(
+        1
+    )  # MiB a second, so that there is a middle
     yield vm
     with Lab.open(lab.name) as again:
         again.clean()
@@ -132,7 +134,7 @@ with Lab.open({lab.name!r}) as lab:
     sides = look(lab)
     _is_whole(sides)
     assert (sides.there, sides.state) == (True, "running")
-    assert find_entries(lab._workspace.journal) == []
+    assert find_entries(lab.session.workspace.journal) == []
     _works(lab)
 
 

@@ -77,7 +77,7 @@ def test_one_that_cannot_start_is_told_and_the_lab_goes_on(lab: Lab) -> None:
     vm.migrate(lab.neighbour())
     before = lab.state
     lab.create("other", image="sector", memory="16 MiB")
-    broken = lab._executor.instances.instance("neighbour")
+    broken = lab.session.executor.instances.instance("neighbour")
     pid = broken.daemon_pid()
     assert pid is not None
     (broken.folder / "uuid").write_text("no identity of a host\n")
@@ -164,7 +164,7 @@ def test_several_neighbours_live_side_by_side(lab: Lab) -> None:
     vm.migrate(one)
     vm.migrate(two)
     assert (list(lab.machines), list(one.machines), list(two.machines)) == ([], [], ["web"])
-    instances: Instances = lab._executor.instances
+    instances: Instances = lab.session.executor.instances
     assert instances.names() == ["one", "two"]
     vm.migrate(lab)
     assert list(lab.machines) == ["web"]

@@ -1,0 +1,70 @@
+"""Measuring what plans of clones, of flattening and of relinking need to know.
+
+Knows: where it is measured. Must not know: what the plan makes of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from labkit.engine import inside, seals
+from labkit.engine.handle import Handle
+from labkit.engine.session import Session
+from labkit.engine.survey import find_broken, free_memory, survey_host, survey_snapshots
+from labkit.model.state import LabState
+from labkit.plans.flatten import FlattenSurvey, RelinkSurvey
+from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey
+from labkit.storage.files import can_share_blocks, free_bytes
+
+
+def survey_clone(session: Session, *, reflinks: bool = True) -> CloneSurvey:
+    """Return what plans of clones need measured, as far as that needs neither the guest nor its images.
+
+    Args:
+        reflinks: whether to try if the file system can share blocks.
+    """
+    workspace = session.workspace
+    return CloneSurvey(
+        free_bytes=free_bytes(workspace.home),
+        host_memory=survey_host(workspace).host_memory,
+        free_memory=free_memory(),
+        reflinks=reflinks and can_share_blocks(workspace.disks),
+    )
+
+
+def survey_clones(original: Handle, state: LabState, request: CloneRequest) -> CloneSurvey:
+    """Return what the plan of these clones needs measured."""
+    session = original.session
+    copying = request.snapshot is None and state.machines[request.machine].is_active
+    return replace(
+        survey_clone(session, reflinks=request.kind is CloneKind.FULL and request.reflink),
+        snapshots=survey_snapshots(original, state, request.machine) if request.instant else None,
+        quiesce=copying and inside.answers(original),
+        changed=find_broken(session.workspace, state),
+    )
+
+
+def survey_flatten(session: Session, state: LabState) -> FlattenSurvey:
+    """Return what the plan needs measured that lets a clone stand alone."""
+    workspace = session.workspace
+    return FlattenSurvey(free_bytes=free_bytes(workspace.home), changed=find_broken(workspace, state))
+
+
+def survey_relink(session: Session, state: LabState, path: Path) -> RelinkSurvey:
+    """Return what the plan needs measured that brings an image back: what this file holds, and the seals.
+
+    Args:
+        path: the file it would be brought back from.
+    """
+    folder = session.workspace.disks
+    info = path.stat()
+    seals.complete(folder, largest=max(info.st_size, seals.HASH_SOON))
+    return RelinkSurvey(
+        free_bytes=free_bytes(folder),
+        size=info.st_size,
+        allocated=info.st_blocks * 512,
+        sha256=seals.hash_file(path),
+        seals={str(folder / each): seal.sha256 for each, seal in seals.find_seals(folder).items() if seal.sha256},
+        changed=find_broken(session.workspace, state),
+    )
