@@ -22,6 +22,7 @@ from labkit.plans import flatten as flatten_plans
 from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity, Newborn
 from labkit.plans.plan import Plan
 from labkit.plans.steps import DefineClones
+from labkit.printing import tell
 from labkit.storage.files import can_share_blocks, free_bytes
 from labkit.units import Shown, check_choice, check_count, check_name, check_path
 
@@ -36,7 +37,7 @@ def _after_clone(machine: Machine, plan: Plan, timeout: float | None) -> Machine
 
     lab = machine.lab
     for remark in lab.carry_out(plan, timeout=timeout).remarks:
-        print(remark)  # noqa: T201 — the student should hear of it where the act was called
+        tell(remark)  # the student should hear of it where the act was called
     step = next(step for step in plan.steps if isinstance(step, DefineClones))
     made = [Machine(lab, spec.id, spec.name) for spec in step.specs]
     return made if step.many else made[0]

@@ -30,6 +30,7 @@ from labkit.model.usage import MachineUsage
 from labkit.orphans import Orphans
 from labkit.plans.disk import DiskSurvey
 from labkit.plans.plan import Plan
+from labkit.printing import tell
 from labkit.storage.files import free_bytes
 from labkit.travel import import_machine, open_neighbour
 from labkit.units import Shown
@@ -115,7 +116,7 @@ class Lab:
             connection.release()
             raise
         for sentence in lab.recovered:
-            print(sentence)  # noqa: T201 — the student should hear of it where the lab is opened
+            tell(sentence)  # the student should hear of it where the lab is opened
         return lab
 
     # --- what is there ----------------------------------------------------------------------------

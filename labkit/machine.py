@@ -25,6 +25,7 @@ from labkit.language import _
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.usage import DiskLimits
 from labkit.model.words import stand_word, under_way
+from labkit.printing import tell
 from labkit.snapshots import Snapshots
 from labkit.units import check_choice, parse_size
 
@@ -290,7 +291,7 @@ class Machine:
         """
         result = inside.run(self._handle, command, timeout=timeout, stdin=stdin, cancel=cancel)
         if result.cut:
-            print(result.cut)  # noqa: T201 — the student should hear of it where the command was called
+            tell(result.cut)  # the student should hear of it where the command was called
         return result
 
     # --- for the acts -----------------------------------------------------------------------------

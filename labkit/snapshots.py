@@ -23,6 +23,7 @@ from labkit.plans.guard import why_not_write
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot_effect import find_costs
 from labkit.plans.snapshot_excuses import find_unsavable
+from labkit.printing import tell
 from labkit.units import Shown, check_choice, check_description, check_name
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
     def _after(self, plan: Plan, timeout: float | None) -> Snapshots:
         for remark in self._lab.carry_out(plan, timeout=timeout).remarks:
-            print(remark)  # noqa: T201 — the student should hear of it where the act was called
+            tell(remark)  # the student should hear of it where the act was called
         return self
 
     @act(_after)

@@ -26,6 +26,7 @@ from labkit.plans.migration import MigrationSurvey
 from labkit.plans.newborn import Identity
 from labkit.plans.plan import Plan
 from labkit.plans.steps import MigrateMachine, WriteArchive
+from labkit.printing import tell
 from labkit.storage.files import free_bytes
 from labkit.units import Shown, check_choice, check_name, check_path
 
@@ -64,7 +65,7 @@ def open_neighbour(lab: Lab, name: str = "neighbour") -> Lab:
 
 def _after_migrate(machine: Machine, plan: Plan, timeout: float | None) -> Machine:
     for remark in machine.lab.carry_out(plan, timeout=timeout).remarks:
-        print(remark)  # noqa: T201 — the student should hear of it where the act was called
+        tell(remark)  # the student should hear of it where the act was called
     steps = (step for step in plan.steps if isinstance(step, MigrateMachine))
     machine._follow(machine.lab.sides[next(steps).to])
     return machine
@@ -165,7 +166,9 @@ def export(machine: Machine, file: str | Path, *, timeout: float | None = None) 
         lengths={path: info.st_size for path, info in there.items()},
         allocated={path: there[path].st_blocks * 512 for path in others & there.keys()},
         changed=find_broken(machine.lab._workspace, state),
-        memories=find_bad_memories(machine.lab._workspace, nodes.values()),
+        memories=find_bad_memories(
+            machine.lab._workspace, nodes.values(), lambda name: records[name][1] or records[name][0]
+        ),
     )
     return exporting.plan_export(state, survey, name, str(target))
 

@@ -5,10 +5,10 @@ Knows: text. Must not know: which steps there are.
 
 from __future__ import annotations
 
-import shlex
 from enum import StrEnum
 
 from labkit.model.image import Allocation, Format
+from labkit.printing import quote
 
 
 class Phase(StrEnum):
@@ -34,4 +34,4 @@ def image_options(format: Format, allocation: Allocation) -> list[str]:
 
 def line(*words: str) -> str:
     """Return a command line."""
-    return shlex.join(words)
+    return " ".join(map(quote, words))
