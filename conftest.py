@@ -32,8 +32,10 @@ LONG = (
     "tests/travel",
     "notebooks",
     "tests/guests",
+    "tests/beside",
     "tests/engine",
     "tests/course",
+    "tests/record",
     "tests/widgets",
     "tests/images",
 )

@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.acts import act
+from labkit.acts.act import act
 from labkit.arguments import checked
 from labkit.engine.deleting import is_in_use
+from labkit.engine.sampling import Sampling
 from labkit.errors import NotFound, Refused, WrongState
 from labkit.language import _
 from labkit.limits import Limit
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from labkit.lab import Lab
     from labkit.model.regions import Region
     from labkit.model.state import LabState
-    from labkit.sampling import Sampling
 
 
 class Disk:
@@ -149,8 +149,6 @@ class Disk:
         Args:
             interval: seconds from one look to the next.
         """
-        from labkit.sampling import Sampling
-
         return Sampling(self, interval)
 
     # --- as another machine's storage -------------------------------------------------------------

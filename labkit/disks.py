@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.acts import act
+from labkit.acts.act import act
 from labkit.disk import Disk
 from labkit.errors import NotFound
 from labkit.language import _

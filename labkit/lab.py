@@ -13,6 +13,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from labkit.acts.creation import clean, create
+from labkit.acts.travel import import_machine, open_neighbour
 from labkit.arguments import checked
 from labkit.disks import Disks
 from labkit.engine.executor import Executor, Outcome
@@ -23,7 +25,7 @@ from labkit.engine.survey import find_broken
 from labkit.engine.workspace import Workspace, open_workspace
 from labkit.errors import BadInput, HostTrouble
 from labkit.language import _, set_language
-from labkit.machines import Machines, clean, create
+from labkit.machines import Machines
 from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.state import LabState
 from labkit.model.usage import MachineUsage
@@ -32,7 +34,6 @@ from labkit.plans.disk import DiskSurvey
 from labkit.plans.plan import Plan
 from labkit.printing import tell
 from labkit.storage.files import free_bytes
-from labkit.travel import import_machine, open_neighbour
 from labkit.units import Shown
 from labkit.verification import verify
 

@@ -12,7 +12,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from labkit import changes, clones, travel
+from labkit.acts import clone as clone_acts
+from labkit.acts import machine as machine_acts
+from labkit.acts import travel as travel_acts
 from labkit.arguments import checked
 from labkit.engine import awaiting, bounds, inside, switching
 from labkit.engine.handle import Handle
@@ -110,16 +112,16 @@ class Machine:
 
     # --- acts: each with `.plan(...)`; every module that has some hangs them up here ---------------
 
-    configure = changes.configure
-    rename = changes.rename
-    delete = changes.delete
-    attach = changes.attach
-    detach = changes.detach
-    clone = clones.clone
-    flatten = clones.flatten
-    relink = clones.relink
-    migrate = travel.migrate
-    export = travel.export
+    configure = machine_acts.configure
+    rename = machine_acts.rename
+    delete = machine_acts.delete
+    attach = machine_acts.attach
+    detach = machine_acts.detach
+    clone = clone_acts.clone
+    flatten = clone_acts.flatten
+    relink = clone_acts.relink
+    migrate = travel_acts.migrate
+    export = travel_acts.export
 
     # --- switching it -----------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""`Machines`: the machines of a lab by name; and the acts that bring one and remove all, which `Lab` hangs up by name.
+"""`Machines`: the machines of a lab by name. It holds no state.
 
 Knows: the lab they are of. Must not know: libvirt's calls, widgets.
 """
@@ -6,24 +6,14 @@ Knows: the lab they are of. Must not know: libvirt's calls, widgets.
 from __future__ import annotations
 
 import unicodedata
-import uuid
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.acts import act
-from labkit.engine.executor import Outcome
-from labkit.engine.survey import survey_host
-from labkit.errors import HostTrouble, NotFound
+from labkit.errors import NotFound
 from labkit.language import _
 from labkit.machine import Machine
-from labkit.model.image import Allocation, Format
-from labkit.model.machine import DEFAULT_CPU, Chipset
 from labkit.model.words import stand_word
-from labkit.plans import creation
-from labkit.plans.machine import plan_clean
-from labkit.plans.plan import Plan
-from labkit.units import Shown, check_choice, check_count, check_name, check_text, check_word, parse_memory
+from labkit.units import Shown
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -58,97 +48,3 @@ class Machines(Mapping[str, Machine]):
     def __repr__(self) -> str:
         lines = [f"{name}: {stand_word(facts)}" for name, facts in self._lab.state.machines.items()]
         return "\n".join(lines) or _("no machines")
-
-
-def _after_create(lab: Lab, plan: Plan, timeout: float | None) -> Machine:
-    lab.carry_out(plan, timeout=timeout)
-    return lab.machines[plan.subject]
-
-
-@act(_after_create)
-def create(
-    lab: Lab,
-    name: str,
-    *,
-    memory: str | int = "128 MiB",
-    vcpus: int = 1,
-    image: str = "tiny",
-    if_exists: str = "error",
-    cpu_model: str = DEFAULT_CPU,
-    panic_device: bool = True,
-    message: str | None = None,
-    disk_format: str | None = None,
-    allocation: str = "dynamic",
-    chipset: str = "q35",
-    timeout: float | None = None,  # noqa: ARG001 — used by the call, not by the plan
-) -> Plan:
-    """Create a machine with its own copy of a guest image as its disk.
-
-    Args:
-        name: 1 to 60 characters.
-        memory: a size such as "128 MiB". vcpus: number of virtual CPUs.
-        image: a guest image, "tiny" or "sector".
-        if_exists: "error"; "keep": use the one there is; "replace": delete it with its disks first.
-        cpu_model: a CPU model of QEMU.
-        panic_device: whether the hypervisor hears of a panic of the guest's kernel.
-        message: what the `sector` image greets with.
-        disk_format: of its disk: raw, qcow2, vdi, vmdk or vhd; None: the guest image's.
-        allocation: of its disk, "fixed" or "dynamic".
-        chipset: which PC it imitates: "q35", one of 2007, or "pc", one of 1996 with an IDE controller.
-        timeout: seconds.
-
-    Returns:
-        The machine, off (as it is, where it was kept).
-
-    Raises:
-        BadInput: a name, size or number that cannot be used. Refused: see `.plan(...).refusal`.
-    """
-    request = creation.CreateRequest(
-        name=check_name(name, what=_("machine")),
-        id=str(uuid.uuid4()),
-        genid=str(uuid.uuid4()),
-        image=image,
-        memory=parse_memory(memory),
-        vcpus=check_count(vcpus, what="vcpus"),
-        if_exists=check_choice(creation.IfExists, if_exists, what="if_exists"),
-        cpu_model=check_word(cpu_model, what="cpu_model"),
-        panic_device=panic_device,
-        message=None if message is None else check_text(message, what="message"),
-        disk_format=check_choice(Format, disk_format, what="disk_format") if disk_format else None,
-        allocation=check_choice(Allocation, allocation, what="allocation"),
-        chipset=check_choice(Chipset, chipset, what="chipset"),
-    )
-    return creation.plan_create(lab.state, survey_host(lab._workspace, lab.uri), request)
-
-
-def _after_clean(lab: Lab, plan: Plan, timeout: float | None) -> None:
-    outcome = lab.carry_out(plan, timeout=timeout)
-    _prove_clean(lab, outcome)
-
-
-@act(_after_clean)
-def clean(lab: Lab, *, timeout: float | None = None) -> Plan:  # noqa: ARG001
-    """Remove every machine and every file of this lab, running guests included.
-
-    Raises:
-        HostTrouble: something is left; the message names it.
-    """
-    return plan_clean(lab.state)
-
-
-def _prove_clean(lab: Lab, outcome: Outcome) -> None:
-    """What was there is gone but for what others need; what another kernel has begun since is its own."""
-    from labkit.hypervisor.process import find_pids
-
-    state = lab.state
-    machines = state.machines
-    plan = outcome.plan
-    left = [name for name in machines if name in plan.names]
-    left += [Path(path).name for path in plan.files.deleted if path not in outcome.spared and Path(path).exists()]
-    if not machines and not outcome.spared and not state.claimed:
-        left += [f"process {pid}" for pid in find_pids(str(lab.home))]
-    if left:
-        raise HostTrouble(
-            _("The lab is not clean; left are: {left}.").format(left=", ".join(left)),
-            _("Do it again; if it stays, type ./lab doctor."),
-        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from labkit.acts import act
+from labkit.acts.act import act
 from labkit.arguments import checked
 from labkit.engine.survey import find_broken, survey_snapshots
 from labkit.errors import NotFound

@@ -3,7 +3,8 @@
 Knows: the lab as a student uses it, panels. Must not know: the insides of either.
 """
 
-from labkit.course.exercise import Exercise, exercise
+from labkit.course.catalogue import exercise
+from labkit.course.exercise import Exercise
 from labkit.course.prediction import Prediction, predict
 from labkit.course.stopwatch import Stopwatch, time_steps
 from labkit.course.tidy import rewind, tidy

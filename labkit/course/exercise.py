@@ -4,9 +4,9 @@
     ex.check()   ex.hint()   ex.solution()   ex.reset()
 
 A check looks at the hypervisor, the images and inside the guest, never at variables. It changes nothing.
-Each exercise is a class, registered by its slug; the solution shown is the code that is run to prove it.
+Each exercise is a class in `exercises/`; the solution shown is the code that is run to prove it.
 
-Knows: the lab as a student uses it, the course's texts, progress. Must not know: panels' insides.
+Knows: the lab as a student uses it, the course's texts, progress. Must not know: which exercises there are.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from typing import ClassVar
 from labkit.arguments import checked
 from labkit.course.progress import Progress
 from labkit.course.text import find_text, say
-from labkit.errors import BadInput, LabError, NotFound
+from labkit.errors import LabError
 from labkit.lab import Lab
 from labkit.language import _
-from labkit.units import Shown
 from labkit.widgets.tree import Node, tag, to_html
 
 
@@ -97,16 +96,9 @@ class Exercise(ABC):
     code: ClassVar[str]
     """The solution: Python that may use `lab` and `ex`."""
 
-    _registry: ClassVar[dict[str, type[Exercise]]] = {}
-
     def __init__(self, lab: Lab | None = None, *, progress: Progress | None = None) -> None:
         self._lab = lab
         self._progress = progress or Progress()
-
-    def __init_subclass__(cls, **options: object) -> None:
-        super().__init_subclass__(**options)
-        if "slug" in vars(cls):  # else it is what several exercises share
-            Exercise._registry[cls.slug] = cls
 
     @property
     @abstractmethod
@@ -241,56 +233,6 @@ class Exercise(ABC):
     def _repr_html_(self) -> str:
         head: Node = tag("p", tag("strong", self.title), f" ({self.slug})")
         return to_html(tag("div", head, tag("p", self.task(mark=False)), tag("p", _ways())))
-
-
-@checked
-def exercise(slug: str, lab: Lab | None = None) -> Exercise:
-    """Return an exercise; it is neither started nor checked by that.
-
-    Args:
-        slug: its name in the course.
-        lab: where its machines are; None: the lab `default`.
-
-    Raises:
-        NotFound: the course has none of that name.
-        BadInput: `lab` is something else than a lab.
-    """
-    known = _registered()
-    if slug not in known:
-        raise NotFound(
-            _("There is no {slug!r} in the course.").format(slug=slug),
-            _("There are: {names}.").format(names=", ".join(known)),
-        )
-    if lab is not None and not isinstance(lab, Lab):
-        raise BadInput(_("{lab!r} is not a lab.").format(lab=Shown(lab)), _("Give what Lab.open() returned."))
-    return known[slug](lab)
-
-
-def exercise_machines() -> frozenset[str]:
-    """Return the names of the machines that belong to exercises: notebooks leave them alone."""
-    return frozenset(name for kind in _registered().values() for name in kind().machines)
-
-
-def exercise_disks() -> frozenset[str]:
-    """Return the names of the free disks that belong to exercises: notebooks leave them alone."""
-    return frozenset(name for kind in _registered().values() for name in kind().disks)
-
-
-def _registered() -> dict[str, type[Exercise]]:
-    """Return all exercises by slug; importing a module registers those in it."""
-    import labkit.course.base_exercises
-    import labkit.course.clone_exercises
-    import labkit.course.disk_exercises
-    import labkit.course.first_boot
-    import labkit.course.host_exercises
-    import labkit.course.hypervisor_exercises
-    import labkit.course.image_exercises
-    import labkit.course.sharing_exercises
-    import labkit.course.snapshot_exercises
-    import labkit.course.storage_exercises
-    import labkit.course.twin_exercises  # noqa: F401
-
-    return Exercise._registry
 
 
 def _ways() -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from labkit.course.exercise import exercise_disks, exercise_machines
+from labkit.course.catalogue import exercise_disks, exercise_machines
 from labkit.disk import Disk
 from labkit.lab import Lab
 from labkit.machine import Machine

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.doctor import instances, leftovers, parts, place, surroundings
 from labkit.doctor import labs as known_labs
-from labkit.doctor import leftovers, neighbours, parts, place, surroundings
 from labkit.doctor.losses import check_losses
 from labkit.engine.workspace import data_folder, labs_folder
 from labkit.hypervisor.daemon_place import find_config_folder
@@ -74,7 +74,7 @@ def _checks(labs: Path, uri: str) -> Iterator[Check]:
         yield from _look("leftover-processes", lambda: leftovers.check_processes(labs, inquiry))
         yield from _look("losses", lambda: check_losses(labs, uri))
         yield from _look("orphans", lambda: leftovers.check_orphans(labs, uri))
-    yield from _look("neighbours", lambda: neighbours.check_neighbours(labs))
+    yield from _look("neighbours", lambda: instances.check_neighbours(labs))
     yield from _look("leftover-sockets", leftovers.check_sockets)
     yield from _look("unfinished-acts", lambda: leftovers.check_unfinished(labs))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from labkit.doctor.neighbours import find_guests
+from labkit.doctor.instances import find_guests
 from labkit.engine.journal import read_entry
 from labkit.engine.locks import find_busy
 from labkit.engine.workspace import labs_folder, list_labs

@@ -37,6 +37,7 @@ from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import Snapshots
 from labkit.language import _
 from labkit.limits import Limit
+from labkit.model.machine import MachineState
 from labkit.model.state import LabState
 from labkit.plans.guard import why_not_reached
 from labkit.plans.plan import Plan
@@ -146,9 +147,10 @@ class Executor:
                 raise Busy(held[0], _("Remove the cause; then do this again."))
             locks = working.enter_context(MachineLocks(self.workspace.locks, self._locks_of(plan)))
             if plan.steps:
-                ids = ids_of(plan, self._check_fresh(plan))
+                state = self._check_fresh(plan)
+                ids = ids_of(plan, state)
                 check_intact(plan.home, plan.steps)
-                plan = replace(plan, instance=self.instances.own)
+                plan = replace(plan, instance=self.instances.own, running=_running(state, plan.names))
                 check_confined(plan, self.workspace)
                 self.lease.guests.expect(may_run(plan))
                 record = Record(self.workspace.journal, plan)
@@ -275,6 +277,11 @@ class Executor:
         """Return the one that carries out acts on another hypervisor instance of the lab."""
         domains = self.instances.domains(instance)
         return Executor(self.workspace, domains, self.instances.seen_from(instance))
+
+
+def _running(state: LabState, names: Iterable[str]) -> tuple[str, ...]:
+    found = [name for name in names if name in state.machines]
+    return tuple(name for name in found if state.machines[name].state is MachineState.RUNNING)
 
 
 def _count_together(steps: Sequence[Step]) -> int:

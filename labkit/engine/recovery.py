@@ -37,6 +37,7 @@ from labkit.engine.stopped_guests import let_go_on
 from labkit.engine.undoing import abandon, take_back, undo, wait_until_settled
 from labkit.engine.workspace import Workspace
 from labkit.errors import Busy, ConnectionLost, HostTrouble, LabError, NotFound
+from labkit.hypervisor.block_nodes import close_forgotten
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.jobs import wait_for_job
 from labkit.hypervisor.snapshots import Snapshots
@@ -55,6 +56,9 @@ from labkit.plans.steps import (
     Step,
     WakeClones,
 )
+
+_DECIDES_WHO_RUNS = CutPower | DropSaved | MigrateMachine | RestoreMemory | WakeClones
+"""Steps behind which a guest stands as they leave it, also paused."""
 
 JOB_LIMIT = 60.0
 """Seconds to wait for what the daemon is still at."""
@@ -218,7 +222,7 @@ class Recovery:
         )
         for step in plan.steps[:commit]:
             abandon(step, hands)
-        self._wait_for_jobs(ids_of(plan, self._read()))
+        self._let_settle(ids_of(plan, self._read()))
         if commit is not None:
             wait_until_settled(plan.steps[commit], hands)
         state = self._read()
@@ -234,6 +238,8 @@ class Recovery:
         for at, step in enumerate(plan.steps[commit:], commit):
             _do_again(step, hands, reported=at < entry.done)
             count(entry.path.parent)
+        if not any(isinstance(step, _DECIDES_WHO_RUNS) for step in plan.steps):
+            self._let_go_on(plan, hands)
         if self._note(plan, entry.path):
             strike_out(entry.path)
         return " ".join((_("{act} was interrupted and has been completed.").format(act=title), *troubles))
@@ -252,14 +258,17 @@ class Recovery:
 
     def _let_go_on(self, plan: Plan, hands: Hands) -> None:
         machines = self._read().machines
-        for sentence in let_go_on((machines[name] for name in plan.names if name in machines), self.domains):
+        theirs = (machines[name] for name in plan.names if name in machines)
+        for sentence in let_go_on(theirs, plan.running, self.domains):
             hands.tell(sentence)
 
-    def _wait_for_jobs(self, machine_ids: Iterable[str]) -> None:
-        """A daemon may still be completing what a killed client began."""
+    def _let_settle(self, machine_ids: Iterable[str]) -> None:
+        """A daemon may still complete what a killed client began; one that was killed has left images open in QEMU."""
         for machine_id in machine_ids:
             with contextlib.suppress(NotFound):
                 wait_for_job(self.domains.connection, machine_id, Limit(JOB_LIMIT))
+            with contextlib.suppress(LabError):  # it has just ended, or is silent: what it holds stays, and is told
+                close_forgotten(self.domains.connection, machine_id)
 
 
 def is_committed(entry: Entry, state: LabState) -> bool:

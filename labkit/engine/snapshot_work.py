@@ -15,7 +15,7 @@ from labkit.engine.deleting import delete_unneeded
 from labkit.engine.hands import Hands
 from labkit.errors import ConnectionLost, LabError, NotFound, WrongState
 from labkit.guest.console import read_last_line
-from labkit.hypervisor import jobs
+from labkit.hypervisor import block_nodes, jobs
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.jobs import OnBytes
 from labkit.hypervisor.snapshots import Snapshots
@@ -76,9 +76,12 @@ def take_back(step: TakeSnapshot, state: LabState, domains: Domains, snapshots: 
         if step.name in state.snapshots.get(machine.name, ()):
             snapshots.forget(machine.id, step.name, then_current=step.parent)
         limit = Limit(TAKE_BACK_LIMIT)
+        written = block_nodes.find_written(domains.connection, machine.id)
         for old, overlay in zip(step.frozen, step.overlays, strict=True):
-            if machine.is_active and _uses(machine.live, overlay):
-                jobs.commit(domains.connection, machine.id, overlay, old, limit)
+            if overlay.path in written:
+                knows = _uses(machine.live, overlay)  # or the daemon was killed before it noted what QEMU had done
+                move_down = jobs.commit if knows else block_nodes.go_back
+                move_down(domains.connection, machine.id, overlay, old, limit)
             elif not machine.is_active and not _is_blank(Path(overlay.path)):
                 # Its QEMU has ended since, and perhaps before the definition heard of the overlays.
                 qemu_img.commit(Path(overlay.path), overlay.format)

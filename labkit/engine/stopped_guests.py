@@ -1,13 +1,15 @@
-"""Guests that the host's full disk stopped while an act took the last room: they go on once it is taken back.
+"""Guests that stand still although an act did not mean them to: they go on once it is ended.
 
-QEMU pauses a guest whose write finds no room; nothing is lost, and the write is tried again when it goes on.
+Where an act took the host's last room, QEMU pauses a guest whose write finds none; nothing is lost, and the write is
+tried again when it goes on. And a guest is stopped for an instant while its memory is written, or so that QEMU writes
+its images down: where the kernel or the daemon dies in that instant, nobody lets it go on.
 
 Knows: the rooms below. Must not know: steps, the journal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 
 from labkit.errors import LabError
@@ -20,15 +22,26 @@ STAYS_FOR = 0.5
 """Seconds after which a guest that is not paused again counts as going on."""
 
 
-def let_go_on(machines: Iterable[MachineFacts], domains: Domains) -> Iterator[str]:
-    """Resume those of them that a lack of room stopped; yields a sentence about each that is paused again."""
+_NOBODY_SAYS = (Reason.BY_USER, Reason.UNKNOWN)
+"""Why a guest is paused whose daemon died before it had noted why: a new one takes it for somebody's wish."""
+
+
+def let_go_on(machines: Iterable[MachineFacts], ran: Container[str], domains: Domains) -> Iterator[str]:
+    """Resume those of them that the act or a lack of room stopped; yields a sentence about each that is paused again.
+
+    Args:
+        ran: the names of those that were running when the act began. While it is at work labkit pauses none of them.
+    """
     for facts in machines:
-        if facts.state is not MachineState.PAUSED or facts.reason is not Reason.NO_SPACE:
+        left_so = facts.name in ran and facts.reason in _NOBODY_SAYS
+        if facts.state is not MachineState.PAUSED or not (left_so or facts.reason is Reason.NO_SPACE):
             continue
         with suppress(LabError):
             domains.resume(facts.id, subject=facts.name)
             if not _is_paused_again(facts.id, domains):
                 continue
+        if left_so:
+            continue
         yield _("{machine} is paused: the host's disk is full. Make room, then resume {machine}.").format(
             machine=facts.name
         )

@@ -19,7 +19,7 @@ from platformdirs import user_data_dir
 from labkit.engine.place import Place, check_place, draw_identity, read_place
 from labkit.errors import BadInput, NotFound
 from labkit.language import _
-from labkit.storage.files import host_errors, list_files, make_private_folder
+from labkit.storage.files import close_folder, host_errors, list_files, make_private_folder
 from labkit.units import check_name
 
 _PARTS = ("disks", "memory", "consoles", "journal", "locks")
@@ -138,6 +138,8 @@ def open_workspace(name: str, home: str | Path | None = None) -> Workspace:
     for each in (data_folder(), folder, *(folder / part for part in _PARTS)):
         make_private_folder(each)
     place = _identity(folder)
+    for each in (folder, *(folder / part for part in _PARTS)):
+        close_folder(each)  # now it is known to be a lab
     if place.path:
         folder = Path(place.path)  # where its definitions say that it is: another path may lead there too
     return Workspace(name=folder.name, id=place.id, home=folder, images=data_folder() / "images")

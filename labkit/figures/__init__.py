@@ -14,8 +14,8 @@ from labkit.figures.layers import draw_layers
 from labkit.figures.lineage import draw_lineage, draw_lineage_change
 from labkit.figures.maps import draw_blocks, draw_map
 from labkit.figures.memory import draw_memory
-from labkit.figures.neighbours import draw_runs, draw_sharing
 from labkit.figures.race import draw_race
+from labkit.figures.sharing import draw_runs, draw_sharing
 from labkit.figures.sides import draw_sides
 from labkit.figures.snapshots import draw_before_after, draw_tree
 from labkit.figures.timeline import draw_answers, draw_beats, draw_timeline

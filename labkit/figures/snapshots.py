@@ -19,10 +19,9 @@ from labkit.figures.drawing import Drawing, set_rows
 from labkit.figures.layout import LARGE, MANY, NOTEBOOK, OVERVIEW, Size, cut
 from labkit.figures.lettering import Label, write_many
 from labkit.language import _
-from labkit.model.snapshot import SnapshotKind, SnapshotTree
+from labkit.model.snapshot import SnapshotKind, SnapshotTree, snapshot_word
 from labkit.model.state import LabState
 from labkit.model.tree_layout import HERE, Line, Place, arrange, find_way, tree_graph
-from labkit.model.words import snapshot_word
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot_effect import tree_after
 from labkit.units import format_size

@@ -39,7 +39,7 @@ def wait_for_job(connection: Connection, machine_id: str, limit: Limit) -> None:
             mark_act(domain)  # a change waits until any job has ended, also one that is not told of
         return True
 
-    _wait(connection, is_idle, limit)
+    wait_until(connection, is_idle, limit)
 
 
 def commit(connection: Connection, machine_id: str, disk: DiskSpec, old: DiskSpec, limit: Limit) -> None:
@@ -49,8 +49,9 @@ def commit(connection: Connection, machine_id: str, disk: DiskSpec, old: DiskSpe
     """
 
     def begin(raw: libvirt.virConnect) -> None:
-        flags = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE
-        raw.lookupByUUIDString(machine_id).blockCommit(disk.target, old.path, disk.path, 0, flags)
+        domain = raw.lookupByUUIDString(machine_id)
+        if not domain.blockJobInfo(disk.target, 0):  # else it was begun by a process, or asked of a daemon, that died
+            domain.blockCommit(disk.target, old.path, disk.path, 0, libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE)
 
     def is_ready(raw: libvirt.virConnect) -> bool:
         job = raw.lookupByUUIDString(machine_id).blockJobInfo(disk.target, 0)
@@ -60,7 +61,7 @@ def commit(connection: Connection, machine_id: str, disk: DiskSpec, old: DiskSpe
         raw.lookupByUUIDString(machine_id).blockJobAbort(disk.target, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
 
     connection.call(begin)
-    _wait(connection, is_ready, limit)
+    wait_until(connection, is_ready, limit)
     connection.call(pivot)
 
 
@@ -148,7 +149,12 @@ def flush(connection: Connection, machine_id: str) -> None:
         raise
 
 
-def _wait(connection: Connection, is_over: Callable[[libvirt.virConnect], bool], limit: Limit) -> None:
+def wait_until(connection: Connection, is_over: Callable[[libvirt.virConnect], bool], limit: Limit) -> None:
+    """Look again and again, at least whenever something happens on the hypervisor, until it is over.
+
+    Raises:
+        Cancelled, TimedOut: the limit's. LabError: libvirt's, translated.
+    """
     events = connection.events
     while True:
         count = events.count

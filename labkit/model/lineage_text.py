@@ -12,7 +12,7 @@ from labkit.language import _, ngettext
 from labkit.model.lineage import Lineage, Node, NodeKind
 from labkit.model.losses import losses_of
 from labkit.model.points import Point, boot_files, find_points, plain_label, span
-from labkit.model.words import snapshot_word
+from labkit.model.snapshot import snapshot_word
 
 
 def point_word(lineage: Lineage, point: Point) -> str:

@@ -26,6 +26,16 @@ class SnapshotKind(StrEnum):
     """Taken while it ran, without its memory: as after a power cut."""
 
 
+def snapshot_word(kind: SnapshotKind) -> str:
+    """Return the word for what a snapshot was taken of."""
+    return {
+        SnapshotKind.OFF: _("off"),
+        SnapshotKind.RUNNING: _("running"),
+        SnapshotKind.PAUSED: _("paused"),
+        SnapshotKind.DISK_ONLY: _("disks only"),
+    }[kind]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotFacts:
     """A snapshot of a machine.
@@ -111,8 +121,6 @@ class SnapshotTree(Mapping[str, SnapshotFacts]):
         return "\n".join(self._lines(None, "", notes or {}))
 
     def _lines(self, parent: str | None, indent: str, notes: Mapping[str, str]) -> Iterator[str]:
-        from labkit.model.words import snapshot_word
-
         children = self.children(parent)
         here = [None] if self.current == parent and self.nodes else []
         entries: list[str | None] = [*children, *here]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from labkit.language import _, ngettext
 from labkit.model.happenings import Happening, Kind
 from labkit.model.machine import MachineFacts, MachineState, Reason
-from labkit.model.snapshot import SnapshotKind
 
 
 def state_word(state: MachineState) -> str:
@@ -60,16 +59,6 @@ def reason_word(reason: Reason) -> str:
         Reason.SHUTTING_DOWN: _("it is shutting down"),
         Reason.OUT_OF_REACH: _("out of reach"),
     }[reason]
-
-
-def snapshot_word(kind: SnapshotKind) -> str:
-    """Return the word for what a snapshot was taken of."""
-    return {
-        SnapshotKind.OFF: _("off"),
-        SnapshotKind.RUNNING: _("running"),
-        SnapshotKind.PAUSED: _("paused"),
-        SnapshotKind.DISK_ONLY: _("disks only"),
-    }[kind]
 
 
 def act_word(act: str) -> str:

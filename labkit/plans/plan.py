@@ -98,6 +98,7 @@ class Plan:
         notes: what to know beforehand, a sentence each.
         whole_lab: whether nothing else may go on in the lab meanwhile.
         instance: the hypervisor instance it is carried out on, noted when it is; "" for the session's own.
+        running: those of its machines that were running, and not paused, when it was begun; noted then.
     """
 
     act: str
@@ -111,6 +112,7 @@ class Plan:
     disks: tuple[str, ...] = ()
     whole_lab: bool = False
     instance: str = ""
+    running: tuple[str, ...] = ()
 
     @property
     def locks(self) -> tuple[str, ...]:

@@ -53,17 +53,32 @@ def host_errors(path: Path | str) -> Iterator[None]:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for us alone, whatever the umask; close one of ours.
+    """Make a folder, and those above it that are missing, for us alone, whatever the umask; what is there stays open.
 
     Raises:
-        HostTrouble, NoSpace: the host's.
+        HostTrouble, NoSpace: the host's; also where something else is in its place.
     """
     with host_errors(folder):
         for missing in [each for each in (folder, *folder.parents) if not each.exists()][::-1]:
             missing.mkdir(mode=0o700, exist_ok=True)
             missing.chmod(0o700)  # the umask may have taken from us what we need
-        now = folder.stat()
-        if now.st_uid == os.geteuid() and now.st_mode & 0o077:
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
+def close_folder(folder: Path) -> None:
+    """Take what others may do in a folder of ours, for one whose purpose is ours alone.
+
+    A link, a folder of somebody else and one with special bits (such as /tmp has) are left as they are.
+    """
+    with host_errors(folder):
+        now = folder.lstat()
+        if (
+            stat.S_ISDIR(now.st_mode)
+            and now.st_uid == os.geteuid()
+            and now.st_mode & 0o077
+            and not now.st_mode & 0o7000
+        ):
             folder.chmod(stat.S_IMODE(now.st_mode) & 0o700)
 
 

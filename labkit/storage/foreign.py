@@ -23,6 +23,7 @@ from labkit.model.image import Allocation, Format
 from labkit.storage.containers import read_header, true_format
 from labkit.storage.header_values import BadHeader, Extent, Header
 from labkit.storage.headers import is_plain_name
+from labkit.storage.maps import LONGEST
 from labkit.storage.plain import NotPlain, open_plain
 from labkit.storage.process import run
 from labkit.units import TIB
@@ -72,6 +73,9 @@ def inspect(path: Path, format: Format | None = None, *, most: int = MOST_CAPACI
     _refuse_size(name, header.capacity, most)
     parts = [(real, info), *(_look_at_extent(name, real, extent) for extent in header.extents if extent.name)]
     files = tuple(part for part, _info in parts)
+    if (length := sum(part.st_size for _file, part in parts)) > LONGEST:
+        why = _("its file is {length} bytes long, which no disk needs").format(length=length)
+        raise _refused(name, why, _("Convert it where it was made: qemu-img convert writes what it holds."))
     capacity = ask_capacity(name, real, true, files)  # QEMU's word holds: its versions count some VHDs differently
     _refuse_size(name, capacity, most)
     allocated = sum(part.st_blocks for _file, part in parts) * 512
@@ -79,7 +83,7 @@ def inspect(path: Path, format: Format | None = None, *, most: int = MOST_CAPACI
         path=real,
         format=true,
         capacity=capacity,
-        length=sum(part.st_size for _file, part in parts),
+        length=length,
         allocated=allocated,
         allocation=header.allocation or (Allocation.FIXED if allocated >= capacity else Allocation.DYNAMIC),
         data=_measure(name, real, true),

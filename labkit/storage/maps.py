@@ -22,8 +22,12 @@ from labkit.storage.header_values import BadHeader
 from labkit.storage.plain import open_plain, opened_plain
 from labkit.storage.process import run
 from labkit.storage.vhdx import read_blocks
+from labkit.units import TIB
 
-__all__ = ["locate", "read_map"]
+__all__ = ["LONGEST", "locate", "read_map"]
+
+LONGEST = 64 * TIB
+"""Bytes of a file that is asked for its map: QEMU goes through all clusters of a qcow2, written or not (some 3 s)."""
 
 _UNMARKED = (Format.VDI, Format.VHD, Format.VHDX)  # QEMU does not tell their absent blocks from zeros
 
@@ -59,6 +63,8 @@ def _check_plain(layers: Sequence[ImageFacts]) -> None:
                 os.close(open_plain(file))
             except OSError as error:
                 raise _trouble(layer, error.strerror or str(error)) from error
+        if layer.length > LONGEST:
+            raise _trouble(layer, _("its file is {length} bytes long, which no disk needs").format(length=layer.length))
 
 
 def _region(entry: dict[str, Any], image: ImageFacts, layers: int) -> Region:

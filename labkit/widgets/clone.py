@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from labkit.clones import survey_clone
+from labkit.acts.clone import survey_clone
 from labkit.errors import BadInput
+from labkit.experiments import measure_copy_rate
 from labkit.language import _
-from labkit.measure import measure_copy_rate
 from labkit.model.lineage import Node as LineageNode
 from labkit.model.lineage import NodeKind, read_lineage
 from labkit.model.losses import losses_of

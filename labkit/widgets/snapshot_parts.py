@@ -10,10 +10,10 @@ from collections.abc import Iterable
 
 from labkit.language import _, ngettext
 from labkit.model.machine import DiskSpec, MachineFacts
-from labkit.model.snapshot import SnapshotFacts, SnapshotKind, SnapshotTree
+from labkit.model.snapshot import SnapshotFacts, SnapshotKind, SnapshotTree, snapshot_word
 from labkit.model.state import LabState
 from labkit.model.tree_layout import HERE, arrange, tree_graph
-from labkit.model.words import snapshot_word, state_word
+from labkit.model.words import state_word
 from labkit.plans import snapshot as plans
 from labkit.units import format_size
 from labkit.widgets import parts

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from labkit import Lab
-from labkit.heartbeat import Heartbeat
+from labkit.experiments import Heartbeat
 from tests.bench.table import Row
 
 

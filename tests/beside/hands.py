@@ -11,6 +11,7 @@ from pathlib import Path
 
 from labkit import Lab
 from labkit.machine import Machine
+from tests.beside.tools import run_tool
 from tests.snapshots.test_guests import hash_content
 
 
@@ -38,12 +39,7 @@ def write(path: Path, offset: int, text: str) -> None:
     image = "driver=raw" if path.suffix == ".raw" else "driver=qcow2"
     pattern = hashlib.sha256(text.encode()).digest()[0] or 1
     options = f"{image},file.driver=file,file.filename={path}"
-    subprocess.run(
-        ["qemu-io", "--image-opts", "-c", f"write -P {pattern} {offset} 512", options],
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    run_tool("qemu-io", "--image-opts", "-c", f"write -P {pattern} {offset} 512", options)
 
 
 def active_path(vm: Machine) -> Path:

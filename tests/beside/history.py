@@ -27,6 +27,7 @@ from labkit.units import KIB
 from tests.beside.deeds import Deed
 from tests.beside.hands import virsh
 from tests.beside.reading import Reading, told
+from tests.beside.tools import run_tool
 from tests.beside.workers import Worker
 from tests.engine.kernel import Answer
 
@@ -296,6 +297,6 @@ class History:
         disk = state.machines[machine].spec.disks[0]
         block, value = self.chance.randrange(8), self.chance.randrange(1, 256)
         command = f"write -P {value} {block * 64 * KIB} 512"
-        subprocess.run(["qemu-io", "-f", disk.format.driver, "-c", command, disk.path], check=True, capture_output=True)
+        run_tool("qemu-io", "-f", disk.format.driver, "-c", command, disk.path)
         if machine in self.now:
             self.now[machine] = self.reading.content(self.lab.state, disk.path)

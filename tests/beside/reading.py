@@ -6,12 +6,12 @@ Knows: files, qemu-img. Must not know: labs, acts.
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from labkit.model.state import LabState
+from tests.beside.tools import run_tool
 
 
 @dataclass(slots=True)
@@ -37,14 +37,9 @@ class Reading:
             below = state.images.get(below.backing) if below.backing else None
         if tuple(key) not in self._contents:
             format = state.images[path].format.driver
-            argv = ["qemu-img", "convert", "-f", format, "-O", "raw", path, "/dev/stdout"]
-            out = subprocess.run(argv, check=False, capture_output=True)
-            if out.returncode:  # a raw target on a pipe is refused by some versions: take the way of a file
-                with tempfile.NamedTemporaryFile(prefix="content-") as raw:
-                    subprocess.run([*argv[:-1], raw.name], check=True, capture_output=True)
-                    self._contents[tuple(key)] = hashlib.sha256(Path(raw.name).read_bytes()).hexdigest()
-            else:
-                self._contents[tuple(key)] = hashlib.sha256(out.stdout).hexdigest()
+            with tempfile.NamedTemporaryFile(prefix="content-") as raw:
+                run_tool("qemu-img", "convert", "-f", format, "-O", "raw", path, raw.name)
+                self._contents[tuple(key)] = hashlib.sha256(Path(raw.name).read_bytes()).hexdigest()
         return self._contents[tuple(key)]
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import random
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
-from labkit import Lab
-from tests.beside.guests import GuestHistory
+from tests.beside.courses import Course
 from tests.instance import Instance
 
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
@@ -20,14 +19,11 @@ SEEDS = (1, 2, 3) if THOROUGH else (1,)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.timeout(6000 if THOROUGH else 600)
 def test_a_history_of_guests_under_two_kernels_loses_nothing(
-    lab: Lab, instance: Instance, seed: int, record_property: Callable[[str, object], None]
+    instance: Instance, seed: int, record_property: Callable[[str, object], None]
 ) -> None:
-    history = GuestHistory(lab, instance, random.Random(seed))  # noqa: S311 — the same history each time
-    history.begin()
+    counts: Counter[str] = Counter()
     try:
-        for _round in range(ROUNDS):
-            history.round()
+        Course(kind="guests", kernels=2, seed=seed, size=ROUNDS).run(instance, counts)
     finally:
-        history.end()
-        record_property("history", dict(history.counts))
-    assert history.counts["guest steps done"] >= ROUNDS * 0.8, history.counts
+        record_property("history", dict(counts))
+    assert counts["guest steps done"] >= ROUNDS * 0.8, counts

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import random
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
-from labkit import Lab
-from tests.beside.history import History
+from tests.beside.courses import Course
+from tests.instance import Instance
 
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
 ROUNDS = 600 if THOROUGH else 14
@@ -18,16 +18,11 @@ ROUNDS = 600 if THOROUGH else 14
 @pytest.mark.timeout(3000 if THOROUGH else 600)
 @pytest.mark.parametrize("kernels", [2, 3])
 def test_a_history_of_kernels_at_the_same_time_loses_nothing(
-    lab: Lab, kernels: int, record_property: Callable[[str, object], None]
+    instance: Instance, kernels: int, record_property: Callable[[str, object], None]
 ) -> None:
-    history = History(lab, random.Random(kernels), kernels)  # noqa: S311 — the same history each time
-    history.begin()
+    counts: Counter[str] = Counter()
     try:
-        for _round in range(ROUNDS):
-            history.round()
-            if history.chance.random() < 0.3:
-                history.behind_the_back()
+        Course(kind="kernels", kernels=kernels, seed=kernels, size=ROUNDS).run(instance, counts)
     finally:
-        history.end()
-        record_property("history", dict(history.counts))
-    assert history.counts["done"] >= ROUNDS / 2, history.counts
+        record_property("history", dict(counts))
+    assert counts["done"] >= ROUNDS / 2, counts

@@ -22,6 +22,7 @@ from tests.beside.deeds import Deed
 from tests.beside.hands import virsh
 from tests.beside.history import EXPECTED, MACHINES, History
 from tests.beside.reading import told
+from tests.beside.tools import run_tool
 from tests.record.look import machines_of
 
 _ACTS = ("take", "restore", "delete", "delete branch", "delete and merge", "clone and drop", "start and kill")
@@ -270,8 +271,7 @@ def alter_a_branch(history: History) -> None:
     image = Path(vm.snapshots[tip].disks[0].path)
     image.chmod(0o600)
     command = f"write -P {history.chance.randrange(1, 256)} {history.chance.randrange(8) * 65536} 1024"
-    argv = ["qemu-io", "-f", vm.snapshots[tip].disks[0].format.driver, "-c", command, str(image)]
-    subprocess.run(argv, check=True, capture_output=True)
+    run_tool("qemu-io", "-f", vm.snapshots[tip].disks[0].format.driver, "-c", command, str(image))
     image.chmod(0o444)
     files = history.files()
     for kind in ("restore", "restore and save", "clone and drop"):
@@ -303,7 +303,7 @@ def _labkit(history: History, verb: str) -> int:
 
 
 def _copy_folder(source: Path, target: Path) -> None:
-    subprocess.run(["cp", "-a", source, target], check=True)
+    run_tool("cp", "-a", str(source), str(target))
 
 
 def _whole(home: Path) -> dict[str, str]:

@@ -7,11 +7,11 @@ import subprocess
 import pytest
 
 from labkit import Lab
-from labkit.course.base_exercises import MovedBase, TouchedBase
-from labkit.course.clone_exercises import Choose, ClassRoom, LetGo
 from labkit.course.exercise import Exercise, Verdict
+from labkit.course.exercises.bases import MovedBase, TouchedBase
+from labkit.course.exercises.clones import Choose, ClassRoom, LetGo
+from labkit.course.exercises.twins import Twins
 from labkit.course.progress import Progress
-from labkit.course.twin_exercises import Twins
 from labkit.errors import Refused
 from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass
 

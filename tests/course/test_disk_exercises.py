@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from labkit import Lab
-from labkit.course.disk_exercises import Grow, Mark, Slim, TrulyFixed
 from labkit.course.exercise import Exercise, Verdict
+from labkit.course.exercises.disks import Grow, Mark, Slim, TrulyFixed
 from labkit.course.progress import Progress
 from labkit.units import MIB
 from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.course import exercise
+from labkit.course import exercise, exercises
+from labkit.course.catalogue import MODULES
 from labkit.course.exercise import Exercise, Result, Verdict
-from labkit.course.first_boot import FirstBoot
+from labkit.course.exercises.first_boot import FirstBoot
 from labkit.course.progress import Progress
 from labkit.course.text import read_texts
 from labkit.errors import BadInput, NotFound
@@ -22,6 +23,12 @@ from labkit.language import LANGUAGES, set_language
 def ex(lab: Lab, progress: Progress) -> Exercise:
     """The warm-up, not started."""
     return FirstBoot(lab, progress=progress)
+
+
+def test_the_catalogue_names_every_module() -> None:
+    (folder,) = exercises.__path__
+    files = {path.stem for path in Path(folder).glob("*.py")} - {"__init__"}
+    assert {module.__name__.rpartition(".")[2] for module in MODULES} == files
 
 
 def solve(ex: Exercise) -> None:

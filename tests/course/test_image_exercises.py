@@ -9,7 +9,7 @@ import pytest
 
 from labkit import Lab
 from labkit.course.exercise import Exercise, Verdict
-from labkit.course.image_exercises import BrokenChain, Orphans
+from labkit.course.exercises.images import BrokenChain, Orphans
 from labkit.course.progress import Progress
 from labkit.errors import Refused
 from tests.course.test_exercises import find_wrong, one_round, prove

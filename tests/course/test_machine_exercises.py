@@ -9,11 +9,11 @@ import pytest
 
 from labkit import Lab
 from labkit.course.exercise import Exercise, Verdict
-from labkit.course.host_exercises import Move, OtherCpu, PowerCut, WhoFell
-from labkit.course.hypervisor_exercises import Clues, OtherController, Partition
+from labkit.course.exercises.host import Move, OtherCpu, PowerCut, WhoFell
+from labkit.course.exercises.hypervisors import Clues, OtherController, Partition
+from labkit.course.exercises.sharing import NoisyNeighbour, WhoSpends
 from labkit.course.progress import Progress
-from labkit.course.sharing_exercises import NoisyNeighbour, WhoSpends
-from labkit.neighbours import stop_writing
+from labkit.experiments import stop_writing
 from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass
 
 ALL = (WhoFell, PowerCut, OtherCpu, Move, NoisyNeighbour, WhoSpends, Clues, OtherController, Partition)

@@ -6,8 +6,8 @@ import pytest
 
 from labkit import Lab
 from labkit.course.exercise import Exercise, Verdict
+from labkit.course.exercises.snapshots import Free, Instant, ThisTree, WithoutLoss
 from labkit.course.progress import Progress
-from labkit.course.snapshot_exercises import Free, Instant, ThisTree, WithoutLoss
 from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass
 
 ALL = (ThisTree, WithoutLoss, Free, Instant)

@@ -6,8 +6,8 @@ import pytest
 
 from labkit import Lab
 from labkit.course.exercise import Exercise, Verdict
+from labkit.course.exercises.storage import FullHost, Misnamed
 from labkit.course.progress import Progress
-from labkit.course.storage_exercises import FullHost, Misnamed
 from labkit.errors import BadInput, WrongState
 from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass
 

@@ -13,8 +13,8 @@ import pytest
 
 from labkit import Lab
 from labkit.errors import Cancelled
+from labkit.experiments import hash_file
 from labkit.model.disk import DiskFacts
-from labkit.verify import hash_file
 
 LAB = "crash-disks"
 CONVERT = f"""

@@ -82,6 +82,24 @@ def test_a_variable_that_leads_nowhere_is_one_error(
             ask()
 
 
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o1777])
+def test_what_was_there_before_keeps_its_mode(tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable may name the home folder, /tmp, or no folder at all: only a lab's own folders are closed."""
+    data, home, pipe = tmp_path / "data", tmp_path / "home", tmp_path / "pipe"
+    data.mkdir()
+    home.mkdir()
+    os.mkfifo(pipe)
+    for each in (data, home, pipe):
+        each.chmod(mode)
+    monkeypatch.setenv("LABKIT_DATA", str(data))
+    open_workspace("course", home)
+    for variable in ("LABKIT_DATA", "LABKIT_HOME"):
+        monkeypatch.setenv(variable, str(pipe))
+        with pytest.raises(HostTrouble):
+            open_workspace("course")
+    assert {oct(stat.S_IMODE(each.stat().st_mode)) for each in (data, home, pipe)} == {oct(mode)}
+
+
 def test_in_a_folder_that_was_deleted_there_is_a_language_and_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

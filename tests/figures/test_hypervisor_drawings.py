@@ -11,7 +11,7 @@ import pytest
 from labkit.figures import draw_devices, draw_evidence, draw_hypervisors, draw_kernels, draw_runs, draw_sharing
 from labkit.figures.drawing import Drawing
 from labkit.figures.hypervisors import arguments
-from labkit.figures.neighbours import runs_verdict, share_verdict
+from labkit.figures.sharing import runs_verdict, share_verdict
 from labkit.language import set_language
 from labkit.model.host import Clue, Floor, FloorKind, HostFacts, HypervisorKind, Versions
 from labkit.model.inside import PciDevice, System

@@ -9,8 +9,8 @@ import pytest
 
 from labkit import Lab
 from labkit.errors import NotFound, Refused
+from labkit.experiments import measure_cost, measure_cost_inside, measure_formats
 from labkit.machine import Machine
-from labkit.measure import measure_cost, measure_cost_inside, measure_formats
 from labkit.model.image import Allocation, Format
 from labkit.units import KIB, MIB
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from labkit import Lab
-from labkit.acts import Act, BoundAct
+from labkit.acts.act import Act, BoundAct
 from labkit.course import exercise, predict
 from labkit.course.exercise import Exercise
 from labkit.course.prediction import Prediction

@@ -25,6 +25,9 @@ MOST_COLUMNS = 100
 PROSE = re.compile(r"[^\W\d_]{2,}[,;:]? +[^\W\d_]{2,}|[.!?] ?$|[^\x00-\x7f]")
 """Two words side by side, the end of a sentence, a letter that only some languages have."""
 
+DOORS = {"labkit", "labkit.course", "labkit.experiments", "labkit.figures", "labkit.widgets"}
+"""What a student imports from; a room has one door, not a path for each module."""
+
 COMMANDS = ("run", "send", "expect")
 """Methods whose text is for a guest."""
 
@@ -125,6 +128,13 @@ def test_code_holds_no_prose(notebook: NotebookNode) -> None:
     found = [text for cell in code_of(notebook) for text in texts_in(cell.source) if PROSE.search(text)]
     assert found == []
     assert [cell.id for cell in code_of(notebook) if re.search(r"^\s*#|\s# ", cell.source, re.MULTILINE)] == []
+
+
+def test_imports_go_through_the_doors(notebook: NotebookNode) -> None:
+    nodes = [node for cell in code_of(notebook) for node in ast.walk(ast.parse(cell.source))]
+    modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    modules |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    assert {module for module in modules if module.split(".")[0] == "labkit"} <= DOORS
 
 
 def test_at_most_three_kinds_of_panel(notebook: NotebookNode) -> None:

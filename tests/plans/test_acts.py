@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from labkit.acts import act
+from labkit.acts.act import act
 from labkit.errors import Stale
 from labkit.lab import Lab
 from labkit.machine import Machine

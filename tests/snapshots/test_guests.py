@@ -10,10 +10,10 @@ import pytest
 
 from labkit import Lab
 from labkit.errors import NotFound, Refused
+from labkit.experiments import verify_restore, witness
 from labkit.machine import Machine
 from labkit.model.snapshot import SnapshotKind
 from labkit.units import MIB
-from labkit.verify import verify_restore, witness
 from tests.warm import start_warm
 
 

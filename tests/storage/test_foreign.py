@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from labkit.errors import BadInput, Cancelled, NoSpace, NotFound
+from labkit.errors import BadInput, Cancelled, HostTrouble, NoSpace, NotFound
 from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
 from labkit.storage.bringing import bring_in
 from labkit.storage.foreign import inspect
+from labkit.storage.headers import read_chain
 from labkit.storage.judge import compare
+from labkit.storage.maps import read_map
 from labkit.units import MIB, TIB
 from tests.storage.tools import longest_file, make_image, names, qemu_io, write_data
 
@@ -335,3 +338,15 @@ def test_a_full_host_leaves_nothing(tmp_path: Path, room: int) -> None:
     with longest_file(room), pytest.raises(NoSpace):
         bring_in(foreign, tmp_path / "disks/data.0.qcow2", Format.QCOW2, Allocation.DYNAMIC, on_bytes=print)
     assert names(tmp_path / "disks") == []
+
+
+def test_a_file_longer_than_any_disk_is_refused_at_once() -> None:
+    """QEMU goes through all clusters of such a file, there or not: for four exbibytes that takes days."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:  # not every file system holds such files
+        image = Path(folder, "long.qcow2")
+        qemu_img("create", "-q", "-f", "qcow2", image, "1M")
+        os.truncate(image, 1 << 62)
+        with pytest.raises(BadInput, match="4611686018427387904 bytes long"):
+            inspect(image)
+        with pytest.raises(HostTrouble, match="4611686018427387904 bytes long"):
+            read_map(read_chain(image, Format.QCOW2))

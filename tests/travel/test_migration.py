@@ -10,7 +10,7 @@ import pytest
 from labkit import Lab
 from labkit.engine.progress import Progress
 from labkit.errors import BadInput, Cancelled, NotFound, Refused, TimedOut
-from labkit.heartbeat import Heartbeat
+from labkit.experiments import Heartbeat
 from labkit.machine import Machine
 from tests.travel.sides import look
 

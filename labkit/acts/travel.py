@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.acts import act
+from labkit.acts.act import act
 from labkit.engine import archives
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.survey import find_bad_memories, find_broken, survey_host

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from labkit.acts import act
+from labkit.acts.act import act
 from labkit.engine import inside
 from labkit.engine.survey import find_broken, survey_host
 from labkit.language import _

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from labkit.course.exercise import Result
-from labkit.course.snapshot_exercises import OnSnapshots
+from labkit.course.exercises.snapshots import OnSnapshots
 from labkit.errors import LabError
 from labkit.language import _
 from labkit.machine import Machine

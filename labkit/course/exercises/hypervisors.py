@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from labkit.course.exercise import Result
 from labkit.course.machine_exercise import MEMORY, MachineExercise
+from labkit.experiments import read_devices
 from labkit.language import _
 from labkit.model.disk import Bus, bus_of
-from labkit.neighbours import read_devices
 
 BLOCK = 4096
 

@@ -11,10 +11,10 @@ from typing import ClassVar
 
 from labkit.course.exercise import Result
 from labkit.course.machine_exercise import MachineExercise
+from labkit.experiments import REQUEST, is_writing, measure_fsync, start_writing
 from labkit.language import _
 from labkit.model.machine import MachineState
 from labkit.model.measurement import median
-from labkit.neighbours import REQUEST, is_writing, measure_fsync, start_writing
 
 
 class NoisyNeighbour(MachineExercise):

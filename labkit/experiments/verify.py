@@ -100,6 +100,3 @@ def _expected(point: SnapshotFacts) -> tuple[MachineState, ...]:
     if not point.has_memory:
         return (MachineState.OFF,)
     return (MachineState.PAUSED,) if point.kind == "paused" else (MachineState.RUNNING, MachineState.SAVED)
-
-
-__all__ = ["Verdict", "Witness", "hash_file", "verify_restore", "witness"]

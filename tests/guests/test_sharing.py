@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.container import Container
 from labkit.errors import HostTrouble
-from labkit.machine import Machine
-from labkit.neighbours import (
+from labkit.experiments import (
+    Container,
     is_writing,
     look_inside,
     measure_fsync,
@@ -21,12 +20,13 @@ from labkit.neighbours import (
     read_devices,
     saturate,
 )
+from labkit.machine import Machine
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[Machine, Machine]]:
     """Two running machines, the first with a second disk."""
-    with Lab.open("neighbours") as lab:
+    with Lab.open("sharing") as lab:
         a, b = (lab.create(name, memory="96 MiB", if_exists="replace") for name in ("a", "b"))
         a.attach(lab.disks.create("noise", capacity="16 MiB"))
         for machine in (a, b):

@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
-from labkit.course.clone_exercises import OnClones
 from labkit.course.exercise import Result
+from labkit.course.exercises.clones import OnClones
 from labkit.course.machine_exercise import MEMORY
 from labkit.language import _
 from labkit.model.machine import MachineState

@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.acts import act
+from labkit.acts.act import act
 from labkit.engine import inside, seals
 from labkit.engine.survey import find_broken, free_memory, survey_host
 from labkit.errors import BadInput, NotFound

@@ -1,15 +1,10 @@
-"""Sampling while guests work: a disk that grows, and clones that go their own ways.
+"""Samples taken on a thread of their own while guests work; and those of a disk that grows.
 
     with disk.sampling() as samples:
         vm.run("dd if=/dev/zero of=/dev/vdb bs=64k")
     draw_growth(samples, disk.capacity)
 
-    with Divergence([full, *links]) as samples:
-        for vm in (full, *links):
-            vm.run("dd if=/dev/urandom of=/root/mine bs=1M count=20; sync")
-    draw_divergence(samples)
-
-Knows: disks and machines of a lab, its lineage. Must not know: how sizes and counters are read.
+Knows: what is sampled, by what it answers. Must not know: how sizes and counters are read, the façade.
 """
 
 from __future__ import annotations
@@ -17,18 +12,14 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Generic, Self, TypeVar, overload
+from collections.abc import Sequence
+from typing import Generic, Protocol, Self, TypeVar, overload
 
 from labkit.errors import LabError
 from labkit.language import _
-from labkit.model.lineage import Lineage, read_lineage
-from labkit.model.measurement import DivergenceSample, GrowthSample
+from labkit.model.disk import DiskFacts
+from labkit.model.measurement import GrowthSample
 from labkit.model.usage import DiskUsage
-
-if TYPE_CHECKING:
-    from labkit.disk import Disk
-    from labkit.machine import Machine
 
 S = TypeVar("S")
 
@@ -105,6 +96,20 @@ class Samples(Sequence[S], ABC, Generic[S]):
         return len(self._taken)
 
 
+class Growing(Protocol):
+    """A disk that can be asked again and again."""
+
+    name: str
+
+    @property
+    def facts(self) -> DiskFacts:
+        """Everything it is now."""
+
+    @property
+    def usage(self) -> DiskUsage | None:
+        """What its running guest did with it, or None."""
+
+
 class Sampling(Samples[GrowthSample]):
     """The samples of one disk: what the host gives it, and what its guest asks of it.
 
@@ -112,7 +117,7 @@ class Sampling(Samples[GrowthSample]):
         disk: what is looked at. interval: seconds from one look to the next.
     """
 
-    def __init__(self, disk: Disk, interval: float) -> None:
+    def __init__(self, disk: Growing, interval: float) -> None:
         super().__init__(interval)
         self._disk = disk
         self._first: DiskUsage | None = None
@@ -133,56 +138,6 @@ class Sampling(Samples[GrowthSample]):
 
     def __repr__(self) -> str:
         return _("Samples of {name}: how it grew, and what its guest wrote.").format(name=self._disk.name)
-
-
-class Divergence(Samples[DivergenceSample]):
-    """Samples of machines of one lab: how each goes its own way, and how much of the past they still share.
-
-    Args:
-        machines: one or more, all of one lab. interval: seconds from one look to the next.
-
-    Attributes:
-        linked: the names of those that were linked clones when the sampling began.
-    """
-
-    def __init__(self, machines: Iterable[Machine], interval: float = 0.5) -> None:
-        super().__init__(interval)
-        self._machines = list(machines)
-        self._lab = self._machines[0].lab
-        self.linked: frozenset[str] = frozenset()
-
-    def _begin(self) -> None:
-        lineage = self._lab.lineage
-        self.linked = frozenset(name for name in self._names() if lineage.original(name))
-
-    def _look(self) -> DivergenceSample:
-        return look(read_lineage(self._lab.state), self._names(), self.seconds)
-
-    def _names(self) -> list[str]:
-        return [machine.name for machine in self._machines]
-
-    def __repr__(self) -> str:
-        return _("Samples of {count} machines: what each takes of its own, and what they share.").format(
-            count=len(self._machines)
-        )
-
-
-def look(lineage: Lineage, names: Iterable[str], seconds: float) -> DivergenceSample:
-    """Return what machines take of the host, from the lineage.
-
-    What an image below a linked clone takes is shared, even if the original itself is not among the machines.
-    """
-    images, wanted = lineage.state.images, set(names)
-    own = dict.fromkeys(sorted(wanted & set(lineage.named)), 0)
-    shared = 0
-    for path, users in lineage.users.items():
-        if path not in images or not users & wanted:
-            continue
-        if len(users) == 1:
-            own[next(iter(users))] += images[path].allocated
-        else:
-            shared += images[path].allocated
-    return DivergenceSample(seconds=seconds, own=own, shared=shared)
 
 
 def _since(first: DiskUsage | None, now: DiskUsage | None) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from labkit.course.clone_exercises import PLACE, OnClones
 from labkit.course.exercise import Result
+from labkit.course.exercises.clones import PLACE, OnClones
 from labkit.errors import LabError
 from labkit.language import _
 from labkit.storage.files import make_private_folder

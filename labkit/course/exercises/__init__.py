@@ -1,0 +1,1 @@
+"""The exercises, a module per subject; `labkit/course/catalogue.py` names them all."""

@@ -1,0 +1,73 @@
+"""Sampling clones that go their own ways.
+
+    with Divergence([full, *links]) as samples:
+        for vm in (full, *links):
+            vm.run("dd if=/dev/urandom of=/root/mine bs=1M count=20; sync")
+    draw_divergence(samples)
+
+How a disk grows is sampled by `disk.sampling()`.
+Knows: machines of a lab, its lineage. Must not know: how sizes are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from labkit.engine.sampling import Samples
+from labkit.language import _
+from labkit.model.lineage import Lineage, read_lineage
+from labkit.model.measurement import DivergenceSample
+
+if TYPE_CHECKING:
+    from labkit.machine import Machine
+
+
+class Divergence(Samples[DivergenceSample]):
+    """Samples of machines of one lab: how each goes its own way, and how much of the past they still share.
+
+    Args:
+        machines: one or more, all of one lab. interval: seconds from one look to the next.
+
+    Attributes:
+        linked: the names of those that were linked clones when the sampling began.
+    """
+
+    def __init__(self, machines: Iterable[Machine], interval: float = 0.5) -> None:
+        super().__init__(interval)
+        self._machines = list(machines)
+        self._lab = self._machines[0].lab
+        self.linked: frozenset[str] = frozenset()
+
+    def _begin(self) -> None:
+        lineage = self._lab.lineage
+        self.linked = frozenset(name for name in self._names() if lineage.original(name))
+
+    def _look(self) -> DivergenceSample:
+        return look(read_lineage(self._lab.state), self._names(), self.seconds)
+
+    def _names(self) -> list[str]:
+        return [machine.name for machine in self._machines]
+
+    def __repr__(self) -> str:
+        return _("Samples of {count} machines: what each takes of its own, and what they share.").format(
+            count=len(self._machines)
+        )
+
+
+def look(lineage: Lineage, names: Iterable[str], seconds: float) -> DivergenceSample:
+    """Return what machines take of the host, from the lineage.
+
+    What an image below a linked clone takes is shared, even if the original itself is not among the machines.
+    """
+    images, wanted = lineage.state.images, set(names)
+    own = dict.fromkeys(sorted(wanted & set(lineage.named)), 0)
+    shared = 0
+    for path, users in lineage.users.items():
+        if path not in images or not users & wanted:
+            continue
+        if len(users) == 1:
+            own[next(iter(users))] += images[path].allocated
+        else:
+            shared += images[path].allocated
+    return DivergenceSample(seconds=seconds, own=own, shared=shared)

@@ -1,0 +1,138 @@
+"""What a guest's QEMU has open, asked of itself: a daemon that was killed may have told it more than it noted.
+
+libvirt lets QEMU open an image (`blockdev-add`), then lets a disk go on in it (`transaction`), and only then writes
+down that it has. The daemon that takes over believes what was written down. So QEMU may hold images that no disk uses,
+and that nobody would close until the guest ends: it locks their files, and the next image is refused, since libvirt
+gives it a name that is in use. Or a disk goes on in an image of which the daemon knows nothing: what the guest writes
+there would be lost at its next start.
+
+Source: QEMU, `docs/interop/qmp-ref`; libvirt, `src/qemu/qemu_block.c` (how it names nodes).
+Knows: QEMU's block nodes, through libvirt. Must not know: plans, whose act it is part of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import libvirt_qemu
+
+from labkit.errors import HypervisorError
+from labkit.hypervisor.connection import Connection
+from labkit.hypervisor.domain_xml import parse
+from labkit.hypervisor.jobs import wait_until
+from labkit.language import _
+from labkit.limits import Limit
+from labkit.model.machine import DiskSpec
+
+_OF_THE_DAEMON = re.compile(r"libvirt-(\d+)-")
+"""How libvirt begins a node's name; the number is the image's in the definition of the running guest."""
+
+
+def find_written(connection: Connection, machine_id: str) -> frozenset[str]:
+    """Return the images that a running guest's disks write into now, by absolute path; of one that is off, none."""
+    return frozenset(connection.read(lambda raw: _tops(raw.lookupByUUIDString(machine_id))))
+
+
+def close_forgotten(connection: Connection, machine_id: str) -> None:
+    """Let a guest's QEMU close what the daemon has let it open and does not know of any more.
+
+    What a disk, a job or another image uses stays open: QEMU refuses to close it. Of a guest that is off there is
+    nothing to close.
+
+    Raises:
+        LabError: libvirt's, translated.
+    """
+
+    def close(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        if not domain.isActive():
+            return
+        known = {int(number) for number in parse(domain.XMLDesc(0)).xpath("//disk//@index")}
+        nodes = _ask(domain, "query-named-block-nodes", flat=True)
+        forgotten = [node for node in nodes if (number := _number(node)) is not None and number not in known]
+        for node in sorted(forgotten, key=lambda node: node["drv"] == "file"):  # a format stands on its file
+            with contextlib.suppress(HypervisorError):  # it is in use
+                _ask(domain, "blockdev-del", **{"node-name": node["node-name"]})
+
+    connection.call(close)
+
+
+def go_back(connection: Connection, machine_id: str, disk: DiskSpec, old: DiskSpec, limit: Limit) -> None:
+    """Move what a running guest wrote into an overlay of which its daemon knows nothing down, and let it go on there.
+
+    To libvirt the disk has been on the old image all the time, so it is QEMU that is asked. Done twice is done once.
+
+    Raises:
+        HypervisorError: QEMU refuses. LabError: libvirt's, translated. TimedOut: the limit's; the job goes on.
+    """
+    job = f"labkit-back-{disk.target}"
+
+    def begin(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        if _status(domain, job) is None:
+            nodes = _ask(domain, "query-named-block-nodes", flat=True)
+            (base,) = [node["node-name"] for node in nodes if _file(node) == old.path and node["drv"] != "file"]
+            _ask(domain, "block-commit", **{"job-id": job, "device": _tops(domain)[disk.path], "base-node": base})
+
+    def is_over(raw: libvirt.virConnect) -> bool:
+        domain = raw.lookupByUUIDString(machine_id)
+        status = _status(domain, job)
+        if status == "ready":
+            _ask(domain, "job-complete", id=job)
+        return status is None
+
+    connection.call(begin)
+    wait_until(connection, is_over, limit)
+    if disk.path in find_written(connection, machine_id):
+        raise HypervisorError(
+            _("{target}: QEMU did not move back what the guest wrote.").format(target=disk.target),
+            _("Is the host's disk full? Free space, or stop the machine, and do it again."),
+        )
+    close_forgotten(connection, machine_id)
+
+
+def _tops(domain: libvirt.virDomain) -> dict[str, str]:
+    """The names of the nodes that a guest's disks write into, by the image's path."""
+    if not domain.isActive():
+        return {}
+    used = [device["inserted"] for device in _ask(domain, "query-block") if "inserted" in device]
+    return {_file(node): node["node-name"] for node in used}
+
+
+def _number(node: dict[str, Any]) -> int | None:
+    named = _OF_THE_DAEMON.match(node["node-name"])
+    return int(named.group(1)) if named else None
+
+
+def _file(node: dict[str, Any]) -> str:
+    """The path of the image's own file. QEMU tells options in place of a path where an image was opened with some."""
+    text = str(node["file"])
+    if not text.startswith("json:"):
+        return text
+    options = json.loads(text.removeprefix("json:"))
+    while isinstance(options.get("file"), dict):
+        options = options["file"]
+    return str(Path(options.get("filename", "")))
+
+
+def _status(domain: libvirt.virDomain, job: str) -> str | None:
+    """How one of our jobs stands; None: there is none, or not any more."""
+    return next((each["status"] for each in _ask(domain, "query-jobs") if each["id"] == job), None)
+
+
+def _ask(domain: libvirt.virDomain, command: str, **arguments: object) -> Any:
+    order = json.dumps({"execute": command, "arguments": arguments})
+    answer = json.loads(libvirt_qemu.qemuMonitorCommand(domain, order, 0))
+    if "error" in answer:
+        text = str(answer["error"].get("desc", ""))
+        raise HypervisorError(
+            _("QEMU refuses {command}: {text}").format(command=command, text=text),
+            _("Do it again, or stop the machine first."),
+            details=text,
+        )
+    return answer["return"]
