@@ -426,7 +426,8 @@ def test_a_lab_moved_in_the_middle_of_an_act_is_moved_and_the_act_is_ended_when_
     home: Path, tmp_path: Path, name: str, end: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, images = make("course")
-    kernel = Kernel("with Lab.open('course') as lab: lab.create('new')", stop=Instant(function="_copy_data"))
+    code = f"with Lab.open('course', home={str(home)!r}) as lab: lab.create('new')"
+    kernel = Kernel(code, stop=Instant(function="_copy_data"))
     kernel.wait_stopped()
     target = tmp_path / "elsewhere" / name
     target.parent.mkdir()
@@ -455,7 +456,8 @@ def test_a_lab_moved_in_the_middle_of_an_act_is_moved_and_the_act_is_ended_when_
 
 def test_a_copy_made_in_the_middle_of_an_act_says_what_to_do(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make("course")
-    kernel = Kernel("with Lab.open('course') as lab: lab.create('new')", stop=Instant(function="_copy_data"))
+    code = f"with Lab.open('course', home={str(home)!r}) as lab: lab.create('new')"
+    kernel = Kernel(code, stop=Instant(function="_copy_data"))
     kernel.wait_stopped()
     kernel.kill()
     shutil.copytree(home / "course", home / "copy")
