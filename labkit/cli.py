@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from labkit import cli_lab
 from labkit.errors import BadInput, HostTrouble, LabError
 from labkit.language import _
+from labkit.printing import tell
 from labkit.units import format_size
 
 
@@ -90,7 +91,7 @@ def _list(arguments: argparse.Namespace) -> int:
     def show(name: str) -> None:
         with Lab.open(name) as lab:
             for machine in lab.state.machines.values():
-                print(f"{machine.spec.domain_name}\t{stand_word(machine)}")
+                tell(f"{machine.spec.domain_name}\t{stand_word(machine)}")
 
     return _for_each([_existing(arguments.lab)] if arguments.lab else _labs(), show)
 
@@ -113,15 +114,15 @@ def _image(arguments: argparse.Namespace) -> int:
         raise HostTrouble(_("There are no guest images."), _("Type ./lab setup, which builds them."))
     if arguments.what == "list":
         for image in images.values():
-            print(f"{image.name}\t{image.format}\t{format_size(image.capacity)}\t{format_size(image.disk_bytes)}")
+            tell(f"{image.name}\t{image.format}\t{format_size(image.capacity)}\t{format_size(image.disk_bytes)}")
         return 0
     damaged = {name: find_damaged(image) for name, image in images.items()}
     for name, files in damaged.items():
         if files:
-            print(_("{name} is damaged: {files}.").format(name=name, files=", ".join(files)))
-            print(_("Remove these files, then type ./lab setup: it builds the image again."))
+            tell(_("{name} is damaged: {files}.").format(name=name, files=", ".join(files)))
+            tell(_("Remove these files, then type ./lab setup: it builds the image again."))
         else:
-            print(_("{name} is as it was built.").format(name=name))
+            tell(_("{name} is as it was built.").format(name=name))
     return int(any(damaged.values()))
 
 
@@ -133,13 +134,13 @@ def _clean(arguments: argparse.Namespace) -> int:
         with Lab.open(name) as lab:
             lab.clean()
         if left := forget_lab(name):
-            print(
+            tell(
                 _("The lab {name} is clean, but for what others need: {files}.").format(
                     name=name, files=", ".join(left)
                 )
             )
         else:
-            print(_("The lab {name} is clean.").format(name=name))
+            tell(_("The lab {name} is clean.").format(name=name))
 
     return _for_each(list_labs() if arguments.all else [_existing(arguments.lab)], clean)
 
@@ -150,12 +151,12 @@ def _orphans(arguments: argparse.Namespace) -> int:
     with Lab.open(_existing(arguments.lab)) as lab:
         if arguments.adopt:
             disk = lab.orphans[arguments.adopt].adopt()
-            print(_("{file} is the free disk {name} now.").format(file=arguments.adopt, name=disk.name))
+            tell(_("{file} is the free disk {name} now.").format(file=arguments.adopt, name=disk.name))
         elif arguments.discard:
             lab.orphans[arguments.discard].discard()
-            print(_("{file} is gone.").format(file=arguments.discard))
+            tell(_("{file} is gone.").format(file=arguments.discard))
         else:
-            print(lab.orphans)
+            tell(lab.orphans)
     return 0
 
 
@@ -166,7 +167,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     for name in [_existing(arguments.lab)] if arguments.lab else _labs():
         with Lab.open(name) as lab:
             verified = lab.verify()
-            print(f"{name}: {verified}")
+            tell(f"{name}: {verified}")
             right = right and bool(verified)
     return int(not right)
 
@@ -177,7 +178,7 @@ def _save_running(_arguments: argparse.Namespace) -> int:
     def save(name: str) -> None:
         with Lab.open(name) as lab:
             for machine in lab.save_running():
-                print(_("{name} is saved.").format(name=machine))
+                tell(_("{name} is saved.").format(name=machine))
 
     return _for_each(_labs(), save)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from labkit.language import _
+from labkit.printing import tell
 
 
 def add_take_over(take_over: argparse.ArgumentParser) -> None:
@@ -37,16 +38,16 @@ def run_journal(name: str, what: str, *, home: str | None = None) -> int:
     with Lab.open(check_lab(name, home), home=home) as lab:
         acts = find_foreign_acts(lab.session.executor)
         if not acts:
-            print(_("Every act in the journal of {lab} is of this computer.").format(lab=name))
+            tell(_("Every act in the journal of {lab} is of this computer.").format(lab=name))
         for act in acts:
-            print(act.text)
+            tell(act.text)
             if what == "drop":
                 drop_foreign_act(act, lab.session.executor)
-                print(_("It is dropped; files that it had begun stay as they are."))
+                tell(_("It is dropped; files that it had begun stay as they are."))
             elif what == "end" and not act.why_not:
-                print("\n".join(end_foreign_act(act, lab.session.executor)))
+                tell("\n".join(end_foreign_act(act, lab.session.executor)))
         if acts and what == "show":
-            print(_("End them with --journal end, or drop them with --journal drop: then nothing of them is done."))
+            tell(_("End them with --journal end, or drop them with --journal drop: then nothing of them is done."))
     return 0
 
 
@@ -57,13 +58,13 @@ def run_take_over(name: str, *, home: str | None = None) -> int:
 
     lease = lease_of(open_workspace(check_lab(name, home), home).locks)
     if lease.is_available():
-        print(_("The lab {name} is this computer's.").format(name=name))
+        tell(_("The lab {name} is this computer's.").format(name=name))
         return 0
-    print(_("Waiting up to {seconds:.0f} s for signs of another computer …").format(seconds=DEAD_AFTER), flush=True)
+    tell(_("Waiting up to {seconds:.0f} s for signs of another computer …").format(seconds=DEAD_AFTER))
     guests = lease.take_over()
-    print(_("The lab {name} is this computer's now.").format(name=name))
+    tell(_("The lab {name} is this computer's now.").format(name=name))
     if guests:
-        print(
+        tell(
             _(
                 "Guests were listed there: {names}. Whether they run labkit cannot see from here. Where one does, its "
                 "disk is written by both, and lost: make sure of it before you start it here."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from labkit.cli_elsewhere import add_journal_option, add_take_over, run_journal
 from labkit.errors import HostTrouble, NotFound
 from labkit.language import _
+from labkit.printing import tell
 from labkit.units import check_name
 
 if TYPE_CHECKING:
@@ -61,10 +62,10 @@ def _list(arguments: argparse.Namespace) -> int:
             stands = _("let go") if is_let_go(folder) else words[judge(folder, place)]
         except (FileNotFoundError, HostTrouble):
             stands = _("has lost its identity")
-        print("\t".join(filter(None, (folder.name, str(folder), stands))))
+        tell("\t".join(filter(None, (folder.name, str(folder), stands))))
         for machine in _find_memories_elsewhere(folder):
             told = _("{machine} is saved; its memory is on another file system, and not in this folder")
-            print("\t".join(("", told.format(machine=machine))))
+            tell("\t".join(("", told.format(machine=machine))))
     return 0
 
 
@@ -116,7 +117,7 @@ def _do(arguments: argparse.Namespace, verb: Callable[[Path, Connection], list[s
     connection = connect(arguments.uri or DEFAULT_URI)
     try:
         for sentence in verb(home, connection):
-            print(sentence)
+            tell(sentence)
     except FileNotFoundError as error:
         raise HostTrouble(
             _("{home} has lost its identity.").format(home=home),

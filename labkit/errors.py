@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from labkit.printing import harmless
+
 _LONGEST = 1000
 """Letters of a message."""
 
@@ -41,6 +43,7 @@ class LabError(Exception):
     """
 
     def __init__(self, message: str, hint: str = "", *, details: str = "") -> None:
+        message, hint, details = harmless(message), harmless(hint), harmless(details)
         message = message if len(message) <= _LONGEST else message[:_LONGEST] + "…"  # it may hold what was given to us
         super().__init__(message)
         self.message = message

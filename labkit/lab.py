@@ -33,6 +33,7 @@ from labkit.model.usage import MachineUsage
 from labkit.orphans import Orphans
 from labkit.plans.disk import DiskSurvey
 from labkit.plans.plan import Plan
+from labkit.printing import tell
 from labkit.units import Shown, check_name
 from labkit.verification import verify
 
@@ -82,7 +83,7 @@ class Lab:
             set_language(language)
         lab = cls(open_session(name, uri, home))
         for sentence in lab.recovered:
-            print(sentence)  # noqa: T201 — the student should hear of it where the lab is opened
+            tell(sentence)  # the student should hear of it where the lab is opened
         return lab
 
     # --- what is there ----------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from labkit.acts import clone as clone_acts
 from labkit.acts import machine as machine_acts
 from labkit.acts import travel as travel_acts
-from labkit.acts.act import act, tell
+from labkit.acts.act import act, tell_remarks
 from labkit.acts.names import NamedDisk, name_disk
 from labkit.arguments import checked
 from labkit.engine import awaiting, bounds, inside, switching
@@ -31,6 +31,7 @@ from labkit.model.usage import DiskLimits, GuestProcess
 from labkit.model.words import stand_word, under_way
 from labkit.plans.plan import Plan
 from labkit.plans.steps import DefineClones, MigrateMachine, WriteArchive
+from labkit.printing import tell
 from labkit.snapshots import Snapshots
 from labkit.units import check_choice, parse_size
 
@@ -54,14 +55,14 @@ def _after_delete(machine: Machine, plan: Plan, timeout: float | None) -> None:
 
 
 def _after_clone(machine: Machine, plan: Plan, timeout: float | None) -> Machine | list[Machine]:
-    tell(machine.lab.carry_out(plan, timeout=timeout))
+    tell_remarks(machine.lab.carry_out(plan, timeout=timeout))
     step = next(step for step in plan.steps if isinstance(step, DefineClones))
     made = [Machine(machine.lab, spec.id, spec.name) for spec in step.specs]
     return made if step.many else made[0]
 
 
 def _after_migrate(machine: Machine, plan: Plan, timeout: float | None) -> Machine:
-    tell(machine.lab.carry_out(plan, timeout=timeout))
+    tell_remarks(machine.lab.carry_out(plan, timeout=timeout))
     machine.handle.follow(next(step.to for step in plan.steps if isinstance(step, MigrateMachine)))
     return machine
 
@@ -323,7 +324,7 @@ class Machine:
         """
         result = inside.run(self._handle, command, timeout=timeout, stdin=stdin, cancel=cancel)
         if result.cut:
-            print(result.cut)  # noqa: T201 — the student should hear of it where the command was called
+            tell(result.cut)  # the student should hear of it where the command was called
         return result
 
     def __repr__(self) -> str:

@@ -19,6 +19,7 @@ from labkit.model.state import LabState
 from labkit.plans import orphan as plans
 from labkit.plans.naming import free_disk_name
 from labkit.plans.plan import Plan
+from labkit.printing import harmless
 from labkit.units import Shown, check_name, format_size
 
 
@@ -99,7 +100,7 @@ class Orphan:
 
     def __repr__(self) -> str:
         facts = self.facts
-        return f"{self.name}: {format_size(facts.allocated)}. {facts.why}"
+        return harmless(f"{self.name}: {format_size(facts.allocated)}. {facts.why}")
 
 
 class Orphans(Mapping[str, Orphan]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from labkit.acts.act import act, tell
+from labkit.acts.act import act, tell_remarks
 from labkit.arguments import checked
 from labkit.engine.handle import Handle
 from labkit.engine.survey import find_broken, survey_snapshots
@@ -84,7 +84,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
     # --- acts -------------------------------------------------------------------------------------
 
     def _after(self, plan: Plan, timeout: float | None) -> Snapshots:
-        tell(self._session.carry_out(plan, timeout=timeout))
+        tell_remarks(self._session.carry_out(plan, timeout=timeout))
         return self
 
     @act(_after)

@@ -23,6 +23,7 @@ from labkit.engine.handle import Handle
 from labkit.engine.session import Session
 from labkit.errors import Stale
 from labkit.plans.plan import Plan
+from labkit.printing import tell
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -116,7 +117,7 @@ def act(
     return lambda plan: Act(plan, finish)
 
 
-def tell(outcome: Outcome) -> None:
+def tell_remarks(outcome: Outcome) -> None:
     """Say what did not come out as planned where the act was called."""
     for remark in outcome.remarks:
-        print(remark)  # noqa: T201 — the student should hear of it
+        tell(remark)  # the student should hear of it

@@ -23,6 +23,7 @@ from typing import TypeVar
 
 from labkit.engine.folders import data_folder
 from labkit.language import _
+from labkit.printing import tell
 from labkit.storage.bounded import Damaged, parse_json, structure
 from labkit.storage.files import host_errors, make_private_folder, sync_folder
 from labkit.storage.plain import read_plain
@@ -148,7 +149,7 @@ class Progress:
                 os.link(self.path, aside)
             except FileExistsError:
                 continue
-            print(  # noqa: T201 — the student should hear of it, wherever it is found
+            tell(  # the student should hear of it, wherever it is found
                 _(
                     "Not all of {name} could be understood: it was kept as {aside}, and what was understood goes on."
                 ).format(name=self.path.name, aside=aside)

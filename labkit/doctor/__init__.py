@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from labkit.hypervisor.daemon_place import find_config_folder
 from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor, find_daemon
 from labkit.language import _
 from labkit.model.diagnosis import Check, Diagnosis, Status
+from labkit.printing import tell
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -47,7 +47,7 @@ def examine(*, lab: Lab | None = None, home: Path | None = None, uri: str = SESS
 def run_doctor(*, json: bool = False) -> int:
     """Examine, write the diagnosis on stdout, and return the exit code: 0 when nothing is in the way."""
     diagnosis = examine()
-    sys.stdout.write((diagnosis.to_json() if json else diagnosis.render_text()) + "\n")
+    tell(diagnosis.to_json() if json else diagnosis.render_text())
     return diagnosis.exit_code
 
 

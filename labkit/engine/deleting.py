@@ -48,6 +48,7 @@ def delete_unneeded(paths: Iterable[str], hands: Hands) -> None:
         state = hands.read()
         verdict = judge(state, there, find_named(others))
         spared = dict(verdict.spared) | dict.fromkeys(_held(state, verdict.doomed), Need.HELD)
+        spared |= {path: Need.FOLDER for path in verdict.doomed if _is_somebodys_folder(path)}
         _delete(path for path in there if path not in spared)
         seals.break_seals(path for path in wanted if path not in spared)
     for path, reason in spared.items():
@@ -60,8 +61,20 @@ def _delete(paths: Iterable[str]) -> None:
         if is_making_folder(path):
             with files.host_errors(path):
                 shutil.rmtree(path)
+        elif _is_folder(path):
+            with files.host_errors(path):
+                path.rmdir()
         else:
             files.delete_files([str(path)])
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _is_somebodys_folder(path: str) -> bool:
+    """Whether it is a folder that labkit did not make, with something in it: what that is nobody has looked at."""
+    return not is_making_folder(Path(path)) and _is_folder(Path(path)) and bool(os.listdir(path))
 
 
 def _held(state: LabState, paths: Iterable[str]) -> frozenset[str]:
@@ -86,4 +99,5 @@ def _stays(path: str, reason: Need) -> str:
         Need.ACT: _("{file} stays: another act is at work with it."),
         Need.BELOW: _("{file} stays: other files stand on it."),
         Need.HELD: _("{file} stays: a process has it open."),
+        Need.FOLDER: _("{file} stays: it is a folder with files in it. Move them out, or remove it yourself."),
     }[reason].format(file=name)

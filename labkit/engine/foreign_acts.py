@@ -66,7 +66,7 @@ class ForeignAct:
 
 
 def find_foreign_acts(executor: Executor) -> list[ForeignAct]:
-    """Return the acts of a lab's journal that are not ours, oldest first; nothing is done."""
+    """Return the acts of a lab's journal that are not ours, in the order of the journal; nothing is done."""
     state = executor.read()
     entries = (entry for entry in read_entries(executor.workspace.journal) if not entry.ours)
     return [_judge(entry, state, executor) for entry in entries]

@@ -124,7 +124,11 @@ def strike_out_all(folder: Path) -> None:
 
 
 def find_entries(folder: Path) -> list[Path]:
-    """Return the files of the acts in a journal, oldest first."""
+    """Return the files of the acts in a journal, the one that was written to last as the last.
+
+    When an act began nothing tells for certain. Nothing depends on it either: acts that have not ended need different
+    locks, since none begins before those that stand in its way have ended; so each is ended by itself.
+    """
     found = []
     for path in folder.glob("*.jsonl"):
         with contextlib.suppress(FileNotFoundError):
@@ -224,7 +228,7 @@ def _counter(folder: Path) -> Path:
 
 
 def read_entries(folder: Path, *, but: Path | None = None) -> list[Entry]:
-    """Return the acts in a journal that can be read, oldest first.
+    """Return the acts in a journal that can be read, in the order of `find_entries`.
 
     Args:
         but: the file of an act to leave out.

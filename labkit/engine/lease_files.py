@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.engine.computer import Computer
+from labkit.printing import harmless
 from labkit.units import KIB
 
 HOLDER = "lease.holder"
@@ -138,7 +139,9 @@ def _guest(document: object) -> GuestMark:
     known: dict[str, Any] = document if isinstance(document, dict) else {}
     pid = known.get("pid")
     return GuestMark(
-        id=str(known.get("id", "")), name=str(known.get("name", "?"))[:80], pid=pid if isinstance(pid, int) else None
+        id=str(known.get("id", "")),
+        name=harmless(str(known.get("name", "?")))[:80],
+        pid=pid if isinstance(pid, int) else None,
     )
 
 

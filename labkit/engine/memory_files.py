@@ -6,31 +6,51 @@ Knows: the rooms below. Must not know: plans, seals.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from labkit.errors import LabError
 from labkit.hypervisor.domain_xml import find_disk_files
+from labkit.hypervisor.record_trust import find_strange_things
 from labkit.storage.memory_file import has_stream, read_header
 
 
-def look_inside(file: Path) -> frozenset[str] | None:
-    """Return the names of the disk images that a memory file belongs to; None: it is none, or damaged."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What the definition before a guest's memory names.
+
+    Attributes:
+        images: names of the disk images that it belongs to.
+        strange: files, programs and devices that are not the lab's; the hypervisor would use them.
+    """
+
+    images: frozenset[str]
+    strange: frozenset[str]
+
+
+def look_inside(file: Path, home: Path) -> Inside | None:
+    """Return what a memory file names; None: it is none, or damaged.
+
+    Args:
+        home: the lab's folder.
+    """
     try:
         info = os.stat(file)
-        return _look(str(file), info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+        return _look(str(file), str(home), info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
     except OSError:
         return None
 
 
 @lru_cache(maxsize=1000)
-def _look(file: str, *_mark: int) -> frozenset[str] | None:
+def _look(file: str, home: str, *_mark: int) -> Inside | None:
     """Once for each change of the file."""
     path = Path(file)
     try:
         header = read_header(path)
         if not has_stream(path, header):
             return None
-        return frozenset(Path(each).name for each in find_disk_files(header.xml))
+        images = frozenset(Path(each).name for each in find_disk_files(header.xml))
+        return Inside(images=images, strange=find_strange_things(header.xml, home))
     except (ValueError, LabError):
         return None

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from labkit.engine.place import command
 from labkit.engine.record_file import read_record, write_record
 from labkit.engine.seals import find_seals
 from labkit.engine.workspace import Workspace
-from labkit.errors import LabError
+from labkit.errors import HostTrouble, LabError
 from labkit.hypervisor.connection import Connection
+from labkit.hypervisor.record_trust import is_readable
 from labkit.hypervisor.recording import active_images, find_lost_images, read_machines
 from labkit.language import _
-from labkit.model.record import MachineRecord
+from labkit.model.record import LabRecord, MachineRecord
 from labkit.storage.whole_files import free_name
 
 
@@ -32,7 +35,7 @@ def find_older(workspace: Workspace, connection: Connection) -> list[str]:
         if not older:
             return []
         record = replace(record, machines=tuple(then for then, _now in older)) if record else None
-        if record and not any(read_record(home, path.name) == record for path in home.glob("record.json.*.older")):
+        if record and not any(other == record for _path, other in read_older(workspace)):
             write_record(home, record, free_name(home / "record.json", "older").name)
         sentence = _(
             "libvirt's definition of {machine} names {image}, which is not in the folder: an older folder was brought "
@@ -49,19 +52,58 @@ def find_older(workspace: Workspace, connection: Connection) -> list[str]:
     return []
 
 
+def read_older(workspace: Workspace) -> Iterator[tuple[Path, LabRecord | None]]:
+    """Yield what was put aside of a lab's record, the latest first, with its file; None: that cannot be read."""
+    aside = [(path.lstat().st_mtime_ns, path) for path in workspace.home.glob("record.json.*.older")]
+    for _age, path in sorted(aside, reverse=True):
+        try:
+            record = read_record(workspace.home, path.name)
+        except LabError:
+            record = None
+        yield path, record if record and all(map(is_readable, record.machines)) else None
+
+
+def join_older(workspace: Workspace) -> LabRecord | None:
+    """Return all that was put aside as one record, or None: there is nothing.
+
+    Of a machine that several tell of, the one put aside last counts for which all images are there; where there is
+    no such, the last one, and opening the lab then says what it lacks.
+
+    Raises:
+        HostTrouble: one of them cannot be read.
+    """
+    records: list[LabRecord] = []
+    for path, record in read_older(workspace):
+        if record is None:
+            raise HostTrouble(
+                _("{file} cannot be read.").format(file=path),
+                _("Bring it back from a backup; or move it out of the folder, and the others are taken without it."),
+            )
+        records.append(record)
+    if not records:
+        return None
+    told = [(each, record) for record in records for each in record.machines]
+    machines: dict[str, tuple[MachineRecord, LabRecord]] = {}
+    for each, record in sorted(told, key=lambda pair: not _is_whole(pair[0])):  # whole ones first, else as they are
+        machines.setdefault(each.id, (each, record))
+    lost = [each for id_, (_of, record) in machines.items() for each in record.lost if each.machine_id == id_]
+    lost += [each for each in records[0].lost if each.machine_id not in machines]
+    made = {name: each for record in reversed(records) for name, each in record.made.items()}
+    of_all = tuple(sorted((machine for machine, _record in machines.values()), key=lambda each: each.name))
+    return replace(records[0], machines=of_all, lost=tuple(lost), made=made)
+
+
 def find_thawed(workspace: Workspace, kept: frozenset[str]) -> frozenset[str]:
     """Return which of the images that snapshots keep are older than their snapshots: not frozen in an older folder.
 
     A record that came with the folder has them as active images of its machines, and they have no seal: what was
-    written to them until the snapshot was taken is not in them.
+    written to them until the snapshot was taken is not in them. That stays so for as long as the record is kept, if
+    need be for good: who accepts the image as it is seals it by that, and what is taken since is sealed when it
+    freezes; so neither counts.
     """
-    thawed: set[str] = set()
-    for path in workspace.home.glob("record.json.*.older"):
-        with contextlib.suppress(LabError):
-            record = read_record(workspace.home, path.name)
-            active = {image for machine in record.machines for image in active_images(machine)} if record else set()
-            thawed |= {image for image in active & kept if os.path.basename(image) not in find_seals(workspace.disks)}
-    return frozenset(thawed)
+    records = [record for _path, record in read_older(workspace) if record]
+    active = {image for record in records for machine in record.machines for image in active_images(machine)}
+    return frozenset(active & kept - {str(workspace.disks / name) for name in find_seals(workspace.disks)})
 
 
 def _find_gone(machine: MachineRecord) -> set[str]:

@@ -97,7 +97,7 @@ def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
         pending=pending,
         given=frozenset(str(file_of(workspace.disks, name)) for name in find_seals(workspace.disks))
         | find_recorded(workspace.home),
-        forgotten=find_forgotten(workspace.home),
+        forgotten=find_forgotten(workspace.home, workspace.images),
         unreturned=find_unreturned(workspace.home, frozenset(machine.id for machine in everywhere.values())),
     )
 

@@ -60,20 +60,29 @@ def find_lost(record: LabRecord, known: Iterable[str] = ()) -> dict[str, LostPoi
     return points
 
 
-def find_forgotten(home: Path) -> Mapping[str, LostPoint]:
-    """Return what a lab's record knows of the images of snapshots that another program made libvirt forget, by path."""
+def find_forgotten(home: Path, images: Path) -> Mapping[str, LostPoint]:
+    """Return what a lab's record knows of the images of snapshots that another program made libvirt forget, by path.
+
+    Args:
+        images: the folder of guest images here.
+    """
     path = record_file(home)
     try:
         info = path.stat()
-        return _find_forgotten(path, (info.st_ino, info.st_mtime_ns, info.st_size))
+        return _find_forgotten(path, images, (info.st_ino, info.st_mtime_ns, info.st_size))
     except (OSError, LabError):
         return {}
 
 
 @functools.lru_cache(maxsize=16)
-def _find_forgotten(path: Path, _version: tuple[int, int, int]) -> Mapping[str, LostPoint]:
+def _find_forgotten(path: Path, images: Path, _version: tuple[int, int, int]) -> Mapping[str, LostPoint]:
+    from labkit.hypervisor.record_trust import why_not_trust_snapshot
+
     record = read_record(path.parent)
-    return {} if record is None else find_lost(replace(record, machines=()))
+    points = {} if record is None else find_lost(replace(record, machines=()))
+    texts = {point.xml for point in points.values()}
+    whys = {xml: why_not_trust_snapshot(xml, str(path.parent), str(images)) for xml in texts}
+    return {image: replace(point, why_not_trusted=whys[point.xml]) for image, point in points.items()}
 
 
 def find_unreturned(home: Path, known: frozenset[str]) -> Mapping[str, str]:

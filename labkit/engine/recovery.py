@@ -31,6 +31,7 @@ from labkit.engine.journal import (
     strike_out,
 )
 from labkit.engine.locks import MachineLocks, find_busy
+from labkit.engine.place import command
 from labkit.engine.steps import do
 from labkit.engine.stopped_guests import let_go_on
 from labkit.engine.undoing import abandon, take_back, undo, wait_until_settled
@@ -186,13 +187,13 @@ class Recovery:
 
     def _why_not_ours(self, entry: Entry) -> str | None:
         """Why nothing of an act is carried out: it is not ours, or leads out of the lab. None: it is ended."""
-        plan, lab = entry.plan, self.workspace.name
+        plan = entry.plan
         if not entry.ours:
             sentence = _(
                 "{act} stands in the journal, but this computer did not write it for this folder: nothing of it is "
-                "done. How it would end says: ./lab run labkit lab restore {lab} --journal"
+                "done. How it would end says: {command} --journal"
             )
-            return sentence.format(act=plan.title, lab=lab)
+            return sentence.format(act=plan.title, command=command("restore", self.workspace.home))
         if path := find_outside(plan, self.workspace):
             sentence = _("{act} was interrupted and is not ended: {path} does not lie in the lab's folder.")
             return sentence.format(act=plan.title, path=path)

@@ -19,22 +19,21 @@ from pathlib import Path
 from labkit.engine.executor import Executor
 from labkit.engine.folders import data_folder
 from labkit.engine.following import follow
-from labkit.engine.journal import find_entries
+from labkit.engine.journal import read_entries
 from labkit.engine.lease import lease_of
 from labkit.engine.lease_files import drop_all
-from labkit.engine.locks import lab_lock
-from labkit.engine.older import find_older
+from labkit.engine.locks import find_busy, lab_lock
+from labkit.engine.older import find_older, join_older, read_older
 from labkit.engine.place import Place, Standing, command, find_twin, here, judge, place_file, read_place, write_place
 from labkit.engine.record import read_writer
 from labkit.engine.record_file import read_record, write_record
 from labkit.engine.saved_memory import keep_saved
 from labkit.engine.workspace import Workspace, open_workspace
-from labkit.errors import HostTrouble, LabError, WrongState
+from labkit.errors import Busy, HostTrouble, LabError, WrongState
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.instances import Instance, find_instances
 from labkit.hypervisor.process import find_pid
-from labkit.hypervisor.record_trust import is_readable
 from labkit.hypervisor.record_xml import copy_record, move_record
 from labkit.hypervisor.recording import (
     find_owners,
@@ -69,7 +68,10 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
     """Let a folder be the lab that it was elsewhere; returns what was done, a sentence each.
 
     Raises:
-        WrongState: a machine of it is on, or it is still at its old place, or an act is not ended.
+        WrongState: a machine of it is on, or it is still at its old place. Busy: an act is at work in it.
+
+    An act that was cut short in the old place moves along, and is one of another place from now on: it is ended when
+    that is asked for (`foreign_acts`).
     """
     place = read_place(home)
     if judge(home, place) is Standing.COPIED:
@@ -82,7 +84,7 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
     workspace = _workspace(home, place.id)
     lease_of(workspace.locks).require()
     with lab_lock(workspace.locks):
-        _check_journal(home, place.path)
+        _check_nobody_at_work(workspace)
         known = read_machines(connection, place.id)
         record = _read(home, place.id, place.path)
         old = place.path or record.home
@@ -123,7 +125,12 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
         if judge(home, place) is Standing.COPIED:
             drop_all(workspace.locks)  # what came along tells of the original
         lease_of(workspace.locks).require()
-        _check_journal(home, place.path)
+        _check_nothing_begun(
+            home,
+            _("Open the lab in {old}, which ends the act, and copy its folder again; or move this one.").format(
+                old=place.path
+            ),
+        )
         record = _read(home, place.id, place.path)
         if record.lab_id == place.id and record.home != str(home):  # else a first attempt got as far as this
             if read_record(home) is None:
@@ -153,7 +160,7 @@ def let_go(home: Path, connection: Connection) -> list[str]:
     workspace = open_workspace(home.name, home.parent)
     place = read_place(workspace.home)
     with lab_lock(workspace.locks):
-        _check_journal(workspace.home, place.path)
+        _check_nothing_begun(workspace.home, _how_to_end(workspace.home))
         executor = Executor(workspace, Domains(connection))
         executor.recorder.note()
         record = executor.recorder.read()
@@ -200,24 +207,23 @@ def restore_lab(home: Path, connection: Connection) -> list[str]:
 
 
 def _restore_from_record(home: Path, place: Place, connection: Connection) -> list[str]:
-    """Let machines be as an older record of the folder tells, that came with a backup.
+    """Let machines be as the older records of the folder tell, that came with backups: all that were put aside.
 
     It holds those of which libvirt knew a newer state. The others go on as they are: they were worked with since.
     """
-    if not list(home.glob("record.json.*.older")):  # nobody has opened it since
-        find_older(open_workspace(home.name, home.parent), connection)
-    older = sorted(home.glob("record.json.*.older"), key=lambda path: path.stat().st_mtime_ns)
-    if not older:
-        raise WrongState(
-            _("There is nothing to restore of the lab {name}: its folder says which lab it is.").format(name=home.name),
-            _("Open it: Lab.open({name!r}).").format(name=home.name),
-        )
     workspace = open_workspace(home.name, home.parent)
+    if not list(read_older(workspace)):  # nobody has opened it since
+        find_older(workspace, connection)
     with lab_lock(workspace.locks):
-        _check_journal(home, place.path)
-        record = read_record(home, older[-1].name)
-        if record is None or not all(map(is_readable, record.machines)):
-            raise HostTrouble(_("{file} cannot be read.").format(file=older[-1]), _("Bring it back from a backup."))
+        _check_nothing_begun(home, _how_to_end(home))
+        older, record = [path for path, _record in read_older(workspace)], join_older(workspace)
+        if record is None:
+            raise WrongState(
+                _("There is nothing to restore of the lab {name}: its folder says which lab it is.").format(
+                    name=home.name
+                ),
+                _("Open it: Lab.open({name!r}).").format(name=home.name),
+            )
         known = read_machines(connection, place.id)
         _check_all_off(connection, replace(record, machines=(*record.machines, *known.values())))
         now = read_record(home)
@@ -228,7 +234,8 @@ def _restore_from_record(home: Path, place: Place, connection: Connection) -> li
         domains = Domains(connection)
         for id_ in known.keys() - others.keys():
             domains.undefine(id_)
-        older[-1].rename(free_name(home / "record.json", "used"))
+        for path in older:
+            path.rename(free_name(home / "record.json", "used"))
     told = _("The machines of the lab {name} are as the folder's own record tells.")
     return [told.format(name=home.name), *_open(workspace, connection)]
 
@@ -260,14 +267,28 @@ def _open(workspace: Workspace, connection: Connection) -> list[str]:
     return executor.told
 
 
-def _check_journal(home: Path, old: str) -> None:
-    if find_entries(home / "journal"):
+def _check_nothing_begun(home: Path, hint: str) -> None:
+    if entries := read_entries(home / "journal"):
+        titles = ", ".join(entry.plan.title for entry in entries)
         raise WrongState(
-            _("An act was under way in this lab, and has not ended: its journal tells of files in {old}.").format(
-                old=old
-            ),
-            _("Put the folder back there and open the lab, which ends the act; then do this again."),
+            _("An act of the lab {name} has begun and not ended: {acts}.").format(name=home.name, acts=titles), hint
         )
+
+
+def _how_to_end(home: Path) -> str:
+    return _(
+        "Open the lab, which ends it; what this computer did not begin in this folder {command} shows, ends or drops."
+    ).format(command=f"{command('restore', home)} --journal")
+
+
+def _check_nobody_at_work(workspace: Workspace) -> None:
+    """Refuse to move a folder in which a kernel works on, though the folder got another name meanwhile."""
+    for entry in read_entries(workspace.journal):
+        if find_busy(workspace.locks, entry.plan.locks):
+            raise Busy(
+                _("{act} is just being done in this lab.").format(act=entry.plan.title),
+                _("Wait until it has ended, or end the kernel that does it."),
+            )
 
 
 def _read(home: Path, lab_id: str, path: str) -> LabRecord:

@@ -5,7 +5,7 @@ Knows: where it is measured. Must not know: what the plan makes of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,7 @@ from labkit.engine.older import find_thawed
 from labkit.engine.seals import find_changed, find_seals
 from labkit.engine.workspace import Workspace
 from labkit.hypervisor.daemon_place import find_config_folder
+from labkit.hypervisor.record_trust import are_known
 from labkit.hypervisor.sockets import name_room
 from labkit.model.machine import Accelerator
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
@@ -63,8 +64,17 @@ def find_broken(workspace: Workspace, state: LabState) -> frozenset[str]:
     return changed | find_thawed(workspace, state.kept & frozen)
 
 
-def find_bad_memories(workspace: Workspace, snapshots: Iterable[SnapshotFacts]) -> dict[str, MemoryFault]:
-    """Return what is wrong with the memory files of snapshots, by path; those that are gone are left out."""
+def find_bad_memories(
+    workspace: Workspace, snapshots: Iterable[SnapshotFacts], read_definition: Callable[[str], str]
+) -> dict[str, MemoryFault]:
+    """Return what is wrong with the memory files of snapshots, by path; those that are gone are left out.
+
+    The definition in such a file is used word for word when the memory is restored, and the lab's folder may come
+    from anybody: what it names outside of the lab is a fault, unless the hypervisor's own definition names it too.
+
+    Args:
+        read_definition: tells what the hypervisor itself knows of a snapshot, by its name.
+    """
     kept = {node.memory: node for node in snapshots if node.memory and Path(node.memory).exists()}
     changed = set(find_changed(workspace.disks, kept))
     sizes = {name: seal.size for name, seal in find_seals(workspace.disks).items()} if changed else {}
@@ -75,9 +85,11 @@ def find_bad_memories(workspace: Workspace, snapshots: Iterable[SnapshotFacts]) 
         if memory in changed:
             cut = path.stat().st_size < sizes.get(path.name, 0)
             faults[memory] = MemoryFault.CUT if cut else MemoryFault.CHANGED
-        elif (found := look_inside(path)) is None:
+        elif (found := look_inside(path, workspace.home)) is None:
             faults[memory] = MemoryFault.DAMAGED
-        elif found != images:
+        elif found.strange and not are_known(found.strange, read_definition(node.name), str(workspace.home)):
+            faults[memory] = MemoryFault.STRANGE
+        elif found.images != images:
             faults[memory] = MemoryFault.FOREIGN
     return faults
 
@@ -101,7 +113,7 @@ def survey_snapshots(machine: Handle, state: LabState, name: str, *, ask_guest: 
         quiesce=ask_guest and find_unsavable(state, facts) is not None and inside.answers(machine),
         memory_bytes={path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()},
         deepest=snapshots.deepest_chain(),
-        bad_memories=find_bad_memories(workspace, nodes),
+        bad_memories=find_bad_memories(workspace, nodes, lambda name: snapshots.xml(facts.id, name)),
         changed=find_broken(workspace, state),
         lost=frozenset(path for path in boots if not Path(path).exists()),
         checkpoints=snapshots.find_checkpoints(facts.id),

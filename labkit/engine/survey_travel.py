@@ -72,7 +72,9 @@ def survey_export(session: Session, state: LabState, machine: str, target: Path)
         lengths={path: info.st_size for path, info in there.items()},
         allocated={path: there[path].st_blocks * 512 for path in others & there.keys()},
         changed=find_broken(session.workspace, state),
-        memories=find_bad_memories(session.workspace, nodes.values()),
+        memories=find_bad_memories(
+            session.workspace, nodes.values(), lambda name: records[name][1] or records[name][0]
+        ),
     )
 
 

@@ -5,6 +5,7 @@ Knows: the rooms below. Must not know: the order of steps, the journal.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from labkit.engine import archives, clone_work, migration_work, snapshot_work
@@ -58,7 +59,8 @@ def undo(step: Step, hands: Hands) -> None:
         case CreateOverlay():
             _remove_image(step.path, Format.QCOW2)
         case RenameImage():
-            files.rename_file(Path(step.new), Path(step.old))
+            if os.path.lexists(step.new) and not os.path.lexists(step.old):  # else it was never done
+                files.rename_file(Path(step.new), Path(step.old))
         case LinkImages():
             for path in step.paths:
                 _remove_image(path, Format.QCOW2)

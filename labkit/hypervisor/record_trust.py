@@ -32,6 +32,8 @@ def why_not_trust(machine: MachineRecord, home: str, images: str) -> str:
     """
     if not is_readable(machine):
         return _("its definition cannot be read.")
+    if not _is_its_own(machine):
+        return _("its definition is that of another machine.")
     for text in (machine.xml, *(snapshot.xml for snapshot in machine.snapshots)):
         root = parse(text)
         if strange := next(_find_strange(root, (f"{home}{os.sep}", f"{images}{os.sep}")), None):
@@ -39,21 +41,56 @@ def why_not_trust(machine: MachineRecord, home: str, images: str) -> str:
     return ""
 
 
-def why_not_trust_text(xml: str, home: str) -> str:
-    """Return what a definition in a memory file names that is not the lab's, or ""; its kernels' folder is not judged.
+def why_not_trust_snapshot(xml: str, home: str, images: str) -> str:
+    """Return why a recorded snapshot is not given to libvirt, one sentence, or ""; arguments as for `why_not_trust`."""
+    root = _read(xml)
+    if root is None or not domains_of(root):
+        return _("its definition cannot be read.")
+    if strange := next(_find_strange(root, (f"{home}{os.sep}", f"{images}{os.sep}")), None):
+        return _("its definition names {thing}, which is not the lab's.").format(thing=strange)
+    return ""
+
+
+def find_strange_things(xml: str, home: str) -> frozenset[str]:
+    """Return what the definition in a memory file names that is not the lab's; its kernels' folder is not judged.
 
     Args:
         home: the lab's folder.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    root = _read(xml)
+    if root is None:
+        raise ValueError("no definition")
+    boot = {str(each.text).strip() for each in root.iterfind("os/*") if each.tag in ("kernel", "initrd")}
+    return frozenset(_find_strange(root, (f"{home}{os.sep}",))) - boot
+
+
+def are_known(things: frozenset[str], xml: str, home: str) -> bool:
+    """Return whether libvirt's own definition of a snapshot names all those strange things, too: they are its user's.
+
+    Devices of the host and the like are told by their kind alone, so they never count as known.
     """
     try:
-        root = parse(xml) if len(xml) <= _MOST_TEXT else None
-    except etree.XMLSyntaxError:
-        root = None
-    if root is None:
-        return _("its definition cannot be read.")
-    boot = [str(each.text).strip() for each in root.iterfind("os/*") if each.tag in ("kernel", "initrd")]
-    strange = _find_strange(root, (f"{home}{os.sep}",))
-    return next((thing for thing in strange if thing not in boot), "")
+        known = find_strange_things(xml, home)
+    except ValueError:
+        return False
+    return things <= known - set(_FORBIDDEN)
+
+
+def _read(xml: str) -> etree._Element | None:
+    """A definition's root; None: it cannot be read."""
+    try:
+        return parse(xml) if len(xml) <= _MOST_TEXT else None
+    except (etree.XMLSyntaxError, ValueError):
+        return None
+
+
+def _is_its_own(machine: MachineRecord) -> bool:
+    """Whether a record's definition is of the machine that it says: one of another would take that one's place."""
+    spec = parse_domain(parse(machine.xml))
+    return spec is not None and (spec.id, spec.name, spec.domain_name) == (machine.id, machine.name, machine.domain)
 
 
 def is_readable(machine: MachineRecord) -> bool:
@@ -74,7 +111,7 @@ def _find_strange(root: etree._Element, folders: tuple[str, ...]) -> Iterator[st
         if tag in _WORDS or any(each.tag == "metadata" for each in element.iterancestors()):
             continue
         if tag.startswith(f"{{{QEMU_NAMESPACE}}}") and tag not in _QEMU_ALLOWED:
-            yield tag.rpartition("}")[2]
+            yield " ".join((tag.rpartition("}")[2], *map(str, element.attrib.values())))
         if tag in _FORBIDDEN:
             yield tag
         if tag == "emulator" or _is_chosen_by_libvirt(element):

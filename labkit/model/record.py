@@ -89,6 +89,7 @@ class LostPoint:
         snapshot: the snapshot that kept it, or None: it was the active one of a machine that is gone.
         description, parent, memory: of that snapshot; `memory` is the file with its memory, or None.
         xml: what the hypervisor kept of the snapshot (or of the machine), to be given back.
+        why_not_trusted: why that is not given to the hypervisor, one sentence; "": nothing speaks against it.
     """
 
     machine_id: str
@@ -99,6 +100,7 @@ class LostPoint:
     parent: str | None
     memory: str | None
     xml: str
+    why_not_trusted: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

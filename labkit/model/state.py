@@ -58,7 +58,7 @@ class LabState:
         guest_images: what new machines can be made of, by name.
         taken_names: names of domains of this hypervisor that are not of this lab.
         busy: names of machines an act is at work on, in this or another process.
-        acts: the acts under way or interrupted, oldest first.
+        acts: the acts under way or interrupted, the one that went on last as the last.
         memories: the files in the lab's folder for saved memory.
         served: the sockets of the disks that are served as another machine's storage, by disk name.
         strays: files in the lab's folders that belong to nothing, absolute paths.

@@ -56,6 +56,10 @@ def _fault(fault: MemoryFault, snapshot: SnapshotFacts) -> str:
         MemoryFault.DAMAGED: _("The memory file {file} of {name} is damaged: it does not begin as one."),
         MemoryFault.CHANGED: _("The memory file {file} of {name} was changed by another program."),
         MemoryFault.FOREIGN: _("The memory file {file} of {name} belongs to other disk images."),
+        MemoryFault.STRANGE: _(
+            "The memory file {file} of {name} names files, devices or arguments that are not the lab's: somebody else "
+            "has written it, and the hypervisor would use them."
+        ),
     }[fault]
     return sentence.format(file=posixpath.basename(snapshot.memory or ""), name=snapshot.name)
 

@@ -76,6 +76,13 @@ def plan_revive(state: LabState, orphan: OrphanFacts, name: str | None) -> Plan:
             why=_("{name} cannot come back: {files} of it are gone.").format(name=wanted, files=", ".join(lost)),
             ways_out=(_("Bring what is left back as a free disk: adopt()."),),
         )
+    if point.why_not_trusted:
+        refusal = Refusal(
+            why=_("{name} is in the lab's record only, and is not given to the hypervisor: {why}").format(
+                name=wanted, why=point.why_not_trusted
+            ),
+            ways_out=(_("Bring its images back as free disks: adopt()."),),
+        )
     facts = state.machines[machine]
     step = ReviveSnapshot(
         machine_id=facts.id,

@@ -91,8 +91,11 @@ class Plan:
 
     @property
     def locks(self) -> tuple[str, ...]:
-        """The names of the locks it needs: a space keeps disks apart from machines."""
-        return (*self.names, *(f"disk {disk}" for disk in self.disks))
+        """The names of the locks it needs: a space keeps disks apart from machines.
+
+        An act about neither, on files that belong to nothing, has one too: a free lock tells of an interrupted act.
+        """
+        return (*self.names, *(f"disk {disk}" for disk in self.disks)) or ("loose files",)
 
     @property
     def excuse(self) -> str | None:

@@ -50,6 +50,8 @@ class Need(StrEnum):
     """A file that is not this act's to delete stands on it."""
     HELD = "held"
     """A process has it open."""
+    FOLDER = "folder"
+    """It is a folder with something in it that nobody has looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,8 @@ class MemoryFault(StrEnum):
     """It holds something else than when it was written."""
     FOREIGN = "foreign"
     """It belongs to other images than those of its snapshot."""
+    STRANGE = "strange"
+    """The definition in it names files, programs or devices that are not the lab's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

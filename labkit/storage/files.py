@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
 
-from labkit.errors import HostTrouble, NoSpace
+from labkit.errors import AlreadyExists, HostTrouble, NoSpace
 from labkit.language import _
 from labkit.limits import NO_LIMIT, Limit
 from labkit.storage.plain import open_plain, opened_plain
@@ -148,11 +148,23 @@ def list_files(*folders: Path) -> list[str]:
 
 
 def rename_file(old: Path, new: Path) -> None:
-    """Give a file another name in its folder, durably; once is enough."""
-    with host_errors(new):
-        if old.exists() and not new.exists():
-            old.rename(new)
-            sync_folder(new.parent)
+    """Give a file another name in its folder, durably; done twice is done once.
+
+    Raises:
+        AlreadyExists: both are there, so the new one is somebody else's. HostTrouble: neither is there.
+    """
+    with host_errors(old):
+        if os.path.lexists(new):
+            if not os.path.lexists(old):
+                return  # it was done before
+            raise AlreadyExists(
+                _("{old} cannot be named {new}: another program has put a file of that name there.").format(
+                    old=old.name, new=new.name
+                ),
+                _("Move that file away; then do it again."),
+            )
+        old.rename(new)
+        sync_folder(new.parent)
 
 
 def freeze_files(paths: Iterable[str]) -> None:

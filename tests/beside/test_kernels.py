@@ -11,7 +11,7 @@ import pytest
 
 from labkit import Lab
 from labkit.engine.journal import Record, find_entries
-from labkit.errors import LabError, Refused
+from labkit.errors import Busy, LabError, Refused
 from labkit.machine import Machine
 from labkit.model.disk import chain
 from labkit.model.state import LabState
@@ -197,3 +197,19 @@ def test_an_old_restore_found_in_a_journal_deletes_no_image_of_a_running_guest(l
         pass
     assert all(Path(path).exists() for path in held)
     vm.kill()
+
+
+def test_a_file_that_is_just_being_discarded_is_no_interrupted_act(lab: Lab) -> None:
+    for name in ("one.txt", "two.txt"):
+        (lab.home / "disks" / name).write_text("nobody's")
+    code = f"with Lab.open({lab.name!r}) as lab: lab.orphans['one.txt'].discard()"
+    with Kernel(code, stop=Instant(function="step_done")) as kernel:
+        kernel.wait_stopped()
+        with Lab.open(lab.name) as other:
+            assert other.recovered == ()
+            with pytest.raises(Busy):
+                other.orphans["two.txt"].discard()
+        kernel.go_on()
+        assert not kernel.answer().error
+    lab.orphans["two.txt"].discard()
+    assert not lab.orphans

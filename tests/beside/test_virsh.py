@@ -128,6 +128,21 @@ def test_an_orphan_of_which_no_snapshot_is_known_is_no_snapshot(lab: Lab) -> Non
         lab.orphans["notes.txt"].adopt_as_snapshot()
 
 
+def test_a_folder_among_the_images_is_discarded_only_when_it_is_empty(lab: Lab) -> None:
+    full, empty = (lab.home / "disks" / name for name in ("full", "empty"))
+    empty.mkdir()
+    full.mkdir()
+    (full / "thesis.txt").write_text("three years")
+    outcome = lab.carry_out(lab.orphans.discard.plan())
+    assert outcome.spared == (str(full),)
+    assert "Move them out" in outcome.remarks[0]
+    assert (full / "thesis.txt").read_text() == "three years"
+    assert not empty.exists()
+    (full / "thesis.txt").unlink()
+    lab.orphans["full"].discard()
+    assert not lab.orphans
+
+
 def test_a_machine_is_deleted_and_what_an_orphan_stands_on_stays(vm: Machine) -> None:
     lab = vm.lab
     vm.snapshots.restore("left")

@@ -294,3 +294,50 @@ def test_the_key_is_ours_alone_and_made_once(tmp_path: Path) -> None:
     assert len(codes) == 1
     (key,) = (tmp_path / "data").iterdir()
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+CLEARS = "\x1b[2J\x9b31m\u202e"
+"""What a terminal would obey: its screen is cleared, its letters are red, what follows is written backwards."""
+
+
+def test_what_strangers_have_written_does_nothing_to_the_terminal(
+    sector_lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Titles and paths in a journal, files in a folder, names in a record and in the list of another's guests."""
+    lab, home = sector_lab, sector_lab.home
+    monkeypatch.setenv("LABKIT_HOME", str(home.parent))
+    strays = [home / "disks" / f"note{CLEARS}.txt", home / "disks" / f"web{CLEARS}.vda.0.qcow2"]
+    for stray in strays:
+        stray.write_text("nobody's")
+    path = forge(lab, replace(deleting(lab, f"/etc/{CLEARS}"), subject=f"web{CLEARS}"))
+    inside = forge(
+        lab,
+        replace(deleting(lab, home / "disks" / f"gone{CLEARS}"), subject=f"new{CLEARS}", names=(f"a{CLEARS}",)),
+        name="f1",
+    )
+    record = home / "record.json"
+    held = record.read_text()
+    text = json.loads(held)
+    text["machines"].append({**text["machines"][0], "id": "0" * 8, "name": f"x{CLEARS}"})
+    record.write_text(json.dumps(text))
+    (home / "locks" / "0.guests").write_text(json.dumps({"guests": [{"name": f"g{CLEARS}"}]}))
+    says = [
+        ["orphans", "--lab", lab.name],
+        ["orphans", "--lab", lab.name, "--discard", f"none{CLEARS}"],
+        ["list", "--lab", lab.name],
+        ["lab", "list"],
+        ["lab", "restore", lab.name, "--journal"],
+        ["lab", "restore", lab.name, "--journal", "end"],
+        ["doctor"],
+    ]
+    for words in says:
+        main(words)
+    with Lab.open(lab.name) as again:
+        plans = [again.orphans.discard.plan().preview(), again.machines["web"].delete.plan().preview()]
+    said = "".join(capsys.readouterr()) + "".join(plans)
+    assert "note" in said
+    assert "web?" in said
+    assert [line for line in said.splitlines() if {"\x1b", "\x9b", "\u202e"}.intersection(line)] == []
+    for each in (path, inside, *strays, home / "locks" / "0.guests"):
+        each.unlink(missing_ok=True)
+    record.write_text(held)

@@ -27,7 +27,7 @@ from labkit.plans.creation import plan_create
 from labkit.plans.machine import plan_delete
 from labkit.plans.plan import Plan
 from labkit.storage.bounded import MOST_NUMBER
-from labkit.units import MIB
+from labkit.units import MIB, check_name
 from tests.plans.states import SURVEY, lab, machine, request
 from tests.storage.test_files import no_file_longer_than
 
@@ -75,11 +75,25 @@ def test_an_act_is_there_with_the_steps_that_were_done(journal: Path) -> None:
     assert read_entry(path) is None
 
 
-def test_acts_are_found_oldest_first(journal: Path) -> None:
+def test_the_act_that_was_written_to_last_is_found_last(journal: Path) -> None:
     records = [Record(journal, plan_in(journal)) for _ in range(3)]
     for age, record in enumerate(records):
         os.utime(record.path, ns=(age, 100 - age))
     assert find_entries(journal) == [record.path for record in reversed(records)]
+
+
+def test_an_act_about_files_that_belong_to_nothing_has_a_lock_too(journal: Path) -> None:
+    """A free lock tells of an act that was interrupted; without any it would be ended while it is done."""
+    plan = replace(plan_in(journal), names=(), disks=())
+    assert plan.locks
+    assert not any(map(check_is_name, plan.locks))
+
+
+def check_is_name(lock: str) -> bool:
+    try:
+        return bool(check_name(lock, what="machine"))
+    except BadInput:
+        return False
 
 
 def test_a_plan_that_could_not_be_read_again_is_not_begun(journal: Path) -> None:

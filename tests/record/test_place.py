@@ -238,6 +238,44 @@ def test_an_older_folder_brought_back_is_told_and_can_be_taken(home: Path, tmp_p
         lab.machines["web"].snapshots.restore("left")
 
 
+def test_of_several_folders_brought_back_each_machine_is_as_the_last_one_that_is_whole_tells(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """First one in which `web` is older, then one in which `other` is too."""
+    make("course")
+    with Lab.open("course") as lab:
+        make_machine(lab, "other", "one")
+        before = {name: contents_of(vm) for name, vm in lab.machines.items()}
+
+    def bring_back(*machines: str) -> None:
+        shutil.copytree(home / "course", tmp_path / "backup" / "course")
+        with Lab.open("course") as lab:
+            for name in machines:
+                lab.machines[name].snapshots.take("newer")
+        aside = [(path.name, path.read_bytes()) for path in (home / "course").glob("record.json.*.older")]
+        shutil.rmtree(home / "course")
+        shutil.move(tmp_path / "backup" / "course", home / "course")
+        for name, content in aside:
+            (home / "course" / name).write_bytes(content)
+        with Lab.open("course") as lab:
+            assert any(machine in told for told in lab.recovered for machine in machines)
+
+    bring_back("web")
+    bring_back("other")
+    older = sorted((home / "course").glob("record.json.*.older"))
+    assert len(older) == 2
+    held = older[0].read_bytes()
+    older[0].write_text("{")
+    assert main(["lab", "restore", "course"]) == 1
+    assert f"{older[0]} cannot be read" in capsys.readouterr().err
+    older[0].write_bytes(held)
+    assert main(["lab", "restore", "course"]) == 0
+    assert not list((home / "course").glob("record.json.*.older"))
+    with Lab.open("course") as lab:
+        assert lab.recovered == ()
+        assert {name: contents_of(vm) for name, vm in lab.machines.items()} == before
+
+
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '{"id": 7}', "[" * 9000, " " * 10**6, '{"id": "../.."}'])
 def test_a_lost_identity_is_refused_and_found_again(home: Path, text: str | None) -> None:
     before, images = make("course")
@@ -380,6 +418,59 @@ def test_a_move_or_copy_that_is_killed_goes_on_when_it_is_asked_for_again(
         with Lab.open("course") as original:
             assert machines_of(original.state) == before
             assert contents(home / "course") == images
+
+
+@pytest.mark.parametrize("end", ["end", "drop"])
+@pytest.mark.parametrize("name", ["course", "renamed"])
+def test_a_lab_moved_in_the_middle_of_an_act_is_moved_and_the_act_is_ended_when_told_to(
+    home: Path, tmp_path: Path, name: str, end: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, images = make("course")
+    code = f"with Lab.open('course', home={str(home)!r}) as lab: lab.create('new')"
+    kernel = Kernel(code, stop=Instant(function="_copy_data"))
+    kernel.wait_stopped()
+    target = tmp_path / "elsewhere" / name
+    target.parent.mkdir()
+    (home / "course").rename(target)
+    argv = ["--home", str(target.parent)]
+    assert main(["lab", "move", name, *argv]) == 1  # the kernel goes on in it: its locks tell
+    assert "create new is just being done" in capsys.readouterr().err
+    kernel.kill()
+    assert main(["lab", "move", name, *argv]) == 0
+    assert f"lab restore {name} --home {target.parent} --journal" in capsys.readouterr().out
+    with Lab.open(name, home=target.parent) as lab:
+        assert sorted(lab.machines) == ["link", "web"]
+        lab.machines["web"].snapshots.restore("left")  # who is not concerned goes on
+        lab.machines["web"].snapshots.restore("right")
+    assert main(["lab", "restore", name, *argv, "--journal", end]) == 0
+    with Lab.open(name, home=target.parent) as lab:
+        assert lab.recovered == ()
+        assert sorted(lab.machines) == ["link", "web"]
+        assert not list((target / "journal").iterdir())
+        assert bool(list((target / "disks").glob("new.*"))) == (end == "drop")  # what it had begun, and nobody needs
+        lost = {image for image, _hash in images.items() - contents(target).items()}
+        assert lost <= {"web.vda.4.qcow2"}  # the current state that the restores discarded
+        lab.create("new")
+        lab.clean()
+
+
+def test_a_copy_made_in_the_middle_of_an_act_says_what_to_do(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make("course")
+    code = f"with Lab.open('course', home={str(home)!r}) as lab: lab.create('new')"
+    kernel = Kernel(code, stop=Instant(function="_copy_data"))
+    kernel.wait_stopped()
+    kernel.kill()
+    shutil.copytree(home / "course", home / "copy")
+    assert main(["lab", "copy", "copy"]) == 1
+    said = capsys.readouterr().err
+    assert "create new" in said
+    assert f"Open the lab in {home / 'course'}, which ends the act, and copy its folder again" in said
+    shutil.rmtree(home / "copy")
+    assert main(["lab", "forget", "course"]) == 1
+    assert "lab restore course --journal" in capsys.readouterr().err
+    with Lab.open("course") as lab:
+        assert "taken back" in lab.recovered[0]
+    assert main(["lab", "forget", "course"]) == 0
 
 
 def test_two_kernels_that_open_a_followed_folder_at_once_agree(home: Path) -> None:

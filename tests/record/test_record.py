@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import time
+from pathlib import Path
 
 import pytest
 
 from labkit import Lab
 from labkit.engine.record import find_lost
 from labkit.engine.record_file import read_record, record_file
+from labkit.errors import Refused
 from labkit.hypervisor.domain_xml import accelerate_in_domain_xml
 from labkit.model.machine import Accelerator
 from labkit.units import GIB
@@ -202,6 +205,8 @@ INSERTED = {
     "arguments of the emulator": f"<q:commandline {_QEMU}><q:arg value='-version'/></q:commandline>",
 }
 CHANGED = {
+    "another machine's": ("<uuid>", "<uuid>00000000-0000-4000-8000-000000000000</uuid><!--"),
+    "another name": ("<name>", "<name>other</name><!--"),
     "out of the lab by dots": ("/disks/", "/disks/../../../"),
     "no definition": ("</domain>", "</domain"),
     "not ours": ("urn:labkit:machine:1", "urn:other:1"),
@@ -214,12 +219,37 @@ def test_a_definition_that_names_what_is_not_the_labs_is_not_given_to_the_hyperv
     lab.create("web")
     virsh("undefine", domain_of(lab, "web"))
     record = json.loads(record_file(lab.home).read_text())
-    record["machines"][0]["xml"] = record["machines"][0]["xml"].replace(*HOSTILE[kind])
+    xml = record["machines"][0]["xml"].replace(*HOSTILE[kind])
+    record["machines"][0]["xml"] = re.sub(r"<!--(.*?)(</\w+>)", r"<!--\1\2-->", xml)
     record_file(lab.home).write_text(json.dumps(record))
     with Lab.open(lab.name) as again:
         assert list(again.machines) == []
         (sentence,) = again.recovered
         assert "web" in sentence
+
+
+@pytest.mark.parametrize("kind", [*INSERTED, "out of the lab by dots"])
+def test_a_forgotten_snapshot_in_a_record_that_names_what_is_not_the_labs_is_not_given_back(
+    lab: Lab, kind: str
+) -> None:
+    grow_tree(lab)
+    image = Path(lab.state.snapshots["web"]["right"].disks[0].path).name
+    lab.machines["web"].snapshots.restore("left")
+    virsh("snapshot-delete", domain_of(lab, "web"), "right", "--metadata")
+    lab.disks.create("data", capacity="1 MiB")  # whoever acts next writes down what has vanished
+    assert lab.orphans[image].adopt_as_snapshot.plan().refusal is None
+    record = json.loads(record_file(lab.home).read_text())
+    (lost,) = record["lost"]
+    old, new = HOSTILE[kind]
+    lost["record"]["xml"] = (
+        lost["record"]["xml"].replace("</devices>", f"<input type='x' path='{lab.home}/../x'/></devices>")
+        if "dots" in kind
+        else lost["record"]["xml"].replace(old, new)
+    )
+    record_file(lab.home).write_text(json.dumps(record))
+    with pytest.raises(Refused, match="right is in the lab's record only") as refused:
+        lab.orphans[image].adopt_as_snapshot()
+    assert "adopt()" in refused.value.hint
 
 
 def test_the_emulator_in_a_record_is_never_run(lab: Lab) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from labkit import Lab
-from labkit.engine.seals import complete, find_seals
+from labkit.engine.seals import break_seals, complete, find_seals, seal
 from labkit.errors import Refused
+from labkit.hypervisor.record_trust import are_known, find_strange_things
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
-from labkit.storage.memory_file import read_header
+from labkit.storage.memory_file import exchange_header, read_header
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +35,12 @@ def vm() -> Iterator[Machine]:
 def memory(vm: Machine, tmp_path: Path) -> Iterator[Path]:
     """The memory of the first snapshot; it is as it was again afterwards."""
     path = Path(vm.snapshots["one"].memory or "")
+    seals = vm.lab.home / "seals.json"
     shutil.copy2(path, tmp_path / "good")
+    held = seals.read_bytes()
     yield path
     shutil.copy2(tmp_path / "good", path)
+    seals.write_bytes(held)
 
 
 def _cut(file: Path, _other: Path) -> None:
@@ -101,6 +106,53 @@ def test_a_file_that_was_never_sealed_is_judged_by_how_it_begins(
     assert why in refusal.why
 
 
+STRANGE = {
+    "a file of the user": "<parallel type='file'><source path='/etc/passwd'/><target port='0'/></parallel>",
+    "a log outside": "<serial type='pty'><log file='/etc/passwd'/><target port='1'/></serial>",
+    "a device of the host": "<hostdev mode='subsystem' type='usb'><source><vendor id='0x1'/></source></hostdev>",
+    "arguments of the emulator": (
+        "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-version'/></q:commandline>"
+    ),
+}
+
+
+def _write_into_definition(memory: Path, text: str) -> None:
+    """Let the definition before a guest's memory say more; what QEMU wrote stays where it is."""
+    header = read_header(memory)
+    at = "</domain>" if "commandline" in text else "</devices>"
+    break_seals([str(memory)])
+    exchange_header(memory, replace(header, xml=header.xml.replace(at, f"{text}{at}")))
+    seal([str(memory)])
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_definition_in_a_memory_file_that_names_what_is_not_the_labs_is_never_given_to_the_hypervisor(
+    vm: Machine, memory: Path, kind: str
+) -> None:
+    """A folder from somebody else brings its own seals along, so they prove nothing."""
+    before = {path: path.stat().st_ino for path in (vm.lab.home / "disks").iterdir()}
+    _write_into_definition(memory, STRANGE[kind])
+    with pytest.raises(Refused, match=f"{memory.name} of one names files, devices or arguments") as refused:
+        vm.snapshots.restore("one")
+    assert "restore('one', memory=False)" in refused.value.hint
+    with pytest.raises(Refused, match="not the lab's"):
+        vm.clone("now", kind="linked", snapshot="one", instant=True)
+    assert vm.snapshots.restore.plan("one", memory=False).refusal is None
+    assert vm.state is MachineState.RUNNING
+    assert {path: path.stat().st_ino for path in (vm.lab.home / "disks").iterdir()} == before
+
+
+def test_what_the_hypervisors_own_definition_names_too_is_no_strangers() -> None:
+    """Somebody has set it by hand, here; what is told by its kind alone never counts as known."""
+    logged, other, device = ("<log file='/tmp/x'/>", "<log file='/tmp/y'/>", "<hostdev mode='subsystem'/>")
+    things = find_strange_things(f"<domain>{logged}</domain>", "/labs/web")
+    assert things == {"/tmp/x"}
+    assert are_known(things, f"<domainsnapshot><domain>{logged}{other}</domain></domainsnapshot>", "/labs/web")
+    assert not are_known(things, f"<domainsnapshot><domain>{other}</domain></domainsnapshot>", "/labs/web")
+    assert not are_known(things, "<domainsnapshot", "/labs/web")
+    assert not are_known(frozenset({"hostdev"}), f"<domain>{device}</domain>", "/labs/web")
+
+
 def test_a_file_whose_stream_is_gone_is_damaged(vm: Machine, memory: Path) -> None:
     seals = vm.lab.home / "seals.json"
     held = seals.read_text()
@@ -141,9 +193,13 @@ def test_an_archive_takes_no_memory_along_that_is_no_use(vm: Machine, memory: Pa
     vm.kill()
     try:
         assert vm.export.plan(tmp_path / "web.labkit").refusal is None
+        _write_into_definition(memory, STRANGE["a file of the user"])
+        strange = vm.export.plan(tmp_path / "web.labkit").refusal
         _change(memory, memory)
         refusal = vm.export.plan(tmp_path / "web.labkit").refusal
     finally:
         vm.start()
+    assert strange is not None
+    assert "not the lab's" in strange.why
     assert refusal is not None
     assert f"{memory.name} of one was changed" in refusal.why

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.errors import Cancelled, HostTrouble, NoSpace, TimedOut
+from labkit.errors import AlreadyExists, Cancelled, HostTrouble, NoSpace, TimedOut
 from labkit.limits import NO_LIMIT, Limit
 from labkit.storage.files import (
     copy_file,
@@ -20,6 +20,7 @@ from labkit.storage.files import (
     host_errors,
     is_written,
     list_files,
+    rename_file,
     sync_folder,
     write_padded,
 )
@@ -159,3 +160,19 @@ def test_files_are_listed_by_absolute_path(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     sync_folder(tmp_path)
     assert list_files(tmp_path) == [str(tmp_path / "a"), str(tmp_path / "b")]
+
+
+def test_a_file_gets_another_name_once_and_never_takes_that_of_another(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("mine")
+    rename_file(old, new)
+    rename_file(old, new)  # done twice is done once
+    assert (old.exists(), new.read_text()) == (False, "mine")
+    old.write_text("another's")
+    with pytest.raises(AlreadyExists, match="old cannot be named new"):
+        rename_file(old, new)
+    assert (old.read_text(), new.read_text()) == ("another's", "mine")
+    old.unlink()
+    new.unlink()
+    with pytest.raises(HostTrouble, match="old"):
+        rename_file(old, new)

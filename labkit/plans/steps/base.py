@@ -6,7 +6,6 @@ Knows: the model. Must not know: which steps there are.
 
 from __future__ import annotations
 
-import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from enum import StrEnum
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineSpec
 from labkit.model.state import LabState
+from labkit.printing import quote
 
 
 class Phase(StrEnum):
@@ -134,7 +134,7 @@ def image_options(format: Format, allocation: Allocation) -> list[str]:
 
 def line(*words: str) -> str:
     """Return a command line."""
-    return shlex.join(words)
+    return " ".join(map(quote, words))
 
 
 def image_paths(disks: Iterable[DiskSpec]) -> tuple[str, ...]:

@@ -1,0 +1,42 @@
+"""What others have written, as it may be shown: names in a record, files in a folder, an act in a journal.
+
+A terminal obeys control characters: a name with such in it could clear the screen, or pretend that something else was
+said. So no text leaves labkit for a terminal but through here: errors by themselves, all else by `tell`. What a guest
+writes on its console is another matter (`guest/harmless.py`).
+Knows: text. Must not know: who has written it, who reads it.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+_KEPT = "\n\t"
+
+
+def harmless(text: str) -> str:
+    """Return a text of any lines in which whatever is no letter, digit, sign or space is a question mark."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter in _KEPT else "?" for letter in text)
+
+
+def tell(text: object) -> None:
+    """Print what a person is to read; a text by others in it does nothing to the terminal."""
+    print(harmless(str(text)), flush=True)  # noqa: T201 — the one place that prints
+
+
+def quote(word: str) -> str:
+    """Return a word as a shell takes it; control characters are written as bash and zsh read them, in $'…'."""
+    if all(letter.isprintable() or letter in _KEPT for letter in word):
+        return shlex.quote(word)
+    return "$'" + "".join(map(_escaped, word)) + "'"
+
+
+def _escaped(letter: str) -> str:
+    if letter in "\\'":
+        return f"\\{letter}"
+    if letter.isprintable():
+        return letter
+    if letter.isascii():
+        return f"\\x{ord(letter):02x}"
+    return "".join(f"\\x{byte:02x}" for byte in letter.encode(errors="surrogateescape"))
