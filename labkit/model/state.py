@@ -7,10 +7,11 @@ Knows: the other values. Must not know: where they were read from.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from labkit.model.disk import DiskFacts, find_disks
+from labkit.model.disk import DiskFacts, disk_name, find_disks, find_lost
 from labkit.model.image import GuestImage, ImageFacts
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.record import LostPoint
@@ -122,10 +123,22 @@ class LabState:
     def disks(self) -> Mapping[str, DiskFacts]:
         """The lab's disks by name, sorted: attached and free; looked for once, since plans ask many times."""
         if not self._found:
-            self._found.append(
-                find_disks(self.everywhere, self.images, self.kept | self.claimed | self.unreturned.keys(), self.served)
-            )
+            kept = self.kept | self.claimed | self.unreturned.keys()
+            self._found.append(find_disks(self.everywhere, self.images, kept, self.served, lacking=self._lacking()))
         return self._found[0]
+
+    def _lacking(self) -> frozenset[str]:
+        """The names of attached disks of which an image is not there, whatever program has named their images."""
+        folder = posixpath.join(self.home, "disks", "")
+        found: set[str] = set()
+        for name, machine in self.everywhere.items():
+            nodes = self.every_tree.get(name, SnapshotTree()).nodes.values()
+            for disk in (disk for disk in machine.spec.disks if not disk.served):
+                lost = find_lost(self.images, disk.path)
+                if lost and lost.startswith(folder) and lost not in self.pending:
+                    kept = [each for node in nodes for each in node.disks if each.target == disk.target]
+                    found |= {each.name for each in (disk, *kept)} | {disk_name(each.path) for each in (disk, *kept)}
+        return frozenset(found)
 
     @property
     def kept(self) -> frozenset[str]:

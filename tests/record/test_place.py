@@ -550,6 +550,33 @@ def test_an_act_under_newer_definitions_deletes_nothing_of_an_older_folder(home:
         assert machines_of(lab.state) == before
 
 
+@pytest.mark.parametrize("by_hand", [False, True], ids=["by labkit", "by virsh"])
+def test_what_an_older_folder_s_machine_writes_is_no_free_disk_under_newer_definitions(
+    home: Path, tmp_path: Path, by_hand: bool
+) -> None:
+    """The definition's image is not there, and that of the folder's own record is nobody's: it keeps its name."""
+    with Lab.open("course") as lab:
+        vm = make_machine(lab, "web", "one")
+        domain, before = vm.facts.spec.domain_name, contents_of(vm)
+    shutil.copytree(home / "course", tmp_path / "backup" / "course")
+    images = contents(home / "course")
+    with Lab.open("course") as lab:
+        lab.machines["web"].snapshots.restore("one")
+        if by_hand:
+            path = home / "course" / "disks" / "web.hand"
+            virsh("snapshot-create-as", domain, "two", "--disk-only", "--diskspec", f"vda,file={path}")
+    shutil.rmtree(home / "course")
+    shutil.copytree(tmp_path / "backup" / "course", home / "course")
+    with Lab.open("course") as lab:
+        assert not [disk for disk in lab.disks.values() if disk.machine is None]
+        assert list(lab.orphans) == ["web.vda.1.qcow2"]
+        lab.machines["web"].snapshots.restore("one")
+        assert contents(home / "course").items() >= images.items()
+    assert main(["lab", "restore", "course"]) == 0
+    with Lab.open("course") as lab:
+        assert contents_of(lab.machines["web"]) == before
+
+
 def test_an_older_folder_under_newer_definitions_is_not_taken_for_what_snapshots_kept(
     home: Path, tmp_path: Path
 ) -> None:
