@@ -69,6 +69,8 @@ class LabState:
         pending: files that acts of the journal name: whether they are needed shows when these acts have ended.
         given: files that seals and definitions name, whether they are there or not.
         forgotten: what the record tells of images whose snapshot libvirt was made to forget, by path.
+        aside: what records tell of images that were put aside when another state of the folder was brought back, by
+            path: no act makes them unneeded, since somebody may still take such a record.
         unreturned: images of machines that the record knows and no hypervisor does: the machine's name by path; they
             are no free disks.
         unsettled: whether other acts kept changing the lab while it was read: to be looked at, not to be planned on.
@@ -104,6 +106,7 @@ class LabState:
     pending: frozenset[str] = frozenset()
     given: frozenset[str] = field(default=frozenset(), compare=False)
     forgotten: Mapping[str, LostPoint] = field(default_factory=dict)
+    aside: Mapping[str, LostPoint] = field(default_factory=dict)
     unreturned: Mapping[str, str] = field(default_factory=dict)
     unsettled: bool = False
     _found: list[Mapping[str, DiskFacts]] = field(default_factory=list, init=False, repr=False, compare=False)
@@ -123,7 +126,7 @@ class LabState:
     def disks(self) -> Mapping[str, DiskFacts]:
         """The lab's disks by name, sorted: attached and free; looked for once, since plans ask many times."""
         if not self._found:
-            kept = self.kept | self.claimed | self.unreturned.keys()
+            kept = self.kept | self.claimed | self.unreturned.keys() | self.aside.keys()
             self._found.append(find_disks(self.everywhere, self.images, kept, self.served, lacking=self._lacking()))
         return self._found[0]
 
