@@ -173,6 +173,10 @@ class LabState:
             self._sets["named"] = self.needed.union(self.images, backings, files, loose)
         return self._sets["named"]
 
+    def find_machine(self, machine_id: str) -> MachineFacts | None:
+        """Return the machine of an id here; None: there is none."""
+        return next((facts for facts in self.machines.values() if facts.id == machine_id), None)
+
     def with_stand(self, machine_id: str, state: MachineState, reason: Reason) -> LabState:
         """Return the lab with one machine in another state, all else as it was read."""
         active = state in (MachineState.RUNNING, MachineState.PAUSED)

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from labkit.errors import BadInput
 from labkit.language import _
-from labkit.limits import NO_LIMIT, Limit
+from labkit.limits import NO_LIMIT, Limit, OnBytes, unheard
 from labkit.model.disk import backing_name
 from labkit.model.image import Allocation, Format, ImageFacts
-from labkit.storage.files import OnBytes
 from labkit.storage.headers import read_chain, read_image
 from labkit.storage.making import making
 from labkit.storage.maps import read_map
@@ -34,10 +33,6 @@ _FIXED = {
     Format.VHD: "subformat=fixed",
     Format.VHDX: "subformat=fixed,block_state_zero=off",  # else every block is born again at the end when written
 }
-
-
-def _unheard(_done: int, _total: int) -> None:
-    pass
 
 
 def create_argv(
@@ -75,7 +70,7 @@ def create(
     cluster_size: int | None = None,
     extended_l2: bool = False,
     replace: bool = False,
-    on_bytes: OnBytes = _unheard,
+    on_bytes: OnBytes = unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
 ) -> None:
@@ -127,7 +122,7 @@ def convert(
     target_format: Format,
     allocation: Allocation,
     *,
-    on_bytes: OnBytes = _unheard,
+    on_bytes: OnBytes = unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
     capacity: int | None = None,
@@ -180,7 +175,7 @@ def resize(
     capacity: int,
     *,
     allocation: Allocation | None = None,
-    on_bytes: OnBytes = _unheard,
+    on_bytes: OnBytes = unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
 ) -> None:
@@ -217,7 +212,7 @@ def resize(
         if fixed and format is Format.QCOW2:
             _write_zeros(path, on_bytes, limit, inherit)
         if fixed:
-            fill_holes(path, _unheard if format is Format.QCOW2 else on_bytes, limit)
+            fill_holes(path, unheard if format is Format.QCOW2 else on_bytes, limit)
     except BaseException:
         _shrink_back(facts, inherit)
         raise
@@ -257,7 +252,7 @@ def rebase(
     backing: Path | None,
     backing_format: Format | None,
     *,
-    on_bytes: OnBytes = _unheard,
+    on_bytes: OnBytes = unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
 ) -> None:

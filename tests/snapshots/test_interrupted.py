@@ -114,7 +114,7 @@ def _begin_a_take(vm: Machine) -> TakeSnapshot:
     (step,) = [step for step in plan.steps if isinstance(step, TakeSnapshot)]
     for index, made in enumerate(plan.steps):
         if isinstance(made, CreateOverlay):
-            do(made, executor._hands(lambda _done, _total: None, NO_LIMIT))
+            do(made, executor._context(lambda _done, _total: None, NO_LIMIT))
             record.step_done(index)
     return step
 

@@ -1,4 +1,4 @@
-"""The steps of a migration: what each does, and where a machine is when one was cut short.
+"""How a machine goes over to another hypervisor instance, and where it is when that was cut short.
 
 A guest must be on exactly one side. The hypervisors see to it while both live; what is left when one was killed
 is judged here. Where it was handed over its old place is cleared, where it was not, the new one. A guest that
@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import time
 from pathlib import Path
+from typing import assert_never
 
-from labkit.engine.hands import Hands
-from labkit.engine.instances import Instances
+from labkit.engine.context import Context
 from labkit.errors import Cancelled, HypervisorError, LabError, NotFound, TimedOut, WrongState
 from labkit.hypervisor import migration
 from labkit.hypervisor.domains import Domains
@@ -22,34 +22,59 @@ from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
-from labkit.plans.steps import DefineAdopted, DropRecords, EndInstance, GiveRecords, MigrateMachine
+from labkit.plans.steps import DropRecords, EndInstance, GiveRecords, MigrateMachine, MigrationStep
 
 _QUIET = 10  # looks at the other side, 0.1 s apart, that find nothing
 _SETTLES_WITHIN = 5.0  # seconds: the daemons clear up by themselves what the other's end has left
 
 
-def drop_records(step: DropRecords, domains: Domains) -> None:
-    """Let the hypervisor forget the snapshots."""
-    migration.drop_records(domains.connection, step.machine_id, step.records)
+def do(step: MigrationStep, context: Context) -> None:
+    """Carry a step out."""
+    match step:
+        case DropRecords():
+            migration.drop_records(context.domains.connection, step.machine_id, step.records)
+        case MigrateMachine():
+            _migrate(step, context)
+        case GiveRecords():
+            target = context.instances.domains(step.to)
+            migration.give_records(target.connection, step.machine_id, step.records)
+            target.announce([step.machine_id])
+        case EndInstance():
+            context.instances.end(step.instance)
+        case _:
+            assert_never(step)
 
 
-def put_records_back(step: DropRecords, domains: Domains) -> None:
+def is_done(step: MigrationStep, state: LabState) -> bool:
+    """Whether a step has been carried out; an instance that is being ended is: nobody starts it any more."""
+    match step:
+        case DropRecords() | GiveRecords():  # neither is a commit point, and both may be repeated
+            return False
+        case MigrateMachine():
+            return _is_migrated(step, state)
+        case EndInstance():
+            return Instance(folder=Path(step.folder)).is_ended
+        case _:
+            assert_never(step)
+
+
+def undo(step: DropRecords, context: Context) -> None:
     """Give the hypervisor here back what it was made to forget, unless the machine is gone."""
     with contextlib.suppress(NotFound):
-        migration.give_records(domains.connection, step.machine_id, step.records)
+        migration.give_records(context.domains.connection, step.machine_id, step.records)
 
 
-def migrate(step: MigrateMachine, hands: Hands) -> None:
+def _migrate(step: MigrateMachine, context: Context) -> None:
     """Let the machine go over; where it has gone already, clear its old place.
 
     A guest that could not be stopped any more when the limit was reached has gone over: that is told, and is no error.
     """
-    domains, target = hands.domains, hands.instances.domains(step.to)
+    domains, target = context.domains, context.instances.domains(step.to)
     if not step.live:
         migration.move_definition(domains.connection, target.connection, step.machine_id)
         return
-    here, there = _look(step, domains, hands.instances)
-    if _complete(step, hands, here, there):
+    here, there = _look(step, context)
+    if _complete(step, context, here, there):
         return
     if there is not None:  # what an earlier attempt has left, whose daemon was killed
         _clear(target, step)
@@ -59,26 +84,26 @@ def migrate(step: MigrateMachine, hands: Hands) -> None:
             step.machine_id,
             to_uri=step.to_uri,
             arrival=Path(step.arrival),
-            limit=hands.limit,
-            on_bytes=hands.on_bytes,
+            limit=context.limit,
+            on_bytes=context.on_bytes,
         )
     except (Cancelled, TimedOut):
-        wait_until_settled(step, domains, hands.instances)
-        if not _complete(step, hands, *_look(step, domains, hands.instances)):
+        wait_until_settled(step, context)
+        if not _complete(step, context, *_look(step, context)):
             raise
         in_time = False
     if not in_time:
-        hands.tell(_say_late(here.name if here else step.domain, hands.limit))
+        context.tell(_say_late(here.name if here else step.domain, context.limit))
 
 
-def _complete(step: MigrateMachine, hands: Hands, here: MachineFacts | None, there: MachineFacts | None) -> bool:
+def _complete(step: MigrateMachine, context: Context, here: MachineFacts | None, there: MachineFacts | None) -> bool:
     """Clear the old place of a guest that has gone over; returns whether it has."""
     if there is None or (here is not None and not was_handed_over(here, there)):
         return False
     migration.close_arrival(Path(step.arrival))
     if here is not None:
-        migration.remove(hands.domains.connection, step.machine_id)
-        migration.keep(hands.instances.domains(step.to).connection, step.machine_id)
+        migration.remove(context.domains.connection, step.machine_id)
+        migration.keep(context.instances.domains(step.to).connection, step.machine_id)
     return True
 
 
@@ -90,9 +115,9 @@ def _say_late(machine: str, limit: Limit) -> str:
     return sentence.format(machine=machine)
 
 
-def is_migrated(step: MigrateMachine, state: LabState) -> bool:
+def _is_migrated(step: MigrateMachine, state: LabState) -> bool:
     """Whether the machine is on the other side now."""
-    here = next((facts for facts in state.machines.values() if facts.id == step.machine_id), None)
+    here = state.find_machine(step.machine_id)
     found = (facts for name, facts in state.elsewhere.items() if state.places[name] == step.to)
     there = next((facts for facts in found if facts.id == step.machine_id), None)
     if there is None:
@@ -111,10 +136,11 @@ def was_handed_over(here: MachineFacts, there: MachineFacts) -> bool:
     return there.state is not MachineState.PAUSED
 
 
-def take_back(step: MigrateMachine, domains: Domains, instances: Instances) -> None:
+def take_back(step: MigrateMachine, context: Context) -> None:
     """Let the machine stay: clear what stands on the other side, let the guest here go on."""
     with contextlib.suppress(LabError):  # the other side may be gone for good
-        _clear(instances.domains(step.to), step)
+        _clear(context.instances.domains(step.to), step)
+    domains = context.domains
     with contextlib.suppress(NotFound, WrongState):  # it has just ended
         state = domains.state(step.machine_id)[0]
         if step.runs and state is MachineState.RUNNING:
@@ -123,47 +149,14 @@ def take_back(step: MigrateMachine, domains: Domains, instances: Instances) -> N
             domains.resume(step.machine_id, subject=step.domain)
 
 
-def give_records(step: GiveRecords, instances: Instances) -> None:
-    """Tell the other side of the snapshots."""
-    target = instances.domains(step.to)
-    migration.give_records(target.connection, step.machine_id, step.records)
-    target.announce([step.machine_id])
-
-
-def define_adopted(step: DefineAdopted, domains: Domains) -> None:
-    """Make a machine from elsewhere known, and its snapshots; once is enough."""
-    domains.define_text(step.xml, subject=step.spec.name)
-    migration.give_records(domains.connection, step.spec.id, step.records)
-
-
-def forget_adopted(step: DefineAdopted, state: LabState, domains: Domains) -> None:
-    """Let the hypervisor forget again what it knows already of a machine from elsewhere.
-
-    One of that id under another name is the work of another act, which was faster.
-    """
-    machine = state.machines.get(step.spec.name)
-    if machine is not None and machine.id == step.spec.id:
-        domains.undefine(machine.id)
-
-
-def end_instance(step: EndInstance, instances: Instances) -> None:
-    """End an instance with all on it."""
-    instances.end(step.instance)
-
-
-def is_ended(step: EndInstance) -> bool:
-    """Whether an instance is ended, or being so: nobody starts it any more."""
-    return Instance(folder=Path(step.folder)).is_ended
-
-
-def wait_until_settled(step: MigrateMachine, domains: Domains, instances: Instances) -> None:
+def wait_until_settled(step: MigrateMachine, context: Context) -> None:
     """Wait while a guest that ran is stopped on both sides: a daemon may be about to let it go on.
 
     One that was paused before is stopped on both sides for good, and one of them is as right as the other.
     """
     limit = Limit(_SETTLES_WITHIN if step.live and step.runs else 0)
     while not limit.reached:
-        here, there = _look(step, domains, instances)
+        here, there = _look(step, context)
         if here is None or there is None or {here.state, there.state} != {MachineState.PAUSED}:
             return
         time.sleep(0.05)
@@ -181,12 +174,10 @@ def _clear(there: Domains, step: MigrateMachine) -> None:
         time.sleep(0.1)
 
 
-def _look(
-    step: MigrateMachine, domains: Domains, instances: Instances
-) -> tuple[MachineFacts | None, MachineFacts | None]:
-    lab_id = instances.workspace.id
-    here = domains.read_one(step.machine_id, lab_id)
+def _look(step: MigrateMachine, context: Context) -> tuple[MachineFacts | None, MachineFacts | None]:
+    lab_id = context.workspace.id
+    here = context.domains.read_one(step.machine_id, lab_id)
     try:
-        return here, instances.domains(step.to).read_one(step.machine_id, lab_id)
+        return here, context.instances.domains(step.to).read_one(step.machine_id, lab_id)
     except LabError:
         return here, None

@@ -14,28 +14,21 @@ from labkit.engine.instances import Instances
 from labkit.engine.workspace import Workspace
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import Snapshots
-from labkit.limits import Limit
+from labkit.limits import Limit, OnBytes, unheard
+from labkit.model.machine import MachineState
 from labkit.model.state import LabState
 
 
 class Copying(TypedDict):
-    """What every call that copies data takes; see `Hands`."""
+    """What every call that copies data takes; see `Context`."""
 
-    on_bytes: Callable[[int, int], None]
+    on_bytes: OnBytes
     limit: Limit
     inherit: tuple[int, ...]
 
 
-def _ignore(_sentence: str) -> None:
-    """Hear nothing."""
-
-
-def _nothing_spared(_path: str) -> None:
-    """Hear nothing."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hands:
+class Context:
     """What steps are carried out with.
 
     Attributes:
@@ -54,11 +47,11 @@ class Hands:
 
     domains: Domains
     snapshots: Snapshots
-    on_bytes: Callable[[int, int], None]
+    on_bytes: OnBytes
     limit: Limit
     inherit: tuple[int, ...] = ()
-    tell: Callable[[str], None] = _ignore
-    spare: Callable[[str], None] = _nothing_spared
+    tell: Callable[[str], None] = unheard
+    spare: Callable[[str], None] = unheard
     instances: Instances
     entry: Path | None = None
     has_lab_lock: bool = False
@@ -68,3 +61,7 @@ class Hands:
     def copying(self) -> Copying:
         """What every call that copies data takes, as such calls name it."""
         return {"on_bytes": self.on_bytes, "limit": self.limit, "inherit": self.inherit}
+
+    def has_guest(self, machine_id: str) -> bool:
+        """Whether a machine has a guest now, running or paused: its images are QEMU's then."""
+        return self.domains.state(machine_id)[0] in (MachineState.RUNNING, MachineState.PAUSED)

@@ -1,4 +1,4 @@
-"""The step that lets clones go on from a snapshot's memory, each as somebody else; who cannot, boots.
+"""How clones go on from a snapshot's memory, each as somebody else; a clone that cannot boots instead.
 
 All are restored first and stand still, then all go on: none takes the CPU from those that are not there yet.
 Knows: the rooms below. Must not know: the order of steps, the journal.
@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import assert_never
 
 from labkit.engine.agent_channel import agent_channel
-from labkit.engine.hands import Hands
+from labkit.engine.context import Context
 from labkit.errors import Cancelled, ConnectionLost, GuestSilent, LabError, TimedOut, WrongState
 from labkit.guest import agent
 from labkit.guest.agent import Channel
@@ -25,8 +26,9 @@ from labkit.limits import Limit
 from labkit.model.lineage import Node, NodeKind
 from labkit.model.machine import MachineSpec, MachineState
 from labkit.model.points import span
-from labkit.plans.steps import WakeClones
-from labkit.storage import headers, memory_file
+from labkit.model.state import LabState
+from labkit.plans.steps import CopyMemory, WakeClones, WakingStep
+from labkit.storage import files, headers, memory_file
 from labkit.storage.memory_file import MemoryHeader
 
 ANSWERS_WITHIN = 60.0
@@ -36,7 +38,34 @@ _SEED_BYTES = 256
 _RENEW = "/bin/labkit-renew"
 
 
-def wake(step: WakeClones, hands: Hands) -> None:
+def do(step: WakingStep, context: Context) -> None:
+    """Carry a step out."""
+    match step:
+        case CopyMemory():
+            files.copy_file(Path(step.source), Path(step.target), on_bytes=context.on_bytes, limit=context.limit)
+        case WakeClones():
+            _wake(step, context)
+        case _:
+            assert_never(step)
+
+
+def is_done(step: WakingStep, _state: LabState) -> bool:
+    """Whether a step has been carried out."""
+    match step:
+        case CopyMemory():
+            return Path(step.target).exists()
+        case WakeClones():  # no commit point, and may be repeated
+            return False
+        case _:
+            assert_never(step)
+
+
+def undo(step: CopyMemory, _context: Context) -> None:
+    """Take a step back."""
+    files.delete_files([step.target])
+
+
+def _wake(step: WakeClones, context: Context) -> None:
     """Let the clones go on; those that do already are only told who they are.
 
     When it is cancelled or its time is up, who still waits stays off, and that is told: nothing is lost by it.
@@ -44,26 +73,26 @@ def wake(step: WakeClones, hands: Hands) -> None:
     woken: list[MachineSpec] = []
     whole = sum(spec.memory for spec in step.specs)
     for number, spec in enumerate(step.specs):
-        hands.on_bytes(number * spec.memory, whole)
+        context.on_bytes(number * spec.memory, whole)
         try:
-            hands.limit.check()
+            context.limit.check()
         except (Cancelled, TimedOut) as stopped:
-            hands.tell(_say_who_stays_off(step.specs[number:], stopped.message))
+            context.tell(_say_who_stays_off(step.specs[number:], stopped.message))
             break
-        if _is_up(spec, hands) or _restore(step, spec, hands):
-            waking.define_again(hands.domains.connection, step.source_id, step.snapshot, spec)
+        if context.has_guest(spec.id) or _restore(step, spec, context):
+            waking.define_again(context.domains.connection, step.source_id, step.snapshot, spec)
             woken.append(spec)
     else:
-        hands.on_bytes(whole, whole)
+        context.on_bytes(whole, whole)
     for spec in woken:
-        if hands.domains.state(spec.id)[0] is MachineState.PAUSED:
-            hands.domains.resume(spec.id, subject=spec.name)
+        if context.domains.state(spec.id)[0] is MachineState.PAUSED:
+            context.domains.resume(spec.id, subject=spec.name)
     told = [spec for spec in woken if spec.agent]
     if told:
         with ThreadPoolExecutor(max_workers=min(len(told), 2 * (os.cpu_count() or 1))) as pool:
-            for sentence in pool.map(lambda spec: _tell(step, spec, hands), told):
+            for sentence in pool.map(lambda spec: _tell(step, spec, context), told):
                 if sentence:
-                    hands.tell(sentence)
+                    context.tell(sentence)
 
 
 def _say_who_stays_off(specs: Sequence[MachineSpec], why: str) -> str:
@@ -75,42 +104,38 @@ def _say_who_stays_off(specs: Sequence[MachineSpec], why: str) -> str:
     ).format(names=names, why=why)
 
 
-def _is_up(spec: MachineSpec, hands: Hands) -> bool:
-    return hands.domains.state(spec.id)[0] in (MachineState.RUNNING, MachineState.PAUSED)
-
-
-def _restore(step: WakeClones, spec: MachineSpec, hands: Hands) -> bool:
+def _restore(step: WakeClones, spec: MachineSpec, context: Context) -> bool:
     """Let a clone have the memory, paused; whether it could. Else it boots, and that is told."""
     try:
-        _restore_memory(step, spec, hands)
+        _restore_memory(step, spec, context)
     except ConnectionLost:
         raise
     except (LabError, ValueError, OSError) as error:
         why = error.message if isinstance(error, LabError) else _("its file is of a kind that is not known here")
-        hands.tell(_boot(spec, hands, why))
+        context.tell(_boot(spec, context, why))
         return False
     return True
 
 
-def _restore_memory(step: WakeClones, spec: MachineSpec, hands: Hands) -> None:
+def _restore_memory(step: WakeClones, spec: MachineSpec, context: Context) -> None:
     if not all(headers.is_blank(Path(disk.path)) for disk in spec.disks):
         raise WrongState(_("its disks have been written to since."))
     header = memory_file.read_header(Path(step.memory))
-    memory_file.exchange_header(Path(step.copy), _of_clone(header, spec, hands.domains.connection.runtime))
-    if not waking.is_memory_of(hands.domains.connection, step.copy, spec):
+    memory_file.exchange_header(Path(step.copy), _of_clone(header, spec, context.domains.connection.runtime))
+    if not waking.is_memory_of(context.domains.connection, step.copy, spec):
         raise ValueError("libvirt reads something else")
-    waking.restore(hands.domains.connection, step.copy, spec)
+    waking.restore(context.domains.connection, step.copy, spec)
 
 
 def _of_clone(header: MemoryHeader, spec: MachineSpec, runtime: Path | None) -> MemoryHeader:
     return replace(header, xml=place_sockets(clone_memory_xml(header.xml, spec), runtime))
 
 
-def _boot(spec: MachineSpec, hands: Hands, why: str) -> str:
+def _boot(spec: MachineSpec, context: Context, why: str) -> str:
     """Start a clone that cannot go on from the memory; returns what must be told."""
     try:
-        if hands.domains.state(spec.id)[0] is MachineState.OFF:
-            hands.domains.start(spec.id, subject=spec.name)
+        if context.domains.state(spec.id)[0] is MachineState.OFF:
+            context.domains.start(spec.id, subject=spec.name)
     except ConnectionLost:
         raise
     except LabError as error:
@@ -120,11 +145,11 @@ def _boot(spec: MachineSpec, hands: Hands, why: str) -> str:
     return _("{name} could not go on from the memory, it boots instead: {why}").format(name=spec.name, why=why)
 
 
-def _tell(step: WakeClones, spec: MachineSpec, hands: Hands) -> str | None:
+def _tell(step: WakeClones, spec: MachineSpec, context: Context) -> str | None:
     """Tell a guest who it is, and set its clock; returns what must be told of it if that cannot be done."""
     limit = Limit(ANSWERS_WITHIN, what=_("Waiting for {name}").format(name=spec.name))
     sentence = _("{name} runs, but takes itself for the original until it boots: it could not be told ({why}).")
-    channel = agent_channel(hands.domains, spec.id, spec.name)
+    channel = agent_channel(context.domains, spec.id, spec.name)
     try:
         _wait_for_agent(channel, limit)
         if step.renew:
@@ -132,11 +157,11 @@ def _tell(step: WakeClones, spec: MachineSpec, hands: Hands) -> str | None:
             if not told:
                 return sentence.format(name=spec.name, why=told.stderr.strip())
         sentence = _("The clock of {name} could not be set ({why}).")
-        waking.set_clock(hands.domains.connection, spec)
+        waking.set_clock(context.domains.connection, spec)
     except ConnectionLost:
         raise
     except LabError as error:
-        if not _is_up(spec, hands):
+        if not context.has_guest(spec.id):
             sentence = _("{name} is off: its guest has ended meanwhile.")
         return sentence.format(name=spec.name, why=error.message)
     return None
