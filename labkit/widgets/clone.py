@@ -135,9 +135,9 @@ class ClonePanel(OneMachinePanel):
 
         def make_with_estimate() -> Plan:
             if not self._rate_is_measured:
-                self.copy_rate, self._rate_is_measured = measure_copy_rate(self._lab), True
+                self.acting.copy_rate, self._rate_is_measured = measure_copy_rate(self._lab), True
             plan = make()
-            self._last = None if plan.refusal else (label, drawing.predict(plan, self.copy_rate), None)
+            self._last = None if plan.refusal else (label, drawing.predict(plan, self.acting.copy_rate), None)
             return plan
 
         def measured(outcome: Outcome) -> None:

@@ -57,4 +57,4 @@ class Console(OneMachinePanel):
             self._machine.start()
             self._store.remember("start", time.monotonic() - began)
 
-        self.work(under_way("start", self.name), run, expected=self._store.expected("start"))
+        self.acting.work(under_way("start", self.name), run, expected=self._store.expected("start"))

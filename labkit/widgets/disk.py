@@ -159,7 +159,7 @@ class DiskPanel(LivePanel):
         self._look(values)
 
     def _look(self, _values: Values) -> None:
-        self.work(_("Looking at the disk"), lambda _work: None)  # what is read again after every act
+        self.acting.work(_("Looking at the disk"), lambda _work: None)  # what is read again after every act
 
     def _create(self, values: Values) -> None:
         name = values.get("name", "")

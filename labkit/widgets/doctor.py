@@ -76,7 +76,7 @@ class DoctorPanel(Panel):
 
             self._diagnosis = examine(lab=self._lab)
 
-        self.work(_("Looking at this computer"), examine)
+        self.acting.work(_("Looking at this computer"), examine)
 
 
 def _check(check: Check) -> Node:

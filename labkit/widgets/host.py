@@ -88,7 +88,7 @@ class HostPanel(Panel):
         def find_out(_work: Work) -> None:
             self._facts = self._lab.host
 
-        self.work(_("Looking at this computer"), find_out)
+        self.acting.work(_("Looking at this computer"), find_out)
 
 
 def _accelerator(facts: HostFacts) -> Node:

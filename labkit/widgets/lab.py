@@ -63,6 +63,7 @@ class LabPanel(LivePanel):
         self.on("adopt", self._adopt)
         self.on("discard", self._discard)
         self.on("discard-all", self._discard_all)
+        self.on("cancel", self._cancel)
         for act in SWITCHES:
             self.on(act, partial(self._switch, act))
 
@@ -251,7 +252,7 @@ class LabPanel(LivePanel):
         """Cancel the switch of the row that asks, or what the whole panel is at."""
         switching = self._switched.get(values.get("subject", ""))
         if switching is None:
-            super()._cancel(values)
+            self.acting.cancel()
         else:
             switching.cancel.set()
 
@@ -260,7 +261,7 @@ class LabPanel(LivePanel):
             self._switch_machine(Machine(self._lab, facts.id, facts.name), facts, act, work)
         except Exception as error:  # noqa: BLE001  no thread above to take it: the panel shows it
             with self._lock:
-                self._settle(work, error)
+                self.acting.settle(work, error)
         finally:
             with self._lock:
                 del self._switched[facts.id]

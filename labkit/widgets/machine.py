@@ -124,7 +124,7 @@ class MachinePanel(OneMachinePanel):
     def _switch(self, act: str, _values: Values) -> None:
         facts = self._facts(self._store.reading)
         if facts is not None:
-            self.work(
+            self.acting.work(
                 under_way(act, facts.name),
                 lambda work: self._switch_machine(self._machine, facts, act, work),
                 can_cancel=act in CAN_CANCEL,
