@@ -19,8 +19,8 @@ from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
-from labkit.widgets import machine_parts
 from labkit.widgets.acting import Values
+from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.panel import Panel
 from labkit.widgets.reading import Reading
 from labkit.widgets.store import Store

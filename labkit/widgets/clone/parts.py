@@ -20,7 +20,7 @@ from labkit.plans.plan import Plan
 from labkit.plans.steps import CreateOverlay, LinkImages, WakeClones
 from labkit.units import decimal, format_size
 from labkit.widgets import parts
-from labkit.widgets.lineage_parts import list_flattening, render_flattening
+from labkit.widgets.lineage.parts import list_flattening, render_flattening
 from labkit.widgets.loss_parts import render_relink
 from labkit.widgets.tree import Child, Node, tag
 from labkit.widgets.work import format_duration

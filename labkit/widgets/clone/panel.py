@@ -21,11 +21,11 @@ from labkit.model.points import span
 from labkit.model.state import LabState
 from labkit.plans.newborn import CloneSurvey
 from labkit.plans.plan import Plan
-from labkit.widgets import clone_parts as drawing
-from labkit.widgets import machine_parts
 from labkit.widgets.acting import Values
+from labkit.widgets.clone import parts as drawing
 from labkit.widgets.live import OneMachinePanel
 from labkit.widgets.loss_parts import render_losses_of
+from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, Node, tag
 

@@ -18,11 +18,12 @@ from labkit.model.points import span
 from labkit.model.state import LabState, OpenAct
 from labkit.model.words import act_word, count_words, stand_word, state_word
 from labkit.units import MIB, format_size
-from labkit.widgets import machine_parts, parts
-from labkit.widgets.clone_parts import free_name
+from labkit.widgets import parts
+from labkit.widgets.clone.parts import free_name
+from labkit.widgets.lab.story import render_story
+from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.parts import Button
 from labkit.widgets.reading import Sample
-from labkit.widgets.story import render_story
 from labkit.widgets.tree import Child, Node, tag
 
 ROOMY = 6

@@ -16,12 +16,13 @@ from labkit.model.state import LabState
 from labkit.model.tree_layout import HERE
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot import SnapshotSurvey
-from labkit.widgets import machine_parts, parts
-from labkit.widgets import snapshot_parts as drawing
+from labkit.widgets import parts
 from labkit.widgets.acting import Values
 from labkit.widgets.live import OneMachinePanel
 from labkit.widgets.loss_parts import render_losses_of
+from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.reading import Reading
+from labkit.widgets.snapshot import parts as drawing
 from labkit.widgets.tree import Child, Node, tag
 
 

@@ -20,14 +20,16 @@ from labkit.model.orphan import find_orphans
 from labkit.model.state import LabState
 from labkit.model.words import under_way
 from labkit.plans.plan import Plan
-from labkit.widgets import act_parts, lineage_parts, machine_parts, parts
-from labkit.widgets import lab_parts as drawing
+from labkit.widgets import act_parts, parts
 from labkit.widgets.acting import Values
+from labkit.widgets.lab import parts as drawing
+from labkit.widgets.lab.orphans import render_orphans
+from labkit.widgets.lab.story import render_news, render_trace, step_of
+from labkit.widgets.lineage import parts as lineage_parts
 from labkit.widgets.live import CAN_CANCEL, SWITCHES, LivePanel
 from labkit.widgets.loss_parts import render_losses, render_losses_of, why_not_start
-from labkit.widgets.orphan_parts import render_orphans
+from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.reading import Reading
-from labkit.widgets.story import render_news, render_trace, step_of
 from labkit.widgets.tree import Child, Node, tag
 from labkit.widgets.work import Work
 

@@ -15,11 +15,12 @@ from labkit.model.lineage_text import find_needing, lineage_text, marks_of
 from labkit.model.losses import find_losses
 from labkit.model.points import find_points
 from labkit.plans.plan import Plan
-from labkit.widgets import lineage_parts as drawing
-from labkit.widgets import machine_parts, parts, tree
+from labkit.widgets import parts, tree
 from labkit.widgets.acting import Values
+from labkit.widgets.lineage import parts as drawing
 from labkit.widgets.live import LivePanel
 from labkit.widgets.loss_parts import render_losses, render_losses_of
+from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.parts import Button
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, tag

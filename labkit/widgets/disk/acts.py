@@ -14,7 +14,7 @@ from labkit.plans import disk_change
 from labkit.plans.disk_excuses import SECTOR
 from labkit.units import format_size
 from labkit.widgets import parts
-from labkit.widgets.disk_parts import kind_word
+from labkit.widgets.disk.parts import kind_word
 from labkit.widgets.parts import Button
 from labkit.widgets.tree import Node, tag
 

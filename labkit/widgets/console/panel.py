@@ -12,11 +12,11 @@ from labkit.language import _
 from labkit.model.machine import MachineFacts
 from labkit.model.state import LabState
 from labkit.model.words import under_way
-from labkit.widgets import machine_parts as drawing
 from labkit.widgets import parts
 from labkit.widgets.acting import Values
-from labkit.widgets.console_parts import render_console
+from labkit.widgets.console.parts import render_console
 from labkit.widgets.live import OneMachinePanel
+from labkit.widgets.machine import parts as drawing
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work

@@ -18,12 +18,13 @@ from labkit.model.lineage import read_lineage
 from labkit.model.losses import find_losses
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
-from labkit.widgets import disk_acts as acts
-from labkit.widgets import disk_parts as drawing
-from labkit.widgets import machine_parts, parts
+from labkit.widgets import parts
 from labkit.widgets.acting import Values
+from labkit.widgets.disk import acts
+from labkit.widgets.disk import parts as drawing
 from labkit.widgets.live import LivePanel
 from labkit.widgets.loss_parts import render_losses, render_relink
+from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, Node, tag
 

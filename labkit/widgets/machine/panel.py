@@ -17,12 +17,12 @@ from labkit.model.machine import MachineFacts, why_not_kill
 from labkit.model.state import LabState
 from labkit.model.words import under_way
 from labkit.units import parse_size
-from labkit.widgets import machine_parts as drawing
 from labkit.widgets import parts
 from labkit.widgets.acting import Values
-from labkit.widgets.console_parts import render_console
+from labkit.widgets.console.parts import render_console
 from labkit.widgets.live import CAN_CANCEL, SWITCHES, OneMachinePanel
 from labkit.widgets.loss_parts import render_losses, render_losses_of, why_not_start
+from labkit.widgets.machine import parts as drawing
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Node, tag
 
