@@ -150,7 +150,8 @@ def add_panel(copy: Copy) -> None:
     copy.add("labkit/widgets/blessing/__init__.py", "")
     copy.add("labkit/widgets/blessing/panel.py", _PANEL)
     exported = "labkit/widgets/__init__.py"
-    copy.insert(exported, "from labkit.widgets.clone.panel", "from labkit.widgets.blessing.panel import BlessingPanel\n")
+    line = "from labkit.widgets.blessing.panel import BlessingPanel\n"
+    copy.insert(exported, "from labkit.widgets.clone", line)
     copy.insert(exported, '    "ClonePanel"', '    "BlessingPanel",\n')
     script = "from labkit.widgets import BlessingPanel; print(BlessingPanel()._repr_mimebundle_()['text/html'])"
     assert "Be blessed." in copy.says(script)
