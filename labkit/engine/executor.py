@@ -30,6 +30,7 @@ from labkit.engine.reader import read_state
 from labkit.engine.record import Recorder
 from labkit.engine.recovery import Recovery, ids_of, may_run
 from labkit.engine.returning import Returning
+from labkit.engine.saved_memory import drop_overtaken
 from labkit.engine.steps import do
 from labkit.engine.workspace import Workspace
 from labkit.errors import AlreadyExists, Busy, LabError, Refused, Stale
@@ -141,6 +142,7 @@ class Executor:
         spared: list[str] = []
         with contextlib.ExitStack() as planning, contextlib.ExitStack() as working:
             planning.enter_context(lab_lock(self.workspace.locks))
+            self.told.extend(drop_overtaken(self.domains.connection, self.workspace.id))
             stuck = self.recovery.end_all()
             if not plan.whole_lab and (held := [stuck[name] for name in plan.locks if name in stuck]):
                 raise Busy(held[0], _("Remove the cause; then do this again."))
@@ -177,7 +179,10 @@ class Executor:
 
         Acts that somebody is at work on are not waited for.
         """
-        if self.recovery.is_needed() and self.lease.is_available():
+        if not self.lease.is_available():
+            return
+        self.told.extend(drop_overtaken(self.domains.connection, self.workspace.id))
+        if self.recovery.is_needed():
             with lab_lock(self.workspace.locks):
                 self.recovery.end_all()
                 self.recovery.mend_seals()

@@ -101,7 +101,7 @@ def find_unneeded(
     """
     orphans = set(state.images) - state.alive
     images = {**state.images, **(then or {})}
-    wanted = orphans.union(roots)
+    wanted = orphans.union(roots, state.aside)
     dead = reclaim(images, wanted | hidden_below(state, images, wanted)).dead
     return tuple(path for path in dead if disk_name(path) in disks or image_number(path) < 0)
 

@@ -87,7 +87,7 @@ def _merges(
     notes: list[str] = []
     refused: set[str] = set()
     lineage = read_lineage(state)
-    orphans = set(images) - state.alive  # nobody's to rewrite, and yet they stand on what is below them
+    orphans = (set(images) - state.alive).union(state.aside)  # not its to rewrite, and they stand on what is below
     while True:
         work = reclaim(images, roots | orphans)
         pairs = [*((layer, (child,)) for layer, child in work.anonymous), *work.shared]
