@@ -19,6 +19,7 @@ from labkit.guest import agent
 from labkit.guest.agent import Channel
 from labkit.hypervisor import waking
 from labkit.hypervisor.clone_xml import clone_memory_xml
+from labkit.hypervisor.record_xml import settle_xml
 from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _, ngettext
 from labkit.limits import Limit
@@ -103,7 +104,7 @@ def _restore_memory(step: WakeClones, spec: MachineSpec, hands: Hands) -> None:
 
 
 def _of_clone(header: MemoryHeader, spec: MachineSpec, runtime: Path | None) -> MemoryHeader:
-    return replace(header, xml=place_sockets(clone_memory_xml(header.xml, spec), runtime))
+    return replace(header, xml=place_sockets(clone_memory_xml(settle_xml(header.xml), spec), runtime))
 
 
 def _boot(spec: MachineSpec, hands: Hands, why: str) -> str:
