@@ -18,6 +18,7 @@ from labkit.hypervisor.channels import agent_answers_soon
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.launching import once_log_is_free
+from labkit.hypervisor.record_xml import settle_xml
 from labkit.hypervisor.snapshot_reading import tree_or_gone
 from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _
@@ -211,7 +212,8 @@ class Snapshots:
             for disk in disks:
                 xml = domain_xml.repoint_in_domain_xml(xml, disk)
             persistent = raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)
-            xml = place_sockets(domain_xml.without_backing_chains(xml), self.connection.runtime)
+            xml = settle_xml(domain_xml.without_backing_chains(xml))
+            xml = place_sockets(xml, self.connection.runtime)
             raw.restoreFlags(memory, xml, state)
             raw.defineXML(persistent)  # libvirt let the memory's own definition replace it
 
@@ -221,9 +223,11 @@ class Snapshots:
         """Make a snapshot known again; once is enough.
 
         Args:
-            xml: what libvirt kept of it. parent: the snapshot before it, or None.
+            xml: what the lab's record kept of it. parent: the snapshot before it, or None.
         """
-        text = snapshot_xml.reparent_in_snapshot_xml(snapshot_xml.rename_in_snapshot_xml(xml, name=name), parent)
+        text = snapshot_xml.reparent_in_snapshot_xml(
+            snapshot_xml.rename_in_snapshot_xml(settle_xml(xml), name=name), parent
+        )
 
         def redo(raw: libvirt.virConnect) -> None:
             domain = raw.lookupByUUIDString(machine_id)

@@ -20,6 +20,7 @@ from labkit.guest import agent
 from labkit.guest.agent import Channel
 from labkit.hypervisor import waking
 from labkit.hypervisor.clone_xml import clone_memory_xml
+from labkit.hypervisor.record_xml import settle_xml
 from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _, ngettext
 from labkit.limits import Limit
@@ -128,7 +129,7 @@ def _restore_memory(step: WakeClones, spec: MachineSpec, context: Context) -> No
 
 
 def _of_clone(header: MemoryHeader, spec: MachineSpec, runtime: Path | None) -> MemoryHeader:
-    return replace(header, xml=place_sockets(clone_memory_xml(header.xml, spec), runtime))
+    return replace(header, xml=place_sockets(clone_memory_xml(settle_xml(header.xml), spec), runtime))
 
 
 def _boot(spec: MachineSpec, context: Context, why: str) -> str:
