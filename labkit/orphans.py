@@ -27,7 +27,7 @@ class Orphan:
     """A file that nobody needs. Got from `lab.orphans[name]`."""
 
     def __init__(self, session: Session, machines: Machines, name: str) -> None:
-        self._session = session
+        self.session = session
         self._machines = machines
         self.name = name
 
@@ -41,7 +41,7 @@ class Orphan:
         return self._find()[1]
 
     def _find(self) -> tuple[LabState, OrphanFacts]:
-        state = self._session.read()
+        state = self.session.read()
         found = find_orphans(state)
         if self.name not in found:
             raise NotFound(
@@ -51,11 +51,11 @@ class Orphan:
         return state, found[self.name]
 
     def _after_adopt(self, plan: Plan, timeout: float | None) -> Disk:
-        self._session.carry_out(plan, timeout=timeout)
-        return Disk(self._session, plan.subject)
+        self.session.carry_out(plan, timeout=timeout)
+        return Disk(self.session, plan.subject)
 
     def _after_discard(self, plan: Plan, timeout: float | None) -> None:
-        self._session.carry_out(plan, timeout=timeout)
+        self.session.carry_out(plan, timeout=timeout)
 
     @act(_after_adopt)
     def adopt(self, name: str | None = None, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
@@ -72,7 +72,7 @@ class Orphan:
         return plans.plan_adopt(state, facts, chosen)
 
     def _after_revive(self, plan: Plan, timeout: float | None) -> Machine:
-        self._session.carry_out(plan, timeout=timeout)
+        self.session.carry_out(plan, timeout=timeout)
         return self._machines[plan.names[0]]
 
     @act(_after_revive)
@@ -107,33 +107,33 @@ class Orphans(Mapping[str, Orphan]):
     """The files of a lab that nobody needs, by file name, read afresh at every look. No act touches them."""
 
     def __init__(self, session: Session, machines: Machines) -> None:
-        self._session = session
+        self.session = session
         self._machines = machines
 
     def _after_discard(self, plan: Plan, timeout: float | None) -> None:
-        self._session.carry_out(plan, timeout=timeout)
+        self.session.carry_out(plan, timeout=timeout)
 
     @act(_after_discard)
     def discard(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Delete all of them for good."""
-        state = self._session.read()
+        state = self.session.read()
         return plans.plan_discard(state, [*find_orphans(state).values()], _("orphans"))
 
     def __getitem__(self, name: object) -> Orphan:
         if not isinstance(name, str):
             raise NotFound(_("There is no orphan {name!r} in this lab.").format(name=Shown(name)))
-        orphan = Orphan(self._session, self._machines, name)
+        orphan = Orphan(self.session, self._machines, name)
         orphan.facts  # noqa: B018 — says so where there is none
         return orphan
 
     def __iter__(self) -> Iterator[str]:
-        return iter(find_orphans(self._session.read()))
+        return iter(find_orphans(self.session.read()))
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in find_orphans(self._session.read())
+        return isinstance(name, str) and name in find_orphans(self.session.read())
 
     def __len__(self) -> int:
-        return len(find_orphans(self._session.read()))
+        return len(find_orphans(self.session.read()))
 
     def __repr__(self) -> str:
         return "\n".join(repr(orphan) for orphan in self.values()) or _("no orphans")

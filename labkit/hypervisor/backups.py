@@ -56,12 +56,12 @@ def back_up(
     def begin(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
         if not quiesce:
-            domain.backupBegin(_backup_xml(targets), None, reuse)
+            domain.backupBegin(build_backup_xml(targets), None, reuse)
             return
         with agent_answers_soon(domain):
             domain.fsFreeze()
             try:
-                domain.backupBegin(_backup_xml(targets), None, reuse)
+                domain.backupBegin(build_backup_xml(targets), None, reuse)
             finally:
                 domain.fsThaw()
 
@@ -141,7 +141,12 @@ def abort_backup(connection: Connection, machine_id: str, *, thaw: bool) -> None
         connection.call(abort)
 
 
-def _backup_xml(targets: Mapping[str, tuple[str, Format]]) -> str:
+def build_backup_xml(targets: Mapping[str, tuple[str, Format]]) -> str:
+    """Return the XML that begins a backup.
+
+    Args:
+        targets: by what the guest calls a disk: the image's path and format.
+    """
     disks = [
         _E.disk(_E.target(file=path), _E.driver(type=format.driver), name=name, backup="yes", type="file")
         for name, (path, format) in targets.items()

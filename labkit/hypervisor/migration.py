@@ -134,7 +134,7 @@ def migrate(
         domain = raw.lookupByUUIDString(machine_id)
         parameters = {
             libvirt.VIR_MIGRATE_PARAM_URI: f"unix://{arrival}",
-            libvirt.VIR_MIGRATE_PARAM_DEST_XML: place_sockets(append_to_console_log(domain.XMLDesc(_MOVABLE)), there),
+            libvirt.VIR_MIGRATE_PARAM_DEST_XML: _moving(domain, there),
             libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: place_sockets(domain.XMLDesc(_INACTIVE), there),
         }
         domain.migrateToURI3(to_uri, parameters, _LIVE)
@@ -162,6 +162,15 @@ def migrate(
         finally:
             close_arrival(arrival)
     return in_time
+
+
+def read_moving(connection: Connection, machine_id: str, there: Path | None) -> str:
+    """Return the definition a guest goes over with to the instance with that runtime folder."""
+    return connection.read(lambda raw: _moving(raw.lookupByUUIDString(machine_id), there))
+
+
+def _moving(domain: libvirt.virDomain, there: Path | None) -> str:
+    return place_sockets(append_to_console_log(domain.XMLDesc(_MOVABLE)), there)
 
 
 def close_arrival(arrival: Path) -> None:

@@ -123,7 +123,7 @@ def _find_strange(
             continue
         if rest := (element.tail or "").strip():
             yield rest  # libvirt would read as one text what is here in pieces; it never writes such
-        if element.tag is etree.Entity:
+        if isinstance(element, etree._Entity):  # noqa: SLF001 — the one name that lxml has for it
             yield str(element.text)
         if tag in _WORDS or not isinstance(element.tag, str):
             continue

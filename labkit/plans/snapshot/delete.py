@@ -56,7 +56,14 @@ def plan_delete(
     gone = [tree[each] for each in names]
     heir = tree[name].parent if tree.current in names else None
     forgets = [
-        ForgetSnapshot(machine_id=facts.id, domain=facts.spec.domain_name, snapshot=each, then_current=heir)
+        ForgetSnapshot(
+            machine_id=facts.id,
+            domain=facts.spec.domain_name,
+            snapshot=each,
+            then_current=heir,
+            children=tuple(child for child in tree.children(each) if child not in names),
+            current_child=tree.current if tree.current in tree.children(each) else None,
+        )
         for each in reversed(names)
     ]
     kept = {disk.path for node in tree.nodes.values() if node.name not in names for disk in node.disks}
