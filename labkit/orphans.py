@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from labkit.acts.act import act
 from labkit.disk import Disk
 from labkit.engine.session import Session
+from labkit.engine.survey import survey_orphan
 from labkit.errors import NotFound
 from labkit.language import _
 from labkit.machine import Machine
@@ -65,11 +66,12 @@ class Orphan:
             name: of the disk; None: the name of the disk it was made for, with a number behind it.
 
         Raises:
-            NotFound: it is gone, or somebody needs it now. Refused: it is no image, or the name is taken.
+            NotFound: it is gone, or somebody needs it now. Refused: it is no image, or not what it was, or the name is
+                taken.
         """
         state, facts = self._find()
         chosen = free_disk_name(state, facts.disk or "disk") if name is None else check_name(name, what=_("disk"))
-        return plans.plan_adopt(state, facts, chosen)
+        return plans.plan_adopt(state, self._survey(state, facts), facts, chosen)
 
     def _after_revive(self, plan: Plan, timeout: float | None) -> Machine:
         self._session.carry_out(plan, timeout=timeout)
@@ -83,10 +85,28 @@ class Orphan:
             name: of the snapshot from now on; None: the one it had.
 
         Raises:
-            NotFound: it is gone, or somebody needs it now. Refused: no snapshot of it is known, or the name is taken.
+            NotFound: it is gone, or somebody needs it now. Refused: no snapshot of it is known, a file of it is
+                gone or not what it was, or the name is taken.
         """
         state, facts = self._find()
-        return plans.plan_revive(state, facts, None if name is None else check_name(name, what=_("snapshot")))
+        chosen = None if name is None else check_name(name, what=_("snapshot"))
+        return plans.plan_revive(state, self._survey(state, facts), facts, chosen)
+
+    def _after_accept(self, plan: Plan, timeout: float | None) -> Orphan:
+        self._session.carry_out(plan, timeout=timeout)
+        return self
+
+    @act(_after_accept)
+    def accept_changes(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Take its image, and those below it, as they are now, although another program has written to them.
+
+        Nothing is written to them: from now on what they hold counts. Whoever stands on them reads that.
+        """
+        state, facts = self._find()
+        return plans.plan_accept_orphan(state, self._survey(state, facts), facts)
+
+    def _survey(self, state: LabState, facts: OrphanFacts) -> plans.OrphanSurvey:
+        return survey_orphan(self._session.workspace, state, facts)
 
     @act(_after_discard)
     def discard(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002

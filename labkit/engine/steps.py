@@ -135,7 +135,7 @@ def do(step: Step, hands: Hands) -> None:
             hands.snapshots.relabel(step.machine_id, step.old, step.new, step.description, current=step.current)
         case FreezeImages():
             files.freeze_files(step.paths)
-            seals.seal(step.paths)
+            seals.seal(step.paths, only_new=step.known)
         case MergeLayer():
             remark = snapshot_work.merge(step, hands)
             if remark:

@@ -97,6 +97,13 @@ def find_lost_points(lost: LostSnapshot) -> dict[str, LostPoint]:
     return {} if facts is None else _points(lost, facts)
 
 
+def read_forgotten(point: LostPoint) -> SnapshotFacts | None:
+    """Return the snapshot that kept an image, as the record tells of it; None: it tells of none."""
+    if point.snapshot is None:
+        return None
+    return read_facts(SnapshotRecord(name=point.snapshot, parent=point.parent, xml=point.xml, current=False))
+
+
 def read_facts(record: SnapshotRecord) -> SnapshotFacts | None:
     """Return the snapshot a record tells of, or None: its text is none of a machine of labkit."""
     try:

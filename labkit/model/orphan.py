@@ -114,6 +114,12 @@ def find_point(state: LabState, path: str) -> LostPoint | None:
     return state.forgotten.get(path) or next(memories, None)
 
 
+def parts_of(state: LabState, point: LostPoint) -> tuple[str, ...]:
+    """Return the images that a snapshot kept of which the record tells, disk by disk, be they there or not."""
+    whose = (point.machine_id, point.xml)
+    return tuple(path for path, each in state.forgotten.items() if (each.machine_id, each.xml) == whose)
+
+
 def _owners(state: LabState, point: LostPoint | None) -> list[str]:
     return [machine.name for machine in state.machines.values() if point and machine.id == point.machine_id]
 
