@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from labkit.model.disk import DiskFacts, find_disks
 from labkit.model.image import GuestImage, ImageFacts
 from labkit.model.machine import MachineFacts, MachineState, Reason
-from labkit.model.record import LostPoint
+from labkit.model.record import LostPoint, MadeFor
 from labkit.model.snapshot import SnapshotTree
 
 
@@ -67,6 +67,7 @@ class LabState:
         claimed: images that domains not of this lab need, or files outside of its folder stand on.
         pending: files that acts of the journal name: whether they are needed shows when these acts have ended.
         given: files that seals and definitions name, whether they are there or not.
+        made: what the record tells that images were made for, by path.
         forgotten: what the record tells of images whose snapshot libvirt was made to forget, by path.
         unreturned: images of machines that the record knows and no hypervisor does: the machine's name by path; they
             are no free disks.
@@ -102,6 +103,7 @@ class LabState:
     claimed: frozenset[str] = frozenset()
     pending: frozenset[str] = frozenset()
     given: frozenset[str] = field(default=frozenset(), compare=False)
+    made: Mapping[str, MadeFor] = field(default_factory=dict, compare=False)
     forgotten: Mapping[str, LostPoint] = field(default_factory=dict)
     unreturned: Mapping[str, str] = field(default_factory=dict)
     unsettled: bool = False

@@ -131,3 +131,35 @@ def test_a_snapshot_does_not_come_back_while_its_image_is_written(vm: Machine) -
     (orphan,) = (each for each in lab.orphans.values() if each.facts.snapshot == "running" and "memory" in each.name)
     with pytest.raises(Refused, match="web writes to"):
         orphan.adopt_as_snapshot()
+
+
+# --- what is an act's own: by the record, else by the name of the file -----------------------------
+
+
+def test_a_layer_that_virsh_made_for_one_machine_is_not_deleted_with_its_clone(lab: Lab) -> None:
+    """Only the clone stands on it; its name is none of ours, but the record knows for which machine it was made."""
+    vm = make_machine(lab, "web", "left")
+    foreign, domain = lab.home / "disks" / "web.byhand", vm.facts.spec.domain_name
+    virsh("snapshot-create-as", domain, "byhand", "--disk-only", "--diskspec", f"vda,file={foreign}")
+    vm.snapshots.take("after")
+    vm.snapshots.restore("left")
+    vm.clone("copy", kind="linked", snapshot="after")
+    for name in ("after", "byhand"):
+        virsh("snapshot-delete", domain, name, "--metadata")
+    assert str(foreign) in lab.state.alive
+    lab.machines["copy"].delete()
+    assert foreign.exists()
+    assert foreign.name in lab.orphans or foreign.name in lab.disks
+    assert vm.facts.spec.disks
+
+
+def test_a_layer_that_virsh_made_goes_with_the_machine_it_was_made_for(lab: Lab) -> None:
+    """No definition names it any more; the record does."""
+    vm = make_machine(lab, "web", "left")
+    foreign, domain = lab.home / "disks" / "web.byhand", vm.facts.spec.domain_name
+    virsh("snapshot-create-as", domain, "byhand", "--disk-only", "--diskspec", f"vda,file={foreign}")
+    vm.snapshots.take("after")
+    for name in ("after", "byhand"):
+        virsh("snapshot-delete", domain, name, "--metadata")
+    vm.delete()
+    assert not list((lab.home / "disks").iterdir())
