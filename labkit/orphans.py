@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from labkit.acts.act import act
+from labkit.arguments import checked
 from labkit.disk import Disk
 from labkit.engine.session import Session
 from labkit.engine.survey import survey_orphan
@@ -106,17 +107,18 @@ class Orphan:
         return plans.plan_accept_orphan(state, self._survey(state, facts), facts)
 
     def _survey(self, state: LabState, facts: OrphanFacts) -> plans.OrphanSurvey:
-        return survey_orphan(self._session.workspace, state, facts)
+        return survey_orphan(self._session, state, facts)
 
     @act(_after_discard)
     def discard(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Delete it for good.
 
         Raises:
-            NotFound: it is gone, or somebody needs it now. Refused: other orphans stand on it.
+            NotFound: it is gone, or somebody needs it now. Refused: other orphans stand on it, or a machine comes back
+                with it.
         """
         state, facts = self._find()
-        return plans.plan_discard(state, [facts], facts.name)
+        return plans.plan_discard(state, self._survey(state, facts), facts)
 
     def __repr__(self) -> str:
         facts = self.facts
@@ -135,9 +137,21 @@ class Orphans(Mapping[str, Orphan]):
 
     @act(_after_discard)
     def discard(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
-        """Delete all of them for good."""
+        """Delete all of them for good, but for those of machines that libvirt was made to forget, see `bring_back`."""
         state = self._session.read()
-        return plans.plan_discard(state, [*find_orphans(state).values()], _("orphans"))
+        return plans.plan_discard_all(state, [*find_orphans(state).values()], _("orphans"))
+
+    @checked
+    def bring_back(self) -> tuple[str, ...]:
+        """Let libvirt know the machines again that it was made to forget, as `Lab.open()` does; no plan is needed.
+
+        Returns:
+            What became of each, a sentence: it is back, or why not.
+
+        Raises:
+            Busy: others are just changing the lab. WrongState: it is another computer's.
+        """
+        return tuple(self._session.bring_back())
 
     def __getitem__(self, name: object) -> Orphan:
         if not isinstance(name, str):

@@ -60,7 +60,7 @@ def _find_forgotten(path: Path, images: Path, _version: tuple[int, int, int]) ->
 
 
 def find_unreturned(home: Path, known: frozenset[str]) -> Mapping[str, str]:
-    """Return the images of machines that a lab's record knows and no hypervisor does: the machine's name by path.
+    """Return the files of machines that a lab's record knows and no hypervisor does: the machine's name by path.
 
     Args:
         known: the ids of the machines that are known.
@@ -75,9 +75,11 @@ def find_unreturned(home: Path, known: frozenset[str]) -> Mapping[str, str]:
 
 @functools.lru_cache(maxsize=16)
 def _find_unreturned(path: Path, _version: tuple[int, int, int], known: frozenset[str]) -> Mapping[str, str]:
+    from labkit.hypervisor.recording import find_files
+
     record = read_record(path.parent)
-    points = find_lost(replace(record, lost=()), known) if record else {}
-    return {image: point.machine for image, point in points.items()}
+    gone = [machine for machine in record.machines if machine.id not in known] if record else []
+    return {file: machine.name for machine in gone for file in find_files(machine)}
 
 
 def find_recorded(home: Path) -> frozenset[str]:

@@ -13,9 +13,11 @@ import psutil
 from labkit.engine import inside
 from labkit.engine.handle import Handle
 from labkit.engine.host import choose_accelerator
+from labkit.engine.instances import SESSION
 from labkit.engine.memory_files import look_inside
 from labkit.engine.older import find_thawed
 from labkit.engine.seals import find_changed, find_seals
+from labkit.engine.session import Session
 from labkit.engine.workspace import Workspace
 from labkit.hypervisor.daemon_place import find_config_folder
 from labkit.hypervisor.record_trust import are_known
@@ -99,10 +101,11 @@ def find_bad_memories(
     return faults
 
 
-def survey_orphan(workspace: Workspace, state: LabState, orphan: OrphanFacts) -> OrphanSurvey:
+def survey_orphan(session: Session, state: LabState, orphan: OrphanFacts) -> OrphanSurvey:
     """Return what plans about an orphan need measured: whether it, and what came with it, is what it was."""
     from labkit.hypervisor.recording import read_forgotten
 
+    workspace, returning = session.workspace, session.sides[SESSION].executor.returning
     point = find_point(state, orphan.path)
     parts = parts_of(state, point) if point else (orphan.path,)
     node = read_forgotten(point) if point else None
@@ -110,6 +113,7 @@ def survey_orphan(workspace: Workspace, state: LabState, orphan: OrphanFacts) ->
     return OrphanSurvey(
         changed=find_broken(workspace, state, parts),
         bad_memories=find_bad_memories(workspace, [node] if node else [], lambda name: trusted.get(name, "")),
+        why_not_back=returning.why_not_back(orphan.unreturned) if orphan.unreturned else "",
     )
 
 

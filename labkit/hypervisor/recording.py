@@ -156,6 +156,14 @@ def find_lost_images(machine: MachineRecord) -> dict[str, LostPoint]:
     return points
 
 
+def find_files(machine: MachineRecord) -> frozenset[str]:
+    """Return the files of a recorded machine: images, saved memory of snapshots, what its serial line printed."""
+    facts = [each for each in map(read_facts, machine.snapshots) if each]
+    specs = [spec for spec in (_read_spec(machine.xml), *(each.spec for each in facts)) if spec]
+    logs = (spec.console_log for spec in specs if spec.console_log)
+    return frozenset((*find_lost_images(machine), *read_memories(machine), *logs))
+
+
 def _read_spec(xml: str) -> MachineSpec | None:
     try:
         return parse_domain_xml(xml)

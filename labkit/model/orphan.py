@@ -135,4 +135,5 @@ def _stray(state: LabState, path: str) -> OrphanFacts:
         allocated=state.stray_bytes.get(path, 0),
         machine=owners[0] if owners else None,
         snapshot=point.snapshot if point and owners else None,
+        unreturned=state.unreturned.get(path),
     )

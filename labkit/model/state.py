@@ -69,8 +69,8 @@ class LabState:
         given: files that seals and definitions name, whether they are there or not.
         made: what the record tells that images were made for, by path.
         forgotten: what the record tells of images whose snapshot libvirt was made to forget, by path.
-        unreturned: images of machines that the record knows and no hypervisor does: the machine's name by path; they
-            are no free disks.
+        unreturned: files of machines that the record knows and no hypervisor does: the machine's name by path; the
+            images among them are no free disks.
         unsettled: whether other acts kept changing the lab while it was read: to be looked at, not to be planned on.
         instance: the hypervisor instance all this is seen from, "" for the session's own.
         elsewhere, elsewhere_snapshots: machines of the lab on its other instances, and their trees, by name.

@@ -16,7 +16,7 @@ from labkit.model.machine import DiskSpec
 from labkit.model.orphan import OrphanFacts, OrphanKind, find_point, parts_of
 from labkit.model.record import LostPoint
 from labkit.model.snapshot import SnapshotTree
-from labkit.model.state import LabState
+from labkit.model.state import LabState, alive_among
 from labkit.plans.accepting import seal_as_they_are
 from labkit.plans.broken import why_broken
 from labkit.plans.disk import disk_plan
@@ -37,10 +37,12 @@ class OrphanSurvey:
     Attributes:
         changed: the frozen images that another program has written to, orphans among them.
         bad_memories: what is wrong with the memory file of the snapshot that kept it, by path.
+        why_not_back: why the machine stays away that it is of and that libvirt has forgotten; "": that comes back.
     """
 
     changed: frozenset[str] = frozenset()
     bad_memories: Mapping[str, MemoryFault] = field(default_factory=dict)
+    why_not_back: str = ""
 
 
 def plan_adopt(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts, name: str) -> Plan:
@@ -54,7 +56,11 @@ def plan_adopt(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts, name:
             else (_("Copy it elsewhere if you want to keep it, then discard it."),),
         )
     else:
-        refusal = _why_broken(state, survey, orphan, [image.path]) or why_not_name(state, name)
+        refusal = (
+            _why_of_a_machine(survey, orphan)
+            or _why_broken(state, survey, orphan, [image.path])
+            or why_not_name(state, name)
+        )
     if refusal or image is None:
         return disk_plan("adopt", state, name, orphan.disk, machines=_holder(orphan), refusal=refusal)
     path = next_image_path(state, name, Format.QCOW2)
@@ -172,20 +178,52 @@ def plan_accept_orphan(state: LabState, survey: OrphanSurvey, orphan: OrphanFact
     return _of_orphans("accept", state, [orphan], orphan.name, steps=steps, notes=notes)
 
 
-def plan_discard(state: LabState, orphans: Sequence[OrphanFacts], subject: str) -> Plan:
-    """Plan to delete orphans for good; one that others stand on goes only together with them."""
-    going = {orphan.path for orphan in orphans}
-    for orphan in orphans:
-        left = [posixpath.basename(path) for path in orphan.above if path not in going]
-        if left:
-            why = _("{names} stand on {file}.").format(names=", ".join(left), file=orphan.name)
-            ways = (_("Discard those first, or all orphans at once: lab.orphans.discard()."),)
-            refusal = Refusal(why=why, ways_out=ways, dependants=tuple(left))
-            return _of_orphans("discard", state, orphans, subject, refusal=refusal)
+def plan_discard(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts) -> Plan:
+    """Plan to delete an orphan for good; one that others stand on goes only together with them."""
+    refusal = _why_of_a_machine(survey, orphan)
+    if orphan.above:
+        names = tuple(map(posixpath.basename, orphan.above))
+        why = _("{names} stand on {file}.").format(names=", ".join(names), file=orphan.name)
+        ways = (_("Discard those first, or all orphans at once: lab.orphans.discard()."),)
+        refusal = refusal or Refusal(why=why, ways_out=ways, dependants=names)
+    return _deleting(state, [orphan], orphan.name, refusal=refusal)
+
+
+def plan_discard_all(state: LabState, orphans: Sequence[OrphanFacts], subject: str) -> Plan:
+    """Plan to delete orphans for good, but for those of machines that libvirt was made to forget: these come back."""
+    of_machines = {orphan.path: orphan.unreturned for orphan in orphans if orphan.unreturned}
+    staying = alive_among(state.images, of_machines) | of_machines.keys()
+    going = [orphan for orphan in orphans if orphan.path not in staying]
+    names = ", ".join(sorted(set(of_machines.values())))
+    note = _("Files of machines that libvirt was made to forget stay: {machines}. {way}")
+    note = note.format(machines=names, way=_way_back())
+    return _deleting(state, going, subject, notes=[note] if names else [])
+
+
+def _deleting(
+    state: LabState,
+    orphans: Sequence[OrphanFacts],
+    subject: str,
+    *,
+    refusal: Refusal | None = None,
+    notes: Iterable[str] = (),
+) -> Plan:
     files = tuple(file for orphan in _from_the_top(orphans) for file in orphan.files)
     steps = [DeleteFiles(paths=files, bytes=sum(orphan.allocated for orphan in orphans))] if files else []
-    notes = [_("What they hold is lost for good.")] if steps else []
-    return _of_orphans("discard", state, orphans, subject, steps=steps, notes=notes)
+    lost = [_("What they hold is lost for good.")] if steps else []
+    steps, lost = ([], []) if refusal else (steps, lost)
+    return _of_orphans("discard", state, orphans, subject, steps=steps, refusal=refusal, notes=[*lost, *notes])
+
+
+def _why_of_a_machine(survey: OrphanSurvey, orphan: OrphanFacts) -> Refusal | None:
+    """Why nothing is done to a file of a machine that libvirt was made to forget: with it the machine comes back."""
+    if not orphan.unreturned or survey.why_not_back:
+        return None
+    return Refusal(why=orphan.why, ways_out=(_way_back(), _("Then delete what you do not want of it.")))
+
+
+def _way_back() -> str:
+    return _("Bring the machine back: lab.orphans.bring_back().")
 
 
 def _from_the_top(orphans: Sequence[OrphanFacts]) -> list[OrphanFacts]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from labkit import Lab
+from labkit.engine.record_file import read_record, write_record
 from labkit.errors import Refused, WrongState
 from labkit.machine import Machine
 from labkit.orphans import Orphan
-from tests.beside.hands import make_machine, virsh, write
+from tests.beside.hands import contents, files_of, make_machine, virsh, write
 
 
 def forget(vm: Machine, snapshot: str) -> Path:
@@ -163,3 +165,63 @@ def test_a_layer_that_virsh_made_goes_with_the_machine_it_was_made_for(lab: Lab)
         virsh("snapshot-delete", domain, name, "--metadata")
     vm.delete()
     assert not list((lab.home / "disks").iterdir())
+
+
+# --- machines that libvirt was made to forget while the lab is open --------------------------------
+
+
+def test_files_of_a_forgotten_machine_are_not_discarded_and_it_comes_back(vm: Machine) -> None:
+    lab, before = vm.lab, contents(vm)
+    vm.start()
+    vm.snapshots.take("running")
+    vm.kill()
+    log = Path(vm.facts.spec.console_log or "")
+    log.touch()
+    stray = lab.home / "disks" / "notes.txt"
+    stray.write_text("mine")
+    files = files_of(lab)
+    virsh("undefine", vm.facts.spec.domain_name, "--snapshots-metadata")
+    of_web = {orphan.name for orphan in lab.orphans.values() if orphan.facts.unreturned == "web"}
+    assert set(lab.orphans) - of_web == {stray.name}
+    assert {"memory/" + Path(path).name for path in (lab.home / "memory").iterdir()} <= of_web
+    assert f"consoles/{log.name}" in of_web
+    for name in of_web:
+        for plan in (lab.orphans[name].discard.plan(), lab.orphans[name].adopt.plan("found")):
+            assert plan.refusal is not None, name
+    assert "lab.orphans.bring_back()" in lab.orphans[min(of_web)].discard.plan().refusal.hint  # type: ignore[union-attr]
+    outcome = lab.carry_out(lab.orphans.discard.plan())
+    assert "bring_back" in " ".join(outcome.plan.notes)
+    assert {**files_of(lab), stray.name: files[stray.name]} == files
+    assert not stray.exists()
+    (sentence,) = lab.orphans.bring_back()
+    assert "web: it came back" in sentence
+    assert lab.orphans.bring_back() == ()
+    assert not lab.orphans
+    assert {name: text for name, text in contents(vm).items() if name in ("left", "right")} == {
+        name: text for name, text in before.items() if name != "now"
+    }
+
+
+def test_files_of_a_machine_that_cannot_come_back_are_adopted_and_discarded(vm: Machine) -> None:
+    lab = vm.lab
+    kept, active = Path(vm.snapshots["right"].disks[0].path), Path(vm.facts.spec.disks[0].path)
+    virsh("undefine", vm.facts.spec.domain_name, "--snapshots-metadata")
+    active.unlink()
+    (sentence,) = lab.orphans.bring_back()
+    assert f"its image {active.name} is not there" in sentence
+    assert lab.orphans[kept.name].adopt("found").capacity
+    lab.disks["found"].delete()
+    lab.orphans[kept.name].discard()
+    assert not kept.exists()
+
+
+def test_a_machine_of_another_hypervisor_keeps_its_files_and_is_told(vm: Machine) -> None:
+    lab, elsewhere = vm.lab, "qemu+unix:///session?socket=/elsewhere"
+    virsh("undefine", vm.facts.spec.domain_name, "--snapshots-metadata")
+    record = read_record(lab.home)
+    assert record is not None
+    write_record(lab.home, replace(record, machines=tuple(replace(each, uri=elsewhere) for each in record.machines)))
+    assert not lab.orphans.discard.plan().steps
+    assert lab.orphans[min(lab.orphans)].discard.plan().refusal is not None
+    (sentence,) = lab.orphans.bring_back()
+    assert f"web is on another hypervisor: open the lab there, with Lab.open(uri='{elsewhere}')" in sentence
