@@ -95,6 +95,11 @@ class Executor:
         )
 
     @property
+    def returning(self) -> Returning:
+        """What brings back the machines that the hypervisor has forgotten."""
+        return Returning(self.workspace, self.domains, self.instances, self.recorder)
+
+    @property
     def told(self) -> list[str]:
         """What became of the interrupted acts it found, a sentence each."""
         return self.recovery.told
@@ -196,11 +201,24 @@ class Executor:
         if not self.lease.is_available():
             return
         if self.instances.own == SESSION:
-            returning = Returning(self.workspace, self.domains, self.instances, self.recorder)
-            self.told.extend(returning.bring_back_what_is_missing())
+            self.told.extend(self.returning.bring_back_what_is_missing())
         self.recover()
         if self.instances.own == SESSION:
             self.recorder.note_quietly()
+
+    def bring_back(self) -> list[str]:
+        """Let the hypervisor know again, while the lab is open, the machines that it was made to forget.
+
+        Returns:
+            What became of each, a sentence.
+
+        Raises:
+            Busy: others hold the lab's lock. WrongState: the lab is another computer's.
+        """
+        self.lease.require()
+        told = self.returning.bring_back_what_is_missing()
+        self.recorder.note_quietly()
+        return [*told, *self.returning.find_elsewhere()]
 
     def find_running(self) -> dict[str, str]:
         """Return the names of the machines that run on this computer, by id, on whatever instance of the lab."""

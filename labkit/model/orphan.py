@@ -119,6 +119,12 @@ def find_point(state: LabState, path: str) -> LostPoint | None:
     return state.forgotten.get(path) or next(memories, None)
 
 
+def parts_of(state: LabState, point: LostPoint) -> tuple[str, ...]:
+    """Return the images that a snapshot kept of which the record tells, disk by disk, be they there or not."""
+    whose = (point.machine_id, point.xml)
+    return tuple(path for path, each in state.forgotten.items() if (each.machine_id, each.xml) == whose)
+
+
 def _owners(state: LabState, point: LostPoint | None) -> list[str]:
     return [machine.name for machine in state.machines.values() if point and machine.id == point.machine_id]
 
@@ -134,4 +140,5 @@ def _stray(state: LabState, path: str) -> OrphanFacts:
         allocated=state.stray_bytes.get(path, 0),
         machine=owners[0] if owners else None,
         snapshot=point.snapshot if point and owners else None,
+        unreturned=state.unreturned.get(path),
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from labkit.model.disk import DiskFacts, disk_name, find_disks, find_lost
 from labkit.model.image import GuestImage, ImageFacts
 from labkit.model.machine import MachineFacts, MachineState, Reason
-from labkit.model.record import LostPoint
+from labkit.model.record import LostPoint, MadeFor
 from labkit.model.snapshot import SnapshotTree
 
 
@@ -68,11 +68,12 @@ class LabState:
         claimed: images that domains not of this lab need, or files outside of its folder stand on.
         pending: files that acts of the journal name: whether they are needed shows when these acts have ended.
         given: files that seals and definitions name, whether they are there or not.
+        made: what the record tells that images were made for, by path.
         forgotten: what the record tells of images whose snapshot libvirt was made to forget, by path.
         aside: what records tell of images that were put aside when another state of the folder was brought back, by
             path: no act makes them unneeded, since somebody may still take such a record.
-        unreturned: images of machines that the record knows and no hypervisor does: the machine's name by path; they
-            are no free disks.
+        unreturned: files of machines that the record knows and no hypervisor does: the machine's name by path; the
+            images among them are no free disks.
         unsettled: whether other acts kept changing the lab while it was read: to be looked at, not to be planned on.
         instance: the hypervisor instance all this is seen from, "" for the session's own.
         elsewhere, elsewhere_snapshots: machines of the lab on its other instances, and their trees, by name.
@@ -105,6 +106,7 @@ class LabState:
     claimed: frozenset[str] = frozenset()
     pending: frozenset[str] = frozenset()
     given: frozenset[str] = field(default=frozenset(), compare=False)
+    made: Mapping[str, MadeFor] = field(default_factory=dict, compare=False)
     forgotten: Mapping[str, LostPoint] = field(default_factory=dict)
     aside: Mapping[str, LostPoint] = field(default_factory=dict)
     unreturned: Mapping[str, str] = field(default_factory=dict)

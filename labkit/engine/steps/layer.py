@@ -39,7 +39,7 @@ def do(step: LayerStep, context: Context) -> None:
             _rebase(step, context)
         case FreezeImages():
             files.freeze_files(step.paths)
-            seals.seal(step.paths)
+            seals.seal(step.paths, only_new=step.known)
         case MergeLayer():
             remark = merge(step, context)
             if remark:

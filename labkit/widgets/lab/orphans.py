@@ -58,11 +58,18 @@ def _row(orphan: OrphanFacts, *, busy: str | None) -> Node:
         kind="danger",
         tip=_("Show what would be deleted; nothing is lost before you confirm."),
     )
-    is_image = orphan.kind is OrphanKind.IMAGE
+    back = Button(
+        label=_("Bring back"),
+        action="bring-back",
+        busy=busy,
+        tip=_("Let libvirt know {machine} again, as the lab's record tells.").format(machine=orphan.unreturned),
+    )
+    adopting = [adopt] if orphan.kind is OrphanKind.IMAGE else []
+    buttons = [back, discard] if orphan.unreturned else [*adopting, discard]
     return tag(
         "li",
         tag("strong", orphan.name),
         f" — {format_size(orphan.allocated)}. {orphan.why}",
-        parts.render_buttons([adopt, discard] if is_image else [discard], label=f"orphan-{orphan.name}"),
+        parts.render_buttons(buttons, label=f"orphan-{orphan.name}"),
         key=orphan.name,
     )

@@ -66,6 +66,7 @@ class LabPanel(LivePanel):
         self.on("discard", self._discard)
         self.on("discard-all", self._discard_all)
         self.on("cancel", self._cancel)
+        self.on("bring-back", self._bring_back)
         for act in SWITCHES:
             self.on(act, partial(self._switch, act))
 
@@ -228,6 +229,13 @@ class LabPanel(LivePanel):
 
     def _discard_all(self, _values: Values) -> None:
         self._propose(_("Discard what nobody needs"), self._lab.orphans.discard.plan)
+
+    def _bring_back(self, _values: Values) -> None:
+        def bring_back(_work: Work) -> None:
+            for sentence in self._lab.orphans.bring_back():
+                self.acting.tell(sentence)
+
+        self.acting.work(_("Bringing back what libvirt forgot"), bring_back)
 
     def _find(self, values: Values) -> MachineFacts | None:
         """Return the machine that something is asked for, or None: it has gone."""
