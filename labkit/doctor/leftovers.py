@@ -19,6 +19,7 @@ from labkit.doctor.instances import find_guests
 from labkit.engine.folders import labs_folder
 from labkit.engine.journal import read_entry
 from labkit.engine.locks import find_busy
+from labkit.engine.place import is_let_go
 from labkit.engine.workspace import list_labs
 from labkit.errors import HostTrouble, LabError
 from labkit.hypervisor.daemon_place import find_config_folder
@@ -68,10 +69,11 @@ def check_orphans(labs: Path, uri: str) -> Check:
 
     slug = "orphans"
     found: dict[str, list[OrphanFacts]] = {}
-    for name in list_labs(labs):
+    for name in (name for name in list_labs(labs) if not is_let_go(labs / name)):
         with contextlib.suppress(LabError):  # what is wrong with such a lab is said elsewhere
-            if orphans := [*find_orphans(read_lab(name, home=labs, uri=uri)).values()]:
-                found[name] = orphans
+            orphans = find_orphans(read_lab(name, home=labs, uri=uri)).values()
+            if nobodys := [orphan for orphan in orphans if not orphan.unreturned]:  # else the machine comes back
+                found[name] = nobodys
     if not found:
         return Check(slug=slug, status=Status.OK, what=_("Every file of the labs is needed by somebody."))
     first, count = next(iter(found)), sum(map(len, found.values()))
