@@ -170,6 +170,8 @@ def find_disks(
     images: Mapping[str, ImageFacts],
     kept: Iterable[str] = (),
     served: Mapping[str, str] | None = None,
+    *,
+    outside: Mapping[str, ImageFacts] | None = None,
 ) -> dict[str, DiskFacts]:
     """Return the disks of a lab by name, sorted: those attached, and the free ones.
 
@@ -178,15 +180,17 @@ def find_disks(
 
     Args:
         kept: images that snapshots keep: they are no disks. served: sockets of served disks, by name.
+        outside: images out of the lab's folder that attached disks are read from, by path.
     """
+    readable = {**images, **(outside or {})}
     disks: dict[str, DiskFacts] = {}
     attached = [(machine.name, disk) for machine in machines.values() for disk in machine.spec.disks]
     for machine, disk in attached:
-        if layers := chain(images, disk.path):
-            name = name_of(images, disk)
+        if layers := chain(readable, disk.path):
+            name = name_of(readable, disk)
             disks[name] = DiskFacts(name=name, layers=layers, machine=machine, target=disk.target)
     used = {disk.path for _machine, disk in attached}
-    used |= {image.backing for image in images.values() if image.backing} | set(kept)
+    used |= {image.backing for image in readable.values() if image.backing} | set(kept)
     for path in sorted(set(images) - used, key=image_number):
         name = disk_name(path)
         if name not in disks or disks[name].machine is None:

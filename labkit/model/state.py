@@ -65,6 +65,7 @@ class LabState:
         damaged: files in the folder of disks that are named as images, or needed as such, and cannot be read.
         stray_bytes: what the host gives each of them.
         claimed: images that domains not of this lab need, or files outside of its folder stand on.
+        outside: images out of the lab's folder that its own definitions and snapshots need, by path.
         pending: files that acts of the journal name: whether they are needed shows when these acts have ended.
         given: files that seals and definitions name, whether they are there or not.
         made: what the record tells that images were made for, by path.
@@ -101,6 +102,7 @@ class LabState:
     instances: Mapping[str, str] = field(default_factory=dict)
     unreachable: Mapping[str, str] = field(default_factory=dict)
     claimed: frozenset[str] = frozenset()
+    outside: Mapping[str, ImageFacts] = field(default_factory=dict)
     pending: frozenset[str] = frozenset()
     given: frozenset[str] = field(default=frozenset(), compare=False)
     made: Mapping[str, MadeFor] = field(default_factory=dict, compare=False)
@@ -125,9 +127,20 @@ class LabState:
         """The lab's disks by name, sorted: attached and free; looked for once, since plans ask many times."""
         if not self._found:
             self._found.append(
-                find_disks(self.everywhere, self.images, self.kept | self.claimed | self.unreturned.keys(), self.served)
+                find_disks(
+                    self.everywhere,
+                    self.images,
+                    self.kept | self.claimed | self.unreturned.keys(),
+                    self.served,
+                    outside=self.outside,
+                )
             )
         return self._found[0]
+
+    @property
+    def readable(self) -> Mapping[str, ImageFacts]:
+        """The images that disks are read from, by path: those in the lab's folder, and those outside."""
+        return {**self.images, **self.outside} if self.outside else self.images
 
     @property
     def kept(self) -> frozenset[str]:
