@@ -42,9 +42,11 @@ def change_domain_xml(xml: str, changes: MachineChanges) -> str:
     return etree.tostring(domain, encoding="unicode")
 
 
-def rename_in_domain_xml(xml: str, name: str) -> str:
-    """Return the XML with a machine's new name in its kernel's command line."""
+def rename_in_domain_xml(xml: str, name: str, domain_name: str | None = None) -> str:
+    """Return the XML with a machine's new name in its kernel's command line, and as the domain's if one is given."""
     domain = parse(xml)
+    if domain_name is not None:
+        get_child(domain, "name").text = domain_name
     line = domain.find("os/cmdline")
     if line is not None:
         line.text = identify(Boot(command_line=(line.text or "").partition(" labkit.name=")[0]), name)

@@ -11,7 +11,7 @@ from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
 from labkit.plans.broken import notes_of_outside
-from labkit.plans.memory_excuses import is_foreign_accelerator, why_not_from_memory
+from labkit.plans.memory_excuses import is_foreign_accelerator, why_not_from_memory, why_renamed
 from labkit.plans.naming import free_disk_name, next_image_path
 from labkit.plans.plan import Plan
 from labkit.plans.reclaim import find_unneeded, own_disks
@@ -53,7 +53,7 @@ def plan_restore(
     facts, tree = state.machines[machine], tree_of(state, machine)
     refusal = why_not_restore(state, survey, facts, tree, name, save_current=save_current)
     if refusal is None and memory:
-        refusal = why_not_from_memory(state, survey, tree[name])
+        refusal = why_not_from_memory(state, survey, tree[name]) or why_renamed(facts, tree[name])
     if refusal is None and save_current is not None:
         refusal = why_not_take(state, survey, facts, tree, save_current)
     if refusal:
