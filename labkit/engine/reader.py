@@ -99,7 +99,12 @@ def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
         given=frozenset(str(file_of(workspace.disks, name)) for name in find_seals(workspace.disks))
         | find_recorded(workspace.home),
         made=find_made(workspace.home),
-        forgotten=find_forgotten(workspace.home, workspace.images),
+        forgotten=find_forgotten(
+            workspace.home,
+            workspace.images,
+            {machine.id: every_tree.get(name, SnapshotTree()) for name, machine in everywhere.items()},
+            frozenset(name for entry in entries for name in entry.plan.names),
+        ),
         unreturned=find_unreturned(workspace.home, frozenset(machine.id for machine in everywhere.values())),
     )
 

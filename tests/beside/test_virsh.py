@@ -82,7 +82,7 @@ def test_what_virsh_forgot_of_a_machine_outlives_acts_of_that_machine_and_can_be
     vm.snapshots.restore("left")  # "right" is a branch of its own now
     _forget_one(vm)
     assert list(lab.orphans) == [forgotten.name]
-    assert "no snapshot of it names it" in repr(lab.orphans)
+    assert "It is the snapshot right of web" in repr(lab.orphans)
     vm.snapshots.take("new")
     vm.snapshots.restore("left")
     vm.snapshots.delete("new")
@@ -106,6 +106,7 @@ def test_a_snapshot_that_virsh_forgot_is_known_from_the_record_and_comes_back_as
     vm.snapshots.restore("left")
     forgotten = Path(tree["right"].disks[0].path)
     _forget_one(vm)
+    assert "It is the snapshot right of web" in lab.orphans[forgotten.name].facts.why  # at once
     lab.machines["other"].snapshots.take("three")  # whoever acts next writes down what has vanished
     assert "It is the snapshot right of web" in lab.orphans[forgotten.name].facts.why
     vm.snapshots.take("right")
