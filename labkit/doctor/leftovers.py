@@ -30,6 +30,9 @@ from labkit.model.diagnosis import Check, Status
 from labkit.model.orphan import OrphanFacts, find_orphans
 from labkit.units import format_size
 
+MOST_ORPHANS = 3
+"""How many files that nobody needs are told one by one."""
+
 
 def check_unfinished(labs: Path) -> Check:
     """Whether acts were cut short: they stand in a journal, and no one is at work on their machines."""
@@ -79,14 +82,17 @@ def check_orphans(labs: Path, uri: str) -> Check:
     first, count = next(iter(found)), sum(map(len, found.values()))
     size = format_size(sum(orphan.allocated for orphans in found.values() for orphan in orphans))
     where = "" if labs == labs_folder() else f"LABKIT_HOME={shlex.quote(str(labs))} "
+    found_words = ngettext(
+        "{count} file that nobody needs ({size}), in: {names}.",
+        "{count} files that nobody needs ({size}), in: {names}.",
+        count,
+    ).format(count=count, size=size, names=", ".join(found))
+    listed = [f"{name}/{orphan.name}: {orphan.sentence}" for name, orphans in found.items() for orphan in orphans]
+    more = [_("The others are listed by the command.")] if len(listed) > MOST_ORPHANS else []
     return Check(
         slug=slug,
         status=Status.NOTE,
-        what=ngettext(
-            "{count} file that nobody needs ({size}), in: {names}.",
-            "{count} files that nobody needs ({size}), in: {names}.",
-            count,
-        ).format(count=count, size=size, names=", ".join(found)),
+        what=" ".join((found_words, *listed[:MOST_ORPHANS], *more)),
         cause=_("Another program forgot or changed what they were; no act of labkit touches them."),
         repair=f"{where}./lab run labkit orphans --lab {shlex.quote(first)}",
     )

@@ -77,7 +77,7 @@ def _row(orphan: OrphanFacts, *, busy: str | None) -> Node:
     return tag(
         "li",
         tag("strong", orphan.name),
-        f" — {format_size(orphan.allocated)}. {orphan.why}",
+        f" — {orphan.sentence}",
         parts.render_buttons(buttons, label=f"orphan-{orphan.name}"),
         key=orphan.name,
     )

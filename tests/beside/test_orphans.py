@@ -14,6 +14,7 @@ from labkit.engine.record_file import read_record, write_record
 from labkit.errors import Refused, WrongState
 from labkit.machine import Machine
 from labkit.orphans import Orphan
+from labkit.widgets import LabPanel
 from tests.beside.hands import contents, files_of, make_machine, virsh, write
 
 
@@ -167,6 +168,23 @@ def test_the_memory_that_is_left_brings_its_snapshot_back_too(lab: Lab) -> None:
     vm.snapshots.restore("running")
     assert vm.state == "running"
     vm.kill()
+
+
+def test_each_tells_what_chain_it_belongs_to(vm: Machine) -> None:
+    lab, images = vm.lab, [Path(vm.snapshots[name].disks[0].path).name for name in ("left", "right")]
+    vm.snapshots.take("far")
+    far = Path(vm.snapshots["far"].disks[0].path).name
+    vm.snapshots.restore("left")
+    for name in ("far", "right"):
+        virsh("snapshot-delete", vm.facts.spec.domain_name, name, "--metadata")
+    assert f"It stands on {images[1]} → {images[0]}." in repr(lab.orphans[far])
+    assert f"It stands on {images[0]}, and on it: {far}." in repr(lab.orphans[images[1]])
+    assert f"It stands on {images[1]} → {images[0]}." in LabPanel(lab).page().text
+    lab.orphans[images[1]].adopt("found")
+    lab.disks["found"].delete()
+    lab.orphans[far].discard()
+    vm.delete()
+    assert "It stands on" not in repr(lab.orphans)
 
 
 # --- what is an act's own: by the record, else by the name of the file -----------------------------

@@ -85,6 +85,9 @@ def test_files_of_machines_that_come_back_are_no_orphans_to_the_doctor(other_com
     sit_at(other_computer, virsh)
     assert orphans()["status"] == "ok"
     stray.write_text("mine")
-    assert orphans()["what"].startswith("1 file that nobody needs")
+    told = orphans()["what"]
+    assert told.startswith("1 file that nobody needs")
+    assert "default/notes.txt: " in told
+    assert "not a disk image" in told
     sit_at(other_computer, "from labkit.cli import main; main(['lab', 'forget', 'default'])")
     assert orphans()["status"] == "ok"
