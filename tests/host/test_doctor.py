@@ -263,6 +263,29 @@ def test_a_machine_whose_lab_is_gone_is_found_and_forgotten(place: Place, lost_m
     assert place.doctor()["checks"]["leftover-machines"]["status"] == "ok"
 
 
+def test_a_lab_that_may_have_been_moved_is_named_its_command_first_and_saved_memory_stays(
+    place: Place, lost_machine: str
+) -> None:
+    virsh = ("virsh", "-c", "qemu:///session")
+    folder = place.labs / "gone"
+    (folder / "disks").mkdir(parents=True)
+    (folder / "disks/lost.vda.0.raw").write_bytes(bytes(1 << 20))
+    for verb in ("start", "managedsave"):
+        done = place.run(*virsh, verb, lost_machine)
+        assert done.returncode == 0, done.stderr
+    folder.rename(place.folder / "carried")
+    try:
+        check = place.doctor()["checks"]["leftover-machines"]
+        assert "./lab run labkit lab move gone --home FOLDER" in check["cause"]
+        assert str(folder) in check["cause"]
+        place.run(*shlex.split(check["repair"])[2:])
+        known = place.run(*virsh, "list", "--all", "--with-managed-save", "--name")
+        assert known.stdout.split() == [lost_machine], "its memory is nowhere else"
+    finally:
+        place.run(*virsh, "managedsave-remove", lost_machine)
+        shutil.rmtree(place.folder / "carried")
+
+
 def test_a_machine_of_a_lab_elsewhere_is_left_alone(place: Place, lost_machine: str) -> None:
     folder = place.labs / "gone"
     folder.mkdir()
