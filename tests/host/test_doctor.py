@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from labkit.doctor.parts import check_guest_images
 from labkit.engine.journal import Record, dump_plan
 from labkit.engine.locks import MachineLocks
 from labkit.engine.workspace import open_workspace
@@ -204,6 +206,22 @@ def test_guest_images_that_are_not_built_are_trouble(place: Place, tmp_path: Pat
     check = place.doctor(LABKIT_DATA=str(tmp_path), **NO_DAEMON)["checks"]["guest-images"]
     assert check["status"] == "trouble"
     assert check["repair"] == "./lab setup"
+
+
+def test_guest_images_of_another_point_release_are_a_note(guest_images: Path, tmp_path: Path) -> None:
+    packages = {
+        name: json.loads((guest_images / f"{name}.json").read_text())["packages"] for name in ("sector", "tiny")
+    }
+    tried = tmp_path / "versions.json"
+    tried.write_text(json.dumps(packages))
+    assert check_guest_images(guest_images, tried).status is Status.OK
+    assert check_guest_images(guest_images, tmp_path / "none").status is Status.OK
+    older = {**packages, "tiny": {**packages["tiny"], "libc6": "2.36-9"}}
+    tried.write_text(json.dumps(older))
+    check = check_guest_images(guest_images, tried)
+    assert check.status is Status.NOTE
+    assert f": libc6 {packages['tiny']['libc6']}." in check.what
+    assert "LABKIT_IMAGES_FROM" in check.cause
 
 
 def test_a_python_without_libvirt_is_trouble_and_no_crash(place: Place, tmp_path: Path) -> None:
