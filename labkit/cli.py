@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from labkit import cli_lab
 from labkit.errors import BadInput, HostTrouble, LabError
@@ -190,11 +191,14 @@ def _save_running(_arguments: argparse.Namespace) -> int:
 
 
 def _for_each(names: Sequence[str], verb: Callable[[str], None]) -> int:
-    """Do something with each lab; what is wrong with one is told, and holds up no other."""
+    """Do something with each lab; what is wrong with one is told, and holds up no other; of several none is asked."""
+    from labkit.engine.asking import nobody_asked
+
     wrong = 0
     for name in names:
         try:
-            verb(name)
+            with nullcontext() if len(names) == 1 else nobody_asked():
+                verb(name)
         except LabError as error:
             print(error, file=sys.stderr)
             wrong = 1

@@ -125,15 +125,20 @@ def check_machines(labs: Path, inquiry: Inquiry) -> Check:
     found = [domain for domain in inquiry.marked if domain.lab_id not in ids and _lab_is_gone(domain)]
     if not found:
         return Check(slug=slug, status=Status.OK, what=_("Every machine belongs to a lab that is there."))
+    folders = sorted({_folder_of(domain) for domain in found})
     virsh = f"virsh -c {shlex.quote(inquiry.uri)}"
     names = shlex.join(domain.name for domain in found)
-    forget = f'{virsh} undefine "$m" --managed-save --snapshots-metadata --nvram'
+    forget = f'{virsh} undefine "$m" --snapshots-metadata --nvram'  # refused where memory would go with it
     loop = f'for m in {names}; do {virsh} destroy "$m"; {forget}; done'
     return Check(
         slug=slug,
         status=Status.NOTE,
         what=_("Machines of labs that are gone: {names}.").format(names=", ".join(d.name for d in found)),
-        cause=_("The lab's folder was removed by hand; the hypervisor still knows its machines."),
+        cause=_(
+            "The folder of their lab is not where it was: {folders}. If it was moved, type ./lab run labkit lab move "
+            "{name} --home FOLDER, with the folder that it is in now. If it was removed, the command below lets the "
+            "hypervisor forget them, but for those that are saved."
+        ).format(folders=", ".join(map(str, folders)), name=shlex.quote(folders[0].name)),
         repair=f"./lab run bash -c {shlex.quote(loop)}",
     )
 
@@ -146,6 +151,11 @@ def _lab_ids(labs: Path) -> frozenset[str]:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return frozenset(ids)
+
+
+def _folder_of(domain: MarkedDomain) -> Path:
+    """Where the lab's folder was, by its machine's disks."""
+    return Path(domain.paths[0]).parent.parent if domain.paths else Path("?")
 
 
 def _lab_is_gone(domain: MarkedDomain) -> bool:

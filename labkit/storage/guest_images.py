@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from labkit.model.image import Format, GuestImage, Message
@@ -38,6 +39,26 @@ def read_course_list(folder: Path) -> tuple[str, ...]:
     except (OSError, ValueError):
         return ()
     return tuple(sorted(filter(None, text.splitlines())))
+
+
+def find_other_versions(folder: Path, names: Iterable[str], tried: Path) -> list[str]:
+    """Return the packages that images are made of in another version than was tried, "name version", sorted.
+
+    Args:
+        names: of the images. tried: the file that says which were; where there is none, nothing is compared.
+    """
+    try:
+        known = _Table(read_json(tried, object, most=_MOST_MANIFEST))
+        found = set()
+        for name in names:
+            here = _Table(read_json(folder / f"{name}.json", object, most=_MOST_MANIFEST, follow=True)).table(
+                "packages"
+            )
+            there = known.table(name)
+            found |= {f"{package} {here.text(package)}" for package in here if here.get(package) != there.get(package)}
+    except (OSError, ValueError):
+        return []
+    return sorted(found)
 
 
 def find_damaged(image: GuestImage) -> list[str]:
@@ -104,6 +125,9 @@ class _Table:
         if not isinstance(value, dict):
             raise Damaged("no table")
         self._values = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
 
     def get(self, key: str) -> object:
         """Return what stands there, or None."""

@@ -10,6 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from labkit.errors import LabError
 from labkit.language import _, language
 from labkit.machine import Machine
 from labkit.model.lineage import Lineage, read_lineage
@@ -180,7 +181,7 @@ class LabPanel(LivePanel):
         lineage = self._lineage(state)
         try:
             node = lineage.find(self._chosen)
-        except KeyError:  # nothing is chosen, or it has gone since
+        except LabError:  # nothing is chosen, or it has gone since
             node = None
         return tag(
             "div",

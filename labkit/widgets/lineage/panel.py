@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from labkit.errors import NotFound
+from labkit.errors import LabError
 from labkit.language import _, ngettext
 from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
 from labkit.model.lineage_text import find_needing, lineage_text, marks_of
@@ -45,7 +45,7 @@ class LineagePanel(LivePanel):
 
     def __init__(self, lab: Lab, node: str | None = None) -> None:
         super().__init__(lab)
-        self._first = self._chosen = None if node is None else _find_name(lab, node)
+        self._first = self._chosen = None if node is None else lab.lineage.find(node).name
         self._grouped = True
         self.on("show", self._show)
         self.on("group", self._group)
@@ -136,7 +136,7 @@ class LineagePanel(LivePanel):
     def _find(self, lineage: Lineage, name: str | None) -> Node | None:
         try:
             return None if name is None else lineage.find(name)
-        except KeyError:  # it has gone since it was chosen
+        except LabError:  # it has gone since it was chosen
             return None
 
     # --- what is done ------------------------------------------------------------------------------
@@ -163,13 +163,3 @@ class LineagePanel(LivePanel):
     def _flatten(self, values: Values) -> None:
         name = values.get("subject", "")
         self._propose(_("Flatten {name}").format(name=name), partial(self._plan_flattening, name))
-
-
-def _find_name(lab: Lab, name: str) -> str:
-    try:
-        return lab.lineage.find(name).name
-    except KeyError as error:
-        raise NotFound(
-            _("There is nothing called {name!r} in this lab.").format(name=name),
-            _('Name a machine, a snapshot as "machine@snapshot", or a file.'),
-        ) from error
