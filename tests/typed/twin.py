@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import json
 import pprint
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -145,7 +146,8 @@ class Twin:
 
     def type(self, plan: Plan) -> None:
         """Write what the commands read and type them, in order, in the lab's folder."""
-        plan.write(self.lab.home)
+        read = set(re.findall(r"[^\s'=]+\.xml", " ".join(plan.commands)))
+        assert {name for name in plan.write(self.lab.home) if name.endswith(".xml")} >= read
         script = "\n".join(plan.commands)
         done = subprocess.run(
             ["bash", "-e", "-u", "-o", "pipefail"],
