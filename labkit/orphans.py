@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from labkit.acts.act import act
+from labkit.arguments import checked
 from labkit.disk import Disk
 from labkit.engine.session import Session
+from labkit.engine.survey import survey_orphan
 from labkit.errors import NotFound
 from labkit.language import _
 from labkit.machine import Machine
@@ -65,11 +67,12 @@ class Orphan:
             name: of the disk; None: the name of the disk it was made for, with a number behind it.
 
         Raises:
-            NotFound: it is gone, or somebody needs it now. Refused: it is no image, or the name is taken.
+            NotFound: it is gone, or somebody needs it now. Refused: it is no image, or not what it was, or the name is
+                taken.
         """
         state, facts = self._find()
         chosen = free_disk_name(state, facts.disk or "disk") if name is None else check_name(name, what=_("disk"))
-        return plans.plan_adopt(state, facts, chosen)
+        return plans.plan_adopt(state, self._survey(state, facts), facts, chosen)
 
     def _after_revive(self, plan: Plan, timeout: float | None) -> Machine:
         self.session.carry_out(plan, timeout=timeout)
@@ -83,20 +86,39 @@ class Orphan:
             name: of the snapshot from now on; None: the one it had.
 
         Raises:
-            NotFound: it is gone, or somebody needs it now. Refused: no snapshot of it is known, or the name is taken.
+            NotFound: it is gone, or somebody needs it now. Refused: no snapshot of it is known, a file of it is
+                gone or not what it was, or the name is taken.
         """
         state, facts = self._find()
-        return plans.plan_revive(state, facts, None if name is None else check_name(name, what=_("snapshot")))
+        chosen = None if name is None else check_name(name, what=_("snapshot"))
+        return plans.plan_revive(state, self._survey(state, facts), facts, chosen)
+
+    def _after_accept(self, plan: Plan, timeout: float | None) -> Orphan:
+        self.session.carry_out(plan, timeout=timeout)
+        return self
+
+    @act(_after_accept)
+    def accept_changes(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
+        """Take its image, and those below it, as they are now, although another program has written to them.
+
+        Nothing is written to them: from now on what they hold counts. Whoever stands on them reads that.
+        """
+        state, facts = self._find()
+        return plans.plan_accept_orphan(state, self._survey(state, facts), facts)
+
+    def _survey(self, state: LabState, facts: OrphanFacts) -> plans.OrphanSurvey:
+        return survey_orphan(self.session, state, facts)
 
     @act(_after_discard)
     def discard(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Delete it for good.
 
         Raises:
-            NotFound: it is gone, or somebody needs it now. Refused: other orphans stand on it.
+            NotFound: it is gone, or somebody needs it now. Refused: other orphans stand on it, or a machine comes back
+                with it.
         """
         state, facts = self._find()
-        return plans.plan_discard(state, [facts], facts.name)
+        return plans.plan_discard(state, self._survey(state, facts), facts)
 
     def __repr__(self) -> str:
         facts = self.facts
@@ -115,9 +137,21 @@ class Orphans(Mapping[str, Orphan]):
 
     @act(_after_discard)
     def discard(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
-        """Delete all of them for good."""
+        """Delete all of them for good, but for those of machines that libvirt was made to forget, see `bring_back`."""
         state = self.session.read()
-        return plans.plan_discard(state, [*find_orphans(state).values()], _("orphans"))
+        return plans.plan_discard_all(state, [*find_orphans(state).values()], _("orphans"))
+
+    @checked
+    def bring_back(self) -> tuple[str, ...]:
+        """Let libvirt know the machines again that it was made to forget, as `Lab.open()` does; no plan is needed.
+
+        Returns:
+            What became of each, a sentence: it is back, or why not.
+
+        Raises:
+            Busy: others are just changing the lab. WrongState: it is another computer's.
+        """
+        return tuple(self.session.bring_back())
 
     def __getitem__(self, name: object) -> Orphan:
         if not isinstance(name, str):

@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import shlex
-import tempfile
 import uuid
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
@@ -22,8 +21,8 @@ from pathlib import Path
 from labkit.engine.folders import labs_folder
 from labkit.errors import HostTrouble, WrongState
 from labkit.language import _
-from labkit.storage.files import host_errors, sync_folder
-from labkit.storage.whole_files import read_bounded, write_whole
+from labkit.storage.files import host_errors
+from labkit.storage.whole_files import read_bounded, write_new, write_whole
 from labkit.units import KIB
 
 MOST_BYTES = 16 * KIB
@@ -120,13 +119,8 @@ def draw_identity(home: Path) -> None:
         if place_file(home).exists():
             return  # another kernel was quicker, and has begun already
         raise _lost(home, _("{path} is missing: the lab has lost its identity."))
-    with host_errors(home), tempfile.NamedTemporaryFile("w", dir=home, prefix=".lab-") as draft:
-        draft.write(_dump(here(home, Place(id=str(uuid.uuid4())))))
-        draft.flush()
-        os.fsync(draft.fileno())
-        with contextlib.suppress(FileExistsError):  # another kernel was first: its id holds
-            os.link(draft.name, place_file(home))
-        sync_folder(home)
+    with host_errors(home), contextlib.suppress(FileExistsError):  # another kernel was first: its id holds
+        write_new(place_file(home), _dump(here(home, Place(id=str(uuid.uuid4())))).encode())
 
 
 def write_place(home: Path, place: Place) -> None:

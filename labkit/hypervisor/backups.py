@@ -12,7 +12,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import libvirt
 from lxml import etree
@@ -24,11 +24,9 @@ from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_facts import read_stand
 from labkit.hypervisor.forgotten_backups import end_backup
 from labkit.language import _
-from labkit.limits import Limit
+from labkit.limits import Limit, OnBytes
 from labkit.model.image import Format
 from labkit.model.machine import Reason
-
-OnBytes = Callable[[int, int], None]
 
 _E = ElementMaker()
 _LOOK = 0.02  # seconds between two looks at a job

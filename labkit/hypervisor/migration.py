@@ -13,7 +13,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,10 +28,8 @@ from labkit.hypervisor.inquiry import find_daemon
 from labkit.hypervisor.launching import once_log_is_free
 from labkit.hypervisor.snapshot_xml import definitions_in_snapshot_xml
 from labkit.hypervisor.sockets import place_sockets, runtime_folder
-from labkit.limits import NO_LIMIT, Limit
+from labkit.limits import NO_LIMIT, Limit, OnBytes
 from labkit.model.travel import SnapshotRecord, sort_records
-
-OnBytes = Callable[[int, int], None]
 
 LONGEST = 3600.0
 """Seconds a migration may take where no limit is set."""

@@ -19,6 +19,7 @@ from labkit.hypervisor.channels import agent_answers_soon
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.launching import once_log_is_free
+from labkit.hypervisor.record_xml import settle_xml
 from labkit.hypervisor.snapshot_reading import tree_or_gone
 from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _
@@ -227,9 +228,11 @@ class Snapshots:
         """Make a snapshot known again; once is enough.
 
         Args:
-            xml: what libvirt kept of it. parent: the snapshot before it, or None.
+            xml: what the lab's record kept of it. parent: the snapshot before it, or None.
         """
-        text = snapshot_xml.reparent_in_snapshot_xml(snapshot_xml.rename_in_snapshot_xml(xml, name=name), parent)
+        text = snapshot_xml.reparent_in_snapshot_xml(
+            snapshot_xml.rename_in_snapshot_xml(settle_xml(xml), name=name), parent
+        )
 
         def redo(raw: libvirt.virConnect) -> None:
             domain = raw.lookupByUUIDString(machine_id)
@@ -275,7 +278,7 @@ def _restored(raw: libvirt.virConnect, memory: str, disks: Sequence[DiskSpec], r
     xml = str(raw.saveImageGetXMLDesc(memory, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
     for disk in disks:
         xml = domain_xml.repoint_in_domain_xml(xml, disk)
-    return place_sockets(domain_xml.without_backing_chains(xml), runtime)
+    return place_sockets(settle_xml(domain_xml.without_backing_chains(xml)), runtime)
 
 
 def _reparent(domain: libvirt.virDomain, children: Iterable[libvirt.virDomainSnapshot], parent: str | None) -> None:

@@ -12,12 +12,14 @@ from pathlib import Path, PurePosixPath
 
 from labkit.model.image import Format, GuestImage, Message
 from labkit.storage.bounded import Damaged, read_json
-from labkit.storage.plain import opened_plain
-from labkit.units import MIB, TIB, check_name
+from labkit.storage.plain import opened_plain, read_plain
+from labkit.units import KIB, MIB, TIB, check_name
 
 _DIGITS = 16
 """Digits of its content's SHA-256 that a file's name begins with."""
 
+_LIST = "course.list"
+_MOST_LIST = 64 * KIB
 _MOST_MANIFEST = MIB
 _MOST_TEXT = 2000
 _MOST_BYTES = 2 * TIB
@@ -27,6 +29,15 @@ def read_guest_images(folder: Path) -> dict[str, GuestImage]:
     """Return the guest images in a folder by name; those whose files are missing are left out."""
     images = (_read(manifest) for manifest in sorted(folder.glob("*.json")))
     return {image.name: image for image in images if image is not None}
+
+
+def read_course_list(folder: Path) -> tuple[str, ...]:
+    """Return the names of the guest images that the course needs, sorted; none where nothing was built yet."""
+    try:
+        text = read_plain(folder / _LIST, _MOST_LIST, follow=True).decode()
+    except (OSError, ValueError):
+        return ()
+    return tuple(sorted(filter(None, text.splitlines())))
 
 
 def find_damaged(image: GuestImage) -> list[str]:

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from labkit.errors import BadInput
 from labkit.language import _
-from labkit.limits import NO_LIMIT, Limit
+from labkit.limits import NO_LIMIT, Limit, OnBytes, unheard
 from labkit.model.disk import backing_name
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.image_commands import convert_argv, create_argv, rebase_argv, resize_argv
-from labkit.storage.files import OnBytes
 from labkit.storage.headers import read_chain, read_image
 from labkit.storage.making import making
 from labkit.storage.maps import read_map
@@ -27,10 +26,6 @@ from labkit.storage.zeros import fill_holes
 from labkit.units import MIB
 
 _PIECE = 16 * MIB
-
-
-def _unheard(_done: int, _total: int) -> None:
-    pass
 
 
 def create(
@@ -44,7 +39,7 @@ def create(
     cluster_size: int | None = None,
     extended_l2: bool = False,
     replace: bool = False,
-    on_bytes: OnBytes = _unheard,
+    on_bytes: OnBytes = unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
 ) -> None:
@@ -90,7 +85,7 @@ def convert(
     target_format: Format,
     allocation: Allocation,
     *,
-    on_bytes: OnBytes = _unheard,
+    on_bytes: OnBytes = unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
     capacity: int | None = None,
@@ -137,7 +132,7 @@ def resize(
     capacity: int,
     *,
     allocation: Allocation | None = None,
-    on_bytes: OnBytes = _unheard,
+    on_bytes: OnBytes = unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
 ) -> None:
@@ -173,7 +168,7 @@ def resize(
         if fixed and format is Format.QCOW2:
             _write_zeros(path, on_bytes, limit, inherit)
         if fixed:
-            fill_holes(path, _unheard if format is Format.QCOW2 else on_bytes, limit)
+            fill_holes(path, unheard if format is Format.QCOW2 else on_bytes, limit)
     except BaseException:
         _shrink_back(facts, inherit)
         raise
@@ -213,7 +208,7 @@ def rebase(
     backing: Path | None,
     backing_format: Format | None,
     *,
-    on_bytes: OnBytes = _unheard,
+    on_bytes: OnBytes = unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
 ) -> None:

@@ -206,6 +206,14 @@ def test_guest_images_that_are_not_built_are_trouble(place: Place, tmp_path: Pat
     assert check["repair"] == "./lab setup"
 
 
+def test_the_course_says_which_guest_images_it_needs(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "course.list").write_text("tiny\nabacus\n")
+    check = place.doctor(LABKIT_DATA=str(tmp_path), **NO_DAEMON)["checks"]["guest-images"]
+    assert check["status"] == "trouble"
+    assert check["what"].endswith("abacus, tiny.")
+
+
 def test_a_python_without_libvirt_is_trouble_and_no_crash(place: Place, tmp_path: Path) -> None:
     (tmp_path / "libvirt.py").write_text("raise ImportError('libvirt.so.0: cannot open shared object file')\n")
     check = place.doctor(PYTHONPATH=str(tmp_path))["checks"]["daemon"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from labkit.engine.journal import dump_plan, load_plan
-from labkit.engine.migration_work import was_handed_over
+from labkit.engine.steps.migration import was_handed_over
 from labkit.model.image import Format
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.snapshot import SnapshotTree

@@ -98,9 +98,14 @@ class RebaseImage(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreezeImages(BaseStep):
-    """Close images for writing: something depends on their content now."""
+    """Close images for writing: something depends on their content now.
+
+    Attributes:
+        paths: all files of them. known: whether they froze before: what was sealed then counts, not what they are now.
+    """
 
     paths: tuple[str, ...]
+    known: bool = False
     phase: ClassVar[Phase] = Phase.CLEAN_UP
     on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 

@@ -179,7 +179,7 @@ class ReviveSnapshot(BaseStep):
 
     Attributes:
         xml: what libvirt kept of it. parent: the snapshot before it that there is still, or None.
-        frozen: its images.
+        frozen: its images. memory: absolute path of the file with its memory, or None.
     """
 
     machine_id: str
@@ -188,6 +188,7 @@ class ReviveSnapshot(BaseStep):
     xml: str
     parent: str | None
     frozen: tuple[DiskSpec, ...]
+    memory: str | None = None
     phase: ClassVar[Phase] = Phase.SWITCH
     on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
@@ -205,7 +206,8 @@ class ReviveSnapshot(BaseStep):
 
     @property
     def touches(self) -> Touched:
-        return Touched()
+        below = tuple((disk.path, disk.format) for disk in self.frozen)
+        return Touched(reads=(self.memory,) if self.memory else (), stands_on=below)
 
     def after(self, state: LabState) -> LabState:
         facts = find_machine(state, self.machine_id)
