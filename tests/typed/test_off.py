@@ -57,6 +57,10 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, Twin,
         lab.create("pinned").pin(0)
         lab.create("origin").clone("link", kind="linked")
         write(lab, 8, "link")
+        other.attach(lab.disks.create("flat", capacity=2 * MIB, format="vmdk", allocation="fixed"))
+        write(lab, 9, "other")
+        for machine in (vm, other):
+            machine.export(lab.home / f"{machine.name}.labkit")
         for format in ("raw", "qcow2", "vmdk"):
             lab.disks.create(f"fixed-{format}", capacity=2 * MIB, format=format, allocation="fixed")
         make_image = ["qemu-img", "create", "-f", "vmdk", str(lab.home / "brought.vmdk"), "3M"]
@@ -110,6 +114,8 @@ ACTS: dict[str, Make] = {
     "linked clone as it is": lambda lab: lab.machines["web"].clone.plan("copy", kind="linked"),
     "flatten": lambda lab: lab.machines["link"].flatten.plan(),
     "import of a file": lambda lab: lab.disks.import_file.plan(lab.home / "brought.vmdk", "brought"),
+    "import": lambda lab: lab.import_machine.plan(lab.home / "other.labkit", "moved", identity="new"),
+    "import with a tree": lambda lab: lab.import_machine.plan(lab.home / "web.labkit", "moved", identity="new"),
     "compact": lambda lab: lab.disks["mine"].compact.plan(),
     "compact a vdi": lambda lab: lab.disks["other.vda"].compact.plan(),
     "delete a disk": lambda lab: lab.disks["free"].delete.plan(),

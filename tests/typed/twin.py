@@ -146,7 +146,9 @@ class Twin:
 
     def type(self, plan: Plan) -> None:
         """Write what the commands read and type them, in order, in the lab's folder."""
-        read = set(re.findall(r"[^\s'=]+\.xml", " ".join(plan.commands)))
+        text = " ".join(plan.commands)
+        made = set(re.findall(r"(?<= > )[^\s'=]+\.xml", text))
+        read = set(re.findall(r"[^\s'=]+\.xml", text)) - made
         assert {name for name in plan.write(self.lab.home) if name.endswith(".xml")} >= read
         script = "\n".join(plan.commands)
         done = subprocess.run(
