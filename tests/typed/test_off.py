@@ -187,10 +187,21 @@ def test_commands_about_a_forgotten_snapshot_do_what_the_act_does(grown: tuple[L
     twin.compare(lambda: FORGOTTEN[act](lab), begin)
 
 
+def test_lab_is_cleaned_by_hand_also_of_a_disk_that_is_served(grown: tuple[Lab, Twin, Kept]) -> None:
+    lab, twin, kept = grown
+
+    def begin() -> None:
+        twin.put_back(kept)
+        lab.disks["free"].serve()
+
+    begin()
+    twin.compare(lab.clean.plan, begin)
+
+
 def test_image_that_was_lost_is_brought_back_by_hand(grown: tuple[Lab, Twin, Kept]) -> None:
     lab, twin, kept = grown
-    vm = lab.machines["link"]
     twin.put_back(kept)
+    vm = lab.machines["link"]
     lost = vm.lab.disks["link.vda"].layers[-1].path
     copy = lab.home.parent / "elsewhere.qcow2"
     shutil.copy(lost, copy)
