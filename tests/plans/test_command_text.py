@@ -22,7 +22,7 @@ def heard(command: str, folder: Path) -> list[str]:
     return done.stdout.split("\0")[:-1]
 
 
-@pytest.mark.parametrize("name", ["lab", "my lab", "it's $HOME", 'a "b" \\ *'])
+@pytest.mark.parametrize("name", ["lab", "my lab", "it's $HOME", 'a "b" \\ *', "a,b"])
 def test_paths_for_the_daemon_are_whole_wherever_the_lab_lies(tmp_path: Path, name: str) -> None:
     home = tmp_path / name
     home.mkdir()
@@ -39,7 +39,8 @@ def test_paths_for_the_daemon_are_whole_wherever_the_lab_lies(tmp_path: Path, na
     assert str(home) not in command
     words = heard(command, home)
     assert "--description=two\nlines, it's all" in words
-    assert f"--diskspec=vda,file={home}/disks/web.vda.1.qcow2" in words
+    doubled = str(home).replace(",", ",,")
+    assert f"--diskspec=vda,file={doubled}/disks/web.vda.1.qcow2" in words
     assert shlex.split(plan.commands[0])[-1] == "disks/web.vda.1.qcow2"
 
 
