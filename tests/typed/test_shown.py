@@ -64,9 +64,8 @@ def check(lab: Lab, plan: Plan, heard: Callable[[], list[list[str]]]) -> None:
 def test_every_format_is_made_and_written_as_shown(
     lab: Lab, heard: Callable[[], list[list[str]]], format: Format, allocation: Allocation
 ) -> None:
-    kind = {"format": format, "allocation": allocation}
-    check(lab, lab.disks.create.plan("data", capacity=2 * MIB, **kind), heard)
-    check(lab, lab.disks["data"].convert.plan("other", **kind), heard)
+    check(lab, lab.disks.create.plan("data", capacity=2 * MIB, format=format, allocation=allocation), heard)
+    check(lab, lab.disks["data"].convert.plan("other", format=format, allocation=allocation), heard)
 
 
 def test_acts_on_layers_run_what_they_show(lab: Lab, heard: Callable[[], list[list[str]]]) -> None:
