@@ -157,7 +157,7 @@ class MergeLayer(BaseStep):
     def command(self) -> str:
         remove = "" if self.keeps_layer else line("rm", "-f", self.layer)
         if self.domain and self.disk_target:
-            down_to = ["--base", self.onto] if self.onto else []
+            down_to = ["--base", self.onto, "--keep-relative"] if self.onto else []
             return lines(line("virsh", "blockpull", self.domain, self.disk_target, *down_to, "--wait"), remove)
         onto = below(self.child, self.onto, self.onto_format) if self.onto and self.onto_format else None
         rebase = line(*rebase_argv(self.child, onto))
