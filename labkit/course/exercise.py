@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from labkit.arguments import checked
-from labkit.course.progress import Progress
+from labkit.course.progress import CourseProgress
 from labkit.course.text import find_text, say
 from labkit.errors import LabError
 from labkit.lab import Lab
@@ -96,9 +96,9 @@ class Exercise(ABC):
     code: ClassVar[str]
     """The solution: Python that may use `lab` and `ex`."""
 
-    def __init__(self, lab: Lab | None = None, *, progress: Progress | None = None) -> None:
+    def __init__(self, lab: Lab | None = None, *, progress: CourseProgress | None = None) -> None:
         self._lab = lab
-        self._progress = progress or Progress()
+        self._progress = progress or CourseProgress()
 
     @property
     @abstractmethod

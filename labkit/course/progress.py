@@ -59,7 +59,7 @@ class _Content:
     understood: bool = True
 
 
-class Progress:
+class CourseProgress:
     """The progress file.
 
     Args:

@@ -21,7 +21,7 @@ from labkit.units import MIB, format_size
 BLOCK = 4096
 
 
-class Mark(DiskExercise):
+class MarkedDisk(DiskExercise):
     """Find a block of the guest in the host's files, and write there."""
 
     slug: ClassVar[str] = "marca"
