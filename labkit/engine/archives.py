@@ -78,7 +78,7 @@ def adopt(
     boot_folder: str,
     accelerator: Accelerator,
 ) -> Arrival:
-    """Return a machine from an archive as one of ours: every text of it built anew.
+    """Return a machine from an archive as one of ours: every text of it built again.
 
     Raises:
         BadInput: a text of it is no definition of a machine.

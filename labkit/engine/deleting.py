@@ -1,7 +1,7 @@
 """Deleting what an act made unneeded: judged when it is done, under the lab's lock, by whoever does it.
 
 A plan names what will be unneeded. Until that is deleted others may have acted: another kernel, virsh, somebody who
-brought a backup back. So the lab is read anew, and what somebody needs, what another act names and what a process has
+brought a backup back. So the lab is read again, and what somebody needs, what another act names and what a process has
 open stays where it is, and is told. In recovery it is the same: what the plan of an interrupted act says is old.
 
 Knows: the rooms below, the journal. Must not know: which act it is.

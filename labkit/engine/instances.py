@@ -138,7 +138,7 @@ class Instances:
         with self._lock:
             known = self._known.pop(name, None)
         if known is not None:
-            known.connection.close()  # whoever still uses it hears that it is closed; nobody starts it anew
+            known.connection.close()  # whoever still uses it hears that it is closed; nobody starts it again
         self.instance(name).end()
 
     def release(self) -> None:

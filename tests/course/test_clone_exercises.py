@@ -66,7 +66,7 @@ def test_twin_with_a_name_alone_or_that_has_not_booted_since_is_told(classroom: 
         two.delete()
         assert ex.check().verdict is Verdict.BROKEN
         one.kill().clone("gemelas-2")
-        assert "made anew" in ex.check().why
+        assert "made again" in ex.check().why
 
 
 def test_original_that_is_still_needed_is_told(classroom: Lab, progress: CourseProgress) -> None:

@@ -180,7 +180,7 @@ class Slim(DiskExercise):
         disk = self.lab.disks[self.disks[0]]
         if self.mark.encode() not in disk.path.read_bytes():
             return self.wrong(
-                _("The file {name} is gone.").format(name="keep"), _("Call ex.start(): it makes everything anew.")
+                _("The file {name} is gone.").format(name="keep"), _("Call ex.start(): it makes everything again.")
             )
         if disk.allocated > self.most:
             return self.wrong(
@@ -229,7 +229,7 @@ class Grow(DiskExercise):
             )
         if self.mark.encode() not in disk.path.read_bytes():
             return self.wrong(
-                _("The file {name} is gone.").format(name="keep"), _("Call ex.start(): it makes everything anew.")
+                _("The file {name} is gone.").format(name="keep"), _("Call ex.start(): it makes everything again.")
             )
         if _file_system_bytes(disk) < self.least:
             return self.wrong(
