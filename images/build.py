@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from builder import taking
+from builder import architecture, taking
 from builder.store import Manifest, Store, recipe_hash
 from builder.tools import BuildError, say
 from sector import recipe as sector
@@ -50,6 +50,7 @@ def main(arguments: list[str]) -> int:
     try:
         for name in names:
             build(name, store, force=asked.force)
+        store.list_course(list(RECIPES))
     except BuildError as error:
         return fail(str(error))
     except OSError as error:
@@ -67,8 +68,8 @@ def build(name: str, store: Store, *, force: bool) -> None:
     Raises:
         BuildError: it cannot be built; the store is as it was, but for blobs that nothing names yet.
     """
-    if platform.machine() != "x86_64":
-        raise BuildError(f"The guest images are for x86_64; this computer is {platform.machine()}.")
+    if platform.machine() != architecture.NAME:
+        raise BuildError(f"The guest images are for {architecture.NAME}; this computer is {platform.machine()}.")
     recipe = recipe_of(name)
     if not force and store.is_current(name, recipe):
         say(f"{name}: up to date")
@@ -81,7 +82,7 @@ def build(name: str, store: Store, *, force: bool) -> None:
         if given := os.environ.get(taking.SETTING):
             manifest = taking.take(name, recipe, store, scratch, folder=Path(given).expanduser())
         else:
-            manifest = {"name": name, "recipe": recipe, "architecture": "x86_64"}
+            manifest = {"name": name, "recipe": recipe, "architecture": architecture.NAME}
             manifest |= RECIPES[name](store, scratch)
             manifest["files"] = store.describe(manifest)
         store.publish(manifest)

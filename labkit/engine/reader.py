@@ -15,8 +15,9 @@ from labkit.engine.instances import Elsewhere, Instances
 from labkit.engine.journal import Entry, find_named, find_unfinished, read_count, read_entries
 from labkit.engine.lease import lease_of
 from labkit.engine.locks import find_busy
+from labkit.engine.older import find_aside
 from labkit.engine.out_of_reach import see, see_all
-from labkit.engine.record import find_forgotten, find_recorded, find_unreturned
+from labkit.engine.recorded import find_forgotten, find_made, find_recorded, find_unreturned
 from labkit.engine.seals import file_of, find_seals
 from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
@@ -97,7 +98,9 @@ def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
         pending=pending,
         given=frozenset(str(file_of(workspace.disks, name)) for name in find_seals(workspace.disks))
         | find_recorded(workspace.home),
+        made=find_made(workspace.home),
         forgotten=find_forgotten(workspace.home, workspace.images),
+        aside=find_aside(workspace),
         unreturned=find_unreturned(workspace.home, frozenset(machine.id for machine in everywhere.values())),
     )
 

@@ -104,6 +104,10 @@ class Session:
         self.history.append(outcome)
         return outcome
 
+    def bring_back(self) -> list[str]:
+        """Do as `Executor.bring_back` on the session's own instance: what the record knows was defined there."""
+        return self.sides[SESSION].executor.bring_back()
+
     def prove_clean(self, outcome: Outcome) -> None:
         """Return where what was there is gone but for what others need; what was begun since is not asked.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -170,6 +170,8 @@ def find_disks(
     images: Mapping[str, ImageFacts],
     kept: Iterable[str] = (),
     served: Mapping[str, str] | None = None,
+    *,
+    lacking: Collection[str] = (),
 ) -> dict[str, DiskFacts]:
     """Return the disks of a lab by name, sorted: those attached, and the free ones.
 
@@ -178,6 +180,8 @@ def find_disks(
 
     Args:
         kept: images that snapshots keep: they are no disks. served: sockets of served disks, by name.
+        lacking: names of attached disks of which an image is not there. What else bears such a name is what that disk
+            once was, as in an older folder under newer definitions, and no disk of its own.
     """
     disks: dict[str, DiskFacts] = {}
     attached = [(machine.name, disk) for machine in machines.values() for disk in machine.spec.disks]
@@ -189,7 +193,7 @@ def find_disks(
     used |= {image.backing for image in images.values() if image.backing} | set(kept)
     for path in sorted(set(images) - used, key=image_number):
         name = disk_name(path)
-        if name not in disks or disks[name].machine is None:
+        if name not in lacking and (name not in disks or disks[name].machine is None):
             disks[name] = DiskFacts(name=name, layers=chain(images, path), socket=(served or {}).get(name))
     for machine, disk in attached:
         if disk.served and disk.name in disks:

@@ -36,6 +36,7 @@ class OrphanFacts:
         disk: the name of the disk it was made for, by its file name; "" for what is no image.
         machine: the machine that has a disk of that name now, or None.
         snapshot: the name of the snapshot that kept it, where the lab's record knows one.
+        aside: whether a record names it that was put aside when another state of the folder was brought back.
         unreturned: the machine it is of, where the record knows that and libvirt does not.
         below: the image it stands on, or None. above: the orphans that stand on it, by path.
     """
@@ -47,6 +48,7 @@ class OrphanFacts:
     disk: str = ""
     machine: str | None = None
     snapshot: str | None = None
+    aside: bool = False
     unreturned: str | None = None
     below: str | None = None
     above: tuple[str, ...] = ()
@@ -64,6 +66,8 @@ class OrphanFacts:
             return _("It is of {machine}, which the lab's record knows and libvirt does not.").format(
                 machine=self.unreturned
             )
+        if self.aside:
+            return _("A record of the folder names it that was put aside; `labkit lab restore` takes that record.")
         if self.snapshot:
             return _("It is the snapshot {name} of {machine}, which another program made libvirt forget.").format(
                 name=self.snapshot, machine=self.machine
@@ -102,6 +106,7 @@ def _image(state: LabState, image: ImageFacts) -> OrphanFacts:
         disk=disk,
         machine=owners[0] if owners else holder.machine if holder else None,
         snapshot=point.snapshot if point and owners else None,
+        aside=image.path in state.aside,
         unreturned=state.unreturned.get(image.path),
         below=image.backing,
         above=tuple(sorted(path for path, other in state.images.items() if other.backing == image.path)),
@@ -112,6 +117,12 @@ def find_point(state: LabState, path: str) -> LostPoint | None:
     """Return what the record tells of the snapshot that kept an image or a memory file; None: it tells nothing."""
     memories = (point for point in state.forgotten.values() if point.memory == path)
     return state.forgotten.get(path) or next(memories, None)
+
+
+def parts_of(state: LabState, point: LostPoint) -> tuple[str, ...]:
+    """Return the images that a snapshot kept of which the record tells, disk by disk, be they there or not."""
+    whose = (point.machine_id, point.xml)
+    return tuple(path for path, each in state.forgotten.items() if (each.machine_id, each.xml) == whose)
 
 
 def _owners(state: LabState, point: LostPoint | None) -> list[str]:
@@ -129,4 +140,5 @@ def _stray(state: LabState, path: str) -> OrphanFacts:
         allocated=state.stray_bytes.get(path, 0),
         machine=owners[0] if owners else None,
         snapshot=point.snapshot if point and owners else None,
+        unreturned=state.unreturned.get(path),
     )

@@ -145,6 +145,7 @@ def _conversion(
         allocation=allocation,
         capacity=capacity,
         bytes=needed,
+        larger=capacity > disk.capacity,
     )
 
 

@@ -27,7 +27,7 @@ def why_not_from_memory(state: LabState, survey: SnapshotSurvey, snapshot: Snaps
         )
         return Refusal(why=why, ways_out=(disks_only,))
     if fault := survey.bad_memories.get(snapshot.memory):
-        return Refusal(why=_fault(fault, snapshot), ways_out=(disks_only,))
+        return Refusal(why=describe_fault(fault, snapshot.memory, snapshot.name), ways_out=(disks_only,))
     boot = snapshot.spec.boot
     lost = [path for path in (boot.kernel, boot.initramfs) if path and path in survey.lost]
     if lost:
@@ -44,13 +44,14 @@ def why_bad_memory(snapshots: Iterable[SnapshotFacts], faults: Mapping[str, Memo
     for snapshot in snapshots:
         if snapshot.memory is not None and (fault := faults.get(snapshot.memory)):
             return Refusal(
-                why=_fault(fault, snapshot),
+                why=describe_fault(fault, snapshot.memory, snapshot.name),
                 ways_out=(_("Bring the file back from a copy."), _("Or delete the snapshot.")),
             )
     return None
 
 
-def _fault(fault: MemoryFault, snapshot: SnapshotFacts) -> str:
+def describe_fault(fault: MemoryFault, memory: str, snapshot: str) -> str:
+    """Return what is wrong with the memory file of a snapshot, in a sentence."""
     sentence = {
         MemoryFault.CUT: _("The memory file {file} of {name} is cut short."),
         MemoryFault.DAMAGED: _("The memory file {file} of {name} is damaged: it does not begin as one."),
@@ -61,7 +62,7 @@ def _fault(fault: MemoryFault, snapshot: SnapshotFacts) -> str:
             "has written it, and the hypervisor would use them."
         ),
     }[fault]
-    return sentence.format(file=posixpath.basename(snapshot.memory or ""), name=snapshot.name)
+    return sentence.format(file=posixpath.basename(memory), name=snapshot)
 
 
 def is_foreign_accelerator(survey: SnapshotSurvey, snapshot: SnapshotFacts) -> bool:

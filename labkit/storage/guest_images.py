@@ -13,12 +13,14 @@ from pathlib import Path, PurePosixPath
 
 from labkit.model.image import Format, GuestImage, Message
 from labkit.storage.bounded import Damaged, read_json
-from labkit.storage.plain import opened_plain
-from labkit.units import MIB, TIB, check_name
+from labkit.storage.plain import opened_plain, read_plain
+from labkit.units import KIB, MIB, TIB, check_name
 
 _DIGITS = 16
 """Digits of its content's SHA-256 that a file's name begins with."""
 
+_LIST = "course.list"
+_MOST_LIST = 64 * KIB
 _MOST_MANIFEST = MIB
 _MOST_TEXT = 2000
 _MOST_BYTES = 2 * TIB
@@ -39,15 +41,22 @@ def find_other_versions(folder: Path, tried: Path) -> list[str]:
     try:
         known = _Table(read_json(tried, object, most=_MOST_MANIFEST))
         found = set()
-        for name in ("sector", "tiny"):
-            here = _Table(read_json(folder / f"{name}.json", object, most=_MOST_MANIFEST, follow=True)).table(
-                "packages"
-            )
-            there = known.table(name)
+        for name in filter(known.get, read_course_list(folder)):
+            manifest = _Table(read_json(folder / f"{name}.json", object, most=_MOST_MANIFEST, follow=True))
+            here, there = manifest.table("packages"), known.table(name)
             found |= {f"{package} {here.text(package)}" for package in here if here.get(package) != there.get(package)}
     except (OSError, ValueError):
         return []
     return sorted(found)
+
+
+def read_course_list(folder: Path) -> tuple[str, ...]:
+    """Return the names of the guest images that the course needs, sorted; none where nothing was built yet."""
+    try:
+        text = read_plain(folder / _LIST, _MOST_LIST, follow=True).decode()
+    except (OSError, ValueError):
+        return ()
+    return tuple(sorted(filter(None, text.splitlines())))
 
 
 def find_damaged(image: GuestImage) -> list[str]:

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from labkit.model.architecture import X86_64
+from labkit.storage.guest_images import read_course_list, read_guest_images
 from tests.images.conftest import BUILDER, Images, build
 
 MIB = 1 << 20
@@ -22,6 +24,16 @@ def test_two_builds_are_equal(fresh: Path, tmp_path: Path) -> None:
     for name in ("tiny", "sector"):
         assert (fresh / f"{name}.json").read_text() == (tmp_path / f"{name}.json").read_text()
     assert {path.name for path in (fresh / "blobs").iterdir()} == {path.name for path in (tmp_path / "blobs").iterdir()}
+
+
+def test_whoever_looks_for_them_learns_which_images_there_are(images: Images) -> None:
+    assert read_course_list(images.folder) == tuple(sorted(read_guest_images(images.folder))) == ("sector", "tiny")
+
+
+def test_what_is_built_is_for_the_architecture_of_the_lab(images: Images) -> None:
+    tiny = images.manifest("tiny")
+    assert tiny["architecture"] == X86_64.name
+    assert f"console={X86_64.console}" in tiny["command_line"].split()
 
 
 def test_a_blob_is_named_by_its_content_and_frozen(images: Images) -> None:

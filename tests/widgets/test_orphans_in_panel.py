@@ -56,3 +56,17 @@ def test_all_are_discarded_at_once(lab: Lab, panel: LabPanel) -> None:
     assert "This is lost for good" in do(panel, "discard-all")
     assert list(lab.orphans) == []
     assert lab.machines["web"].snapshots.current == "one"
+
+
+def test_a_machine_that_libvirt_was_made_to_forget_is_brought_back(lab: Lab, panel: LabPanel) -> None:
+    virsh("undefine", lab.machines["web"].facts.spec.domain_name, "--snapshots-metadata")
+    panel = LabPanel(lab)
+    assert "It is of web, which the lab's record knows and libvirt does not." in panel.page().text
+    images = {name for name, buttons in offered(panel).items() if buttons == ["Bring back", "Discard…"]}
+    assert images >= {name for name in lab.orphans if name.startswith("web.vda.")}
+    assert "Bring the machine back" in do(panel, "discard-all")
+    assert set(lab.orphans) >= images  # only notes.txt is gone
+    press(panel, "bring-back")
+    eventually(lambda: panel.busy is None and "web" in lab.machines)
+    assert "web: it came back from the lab's record" in panel.page().text
+    assert lab.machines["web"].snapshots.current == "one"

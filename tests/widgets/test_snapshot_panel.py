@@ -10,8 +10,8 @@ from labkit.machine import Machine
 from labkit.model.machine import MachineState
 from labkit.model.snapshot import SnapshotKind
 from labkit.widgets.branches import render_branches
-from labkit.widgets.snapshot import SnapshotPanel
-from labkit.widgets.snapshot_parts import list_branches
+from labkit.widgets.snapshot.panel import SnapshotPanel
+from labkit.widgets.snapshot.parts import list_branches
 from labkit.widgets.tree import Node
 from tests.figures.test_snapshot_figures import bushy
 from tests.widgets.test_machine_panel import actions, drawn, show

@@ -170,7 +170,7 @@ def _removal(
     passing = tuple(path for path in gone if path not in state.images)  # made by this act: the state was saved first
     needed = {step.backing for step in creates if isinstance(step, CreateOverlay)}
     roots = (state.roots - set(gone)) | needed | state.claimed
-    dead = find_unneeded(state, roots, own_disks(facts, tree_of(state, facts.name)))
+    dead = find_unneeded(state, roots, own_disks(facts, tree_of(state, facts.name)), machine=facts.id)
     files = (*passing, *files_of(state, dead))
     return [DeleteFiles(paths=files, bytes=allocated_by(state, dead))] if files else []
 
