@@ -43,7 +43,7 @@ def check_guest_images(images: Path, tried: Path = TRIED) -> Check:
     """Whether the guests' images are built, and of the packages that everybody's are of."""
     wanted, there = read_course_list(images), read_guest_images(images)
     missing = [name for name in wanted if name not in there]
-    if not missing and (others := find_other_versions(images, wanted, tried)):
+    if wanted and not missing and (others := find_other_versions(images, tried)):
         return Check(
             slug="guest-images",
             status=Status.NOTE,
