@@ -15,7 +15,7 @@ from labkit.arguments import checked
 from labkit.engine import verification
 from labkit.engine.progress import OnProgress, of_one_step, watching
 from labkit.language import _, ngettext
-from labkit.limits import Limit
+from labkit.limits import Limit, unheard
 from labkit.model.lineage import read_lineage
 from labkit.model.state import LabState
 from labkit.plans.broken import find_frozen
@@ -103,7 +103,7 @@ def verify(
         found = verification.verify(
             session.workspace.disks,
             files,
-            on_bytes=of_one_step(report) if report else lambda _done, _total: None,
+            on_bytes=of_one_step(report) if report else unheard,
             limit=Limit(timeout, cancel=cancel, what=title),
         )
     return Verified(found=found, readers={path: _readers(state, path) for path in found.changed})

@@ -23,6 +23,7 @@ from typing import Any
 
 from labkit.engine.computer import Computer
 from labkit.printing import harmless
+from labkit.storage.whole_files import put_new
 from labkit.units import KIB
 
 HOLDER = "lease.holder"
@@ -62,7 +63,7 @@ def make_holder(folder: Path, computer: Computer) -> bool:
     draft = folder / f"lease-{uuid.uuid4().hex}.draft"
     try:
         _write(draft, asdict(computer))
-        os.link(draft, folder / HOLDER)
+        put_new(draft, folder / HOLDER)
     except FileExistsError:
         return False
     finally:
@@ -82,7 +83,7 @@ def remove_holder(folder: Path, computer: Computer) -> bool:
             if _computer(read) == computer:
                 return True
             with contextlib.suppress(FileExistsError):  # somebody else's, who was faster: it is put back
-                os.link(aside, folder / HOLDER)
+                put_new(aside, folder / HOLDER)
         return False
     finally:
         aside.unlink(missing_ok=True)

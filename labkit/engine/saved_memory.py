@@ -19,7 +19,7 @@ from labkit.engine.seals import hash_file
 from labkit.errors import LabError
 from labkit.hypervisor import saving
 from labkit.hypervisor.connection import Connection
-from labkit.hypervisor.record_trust import find_strange_things
+from labkit.hypervisor.record_trust import are_known, find_strange_things
 from labkit.hypervisor.recording import active_images
 from labkit.language import _
 from labkit.model.record import DiskMark, MachineRecord, SavedMemory
@@ -96,7 +96,8 @@ def give_back(home: Path, connection: Connection, machine: MachineRecord) -> boo
             for path in active_images(machine)
         )
         header = memory_file.read_header(file)
-        if fits and not find_strange_things(header.xml, str(home)):
+        strange = find_strange_things(header.xml, str(home))
+        if fits and are_known(strange, saving.read_definition(connection, machine), str(home)):
             saving.save_again(connection, machine, str(file), header.xml, was_running=header.was_running == 1)
             return True
     file.rename(file.with_suffix(f".{file.stat().st_mtime_ns}.kept"))

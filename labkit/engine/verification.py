@@ -6,14 +6,12 @@ Knows: seals. Must not know: libvirt, plans, what depends on an image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labkit.engine import seals
-from labkit.limits import NO_LIMIT, Limit
-
-OnBytes = Callable[[int, int], None]
+from labkit.limits import NO_LIMIT, Limit, OnBytes, unheard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +33,7 @@ class Verification:
     bytes: int = 0
 
 
-def verify(
-    folder: Path, paths: Iterable[str], *, on_bytes: OnBytes = lambda _done, _total: None, limit: Limit = NO_LIMIT
-) -> Verification:
+def verify(folder: Path, paths: Iterable[str], *, on_bytes: OnBytes = unheard, limit: Limit = NO_LIMIT) -> Verification:
     """Read files whole and compare them with their seals.
 
     Args:
@@ -73,7 +69,7 @@ def _judge(folder: Path, file: Path) -> tuple[str, int]:
     after = file.stat()
     moved = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
     if moved or seals.find_seals(folder).get(file.name) != old:
-        return _judge(folder, file)  # an act of ours is just rewriting it, and seals it anew
+        return _judge(folder, file)  # an act of ours is just rewriting it, and seals it again
     if digest == old.sha256:
         seals.exchange(folder, file.name, old, replace(old, mtime_ns=after.st_mtime_ns))
         return "intact", after.st_size

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from labkit.errors import GuestSilent, HostTrouble, LabError
 from labkit.language import _
+from labkit.model.architecture import X86_64
 
 if TYPE_CHECKING:
     from labkit.machine import Machine
@@ -35,7 +36,7 @@ _FIRST_BEAT = 60.0
 _MARK = "/run/heartbeat"
 _LOOP = (
     f": > {_MARK}; (n=0; while [ -e {_MARK} ]; do n=$((n+1)); echo beat $n; usleep {PERIOD * 1e6:.0f}; done)"
-    " > /dev/ttyS0 2>/dev/null < /dev/null &"
+    f" > /dev/{X86_64.console} 2>/dev/null < /dev/null &"
 )
 
 

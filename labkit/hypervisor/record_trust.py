@@ -1,13 +1,13 @@
 """Whether a recorded definition is given to libvirt: it may come from anywhere, and is used word for word.
 
 So nothing in it may name a file, a program or a device outside of the lab.
-Knows: libvirt's domain and snapshot formats. Must not know: connections, where the record is kept.
+Knows: libvirt's domain and snapshot formats, links. Must not know: connections, where the record is kept.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lxml import etree
 
@@ -17,7 +17,9 @@ from labkit.hypervisor.domain_xml.parsing import parse_domain
 from labkit.language import _
 from labkit.model.record import MachineRecord
 
-_DEVICES = ("/dev/urandom", "/dev/random", "/dev/null", "/dev/pts/")
+_DEVICES = ("/dev/urandom", "/dev/random", "/dev/null")
+_TERMINALS = "/dev/pts/"
+_FILES = ("kernel", "initrd", "dtb", "nvram", "loader", "table")
 _FORBIDDEN = ("hostdev", "filesystem", "shmem", "tpm", "smartcard", "redirdev", "vsock", "crypto", "script", "iommu")
 _WORDS = ("name", "description", "title", "cmdline")  # whatever they say, it is no file
 _QEMU_ALLOWED = (f"{{{QEMU_NAMESPACE}}}capabilities", f"{{{QEMU_NAMESPACE}}}del")
@@ -36,7 +38,7 @@ def why_not_trust(machine: MachineRecord, home: str, images: str) -> str:
         return _("its definition is that of another machine.")
     for text in (machine.xml, *(snapshot.xml for snapshot in machine.snapshots)):
         root = parse(text)
-        if strange := next(_find_strange(root, (f"{home}{os.sep}", f"{images}{os.sep}")), None):
+        if strange := next(_find_strange(root, home, images), None):
             return _("its definition names {thing}, which is not the lab's.").format(thing=strange)
     return ""
 
@@ -46,13 +48,15 @@ def why_not_trust_snapshot(xml: str, home: str, images: str) -> str:
     root = _read(xml)
     if root is None or not domains_of(root):
         return _("its definition cannot be read.")
-    if strange := next(_find_strange(root, (f"{home}{os.sep}", f"{images}{os.sep}")), None):
+    if strange := next(_find_strange(root, home, images), None):
         return _("its definition names {thing}, which is not the lab's.").format(thing=strange)
     return ""
 
 
 def find_strange_things(xml: str, home: str) -> frozenset[str]:
     """Return what the definition in a memory file names that is not the lab's; its kernels' folder is not judged.
+
+    Its emulator is: libvirt runs it to ask what it can do as soon as it reads the file, whatever is to be used then.
 
     Args:
         home: the lab's folder.
@@ -63,8 +67,9 @@ def find_strange_things(xml: str, home: str) -> frozenset[str]:
     root = _read(xml)
     if root is None:
         raise ValueError("no definition")
-    boot = {str(each.text).strip() for each in root.iterfind("os/*") if each.tag in ("kernel", "initrd")}
-    return frozenset(_find_strange(root, (f"{home}{os.sep}",))) - boot
+    boot = [*root.iterfind("os/kernel"), *root.iterfind("os/initrd")]
+    programs = [str(each.text).strip() for each in root.iter("emulator")]
+    return frozenset(programs).union(_find_strange(root, home, but=boot))
 
 
 def are_known(things: frozenset[str], xml: str, home: str) -> bool:
@@ -104,33 +109,73 @@ def is_readable(machine: MachineRecord) -> bool:
     return len(roots) == len(texts) and len(specs) >= len(texts) and None not in specs
 
 
-def _find_strange(root: etree._Element, folders: tuple[str, ...]) -> Iterator[str]:
-    """What a definition names outside of the lab: files, devices, programs, arguments of the emulator."""
-    for element in root.iter(etree.Element):
+def _find_strange(
+    root: etree._Element, home: str, images: str = "", *, but: Sequence[etree._Element] = ()
+) -> Iterator[str]:
+    """What a definition names outside of the lab: files, devices, programs, arguments of the emulator.
+
+    Args:
+        but: elements that are not judged; what they name is, wherever else it stands.
+    """
+    for element in root.iter():
         tag = str(element.tag)
-        if tag in _WORDS or any(each.tag == "metadata" for each in element.iterancestors()):
+        if any(each.tag == "metadata" for each in element.iterancestors()):
+            continue
+        if rest := (element.tail or "").strip():
+            yield rest  # libvirt would read as one text what is here in pieces; it never writes such
+        if isinstance(element, etree._Entity):  # noqa: SLF001 — the one name that lxml has for it
+            yield str(element.text)
+        if tag in _WORDS or not isinstance(element.tag, str):
             continue
         if tag.startswith(f"{{{QEMU_NAMESPACE}}}") and tag not in _QEMU_ALLOWED:
             yield " ".join((tag.rpartition("}")[2], *map(str, element.attrib.values())))
         if tag in _FORBIDDEN:
             yield tag
-        if tag == "emulator" or _is_chosen_by_libvirt(element):
-            continue  # dropped: libvirt chooses its own
-        for value in (*element.attrib.values(), element.text or ""):
-            path = str(value).strip()
-            if path.startswith("/") and not _is_inside(path, folders):
-                yield path
+        if tag == "emulator" or _is_chosen_by_libvirt(element) or element in but:
+            continue
+        values = [str(value).strip() for value in (*element.attrib.values(), element.text or "")]
+        yield from (path for path in values if path.startswith("/") and not _is_inside(path, home, images))
+        yield from (path for path in _find_relative(element) if not path.startswith("/"))
 
 
-def _is_inside(path: str, folders: tuple[str, ...]) -> bool:
-    return path.startswith(_DEVICES) or os.path.normpath(path).startswith(folders)
+def _is_inside(path: str, home: str, images: str) -> bool:
+    """Whether a path leads to one of the lab's files, also behind links, to a guest image or to a harmless device."""
+    plain = os.path.normpath(path)
+    if plain in _DEVICES or plain.startswith(_TERMINALS):
+        return True
+    if images and plain.startswith(f"{images}{os.sep}"):
+        return True
+    return plain.startswith(f"{home}{os.sep}") and os.path.realpath(path).startswith(
+        f"{os.path.realpath(home)}{os.sep}"
+    )
+
+
+def _find_relative(element: etree._Element) -> list[str]:
+    """The names of files that an element has, where nothing but an absolute path is right: all others lead anywhere."""
+    if element.tag in _FILES:
+        return [element.text.strip()] if element.text and element.text.strip() else []
+    if element.tag not in ("source", "log") or next(element.iterancestors("interface"), None) is not None:
+        return []
+    return [path for key in ("file", "dev", "path", "dir", "pool") if (path := (element.get(key) or "").strip())]
 
 
 def _is_chosen_by_libvirt(element: etree._Element) -> bool:
-    """Whether it is the host's end of a channel or serial line, which libvirt chooses anew."""
+    """Whether it is the host's end of a channel or serial line, which `drop_what_libvirt_chooses` takes out."""
     parent = element.getparent()
     tag = None if parent is None else parent.tag
     return element.tag == "source" and tag in ("channel", "serial", "console")
+
+
+def drop_what_libvirt_chooses(domain: etree._Element) -> None:
+    """Take out its emulator, its label, the host's ends of channels and serial lines: chosen again wherever it is used.
+
+    Nobody judges them, so no definition from a lab's folder is given to libvirt without this.
+    """
+    ends = [source for kind in ("channel", "serial", "console") for source in domain.iterfind(f"devices/{kind}/source")]
+    for element in (*domain.findall("devices/emulator"), *domain.findall("seclabel"), *ends):
+        parent = element.getparent()
+        if parent is not None:
+            parent.remove(element)
 
 
 def domains_of(root: etree._Element) -> list[etree._Element]:

@@ -16,7 +16,7 @@ from lxml import etree
 from labkit.hypervisor.clone_xml import get_parent
 from labkit.hypervisor.domain_xml import accelerate_in_domain_xml, identify, parse
 from labkit.hypervisor.domain_xml.parsing import NAMESPACE, get_child, parse_domain
-from labkit.hypervisor.record_trust import domains_of
+from labkit.hypervisor.record_trust import domains_of, drop_what_libvirt_chooses
 from labkit.model.machine import Accelerator, machine_name
 from labkit.model.record import LabRecord, LostSnapshot, MachineRecord
 from labkit.model.travel import SnapshotRecord
@@ -31,7 +31,7 @@ def settle_in(machine: MachineRecord, *, images: Path) -> MachineRecord:
 
     def change(root: etree._Element) -> None:
         for domain in domains_of(root):
-            _drop_what_libvirt_chooses(domain)
+            drop_what_libvirt_chooses(domain)
             for element in (*domain.findall("os/kernel"), *domain.findall("os/initrd")):
                 here = find_boot_file(images, element.text or "")
                 if here is not None:
@@ -40,24 +40,23 @@ def settle_in(machine: MachineRecord, *, images: Path) -> MachineRecord:
     return change_texts(machine, change)
 
 
+def settle_xml(xml: str) -> str:
+    """Return a definition, a snapshot's, or that in a memory file, without what libvirt chooses again."""
+    root = parse(xml)
+    for domain in domains_of(root):
+        drop_what_libvirt_chooses(domain)
+    return etree.tostring(root, encoding="unicode")
+
+
 def settle_text(xml: str, now: str) -> str:
     """Return the definition before a saved memory as the machine's own definition has its files now."""
     domain, definition = parse(xml), parse(now)
-    _drop_what_libvirt_chooses(domain)
+    drop_what_libvirt_chooses(domain)
     for path in ("os/kernel", "os/initrd"):
         element, new = domain.find(path), definition.find(path)
         if element is not None and new is not None:
             element.text = new.text
     return etree.tostring(domain, encoding="unicode")
-
-
-def _drop_what_libvirt_chooses(domain: etree._Element) -> None:
-    """Its emulator, its label, the host's ends of channels and serial lines: chosen anew wherever it is defined."""
-    for element in (*domain.findall("devices/emulator"), *domain.findall("seclabel")):
-        get_parent(element).remove(element)
-    for kind in ("channel", "serial", "console"):
-        for source in domain.findall(f"devices/{kind}/source"):
-            get_parent(source).remove(source)
 
 
 def find_boot_file(images: Path, path: str) -> Path | None:

@@ -25,6 +25,7 @@ from labkit.hypervisor.recording import read_saved
 from labkit.hypervisor.sockets import place_sockets
 from labkit.model.record import MachineRecord
 
+_INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
 _LONG = 600.0  # seconds for calls that write or read a guest's memory
 
 
@@ -81,6 +82,11 @@ def _began(pid: int | None) -> float | None:
     return None
 
 
+def read_definition(connection: Connection, machine: MachineRecord) -> str:
+    """Return the definition that libvirt has of a machine."""
+    return connection.read(lambda raw: str(raw.lookupByUUIDString(machine.id).XMLDesc(_INACTIVE)))
+
+
 def save_again(connection: Connection, machine: MachineRecord, file: str, xml: str, *, was_running: bool) -> None:
     """Let a machine that is off take up a memory, and save it at once, without its guest running in between.
 
@@ -91,9 +97,7 @@ def save_again(connection: Connection, machine: MachineRecord, file: str, xml: s
     then = libvirt.VIR_DOMAIN_SAVE_RUNNING if was_running else libvirt.VIR_DOMAIN_SAVE_PAUSED
 
     def save(raw: libvirt.virConnect) -> None:
-        persistent = raw.lookupByUUIDString(machine.id).XMLDesc(
-            libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
-        )
+        persistent = raw.lookupByUUIDString(machine.id).XMLDesc(_INACTIVE)
         raw.restoreFlags(file, text, libvirt.VIR_DOMAIN_SAVE_PAUSED)
         raw.defineXML(persistent)  # libvirt let the memory's own definition replace it
         raw.lookupByUUIDString(machine.id).managedSave(then)

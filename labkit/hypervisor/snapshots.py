@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import libvirt
 
@@ -18,6 +19,7 @@ from labkit.hypervisor.channels import agent_answers_soon
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.launching import once_log_is_free
+from labkit.hypervisor.record_xml import settle_xml
 from labkit.hypervisor.snapshot_reading import tree_or_gone
 from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _
@@ -52,7 +54,7 @@ def deepest_chain(libvirt_version: int) -> int:
     return 25 if 10_008_000 <= libvirt_version < 12_000_000 else 200
 
 
-class Snapshots:
+class DomainSnapshots:
     """The snapshots of the domains of one hypervisor instance."""
 
     def __init__(self, connection: Connection) -> None:
@@ -103,6 +105,15 @@ class Snapshots:
     def xml(self, machine_id: str, name: str) -> str:
         """Return what libvirt keeps of a snapshot."""
         return str(self.connection.read(lambda raw: _snapshot(raw, machine_id, name).getXMLDesc(_SECURE)))
+
+    def read_texts(self, machine_id: str) -> dict[str, str]:
+        """Return what libvirt keeps of each snapshot of a machine, by name."""
+
+        def read(raw: libvirt.virConnect) -> dict[str, str]:
+            snapshots = raw.lookupByUUIDString(machine_id).listAllSnapshots()
+            return {snapshot.getName(): str(snapshot.getXMLDesc(_SECURE)) for snapshot in snapshots}
+
+        return self.connection.read(read)
 
     def take(
         self,
@@ -182,7 +193,7 @@ class Snapshots:
             domain = raw.lookupByUUIDString(machine_id)
             names = {snapshot.getName(): snapshot for snapshot in domain.listAllSnapshots()}
             if name in names:
-                parent = parse(names[name].getXMLDesc(_SECURE)).findtext("parent/name")
+                parent = snapshot_xml.parent_in_snapshot_xml(names[name].getXMLDesc(_SECURE))
                 _reparent(domain, names[name].listAllChildren(0), parent)
                 domain.snapshotLookupByName(name).delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
             if then_current is not None:
@@ -193,8 +204,14 @@ class Snapshots:
     def define_from(
         self, machine_id: str, name: str, disks: Sequence[DiskSpec], accelerator: Accelerator | None
     ) -> None:
-        """Give a machine the configuration of a snapshot, on other images, and run by somebody else if one is named."""
+        """Give a machine the configuration of a snapshot, on other images, and run by somebody else if one is named.
+
+        It keeps the name that it has now: libvirt takes no definition of a machine under another one.
+        """
         definition = snapshot_xml.definition_in_snapshot_xml(self.xml(machine_id, name))
+        now = self.connection.read(lambda raw: str(raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)))
+        if (spec := domain_xml.parse_domain_xml(now)) is not None:
+            definition = domain_xml.rename_in_domain_xml(definition, spec.name, domain=spec.domain_name)
         if accelerator is not None:
             definition = domain_xml.accelerate_in_domain_xml(definition, accelerator)
         for disk in disks:
@@ -207,12 +224,8 @@ class Snapshots:
         state = libvirt.VIR_DOMAIN_SAVE_PAUSED if paused else libvirt.VIR_DOMAIN_SAVE_RUNNING
 
         def restore(raw: libvirt.virConnect) -> None:
-            xml = str(raw.saveImageGetXMLDesc(memory, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
-            for disk in disks:
-                xml = domain_xml.repoint_in_domain_xml(xml, disk)
             persistent = raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)
-            xml = place_sockets(domain_xml.without_backing_chains(xml), self.connection.runtime)
-            raw.restoreFlags(memory, xml, state)
+            raw.restoreFlags(memory, _restored(raw, memory, disks, self.connection.runtime), state)
             raw.defineXML(persistent)  # libvirt let the memory's own definition replace it
 
         self.connection.call(once_log_is_free(restore), timeout=LONG)
@@ -221,9 +234,11 @@ class Snapshots:
         """Make a snapshot known again; once is enough.
 
         Args:
-            xml: what libvirt kept of it. parent: the snapshot before it, or None.
+            xml: what the lab's record kept of it. parent: the snapshot before it, or None.
         """
-        text = snapshot_xml.reparent_in_snapshot_xml(snapshot_xml.rename_in_snapshot_xml(xml, name=name), parent)
+        text = snapshot_xml.reparent_in_snapshot_xml(
+            snapshot_xml.rename_in_snapshot_xml(settle_xml(xml), name=name), parent
+        )
 
         def redo(raw: libvirt.virConnect) -> None:
             domain = raw.lookupByUUIDString(machine_id)
@@ -256,8 +271,20 @@ class Snapshots:
         self.connection.call(redo)
 
 
+def read_restored(connection: Connection, memory: str, disks: Sequence[DiskSpec]) -> str:
+    """Return the definition a guest goes on with from a memory file, on other images."""
+    return connection.read(lambda raw: _restored(raw, memory, disks, connection.runtime))
+
+
 _SECURE = libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+
+
+def _restored(raw: libvirt.virConnect, memory: str, disks: Sequence[DiskSpec], runtime: Path | None) -> str:
+    xml = str(raw.saveImageGetXMLDesc(memory, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
+    for disk in disks:
+        xml = domain_xml.repoint_in_domain_xml(xml, disk)
+    return place_sockets(settle_xml(domain_xml.without_backing_chains(xml)), runtime)
 
 
 def _reparent(domain: libvirt.virDomain, children: Iterable[libvirt.virDomainSnapshot], parent: str | None) -> None:

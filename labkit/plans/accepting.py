@@ -1,4 +1,4 @@
-"""Plans that take changed frozen images for what they are now: they are closed for writing and sealed anew.
+"""Plans that take changed frozen images for what they are now: they are closed for writing and sealed again.
 
 Nothing in them is written. It is the way out where no copy of the old content is left, and an act of its own, since
 every snapshot and clone on such an image reads the new content from then on.
@@ -17,7 +17,7 @@ from labkit.model.state import LabState
 from labkit.plans.broken import find_frozen_of
 from labkit.plans.disk import disk_plan
 from labkit.plans.plan import Plan
-from labkit.plans.steps import FreezeImages
+from labkit.plans.steps import FreezeImages, Step
 
 
 def plan_accept(state: LabState, changed: Container[str], machine: str) -> Plan:
@@ -26,40 +26,39 @@ def plan_accept(state: LabState, changed: Container[str], machine: str) -> Plan:
     Args:
         changed: the frozen images that no longer are what they were.
     """
-    paths = _choose(find_frozen_of(state, machine), changed)
-    step = _sealing(state, paths)
+    steps, notes = seal_as_they_are(state, find_frozen_of(state, machine), changed)
     return Plan(
         act="accept",
         subject=machine,
         home=state.home,
         names=(machine,),
         basis=state.fingerprint((machine,)),
-        steps=(step,) if paths else (),
-        notes=_notes(state, paths),
+        steps=steps,
+        notes=notes,
     )
 
 
 def plan_accept_disk(state: LabState, changed: Container[str], disk: DiskFacts) -> Plan:
     """Plan to accept what the frozen images below a disk hold, as `plan_accept` does."""
-    paths = _choose((layer.path for layer in disk.layers), changed)
+    steps, notes = seal_as_they_are(state, (layer.path for layer in disk.layers), changed)
     machines = (disk.machine,) if disk.machine else ()
-    steps = [_sealing(state, paths)] if paths else []
-    return disk_plan("accept", state, disk.name, machines=machines, steps=steps, notes=_notes(state, paths))
+    return disk_plan("accept", state, disk.name, machines=machines, steps=steps, notes=notes)
 
 
-def _choose(paths: Iterable[str], changed: Container[str]) -> list[str]:
-    return sorted(path for path in paths if path in changed)
-
-
-def _sealing(state: LabState, paths: Iterable[str]) -> FreezeImages:
-    return FreezeImages(paths=tuple(file for path in paths for file in state.images[path].files))
+def seal_as_they_are(
+    state: LabState, paths: Iterable[str], changed: Container[str]
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """Return the step that seals the changed ones among some images as they are now, if any, and what is to be said."""
+    chosen = sorted(path for path in paths if path in changed)
+    files = tuple(file for path in chosen for file in state.images[path].files)
+    return (FreezeImages(paths=files),) if files else (), _notes(state, chosen)
 
 
 def _notes(state: LabState, paths: Iterable[str]) -> tuple[str, ...]:
     lineage = read_lineage(state)
     notes = []
     for path in paths:
-        readers = ", ".join(map(str, lineage.dependants(path)))
+        readers = ", ".join(map(str, lineage.dependants(path))) or _("nobody")
         notes.append(
             _("{file} counts as it is now; what it was is given up. It is read by: {names}.").format(
                 file=posixpath.basename(path), names=readers

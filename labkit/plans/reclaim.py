@@ -6,7 +6,7 @@ anonymous layer (alive, no root) with exactly one child may be merged into that 
 
 An act deletes only what it made unneeded itself: images of its own disks that were alive before it (`find_unneeded`).
 What nobody needed before is an *orphan*: no act touches it, nor what it stands on. And since others may act between
-the plan and the deleting, it is judged once more when it is done (`judge`).
+the plan and the deleting, it is judged once more when it is done (`sort_out`).
 
 Knows: the model. Must not know: how files are deleted or merged.
 """
@@ -55,7 +55,7 @@ class Need(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Reclaimed:
     """What of some files may be deleted now.
 
     Attributes:
@@ -91,19 +91,35 @@ def find_unneeded(
     roots: Iterable[str],
     disks: Collection[str],
     *,
+    machine: str = "",
     then: Mapping[str, ImageFacts] | None = None,
 ) -> tuple[str, ...]:
     """Return the images that an act makes unneeded and that are its own to delete, children before parents.
 
     Args:
         roots: what is still needed after the act. disks: the names of the act's own disks.
+        machine: the id of the machine that it is about, "" for a free disk.
         then: the images that the act changes, as they are after it.
     """
     orphans = set(state.images) - state.alive
     images = {**state.images, **(then or {})}
     wanted = orphans.union(roots, state.aside)
     dead = reclaim(images, wanted | hidden_below(state, images, wanted)).dead
-    return tuple(path for path in dead if disk_name(path) in disks or image_number(path) < 0)
+    own = [path for path in dead if _is_own(state, path, disks, machine)]
+    below = alive_among(images, images.keys() - set(own))  # what stands on an image of its own and is another's
+    return tuple(path for path in own if path not in below)
+
+
+def _is_own(state: LabState, path: str, disks: Collection[str], machine: str) -> bool:
+    """Whether an image was made for an act's own disks or machine: by the record, else by the name of its file.
+
+    A disk of ours may have gone to another machine, with its images; of an image that another program has named its
+    file says nothing.
+    """
+    made = state.made.get(path)
+    if machine and made and made.machine_id and image_number(path) < 0:
+        return made.machine_id == machine
+    return disk_name(path) in disks
 
 
 def hidden_below(state: LabState, images: Mapping[str, ImageFacts], needed: Collection[str]) -> frozenset[str]:
@@ -131,7 +147,7 @@ def own_disks(machine: MachineFacts, tree: SnapshotTree) -> frozenset[str]:
     return frozenset(name for disk in used for name in (disk.name, disk_name(disk.path)))
 
 
-def judge(state: LabState, files: Iterable[str], named: Collection[str]) -> Verdict:
+def sort_out(state: LabState, files: Iterable[str], named: Collection[str]) -> Reclaimed:
     """Return which files nobody needs, now that an act has come to deleting them.
 
     Args:
@@ -148,7 +164,7 @@ def judge(state: LabState, files: Iterable[str], named: Collection[str]) -> Verd
         alive = alive_among(state.images, needed)
         kept = {file for path in alive & going for file in state.images[path].files} | set(needed)
         spared |= {path: reason for path in wanted if path in kept and path not in spared}
-    return Verdict(doomed=tuple(path for path in wanted if path not in spared), spared=spared)
+    return Reclaimed(doomed=tuple(path for path in wanted if path not in spared), spared=spared)
 
 
 def depth(images: Mapping[str, ImageFacts], path: str) -> int:

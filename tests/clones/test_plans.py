@@ -12,7 +12,7 @@ from labkit.model.machine import Boot, DiskSpec, MachineSpec, MachineState
 from labkit.model.snapshot import SnapshotKind
 from labkit.model.state import LabState
 from labkit.plans.clone import plan_clone
-from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity
+from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Identity
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import BackUpDisks, ConvertImage, CopyImage, DefineClones, LinkImages
@@ -252,9 +252,9 @@ def test_instant_clones_share_one_copy_of_the_memory() -> None:
     assert _names(plan) == ["CopyMemory", "LinkImages", "DefineClones", "WakeClones", "DeleteFiles"]
     assert plan.commit_point == 2
     assert plan.bytes_copied == plan.bytes_freed == 64 * MIB
-    assert plan.commands[0] == "cp --reflink=auto memory/web.0.mem memory/c1.waking.0.mem"
+    assert plan.commands[0] == "cp --no-preserve=mode --reflink=auto memory/web.0.mem memory/c1.waking.0.mem"
     assert plan.commands[-1] == "rm -f memory/c1.waking.0.mem"
-    assert "virsh restore memory/c1.waking.0.mem --paused" in plan.commands
+    assert "virsh restore $PWD/memory/c1.waking.0.mem --paused" in plan.commands
     assert plan.notes == ()
     assert load_plan(dump_plan(plan)) == plan
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from labkit import Lab
 from labkit.cli import main
 from labkit.engine.record_file import read_record
 from labkit.machine import Machine
+from labkit.storage.memory_file import exchange_header, read_header
 from tests.instance import Instance
 from tests.record.conftest import lose_configuration, sit_at
-from tests.record.look import contents, virsh
+from tests.record.look import contents, make_emulator, virsh
 from tests.warm import start_warm
 
 
@@ -101,6 +103,28 @@ with Lab.open() as lab:
     )
     assert "does not fit" in told
     assert (state, kept) == ("off", "1")
+
+
+def test_the_emulator_in_a_saved_memory_is_never_run(other_computer: Instance, tmp_path: Path) -> None:
+    (file,) = sit_at(
+        other_computer,
+        """
+with Lab.open() as lab:
+    lab.create("web", image="sector", memory="16 MiB").start().save()
+    print(lab.home / "saved" / "web.save")
+""",
+    )
+    header = read_header(Path(file))
+    own = header.xml.split("<emulator>")[1].split("<")[0]
+    xml = header.xml.replace(f">{own}<", f">{make_emulator(tmp_path)}<")
+    exchange_header(Path(file), replace(header, xml=xml))
+    lose_configuration(other_computer)
+    told, state = sit_at(
+        other_computer, "with Lab.open() as lab: print(*lab.recovered); print(lab.machines['web'].state)"
+    )[-2:]
+    assert "does not fit" in told
+    assert state == "off"
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_machine_saved_and_started_by_hand_is_noted_by_the_next_act(home: Path) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.engine.record import find_lost
 from labkit.engine.record_file import read_record, record_file
+from labkit.engine.recorded import find_lost
 from labkit.errors import Refused
 from labkit.hypervisor.domain_xml import accelerate_in_domain_xml
 from labkit.model.machine import Accelerator
@@ -23,7 +23,7 @@ from tests.beside.hands import contents as contents_of
 from tests.engine.kernel import Instant, Kernel
 from tests.instance import Instance
 from tests.record.conftest import lose_configuration, sit_at
-from tests.record.look import contents, domain_of, grow_tree, machines_of, virsh
+from tests.record.look import contents, domain_of, grow_tree, machines_of, make_emulator, virsh
 
 
 def test_a_lost_configuration_comes_back_whole(other_computer: Instance) -> None:
@@ -262,6 +262,22 @@ def test_the_emulator_in_a_record_is_never_run(lab: Lab) -> None:
     with Lab.open(lab.name) as again:
         assert machines_of(again.state) == before
         assert "/bin/false" not in again.session.domains.xml(again.state.machines["web"].id)
+
+
+def test_the_emulator_in_a_forgotten_snapshot_is_never_run(lab: Lab, tmp_path: Path) -> None:
+    grow_tree(lab)
+    image = Path(lab.state.snapshots["web"]["right"].disks[0].path).name
+    lab.machines["web"].snapshots.restore("left")
+    virsh("snapshot-delete", domain_of(lab, "web"), "right", "--metadata")
+    lab.disks.create("data", capacity="1 MiB")  # whoever acts next writes down what has vanished
+    record = json.loads(record_file(lab.home).read_text())
+    (lost,) = record["lost"]
+    emulator = lost["record"]["xml"].split("<emulator>")[1].split("<")[0]
+    lost["record"]["xml"] = lost["record"]["xml"].replace(emulator, str(make_emulator(tmp_path)))
+    record_file(lab.home).write_text(json.dumps(record))
+    lab.orphans[image].adopt_as_snapshot()
+    assert "right" in lab.machines["web"].snapshots
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_machine_of_a_computer_with_kvm_comes_back_with_who_runs_guests_here(

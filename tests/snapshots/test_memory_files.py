@@ -17,6 +17,7 @@ from labkit.hypervisor.record_trust import are_known, find_strange_things
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
 from labkit.storage.memory_file import exchange_header, read_header
+from tests.record.look import make_emulator
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,21 @@ def test_a_definition_in_a_memory_file_that_names_what_is_not_the_labs_is_never_
     assert vm.snapshots.restore.plan("one", memory=False).refusal is None
     assert vm.state is MachineState.RUNNING
     assert {path: path.stat().st_ino for path in (vm.lab.home / "disks").iterdir()} == before
+
+
+def test_the_emulator_in_a_memory_file_is_never_run(vm: Machine, memory: Path, tmp_path: Path) -> None:
+    """Nobody else's program: libvirt asks the one that is named what it can do, as soon as it reads the file."""
+    program = make_emulator(tmp_path)
+    header = read_header(memory)
+    own = header.xml.split("<emulator>")[1].split("<")[0]
+    break_seals([str(memory)])
+    exchange_header(memory, replace(header, xml=header.xml.replace(f">{own}<", f">{program}<")))
+    seal([str(memory)])
+    with pytest.raises(Refused, match="not the lab's"):
+        vm.snapshots.restore("one")
+    with pytest.raises(Refused, match="not the lab's"):
+        vm.clone("now", kind="linked", snapshot="one", instant=True)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_what_the_hypervisors_own_definition_names_too_is_no_strangers() -> None:

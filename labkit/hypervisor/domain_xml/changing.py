@@ -42,13 +42,19 @@ def change_domain_xml(xml: str, changes: MachineChanges) -> str:
     return etree.tostring(domain, encoding="unicode")
 
 
-def rename_in_domain_xml(xml: str, name: str) -> str:
-    """Return the XML with a machine's new name in its kernel's command line."""
-    domain = parse(xml)
-    line = domain.find("os/cmdline")
+def rename_in_domain_xml(xml: str, name: str, *, domain: str | None = None) -> str:
+    """Return the XML with a machine's new name in its kernel's command line.
+
+    Args:
+        domain: the domain's name; None: it has it already.
+    """
+    root = parse(xml)
+    if domain is not None:
+        get_child(root, "name").text = domain
+    line = root.find("os/cmdline")
     if line is not None:
         line.text = identify(Boot(command_line=(line.text or "").partition(" labkit.name=")[0]), name)
-    return etree.tostring(domain, encoding="unicode")
+    return etree.tostring(root, encoding="unicode")
 
 
 def repoint_in_domain_xml(xml: str, spec: DiskSpec) -> str:
@@ -63,7 +69,7 @@ def repoint_in_domain_xml(xml: str, spec: DiskSpec) -> str:
 
 
 def without_backing_chains(xml: str) -> str:
-    """Return the XML without what libvirt noted of the layers below each disk: it reads them anew."""
+    """Return the XML without what libvirt noted of the layers below each disk: it reads them again."""
     domain = parse(xml)
     for disk in domain.iterfind("devices/disk"):
         _forget_chain(disk)
@@ -86,7 +92,7 @@ def accelerate_in_domain_xml(xml: str, accelerator: Accelerator) -> str:
 
 
 def append_to_console_log(xml: str) -> str:
-    """Return the XML of a guest that comes from elsewhere: its console's log goes on instead of beginning anew."""
+    """Return the XML of a guest that comes from elsewhere: its console's log goes on instead of beginning again."""
     domain = parse(xml)
     for log in (*domain.iterfind("devices/serial/log"), *domain.iterfind("devices/console/log")):
         log.set("append", "on")

@@ -18,8 +18,8 @@ from typing import BinaryIO
 
 from labkit.errors import BadInput, HostTrouble, NotFound
 from labkit.language import _
-from labkit.limits import NO_LIMIT, Limit
-from labkit.storage.files import OnBytes, host_errors
+from labkit.limits import NO_LIMIT, Limit, OnBytes
+from labkit.storage.files import host_errors
 from labkit.storage.plain import NotPlain, opened_plain
 from labkit.units import KIB, MIB
 
@@ -142,7 +142,7 @@ def refused(name: str, why: str) -> BadInput:
     """Return the error for an archive that is not accepted."""
     return BadInput(
         _("{name} is not brought in: {why}.").format(name=name, why=why),
-        _("Export the machine anew, or fetch the file again."),
+        _("Export the machine again, or fetch the file again."),
     )
 
 
