@@ -8,11 +8,12 @@ Knows: libvirt's managed save. Must not know: labs' folders.
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import libvirt
-import psutil
 
 from labkit.hypervisor import domain_facts
 from labkit.hypervisor.connection import Connection
@@ -26,6 +27,7 @@ from labkit.hypervisor.sockets import place_sockets
 from labkit.model.record import MachineRecord
 
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+_BEGAN = 19  # the field "starttime" of proc_pid_stat(5), counted behind the name
 _LONG = 600.0  # seconds for calls that write or read a guest's memory
 
 
@@ -46,20 +48,29 @@ def find_files(connection: Connection, names: Mapping[str, str]) -> dict[str, Pa
 def drop_overtaken(connection: Connection, lab_id: str) -> list[str]:
     """Delete the memory that is kept of a lab's machines although they went on since; returns their names.
 
-    That is so where it was written while the guest's process was there already, or where the daemon is younger than
-    that process: so it is not this daemon that lets it take up its memory just now.
+    That is so where it was written while the guest's process was there already; and where the guest runs although this
+    daemon is younger than its process, so has not let it take up its memory. One that is still starting has only that.
     """
     flags = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE | libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE
 
-    def find(raw: libvirt.virConnect) -> dict[str, tuple[str, str]]:
+    def find(raw: libvirt.virConnect) -> dict[str, tuple[str, str, bool]]:
         found = [(domain, domain_facts.read(domain, lab_id, saved=True)) for domain in raw.listAllDomains(flags)]
-        return {facts.id: (facts.name, domain.name()) for domain, facts in found if facts is not None}
+        runs = libvirt.VIR_DOMAIN_RUNNING
+        return {
+            facts.id: (facts.name, domain.name(), domain.state()[0] == runs)
+            for domain, facts in found
+            if facts is not None
+        }
 
     if not (both := connection.read(find)):
         return []
-    files = find_files(connection, {id_: domain for id_, (_name, domain) in both.items()})
+    files = find_files(connection, {id_: domain for id_, (_name, domain, _runs) in both.items()})
     daemon = _began(find_daemon(connection.uri))
-    overtaken = [id_ for id_, file in files.items() if _is_overtaken(file, _began(find_pid(id_)), daemon)]
+    overtaken = [
+        id_
+        for id_, file in files.items()
+        if _is_overtaken(file, _began(find_pid(id_)), daemon if both[id_][2] else None)
+    ]
 
     def remove(raw: libvirt.virConnect) -> None:
         for id_ in overtaken:
@@ -77,8 +88,11 @@ def _is_overtaken(file: Path, guest: float | None, daemon: float | None) -> bool
 
 
 def _began(pid: int | None) -> float | None:
-    with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid).create_time() if pid is not None else None
+    """When a process began, in seconds since 1970, to a hundredth: psutil knows only the second of the host's start."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        since_start = int(fields[_BEGAN]) / os.sysconf("SC_CLK_TCK")
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_start
     return None
 
 

@@ -86,6 +86,26 @@ def test_memory_that_a_guest_went_on_from_is_not_taken_up_once_more(
     assert not saved_files(f"{lab.name}.")
 
 
+def test_memory_that_a_guest_has_not_gone_on_from_stays(lab: Lab, instance: Instance) -> None:
+    """The daemon died when the guest had taken its memory up, and stood still as it was saved."""
+    vm = lab.create("web", image="sector", memory="16 MiB").start().pause()
+    vm.save()
+    (file,) = saved_files(f"{lab.name}.")
+    memory, written = file.read_bytes(), file.stat()
+    vm.start()
+    file.write_bytes(memory)
+    os.utime(file, ns=(written.st_atime_ns, written.st_mtime_ns))
+    daemon = instance.daemon()
+    daemon.kill()
+    daemon.wait(60)
+    with Lab.open(lab.name):
+        pass
+    assert saved_files(f"{lab.name}.")
+    vm.resume()
+    vm.kill()
+    assert vm.state is MachineState.OFF
+
+
 def test_memory_that_a_machine_is_to_take_up_stays(lab: Lab, instance: Instance) -> None:
     vm = lab.create("web", image="sector", memory="16 MiB").start()
     vm.save()
