@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from labkit.engine.cancelling import heeds_cancel
 from labkit.engine.confinement import check_confined
 from labkit.engine.context import Context
+from labkit.engine.dead_daemons import put_right
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.intact import check_intact
 from labkit.engine.journal import Entry, Record, strike_out_all
@@ -30,7 +31,6 @@ from labkit.engine.reader import read_state
 from labkit.engine.record import Recorder
 from labkit.engine.recovery import Recovery, ids_of, may_run
 from labkit.engine.returning import Returning
-from labkit.engine.saved_memory import drop_overtaken
 from labkit.engine.steps import do
 from labkit.engine.workspace import Workspace
 from labkit.errors import AlreadyExists, Busy, LabError, Refused, Stale
@@ -147,7 +147,7 @@ class Executor:
         spared: list[str] = []
         with contextlib.ExitStack() as planning, contextlib.ExitStack() as working:
             planning.enter_context(lab_lock(self.workspace.locks))
-            self.told.extend(drop_overtaken(self.domains.connection, self.workspace.id))
+            self.told.extend(put_right(self.domains.connection, self.workspace.id))
             stuck = self.recovery.end_all()
             if not plan.whole_lab and (held := [stuck[name] for name in plan.locks if name in stuck]):
                 raise Busy(held[0], _("Remove the cause; then do this again."))
@@ -186,7 +186,7 @@ class Executor:
         """
         if not self.lease.is_available():
             return
-        self.told.extend(drop_overtaken(self.domains.connection, self.workspace.id))
+        self.told.extend(put_right(self.domains.connection, self.workspace.id))
         if self.recovery.is_needed():
             with lab_lock(self.workspace.locks):
                 self.recovery.end_all()

@@ -1,17 +1,21 @@
-"""Where the daemon that answers keeps its machines: by its own environment, not by what the variables say now.
+"""The daemon that answers, and where it keeps its machines: by its own environment, not by what variables say now.
 
 Knows: processes, libvirt's folders. Must not know: labs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
 from labkit.hypervisor.inquiry import find_daemon
 from labkit.hypervisor.sockets import session_config_folder
+
+_DAEMONS = ("libvirtd", "virtqemud")
 
 
 def config_folder(uri: str = "") -> Path | None:
@@ -27,6 +31,28 @@ def find_config_folder(uri: str = "") -> Path:
 def runtime_folder(uri: str = "") -> Path | None:
     """Return the folder for the sockets of the daemon that answers, or None: that cannot be seen."""
     return _folder(uri, "XDG_RUNTIME_DIR", None)
+
+
+def find_own_daemon(uri: str) -> psutil.Process | None:
+    """Return the daemon of a session, if it is a process that may be ended; None: there is none.
+
+    The system's daemon serves everybody. And where systemd listens on a daemon's socket, it is systemd that a look at
+    the socket finds.
+    """
+    if urlsplit(uri).path != "/session":
+        return None
+    with contextlib.suppress(psutil.Error):
+        pid = find_daemon(uri)
+        daemon = psutil.Process(pid) if pid is not None else None
+        if daemon is not None and daemon.name() in _DAEMONS and daemon.uids().real == os.getuid():
+            return daemon
+    return None
+
+
+def status_file(uri: str, domain: str) -> Path | None:
+    """Return where the daemon that answers notes how a guest stands, or None: that cannot be seen."""
+    folder = runtime_folder(uri)
+    return folder and folder / "libvirt" / "qemu" / "run" / f"{domain}.xml"
 
 
 def _folder(uri: str, variable: str, below_home: str | None) -> Path | None:

@@ -5,11 +5,18 @@ Knows: the process table of this host (through psutil). Must not know: what the 
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
 from collections.abc import Collection
+from pathlib import Path
 
 import psutil
 
 from labkit.model.usage import GuestProcess
+
+_BEGAN = 19
+"""The field "starttime" of proc_pid_stat(5), counted behind the name."""
 
 
 def find_pid(machine_id: str) -> int | None:
@@ -18,6 +25,17 @@ def find_pid(machine_id: str) -> int | None:
         arguments = process.info["cmdline"] or []
         if "-uuid" in arguments and arguments[arguments.index("-uuid") + 1] == machine_id:
             return int(process.pid)
+    return None
+
+
+def began_at(pid: int | None) -> float | None:
+    """Return when a process began, in seconds since 1970; None: it is not there.
+
+    To a hundredth of a second: psutil knows only the second in which the host began.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(fields[_BEGAN]) / os.sysconf("SC_CLK_TCK")
     return None
 
 

@@ -8,8 +8,6 @@ Knows: libvirt's managed save. Must not know: labs' folders.
 from __future__ import annotations
 
 import contextlib
-import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,14 +18,13 @@ from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.daemon_place import config_folder
 from labkit.hypervisor.inquiry import find_daemon
 from labkit.hypervisor.launching import once_log_is_free
-from labkit.hypervisor.process import find_pid
+from labkit.hypervisor.process import began_at, find_pid
 from labkit.hypervisor.record_xml import settle_text
 from labkit.hypervisor.recording import read_saved
 from labkit.hypervisor.sockets import place_sockets
 from labkit.model.record import MachineRecord
 
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
-_BEGAN = 19  # the field "starttime" of proc_pid_stat(5), counted behind the name
 _LONG = 600.0  # seconds for calls that write or read a guest's memory
 
 
@@ -65,11 +62,11 @@ def drop_overtaken(connection: Connection, lab_id: str) -> list[str]:
     if not (both := connection.read(find)):
         return []
     files = find_files(connection, {id_: domain for id_, (_name, domain, _runs) in both.items()})
-    daemon = _began(find_daemon(connection.uri))
+    daemon = began_at(find_daemon(connection.uri))
     overtaken = [
         id_
         for id_, file in files.items()
-        if _is_overtaken(file, _began(find_pid(id_)), daemon if both[id_][2] else None)
+        if _is_overtaken(file, began_at(find_pid(id_)), daemon if both[id_][2] else None)
     ]
 
     def remove(raw: libvirt.virConnect) -> None:
@@ -85,15 +82,6 @@ def _is_overtaken(file: Path, guest: float | None, daemon: float | None) -> bool
     with contextlib.suppress(OSError):  # it is just going
         return guest is not None and (guest < file.stat().st_mtime or (daemon is not None and guest < daemon))
     return False
-
-
-def _began(pid: int | None) -> float | None:
-    """When a process began, in seconds since 1970, to a hundredth: psutil knows only the second of the host's start."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        since_start = int(fields[_BEGAN]) / os.sysconf("SC_CLK_TCK")
-        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_start
-    return None
 
 
 def read_definition(connection: Connection, machine: MachineRecord) -> str:

@@ -16,7 +16,7 @@ import pytest
 from lxml import etree
 
 from labkit import Lab
-from labkit.hypervisor.forgotten_backups import find_own_daemon
+from labkit.hypervisor.daemon_place import find_own_daemon
 from labkit.hypervisor.inquiry import find_daemon
 from labkit.machine import Machine
 from labkit.model.machine import MachineState

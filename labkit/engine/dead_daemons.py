@@ -1,0 +1,26 @@
+"""What a daemon that died in the middle of switching a guest has left behind: put right before anything else is done.
+
+Switching is no act: there is no journal that would tell of it. What is left is seen in what the next daemon believes.
+Knows: the rooms below. Must not know: who asks, steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from labkit.errors import LabError
+from labkit.hypervisor.connection import Connection
+from labkit.hypervisor.saving import drop_overtaken
+from labkit.hypervisor.unborn_guests import free_unborn
+from labkit.language import _
+
+
+def put_right(connection: Connection, lab_id: str) -> list[str]:
+    """Free a lab's machines that are held up, and delete memory from which guests went on; a sentence for each."""
+    unborn = _("Starting {machine} was cut short before its emulator was there: it is as it was before.")
+    overtaken = _("Saving {machine} was cut short: it went on, and the memory that was written is deleted.")
+    told: list[str] = []
+    with contextlib.suppress(LabError):  # no daemon: there is nobody who would believe anything
+        told += [unborn.format(machine=name) for name in free_unborn(connection, lab_id)]
+        told += [overtaken.format(machine=name) for name in drop_overtaken(connection, lab_id)]
+    return told

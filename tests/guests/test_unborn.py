@@ -1,0 +1,55 @@
+"""A daemon dies when it was about to start a guest: the next one must not believe for ever that somebody starts it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+from lxml import etree
+
+from labkit import Lab
+from labkit.machine import Machine
+from labkit.model.machine import MachineState
+from tests.instance import Instance
+
+
+def _die_before_the_emulator_is_there(instance: Instance, vm: Machine) -> None:
+    """Leave what a daemon leaves that has noted that it starts a guest, and whose child has not become QEMU yet."""
+    status = Path(instance.environment["XDG_RUNTIME_DIR"], "libvirt/qemu/run", f"{vm.facts.spec.domain_name}.xml")
+    assert vm.process is not None
+    processes = [instance.daemon(), psutil.Process(vm.process.pid)]
+    for process in processes:
+        process.kill()
+        process.wait(60)
+    root = etree.fromstring(status.read_bytes())
+    for name, value in {"state": "paused", "reason": "starting up", "pid": "0"}.items():
+        root.set(name, value)
+    noted = {"type": "none", "async": "start", "flags": "0x0", "asyncStarted": "1"}
+    root.insert(0, etree.Element("job", noted))
+    status.write_bytes(etree.tostring(root))
+
+
+@pytest.mark.parametrize("before", ["off", "saved"])
+@pytest.mark.parametrize("at", ["the next opening", "the next switching"])
+def test_a_guest_that_was_never_started_is_as_it_was(lab: Lab, instance: Instance, before: str, at: str) -> None:
+    vm = lab.create("web", image="sector", memory="16 MiB").start()
+    other = lab.create("other", image="sector", memory="16 MiB").start()
+    assert other.process is not None
+    running = other.process.pid
+    saved = Path(os.environ["XDG_CONFIG_HOME"], "libvirt/qemu/save", f"{vm.facts.spec.domain_name}.save")
+    if before == "saved":
+        vm.save()
+        memory = saved.read_bytes()
+        vm.start()
+        saved.write_bytes(memory)
+    _die_before_the_emulator_is_there(instance, vm)
+    if at == "the next opening":
+        with Lab.open(lab.name) as again:
+            assert any("Starting web was cut short" in sentence for sentence in again.recovered)
+        assert vm.state == before
+        assert saved.exists() == (before == "saved")
+    vm.start()
+    assert vm.state is MachineState.RUNNING
+    assert other.process.pid == running
