@@ -424,6 +424,17 @@ def test_what_the_guard_refuses_is_not_done(link: Machine) -> None:
     assert list(lab.machines) == ["link"]
 
 
+def test_cleaning_leaves_nothing_of_what_clones_of_clones_stood_on(web: Machine) -> None:
+    """The clone in the middle is removed before the one that stands on it, and before what both stand on."""
+    lab = web.lab
+    web.snapshots.take("clean")
+    web.clone("k3", kind="linked", snapshot="clean")
+    lab.machines["k3"].snapshots.take("own")
+    lab.machines["k3"].clone("k9", kind="linked", snapshot="own")
+    lab.clean()
+    assert not [path.name for path in (lab.home / "disks").glob("*")]
+
+
 def test_flattening_that_is_cancelled_changes_nothing(link: Machine) -> None:
     before = take_picture(link.lab)
     cancel = threading.Event()
