@@ -13,6 +13,7 @@ from labkit.model.snapshot import SnapshotKind
 from labkit.model.state import LabState
 from labkit.plans.clone import plan_clone
 from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Identity
+from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import BackUpDisks, ConvertImage, CopyImage, DefineClones, LinkImages
@@ -93,6 +94,18 @@ def test_a_whole_tree_is_copied_image_by_image() -> None:
     assert plan.files.created == tuple(f"{HOME}/disks/copy.vda.{number}.qcow2" for number in range(3))
     live = plan_clone(lab(2, "running"), SURVEY, request("copy", kind=CloneKind.FULL, snapshots=True))
     assert _names(live)[:5] == ["BackUpDisks", "CopyImage", "CopyImage", "RebaseImage", "RebaseImage"]
+
+
+def test_a_copied_snapshot_is_configured_as_the_machine_was_then() -> None:
+    state = lab(2)
+    facts = state.machines["web"]
+    now = replace(facts, spec=replace(facts.spec, memory=2 * facts.spec.memory, vcpus=2))
+    state = replace(state, machines={"web": now})
+    after = state_after(state, plan_clone(state, SURVEY, request("copy", kind=CloneKind.FULL, snapshots=True)))
+    copied, clone = after.snapshots["copy"]["s1"].spec, after.machines["copy"].spec
+    assert (copied.memory, copied.vcpus) == (facts.spec.memory, facts.spec.vcpus)
+    assert (clone.memory, clone.vcpus) == (now.spec.memory, 2)
+    assert (copied.name, copied.id) == (clone.name, clone.id)
 
 
 def test_the_tree_of_a_machine_without_snapshots_is_no_step() -> None:

@@ -6,6 +6,7 @@ Knows: images, and what their blocks hold. Must not know: acts, plans.
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
@@ -45,8 +46,8 @@ class Known:
 
 
 def data_disks(disks: Iterable[DiskSpec]) -> list[DiskSpec]:
-    """Return the disks that the model follows: all but the one a guest boots from."""
-    return [spec for spec in disks if not spec.name.endswith(".vda")]
+    """Return the disks that the model follows: all but those guests boot from, whose names may end in a number."""
+    return [spec for spec in disks if not re.search(r"\.vda(-\d+)?$", spec.name)]
 
 
 def images_of(state: LabState, machine: str) -> set[str]:

@@ -224,7 +224,12 @@ class CopySnapshots(BaseStep):
                 for disk, path in ((disk, copies.get(disk.path, disk.path)) for disk in node.disks)
             )
             kind = SnapshotKind.DISK_ONLY if node.memory else node.kind
-            return replace(node, spec=replace(self.spec, disks=disks), kind=kind, memory=None)
+            then = replace(  # as the original was configured then, with the clone's identity
+                node.spec,
+                **{name: getattr(self.spec, name) for name in ("name", "lab", "lab_id", "id", "genid", "console_log")},
+                disks=disks,
+            )
+            return replace(node, spec=then, kind=kind, memory=None)
 
         nodes = [copied(source[name]) for name in self.names if name in source]
         return with_tree(state, self.spec.id, make_tree(nodes, self.current))
