@@ -74,10 +74,9 @@ def go_back(connection: Connection, machine_id: str, disk: DiskSpec, old: DiskSp
 
     def begin(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
-        if _status(domain, job) is None:
-            nodes = ask(domain, "query-named-block-nodes", flat=True)
-            (base,) = [node["node-name"] for node in nodes if _file(node) == old.path and node["drv"] != "file"]
-            ask(domain, "block-commit", **{"job-id": job, "device": _tops(domain)[disk.path], "base-node": base})
+        top, base = _tops(domain).get(disk.path), _find_base(domain, old.path)
+        if top and base and _status(domain, job) is None:
+            ask(domain, "block-commit", **{"job-id": job, "device": top, "base-node": base})
 
     def is_over(raw: libvirt.virConnect) -> bool:
         domain = raw.lookupByUUIDString(machine_id)
@@ -102,6 +101,17 @@ def _tops(domain: libvirt.virDomain) -> dict[str, str]:
         return {}
     used = [device["inserted"] for device in ask(domain, "query-block") if "inserted" in device]
     return {_file(node): node["node-name"] for node in used}
+
+
+def _find_base(domain: libvirt.virDomain, path: str) -> str | None:
+    """The name of the node through which a disk's image is read: that of its format, for which filters may stand, too.
+
+    A raw image may have none but its file's: newer daemons leave the other out.
+    """
+    nodes = [node for node in ask(domain, "query-named-block-nodes", flat=True) if _file(node) == path]
+    ours = [node for node in nodes if _number(node) is not None]
+    formats = [node["node-name"] for node in ours if node["drv"] != "file"] or [node["node-name"] for node in ours]
+    return formats[0] if len(formats) == 1 else None
 
 
 def _number(node: dict[str, Any]) -> int | None:

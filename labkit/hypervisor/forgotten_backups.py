@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import libvirt
 import psutil
@@ -32,6 +32,7 @@ from labkit.hypervisor.inquiry import find_daemon
 _LOOK = 0.02  # seconds between two looks
 _ENDS_WITHIN = 5.0  # seconds in which a daemon that knows its backup ends it, and QEMU the copying
 _TRIES = 3
+_DAEMONS = ("libvirtd", "virtqemud")
 
 
 def end_backup(connection: Connection, domain: libvirt.virDomain) -> bool:
@@ -72,21 +73,37 @@ def _end_copying(domain: libvirt.virDomain) -> None:
 
 def _forget(connection: Connection, domain: libvirt.virDomain) -> bool:
     """Take the note of a backup out of the status file and end the daemon, which may just write it once more."""
-    folder = runtime_folder(connection.uri)
+    folder = runtime_folder(connection.uri) if find_own_daemon(connection.uri) else None
     if folder is None:
         return False
     status = folder / "libvirt" / "qemu" / "run" / f"{domain.name()}.xml"
     ended = False
     for _try in range(_TRIES):
-        pid = find_daemon(connection.uri)
+        daemon = find_own_daemon(connection.uri)
         if not _strike_out(status):
             break
-        if pid is not None:
-            with contextlib.suppress(OSError, psutil.Error):
-                os.kill(pid, signal.SIGKILL)
-                psutil.Process(pid).wait(_ENDS_WITHIN)
+        if daemon is not None:
+            with contextlib.suppress(psutil.Error):
+                daemon.kill()
                 ended = True
+                daemon.wait(_ENDS_WITHIN)
     return ended
+
+
+def find_own_daemon(uri: str) -> psutil.Process | None:
+    """Return the daemon of a session, if it is a process that may be ended; None: there is none.
+
+    The system's daemon serves everybody. And where systemd listens on a daemon's socket, it is systemd that a look at
+    the socket finds.
+    """
+    if urlsplit(uri).path != "/session":
+        return None
+    with contextlib.suppress(psutil.Error):
+        pid = find_daemon(uri)
+        daemon = psutil.Process(pid) if pid is not None else None
+        if daemon is not None and daemon.name() in _DAEMONS and daemon.uids().real == os.getuid():
+            return daemon
+    return None
 
 
 def _strike_out(status: Path) -> bool:

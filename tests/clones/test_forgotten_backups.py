@@ -1,0 +1,148 @@
+"""A daemon is killed while a running guest's disks are copied: whatever its successor believes, the machine is free."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from lxml import etree
+
+from labkit import Lab
+from labkit.hypervisor.forgotten_backups import find_own_daemon
+from labkit.hypervisor.inquiry import find_daemon
+from labkit.machine import Machine
+from labkit.model.machine import MachineState
+from labkit.units import MIB
+from tests.clones.test_guests import content
+from tests.clones.test_trouble import fill
+from tests.engine.kernel import WAIT, Kernel
+from tests.instance import Instance
+
+HELD = 60
+"""MiB that the disk holds."""
+
+
+@pytest.fixture
+def web(lab: Lab) -> Machine:
+    """A machine that runs, and whose second disk holds something."""
+    vm = lab.create("web", image="sector", memory="16 MiB")
+    vm.attach(lab.disks.create("data", capacity="64 MiB"))
+    fill(vm, 7, size=f"{HELD}M")
+    return vm.start()
+
+
+@contextmanager
+def _slow_motion(pid: int) -> Iterator[None]:
+    """Let a process run for one millisecond in twenty only, as on a busy host."""
+    over = threading.Event()
+
+    def slow_down() -> None:
+        while not over.wait(0.001):
+            os.kill(pid, signal.SIGSTOP)
+            over.wait(0.02)
+            os.kill(pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=slow_down)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _die_within_a_backup(vm: Machine, kernel: Kernel, daemon: psutil.Process, status: Path) -> None:
+    """End the daemon when it has noted what another kernel lets it copy; that kernel does not hear of it yet."""
+    assert vm.process is not None
+    with _slow_motion(vm.process.pid):
+        end = time.monotonic() + WAIT
+        while not (noted := _read(status)).findall("backups") or not noted.findall("job[@async='backup']"):
+            assert time.monotonic() < end, "no backup was ever noted"
+        assert kernel.process.pid is not None
+        os.kill(kernel.process.pid, signal.SIGSTOP)
+        daemon.kill()
+        daemon.wait(WAIT)
+    noted = _read(status)
+    assert noted.findall("backups")
+    assert noted.findall("job[@async='backup']")
+
+
+def _read(status: Path) -> etree._Element:
+    return etree.fromstring(status.read_bytes())
+
+
+def _forget_of_what(status: Path) -> None:
+    """What a daemon leaves that dies after it has noted that a backup begins, and before it notes of what."""
+    root = _read(status)
+    (noted,) = root.findall("backups")
+    root.remove(noted)
+    status.write_bytes(etree.tostring(root))
+
+
+def _wait_until_copied(home: Path) -> None:
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        sizes = [path.stat().st_blocks * 512 for path in (home / "disks").iterdir() if path.name.startswith("copy.")]
+        if sizes and max(sizes) >= HELD * MIB:
+            return
+    raise AssertionError("QEMU has stopped copying")
+
+
+@pytest.mark.parametrize("kernel", ["dies too", "goes on"])
+@pytest.mark.parametrize("noted", ["what has ended since", "not of what"])
+def test_a_machine_is_free_again_whatever_the_next_daemon_believes(
+    web: Machine, instance: Instance, noted: str, kernel: str
+) -> None:
+    lab, process, held = web.lab, web.process, content(web)
+    neighbour = find_daemon(lab.neighbour().session.connection.uri)
+    status = Path(instance.environment["XDG_RUNTIME_DIR"], "libvirt/qemu/run", f"{web.facts.spec.domain_name}.xml")
+    code = f"with Lab.open({lab.name!r}) as lab: lab.machines['web'].clone('copy', kind='full')"
+    with Kernel(code) as other:
+        _die_within_a_backup(web, other, instance.daemon(), status)
+        _wait_until_copied(lab.home)
+        if noted == "not of what":
+            _forget_of_what(status)
+        if kernel == "goes on":
+            assert other.process.pid is not None
+            os.kill(other.process.pid, signal.SIGCONT)
+            answer = other.answer()
+            assert answer.error == "ConnectionLost", answer
+            told = answer.hint
+        else:
+            other.kill()
+            with Lab.open(lab.name) as again:
+                (told,) = again.recovered
+    assert "clone web → copy was interrupted and taken back" in told
+    assert list(lab.machines) == ["web"]
+    assert not lab.orphans
+    assert process is not None
+    assert web.process is not None
+    assert web.process.pid == process.pid
+    assert not list(status.parent.glob("*.labkit"))
+    web.pause().resume()
+    web.snapshots.take("new")
+    web.clone("copy", kind="full")
+    assert web.state is MachineState.RUNNING
+    assert content(lab.machines["copy"]) == held
+    assert find_daemon(lab.neighbour().session.connection.uri) == neighbour
+
+
+def test_only_a_session_s_daemon_of_our_own_is_ever_ended(lab: Lab, instance: Instance, tmp_path: Path) -> None:
+    daemon = find_own_daemon(lab.session.connection.uri)
+    assert daemon == instance.daemon()
+    assert find_own_daemon("qemu:///system") is None
+    place = os.path.relpath(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as ours:  # as systemd listens for a daemon that is not there yet
+        ours.bind(place)
+        ours.listen()
+        uri = f"qemu+unix:///session?socket={place}"
+        assert find_daemon(uri) == os.getpid()
+        assert find_own_daemon(uri) is None
