@@ -12,7 +12,7 @@ from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.naming import free_console_log, free_disk_name, free_memory_paths, next_image_path
-from labkit.plans.reclaim import Need, judge
+from labkit.plans.reclaim import Need, sort_out
 from tests.snapshots.world import HOME, disk, image, machine, snapshot
 
 IMAGE = disk("web.vda", 7)
@@ -90,5 +90,5 @@ def test_memory_and_logs_of_either_side_are_not_deleted(*, there: bool) -> None:
         if there
         else {"machines": {"old": _machine()}, "snapshots": _tree(NODE)}
     )
-    verdict = judge(_lab(memories=frozenset([MEMORY]), **sides), [MEMORY, LOG], ())
+    verdict = sort_out(_lab(memories=frozenset([MEMORY]), **sides), [MEMORY, LOG], ())
     assert verdict.spared == {MEMORY: Need.NAMED, LOG: Need.NAMED}
