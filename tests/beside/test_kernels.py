@@ -165,7 +165,7 @@ def test_a_lab_that_never_stands_still_is_shown_and_not_acted_on(pair: tuple[Mac
     a, _b = pair
     lab = a.lab
     with changing(lab):
-        assert lab.state.unsettled
+        assert lab.session.read().unsettled
         plan = a.snapshots.restore.plan("one")
         assert plan.steps  # to be looked at
         with pytest.raises(Busy, match="change this lab again and again"):
