@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     orphans = commands.add_parser("orphans", help=_("the files of a lab that nobody needs, and why nobody does"))
     orphans.add_argument("--lab", default="default", help=_("the lab's name"))
     orphans.add_argument("--adopt", metavar="FILE", help=_("bring one back as a free disk"))
+    orphans.add_argument("--adopt-as-snapshot", metavar="FILE", help=_("let its machine have the snapshot again"))
     orphans.add_argument("--discard", metavar="FILE", help=_("delete one for good"))
     orphans.set_defaults(run=_orphans)
 
@@ -153,6 +154,11 @@ def _orphans(arguments: argparse.Namespace) -> int:
         if arguments.adopt:
             disk = lab.orphans[arguments.adopt].adopt()
             tell(_("{file} is the free disk {name} now.").format(file=arguments.adopt, name=disk.name))
+        elif arguments.adopt_as_snapshot:
+            orphan = lab.orphans[arguments.adopt_as_snapshot]
+            name = orphan.facts.snapshot
+            machine = orphan.adopt_as_snapshot()
+            tell(_("{machine} has the snapshot {name} again.").format(machine=machine.name, name=name))
         elif arguments.discard:
             lab.orphans[arguments.discard].discard()
             tell(_("{file} is gone.").format(file=arguments.discard))

@@ -139,7 +139,7 @@ def check_daemon(inquiry: Inquiry) -> Check:
         slug=slug,
         status=status,
         what=_("The daemon of {uri} did not answer within {seconds:g} s.").format(uri=inquiry.uri, seconds=OPEN_LIMIT),
-        cause=_("It hangs. Guests go on without it, and it is started anew when it is needed."),
+        cause=_("It hangs. Guests go on without it, and it is started again when it is needed."),
         repair=f"kill -KILL {inquiry.pid}" if inquiry.pid else "./lab doctor",
     )
 

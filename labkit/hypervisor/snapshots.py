@@ -54,7 +54,7 @@ def deepest_chain(libvirt_version: int) -> int:
     return 25 if 10_008_000 <= libvirt_version < 12_000_000 else 200
 
 
-class Snapshots:
+class DomainSnapshots:
     """The snapshots of the domains of one hypervisor instance."""
 
     def __init__(self, connection: Connection) -> None:
@@ -204,8 +204,14 @@ class Snapshots:
     def define_from(
         self, machine_id: str, name: str, disks: Sequence[DiskSpec], accelerator: Accelerator | None
     ) -> None:
-        """Give a machine the configuration of a snapshot, on other images, and run by somebody else if one is named."""
+        """Give a machine the configuration of a snapshot, on other images, and run by somebody else if one is named.
+
+        It keeps the name that it has now: libvirt takes no definition of a machine under another one.
+        """
         definition = snapshot_xml.definition_in_snapshot_xml(self.xml(machine_id, name))
+        now = self.connection.read(lambda raw: str(raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)))
+        if (spec := domain_xml.parse_domain_xml(now)) is not None:
+            definition = domain_xml.rename_in_domain_xml(definition, spec.name, domain=spec.domain_name)
         if accelerator is not None:
             definition = domain_xml.accelerate_in_domain_xml(definition, accelerator)
         for disk in disks:

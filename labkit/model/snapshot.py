@@ -69,6 +69,11 @@ class SnapshotFacts:
         return self.spec.disks
 
     @property
+    def identity(self) -> tuple[int, str | None, tuple[str, ...]]:
+        """What tells it from others, whatever it is called: when it was taken, its memory, its images."""
+        return self.created, self.memory, tuple(disk.path for disk in self.disks)
+
+    @property
     def has_memory(self) -> bool:
         """Whether the guest goes on from that instant when it is restored."""
         return self.memory is not None

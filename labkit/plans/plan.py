@@ -255,12 +255,10 @@ class Plan:
     def _shorten_line(self, command: str) -> str:
         """Leave the lab's folder out; what the daemon behind virsh is told, which is elsewhere, begins with it."""
         home = posixpath.join(self.home, "")
-        if not command.startswith("virsh "):
-            return command.replace(home, "")
         quoted = quote(home)
-        if quoted == home:
-            return command.replace(home, "$PWD/")
-        return command.replace(quoted[1:-1], "'\"$PWD\"'/")
+        within = home if quoted == home else quoted[1:-1]  # as it stands between a word's quotes
+        there = "" if not command.startswith("virsh ") else "$PWD/" if quoted == home else "'\"$PWD\"'/"
+        return command.replace(within, there)
 
     def __repr__(self) -> str:
         return self.preview(sizes=False)

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from labkit.model.image import Format, GuestImage, Message
+from labkit.model.image import Format, Greeting, GuestImage
 from labkit.storage.bounded import Damaged, read_json
 from labkit.storage.plain import opened_plain, read_plain
 from labkit.units import KIB, MIB, TIB, check_name
@@ -105,8 +105,8 @@ def _read(manifest: Path) -> GuestImage | None:
     return image if image.capacity and greets and whole else None
 
 
-def _message(table: _Table) -> Message:
-    return Message(offset=table.number("offset"), length=table.number("length"))
+def _message(table: _Table) -> Greeting:
+    return Greeting(offset=table.number("offset"), length=table.number("length"))
 
 
 def _is_plain(path: str) -> bool:

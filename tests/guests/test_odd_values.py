@@ -21,7 +21,7 @@ from labkit.course.prediction import Prediction
 from labkit.disk import Disk
 from labkit.disks import Disks
 from labkit.errors import BadInput, LabError, NotFound
-from labkit.guest.console import Console
+from labkit.guest.console import SerialConsole
 from labkit.language import set_language
 from labkit.machine import Machine
 from labkit.machines import Machines
@@ -36,7 +36,7 @@ SECONDS = 8.0
 """What a call may take on a busy host; one that waits for ever takes longer."""
 
 CLASSES = (
-    Lab, Machines, Machine, Disks, Disk, Snapshots, Orphans, Orphan, Console, Exercise, Prediction, Lineage,
+    Lab, Machines, Machine, Disks, Disk, Snapshots, Orphans, Orphan, SerialConsole, Exercise, Prediction, Lineage,
     SnapshotTree,
 )  # fmt: skip
 
@@ -174,10 +174,10 @@ CALLS: dict[str, Call | None] = {
     "Orphan.adopt_as_snapshot": Call(name="found", timeout=None),
     "Orphan.discard": Call(timeout=None),
     "Snapshots.why_not_start": Call(),
-    "Console.tail": Call(lines=20),
-    "Console.since": Call(position=0),
-    "Console.send": Call(text="x", end=""),
-    "Console.expect": Call(pattern="", timeout=0.1, position=0),
+    "SerialConsole.tail": Call(lines=20),
+    "SerialConsole.since": Call(position=0),
+    "SerialConsole.send": Call(text="x", end=""),
+    "SerialConsole.expect": Call(pattern="", timeout=0.1, position=0),
     "predict": Call(slug="boot-time"),
     "exercise": Call(slug="primer-arranque", lab=None),
     "Exercise.check": Call(),
@@ -212,7 +212,7 @@ CALLS: dict[str, Call | None] = {
     "SnapshotTree.text": Call(notes=None),
     "SnapshotTree.values": Call(),
     "ClonePanel": Call(where=WEB, name=None),
-    "Console": Call(where=RUNNING, name=None),
+    "SerialConsole": Call(where=RUNNING, name=None),
     "DiskPanel": Call(lab=LAB, disk=None),
     "DoctorPanel": Call(lab=LAB),
     "HostPanel": Call(lab=LAB),
@@ -265,7 +265,7 @@ class Place:
             "Snapshots": lambda: machine.snapshots,
             "Orphans": lambda: self.lab.orphans,
             "Orphan": lambda: self.lab.orphans["stray"],
-            "Console": lambda: machine.console,
+            "SerialConsole": lambda: machine.console,
             "Exercise": lambda: exercise("primer-arranque", self.lab),
             "Prediction": lambda: predict("boot-time"),
             "Lineage": lambda: self.lab.lineage,

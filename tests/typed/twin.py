@@ -5,8 +5,11 @@ So both begin with the same paths, names and ids, and what they leave can be com
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
+import pprint
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -24,8 +27,9 @@ from tests.plans.foreseen import shape
 
 _FOLDERS = ("disks", "memory", "consoles")
 _FILES = ("record.json", "seals.json")
+_OF_AN_INSTANT = (".mem", ".log")  # memory, what a console prints: each time another
 _SECURE = libvirt.VIR_DOMAIN_XML_SECURE
-_MARK = "{urn:labkit:act:1}act"
+_MARKS = ("{urn:labkit:act:1}act", "{urn:labkit:said:1}said")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +98,13 @@ class Twin:
             flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT if is_current else 0
             raw.lookupByName(name).snapshotCreateXML(xml, flags)
 
-    def look(self) -> Look:
-        """Return the lab as it is."""
-        domains = self._domains()
+    def look(self, *, contents: bool) -> Look:
+        """Return the lab as it is, with what its images hold or without."""
+        domains, read = self._domains(), shape(self.lab.state)
         files = [path for name in _FOLDERS for path in sorted((self.lab.home / name).glob("*")) if _is_content(path)]
+        for domain in domains if contents else ():
+            if domain.isActive():  # what its QEMU still holds of its images is written when it ends
+                domain.destroy()
         return Look(
             definitions={
                 domain.name(): _plain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | _SECURE)) for domain in domains
@@ -109,32 +116,40 @@ class Twin:
                 for domain in domains
                 for snapshot in domain.listAllSnapshots()
             },
-            files={str(path.relative_to(self.lab.home)): _look_at(path) for path in files},
-            shape=shape(self.lab.state),
+            files={str(path.relative_to(self.lab.home)): _look_at(path, contents=contents) for path in files},
+            shape=read,
         )  # fmt: skip
 
-    def compare(self, make: Callable[[], Plan], kept: Kept) -> Plan:
+    def start_paused(self, machine: str) -> None:
+        """Switch a machine on whose guest executes nothing."""
+        domain = self._raw().lookupByUUIDString(self.lab.machines[machine].id)
+        domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+
+    def compare(self, make: Callable[[], Plan], put_back: Callable[[], None], *, contents: bool = True) -> Plan:
         """Carry a plan out, put the lab back, type its commands: both must leave the same. Returns the plan.
 
         Args:
-            kept: the lab as it is.
+            put_back: makes the lab what it is now. contents: whether what images hold counts: no guest writes.
         """
         plan = make()
         assert plan.refusal is None, plan
         assert plan.steps, plan
         self.lab.carry_out(plan)
-        done = self.look()
-        self.put_back(kept)
+        done = self.look(contents=contents)
+        put_back()
         self.type(plan)
-        typed = self.look()
+        typed = self.look(contents=contents)
         for part in ("files", "definitions", "snapshots", "shape"):
-            differences = _differences(getattr(typed, part), getattr(done, part))
-            assert not differences, "\n".join((f"{part}, typed and done:", str(differences), *plan.commands))
+            differences = [*_differences(getattr(done, part), getattr(typed, part))]
+            assert not differences, "\n".join((f"{part}, done and typed:", *differences, *plan.commands))
         return plan
 
     def type(self, plan: Plan) -> None:
         """Write what the commands read and type them, in order, in the lab's folder."""
-        plan.write(self.lab.home)
+        text = " ".join(plan.commands)
+        made = set(re.findall(r"(?<= > )[^\s'=]+\.xml", text))
+        read = set(re.findall(r"[^\s'=]+\.xml", text)) - made
+        assert {name for name in plan.write(self.lab.home) if name.endswith(".xml")} >= read
         script = "\n".join(plan.commands)
         done = subprocess.run(
             ["bash", "-e", "-u", "-o", "pipefail"],
@@ -154,9 +169,18 @@ class Twin:
         ]
 
 
-def _differences(typed: dict[str, Any], done: dict[str, Any]) -> dict[str, Any]:
-    names = sorted({*typed, *done})
-    return {name: (typed.get(name), done.get(name)) for name in names if typed.get(name) != done.get(name)}
+def _differences(done: dict[str, Any], typed: dict[str, Any]) -> Iterator[str]:
+    """Yield what differs, line by line, under its name."""
+    for name in sorted({*typed, *done}):
+        one, other = done.get(name), typed.get(name)
+        if one != other:
+            yield name
+            yield from difflib.unified_diff(_lines(one), _lines(other), n=0, lineterm="")
+
+
+def _lines(value: object) -> list[str]:
+    texts = value if isinstance(value, tuple) else (value,)
+    return [line for text in texts for line in (text if isinstance(text, str) else pprint.pformat(text)).splitlines()]
 
 
 def _is_content(path: Path) -> bool:
@@ -164,26 +188,30 @@ def _is_content(path: Path) -> bool:
 
 
 def _plain(xml: str) -> str:
-    """Return a text of libvirt's without what tells who acted, and when."""
+    """Return a text of libvirt's without what tells who acted, when, and what a console said then."""
     root = etree.fromstring(xml, etree.XMLParser(remove_blank_text=True))
-    for mark in [*root.iter(_MARK)]:
+    for mark in [*root.iter(*_MARKS)]:
         parent = mark.getparent()
         assert parent is not None
         parent.remove(mark)
     for time in root.findall("creationTime"):
         root.remove(time)
+    if root.find("inactiveDomain") is not None:  # a guest that went on from memory has got another generation id
+        for live in root.findall("domain/genid"):
+            live.text = "another each time"
     return etree.tostring(root, pretty_print=True, encoding="unicode")
 
 
-def _look_at(path: Path) -> dict[str, Any]:
+def _look_at(path: Path, *, contents: bool) -> dict[str, Any]:
     """Return what is to be the same of a file: who may write it, whether the host gave it all; what a guest reads."""
     info = path.stat()
     format = next((each for each in Format if path.suffix == f".{each}"), None)
+    counts = contents and path.suffix not in _OF_AN_INSTANT
     told = _read_header(path, format) if format and not path.stem.endswith("-flat") else {}
     return {
         "is open": bool(info.st_mode & 0o200),
         "is full": info.st_blocks * 512 >= info.st_size,
-        "content": _find_content(path, told) if told else _hash(path),
+        "content": (_find_content(path, told) if told else _hash(path)) if counts else None,
         "header": {name: told.get(name) for name in ("virtual-size", "backing-filename", "backing-filename-format")},
     }
 

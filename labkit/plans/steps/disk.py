@@ -5,6 +5,7 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
@@ -12,7 +13,17 @@ from labkit.language import _
 from labkit.model.machine import DiskSpec, MachineSpec
 from labkit.model.state import LabState
 from labkit.plans.steps.afterwards import using, with_machine, with_specs
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Place, Touched, definition_paper, image_paths, line
+from labkit.plans.steps.base import (
+    BaseStep,
+    OnCancel,
+    Outside,
+    Phase,
+    Touched,
+    definition_paper,
+    image_paths,
+    line,
+    lines,
+)
 
 
 @final
@@ -124,7 +135,8 @@ class StopServing(BaseStep):
 
     @property
     def command(self) -> str:
-        return line("pkill", "-x", "-f", f"qemu-nbd .*--socket={self.socket} .*")
+        its = ["-x", "-f", f"qemu-nbd .*--socket={re.escape(self.socket)} .*"]
+        return lines(line("pkill", *its), f"while {line('pgrep', *its)} > /dev/null; do sleep 0.1; done")
 
     @property
     def word(self) -> str:
@@ -132,7 +144,7 @@ class StopServing(BaseStep):
 
     @property
     def touches(self) -> Touched:
-        return Touched(elsewhere=((Place.SERVED, self.socket),))
+        return Touched(elsewhere=((Outside.SERVED, self.socket),))
 
     def after(self, state: LabState) -> LabState:
         return replace(state, served={name: socket for name, socket in state.served.items() if name != self.disk})

@@ -71,9 +71,10 @@ class WriteMessage(BaseStep):
 
     @property
     def command(self) -> str:
-        where = [f"of={self.path}", f"seek={self.offset}", "oflag=seek_bytes"]
-        dd = line("dd", *where, f"bs={self.length}", "conv=sync,notrunc", "status=none")
-        return f"printf %s {quote(self.text)} | {dd}"
+        zeros = self.length - len(self.text.encode())
+        padded = f"{{ printf %s {quote(self.text)}; head -c {zeros} /dev/zero; }}"
+        where = [f"of={self.path}", f"seek={self.offset}", "oflag=seek_bytes", "conv=notrunc", "status=none"]
+        return f"{padded} | {line('dd', *where)}"
 
     @property
     def word(self) -> str:

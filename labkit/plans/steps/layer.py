@@ -157,14 +157,14 @@ class MergeLayer(BaseStep):
     def command(self) -> str:
         remove = "" if self.keeps_layer else line("rm", "-f", self.layer)
         if self.domain and self.disk_target:
-            down_to = ["--base", self.onto] if self.onto else []
+            down_to = ["--base", self.onto, "--keep-relative"] if self.onto else []
             return lines(line("virsh", "blockpull", self.domain, self.disk_target, *down_to, "--wait"), remove)
         onto = below(self.child, self.onto, self.onto_format) if self.onto and self.onto_format else None
         rebase = line(*rebase_argv(self.child, onto))
         if not self.frozen:
             return lines(rebase, remove)
         why = _(
-            "notes the hash of {file} anew, by which it knows a frozen image again. Who types these lines says "
+            "notes the new hash of {file}, by which it knows a frozen image. Who types these lines says "
             "afterwards that it is as it should be: vm.snapshots.accept_changes()."
         )
         seal = own_step(why.format(file=self.child))

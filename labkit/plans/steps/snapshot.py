@@ -65,8 +65,8 @@ class TakeSnapshot(BaseStep):
 
     @property
     def command(self) -> str:
-        specs = [f"--diskspec={disk.target},file={disk.path}" for disk in self.overlays]
-        memory = [f"--memspec=file={self.memory}"] if self.memory else ["--disk-only"]
+        specs = [f"--diskspec={disk.target},file={_doubled(disk.path)}" for disk in self.overlays]
+        memory = [f"--memspec=file={_doubled(self.memory)}"] if self.memory else ["--disk-only"]
         quiesce = ["--quiesce"] if self.quiesce and not self.memory else []
         text = [f"--description={self.description}"] if self.description else []
         create = ["virsh", "snapshot-create-as", self.domain, self.name, *text]
@@ -290,6 +290,11 @@ class RelabelSnapshot(BaseStep):
 
         current = self.new if tree.current == self.old else tree.current
         return with_tree(state, self.machine_id, make_tree(map(relabelled, tree.nodes.values()), current))
+
+
+def _doubled(path: str) -> str:
+    """Return a path as virsh reads it among others in one word: a comma is two."""
+    return path.replace(",", ",,")
 
 
 def _current(is_it: bool) -> list[str]:

@@ -64,6 +64,7 @@ class LabPanel(LivePanel):
         self.on("create", self._create)
         self.on("delete", self._delete)
         self.on("adopt", self._adopt)
+        self.on("adopt-as-snapshot", self._adopt_as_snapshot)
         self.on("discard", self._discard)
         self.on("discard-all", self._discard_all)
         self.on("cancel", self._cancel)
@@ -220,6 +221,13 @@ class LabPanel(LivePanel):
 
     def _plan_adoption(self, name: str) -> Plan:
         return self._lab.orphans[name].adopt.plan()
+
+    def _adopt_as_snapshot(self, values: Values) -> None:
+        name = values.get("subject", "")
+        self._propose(_("Adopt {name}").format(name=name), partial(self._plan_revival, name))
+
+    def _plan_revival(self, name: str) -> Plan:
+        return self._lab.orphans[name].adopt_as_snapshot.plan()
 
     def _discard(self, values: Values) -> None:
         name = values.get("subject", "")
