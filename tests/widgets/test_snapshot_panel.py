@@ -70,7 +70,7 @@ def test_saving_the_current_state_first_is_planned_in_words_and_loses_nothing(ma
     press(panel, "show", subject="clean")
     do(panel, "restore", confirm=False)
     assert LOST in drawn(panel), "without it what came since is lost, and that is said"
-    press(panel, "dismiss")
+    press(panel, "leave")
     do(panel, "restore", confirm=False, save="on", name="kept")
     text = drawn(panel)
     assert "kept" in text
