@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import os
 import platform
 import signal
@@ -19,7 +20,7 @@ import time
 from pathlib import Path
 
 from builder import architecture, taking
-from builder.store import Store, recipe_hash
+from builder.store import Manifest, Store, recipe_hash
 from builder.tools import BuildError, say
 from sector import recipe as sector
 from tiny import recipe as tiny
@@ -42,7 +43,10 @@ def main(arguments: list[str]) -> int:
     store = Store(folder=asked.into.resolve())
     names = asked.images or list(RECIPES)
     if asked.check:
-        return 0 if all(store.is_current(name, recipe_of(name)) for name in names) else 3
+        current = [name for name in names if store.is_current(name, recipe_of(name))]
+        for name in current:
+            tell_other_versions(name, json.loads((store.folder / f"{name}.json").read_text()))
+        return 0 if current == names else 3
     try:
         for name in names:
             build(name, store, force=asked.force)
@@ -82,7 +86,19 @@ def build(name: str, store: Store, *, force: bool) -> None:
             manifest |= RECIPES[name](store, scratch)
             manifest["files"] = store.describe(manifest)
         store.publish(manifest)
+    tell_other_versions(name, manifest)
     say(f"{name}: ready after {time.monotonic() - began:.1f} s")
+
+
+def tell_other_versions(name: str, manifest: Manifest) -> None:
+    """Say of which packages an image has other versions than those that the course was tried with."""
+    tried = json.loads((HERE / "versions.json").read_text()).get(name, {})
+    here = manifest.get("packages", {})
+    others = [f"{package} {here.get(package, '-')} (tried: {tried.get(package, '-')})"
+              for package in sorted({*here, *tried}) if here.get(package) != tried.get(package)]  # fmt: skip
+    if others:
+        say(f"{name}: of another point release than the course was tried with, so its files are not the same as "
+            f"everybody's: {', '.join(others)}")  # fmt: skip
 
 
 def recipe_of(name: str) -> str:

@@ -22,7 +22,7 @@ from labkit.plans import orphan as plans
 from labkit.plans.naming import free_disk_name
 from labkit.plans.plan import Plan
 from labkit.printing import harmless
-from labkit.units import Shown, check_name, format_size
+from labkit.units import Shown, check_name
 
 
 class Orphan:
@@ -121,8 +121,7 @@ class Orphan:
         return plans.plan_discard(state, self._survey(state, facts), facts)
 
     def __repr__(self) -> str:
-        facts = self.facts
-        return harmless(f"{self.name}: {format_size(facts.allocated)}. {facts.why}")
+        return harmless(f"{self.name}: {self.facts.sentence}")
 
 
 class Orphans(Mapping[str, Orphan]):

@@ -23,7 +23,7 @@ from labkit.model.architecture import X86_64
 from labkit.model.diagnosis import Check, Status
 from labkit.model.machine import Accelerator
 from labkit.storage.formats import read_formats
-from labkit.storage.guest_images import read_course_list, read_guest_images
+from labkit.storage.guest_images import find_other_versions, read_course_list, read_guest_images
 
 LEAST_LIBVIRT, LEAST_QEMU = (9, 0), (7, 2)
 PYTHONS = ((3, 11), (3, 14))
@@ -35,10 +35,26 @@ _DAEMONS = ("virtqemud", "libvirtd")
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
 
-def check_guest_images(images: Path) -> Check:
-    """Whether the guests' images are built."""
+TRIED = Path(__file__).parents[2] / "images" / "versions.json"
+"""The versions of Debian's packages that the course was tried with; only a checkout has it."""
+
+
+def check_guest_images(images: Path, tried: Path = TRIED) -> Check:
+    """Whether the guests' images are built, and of the packages that everybody's are of."""
     wanted, there = read_course_list(images), read_guest_images(images)
     missing = [name for name in wanted if name not in there]
+    if wanted and not missing and (others := find_other_versions(images, tried)):
+        return Check(
+            slug="guest-images",
+            status=Status.NOTE,
+            what=_(
+                "Guest images of another point release of Debian than the course was tried with: {packages}."
+            ).format(packages=", ".join(others)),
+            cause=_(
+                "Debian has renewed these packages between the two builds. Both work; but files are the same for a "
+                "whole class only where one computer's images are taken by all: LABKIT_IMAGES_FROM, see README.md."
+            ),
+        )
     if wanted and not missing:
         return Check(
             slug="guest-images",
@@ -123,7 +139,7 @@ def check_daemon(inquiry: Inquiry) -> Check:
         slug=slug,
         status=status,
         what=_("The daemon of {uri} did not answer within {seconds:g} s.").format(uri=inquiry.uri, seconds=OPEN_LIMIT),
-        cause=_("It hangs. Guests go on without it, and it is started anew when it is needed."),
+        cause=_("It hangs. Guests go on without it, and it is started again when it is needed."),
         repair=f"kill -KILL {inquiry.pid}" if inquiry.pid else "./lab doctor",
     )
 

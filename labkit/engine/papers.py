@@ -50,7 +50,7 @@ from labkit.storage.files import host_errors
 
 
 def write_papers(session: Session, plan: Plan, folder: str | Folder) -> tuple[str, ...]:
-    """Write what a plan's commands read; files of these names are written anew.
+    """Write what a plan's commands read; files of these names are written again.
 
     Args:
         folder: there already.
@@ -105,8 +105,8 @@ class _Texts:
                 text = self._repoint(step.machine_id, step.overlays)
                 return [text] if step.papers else []
             case DefineFromSnapshot():
-                kept = self._tree(step.machine_id)[step.snapshot]
-                return [self._define(step.machine_id, definition_from_xml(kept, step.disks, step.accelerator))]
+                kept, now = self._tree(step.machine_id)[step.snapshot], self._definition(step.machine_id)
+                return [self._define(step.machine_id, definition_from_xml(kept, now, step.disks, step.accelerator))]
             case RestoreMemory():
                 running = read_restored(self._connection, step.memory, step.disks)
                 return [running, self._definition(step.machine_id)]

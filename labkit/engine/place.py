@@ -28,6 +28,19 @@ from labkit.units import KIB
 MOST_BYTES = 16 * KIB
 """Bytes of a `lab.json` that are believed."""
 
+
+class Relocated(WrongState):
+    """A lab's folder is at another path than it was: moved, or copied.
+
+    Attributes:
+        home: the folder.
+    """
+
+    def __init__(self, message: str, hint: str, *, home: Path) -> None:
+        super().__init__(message, hint)
+        self.home = home
+
+
 _OURS = ("disks", "memory", "journal")  # folders in which a lab that never was has nothing
 
 
@@ -139,7 +152,7 @@ def here(home: Path, place: Place) -> Place:
     return Place(id=place.id, path=str(home), device=info.st_dev, inode=info.st_ino, let_go=place.let_go)
 
 
-def judge(home: Path, place: Place) -> Standing:
+def find_standing(home: Path, place: Place) -> Standing:
     """Return how a lab's folder stands to where it was."""
     if place.path in ("", str(home)):
         return Standing.COPIED if not place.path and find_twin(home, place) is not None else Standing.SAME
@@ -199,9 +212,9 @@ def check_place(home: Path, place: Place) -> Place:
     """Return a lab's place where nothing has to be asked: its path is the one to work with.
 
     Raises:
-        WrongState: the folder was moved or copied: which of both is asked, never guessed.
+        Relocated: the folder was moved or copied: which of both is asked (`asking`), never guessed.
     """
-    standing = judge(home, place)
+    standing = find_standing(home, place)
     if standing is Standing.SAME:
         return place if place.path else here(home, place)
     if standing is Standing.REACHED_ANEW:
@@ -217,7 +230,8 @@ def check_place(home: Path, place: Place) -> Place:
         "its own, type {copy}."
     )
     backup = _("If it is a backup, keep it outside of the folder of labs.") if standing is Standing.COPIED else ""
-    raise WrongState(
+    raise Relocated(
         sentence.format(here=home, old=old),
         " ".join(filter(None, (hint.format(move=command("move", home), copy=command("copy", home)), backup))),
+        home=home,
     )

@@ -23,7 +23,7 @@ from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshot_reading import read_dropped
-from labkit.hypervisor.snapshots import Snapshots
+from labkit.hypervisor.snapshots import DomainSnapshots
 from labkit.model.disk import disk_name, extent_path
 from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import MachineFacts
@@ -31,14 +31,14 @@ from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState, OpenAct
 from labkit.plans.steps import DropRecords
 from labkit.storage import nbd
+from labkit.storage.atomic import draft_folder
 from labkit.storage.files import list_files
 from labkit.storage.guest_images import read_guest_images
 from labkit.storage.headers import is_image_name, read_folder, read_image
-from labkit.storage.making import making_folder
 
 
 def read_state(
-    workspace: Workspace, domains: Domains, trees: Snapshots, instances: Instances, *, looks: int = 5
+    workspace: Workspace, domains: Domains, trees: DomainSnapshots, instances: Instances, *, looks: int = 5
 ) -> LabState:
     """Return the lab as it is now; images that an act is just making are not there yet.
 
@@ -58,7 +58,7 @@ def read_state(
             return replace(state, unsettled=True)
 
 
-def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instances: Instances) -> LabState:
+def _read_once(workspace: Workspace, domains: Domains, trees: DomainSnapshots, instances: Instances) -> LabState:
     entries = read_entries(workspace.journal)
     unfinished, pending = find_unfinished(entries), find_named(entries)
     folder = {path: image for path, image in read_folder(workspace.disks).items() if path not in unfinished}
@@ -68,7 +68,7 @@ def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
     elsewhere_snapshots = {**elsewhere.snapshots, **_find_dropped(entries, elsewhere.machines)}
     everywhere = {**elsewhere.machines, **machines}
     every_tree = {**elsewhere_snapshots, **snapshots}
-    images, claimed = _follow(workspace, _named_images(everywhere, every_tree, others), folder, unfinished)
+    images, outside, claimed = _follow(workspace, _named_images(everywhere, every_tree, others), folder, unfinished)
     damaged = _find_damaged(workspace, everywhere, every_tree, images, pending | unfinished)
     strays = _find_strays(workspace, everywhere, every_tree, images, pending | claimed | damaged)
     damaged |= {path for path in strays if is_image_name(path)}
@@ -95,11 +95,17 @@ def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
         damaged=damaged,
         stray_bytes=strays,
         claimed=claimed,
+        outside=outside,
         pending=pending,
         given=frozenset(str(file_of(workspace.disks, name)) for name in find_seals(workspace.disks))
         | find_recorded(workspace.home),
         made=find_made(workspace.home),
-        forgotten=find_forgotten(workspace.home, workspace.images),
+        forgotten=find_forgotten(
+            workspace.home,
+            workspace.images,
+            {machine.id: every_tree.get(name, SnapshotTree()) for name, machine in everywhere.items()},
+            frozenset(name for entry in entries for name in entry.plan.names),
+        ),
         aside=find_aside(workspace),
         unreturned=find_unreturned(workspace.home, frozenset(machine.id for machine in everywhere.values())),
     )
@@ -174,36 +180,39 @@ def _named_images(
 
 def _follow(
     workspace: Workspace, named: Mapping[str, Format | None], folder: Mapping[str, ImageFacts], hidden: Collection[str]
-) -> tuple[dict[str, ImageFacts], frozenset[str]]:
+) -> tuple[dict[str, ImageFacts], dict[str, ImageFacts], frozenset[str]]:
     """Follow what is named down to its base, by whatever tool and under whatever name it was made.
 
     Args:
         named: images by path. folder: those in the lab's folder whose names are as ours. hidden: not there yet.
 
     Returns:
-        All images in the lab's folder; and what of it domains of others name, or files outside stand on.
+        All images in the lab's folder; those outside that the lab's own definitions need; and what of the folder
+        domains of others name, or files outside stand on.
     """
-    images = dict(folder)
+    images, outside = dict(folder), dict[str, ImageFacts]()
     inside = f"{workspace.home}/"
     claimed = {path for path, format in named.items() if format is None and path.startswith(inside)}
-    below = [(image.backing, image.backing_format) for image in folder.values() if image.backing]
-    todo = [*named.items(), *below]
-    seen: set[str] = set()
+    below = [(image.backing, image.backing_format, True) for image in folder.values() if image.backing]
+    todo = [*((path, format, format is not None) for path, format in named.items()), *below]
+    seen: set[tuple[str, bool]] = set()
     while todo:
-        path, format = todo.pop()
-        if path in images or path in seen or path in hidden:
+        path, format, ours = todo.pop()
+        if path in images or (path, ours) in seen or path in hidden:
             continue
-        seen.add(path)
+        seen.add((path, ours))
         with contextlib.suppress(OSError, LabError):
             # What others name without saying its format can stand on ours only as a qcow2 image.
             image = read_image(Path(path), format or Format.QCOW2)
             if path.startswith(f"{workspace.disks}/"):
                 images[path] = image
-            elif image.backing and image.backing.startswith(inside):
+            elif ours:
+                outside[path] = image
+            if path not in images and image.backing and image.backing.startswith(inside):
                 claimed.add(image.backing)
             if image.backing:
-                todo.append((image.backing, image.backing_format))
-    return images, frozenset(claimed)
+                todo.append((image.backing, image.backing_format, ours))
+    return images, outside, frozenset(claimed)
 
 
 def _find_damaged(
@@ -232,7 +241,7 @@ def _find_strays(
     specs = [spec for machine in machines.values() for spec in (machine.spec, machine.live) if spec]
     known |= {disk.path for spec in (*specs, *(node.spec for node in nodes)) for disk in spec.disks}
     known |= {path for path in (*(spec.console_log for spec in specs), *(node.memory for node in nodes)) if path}
-    made = {str(making_folder(Path(path))) for path in busy} | {extent_path(path) for path in busy}
+    made = {str(draft_folder(Path(path))) for path in busy} | {extent_path(path) for path in busy}
     found: dict[str, int] = {}
     for path in list_files(workspace.disks, workspace.memory, workspace.consoles):
         if path not in known and path not in busy and path not in made:

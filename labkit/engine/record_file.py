@@ -8,6 +8,8 @@ Knows: its form. Must not know: libvirt, when it is written.
 from __future__ import annotations
 
 import functools
+import os
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,15 +40,23 @@ def read_record(home: Path, name: str = "record.json") -> LabRecord | None:
     """
     path = home / name
     try:
-        return _converter().loads(read_bounded(path, MOST_BYTES), LabRecord)
+        return _checked(_converter().loads(read_bounded(path, MOST_BYTES), LabRecord))
     except FileNotFoundError:
         return None
     except Exception as error:
         raise HostTrouble(
             _("{path} cannot be read: it is damaged, or a newer labkit wrote it.").format(path=path),
-            _("Bring it back from a backup of the lab's folder, or move it away: it is then made anew."),
+            _("Bring it back from a backup of the lab's folder, or move it away: it is then made again."),
             details=str(error),
         ) from error
+
+
+def _checked(record: LabRecord) -> LabRecord:
+    """A record that can say which lab its folder is and where it was: what `lab.json` is made of where that is lost."""
+    uuid.UUID(record.lab_id)
+    if not os.path.isabs(record.home) or not record.home.isprintable():
+        raise ValueError("no absolute path")
+    return record
 
 
 def write_record(home: Path, record: LabRecord, name: str = "record.json") -> None:

@@ -7,13 +7,14 @@ Knows: the record's file. Must not know: who writes it, how a machine is brought
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from labkit.engine.record_file import read_record, record_file
 from labkit.errors import LabError
-from labkit.model.record import LabRecord, LostPoint, MadeFor
+from labkit.model.record import LabRecord, LostPoint, LostSnapshot, MadeFor
+from labkit.model.snapshot import SnapshotTree
 
 
 def find_lost(record: LabRecord, known: Iterable[str] = ()) -> dict[str, LostPoint]:
@@ -34,29 +35,57 @@ def find_lost(record: LabRecord, known: Iterable[str] = ()) -> dict[str, LostPoi
     return points
 
 
-def find_forgotten(home: Path, images: Path) -> Mapping[str, LostPoint]:
+def find_forgotten(
+    home: Path, images: Path, trees: Mapping[str, SnapshotTree], busy: Container[str]
+) -> Mapping[str, LostPoint]:
     """Return what a lab's record knows of the images of snapshots that another program made libvirt forget, by path.
 
+    Those count that the record still has with their machine: nobody has acted since they vanished.
+
     Args:
-        images: the folder of guest images here.
+        images: the folder of guest images here. trees: what libvirt knows, by the id of each machine that it knows.
+        busy: the names of the machines that acts of the journal are about: these forget on purpose.
     """
     path = record_file(home)
     try:
         info = path.stat()
-        return _find_forgotten(path, images, (info.st_ino, info.st_mtime_ns, info.st_size))
+        recorded = _read_snapshots(path, (info.st_ino, info.st_mtime_ns, info.st_size))
     except (OSError, LabError):
         return {}
+    points: dict[str, LostPoint] = {}
+    for lost, identity, kept in recorded:
+        tree = trees.get(lost.machine_id)
+        known = tree is None or lost.machine in busy or any(node.identity == identity for node in tree.values())
+        if identity is None or not known:
+            points |= kept
+    whys = {point.xml: _why_not_trusted(point.xml, str(home), str(images)) for point in points.values()}
+    return {image: replace(point, why_not_trusted=whys[point.xml]) for image, point in points.items()}
 
 
 @functools.lru_cache(maxsize=16)
-def _find_forgotten(path: Path, images: Path, _version: tuple[int, int, int]) -> Mapping[str, LostPoint]:
-    from labkit.hypervisor.record_trust import why_not_trust_snapshot
+def _read_snapshots(
+    path: Path, _version: tuple[int, int, int]
+) -> tuple[tuple[LostSnapshot, object, Mapping[str, LostPoint]], ...]:
+    """The snapshots that a record tells of, machine by machine, then the lost ones, which have None as identity."""
+    from labkit.hypervisor.recording import find_lost_points, read_facts
 
     record = read_record(path.parent)
-    points = {} if record is None else find_lost(replace(record, machines=()))
-    texts = {point.xml for point in points.values()}
-    whys = {xml: why_not_trust_snapshot(xml, str(path.parent), str(images)) for xml in texts}
-    return {image: replace(point, why_not_trusted=whys[point.xml]) for image, point in points.items()}
+    if record is None:
+        return ()
+    found: list[tuple[LostSnapshot, object, Mapping[str, LostPoint]]] = []
+    for machine in record.machines:
+        for snapshot in machine.snapshots:
+            lost = LostSnapshot(machine_id=machine.id, machine=machine.name, record=snapshot)
+            if facts := read_facts(snapshot):
+                found.append((lost, facts.identity, find_lost_points(lost)))
+    return (*found, *((lost, None, find_lost_points(lost)) for lost in record.lost))
+
+
+@functools.lru_cache(maxsize=1000)
+def _why_not_trusted(xml: str, home: str, images: str) -> str:
+    from labkit.hypervisor.record_trust import why_not_trust_snapshot
+
+    return why_not_trust_snapshot(xml, home, images)
 
 
 def find_unreturned(home: Path, known: frozenset[str]) -> Mapping[str, str]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.figures.maps import LEAST
 from labkit.language import _
 from labkit.model.disk import DiskFacts
-from labkit.model.regions import Kind, Region
+from labkit.model.regions import Region, RegionKind
 from labkit.units import format_size
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ Mapped = tuple[DiskFacts, Sequence[Region]]
 """A disk and its map: `disk.facts`, `disk.map()`."""
 
 
+@drawn
 def draw_layers(disks: Iterable[Mapped], ax: Axes | None = None) -> Drawing:
     """Draw each disk as the guest sees it, in the shades of the layers that serve it.
 
@@ -57,7 +59,7 @@ def draw_layers(disks: Iterable[Mapped], ax: Axes | None = None) -> Drawing:
 
 def layer_words(disk: DiskFacts, regions: Sequence[Region]) -> str:
     """Return which layers serve something, without sizes that differ between hosts."""
-    serving = {region.layer for region in regions if region.kind is not Kind.ABSENT}
+    serving = {region.layer for region in regions if region.kind is not RegionKind.ABSENT}
     lines = [_("{name}, {capacity}:").format(name=disk.name, capacity=format_size(disk.capacity))]
     for number in range(len(disk.layers)):
         words = _("serves a part") if number in serving else _("serves nothing")

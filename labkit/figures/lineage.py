@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing, set_rows
+from labkit.figures.given import drawn
 from labkit.figures.layout import LARGE, NOTEBOOK, Size
 from labkit.figures.lineage_marks import draw_bars, draw_key, draw_link, draw_mark, fit, text_width
 from labkit.language import _
-from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
+from labkit.model.lineage import Lineage, LineageNode, NodeKind, read_lineage
 from labkit.model.lineage_text import boot_line, lineage_text, list_boot_lines, marks_of, point_word
 from labkit.model.points import Point, find_points
 from labkit.model.state import LabState
@@ -47,16 +48,17 @@ class Row:
         mark: "selected", "needs it", "new" …, or empty.
     """
 
-    node: Node
+    node: LineageNode
     name: str
     words: tuple[str, ...]
     mark: str = ""
     point: Point | None = None
 
 
+@drawn
 def draw_lineage(
     lineage: Lineage,
-    selected: Node | str | None = None,
+    selected: LineageNode | str | None = None,
     ax: Axes | None = None,
     *,
     large: bool = False,
@@ -70,7 +72,7 @@ def draw_lineage(
         large: for a projector. grouped: whether four and more equal linked clones are one row.
 
     Raises:
-        KeyError: there is nothing of that name.
+        NotFound: there is nothing of that name.
     """
     node = lineage.find(selected) if isinstance(selected, str) else selected
     marks = marks_of(lineage, node)
@@ -91,6 +93,7 @@ def draw_lineage(
     return Drawing(draw, twin, height=size.height, width=size.width, ax=ax)
 
 
+@drawn
 def draw_lineage_change(state: LabState, plan: Plan, ax: Axes | None = None, *, large: bool = False) -> Drawing:
     """Draw the lineage before a plan on the left, and as the plan would leave it on the right.
 
@@ -132,7 +135,7 @@ def draw_lineage_change(state: LabState, plan: Plan, ax: Axes | None = None, *, 
 
 
 def _list_rows(
-    lineage: Lineage, marks: Mapping[Node, str], *, grouped: bool = True, boots: bool = True, short: bool = False
+    lineage: Lineage, marks: Mapping[LineageNode, str], *, grouped: bool = True, boots: bool = True, short: bool = False
 ) -> list[Row]:
     images = lineage.state.images
     rows = []
@@ -151,7 +154,7 @@ def _list_rows(
     return rows
 
 
-def _changes(before: Lineage, after: Lineage) -> tuple[dict[Node, str], dict[Node, str]]:
+def _changes(before: Lineage, after: Lineage) -> tuple[dict[LineageNode, str], dict[LineageNode, str]]:
     """Return what goes, and what comes or comes to stand on something else."""
     old = {point.node: point for point in find_points(before, grouped=False)}
     new = {point.node: point for point in find_points(after, grouped=False)}
@@ -183,7 +186,7 @@ def _draw(
     """Draw rows from row `first` on, in columns of this width, the first one beginning at `left`."""
     deepest = max((row.point.depth for row in rows if row.point), default=0) + 1
     step = min(0.05 * size.text, 0.34 * width / deepest)
-    spots: dict[Node, tuple[int, int]] = {}
+    spots: dict[LineageNode, tuple[int, int]] = {}
     for number, row in enumerate(rows):
         column, y = divmod(number + first, per_column)
         base = left + column * width + 0.05

@@ -25,7 +25,7 @@ _LINE_BYTES = 4 * 1024
 _MOST_TYPED = 64 * 1024
 
 
-class Console:
+class SerialConsole:
     """The serial console of one machine.
 
     Args:
@@ -116,7 +116,7 @@ class Console:
             return b""
 
     def __repr__(self) -> str:
-        return f"Console of {self._subject}"
+        return f"SerialConsole of {self._subject}"
 
 
 def read_last_line(log: Path) -> str:

@@ -128,9 +128,8 @@ def _by_name(machine: MachineRecord) -> list[SnapshotRecord]:
 
 def is_same_snapshot(one: SnapshotRecord, other: SnapshotRecord) -> bool:
     """Whether two records tell of one snapshot, whatever it is called: taken at one time, of the same images."""
-    facts = [read_facts(each) for each in (one, other)]
-    told = [facts and (facts.created, facts.memory, [disk.path for disk in facts.disks]) for facts in facts]
-    return told[0] == told[1] if all(told) else one.name == other.name
+    here, there = read_facts(one), read_facts(other)
+    return here.identity == there.identity if here and there else one.name == other.name
 
 
 def find_lost_images(machine: MachineRecord) -> dict[str, LostPoint]:

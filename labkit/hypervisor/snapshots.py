@@ -54,7 +54,7 @@ def deepest_chain(libvirt_version: int) -> int:
     return 25 if 10_008_000 <= libvirt_version < 12_000_000 else 200
 
 
-class Snapshots:
+class DomainSnapshots:
     """The snapshots of the domains of one hypervisor instance."""
 
     def __init__(self, connection: Connection) -> None:
@@ -205,9 +205,9 @@ class Snapshots:
         self, machine_id: str, name: str, disks: Sequence[DiskSpec], accelerator: Accelerator | None
     ) -> None:
         """Give a machine the configuration of a snapshot, on other images, and run by somebody else if one is named."""
-        placed = place_sockets(
-            definition_from_xml(self.xml(machine_id, name), disks, accelerator), self.connection.runtime
-        )
+        now = self.connection.read(lambda raw: str(raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)))
+        definition = definition_from_xml(self.xml(machine_id, name), now, disks, accelerator)
+        placed = place_sockets(definition, self.connection.runtime)
         self.connection.call(lambda raw: raw.defineXML(placed))
 
     def restore_memory(self, machine_id: str, memory: str, disks: Sequence[DiskSpec], *, paused: bool) -> None:
@@ -260,9 +260,15 @@ class Snapshots:
         self.connection.call(redo)
 
 
-def definition_from_xml(xml: str, disks: Iterable[DiskSpec], accelerator: Accelerator | None) -> str:
-    """Return the configuration that a snapshot's XML keeps, on other images, run by somebody else if one is named."""
+def definition_from_xml(xml: str, now: str, disks: Iterable[DiskSpec], accelerator: Accelerator | None) -> str:
+    """Return the configuration that a snapshot's XML keeps, on other images, run by somebody else if one is named.
+
+    Args:
+        now: the machine's definition, whose name it keeps: libvirt takes none of it under another one.
+    """
     definition = snapshot_xml.definition_in_snapshot_xml(xml)
+    if (spec := domain_xml.parse_domain_xml(now)) is not None:
+        definition = domain_xml.rename_in_domain_xml(definition, spec.name, domain=spec.domain_name)
     if accelerator is not None:
         definition = domain_xml.accelerate_in_domain_xml(definition, accelerator)
     for disk in disks:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from labkit.language import _
-from labkit.model.disk import disk_name
+from labkit.model.disk import disk_name, layer_paths
 from labkit.model.image import ImageFacts
 from labkit.model.record import LostPoint
 from labkit.model.state import LabState
+from labkit.units import format_size
 
 
 class OrphanKind(StrEnum):
@@ -38,7 +39,8 @@ class OrphanFacts:
         snapshot: the name of the snapshot that kept it, where the lab's record knows one.
         aside: whether a record names it that was put aside when another state of the folder was brought back.
         unreturned: the machine it is of, where the record knows that and libvirt does not.
-        below: the image it stands on, or None. above: the orphans that stand on it, by path.
+        chain: the images that it stands on, top → base; the last one is named also where it is gone.
+        above: the orphans that stand on it, by path.
     """
 
     path: str
@@ -50,7 +52,7 @@ class OrphanFacts:
     snapshot: str | None = None
     aside: bool = False
     unreturned: str | None = None
-    below: str | None = None
+    chain: tuple[str, ...] = ()
     above: tuple[str, ...] = ()
 
     @property
@@ -76,14 +78,27 @@ class OrphanFacts:
             return _("Memory of a guest that no snapshot names.")
         if self.kind is OrphanKind.OTHER:
             return _("A file that is not a disk image, or that cannot be read as one.")
-        if self.above:
-            names = ", ".join(map(posixpath.basename, self.above))
-            return _("No machine and no snapshot names it; {names} stand on it.").format(names=names)
         if self.machine:
             return _("Made for {disk} of {machine}, but no snapshot of it names it.").format(
                 disk=self.disk, machine=self.machine
             )
         return _("Made for the disk {disk}, which is in use no more.").format(disk=self.disk)
+
+    @property
+    def where(self) -> str:
+        """Which chain of images it belongs to, in a sentence; "" for what stands alone."""
+        below = " → ".join(map(posixpath.basename, self.chain))
+        above = ", ".join(map(posixpath.basename, self.above))
+        if below and above:
+            return _("It stands on {below}, and on it: {above}.").format(below=below, above=above)
+        if below:
+            return _("It stands on {below}.").format(below=below)
+        return _("On it: {above}.").format(above=above) if above else ""
+
+    @property
+    def sentence(self) -> str:
+        """Its size, why it has no owner, and which chain it belongs to."""
+        return " ".join(filter(None, (f"{format_size(self.allocated)}.", self.why, self.where)))
 
 
 def find_orphans(state: LabState) -> dict[str, OrphanFacts]:
@@ -108,7 +123,7 @@ def _image(state: LabState, image: ImageFacts) -> OrphanFacts:
         snapshot=point.snapshot if point and owners else None,
         aside=image.path in state.aside,
         unreturned=state.unreturned.get(image.path),
-        below=image.backing,
+        chain=layer_paths(state.images, image.path)[1:],
         above=tuple(sorted(path for path, other in state.images.items() if other.backing == image.path)),
     )
 

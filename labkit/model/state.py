@@ -66,6 +66,7 @@ class LabState:
         damaged: files in the folder of disks that are named as images, or needed as such, and cannot be read.
         stray_bytes: what the host gives each of them.
         claimed: images that domains not of this lab need, or files outside of its folder stand on.
+        outside: images out of the lab's folder that its own definitions and snapshots need, by path.
         pending: files that acts of the journal name: whether they are needed shows when these acts have ended.
         given: files that seals and definitions name, whether they are there or not.
         made: what the record tells that images were made for, by path.
@@ -104,6 +105,7 @@ class LabState:
     instances: Mapping[str, str] = field(default_factory=dict)
     unreachable: Mapping[str, str] = field(default_factory=dict)
     claimed: frozenset[str] = frozenset()
+    outside: Mapping[str, ImageFacts] = field(default_factory=dict)
     pending: frozenset[str] = frozenset()
     given: frozenset[str] = field(default=frozenset(), compare=False)
     made: Mapping[str, MadeFor] = field(default_factory=dict, compare=False)
@@ -129,7 +131,16 @@ class LabState:
         """The lab's disks by name, sorted: attached and free; looked for once, since plans ask many times."""
         if not self._found:
             kept = self.kept | self.claimed | self.unreturned.keys() | self.aside.keys()
-            self._found.append(find_disks(self.everywhere, self.images, kept, self.served, lacking=self._lacking()))
+            self._found.append(
+                find_disks(
+                    self.everywhere,
+                    self.images,
+                    kept,
+                    self.served,
+                    lacking=self._lacking(),
+                    outside=self.outside,
+                )
+            )
         return self._found[0]
 
     def _lacking(self) -> frozenset[str]:
@@ -144,6 +155,11 @@ class LabState:
                     kept = [each for node in nodes for each in node.disks if each.target == disk.target]
                     found |= {each.name for each in (disk, *kept)} | {disk_name(each.path) for each in (disk, *kept)}
         return frozenset(found)
+
+    @property
+    def readable(self) -> Mapping[str, ImageFacts]:
+        """The images that disks are read from, by path: those in the lab's folder, and those outside."""
+        return {**self.images, **self.outside} if self.outside else self.images
 
     @property
     def kept(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Plans of acts that write a disk anew or let it grow: convert, resize, compact.
+"""Plans of acts that write a disk again or let it grow: convert, resize, compact.
 
 Each is a pure function of the lab's state, a survey and a request.
 Knows: the model, steps. Must not know: libvirt, files, qemu-img's doings.
@@ -66,7 +66,7 @@ def plan_convert(
         or why_not_name(state, new)
         or why_not_still(state, disk)
         or why_served(disk)
-        or why_broken_disk(state, disk, () if as_is else survey.changed)
+        or why_broken_disk(state, disk, () if as_is else survey.changed, may_lie_outside=True)
         or why_not_capacity(disk.capacity, format)
         or why_no_room(survey.free_bytes, needed)
     )

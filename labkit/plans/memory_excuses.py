@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 
 from labkit.language import _
-from labkit.model.machine import Accelerator
+from labkit.model.machine import Accelerator, MachineFacts
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
 from labkit.plans.plan import Refusal
@@ -20,7 +20,7 @@ def why_not_from_memory(state: LabState, survey: SnapshotSurvey, snapshot: Snaps
     """Return why a guest cannot go on from a snapshot's memory; None too where it keeps none."""
     if snapshot.memory is None:
         return None
-    disks_only = _("Restore its disks only: restore({name!r}, memory=False).").format(name=snapshot.name)
+    disks_only = _disks_only(snapshot)
     if snapshot.memory not in state.memories:
         why = _("The memory file {file} of {name} is gone.").format(
             file=posixpath.basename(snapshot.memory), name=snapshot.name
@@ -37,6 +37,26 @@ def why_not_from_memory(state: LabState, survey: SnapshotSurvey, snapshot: Snaps
         return Refusal(why=why, ways_out=(_("Build it again: ./lab setup."), disks_only))
     other = _why_other_host(survey, snapshot)
     return Refusal(why=other, ways_out=(disks_only,)) if other else None
+
+
+def why_renamed(facts: MachineFacts, snapshot: SnapshotFacts) -> Refusal | None:
+    """Return why a machine cannot go on from a snapshot's memory: libvirt takes it under the name of then alone."""
+    then = snapshot.spec
+    if snapshot.memory is None or then.domain_name == facts.spec.domain_name:
+        return None
+    return Refusal(
+        why=_(
+            "{snapshot} was taken when {machine} was called {name}: its memory goes on under that name alone."
+        ).format(snapshot=snapshot.name, machine=facts.name, name=then.name),
+        ways_out=(
+            _disks_only(snapshot),
+            _("Or give it that name again, for as long: vm.rename({name!r}).").format(name=then.name),
+        ),
+    )
+
+
+def _disks_only(snapshot: SnapshotFacts) -> str:
+    return _("Restore its disks only: restore({name!r}, memory=False).").format(name=snapshot.name)
 
 
 def why_bad_memory(snapshots: Iterable[SnapshotFacts], faults: Mapping[str, MemoryFault]) -> Refusal | None:

@@ -21,7 +21,7 @@ from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
 from labkit.widgets.acting import Values
 from labkit.widgets.machine import parts as machine_parts
-from labkit.widgets.panel import Panel
+from labkit.widgets.panel import Panel, lab_of, machine_of
 from labkit.widgets.reading import Reading
 from labkit.widgets.store import Store
 from labkit.widgets.tree import Node, tag
@@ -52,8 +52,8 @@ class LivePanel(Panel):
 
     def __init__(self, lab: Lab) -> None:
         super().__init__()
-        self._lab = lab
-        self._store = Store.of(lab)
+        self._lab = lab_of(lab)
+        self._store = Store.of(self._lab)
         self._store.read()
         self.on("relink", self._relink)
 
@@ -159,7 +159,7 @@ class OneMachinePanel(LivePanel):
         where: the machine, or its lab; then `name` is the machine's name there.
 
     Raises:
-        NotFound: the lab has no such machine.
+        BadInput: it is neither. NotFound: the lab has no such machine.
     """
 
     @overload
@@ -167,7 +167,7 @@ class OneMachinePanel(LivePanel):
     @overload
     def __init__(self, where: Lab, name: str) -> None: ...
     def __init__(self, where: Machine | Lab, name: str | None = None) -> None:
-        machine: Machine = where if name is None else where.machines[name]  # type: ignore[assignment,union-attr]
+        machine = machine_of(where, name)
         super().__init__(machine.lab)
         self._machine = machine
         self._id, self._last_name = machine.id, machine.name

@@ -8,7 +8,7 @@ buttons, and what `Acting` tells of acts.
 Threads: a message from the browser only starts something; the tree is laid out by whoever has news, under the
 panel's lock.
 
-Knows: the live view, trees. Must not know: libvirt; which machine or lab it is about.
+Knows: the live view, trees, that a panel is of a lab or a machine. Must not know: libvirt; which one it is about.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ import weakref
 from collections.abc import Callable
 from typing import ClassVar
 
-from labkit.errors import LabError
+from labkit.errors import BadInput, LabError
+from labkit.lab import Lab
 from labkit.language import _, language, on_switch, set_language
+from labkit.machine import Machine
 from labkit.plans.plan import Plan
+from labkit.units import Shown
 from labkit.widgets import act_parts, parts
 from labkit.widgets.acting import Acting, Values, as_lab_error
 from labkit.widgets.tree import Node, tag, to_html
@@ -174,6 +177,40 @@ class Panel:
         except Exception as error:  # noqa: BLE001  an error in a callback would vanish: the panel shows it
             self.acting.fail(error)
         self.redraw()
+
+
+def lab_of(given: object) -> Lab:
+    """Return the lab that a panel was given; every panel asks here.
+
+    Raises:
+        BadInput: it is something else.
+    """
+    if isinstance(given, Lab):
+        return given
+    raise BadInput(
+        _("{other!r} is not a lab.").format(other=Shown(given)), _("Give the panel what Lab.open() returned.")
+    )
+
+
+def machine_of(given: object, name: object = None) -> Machine:
+    """Return the machine that a panel was given: itself, or its lab and its name.
+
+    Raises:
+        BadInput: it is neither. NotFound: the lab has no machine of that name.
+    """
+    if isinstance(given, Machine):
+        if name is None:
+            return given
+        raise BadInput(
+            _("name={name!r} was given beside the machine {machine}.").format(name=Shown(name), machine=given.name),
+            _("Give the machine alone, or the lab and the machine's name."),
+        )
+    if isinstance(given, Lab):
+        return given.machines[name]
+    raise BadInput(
+        _("{other!r} is neither a machine nor a lab.").format(other=Shown(given)),
+        _("Give the panel the machine alone, or the lab and the machine's name."),
+    )
 
 
 _displayed: weakref.WeakSet[Panel] = weakref.WeakSet()

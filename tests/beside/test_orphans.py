@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
+from labkit.cli import main
 from labkit.engine.record_file import read_record, write_record
 from labkit.errors import Refused, WrongState
 from labkit.machine import Machine
 from labkit.orphans import Orphan
+from labkit.widgets import LabPanel
 from tests.beside.hands import contents, files_of, make_machine, virsh, write
 
 
@@ -133,6 +135,56 @@ def test_a_snapshot_does_not_come_back_while_its_image_is_written(vm: Machine) -
     (orphan,) = (each for each in lab.orphans.values() if each.facts.snapshot == "running" and "memory" in each.name)
     with pytest.raises(Refused, match="web writes to"):
         orphan.adopt_as_snapshot()
+
+
+def test_a_forgotten_snapshot_comes_back_before_anybody_has_acted(vm: Machine) -> None:
+    lab, tree, before = vm.lab, vm.snapshots.tree, contents(vm)
+    image = Path(tree["right"].disks[0].path)
+    vm.rename("app").snapshots.rename("right", "east")
+    vm.snapshots.restore("left")
+    virsh("snapshot-delete", vm.facts.spec.domain_name, "east", "--metadata")
+    assert list(lab.orphans) == [image.name]
+    assert lab.orphans[image.name].adopt_as_snapshot().name == "app"
+    assert vm.snapshots.tree["east"].parent == "left"
+    assert contents(vm)["east"] == before["right"]
+    assert not lab.orphans
+
+
+def test_a_terminal_brings_it_back_too(orphan: Orphan, vm: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["orphans", "--lab", vm.lab.name, "--adopt-as-snapshot", orphan.name]) == 0
+    assert capsys.readouterr().out == "web has the snapshot right again.\n"
+    assert list(vm.snapshots) == ["left", "right"]
+
+
+def test_the_memory_that_is_left_brings_its_snapshot_back_too(lab: Lab) -> None:
+    vm = make_machine(lab, "web", "left")
+    vm.start()
+    vm.snapshots.take("running")
+    vm.kill()
+    memory = Path(vm.snapshots["running"].memory or "")
+    virsh("snapshot-delete", vm.facts.spec.domain_name, "running", "--metadata")
+    assert list(lab.orphans) == [f"memory/{memory.name}"]  # the machine stands on its image
+    lab.orphans[f"memory/{memory.name}"].adopt_as_snapshot()
+    vm.snapshots.restore("running")
+    assert vm.state == "running"
+    vm.kill()
+
+
+def test_each_tells_what_chain_it_belongs_to(vm: Machine) -> None:
+    lab, images = vm.lab, [Path(vm.snapshots[name].disks[0].path).name for name in ("left", "right")]
+    vm.snapshots.take("far")
+    far = Path(vm.snapshots["far"].disks[0].path).name
+    vm.snapshots.restore("left")
+    for name in ("far", "right"):
+        virsh("snapshot-delete", vm.facts.spec.domain_name, name, "--metadata")
+    assert f"It stands on {images[1]} → {images[0]}." in repr(lab.orphans[far])
+    assert f"It stands on {images[0]}, and on it: {far}." in repr(lab.orphans[images[1]])
+    assert f"It stands on {images[1]} → {images[0]}." in LabPanel(lab).page().text
+    lab.orphans[images[1]].adopt("found")
+    lab.disks["found"].delete()
+    lab.orphans[far].discard()
+    vm.delete()
+    assert "It stands on" not in repr(lab.orphans)
 
 
 # --- what is an act's own: by the record, else by the name of the file -----------------------------

@@ -68,6 +68,21 @@ def test_what_is_there_is_not_built_again(fresh: Path) -> None:
     assert sorted((path, path.stat().st_mtime_ns) for path in fresh.rglob("*.json")) == before
 
 
+def test_other_versions_than_were_tried_are_told_and_still_current(fresh: Path, tmp_path: Path) -> None:
+    for manifest in fresh.glob("*.json"):
+        shutil.copy(manifest, tmp_path)
+    (tmp_path / "blobs").symlink_to(fresh / "blobs")
+    renewed = json.loads((tmp_path / "tiny.json").read_text())
+    tried = json.loads((BUILDER.parent / "versions.json").read_text())["tiny"]
+    renewed["packages"] = {**tried, "libc6": "2.36-9+deb12u99"}
+    (tmp_path / "tiny.json").write_text(json.dumps(renewed))
+    done = build(tmp_path, "--check")
+    assert done.returncode == 0, done.stderr
+    assert "tiny: of another point release than the course was tried with" in done.stderr
+    assert f"libc6 2.36-9+deb12u99 (tried: {tried['libc6']})" in done.stderr
+    assert done.stderr.count("(tried:") == 1
+
+
 def test_a_lost_blob_is_built_again(fresh: Path, tmp_path: Path) -> None:
     shutil.copytree(fresh, tmp_path / "images")
     lost = tmp_path / "images" / json.loads((fresh / "sector.json").read_text())["disk"]["file"]

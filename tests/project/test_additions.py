@@ -268,10 +268,34 @@ _ARCHITECTURE = """AARCH64 = Architecture(
 """
 
 
+def add_disk_format(copy: Copy) -> None:
+    copy.insert("labkit/model/image.py", '    VHDX = "vhdx"\n', '    PARALLELS = "parallels"\n')
+    copy.insert("labkit/model/image_commands.py", "    Format.VDI: (", "    Format.PARALLELS: (),\n")
+    reading = "labkit/storage/containers.py"
+    copy.insert(reading, "# VMDK ---", _READER)
+    copy.insert(reading, "    Format.VDI: _read_vdi,", "    Format.PARALLELS: _read_parallels,\n")
+    script = (
+        "from labkit import Lab; print(Lab.open('added').disks.create('old', capacity='4 MiB', format='parallels'))"
+    )
+    try:
+        assert "(parallels, dynamic, 4 MiB)" in copy.says(script)
+    finally:
+        copy.says("from labkit import Lab; Lab.open('added').clean()")
+
+
+_READER = """
+def _read_parallels(file: int) -> Header:
+    return Header(capacity=512 * struct.unpack_from("<Q", os.pread(file, 64, 0), 36)[0])
+
+
+"""
+
+
 ADDITIONS: Mapping[str, Callable[[Copy], None]] = {
     "step": add_step,
     "act": add_act,
     "panel": add_panel,
+    "disk format": add_disk_format,
     "exercise": add_exercise,
     "language": add_language,
     "guest image": add_guest_image,

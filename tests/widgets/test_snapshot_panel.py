@@ -60,6 +60,27 @@ def test_twins_tell_the_tree_and_nothing_measured(machine: Machine) -> None:
         assert word not in str(first["text/html"])
 
 
+LOST = "This is lost for good"
+
+
+def test_saving_the_current_state_first_is_planned_in_words_and_loses_nothing(machine: Machine) -> None:
+    machine.snapshots.take("clean").take("later")
+    panel = SnapshotPanel(machine)
+    show(panel)
+    press(panel, "show", subject="clean")
+    do(panel, "restore", confirm=False)
+    assert LOST in drawn(panel), "without it what came since is lost, and that is said"
+    press(panel, "dismiss")
+    do(panel, "restore", confirm=False, save="on", name="kept")
+    text = drawn(panel)
+    assert "kept" in text
+    assert LOST not in text, "what is saved first is not lost"
+    assert str(machine.lab.home) not in text
+    press(panel, "confirm")
+    eventually(lambda: panel.busy is None, seconds=180)
+    assert (machine.snapshots.current, sorted(machine.snapshots)) == ("clean", ["clean", "kept", "later"])
+
+
 def test_unknown_machine_is_refused(machine: Machine) -> None:
     with pytest.raises(NotFound):
         SnapshotPanel(machine.lab, "db")

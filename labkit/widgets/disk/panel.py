@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
+from labkit.disk import Disk
 from labkit.errors import LabError
 from labkit.language import _
 from labkit.model.disk import DiskFacts
@@ -29,7 +30,6 @@ from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, Node, tag
 
 if TYPE_CHECKING:
-    from labkit.disk import Disk
     from labkit.lab import Lab
     from labkit.model.regions import Region
 
@@ -50,7 +50,7 @@ class DiskPanel(LivePanel):
 
     def __init__(self, lab: Lab, disk: Disk | str | None = None) -> None:
         super().__init__(lab)
-        self._named = None if disk is None else lab.disks[disk if isinstance(disk, str) else disk.name].name
+        self._named = None if disk is None else lab.disks[Disk.name_of(disk)].name
         self._chosen = self._named
         self._map: tuple[str, tuple[Region, ...]] | None = None
         self.on("show", self._show)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from labkit.language import _
 from labkit.model.diagnosis import Check, Diagnosis, Status
 from labkit.widgets import act_parts, parts
-from labkit.widgets.panel import Panel
+from labkit.widgets.panel import Panel, lab_of
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work
 
@@ -30,7 +30,7 @@ class DoctorPanel(Panel):
 
     def __init__(self, lab: Lab) -> None:
         super().__init__()
-        self._lab = lab
+        self._lab = lab_of(lab)
         self._diagnosis: Diagnosis | None = None
         self.on("again", lambda _values: self._look())
 

@@ -15,7 +15,7 @@ from labkit.model.host import HostFacts
 from labkit.model.machine import Accelerator
 from labkit.units import format_size
 from labkit.widgets import parts
-from labkit.widgets.panel import Panel
+from labkit.widgets.panel import Panel, lab_of
 from labkit.widgets.tree import Child, Node, tag
 from labkit.widgets.work import Work
 
@@ -32,7 +32,7 @@ class HostPanel(Panel):
 
     def __init__(self, lab: Lab) -> None:
         super().__init__()
-        self._lab = lab
+        self._lab = lab_of(lab)
         self._facts: HostFacts | None = None
         self.on("again", lambda _values: self._look())
 

@@ -50,6 +50,13 @@ def _row(orphan: OrphanFacts, *, busy: str | None) -> Node:
         busy=busy,
         tip=_("Bring its content back as a free disk."),
     )
+    as_snapshot = Button(
+        label=_("Adopt as a snapshot…"),
+        action="adopt-as-snapshot",
+        subject=orphan.name,
+        busy=busy,
+        tip=_("Let {machine} have the snapshot {name} again.").format(machine=orphan.machine, name=orphan.snapshot),
+    )
     discard = Button(
         label=_("Discard…"),
         action="discard",
@@ -64,12 +71,13 @@ def _row(orphan: OrphanFacts, *, busy: str | None) -> Node:
         busy=busy,
         tip=_("Let libvirt know {machine} again, as the lab's record tells.").format(machine=orphan.unreturned),
     )
-    adopting = [adopt] if orphan.kind is OrphanKind.IMAGE else []
+    adopting = [as_snapshot] if orphan.snapshot else []
+    adopting += [adopt] if orphan.kind is OrphanKind.IMAGE else []
     buttons = [back, discard] if orphan.unreturned else [*adopting, discard]
     return tag(
         "li",
         tag("strong", orphan.name),
-        f" — {format_size(orphan.allocated)}. {orphan.why}",
+        f" — {orphan.sentence}",
         parts.render_buttons(buttons, label=f"orphan-{orphan.name}"),
         key=orphan.name,
     )

@@ -10,6 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from labkit.errors import LabError
 from labkit.language import _, language
 from labkit.machine import Machine
 from labkit.model.lineage import Lineage, read_lineage
@@ -63,6 +64,7 @@ class LabPanel(LivePanel):
         self.on("create", self._create)
         self.on("delete", self._delete)
         self.on("adopt", self._adopt)
+        self.on("adopt-as-snapshot", self._adopt_as_snapshot)
         self.on("discard", self._discard)
         self.on("discard-all", self._discard_all)
         self.on("cancel", self._cancel)
@@ -179,7 +181,7 @@ class LabPanel(LivePanel):
         lineage = self._lineage(state)
         try:
             node = lineage.find(self._chosen)
-        except KeyError:  # nothing is chosen, or it has gone since
+        except LabError:  # nothing is chosen, or it has gone since
             node = None
         return tag(
             "div",
@@ -219,6 +221,13 @@ class LabPanel(LivePanel):
 
     def _plan_adoption(self, name: str) -> Plan:
         return self._lab.orphans[name].adopt.plan()
+
+    def _adopt_as_snapshot(self, values: Values) -> None:
+        name = values.get("subject", "")
+        self._propose(_("Adopt {name}").format(name=name), partial(self._plan_revival, name))
+
+    def _plan_revival(self, name: str) -> Plan:
+        return self._lab.orphans[name].adopt_as_snapshot.plan()
 
     def _discard(self, values: Values) -> None:
         name = values.get("subject", "")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from labkit.errors import NotFound
+from labkit.errors import LabError
 from labkit.language import _, ngettext
-from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
+from labkit.model.lineage import Lineage, LineageNode, NodeKind, read_lineage
 from labkit.model.lineage_text import find_needing, lineage_text, marks_of
 from labkit.model.losses import find_losses
 from labkit.model.points import find_points
@@ -45,7 +45,7 @@ class LineagePanel(LivePanel):
 
     def __init__(self, lab: Lab, node: str | None = None) -> None:
         super().__init__(lab)
-        self._first = self._chosen = None if node is None else _find_name(lab, node)
+        self._first = self._chosen = None if node is None else lab.lineage.find(node).name
         self._grouped = True
         self.on("show", self._show)
         self.on("group", self._group)
@@ -94,7 +94,7 @@ class LineagePanel(LivePanel):
         label = _("Show each clone") if self._grouped else _("Show equal clones as one")
         return parts.render_buttons([Button(label=label, action="group")], label="group")
 
-    def _detail(self, lineage: Lineage, node: Node | None) -> Child:
+    def _detail(self, lineage: Lineage, node: LineageNode | None) -> Child:
         if node is None:
             return None
         free = self._lab.survey_disks().free_bytes
@@ -116,7 +116,7 @@ class LineagePanel(LivePanel):
             key=node.name,
         )
 
-    def _render_losses(self, lineage: Lineage, node: Node, *, busy: str | None) -> Child:
+    def _render_losses(self, lineage: Lineage, node: LineageNode, *, busy: str | None) -> Child:
         """Return what the node needs and cannot use; of a machine's, with the form that brings it back."""
         if node.machine is not None:
             return render_losses_of(lineage, node.machine, busy=busy)
@@ -133,10 +133,10 @@ class LineagePanel(LivePanel):
         node = self._find(lineage, self._chosen) if lineage else None
         return node.machine if node else None
 
-    def _find(self, lineage: Lineage, name: str | None) -> Node | None:
+    def _find(self, lineage: Lineage, name: str | None) -> LineageNode | None:
         try:
             return None if name is None else lineage.find(name)
-        except KeyError:  # it has gone since it was chosen
+        except LabError:  # it has gone since it was chosen
             return None
 
     # --- what is done ------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class LineagePanel(LivePanel):
         if node is not None:
             self._propose(_("Delete {name}").format(name=node.label), lambda: self._plan_deletion(node))
 
-    def _plan_deletion(self, node: Node) -> Plan:
+    def _plan_deletion(self, node: LineageNode) -> Plan:
         if node.kind is NodeKind.SNAPSHOT:
             return self._lab.machines[node.machine or ""].snapshots.delete.plan(node.snapshot or "")
         if node.kind is NodeKind.DISK:
@@ -163,13 +163,3 @@ class LineagePanel(LivePanel):
     def _flatten(self, values: Values) -> None:
         name = values.get("subject", "")
         self._propose(_("Flatten {name}").format(name=name), partial(self._plan_flattening, name))
-
-
-def _find_name(lab: Lab, name: str) -> str:
-    try:
-        return lab.lineage.find(name).name
-    except KeyError as error:
-        raise NotFound(
-            _("There is nothing called {name!r} in this lab.").format(name=name),
-            _('Name a machine, a snapshot as "machine@snapshot", or a file.'),
-        ) from error
