@@ -27,6 +27,7 @@ from labkit.model.snapshot import SnapshotKind
 from labkit.model.state import LabState
 from labkit.plans.steps import DefineFromSnapshot, MergeLayer, RestoreMemory, TakeSnapshot
 from labkit.storage import files, headers, linking, qemu_img
+from labkit.storage.plain import open_plain
 
 TAKE_BACK_LIMIT = 60.0
 """Seconds that moving data back down may take."""
@@ -43,7 +44,7 @@ def take(step: TakeSnapshot, domains: Domains, snapshots: Snapshots) -> None:
         description=step.description,
         memory=step.memory,
         overlays=step.overlays,
-        said=read_last_line(Path(step.console)) if step.console else "",
+        said=read_last_line(Path(step.console), open_plain) if step.console else "",
         live=step.live,
         quiesce=step.quiesce,
     )
