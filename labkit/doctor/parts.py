@@ -18,7 +18,7 @@ from labkit.engine.host import choose_accelerator
 from labkit.errors import BadInput, HostTrouble
 from labkit.hypervisor.accelerator import DEVICE, QEMU
 from labkit.hypervisor.inquiry import OPEN_LIMIT, Inquiry
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.diagnosis import Check, Status
 from labkit.model.machine import Accelerator
 from labkit.storage.formats import read_formats
@@ -48,8 +48,16 @@ def check_guest_images(images: Path) -> Check:
     return Check(
         slug="guest-images",
         status=Status.TROUBLE,
-        what=_("Guest images are missing in {folder}: {names}.").format(folder=images, names=", ".join(missing)),
-        cause=_("They were not built yet, or files of theirs were removed."),
+        what=ngettext(
+            "A guest image is missing in {folder}: {names}.",
+            "Guest images are missing in {folder}: {names}.",
+            len(missing),
+        ).format(folder=images, names=", ".join(missing)),
+        cause=ngettext(
+            "It was not built yet, or files of it were removed.",
+            "They were not built yet, or files of theirs were removed.",
+            len(missing),
+        ),
         repair="./lab setup",
     )
 

@@ -12,7 +12,7 @@ import posixpath
 from dataclasses import dataclass
 from enum import StrEnum
 
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.disk import disk_name
 from labkit.model.image import ImageFacts
 from labkit.model.record import LostPoint
@@ -74,7 +74,12 @@ class OrphanFacts:
             return _("A file that is not a disk image, or that cannot be read as one.")
         if self.above:
             names = ", ".join(map(posixpath.basename, self.above))
-            return _("No machine and no snapshot names it; {names} stand on it.").format(names=names)
+            sentence = ngettext(
+                "No machine and no snapshot names it; {names} stands on it.",
+                "No machine and no snapshot names it; {names} stand on it.",
+                len(self.above),
+            )
+            return sentence.format(names=names)
         if self.machine:
             return _("Made for {disk} of {machine}, but no snapshot of it names it.").format(
                 disk=self.disk, machine=self.machine

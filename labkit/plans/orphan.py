@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Sequence
 
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.image import Format
 from labkit.model.machine import DiskSpec
 from labkit.model.orphan import OrphanFacts, OrphanKind, find_point
@@ -73,7 +73,11 @@ def plan_revive(state: LabState, orphan: OrphanFacts, name: str | None) -> Plan:
     refusal = why_not_named(tree, wanted)
     if lost:
         refusal = Refusal(
-            why=_("{name} cannot come back: {files} of it are gone.").format(name=wanted, files=", ".join(lost)),
+            why=ngettext(
+                "{name} cannot come back: {files} of it is gone.",
+                "{name} cannot come back: {files} of it are gone.",
+                len(lost),
+            ).format(name=wanted, files=", ".join(lost)),
             ways_out=(_("Bring what is left back as a free disk: adopt()."),),
         )
     if point.why_not_trusted:
@@ -108,8 +112,10 @@ def plan_discard(state: LabState, orphans: Sequence[OrphanFacts], subject: str) 
     for orphan in orphans:
         left = [posixpath.basename(path) for path in orphan.above if path not in going]
         if left:
-            why = _("{names} stand on {file}.").format(names=", ".join(left), file=orphan.name)
-            ways = (_("Discard those first, or all orphans at once: lab.orphans.discard()."),)
+            why = ngettext("{names} stands on {file}.", "{names} stand on {file}.", len(left)).format(
+                names=", ".join(left), file=orphan.name
+            )
+            ways = (_("Discard what stands on it first, or all orphans at once: lab.orphans.discard()."),)
             return _discarding(state, orphans, subject, refusal=Refusal(why=why, ways_out=ways, dependants=tuple(left)))
     files = tuple(file for orphan in _from_the_top(orphans) for file in orphan.files)
     steps = [DeleteFiles(paths=files, bytes=sum(orphan.allocated for orphan in orphans))] if files else []

@@ -10,6 +10,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
+from enum import StrEnum
 
 from labkit.language import _
 from labkit.model.words import act_word
@@ -19,6 +20,28 @@ from labkit.units import format_size
 _BLOB = re.compile(r"\S*/blobs/[0-9a-f]{16}-")
 
 
+class OfferKind(StrEnum):
+    """What a panel can do about a refusal."""
+
+    ACCEPT = "accept"
+    """Take the frozen images as they are now."""
+    COPY = "copy"
+    """Save what can be read into another disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A way out of a refusal that is an act itself.
+
+    Attributes:
+        machine: whose frozen images they are, "": a free disk's. disk: which it is about.
+    """
+
+    kind: OfferKind
+    machine: str
+    disk: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Why an act is not done, and how to go on.
@@ -26,6 +49,7 @@ class Refusal:
     Attributes:
         why: one sentence that names the thing and its state.
         ways_out: what to do first, each a sentence or a call to type.
+        offers: those of them that are acts themselves, for panels.
         for_calls: further ways out that only who types a call has: a form has no such field.
         dependants: names of those who depend on it.
     """
@@ -33,6 +57,7 @@ class Refusal:
     why: str
     ways_out: tuple[str, ...] = ()
     for_calls: tuple[str, ...] = ()
+    offers: tuple[Offer, ...] = ()
     dependants: tuple[str, ...] = ()
 
     @property

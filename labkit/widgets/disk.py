@@ -17,6 +17,7 @@ from labkit.model.disk import DiskFacts
 from labkit.model.lineage import read_lineage
 from labkit.model.losses import find_losses
 from labkit.model.state import LabState
+from labkit.plans.broken import why_broken_disk
 from labkit.plans.plan import Plan
 from labkit.widgets import disk_acts as acts
 from labkit.widgets import disk_parts as drawing
@@ -24,6 +25,7 @@ from labkit.widgets import machine_parts, parts
 from labkit.widgets.acting import Values
 from labkit.widgets.live import LivePanel
 from labkit.widgets.loss_parts import render_losses, render_relink
+from labkit.widgets.offer_parts import render_refusal
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, Node, tag
 
@@ -123,6 +125,7 @@ class DiskPanel(LivePanel):
                 key="map",
             ),
             tag("div", self._render_relink(reading.state, disk, busy), key="lost"),
+            tag("div", render_refusal(why_broken_disk(reading.state, disk, survey.changed), busy=busy), key="broken"),
             parts.render_buttons(acts.list_buttons(reading.state, survey, disk, busy=busy), label="disk"),
             acts.render_forms(reading.state, survey, disk, busy=busy),
             key=disk.name,

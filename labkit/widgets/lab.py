@@ -24,7 +24,7 @@ from labkit.widgets import act_parts, lineage_parts, machine_parts, parts
 from labkit.widgets import lab_parts as drawing
 from labkit.widgets.acting import Values
 from labkit.widgets.live import CAN_CANCEL, SWITCHES, LivePanel
-from labkit.widgets.loss_parts import render_losses, render_losses_of, why_not_start
+from labkit.widgets.loss_parts import render_losses, render_losses_of, render_seals, why_not_start
 from labkit.widgets.orphan_parts import render_orphans
 from labkit.widgets.reading import Reading
 from labkit.widgets.story import render_news, render_trace, step_of
@@ -90,7 +90,7 @@ class LabPanel(LivePanel):
                 "div",
                 drawing.render_head(state),
                 tag("ul", *lines) if lines else tag("p", _("There is nothing in this lab yet.")),
-                render_losses(find_losses(read_lineage(state))),
+                render_losses(find_losses(read_lineage(state)), more=render_seals(state)),
                 tag("pre", lineage_text(read_lineage(state))) if lines else None,
             )
         machines = state.machines
@@ -109,7 +109,7 @@ class LabPanel(LivePanel):
             drawing.render_head(state),
             drawing.render_space(state, self._lab.survey_disks().free_bytes),
             tag("div", drawing.render_acts(state.acts, state.busy), key="acts"),
-            tag("div", render_losses(losses), key="losses"),
+            tag("div", render_losses(losses, more=render_seals(state)), key="losses"),
             tag("div", drawing.render_search(len(machines)), key="search"),
             self._render_machines(rows, roomy=roomy),
             drawing.render_create(state, busy=self.busy),

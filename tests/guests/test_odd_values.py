@@ -8,12 +8,13 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labkit import Lab
+from labkit import Lab, experiments
 from labkit.acts.act import Act, BoundAct
 from labkit.course import exercise, predict
 from labkit.course.exercise import Exercise
@@ -21,6 +22,7 @@ from labkit.course.prediction import Prediction
 from labkit.disk import Disk
 from labkit.disks import Disks
 from labkit.errors import BadInput, LabError
+from labkit.experiments import Container
 from labkit.guest.console import Console
 from labkit.language import set_language
 from labkit.machine import Machine
@@ -33,7 +35,10 @@ from tests.guests.odd_values import ODD
 SECONDS = 8.0
 """What a call may take on a busy host; one that waits for ever takes longer."""
 
-CLASSES = (Lab, Machines, Machine, Disks, Disk, Snapshots, Orphans, Orphan, Console, Exercise, Prediction)
+CLASSES = (Lab, Machines, Machine, Disks, Disk, Snapshots, Orphans, Orphan, Console, Container, Exercise, Prediction)
+
+VALUES = (experiments.Beat, experiments.Verdict, experiments.Witness)
+"""Of what `labkit.experiments` gives, the classes that it makes itself."""
 
 ALWAYS = "all"
 ON, OFF = "running", "off"
@@ -167,6 +172,28 @@ CALLS: dict[str, Call | None] = {
     "Console.since": Call(position=0),
     "Console.send": Call(text="x", end=""),
     "Console.expect": Call(pattern="", timeout=0.1, position=0),
+    "experiments.measure_sharing": Call(on=ON, a=..., b=..., seconds=0.1, rounds=1),
+    "experiments.measure_load": Call(on=ON, machine=..., seconds=0.1),
+    "experiments.measure_fsync": Call(on=ON, machine=..., seconds=0.1, rounds=1),
+    "experiments.measure_writes": Call(on=ON, machine=..., targets=["vdz"], writes=1, rounds=1),
+    "experiments.saturate": Call(on=ON, machine=..., disk="no-such-disk"),
+    "experiments.start_writing": Call(on=ON, machine=..., disk="no-such-disk"),
+    "experiments.stop_writing": Call(on=ON, machine=...),
+    "experiments.is_writing": Call(on=ON, machine=...),
+    "experiments.read_devices": Call(on=ON, machine=...),
+    "experiments.look_inside": Call(on=ON, place=...),
+    "experiments.measure_formats": Call(right={"name": NAMES}, lab=..., capacity="1 MiB", name="a/b"),
+    "experiments.measure_copy_rate": Call(lab=...),
+    "experiments.measure_cost": Call(lab=..., writes=1, rounds=1, timeout=0, extended_l2=False),
+    "experiments.measure_cost_inside": Call(right={"name": NAMES}, lab=..., writes=1, rounds=1, name="a/b", timeout=1),
+    "experiments.witness": Call(machine=...),
+    "experiments.verify_restore": Call(before=..., after=..., snapshot="clean"),
+    "experiments.hash_file": Call(path="no-such-file"),
+    "experiments.is_slower": Call(one=[1.0], other=[2.0]),
+    "experiments.Heartbeat": Call(on=ON, vm=...),
+    "experiments.Divergence": Call(machines=..., interval=0.1),
+    "experiments.Container": Call(right={"name": NAMES}, name="a/b", spare=None),
+    "Container.run": Call(command="true"),
     "predict": Call(slug="boot-time"),
     "exercise": Call(slug="primer-arranque", lab=None),
     "Exercise.check": Call(),
@@ -189,7 +216,8 @@ CALLS: dict[str, Call | None] = {
 
 def found() -> set[str]:
     """All that is public and can be called; of panels only what they add to a panel."""
-    names = {"predict", "exercise"}
+    given = {name for name in experiments.__all__ if callable(getattr(experiments, name))}
+    names = {"predict", "exercise", *(f"experiments.{name}" for name in given - {kind.__name__ for kind in VALUES})}
     for kind in CLASSES:
         for name in dir(kind):
             if name.startswith("_") or (kind is Prediction and name not in vars(Prediction)):
@@ -229,12 +257,28 @@ class Place:
             "Console": lambda: machine.console,
             "Exercise": lambda: exercise("primer-arranque", self.lab),
             "Prediction": lambda: predict("boot-time"),
+            "experiments": lambda: experiments,
+            "Container": lambda: Container("box"),
         }
         if not kind:
             function: Callable[..., Any] = predict if name == "predict" else exercise
             return function
         called: Callable[..., Any] = getattr(subjects[kind](), method)
         return called
+
+    def given(self, call: Call) -> dict[str, Any]:
+        """The ordinary arguments of a call; what stands for one of the place's things is that."""
+        machine = self.running if call.on == ON else self.off
+        things: dict[str, Callable[[], Any]] = {
+            "lab": lambda: self.lab,
+            "machines": lambda: [self.off],
+            "before": lambda: experiments.witness(self.off),
+            "after": lambda: experiments.witness(self.off),
+        }
+        return {
+            name: things.get(name, lambda: machine)() if value is ... else value
+            for name, value in call.ordinary.items()
+        }
 
 
 def planned(bound: Callable[..., Any]) -> Callable[..., Any]:
@@ -266,13 +310,17 @@ def test_whatever_is_given_to_a_call_ends_in_words_and_changes_nothing(
     bound = planned(bound)
     before = take_picture(place.lab), place.off.definition
     raw = []
-    for argument in call.ordinary:
+    ordinary = place.given(call)
+    for argument in ordinary:
         for kind, value in ODD.items():
             if kind in call.right.get(argument, ()):
                 continue
             began = time.monotonic()
             try:
-                result = bound(**{**call.ordinary, argument: value})
+                result = bound(**{**ordinary, argument: value})
+                if isinstance(result, AbstractContextManager) and name.startswith("experiments."):
+                    with result:
+                        pass
                 if isinstance(result, Lab) and result is not place.lab:
                     result.close()
                 elif name == "Lab.subscribe":
@@ -300,7 +348,7 @@ def test_a_time_limit_that_is_none_is_bad_input_everywhere(place: Place, name: s
     call = CALLS[name]
     assert call
     bound = planned(place.bound(name, call.on))
-    arguments = {**call.ordinary, "timeout": seconds}
+    arguments = {**place.given(call), "timeout": seconds}
     with pytest.raises(BadInput, match="timeout"):
         bound(**arguments)
 
