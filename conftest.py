@@ -41,6 +41,32 @@ LONG = (
 )
 """Folders whose files take minutes, the longest first: they begin, so that no worker is left with one at the end."""
 
+QUICK = (
+    "tests/model",
+    "tests/plans",
+    "tests/figures",
+    "tests/language",
+    "tests/storage",
+    "tests/hypervisor",
+    "tests/host/test_cli.py",
+    "tests/project/test_quality.py",
+)
+"""What `--quick` runs: style, types, rooms, and what needs no guest to boot; under two minutes on two CPUs."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Know `--quick`."""
+    parser.addoption("--quick", action="store_true", help="only what takes less than two minutes all together")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what is not quick, where that was asked for."""
+    if not config.getoption("quick") or not collection_path.is_relative_to(ROOT):
+        return None
+    places = [ROOT / place for place in QUICK]
+    on_the_way = any(place.is_relative_to(collection_path) for place in places)
+    return None if on_the_way or any(collection_path.is_relative_to(place) for place in places) else True
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,7 +25,9 @@ keep npm_config_registry npm_config_userconfig npm_config_cache           the ne
 keep npm_config_*proxy npm_config_ca* npm_config_strict_ssl npm_config_fetch_* npm_config_maxsockets
 drop npm_*                                                                what npm does
 drop CC CXX CPP LD CFLAGS CXXFLAGS CPPFLAGS LDFLAGS LDSHARED ARCHFLAGS    another compiler than the system's
-drop CPATH C_INCLUDE_PATH LIBRARY_PATH PKG_CONFIG* MAKEFLAGS SETUPTOOLS_* DISTUTILS_* HATCH_*
+drop AR AS NM RANLIB STRIP COMPILER_PATH GCC_EXEC_PREFIX DEPENDENCIES_OUTPUT SUNPRO_DEPENDENCIES _PYTHON_*
+drop CPATH *_INCLUDE_PATH LIBRARY_PATH PKG_CONFIG* MAKEFLAGS MFLAGS CMAKE_* RUSTFLAGS CARGO_BUILD_* CARGO_ENCODED_RUSTFLAGS
+drop SETUPTOOLS_* DISTUTILS_* DIST_EXTRA_CONFIG HATCH_*                   another way to build
 drop LD_* GCONV_PATH LOCPATH                                              other libraries in every program
 drop QEMU_* G_DEBUG G_MESSAGES_DEBUG G_SLICE MALLOC_CHECK_ MALLOC_PERTURB_
 drop GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_NAMESPACE

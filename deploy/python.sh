@@ -107,7 +107,20 @@ pip_install() {
   local log=$1 label=$2 options=(--no-deps --no-build-isolation --disable-pip-version-check --no-input --progress-bar off)
   shift 2
   [ -z "${REQUIRE_HASHES-1}" ] || options+=(--require-hashes)
-  run_logged "$log" "$label" "$VENV/bin/python" -m pip install "${options[@]}" "$@" || explain_pip "$log"
+  run_logged "$log" "$label" in_a_bare_home "$VENV/bin/python" -m pip install "${options[@]}" "$@" || explain_pip "$log"
+}
+
+# in_a_bare_home CMD …: what builds a package reads files in the home that say how everything of this user's is built
+# (~/.pydistutils.cfg, ~/.numpy-site.cfg). There is none in this home; what leads to the packages is named where it is.
+in_a_bare_home() {
+  local bare status=0
+  bare=$(mktemp -d) || return
+  env HOME="$bare" NETRC="${NETRC:-$HOME/.netrc}" PIP_CACHE_DIR="${PIP_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/pip}" \
+    XDG_CONFIG_HOME="${XDG_CONFIG_HOME:-$HOME/.config}" XDG_CACHE_HOME="${XDG_CACHE_HOME:-$HOME/.cache}" \
+    XDG_DATA_HOME="${XDG_DATA_HOME:-$HOME/.local/share}" npm_config_cache="${npm_config_cache:-$HOME/.npm}" \
+    npm_config_userconfig="${npm_config_userconfig:-$HOME/.npmrc}" "$@" || status=$?
+  rm -rf -- "$bare"
+  return "$status"
 }
 
 explain_pip() {

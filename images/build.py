@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import os
 import platform
 import signal
@@ -18,8 +19,8 @@ import sys
 import time
 from pathlib import Path
 
-from builder import taking
-from builder.store import Store, recipe_hash
+from builder import architecture, taking
+from builder.store import Manifest, Store, recipe_hash
 from builder.tools import BuildError, say
 from sector import recipe as sector
 from tiny import recipe as tiny
@@ -42,10 +43,14 @@ def main(arguments: list[str]) -> int:
     store = Store(folder=asked.into.resolve())
     names = asked.images or list(RECIPES)
     if asked.check:
-        return 0 if all(store.is_current(name, recipe_of(name)) for name in names) else 3
+        current = [name for name in names if store.is_current(name, recipe_of(name))]
+        for name in current:
+            tell_other_versions(name, json.loads((store.folder / f"{name}.json").read_text()))
+        return 0 if current == names else 3
     try:
         for name in names:
             build(name, store, force=asked.force)
+        store.list_course(list(RECIPES))
     except BuildError as error:
         return fail(str(error))
     except OSError as error:
@@ -63,8 +68,8 @@ def build(name: str, store: Store, *, force: bool) -> None:
     Raises:
         BuildError: it cannot be built; the store is as it was, but for blobs that nothing names yet.
     """
-    if platform.machine() != "x86_64":
-        raise BuildError(f"The guest images are for x86_64; this computer is {platform.machine()}.")
+    if platform.machine() != architecture.NAME:
+        raise BuildError(f"The guest images are for {architecture.NAME}; this computer is {platform.machine()}.")
     recipe = recipe_of(name)
     if not force and store.is_current(name, recipe):
         say(f"{name}: up to date")
@@ -77,11 +82,23 @@ def build(name: str, store: Store, *, force: bool) -> None:
         if given := os.environ.get(taking.SETTING):
             manifest = taking.take(name, recipe, store, scratch, folder=Path(given).expanduser())
         else:
-            manifest = {"name": name, "recipe": recipe, "architecture": "x86_64"}
+            manifest = {"name": name, "recipe": recipe, "architecture": architecture.NAME}
             manifest |= RECIPES[name](store, scratch)
             manifest["files"] = store.describe(manifest)
         store.publish(manifest)
+    tell_other_versions(name, manifest)
     say(f"{name}: ready after {time.monotonic() - began:.1f} s")
+
+
+def tell_other_versions(name: str, manifest: Manifest) -> None:
+    """Say of which packages an image has other versions than those that the course was tried with."""
+    tried = json.loads((HERE / "versions.json").read_text()).get(name, {})
+    here = manifest.get("packages", {})
+    others = [f"{package} {here.get(package, '-')} (tried: {tried.get(package, '-')})"
+              for package in sorted({*here, *tried}) if here.get(package) != tried.get(package)]  # fmt: skip
+    if others:
+        say(f"{name}: of another point release than the course was tried with, so its files are not the same as "
+            f"everybody's: {', '.join(others)}")  # fmt: skip
 
 
 def recipe_of(name: str) -> str:

@@ -9,6 +9,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from labkit import cli_lab
 from labkit.errors import BadInput, HostTrouble, LabError, NotFound
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     orphans = commands.add_parser("orphans", help=_("the files of a lab that nobody needs, and why nobody does"))
     orphans.add_argument("--lab", default="default", help=_("the lab's name"))
     orphans.add_argument("--adopt", metavar="FILE", help=_("bring one back as a free disk"))
+    orphans.add_argument("--adopt-as-snapshot", metavar="FILE", help=_("let its machine have the snapshot again"))
     orphans.add_argument("--discard", metavar="FILE", help=_("delete one for good"))
     orphans.set_defaults(run=_orphans)
 
@@ -171,6 +173,11 @@ def _orphans(arguments: argparse.Namespace) -> int:
         if arguments.adopt:
             disk = lab.orphans[arguments.adopt].adopt()
             tell(_("{file} is the free disk {name} now.").format(file=arguments.adopt, name=disk.name))
+        elif arguments.adopt_as_snapshot:
+            orphan = lab.orphans[arguments.adopt_as_snapshot]
+            name = orphan.facts.snapshot
+            machine = orphan.adopt_as_snapshot()
+            tell(_("{machine} has the snapshot {name} again.").format(machine=machine.name, name=name))
         elif arguments.discard:
             lab.orphans[arguments.discard].discard()
             tell(_("{file} is gone.").format(file=arguments.discard))
@@ -203,11 +210,14 @@ def _save_running(_arguments: argparse.Namespace) -> int:
 
 
 def _for_each(names: Sequence[str], verb: Callable[[str], None]) -> int:
-    """Do something with each lab; what is wrong with one is told, and holds up no other."""
+    """Do something with each lab; what is wrong with one is told, and holds up no other; of several none is asked."""
+    from labkit.engine.asking import nobody_asked
+
     wrong = 0
     for name in names:
         try:
-            verb(name)
+            with nullcontext() if len(names) == 1 else nobody_asked():
+                verb(name)
         except LabError as error:
             print(error, file=sys.stderr)
             wrong = 1

@@ -59,10 +59,11 @@ def _list(arguments: argparse.Namespace) -> int:
     for folder in sorted(path.parent for path in labs_folder(arguments.home).glob("*/disks")):
         try:
             place = read_place(folder)
-            stands = _("let go") if is_let_go(folder) else words[judge(folder, place)]
+            stands = [_("let go")] if is_let_go(folder) else []
+            stands.append(words[judge(folder, place)])
         except (FileNotFoundError, HostTrouble):
-            stands = _("has lost its identity")
-        tell("\t".join(filter(None, (folder.name, str(folder), stands))))
+            stands = [_("has lost its identity")]
+        tell("\t".join(filter(None, (folder.name, str(folder), "; ".join(filter(None, stands))))))
         for machine in _find_memories_elsewhere(folder):
             told = _("{machine} is saved; its memory is on another file system, and not in this folder")
             tell("\t".join(("", told.format(machine=machine))))
@@ -116,7 +117,7 @@ def _do(arguments: argparse.Namespace, verb: Callable[[Path, Connection], list[s
         raise NotFound(_("There is no lab {name}.").format(name=arguments.name), _("labkit lab list shows which are."))
     connection = connect(arguments.uri or DEFAULT_URI)
     try:
-        for sentence in verb(home, connection):
+        for sentence in _settled(home, connection, verb, arguments.uri):
             tell(sentence)
     except FileNotFoundError as error:
         raise HostTrouble(
@@ -126,3 +127,16 @@ def _do(arguments: argparse.Namespace, verb: Callable[[Path, Connection], list[s
     finally:
         connection.release()
     return 0
+
+
+def _settled(
+    home: Path, connection: Connection, verb: Callable[[Path, Connection], list[str]], uri: str | None
+) -> list[str]:
+    """Do it; where it must be known first whether the lab was moved or copied, ask."""
+    from labkit.engine.asking import settle
+    from labkit.engine.place import Relocated
+
+    try:
+        return verb(home, connection)
+    except Relocated as relocated:
+        return [*settle(relocated, uri), *verb(home, connection)]

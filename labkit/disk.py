@@ -37,7 +37,7 @@ class Disk(NamedDisk):
 
     def __init__(self, session: Session, name: str) -> None:
         super().__init__(name)
-        self._session = session
+        self.session = session
 
     # --- what it is -------------------------------------------------------------------------------
 
@@ -48,7 +48,7 @@ class Disk(NamedDisk):
         Raises:
             NotFound: it was deleted.
         """
-        state = self._session.read()
+        state = self.session.read()
         disks = state.disks
         if self.name not in disks:
             if damaged := find_damaged(state, self.name):
@@ -115,8 +115,8 @@ class Disk(NamedDisk):
         facts = self.facts
         if facts.machine is None:
             return None
-        machine = get_machine(self._session.read(), facts.machine)
-        usage = self._session.usage().get(machine.id)
+        machine = get_machine(self.session.read(), facts.machine)
+        usage = self.session.usage().get(machine.id)
         return next((disk for disk in usage.disks if disk.target == facts.target), None) if usage else None
 
     def map(self) -> tuple[Region, ...]:
@@ -171,26 +171,26 @@ class Disk(NamedDisk):
         state, survey = self._look()
         if broken := why_broken_disk(state, facts, survey.changed):
             raise Refused(broken.why, broken.hint, refusal=broken)
-        serving.serve(self._session, facts, room=most, timeout=timeout)
+        serving.serve(self.session, facts, room=most, timeout=timeout)
         return self
 
     def stop_serving(self) -> Disk:
         """End its server. A guest that asks for blocks is paused then; `serve` and `vm.resume()` let it go on."""
-        serving.stop_serving(self._session, self.name)
+        serving.stop_serving(self.session, self.name)
         return self
 
     # --- acts -------------------------------------------------------------------------------------
 
     def _after(self, plan: Plan, timeout: float | None) -> Disk:
-        self._session.carry_out(plan, timeout=timeout)
+        self.session.carry_out(plan, timeout=timeout)
         return self
 
     def _after_convert(self, plan: Plan, timeout: float | None) -> Disk:
-        self._session.carry_out(plan, timeout=timeout)
-        return Disk(self._session, plan.disks[1])
+        self.session.carry_out(plan, timeout=timeout)
+        return Disk(self.session, plan.disks[1])
 
     def _after_delete(self, plan: Plan, timeout: float | None) -> None:
-        self._session.carry_out(plan, timeout=timeout)
+        self.session.carry_out(plan, timeout=timeout)
 
     @act(_after_convert)
     def convert(
@@ -248,7 +248,7 @@ class Disk(NamedDisk):
     def delete(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Delete it; it must be free."""
         files = [file for layer in self.facts.layers for file in layer.files]
-        return plans.plan_delete(self._session.read(), self.name, find_used(files))
+        return plans.plan_delete(self.session.read(), self.name, find_used(files))
 
     @staticmethod
     def name_of(disk: Disk | str) -> str:
@@ -271,8 +271,8 @@ class Disk(NamedDisk):
 
     def _look(self) -> tuple[LabState, plans.DiskSurvey]:
         """The lab, and what was measured, from one reading."""
-        state = self._session.read()
-        return state, survey_disks(self._session, frozen_in=state)
+        state = self.session.read()
+        return state, survey_disks(self.session, frozen_in=state)
 
     def __repr__(self) -> str:
         try:

@@ -24,11 +24,11 @@ class Disks(Mapping[str, Disk]):
     """The disks of a lab by name, attached and free, read afresh at every look."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = session
 
     def _after_create(self, plan: Plan, timeout: float | None) -> Disk:
-        self._session.carry_out(plan, timeout=timeout)
-        return Disk(self._session, plan.subject)
+        self.session.carry_out(plan, timeout=timeout)
+        return Disk(self.session, plan.subject)
 
     @act(_after_create)
     def create(
@@ -61,7 +61,7 @@ class Disks(Mapping[str, Disk]):
             cluster_size=None if cluster_size is None else parse_size(cluster_size, what="cluster_size"),
             extended_l2=extended_l2,
         )
-        return plans.plan_create(self._session.read(), survey_disks(self._session), request)
+        return plans.plan_create(self.session.read(), survey_disks(self.session), request)
 
     @act(_after_create)
     def import_file(
@@ -85,19 +85,19 @@ class Disks(Mapping[str, Disk]):
         said = check_choice(Format, format, what="format") if format else None
         image = inspect_file(check_path(path, what="path"), said)
         kind = check_choice(Allocation, allocation, what="allocation")
-        return plans.plan_import(self._session.read(), survey_disks(self._session), image, checked, image.format, kind)
+        return plans.plan_import(self.session.read(), survey_disks(self.session), image, checked, image.format, kind)
 
     def __getitem__(self, name: object) -> Disk:
-        return Disk(self._session, find_disk(self._session.read(), name))
+        return Disk(self.session, find_disk(self.session.read(), name))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._session.read().disks)
+        return iter(self.session.read().disks)
 
     def __len__(self) -> int:
-        return len(self._session.read().disks)
+        return len(self.session.read().disks)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self._session.read().disks
+        return isinstance(name, str) and name in self.session.read().disks
 
     def __repr__(self) -> str:
-        return "\n".join(repr(Disk(self._session, name)) for name in self) or _("no disks")
+        return "\n".join(repr(Disk(self.session, name)) for name in self) or _("no disks")

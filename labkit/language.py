@@ -21,7 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-LANGUAGES = ("en", "es")
+LANGUAGES = {"en": "English", "es": "Español"}
+"""The languages by code, each in its own words."""
+
 _CATALOGUES = Path(__file__).parent / "locale"
 
 _chosen: str | None = None

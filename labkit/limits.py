@@ -7,9 +7,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from labkit.errors import Cancelled, TimedOut
 from labkit.language import _
+
+OnBytes = Callable[[int, int], None]
+"""Hears how far a work has come: bytes done, bytes in all."""
+
+
+def unheard(*_told: object) -> None:
+    """Hear nothing: for work that nobody watches."""
 
 
 class Limit:

@@ -26,8 +26,8 @@ def tell(text: object) -> None:
 
 
 def quote(word: str) -> str:
-    """Return a word as a shell takes it; control characters are written as bash and zsh read them, in $'…'."""
-    if all(letter.isprintable() or letter in _KEPT for letter in word):
+    """Return a word as a shell takes it, in one line; control characters as bash and zsh read them, in $'…'."""
+    if word.isprintable():
         return shlex.quote(word)
     return "$'" + "".join(map(_escaped, word)) + "'"
 
@@ -37,6 +37,8 @@ def _escaped(letter: str) -> str:
         return f"\\{letter}"
     if letter.isprintable():
         return letter
+    if letter == "\n":
+        return "\\n"
     if letter.isascii():
         return f"\\x{ord(letter):02x}"
     return "".join(f"\\x{byte:02x}" for byte in letter.encode(errors="surrogateescape"))

@@ -34,14 +34,14 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
     def __init__(self, machine: Handle) -> None:
         self._machine = machine
-        self._session = machine.session
+        self.session = machine.session
 
     # --- what is there ----------------------------------------------------------------------------
 
     @property
     def tree(self) -> SnapshotTree:
         """All snapshots and the one the current state began from, as one value."""
-        return self._session.read().snapshots.get(self._machine.facts.name, SnapshotTree())
+        return self.session.read().snapshots.get(self._machine.facts.name, SnapshotTree())
 
     @property
     def current(self) -> str | None:
@@ -84,7 +84,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
     # --- acts -------------------------------------------------------------------------------------
 
     def _after(self, plan: Plan, timeout: float | None) -> Snapshots:
-        tell_remarks(self._session.carry_out(plan, timeout=timeout))
+        tell_remarks(self.session.carry_out(plan, timeout=timeout))
         return self
 
     @act(_after)
@@ -161,7 +161,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
     def rename(self, name: str, new: str, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
         """Give a snapshot another name."""
         return plans.plan_relabel(
-            self._session.read(), self._machine.facts.name, name, new=check_name(new, what=_("snapshot"))
+            self.session.read(), self._machine.facts.name, name, new=check_name(new, what=_("snapshot"))
         )
 
     @act(_after)
@@ -178,7 +178,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         Nothing is written to them: from now on what they hold counts. Whoever stands on them reads that.
         """
         state, name = self._machine.find()
-        return plan_accept(state, find_broken(self._session.workspace, state), name)
+        return plan_accept(state, find_broken(self.session.workspace, state), name)
 
     def why_not_start(self) -> Refusal | None:
         """Return why the machine's disks cannot be used, or None.
@@ -188,7 +188,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         """
         state, name = self._machine.find()
         disks = state.machines[name].spec.disks
-        changed = find_broken(self._session.workspace, state)
+        changed = find_broken(self.session.workspace, state)
         return (
             why_no_system(state, state.machines[name])
             or why_broken(state, name, disks, changed)

@@ -38,7 +38,6 @@ _UNITS = {"": 1, "B": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": TIB}
 _SIZE = re.compile(r"\s*([0-9]+(?:[.,][0-9]+)?)\s*([A-Za-z]*)\s*")
 _NAME = re.compile(r"[^\W_][\w.-]{0,59}")
 _WORD = re.compile(r"[A-Za-z0-9._+-]{1,60}")
-_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # what XML cannot hold
 
 LONGEST_DESCRIPTION = 100_000
 """Characters that a description may have."""

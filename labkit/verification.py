@@ -15,7 +15,7 @@ from labkit.arguments import checked
 from labkit.engine import verification
 from labkit.engine.progress import OnProgress, of_one_step, watching
 from labkit.language import _, ngettext
-from labkit.limits import Limit
+from labkit.limits import Limit, unheard
 from labkit.model.lineage import read_lineage
 from labkit.model.state import LabState
 from labkit.plans.accepting import say_seals_are_gone
@@ -106,11 +106,12 @@ def verify(
     title = _("Verifying {name}").format(name=session.workspace.name)
     files = [file for path in sorted(find_frozen(state)) for file in state.images[path].files]
     files += sorted(_memories(state))
+    files += sorted(state.damaged & state.given)  # something else stands in their place
     with watching(title, cancel=cancel) if on_progress is None else nullcontext(on_progress) as report:
         found = verification.verify(
             session.workspace.disks,
             files,
-            on_bytes=of_one_step(report) if report else lambda _done, _total: None,
+            on_bytes=of_one_step(report) if report else unheard,
             limit=Limit(timeout, cancel=cancel, what=title),
         )
     readers = {path: _readers(state, path) for path in found.changed}
@@ -131,5 +132,5 @@ def _readers(state: LabState, file: str) -> tuple[str, ...]:
         f"{machine}@{node.name}"
         for machine, tree in state.every_tree.items()
         for node in tree.nodes.values()
-        if node.memory == file
+        if file in (node.memory, *(disk.path for disk in node.disks))
     )

@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder import architecture
 from builder.mirrors import SETTING, find_mirrors
 from builder.tools import BuildError, ProgramError, run, say
 
 #: The release of Debian whose packages all images are made of. Only its main archive is read, which changes with the
 #: release's point releases and with nothing else, so that students who build on different days get the same.
 RELEASE = "bookworm"
-ARCHITECTURE = "amd64"
 #: Debian's keys, as the package `debian-archive-keyring` brings them (also in other distributions).
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.pgp", "/usr/share/keyrings/debian-archive-keyring.gpg")
 OTHER_WAY = "or take images that another computer built (LABKIT_IMAGES_FROM=FOLDER)"
@@ -134,7 +134,7 @@ def open_archive(folder: Path) -> Archive:
     for mirror in mirrors:
         say(f"  asking {mirror} for the packages of Debian {RELEASE}")
         before = chosen.read_bytes() if chosen.exists() else None
-        chosen.write_text(f"deb [arch={ARCHITECTURE} signed-by={keyring}] {mirror} {RELEASE} main\n")
+        chosen.write_text(f"deb [arch={architecture.DEBIAN} signed-by={keyring}] {mirror} {RELEASE} main\n")
         try:
             archive._run(["apt-get", "--quiet", "--error-on=any", "update"])  # noqa: SLF001 — of its own class
         except ProgramError as error:
@@ -195,8 +195,8 @@ def settings(folder: Path) -> str:
         "Dir::Cache::archives": folder / "archives",
         "Dir::Cache::pkgcache": "",
         "Dir::Cache::srcpkgcache": "",
-        "APT::Architecture": ARCHITECTURE,
-        "APT::Architectures": ARCHITECTURE,
+        "APT::Architecture": architecture.DEBIAN,
+        "APT::Architectures": architecture.DEBIAN,
         "APT::Sandbox::User": "root",  # our folder is not open to another user
         "Acquire::Languages": "none",
         "Acquire::GzipIndexes": "true",

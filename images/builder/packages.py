@@ -10,9 +10,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder import architecture
 from builder.tools import BuildError, run, say
 
-LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib")
+LIBRARY_FOLDERS = (
+    f"lib/{architecture.TRIPLET}",
+    f"usr/lib/{architecture.TRIPLET}",
+    "lib64",
+    "usr/lib64",
+    "lib",
+    "usr/lib",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +58,7 @@ class Packages:
     def program(self, path: str) -> list[str]:
         """Return the words that start a program out of these packages, with its own libraries, on any host."""
         program = self.find(path)
-        loader = self._library("ld-linux-x86-64.so.2")
+        loader = self._library(architecture.LOADER)
         folders = ":".join(str(self.root / folder) for folder in LIBRARY_FOLDERS)
         return [str(loader), "--library-path", folders, str(program)]
 

@@ -20,6 +20,8 @@ from typing import Any
 
 Manifest = dict[str, Any]
 
+LIST = "course.list"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
@@ -61,6 +63,15 @@ class Store:
         part = finished.with_suffix(".part")
         part.write_text(json.dumps(manifest, indent=2) + "\n")
         part.replace(finished)
+
+    def list_course(self, names: list[str]) -> None:
+        """Write down which images the course needs, a name on each line: whoever looks for what is missing reads it."""
+        text = "".join(f"{name}\n" for name in names)
+        finished = self.folder / LIST
+        if not finished.exists() or finished.read_text() != text:
+            part = finished.with_suffix(".part")
+            part.write_text(text)
+            part.replace(finished)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from builder import architecture
 from builder.archive import open_archive
 from builder.kernel import load_order, unpack_kernel
 from builder.packages import Packages, unpack
@@ -20,7 +21,7 @@ MIB = 1 << 20
 CAPACITY = 64 * MIB
 UUID = "6c61626b-6974-4000-8000-74696e790001"
 
-PACKAGES = ("linux-image-cloud-amd64", "busybox-static", "e2fsprogs", "qemu-guest-agent")
+PACKAGES = (f"linux-image-cloud-{architecture.DEBIAN}", "busybox-static", "e2fsprogs", "qemu-guest-agent")
 #: Of a dependency only libraries and the kernel itself are of use here. Which of the packages with the kernel's
 #: version in their name holds the kernel differs from release to release; some are empty.
 FOLLOW = re.compile(r"lib.*|linux-\w+-\d.*")
@@ -54,7 +55,7 @@ LINKS = {
 }
 #: `quiet`: a serial line is slow. `panic=0`: stay in a panic. The rest saves time under emulation: no self-tests of the
 #: cryptography that nothing here uses, no rewriting of locked instructions for a single processor.
-COMMAND_LINE = "console=ttyS0 quiet panic=0 cryptomgr.notests noreplace-smp"
+COMMAND_LINE = f"console={architecture.CONSOLE} quiet panic=0 cryptomgr.notests noreplace-smp"
 
 
 def build(store: Store, scratch: Path) -> Manifest:
@@ -98,8 +99,8 @@ def build(store: Store, scratch: Path) -> Manifest:
 def assemble(source: Path, scratch: Path) -> bytes:
     """Return the program that a file of assembly makes."""
     object_file, program = scratch / f"{source.stem}.o", scratch / source.stem
-    run(["as", "--64", "-o", object_file, source])
-    run(["ld", "-m", "elf_x86_64", "-static", "-s", "-o", program, object_file])
+    run([*architecture.ASSEMBLE, "-o", object_file, source])
+    run([*architecture.LINK, "-static", "-s", "-o", program, object_file])
     return program.read_bytes()
 
 
@@ -143,7 +144,7 @@ def root(packages: Packages, release: Path) -> Tree:
         tree.file(f"bin/{program.name}", program.read_bytes(), 0o755)
     for name, library in packages.libraries(programs).items():
         loader = name.startswith("ld-linux")
-        tree.file(f"lib/{name}" if loader else f"lib/x86_64-linux-gnu/{name}", library.read_bytes(), 0o755)
+        tree.file(f"lib/{name}" if loader else f"lib/{architecture.TRIPLET}/{name}", library.read_bytes(), 0o755)
     for name, target in ALIASES.items():
         tree.link(f"bin/{name}", target)
     first = load_order(release, FIRST_MODULES)

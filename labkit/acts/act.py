@@ -20,9 +20,10 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, over
 from labkit.arguments import Arguments
 from labkit.engine.executor import Outcome
 from labkit.engine.handle import Handle
+from labkit.engine.papers import write_papers
 from labkit.engine.session import Session
 from labkit.errors import Stale
-from labkit.plans.plan import Plan
+from labkit.plans.plan import Folder, Plan, Scribe
 from labkit.printing import tell
 
 S = TypeVar("S")
@@ -55,7 +56,9 @@ class BoundAct(Generic[P, R]):
         finish: Callable[[Plan, float | None], R],
         check: Callable[..., None],
         doc: str | None,
+        write: Scribe,
     ) -> None:
+        self._write = write
         self._plan = plan
         self._check = check
         self._finish = finish
@@ -76,7 +79,7 @@ class BoundAct(Generic[P, R]):
     def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
         """Return what the act would do, and do nothing."""
         self._check(args, kwargs)
-        return self._plan(*args, **kwargs)
+        return self._plan(*args, **kwargs).written_by(self._write)
 
     def __repr__(self) -> str:
         return f"act {self.__name__}{self.__signature__}"
@@ -107,7 +110,19 @@ class Act(Generic[S, P, R]):
         def check(args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
             self._arguments.check((instance, *args), kwargs)
 
-        return BoundAct(plan, lambda made, timeout: self._finish(instance, made, timeout), check, self.__doc__)
+        def finish(made: Plan, timeout: float | None) -> R:
+            return self._finish(instance, made, timeout)
+
+        def write(made: Plan, folder: str | Folder) -> tuple[str, ...]:
+            return write_papers(_session_of(instance), made, folder)
+
+        return BoundAct(plan, finish, check, self.__doc__, write)
+
+
+def _session_of(instance: Any) -> Session:
+    """Return what the object of an act stands on, be it a machine or another thing of a lab."""
+    session: Session = (instance.handle if hasattr(instance, "handle") else instance).session
+    return session
 
 
 def act(

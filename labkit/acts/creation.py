@@ -10,6 +10,7 @@ import uuid
 from labkit.acts.act import OfLab
 from labkit.engine.survey import survey_host
 from labkit.language import _
+from labkit.model.architecture import X86_64
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DEFAULT_CPU, Chipset
 from labkit.plans import creation
@@ -31,7 +32,7 @@ def create(
     message: str | None = None,
     disk_format: str | None = None,
     allocation: str = "dynamic",
-    chipset: str = "q35",
+    chipset: str = X86_64.machine_type,
     timeout: float | None = None,  # noqa: ARG001 — used by the call, not by the plan
 ) -> Plan:
     """Create a machine with its own copy of a guest image as its disk.

@@ -5,41 +5,22 @@ Knows: which exercises there are. Must not know: what any of them asks.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from types import ModuleType
 from typing import Final
 
 from labkit.arguments import checked
+from labkit.course import exercises
 from labkit.course.exercise import Exercise
-from labkit.course.exercises import (
-    bases,
-    clones,
-    disks,
-    first_boot,
-    host,
-    hypervisors,
-    images,
-    sharing,
-    snapshots,
-    storage,
-    twins,
-)
 from labkit.errors import BadInput, NotFound
 from labkit.lab import Lab
 from labkit.language import _
 from labkit.units import Shown
 
-MODULES: Final[tuple[ModuleType, ...]] = (
-    bases,
-    clones,
-    disks,
-    first_boot,
-    host,
-    hypervisors,
-    images,
-    sharing,
-    snapshots,
-    storage,
-    twins,
+MODULES: Final[tuple[ModuleType, ...]] = tuple(
+    importlib.import_module(f"{exercises.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(exercises.__path__)
 )
 
 EXERCISES: Final[dict[str, type[Exercise]]] = {

@@ -27,6 +27,7 @@ from labkit.printing import tell
 from labkit.storage.bounded import Damaged, parse_json, structure
 from labkit.storage.files import host_errors, make_private_folder, sync_folder
 from labkit.storage.plain import read_plain
+from labkit.storage.whole_files import put_new
 from labkit.units import MIB
 
 T = TypeVar("T")
@@ -146,7 +147,7 @@ class Progress:
         for number in itertools.count(1):
             aside = self.path.with_suffix(f".{number}.unreadable")
             try:
-                os.link(self.path, aside)
+                put_new(self.path, aside)  # where it has to move away for that, it is written anew at once
             except FileExistsError:
                 continue
             tell(  # the student should hear of it, wherever it is found

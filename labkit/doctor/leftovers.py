@@ -18,7 +18,7 @@ from labkit.doctor.instances import find_guests
 from labkit.engine.folders import labs_folder
 from labkit.engine.journal import read_entry
 from labkit.engine.locks import find_busy
-from labkit.engine.place import read_place
+from labkit.engine.place import is_let_go, read_place
 from labkit.engine.workspace import list_labs
 from labkit.errors import HostTrouble, LabError
 from labkit.hypervisor.daemon_place import find_config_folder
@@ -28,6 +28,9 @@ from labkit.language import _, ngettext
 from labkit.model.diagnosis import Check, Status
 from labkit.model.orphan import OrphanFacts, find_orphans
 from labkit.units import format_size
+
+MOST_ORPHANS = 3
+"""How many files that nobody needs are told one by one."""
 
 
 def check_unfinished(labs: Path) -> Check:
@@ -68,23 +71,27 @@ def check_orphans(labs: Path, uri: str) -> Check:
 
     slug = "orphans"
     found: dict[str, list[OrphanFacts]] = {}
-    for name in list_labs(labs):
+    for name in (name for name in list_labs(labs) if not is_let_go(labs / name)):
         with contextlib.suppress(LabError):  # what is wrong with such a lab is said elsewhere
-            if orphans := [*find_orphans(read_lab(name, home=labs, uri=uri)).values()]:
-                found[name] = orphans
+            orphans = find_orphans(read_lab(name, home=labs, uri=uri)).values()
+            if nobodys := [orphan for orphan in orphans if not orphan.unreturned]:  # else the machine comes back
+                found[name] = nobodys
     if not found:
         return Check(slug=slug, status=Status.OK, what=_("Every file of the labs is needed by somebody."))
     first, count = next(iter(found)), sum(map(len, found.values()))
     size = format_size(sum(orphan.allocated for orphans in found.values() for orphan in orphans))
     where = "" if labs == labs_folder() else f"LABKIT_HOME={shlex.quote(str(labs))} "
+    found_words = ngettext(
+        "{count} file that nobody needs ({size}), in: {names}.",
+        "{count} files that nobody needs ({size}), in: {names}.",
+        count,
+    ).format(count=count, size=size, names=", ".join(found))
+    listed = [f"{name}/{orphan.name}: {orphan.sentence}" for name, orphans in found.items() for orphan in orphans]
+    more = [_("The others are listed by the command.")] if len(listed) > MOST_ORPHANS else []
     return Check(
         slug=slug,
         status=Status.NOTE,
-        what=ngettext(
-            "{count} file that nobody needs ({size}), in: {names}.",
-            "{count} files that nobody needs ({size}), in: {names}.",
-            count,
-        ).format(count=count, size=size, names=", ".join(found)),
+        what=" ".join((found_words, *listed[:MOST_ORPHANS], *more)),
         cause=_("Another program forgot or changed what they were; no act of labkit touches them."),
         repair=f"{where}./lab run labkit orphans --lab {shlex.quote(first)}",
     )
@@ -117,15 +124,20 @@ def check_machines(labs: Path, inquiry: Inquiry) -> Check:
     found = [domain for domain in inquiry.marked if domain.lab_id not in ids and _lab_is_gone(domain)]
     if not found:
         return Check(slug=slug, status=Status.OK, what=_("Every machine belongs to a lab that is there."))
+    folders = sorted({_folder_of(domain) for domain in found})
     virsh = f"virsh -c {shlex.quote(inquiry.uri)}"
     names = shlex.join(domain.name for domain in found)
-    forget = f'{virsh} undefine "$m" --managed-save --snapshots-metadata --nvram'
+    forget = f'{virsh} undefine "$m" --snapshots-metadata --nvram'  # refused where memory would go with it
     loop = f'for m in {names}; do {virsh} destroy "$m"; {forget}; done'
     return Check(
         slug=slug,
         status=Status.NOTE,
         what=_("Machines of labs that are gone: {names}.").format(names=", ".join(d.name for d in found)),
-        cause=_("The lab's folder was removed by hand; the hypervisor still knows its machines."),
+        cause=_(
+            "The folder of their lab is not where it was: {folders}. If it was moved, type ./lab run labkit lab move "
+            "{name} --home FOLDER, with the folder that it is in now. If it was removed, the command below lets the "
+            "hypervisor forget them, but for those that are saved."
+        ).format(folders=", ".join(map(str, folders)), name=shlex.quote(folders[0].name)),
         repair=f"./lab run bash -c {shlex.quote(loop)}",
     )
 
@@ -136,6 +148,11 @@ def _lab_ids(labs: Path) -> frozenset[str]:
         with contextlib.suppress(OSError, HostTrouble):
             ids.add(read_place(path.parent).id)
     return frozenset(ids)
+
+
+def _folder_of(domain: MarkedDomain) -> Path:
+    """Where the lab's folder was, by its machine's disks."""
+    return Path(domain.paths[0]).parent.parent if domain.paths else Path("?")
 
 
 def _lab_is_gone(domain: MarkedDomain) -> bool:

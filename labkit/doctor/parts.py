@@ -16,34 +16,50 @@ from pathlib import Path
 
 from labkit.engine.host import choose_accelerator
 from labkit.errors import BadInput, HostTrouble
-from labkit.hypervisor.accelerator import DEVICE, QEMU
+from labkit.hypervisor.accelerator import DEVICE
 from labkit.hypervisor.inquiry import OPEN_LIMIT, Inquiry
 from labkit.language import _, ngettext
+from labkit.model.architecture import X86_64
 from labkit.model.diagnosis import Check, Status
 from labkit.model.machine import Accelerator
 from labkit.storage.formats import read_formats
-from labkit.storage.guest_images import read_guest_images
+from labkit.storage.guest_images import find_other_versions, read_course_list, read_guest_images
 
 LEAST_LIBVIRT, LEAST_QEMU = (9, 0), (7, 2)
 PYTHONS = ((3, 11), (3, 14))
 """The oldest and the newest Python the lab is tested with."""
 
-GUEST_IMAGES = ("sector", "tiny")
 FORMATS = frozenset({"raw", "qcow2", "vdi", "vmdk", "vpc", "vhdx"})
-MACHINE_TYPE = "q35"
 
 _DAEMONS = ("virtqemud", "libvirtd")
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
 
-def check_guest_images(images: Path) -> Check:
-    """Whether the guests' images are built."""
-    missing = [name for name in GUEST_IMAGES if name not in read_guest_images(images)]
-    if not missing:
+TRIED = Path(__file__).parents[2] / "images" / "versions.json"
+"""The versions of Debian's packages that the course was tried with; only a checkout has it."""
+
+
+def check_guest_images(images: Path, tried: Path = TRIED) -> Check:
+    """Whether the guests' images are built, and of the packages that everybody's are of."""
+    wanted, there = read_course_list(images), read_guest_images(images)
+    missing = [name for name in wanted if name not in there]
+    if not missing and (others := find_other_versions(images, wanted, tried)):
+        return Check(
+            slug="guest-images",
+            status=Status.NOTE,
+            what=_(
+                "Guest images of another point release of Debian than the course was tried with: {packages}."
+            ).format(packages=", ".join(others)),
+            cause=_(
+                "Debian has renewed these packages between the two builds. Both work; but files are the same for a "
+                "whole class only where one computer's images are taken by all: LABKIT_IMAGES_FROM, see README.md."
+            ),
+        )
+    if wanted and not missing:
         return Check(
             slug="guest-images",
             status=Status.OK,
-            what=_("The guest images are built: {names}.").format(names=", ".join(GUEST_IMAGES)),
+            what=_("The guest images are built: {names}.").format(names=", ".join(wanted)),
         )
     return Check(
         slug="guest-images",
@@ -52,11 +68,13 @@ def check_guest_images(images: Path) -> Check:
             "A guest image is missing in {folder}: {names}.",
             "Guest images are missing in {folder}: {names}.",
             len(missing),
-        ).format(folder=images, names=", ".join(missing)),
+        ).format(folder=images, names=", ".join(missing))
+        if wanted
+        else _("No guest images have been built in {folder}.").format(folder=images),
         cause=ngettext(
             "It was not built yet, or files of it were removed.",
             "They were not built yet, or files of theirs were removed.",
-            len(missing),
+            len(missing) if wanted else 2,
         ),
         repair="./lab setup",
     )
@@ -153,17 +171,17 @@ def check_versions(inquiry: Inquiry) -> Check:
     )
     slug, apt = "versions", "sudo apt-get install --only-upgrade"
     if not qemu:
-        repair = "sudo apt-get install qemu-system-x86 qemu-utils"
+        repair = f"sudo apt-get install {X86_64.package} qemu-utils"
         return Check(
             slug=slug,
             status=Status.TROUBLE,
             what=what,
-            cause=_("{program} is not there or does not run.").format(program=QEMU),
+            cause=_("{program} is not there or does not run.").format(program=X86_64.emulator),
             repair=repair,
         )
     if _numbers(qemu) < LEAST_QEMU:
         cause = _("QEMU {least} or newer is needed.").format(least=".".join(map(str, LEAST_QEMU)))
-        return Check(slug=slug, status=Status.TROUBLE, what=what, cause=cause, repair=f"{apt} qemu-system-x86")
+        return Check(slug=slug, status=Status.TROUBLE, what=what, cause=cause, repair=f"{apt} {X86_64.package}")
     if libvirt and _numbers(libvirt) < LEAST_LIBVIRT:
         cause = _("libvirt {least} or newer is needed.").format(least=".".join(map(str, LEAST_LIBVIRT)))
         return Check(slug=slug, status=Status.TROUBLE, what=what, cause=cause, repair=f"{apt} libvirt-daemon")
@@ -201,27 +219,27 @@ def check_capabilities(inquiry: Inquiry) -> Check | None:
             cause=inquiry.words or _("The first time it asks QEMU, which takes a while."),
             repair="./lab doctor",
         )
-    if MACHINE_TYPE not in capabilities.machine_types:
+    if X86_64.machine_type not in capabilities.machine_types:
         return Check(
             slug=slug,
             status=Status.TROUBLE,
-            what=_("The hypervisor offers no machine type {name}.").format(name=MACHINE_TYPE),
-            cause=_("QEMU for x86-64 is missing, or libvirt keeps old knowledge of it."),
-            repair="sudo apt-get install qemu-system-x86",
+            what=_("The hypervisor offers no machine type {name}.").format(name=X86_64.machine_type),
+            cause=_("QEMU for {kind} is missing, or libvirt keeps old knowledge of it.").format(kind=X86_64.title),
+            repair=f"sudo apt-get install {X86_64.package}",
         )
     reverts = (
         _("libvirt goes back to external snapshots itself.")
         if capabilities.reverts_external_snapshots
         else _("libvirt does not go back to external snapshots itself; labkit does.")
     )
-    what = _("Machine type {name} and all image formats are there.").format(name=MACHINE_TYPE)
+    what = _("Machine type {name} and all image formats are there.").format(name=X86_64.machine_type)
     return Check(slug=slug, status=Status.OK, what=what, cause=reverts)
 
 
 def read_qemu_version() -> str:
     """Return the version of QEMU in the path, or ""."""
     try:
-        done = subprocess.run([QEMU, "--version"], capture_output=True, text=True, timeout=5, check=False)
+        done = subprocess.run([X86_64.emulator, "--version"], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     match = re.search(r"version (\d+(?:\.\d+)+)", done.stdout)

@@ -13,6 +13,7 @@ import resource
 import shlex
 from pathlib import Path
 
+from labkit.hypervisor.daemon_place import find_config_folder
 from labkit.language import _
 from labkit.model.diagnosis import Check, Status
 from labkit.units import GIB, format_size
@@ -56,7 +57,7 @@ def check_variables() -> Check:
 def check_settings_files() -> Check:
     """Whether there are files of settings that the lab cannot leave out: the daemon's, and Jupyter's for all users."""
     slug = "settings-files"
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "libvirt"
+    config = find_config_folder() / "libvirt"  # as the daemon was told, whatever the variable says by now
     files = [config / name for name in _DAEMONS_FILES if _says_something(config / name)]
     files += [file for folder in _JUPYTERS_FOLDERS for file in sorted(folder.glob("jupyter_*config.*"))]
     if not files:

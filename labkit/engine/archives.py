@@ -1,23 +1,16 @@
-"""Archives of machines: looked at before they are believed, written, unpacked.
+"""Archives of machines: looked at before they are believed, and made ours before they are unpacked.
 
 Knows: the rooms below. Must not know: the order of steps, the journal, who asked.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labkit.errors import HostTrouble
 from labkit.hypervisor.domain_xml import adopting
 from labkit.language import _
-from labkit.limits import Limit
-from labkit.model.disk import backing_name
-from labkit.model.image import Format
 from labkit.model.machine import Accelerator, MachineSpec
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
@@ -25,13 +18,8 @@ from labkit.model.travel import CarriedKind, CarriedPoint, Manifest, SnapshotRec
 from labkit.plans.archive_excuses import why_not_manifest
 from labkit.plans.importing import Arrival, MemoryStart, adopt_spec, lay_out
 from labkit.plans.naming import free_console_log
-from labkit.plans.steps import UnpackBootFile, UnpackImage, UnpackMemory, WriteArchive
-from labkit.storage import archive, files, foreign, making, memory_file
-from labkit.storage.bounded import Damaged, parse_json, strict_converter, structure
-from labkit.storage.containers import read_header
-from labkit.storage.files import OnBytes
-from labkit.storage.header_values import BadHeader
-from labkit.storage.zeros import fill_holes
+from labkit.storage import archive, memory_file
+from labkit.storage.bounded import Damaged, parse_json, structure
 from labkit.units import TIB
 
 MOST_MEMORY = 16 * TIB
@@ -176,122 +164,6 @@ def adopt(
         points=tuple(points),
         memories=memories,
     )
-
-
-def write(step: WriteArchive, on_bytes: OnBytes, limit: Limit) -> None:
-    """Write the archive."""
-    plain = {file.name for file in step.manifest.files if file.kind != "image"}
-    sources = [archive.Source(name=name, path=Path(path), sparse=name not in plain) for name, path in step.sources]
-
-    def finish(written: Mapping[str, archive.Written]) -> bytes:
-        carried = tuple(
-            replace(file, stored=written[file.name].stored, sha256=written[file.name].sha256)
-            for file in step.manifest.files
-        )
-        return str(strict_converter().dumps(replace(step.manifest, files=carried), indent=1)).encode()
-
-    archive.write_archive(Path(step.target), sources, finish, on_bytes=on_bytes, limit=limit)
-
-
-def unpack_image(step: UnpackImage, on_bytes: OnBytes, limit: Limit) -> None:
-    """Make the image; it has its name when it is whole, checked, and depends on what it shall.
-
-    Raises:
-        BadInput: its bytes are not those of the archive's manifest, or are no image that may come in.
-    """
-    path, target = Path(step.archive), Path(step.targets[0])
-    members = {member.name: member for member in archive.read_members(path)}
-    with making.making(target) as draft:
-        drafts = [draft.parent / Path(each).name for each in step.targets]
-        for name, part, sha256 in zip(step.names, drafts, step.hashes, strict=True):
-            _unpack(path, members.get(name), part, sha256, on_bytes, limit)
-        _check_image(path.name, step, drafts)
-        if step.full:
-            for part in drafts:
-                fill_holes(part, on_bytes, limit)
-        else:
-            with contextlib.suppress(OSError):
-                os.chmod(draft, 0o600)
-
-
-def unpack_memory(step: UnpackMemory, on_bytes: OnBytes, limit: Limit) -> None:
-    """Bring a memory file, our definition before its stream."""
-    path = Path(step.archive)
-    begin = memory_file.build_header(
-        memory_file.MemoryHeader(
-            xml=step.xml, cookie=step.cookie, was_running=step.was_running, compression=step.compression
-        )
-    )
-    members = {member.name: member for member in archive.read_members(path)}
-    with making.making(Path(step.target)) as draft:
-        _unpack(path, members.get(step.name), draft, step.sha256, on_bytes, limit, begin=begin, skip=step.skip)
-
-
-def unpack_boot_file(step: UnpackBootFile, on_bytes: OnBytes, limit: Limit) -> None:
-    """Bring a kernel or an initramfs."""
-    path = Path(step.archive)
-    members = {member.name: member for member in archive.read_members(path)}
-    with making.making(Path(step.target)) as draft:
-        _unpack(path, members.get(step.name), draft, step.sha256, on_bytes, limit)
-
-
-def undo(target: str, others: tuple[str, ...] = ()) -> None:
-    """Remove what an act with an archive has made, and what a killed attempt has left."""
-    making.discard(Path(target))
-    files.delete_files((*others, target))
-
-
-def _unpack(
-    path: Path,
-    member: archive.Member | None,
-    target: Path,
-    sha256: str,
-    on_bytes: OnBytes,
-    limit: Limit,
-    *,
-    begin: bytes = b"",
-    skip: int = 0,
-) -> None:
-    if member is None:
-        raise archive.refused(path.name, _("it has changed since it was looked at"))
-    with files.host_errors(target), target.open("xb") as file:
-        os.chmod(file.fileno(), 0o600)
-        archive.unpack(path, member, file, sha256, on_bytes=on_bytes, limit=limit, begin=begin, skip=skip)
-
-
-def _check_image(name: str, step: UnpackImage, drafts: list[Path]) -> None:
-    """Refuse an image that is not what the manifest says, and let it depend on what the lab has below it."""
-    image = drafts[0]
-    with image.open("rb") as file:
-        try:
-            header = read_header(file.fileno(), step.format)
-        except BadHeader as error:
-            raise archive.refused(name, f"{step.names[0]}: {error}") from error
-    parts = [extent.name for extent in header.extents]
-    strange = header.data_file or header.encrypted or header.corrupt
-    if strange or header.capacity != step.capacity or (header.backing is None) != (step.backing is None):
-        raise archive.refused(name, _("{file} is not the image its manifest tells of").format(file=step.names[0]))
-    if parts:
-        old = Path(step.names[1]).name if len(step.names) == 2 else None
-        whole = header.extents[0].offset == 0 and header.extents[0].length <= drafts[-1].stat().st_size
-        if parts != [old] or header.extents[0].kind != "FLAT" or not whole:
-            raise archive.refused(name, _("{file} wants other files").format(file=step.names[0]))
-        text = image.read_bytes()  # its header was read, so it is a short one
-        image.write_bytes(text.replace(f'"{old}"'.encode(), f'"{drafts[1].name}"'.encode()))
-    elif len(step.names) > 1:
-        raise archive.refused(name, _("{file} wants other files").format(file=step.names[0]))
-    below = backing_name(step.targets[0], step.backing) if step.backing else None
-    try:
-        if below is not None and step.backing_format is not None:
-            foreign.rename_backing(image, below, step.backing_format)
-        if step.format is not Format.RAW:
-            known = (*map(str, drafts), *([below] if below else []))
-            if foreign.ask_capacity(name, str(image), step.format, known) != step.capacity:
-                raise archive.refused(
-                    name, _("{file} is not the image its manifest tells of").format(file=step.names[0])
-                )
-    except HostTrouble as error:
-        raise archive.refused(name, _("qemu-img cannot read {file}").format(file=step.names[0])) from error
 
 
 def _read_start(path: Path, member: archive.Member | None) -> memory_file.MemoryHeader:

@@ -16,6 +16,7 @@ from pathlib import Path
 from labkit.errors import LabError
 from labkit.hypervisor.record_trust import is_readable
 from labkit.hypervisor.record_xml import find_boot_file, find_boot_files
+from labkit.limits import unheard
 from labkit.model.record import LabRecord, MachineRecord
 from labkit.storage.files import copy_file
 from labkit.storage.guest_images import is_as_named
@@ -64,4 +65,4 @@ def _put(source: Path, target: Path) -> None:
             raise
         except OSError:
             with contextlib.suppress(LabError):  # no room: the machine starts all the same, where it is
-                copy_file(source, target, on_bytes=lambda _done, _total: None)
+                copy_file(source, target, on_bytes=unheard)

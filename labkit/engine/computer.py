@@ -15,9 +15,10 @@ import hashlib
 import os
 import secrets
 import socket
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from labkit.storage.whole_files import write_new
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 KEPT = Path("/var/tmp")  # noqa: S108 — it outlives a restart and is no other computer's; the file in it is checked
@@ -54,11 +55,8 @@ def _read_id(kept: Path) -> str:
     path = kept / f"labkit-computer-{os.geteuid()}"
     with contextlib.suppress(OSError):
         if not path.exists():
-            with tempfile.NamedTemporaryFile("w", dir=kept, prefix=".labkit-") as draft:
-                draft.write(secrets.token_hex(16))
-                draft.flush()
-                with contextlib.suppress(FileExistsError):
-                    os.link(draft.name, path)
+            with contextlib.suppress(FileExistsError):
+                write_new(path, secrets.token_hex(16).encode())
         info = path.lstat()
         if info.st_uid == os.geteuid() and path.is_file() and not path.is_symlink():
             os.utime(path)  # what is old there is cleared away

@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from labkit.engine import seals
-from labkit.engine.hands import Hands
+from labkit.engine.context import Context
 from labkit.engine.journal import find_named, read_entries
 from labkit.engine.locks import lab_lock
 from labkit.errors import LabError
@@ -31,7 +31,7 @@ PATIENCE = 120.0
 """Seconds to wait for the lab's lock: whoever holds it plans, or ends interrupted acts."""
 
 
-def delete_unneeded(paths: Iterable[str], hands: Hands) -> None:
+def delete_unneeded(paths: Iterable[str], context: Context) -> None:
     """Delete those of some files that nobody needs; what stays is told. Done twice is done once.
 
     Raises:
@@ -42,18 +42,18 @@ def delete_unneeded(paths: Iterable[str], hands: Hands) -> None:
     if not there:
         seals.break_seals(wanted)
         return
-    lock = nullcontext() if hands.has_lab_lock else lab_lock(hands.workspace.locks, timeout=PATIENCE)
+    lock = nullcontext() if context.has_lab_lock else lab_lock(context.workspace.locks, timeout=PATIENCE)
     with lock:
-        others = () if hands.whole_lab else read_entries(hands.workspace.journal, but=hands.entry)
-        state = hands.read()
+        others = () if context.whole_lab else read_entries(context.workspace.journal, but=context.entry)
+        state = context.read()
         verdict = judge(state, there, find_named(others))
         spared = dict(verdict.spared) | dict.fromkeys(_held(state, verdict.doomed), Need.HELD)
         spared |= {path: Need.FOLDER for path in verdict.doomed if _is_somebodys_folder(path)}
         _delete(path for path in there if path not in spared)
         seals.break_seals(path for path in wanted if path not in spared)
     for path, reason in spared.items():
-        hands.spare(path)
-        hands.tell(_stays(path, reason))
+        context.spare(path)
+        context.tell(_stays(path, reason))
 
 
 def _delete(paths: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from labkit.engine.cancelling import heeds_cancel
 from labkit.engine.confinement import check_confined
-from labkit.engine.hands import Hands
+from labkit.engine.context import Context
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.intact import check_intact
 from labkit.engine.journal import Entry, Record, strike_out_all
@@ -30,13 +30,14 @@ from labkit.engine.reader import read_state
 from labkit.engine.record import Recorder
 from labkit.engine.recovery import Recovery, ids_of, may_run
 from labkit.engine.returning import Returning
+from labkit.engine.saved_memory import drop_overtaken
 from labkit.engine.steps import do
 from labkit.engine.workspace import Workspace
 from labkit.errors import AlreadyExists, Busy, LabError, Refused, Stale
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import Snapshots
 from labkit.language import _
-from labkit.limits import Limit
+from labkit.limits import Limit, unheard
 from labkit.model.machine import MachineState
 from labkit.model.state import LabState
 from labkit.plans.guard import why_not_reached
@@ -88,10 +89,15 @@ class Executor:
             self.snapshots,
             own=self.instances.own,
             read=self.read_settled,
-            hands=self._hands,
+            context=self._context,
             at=lambda instance: self._at(instance).recovery,
             note=self.recorder.note_act,
         )
+
+    @property
+    def returning(self) -> Returning:
+        """What brings back the machines that the hypervisor has forgotten."""
+        return Returning(self.workspace, self.domains, self.instances, self.recorder)
 
     @property
     def told(self) -> list[str]:
@@ -141,6 +147,7 @@ class Executor:
         spared: list[str] = []
         with contextlib.ExitStack() as planning, contextlib.ExitStack() as working:
             planning.enter_context(lab_lock(self.workspace.locks))
+            self.told.extend(drop_overtaken(self.domains.connection, self.workspace.id))
             stuck = self.recovery.end_all()
             if not plan.whole_lab and (held := [stuck[name] for name in plan.locks if name in stuck]):
                 raise Busy(held[0], _("Remove the cause; then do this again."))
@@ -156,15 +163,15 @@ class Executor:
                 if not plan.whole_lab:
                     planning.close()
                 limit = Limit(timeout, cancel=cancel, what=plan.title)
-                hands = replace(
-                    self._hands(_unheard, limit, tuple(locks.descriptors)),
+                context = replace(
+                    self._context(unheard, limit, tuple(locks.descriptors)),
                     tell=remarks.append,
                     spare=spared.append,
                     entry=record.path,
                     has_lab_lock=plan.whole_lab,
                     whole_lab=plan.whole_lab,
                 )
-                self._run(plan, record, on_progress or _ignore, hands)
+                self._run(plan, record, on_progress or unheard, context)
             if plan.whole_lab:
                 strike_out_all(self.workspace.journal)  # what could not be ended is gone with all the rest
         with contextlib.suppress(LabError):  # the act is done; who is listed is looked at again soon
@@ -177,7 +184,10 @@ class Executor:
 
         Acts that somebody is at work on are not waited for.
         """
-        if self.recovery.is_needed() and self.lease.is_available():
+        if not self.lease.is_available():
+            return
+        self.told.extend(drop_overtaken(self.domains.connection, self.workspace.id))
+        if self.recovery.is_needed():
             with lab_lock(self.workspace.locks):
                 self.recovery.end_all()
                 self.recovery.mend_seals()
@@ -191,11 +201,24 @@ class Executor:
         if not self.lease.is_available():
             return
         if self.instances.own == SESSION:
-            returning = Returning(self.workspace, self.domains, self.instances, self.recorder)
-            self.told.extend(returning.bring_back_what_is_missing())
+            self.told.extend(self.returning.bring_back_what_is_missing())
         self.recover()
         if self.instances.own == SESSION:
             self.recorder.note_quietly()
+
+    def bring_back(self) -> list[str]:
+        """Let the hypervisor know again, while the lab is open, the machines that it was made to forget.
+
+        Returns:
+            What became of each, a sentence.
+
+        Raises:
+            Busy: others hold the lab's lock. WrongState: the lab is another computer's.
+        """
+        self.lease.require()
+        told = self.returning.bring_back_what_is_missing()
+        self.recorder.note_quietly()
+        return [*told, *self.returning.find_elsewhere()]
 
     def find_running(self) -> dict[str, str]:
         """Return the names of the machines that run on this computer, by id, on whatever instance of the lab."""
@@ -227,18 +250,18 @@ class Executor:
             )
         return state
 
-    def _run(self, plan: Plan, record: Record, on_progress: OnProgress, hands: Hands) -> None:
+    def _run(self, plan: Plan, record: Record, on_progress: OnProgress, context: Context) -> None:
         commit = plan.commit_point
         done = 0
         try:
             while done < len(plan.steps):
                 together = _count_together(plan.steps[done:])
                 if commit is None or done <= commit:
-                    hands.limit.check()
+                    context.limit.check()
                     if not plan.only_cleans_up:  # that can only be completed: it looks again at what it merges
                         check_intact(plan.home, plan.steps[done : None if done == commit else done + together])
                 indices = range(done, done + together)
-                theirs = [replace(hands, on_bytes=_reporter(on_progress, index, plan)) for index in indices]
+                theirs = [replace(context, on_bytes=_reporter(on_progress, index, plan)) for index in indices]
                 for each in theirs:
                     each.on_bytes(0, 0)
                 _do_together(plan.steps[done : done + together], theirs)
@@ -246,22 +269,22 @@ class Executor:
                     record.step_done(index)
                     done = index + 1
         except BaseException as error:
-            self._after_error(Entry(path=record.path, plan=plan, done=done), error, hands)
+            self._after_error(Entry(path=record.path, plan=plan, done=done), error, context)
             raise
         if self.recorder.note_act(plan, record.path):
             record.close()
 
-    def _after_error(self, entry: Entry, error: BaseException, hands: Hands) -> None:
+    def _after_error(self, entry: Entry, error: BaseException, context: Context) -> None:
         """Bring the lab to one side of the commit point; add to the error what became of the act."""
         try:
-            sentence = self.recovery.settle(entry, inherit=hands.inherit, has_lab_lock=hands.has_lab_lock)
+            sentence = self.recovery.settle(entry, inherit=context.inherit, has_lab_lock=context.has_lab_lock)
         except LabError as trouble:
             sentence = _("It stands half done and is ended at the next Lab.open(): {why}").format(why=trouble.message)
         if isinstance(error, LabError):
             error.hint = " ".join(filter(None, (sentence, error.hint)))
 
-    def _hands(self, on_bytes: Callable[[int, int], None], limit: Limit, inherit: tuple[int, ...] = ()) -> Hands:
-        return Hands(
+    def _context(self, on_bytes: Callable[[int, int], None], limit: Limit, inherit: tuple[int, ...] = ()) -> Context:
+        return Context(
             workspace=self.workspace,
             read=self.read_settled,
             domains=self.domains,
@@ -289,22 +312,14 @@ def _count_together(steps: Sequence[Step]) -> int:
     return max(1, sum(1 for _ in overlays))
 
 
-def _do_together(steps: Sequence[Step], hands: Sequence[Hands]) -> None:
+def _do_together(steps: Sequence[Step], contexts: Sequence[Context]) -> None:
     """Do steps that know nothing of each other; all have ended when this returns or raises."""
     if len(steps) == 1:
-        do(steps[0], hands[0])
+        do(steps[0], contexts[0])
         return
     with ThreadPoolExecutor(max_workers=min(len(steps), os.cpu_count() or 1)) as pool:
-        for future in [pool.submit(do, step, each) for step, each in zip(steps, hands, strict=True)]:
+        for future in [pool.submit(do, step, each) for step, each in zip(steps, contexts, strict=True)]:
             future.result()
-
-
-def _unheard(_done: int, _total: int) -> None:
-    """Hear nothing."""
-
-
-def _ignore(_progress: Progress) -> None:
-    """Hear nothing."""
 
 
 def _reporter(on_progress: OnProgress, index: int, plan: Plan) -> Callable[[int, int], None]:

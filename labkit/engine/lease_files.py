@@ -25,6 +25,7 @@ from labkit.engine.computer import Computer
 from labkit.printing import harmless
 from labkit.storage.bounded import read_json
 from labkit.storage.files import open_draft
+from labkit.storage.whole_files import put_new
 from labkit.units import KIB
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ def make_holder(folder: Path, computer: Computer) -> bool:
     draft = folder / f"lease-{uuid.uuid4().hex}.draft"
     try:
         _write(draft, asdict(computer))
-        os.link(draft, folder / HOLDER)
+        put_new(draft, folder / HOLDER)
     except FileExistsError:
         return False
     finally:
@@ -115,7 +116,7 @@ def remove_holder(folder: Path, computer: Computer) -> bool:
             if _plain(read) == computer:
                 return True
             with contextlib.suppress(FileExistsError):  # somebody else's, who was faster: it is put back
-                os.link(aside, folder / HOLDER)
+                put_new(aside, folder / HOLDER)
         return False
     finally:
         aside.unlink(missing_ok=True)

@@ -1,55 +1,79 @@
-"""An older folder that was brought back from a backup: told where it matters, its record kept until somebody takes it.
+"""A folder that was brought back from a backup: told where it matters, its record kept until somebody takes it.
 
+libvirt may know a newer state, whose images are not in the folder; or an older one, after two backups were brought back
+one after the other, whose active images are frozen in it.
 Knows: the record, definitions. Must not know: who opens the lab.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from labkit.engine.place import command
+from labkit.engine.record import read_writer
 from labkit.engine.record_file import read_record, write_record
 from labkit.engine.seals import find_seals
 from labkit.engine.workspace import Workspace
 from labkit.errors import HostTrouble, LabError
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.record_trust import is_readable
-from labkit.hypervisor.recording import active_images, find_lost_images, read_machines
+from labkit.hypervisor.recording import active_images, find_lost_images, is_alike, read_machines
 from labkit.language import _
-from labkit.model.record import LabRecord, MachineRecord
+from labkit.model.record import LabRecord, LostPoint, MachineRecord
+from labkit.storage.headers import read_folder
 from labkit.storage.whole_files import free_name
 
 
 def find_older(workspace: Workspace, connection: Connection) -> list[str]:
-    """Put aside what the record of an older folder says of the machines for which it is whole, and tell of them."""
+    """Put aside what the record of another state says of the machines for which it is whole, and tell of them."""
     home = workspace.home
     with contextlib.suppress(LabError):  # a record that cannot be read is told where it is needed
         record = read_record(home)
-        known = read_machines(connection, workspace.id) if record and record.machines else {}
-        both = [(each, known[each.id]) for each in record.machines if each.id in known] if record else []
-        older = [(then, now) for then, now in both if _is_whole(then) and (_find_gone(now) - _find_gone(then))]
-        if not older:
+        if not record or not record.machines or record.writer not in ("", read_writer(workspace.locks, connection.uri)):
+            return []  # what was done at another computer since holds (`returning.py`)
+        known = read_machines(connection, workspace.id)
+        both = [(each, known[each.id]) for each in record.machines if each.id in known]
+        below = _find_below(workspace, both)
+        told = {then.id: sentence for then, now in both if (sentence := _tell(home, then, now, below))}
+        if not told:
             return []
-        record = replace(record, machines=tuple(then for then, _now in older)) if record else None
-        if record and not any(other == record for _path, other in read_older(workspace)):
+        record = replace(record, machines=tuple(each for each in record.machines if each.id in told))
+        if not any(other == record for _path, other in read_older(workspace)):
             write_record(home, record, free_name(home / "record.json", "older").name)
+        return [*told.values()]
+    return []
+
+
+def _tell(home: Path, folder: MachineRecord, known: MachineRecord, below: frozenset[str]) -> str:
+    """Why what libvirt knows of a machine is of another state than its folder, one sentence; "": it is of the same."""
+    gone = _find_gone(known) - _find_gone(folder)
+    frozen = set(active_images(known)) & (below | find_lost_images(folder).keys()) - set(active_images(folder))
+    if not _is_whole(folder) or not (gone or frozen):
+        return ""
+    if gone:
         sentence = _(
             "libvirt's definition of {machine} names {image}, which is not in the folder: an older folder was brought "
             "back. libvirt's definition holds; {command} takes the folder's own record."
         )
-        return [
-            sentence.format(
-                machine=now.name,
-                image=os.path.basename(min(_find_gone(now))),
-                command=command("restore", home),
-            )
-            for _then, now in older
-        ]
-    return []
+    else:
+        sentence = _(
+            "libvirt's definition of {machine} names {image}, which is frozen in the folder: a newer folder was "
+            "brought back. libvirt's definition holds; {command} takes the folder's own record."
+        )
+    image = os.path.basename(min(gone or frozen))
+    return sentence.format(machine=known.name, image=image, command=command("restore", home))
+
+
+def _find_below(workspace: Workspace, both: list[tuple[MachineRecord, MachineRecord]]) -> frozenset[str]:
+    """The images on which others of the folder stand; asked only where libvirt and the record differ at all."""
+    if all(is_alike(then, now) for then, now in both):
+        return frozenset()
+    return frozenset(image.backing for image in read_folder(workspace.disks).values() if image.backing)
 
 
 def read_older(workspace: Workspace) -> Iterator[tuple[Path, LabRecord | None]]:
@@ -61,6 +85,25 @@ def read_older(workspace: Workspace) -> Iterator[tuple[Path, LabRecord | None]]:
         except LabError:
             record = None
         yield path, record if record and all(map(is_readable, record.machines)) else None
+
+
+def find_aside(workspace: Workspace) -> Mapping[str, LostPoint]:
+    """Return what was put aside of a lab's record tells of images, by path: they are kept until somebody takes it."""
+    versions = []
+    for path in sorted(workspace.home.glob("record.json.*.older")):
+        with contextlib.suppress(FileNotFoundError):  # it is just being taken
+            versions.append((path, path.lstat().st_mtime_ns))
+    return _find_aside(workspace, tuple(versions))
+
+
+@functools.lru_cache(maxsize=16)  # it is asked for at each reading, and seldom another
+def _find_aside(workspace: Workspace, _versions: tuple[tuple[Path, int], ...]) -> Mapping[str, LostPoint]:
+    points: dict[str, LostPoint] = {}
+    for machine in (each for _path, record in read_older(workspace) if record for each in record.machines):
+        for path, point in find_lost_images(machine).items():
+            if path not in points or point.snapshot is not None:  # one that a snapshot keeps does so in any record
+                points[path] = point
+    return points
 
 
 def join_older(workspace: Workspace) -> LabRecord | None:

@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import shlex
-import tempfile
 import uuid
 from dataclasses import asdict, dataclass, replace
 from enum import Enum, auto
@@ -23,12 +22,25 @@ from labkit.engine.folders import labs_folder
 from labkit.errors import HostTrouble, WrongState
 from labkit.language import _
 from labkit.storage.bounded import MOST_NUMBER, read_json
-from labkit.storage.files import host_errors, sync_folder
-from labkit.storage.whole_files import write_whole
+from labkit.storage.files import host_errors
+from labkit.storage.whole_files import write_new, write_whole
 from labkit.units import KIB
 
 MOST_BYTES = 16 * KIB
 """Bytes of a `lab.json` that are believed."""
+
+
+class Relocated(WrongState):
+    """A lab's folder is at another path than it was: moved, or copied.
+
+    Attributes:
+        home: the folder.
+    """
+
+    def __init__(self, message: str, hint: str, *, home: Path) -> None:
+        super().__init__(message, hint)
+        self.home = home
+
 
 _OURS = ("disks", "memory", "journal")  # folders in which a lab that never was has nothing
 
@@ -115,13 +127,8 @@ def draw_identity(home: Path) -> None:
         if place_file(home).exists():
             return  # another kernel was quicker, and has begun already
         raise _lost(home, _("{path} is missing: the lab has lost its identity."))
-    with host_errors(home), tempfile.NamedTemporaryFile("w", dir=home, prefix=".lab-") as draft:
-        draft.write(_dump(here(home, Place(id=str(uuid.uuid4())))))
-        draft.flush()
-        os.fsync(draft.fileno())
-        with contextlib.suppress(FileExistsError):  # another kernel was first: its id holds
-            os.link(draft.name, place_file(home))
-        sync_folder(home)
+    with host_errors(home), contextlib.suppress(FileExistsError):  # another kernel was first: its id holds
+        write_new(place_file(home), _dump(here(home, Place(id=str(uuid.uuid4())))).encode())
 
 
 def write_place(home: Path, place: Place) -> None:
@@ -205,7 +212,7 @@ def check_place(home: Path, place: Place) -> Place:
     """Return a lab's place where nothing has to be asked: its path is the one to work with.
 
     Raises:
-        WrongState: the folder was moved or copied: which of both is asked, never guessed.
+        Relocated: the folder was moved or copied: which of both is asked (`asking`), never guessed.
     """
     standing = judge(home, place)
     if standing is Standing.SAME:
@@ -223,7 +230,8 @@ def check_place(home: Path, place: Place) -> Place:
         "its own, type {copy}."
     )
     backup = _("If it is a backup, keep it outside of the folder of labs.") if standing is Standing.COPIED else ""
-    raise WrongState(
+    raise Relocated(
         sentence.format(here=home, old=old),
         " ".join(filter(None, (hint.format(move=command("move", home), copy=command("copy", home)), backup))),
+        home=home,
     )

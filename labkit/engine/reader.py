@@ -16,8 +16,9 @@ from labkit.engine.instances import Elsewhere, Instances
 from labkit.engine.journal import Entry, find_named, find_unfinished, read_count, read_entries
 from labkit.engine.lease import lease_of
 from labkit.engine.locks import find_busy
+from labkit.engine.older import find_aside
 from labkit.engine.out_of_reach import see, see_all
-from labkit.engine.record import find_forgotten, find_recorded, find_unreturned
+from labkit.engine.recorded import find_forgotten, find_made, find_recorded, find_unreturned
 from labkit.engine.seals import file_of, find_seals
 from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
@@ -71,7 +72,7 @@ def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
     elsewhere_snapshots = {**elsewhere.snapshots, **_find_dropped(entries, elsewhere.machines)}
     everywhere = {**elsewhere.machines, **machines}
     every_tree = {**elsewhere_snapshots, **snapshots}
-    images, claimed = _follow(workspace, _named_images(everywhere, every_tree, others), folder, unfinished)
+    images, outside, claimed = _follow(workspace, _named_images(everywhere, every_tree, others), folder, unfinished)
     damaged = _find_damaged(workspace, everywhere, every_tree, images, pending | unfinished)
     strays = _find_strays(workspace, everywhere, every_tree, images, pending | claimed | damaged)
     damaged |= {path for path in strays if is_image_name(path)}
@@ -99,11 +100,19 @@ def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instanc
         replaced=_find_replaced(damaged),
         stray_bytes=strays,
         claimed=claimed,
+        outside=outside,
         pending=pending,
         sealed=bool(find_seals(workspace.disks)),
         given=frozenset(str(file_of(workspace.disks, name)) for name in find_seals(workspace.disks))
         | find_recorded(workspace.home),
-        forgotten=find_forgotten(workspace.home, workspace.images),
+        made=find_made(workspace.home),
+        forgotten=find_forgotten(
+            workspace.home,
+            workspace.images,
+            {machine.id: every_tree.get(name, SnapshotTree()) for name, machine in everywhere.items()},
+            frozenset(name for entry in entries for name in entry.plan.names),
+        ),
+        aside=find_aside(workspace),
         unreturned=find_unreturned(workspace.home, frozenset(machine.id for machine in everywhere.values())),
     )
 
@@ -177,36 +186,39 @@ def _named_images(
 
 def _follow(
     workspace: Workspace, named: Mapping[str, Format | None], folder: Mapping[str, ImageFacts], hidden: Collection[str]
-) -> tuple[dict[str, ImageFacts], frozenset[str]]:
+) -> tuple[dict[str, ImageFacts], dict[str, ImageFacts], frozenset[str]]:
     """Follow what is named down to its base, by whatever tool and under whatever name it was made.
 
     Args:
         named: images by path. folder: those in the lab's folder whose names are as ours. hidden: not there yet.
 
     Returns:
-        All images in the lab's folder; and what of it domains of others name, or files outside stand on.
+        All images in the lab's folder; those outside that the lab's own definitions need; and what of the folder
+        domains of others name, or files outside stand on.
     """
-    images = dict(folder)
+    images, outside = dict(folder), dict[str, ImageFacts]()
     inside = f"{workspace.home}/"
     claimed = {path for path, format in named.items() if format is None and path.startswith(inside)}
-    below = [(image.backing, image.backing_format) for image in folder.values() if image.backing]
-    todo = [*named.items(), *below]
-    seen: set[str] = set()
+    below = [(image.backing, image.backing_format, True) for image in folder.values() if image.backing]
+    todo = [*((path, format, format is not None) for path, format in named.items()), *below]
+    seen: set[tuple[str, bool]] = set()
     while todo:
-        path, format = todo.pop()
-        if path in images or path in seen or path in hidden:
+        path, format, ours = todo.pop()
+        if path in images or (path, ours) in seen or path in hidden:
             continue
-        seen.add(path)
+        seen.add((path, ours))
         with contextlib.suppress(OSError, LabError):
             # What others name without saying its format can stand on ours only as a qcow2 image.
             image = read_image(Path(path), format or Format.QCOW2)
             if path.startswith(f"{workspace.disks}/"):
                 images[path] = image
-            elif image.backing and image.backing.startswith(inside):
+            elif ours:
+                outside[path] = image
+            if path not in images and image.backing and image.backing.startswith(inside):
                 claimed.add(image.backing)
             if image.backing:
-                todo.append((image.backing, image.backing_format))
-    return images, frozenset(claimed)
+                todo.append((image.backing, image.backing_format, ours))
+    return images, outside, frozenset(claimed)
 
 
 def _find_damaged(

@@ -29,7 +29,6 @@ from labkit.language import _
 from labkit.model.disk import disk_name
 from labkit.model.record import (
     LabRecord,
-    LostPoint,
     LostSnapshot,
     MachineRecord,
     MadeFor,
@@ -40,90 +39,6 @@ from labkit.plans.plan import Plan
 from labkit.plans.steps import UndefineMachine
 from labkit.storage.files import host_errors, list_files, open_lock
 from labkit.storage.whole_files import free_name
-
-
-def find_lost(record: LabRecord, known: Iterable[str] = ()) -> dict[str, LostPoint]:
-    """Return what a record knows of images that the hypervisor has forgotten, by absolute path.
-
-    Args:
-        known: the ids of the machines that the hypervisor knows.
-    """
-    from labkit.hypervisor.recording import find_lost_images, find_lost_points
-
-    points: dict[str, LostPoint] = {}
-    for lost in record.lost:
-        points |= find_lost_points(lost)
-    ids = set(known)
-    for machine in record.machines:
-        if machine.id not in ids:
-            points |= find_lost_images(machine)
-    return points
-
-
-def find_forgotten(home: Path, images: Path) -> Mapping[str, LostPoint]:
-    """Return what a lab's record knows of the images of snapshots that another program made libvirt forget, by path.
-
-    Args:
-        images: the folder of guest images here.
-    """
-    path = record_file(home)
-    try:
-        info = path.stat()
-        return _find_forgotten(path, images, (info.st_ino, info.st_mtime_ns, info.st_size))
-    except (OSError, LabError):
-        return {}
-
-
-@functools.lru_cache(maxsize=16)
-def _find_forgotten(path: Path, images: Path, _version: tuple[int, int, int]) -> Mapping[str, LostPoint]:
-    from labkit.hypervisor.record_trust import why_not_trust_snapshot
-
-    record = read_record(path.parent)
-    points = {} if record is None else find_lost(replace(record, machines=()))
-    texts = {point.xml for point in points.values()}
-    whys = {xml: why_not_trust_snapshot(xml, str(path.parent), str(images)) for xml in texts}
-    return {image: replace(point, why_not_trusted=whys[point.xml]) for image, point in points.items()}
-
-
-def find_unreturned(home: Path, known: frozenset[str]) -> Mapping[str, str]:
-    """Return the images of machines that a lab's record knows and no hypervisor does: the machine's name by path.
-
-    Args:
-        known: the ids of the machines that are known.
-    """
-    path = record_file(home)
-    try:
-        info = path.stat()
-        return _find_unreturned(path, (info.st_ino, info.st_mtime_ns, info.st_size), known)
-    except (OSError, LabError):
-        return {}
-
-
-@functools.lru_cache(maxsize=16)
-def _find_unreturned(path: Path, _version: tuple[int, int, int], known: frozenset[str]) -> Mapping[str, str]:
-    record = read_record(path.parent)
-    points = find_lost(replace(record, lost=()), known) if record else {}
-    return {image: point.machine for image, point in points.items()}
-
-
-def find_recorded(home: Path) -> frozenset[str]:
-    """Return the images and memory files that a lab's record names, absolute; whether they are there or not."""
-    path = record_file(home)
-    try:
-        info = path.stat()
-        return _find_recorded(path, (info.st_ino, info.st_mtime_ns, info.st_size))
-    except (OSError, LabError):
-        return frozenset()
-
-
-@functools.lru_cache(maxsize=16)  # it is asked for at each reading, and seldom another
-def _find_recorded(path: Path, _version: tuple[int, int, int]) -> frozenset[str]:
-    record = read_record(path.parent)
-    if record is None:
-        return frozenset()
-    points = find_lost(record)
-    memories = {point.memory for point in points.values() if point.memory}
-    return frozenset({*points, *memories, *(str(path.parent / name) for name in record.made)})
 
 
 def read_writer(locks: Path, uri: str) -> str:

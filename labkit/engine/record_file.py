@@ -8,6 +8,8 @@ Knows: its form. Must not know: libvirt, when it is written.
 from __future__ import annotations
 
 import functools
+import os
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +47,7 @@ def read_record(home: Path, name: str = "record.json") -> LabRecord | None:
     try:
         text = parse_json(read_plain(path, MOST_BYTES + 1), most=MOST_BYTES, values=_MOST_VALUES)
         record: LabRecord = structure_with(_converter(), text, LabRecord)
-        return record
+        return _checked(record)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -54,6 +56,14 @@ def read_record(home: Path, name: str = "record.json") -> LabRecord | None:
             _("Bring it back from a backup of the lab's folder, or move it away: it is then made anew."),
             details=str(error),
         ) from error
+
+
+def _checked(record: LabRecord) -> LabRecord:
+    """A record that can say which lab its folder is and where it was: what `lab.json` is made of where that is lost."""
+    uuid.UUID(record.lab_id)
+    if not os.path.isabs(record.home) or not record.home.isprintable():
+        raise ValueError("no absolute path")
+    return record
 
 
 def write_record(home: Path, record: LabRecord, name: str = "record.json") -> None:

@@ -15,11 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from labkit.engine import seals, snapshot_work
+from labkit.engine import seals
 from labkit.engine.confinement import find_outside
+from labkit.engine.context import Context
 from labkit.engine.deleting import is_in_use
-from labkit.engine.done import is_done
-from labkit.engine.hands import Hands
 from labkit.engine.journal import (
     Entry,
     count,
@@ -32,9 +31,8 @@ from labkit.engine.journal import (
 )
 from labkit.engine.locks import MachineLocks, find_busy
 from labkit.engine.place import command
-from labkit.engine.steps import do
+from labkit.engine.steps import abandon, do, is_done, restore, take_back, undo, wait_until_settled
 from labkit.engine.stopped_guests import let_go_on
-from labkit.engine.undoing import abandon, take_back, undo, wait_until_settled
 from labkit.engine.workspace import Workspace
 from labkit.errors import Busy, ConnectionLost, HostTrouble, LabError, NotFound
 from labkit.hypervisor.block_nodes import close_forgotten
@@ -42,7 +40,7 @@ from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.jobs import wait_for_job
 from labkit.hypervisor.snapshots import Snapshots
 from labkit.language import _
-from labkit.limits import Limit
+from labkit.limits import Limit, unheard
 from labkit.model.state import LabState
 from labkit.plans.broken import find_frozen
 from labkit.plans.plan import Plan
@@ -76,7 +74,7 @@ class Recovery:
 
     Args:
         own: the hypervisor instance it works with. read: returns the lab as it is.
-        hands: makes what steps are carried out with. at: returns the recovery of another instance.
+        context: makes what steps are carried out with. at: returns the recovery of another instance.
         note: writes down what came of an act before it is struck out.
 
     Attributes:
@@ -91,7 +89,7 @@ class Recovery:
         *,
         own: str,
         read: Callable[[], LabState],
-        hands: Callable[[Callable[[int, int], None], Limit, tuple[int, ...]], Hands],
+        context: Callable[[Callable[[int, int], None], Limit, tuple[int, ...]], Context],
         at: Callable[[str], Recovery],
         note: Note,
     ) -> None:
@@ -101,7 +99,7 @@ class Recovery:
         self.told: list[str] = []
         self._own = own
         self._read = read
-        self._make_hands = hands
+        self._make_context = context
         self._at = at
         self._note = note
 
@@ -213,54 +211,54 @@ class Recovery:
         title = plan.title
         commit = plan.commit_point
         troubles: list[str] = []
-        hands = replace(
-            self._make_hands(lambda _done, _total: None, Limit(), inherit),
+        context = replace(
+            self._make_context(unheard, Limit(), inherit),
             tell=troubles.append,
             entry=entry.path,
             has_lab_lock=has_lab_lock,
             whole_lab=plan.whole_lab,
         )
         for step in plan.steps[:commit]:
-            abandon(step, hands)
+            abandon(step, context)
         self._let_settle(ids_of(plan, self._read()))
         if commit is not None:
-            wait_until_settled(plan.steps[commit], hands)
+            wait_until_settled(plan.steps[commit], context)
         state = self._read()
         if commit is None or not is_committed(entry, state):
             if commit is not None:
-                take_back(plan.steps[commit], state, hands)
-            self._undo(plan, commit, hands)
-            self._let_go_on(plan, hands)
+                take_back(plan.steps[commit], state, context)
+            self._undo(plan, commit, context)
+            self._let_go_on(plan, context)
             self._note(plan, entry.path, taken_back=True)
             strike_out(entry.path)
             sentence = _("{act} was interrupted and taken back: all is as before.").format(act=title)
             return " ".join((sentence, *troubles))
         for at, step in enumerate(plan.steps[commit:], commit):
-            _do_again(step, hands, reported=at < entry.done)
+            _do_again(step, context, reported=at < entry.done)
             count(entry.path.parent)
         if not any(isinstance(step, _DECIDES_WHO_RUNS) for step in plan.steps):
-            self._let_go_on(plan, hands)
+            self._let_go_on(plan, context)
         if self._note(plan, entry.path):
             strike_out(entry.path)
         return " ".join((_("{act} was interrupted and has been completed.").format(act=title), *troubles))
 
-    def _undo(self, plan: Plan, commit: int | None, hands: Hands) -> None:
+    def _undo(self, plan: Plan, commit: int | None, context: Context) -> None:
         """Take the create steps back, but for files that are in use all the same: the journal may be an older one."""
         needed = self._read().needed
         for step in reversed(plan.steps[:commit]):
             created = replace(plan, steps=(step,)).files.created
             used = [path for path in created if path in needed or is_in_use(path)]
             for path in used:
-                hands.tell(_("{file} stays: it is in use.").format(file=Path(path).name))
+                context.tell(_("{file} stays: it is in use.").format(file=Path(path).name))
             if not used:
-                undo(step, hands)
+                undo(step, context)
             count(self.workspace.journal)
 
-    def _let_go_on(self, plan: Plan, hands: Hands) -> None:
+    def _let_go_on(self, plan: Plan, context: Context) -> None:
         machines = self._read().machines
         theirs = (machines[name] for name in plan.names if name in machines)
         for sentence in let_go_on(theirs, plan.running, self.domains):
-            hands.tell(sentence)
+            context.tell(sentence)
 
     def _let_settle(self, machine_ids: Iterable[str]) -> None:
         """A daemon may still complete what a killed client began; one that was killed has left images open in QEMU."""
@@ -297,7 +295,7 @@ def ids_of(plan: Plan, state: LabState) -> list[str]:
     return [*known, *(machine_id for machine_id in made if machine_id not in known)]
 
 
-def _do_again(step: Step, hands: Hands, *, reported: bool) -> None:
+def _do_again(step: Step, context: Context, *, reported: bool) -> None:
     """Carry out a step behind the commit point once more.
 
     A guest that runs again is left alone: what it did since must not be undone.
@@ -305,16 +303,16 @@ def _do_again(step: Step, hands: Hands, *, reported: bool) -> None:
     if reported and isinstance(step, CutPower | DropSaved | RestoreMemory | WakeClones):
         return
     if isinstance(step, DefineFromSnapshot):
-        snapshot_work.cut_power_of_others(step, hands.domains)
+        restore.cut_power_of_others(step, context)
     try:
-        do(step, hands)
+        do(step, context)
     except ConnectionLost:
         raise
     except LabError as error:
         if not isinstance(step, RestoreMemory):
             raise
-        snapshot_work.leave_off(step, hands.domains)
-        hands.tell(
+        restore.leave_off(step, context)
+        context.tell(
             _("The guest could not go on from its memory; it is off, with its disks as they were then: {why}").format(
                 why=error.message
             )

@@ -168,6 +168,23 @@ class Returning:
         busy = find_busy(self.workspace.locks, [each.name for each in missing])
         return [each for each in missing if each.id not in removed and each.name not in busy]
 
+    def why_not_back(self, name: str) -> str:
+        """Return why a recorded machine that libvirt does not know stays away, one sentence; "": it comes back."""
+        try:
+            record = self.recorder.read()
+        except HostTrouble as trouble:
+            return trouble.message
+        machine = next((each for each in self._find_missing(record) if each.name == name), None)
+        return "" if machine is None else self._why_not(self._fit(machine))
+
+    def find_elsewhere(self) -> list[str]:
+        """Return the machines that another hypervisor is to know, as the record tells, a sentence each."""
+        machines = self.recorder.read().machines
+        away = [each for each in machines if not each.instance and each.uri not in ("", self.instances.session_uri)]
+        sentence = _("{machine} is on another hypervisor: open the lab there, with Lab.open(uri={uri!r}).")
+        known = set(read_domains(self.domains.connection)) if away else set()
+        return [sentence.format(machine=each.name, uri=each.uri) for each in away if each.id not in known]
+
     def _why_not(self, machine: MachineRecord) -> str:
         """Why a machine is left as it is, one sentence; "" where nothing is in the way."""
         if (pid := find_pid(machine.id)) is not None:

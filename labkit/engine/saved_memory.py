@@ -21,6 +21,7 @@ from labkit.hypervisor import saving
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.record_trust import are_known, find_strange_things
 from labkit.hypervisor.recording import active_images
+from labkit.language import _
 from labkit.model.record import DiskMark, MachineRecord, SavedMemory
 from labkit.storage import memory_file
 from labkit.storage.files import host_errors
@@ -101,6 +102,14 @@ def give_back(home: Path, connection: Connection, machine: MachineRecord) -> boo
             return True
     file.rename(file.with_suffix(f".{file.stat().st_mtime_ns}.kept"))
     return False
+
+
+def drop_overtaken(connection: Connection, lab_id: str) -> list[str]:
+    """Delete what a save has left that was cut short, after which the guest went on; returns a sentence for each."""
+    with contextlib.suppress(LabError):  # no daemon: there is nobody who would use it
+        sentence = _("Saving {machine} was cut short: it went on, and the memory that was written is deleted.")
+        return [sentence.format(machine=name) for name in saving.drop_overtaken(connection, lab_id)]
+    return []
 
 
 def _mark(path: Path) -> DiskMark:

@@ -15,8 +15,10 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
+from labkit.engine.asking import settle
 from labkit.engine.executor import Executor, Outcome
 from labkit.engine.instances import SESSION, Instances
+from labkit.engine.place import Relocated
 from labkit.engine.progress import OnProgress, watching
 from labkit.engine.relocation import settle_place
 from labkit.engine.workspace import Workspace, check_lab, open_workspace
@@ -102,6 +104,10 @@ class Session:
         self.history.append(outcome)
         return outcome
 
+    def bring_back(self) -> list[str]:
+        """Do as `Executor.bring_back` on the session's own instance: what the record knows was defined there."""
+        return self.sides[SESSION].executor.bring_back()
+
     def prove_clean(self, outcome: Outcome) -> None:
         """Return where what was there is gone but for what others need; what was begun since is not asked.
 
@@ -180,17 +186,23 @@ def open_session(name: str, uri: str | None = None, home: str | Path | None = No
     """Return a lab's session, entered; the lab is made on first use.
 
     Raises:
-        BadInput: a name or URI that cannot be used. HostTrouble: the host lacks something.
+        BadInput: a name or URI that cannot be used. HostTrouble: the host lacks something. WrongState: its folder was
+            moved or copied, and nobody at a terminal says which.
     """
     if uri is None and os.geteuid() == 0:
         raise HostTrouble(
             _("As root there is no session hypervisor."),
             _("Start through ./lab up or ./lab run: they give the lab a user of its own."),
         )
-    workspace = open_workspace(name, home)
+    told: list[str] = []
+    try:
+        workspace = open_workspace(name, home)
+    except Relocated as relocated:
+        told = settle(relocated, uri)
+        workspace = open_workspace(name, home)
     connection = connect(uri or DEFAULT_URI)
     try:
-        told = settle_place(workspace, connection)
+        told += settle_place(workspace, connection)
         session = Session(workspace, connection)
         session.enter()
         session.executor.told[:0] = told

@@ -12,14 +12,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import os
 import secrets
-import tempfile
 from pathlib import Path
 
 from labkit.engine.folders import data_folder
-from labkit.storage.files import host_errors, sync_folder
+from labkit.storage.files import host_errors
 from labkit.storage.plain import read_plain
+from labkit.storage.whole_files import write_new
 
 _BYTES = 32
 
@@ -65,11 +64,6 @@ def _make_key() -> bytes:
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_size != _BYTES:
                 path.unlink()
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".key-") as draft:  # its mode is 0600
-            draft.write(secrets.token_bytes(_BYTES))
-            draft.flush()
-            os.fsync(draft.fileno())
-            with contextlib.suppress(FileExistsError):  # another kernel was first: its key holds
-                os.link(draft.name, path)
-        sync_folder(path.parent)
+        with contextlib.suppress(FileExistsError):  # another kernel was first: its key holds
+            write_new(path, secrets.token_bytes(_BYTES))
         return path.read_bytes()

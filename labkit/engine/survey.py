@@ -1,4 +1,4 @@
-"""Measuring what a plan needs to know: the host, what is frozen, snapshots; see also `survey_disks` and its like.
+"""Measuring what plans need to know: the host, frozen images, snapshots, orphans; see also `survey_disks` and its like.
 
 Knows: where it is measured. Must not know: what the plan makes of it.
 """
@@ -13,18 +13,22 @@ import psutil
 from labkit.engine import inside
 from labkit.engine.handle import Handle
 from labkit.engine.host import choose_accelerator
+from labkit.engine.instances import SESSION
 from labkit.engine.memory_files import look_inside
 from labkit.engine.older import find_thawed
 from labkit.engine.seals import find_changed, find_seals
+from labkit.engine.session import Session
 from labkit.engine.workspace import Workspace
 from labkit.hypervisor.daemon_place import find_config_folder
 from labkit.hypervisor.record_trust import are_known
 from labkit.hypervisor.sockets import name_room
 from labkit.model.machine import Accelerator
+from labkit.model.orphan import OrphanFacts, find_point, parts_of
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.broken import find_frozen
 from labkit.plans.machine import Survey
+from labkit.plans.orphan import OrphanSurvey
 from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.plans.snapshot_survey import MemoryFault, SnapshotSurvey
 from labkit.storage.files import free_bytes
@@ -52,13 +56,16 @@ def free_memory() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def find_broken(workspace: Workspace, state: LabState) -> frozenset[str]:
+def find_broken(workspace: Workspace, state: LabState, also: Iterable[str] = ()) -> frozenset[str]:
     """Return the frozen images of a lab that are no longer what they were when they froze, whatever their mode.
 
     Where only a file's time differs its content decides, and its seal heals. Those count, too, that were not frozen
     yet in an older folder that was brought back.
+
+    Args:
+        also: images that are asked for too although nothing stands on them: they were sealed when something did.
     """
-    frozen = find_frozen(state)
+    frozen = find_frozen(state) | state.images.keys() & set(also)
     owners = {file: path for path in frozen for file in state.images[path].files}
     changed = frozenset(owners[file] for file in find_changed(workspace.disks, owners))
     return changed | find_thawed(workspace, state.kept & frozen)
@@ -92,6 +99,22 @@ def find_bad_memories(
         elif found.images != images:
             faults[memory] = MemoryFault.FOREIGN
     return faults
+
+
+def survey_orphan(session: Session, state: LabState, orphan: OrphanFacts) -> OrphanSurvey:
+    """Return what plans about an orphan need measured: whether it, and what came with it, is what it was."""
+    from labkit.hypervisor.recording import read_forgotten
+
+    workspace, returning = session.workspace, session.sides[SESSION].executor.returning
+    point = find_point(state, orphan.path)
+    parts = parts_of(state, point) if point else (orphan.path,)
+    node = read_forgotten(point) if point else None
+    trusted = {node.name: point.xml} if node and point and not point.why_not_trusted else {}
+    return OrphanSurvey(
+        changed=find_broken(workspace, state, parts),
+        bad_memories=find_bad_memories(workspace, [node] if node else [], lambda name: trusted.get(name, "")),
+        why_not_back=returning.why_not_back(orphan.unreturned) if orphan.unreturned else "",
+    )
 
 
 def survey_snapshots(machine: Handle, state: LabState, name: str, *, ask_guest: bool = False) -> SnapshotSurvey:

@@ -24,9 +24,8 @@ from labkit.errors import (
     WrongState,
 )
 from labkit.guest import agent
-from labkit.hypervisor.domains import OnBytes
 from labkit.language import _
-from labkit.limits import Limit
+from labkit.limits import Limit, OnBytes
 from labkit.model import machine as model
 from labkit.model.machine import MachineState, Reason
 from labkit.model.state import LabState

@@ -28,6 +28,7 @@ from labkit.guest.follow import LogFollower
 from labkit.guest.harmless import WithoutQueries
 from labkit.hypervisor.channels import open_serial_line
 from labkit.language import _
+from labkit.model.architecture import X86_64
 from labkit.model.machine import MachineFacts
 from labkit.model.words import state_word
 from labkit.storage.plain import open_plain
@@ -39,7 +40,7 @@ _NEWS_WITHIN = 0.1  # seconds in which the log tells what came on the line
 _AFTERWARDS = 2.0  # seconds in which a machine that is off may run again: it was restored, or killed and started
 _SWITCHED_WITHIN = 60.0  # seconds in which who switches a machine is waited for
 _AGENT_PAUSE = 3.0  # seconds until a silent agent is asked again
-_GUEST_LINE = "/dev/ttyS0"
+_GUEST_LINE = f"/dev/{X86_64.console}"
 _KEPT_BYTES = 64 * 1024
 _CHUNK = 64 * 1024
 

@@ -7,14 +7,12 @@ Knows: seals. Must not know: libvirt, plans, what depends on an image.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labkit.engine import seals
-from labkit.limits import NO_LIMIT, Limit
-
-OnBytes = Callable[[int, int], None]
+from labkit.limits import NO_LIMIT, Limit, OnBytes, unheard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +34,7 @@ class Verification:
     bytes: int = 0
 
 
-def verify(
-    folder: Path, paths: Iterable[str], *, on_bytes: OnBytes = lambda _done, _total: None, limit: Limit = NO_LIMIT
-) -> Verification:
+def verify(folder: Path, paths: Iterable[str], *, on_bytes: OnBytes = unheard, limit: Limit = NO_LIMIT) -> Verification:
     """Read files whole and compare them with their seals.
 
     Args:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Self
 from labkit.errors import GuestSilent, HostTrouble, LabError
 from labkit.experiments.given import check_machine
 from labkit.language import _
+from labkit.model.architecture import X86_64
 from labkit.storage.plain import opened_plain
 from labkit.units import KIB
 
@@ -40,7 +41,7 @@ _CHUNK, _LONGEST = 64 * KIB, 100  # bytes that are read at once, and of a line t
 _MARK = "/run/heartbeat"
 _LOOP = (
     f": > {_MARK}; (n=0; while [ -e {_MARK} ]; do n=$((n+1)); echo beat $n; usleep {PERIOD * 1e6:.0f}; done)"
-    " > /dev/ttyS0 2>/dev/null < /dev/null &"
+    f" > /dev/{X86_64.console} 2>/dev/null < /dev/null &"
 )
 
 

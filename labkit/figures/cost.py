@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.figures.kinds import COLOURS, MARKS, kind_word, legend
 from labkit.language import _
 from labkit.model.measurement import Timing, median
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@drawn
 def draw_cost(timings: Sequence[Timing], ax: Axes | None = None) -> Drawing:
     """Draw how long the same writes took: the first time a full mark, again a hollow one.
 

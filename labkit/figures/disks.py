@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.figures.kinds import GIVEN_HATCH, LENGTH, kind_word, legend
 from labkit.language import _
 from labkit.model.disk import DiskFacts
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _BAR = 0.26
 
 
+@drawn
 def draw_sizes(disks: Iterable[DiskFacts], ax: Axes | None = None) -> Drawing:
     """Draw the three sizes of disks as bars, one group for each disk.
 
@@ -78,6 +80,7 @@ def _sizes_line(disk: DiskFacts) -> str:
     )
 
 
+@drawn
 def draw_formats(rows: Sequence[FormatRow], ax: Axes | None = None) -> Drawing:
     """Draw the formats as a table of what was measured: sizes of an empty disk, time to create it, whether it boots."""
     heads = ("", _("capacity"), _("file length"), _("allocated"), _("created in"), _("boots"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.figures.growth import mark_times
 from labkit.figures.kinds import COLOURS, MARKS, legend
 from labkit.language import _, ngettext
@@ -26,6 +27,7 @@ GREW_BYTES: Final = MIB
 """What counts as having grown: less is bookkeeping."""
 
 
+@drawn
 def draw_divergence(
     samples: Sequence[DivergenceSample],
     linked: Collection[str] | None = None,

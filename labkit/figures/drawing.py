@@ -9,6 +9,7 @@ import base64
 import io
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from labkit.figures import style
@@ -38,7 +39,8 @@ class Drawing:
     ) -> None:
         self.text = text
         self._ax = ax or _new_axes(width, height)
-        draw(self._ax)
+        with _plain_letters():
+            draw(self._ax)
 
     def to_png(self) -> bytes:
         """Return the picture as a PNG file."""
@@ -65,6 +67,13 @@ def set_rows(axes: Axes, size: Size, *, fill: bool) -> None:
     axes.set_axis_off()
     axes.set_xlim(0, size.width)
     axes.set_ylim((size.height - MARGIN / 2) / size.row - 0.5, -0.5 - MARGIN / 2 / size.row)
+
+
+def _plain_letters() -> AbstractContextManager[None]:
+    """Let "$" be a letter: names and words are no formulas."""
+    from matplotlib import rc_context
+
+    return rc_context({"text.parse_math": False})
 
 
 def _new_axes(width: float, height: float) -> Axes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.figures.kinds import legend
 from labkit.language import _
 from labkit.model.measurement import GrowthSample, rates
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@drawn
 def draw_growth(
     samples: Sequence[GrowthSample], capacity: int, *, marks: Mapping[str, float] | None = None, ax: Axes | None = None
 ) -> Drawing:
@@ -74,6 +76,7 @@ def growth_words(samples: Sequence[GrowthSample], capacity: int) -> str:
     return _("The disk gave space back.") if shrank else _("The disk hardly changed its size.")
 
 
+@drawn
 def draw_throughput(
     samples: Sequence[GrowthSample],
     *,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.language import _
 from labkit.model.host import FloorKind, HostFacts, HypervisorKind
 
@@ -31,6 +32,7 @@ _ANCESTORS = 2
 _LEVEL = 1.0
 
 
+@drawn
 def draw_hypervisors(host: HostFacts, ax: Axes | None = None) -> Drawing:
     """Draw a type 1 and a type 2 hypervisor, and the floors of this host beside them.
 
@@ -79,6 +81,7 @@ def hypervisor_words() -> str:
     )
 
 
+@drawn
 def draw_evidence(host: HostFacts, ancestors: Sequence[str] = (), ax: Axes | None = None) -> Drawing:
     """Draw what tells of this host's hypervisor: each clue beside where it is seen, and what speaks for which type.
 

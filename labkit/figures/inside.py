@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.language import _, ngettext
 from labkit.model.inside import PciDevice, System
 
@@ -20,6 +21,7 @@ KERNELS: Final = ("#F6C9A6", "#DEEDF6", "#D9EFE6")
 """Grounds for kernels, in the order they are first met; a letter says the same."""
 
 
+@drawn
 def draw_devices(devices: Sequence[PciDevice], ax: Axes | None = None) -> Drawing:
     """Draw a guest's PCI devices: those that imitate hardware, then those that exist only in virtual machines.
 
@@ -65,6 +67,7 @@ def device_words(devices: Sequence[PciDevice]) -> str:
     )
 
 
+@drawn
 def draw_kernels(systems: Mapping[str, System], ax: Axes | None = None) -> Drawing:
     """Draw systems side by side: what each calls itself, and which kernel it runs on.
 

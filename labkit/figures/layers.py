@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.figures.maps import LEAST
 from labkit.language import _
 from labkit.model.disk import DiskFacts
@@ -32,6 +33,7 @@ Mapped = tuple[DiskFacts, Sequence[Region]]
 """A disk and its map: `disk.facts`, `disk.map()`."""
 
 
+@drawn
 def draw_layers(disks: Iterable[Mapped], ax: Axes | None = None) -> Drawing:
     """Draw each disk as the guest sees it, in the shades of the layers that serve it.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing, set_rows
+from labkit.figures.given import drawn
 from labkit.figures.layout import LARGE, NOTEBOOK, Size
 from labkit.figures.lineage_marks import draw_bars, draw_key, draw_link, draw_mark, fit, text_width
 from labkit.language import _
@@ -54,6 +55,7 @@ class Row:
     point: Point | None = None
 
 
+@drawn
 def draw_lineage(
     lineage: Lineage,
     selected: Node | str | None = None,
@@ -70,7 +72,7 @@ def draw_lineage(
         large: for a projector. grouped: whether four and more equal linked clones are one row.
 
     Raises:
-        KeyError: there is nothing of that name.
+        NotFound: there is nothing of that name.
     """
     node = lineage.find(selected) if isinstance(selected, str) else selected
     marks = marks_of(lineage, node)
@@ -91,6 +93,7 @@ def draw_lineage(
     return Drawing(draw, twin, height=size.height, width=size.width, ax=ax)
 
 
+@drawn
 def draw_lineage_change(state: LabState, plan: Plan, ax: Axes | None = None, *, large: bool = False) -> Drawing:
     """Draw the lineage before a plan on the left, and as the plan would leave it on the right.
 

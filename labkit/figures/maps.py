@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.figures.kinds import GIVEN_HATCH, ZERO, ZERO_HATCH, legend
 from labkit.language import _
 from labkit.model.disk import DiskFacts
@@ -28,6 +29,7 @@ LABEL_WIDTH = 0.13
 """The part of the width that a number needs."""
 
 
+@drawn
 def draw_map(disk: DiskFacts, regions: Sequence[Region], ax: Axes | None = None) -> Drawing:
     """Draw a disk's map as a strip for each layer, top → base: data, zeros, nothing.
 
@@ -92,6 +94,7 @@ def _looks(kind: Kind) -> dict[str, Any]:
     return {"facecolor": ZERO, "edgecolor": style.QUIET, "hatch": ZERO_HATCH}
 
 
+@drawn
 def draw_blocks(disk: DiskFacts, regions: Sequence[Region], offsets: Sequence[int], ax: Axes | None = None) -> Drawing:
     """Draw bytes of the guest's disk above, and where they lie in the host's file below.
 

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.language import _
-from labkit.units import MIB, format_size
+from labkit.units import MIB, check_count, format_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@drawn
 def draw_memory(given: Mapping[str, int], promised: int, ax: Axes | None = None) -> Drawing:
     """Draw the memory given at several moments as bars inside the frame of what was promised.
 
@@ -24,6 +26,7 @@ def draw_memory(given: Mapping[str, int], promised: int, ax: Axes | None = None)
         given: bytes the host had given, in order, by what was done before: "booted", "used", "freed", or words.
         promised: bytes the guest believes to have.
     """
+    check_count(promised, what="promised")
     words = {"booted": _("after booting"), "used": _("after using more"), "freed": _("after freeing it")}
     labels = [words.get(moment, moment) for moment in given]
 

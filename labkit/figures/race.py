@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.figures.timeline import Moment
 from labkit.language import _
 from labkit.units import format_size
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@drawn
 def draw_race(
     moments: Sequence[Moment], sizes: Sequence[int], ax: Axes | None = None, *, memory: bool = False
 ) -> Drawing:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.language import _
 from labkit.model.measurement import Share, is_slower, median
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@drawn
 def draw_sharing(shares: Sequence[Share], ax: Axes | None = None) -> Drawing:
     """Draw what guests got done alone and together, and what each believes.
 
@@ -60,6 +62,7 @@ def share_verdict(share: Share) -> str:
     return _("together: {part} × the work").format(part=f"{share.part:.2f}")
 
 
+@drawn
 def draw_runs(runs: Mapping[str, Sequence[float]], ax: Axes | None = None) -> Drawing:
     """Draw how many milliseconds the same work took in several cases, each compared with the one above it.
 

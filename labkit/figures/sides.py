@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.language import _, ngettext
 from labkit.model.image import ImageFacts
 from labkit.model.machine import MachineFacts
@@ -38,6 +39,7 @@ class Process(Protocol):
         """How many threads it has."""
 
 
+@drawn
 def draw_sides(machine: MachineFacts, process: Process, disk: ImageFacts, ax: Axes | None = None) -> Drawing:
     """Draw a running machine twice: what the guest sees on the left, what the host has on the right.
 

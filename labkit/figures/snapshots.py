@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing, set_rows
+from labkit.figures.given import drawn
 from labkit.figures.layout import LARGE, MANY, NOTEBOOK, OVERVIEW, Size, cut
 from labkit.figures.lettering import Label, write_many
 from labkit.language import _
@@ -54,6 +55,7 @@ class Labels:
     changes: Mapping[str, str] = field(default_factory=dict)
 
 
+@drawn
 def draw_tree(
     tree: SnapshotTree,
     ax: Axes | None = None,
@@ -89,6 +91,7 @@ def draw_tree(
     return Drawing(draw, tree.text(said), height=size.height, width=size.width, ax=ax)
 
 
+@drawn
 def draw_before_after(state: LabState, plan: Plan, ax: Axes | None = None, *, large: bool = False) -> Drawing:
     """Draw the tree before a plan about snapshots on the left, and as the plan would leave it on the right.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
+from labkit.figures.given import drawn
 from labkit.language import _, ngettext
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Moment(Protocol):
         """After how many seconds."""
 
 
+@drawn
 def draw_timeline(moments: Sequence[Moment], ax: Axes | None = None, *, until: float = 0) -> Drawing:
     """Draw moments one below the other, each with a bar as long as it took until then.
 
@@ -55,6 +57,7 @@ def draw_timeline(moments: Sequence[Moment], ax: Axes | None = None, *, until: f
     return Drawing(draw, _("Seconds until: {steps}").format(steps=steps), height=0.7 + 0.42 * len(moments), ax=ax)
 
 
+@drawn
 def draw_answers(moments: Sequence[Moment], ax: Axes | None = None) -> Drawing:
     """Draw how many machines have answered, over time.
 
@@ -87,6 +90,7 @@ def draw_answers(moments: Sequence[Moment], ax: Axes | None = None) -> Drawing:
     return Drawing(draw, text, height=2.6, ax=ax)
 
 
+@drawn
 def draw_beats(beats: Sequence[float], event: float, word: str = "breaks", ax: Axes | None = None) -> Drawing:
     """Draw a heartbeat: the pause before each beat, and when something happened.
 

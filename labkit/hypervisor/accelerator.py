@@ -24,11 +24,11 @@ from typing import IO, cast
 
 from labkit.errors import BadInput
 from labkit.language import _
+from labkit.model.architecture import X86_64
 from labkit.model.host import AcceleratorFacts
 from labkit.model.image import GuestImage
 from labkit.model.machine import Accelerator
 
-QEMU = "qemu-system-x86_64"
 DEVICE = Path("/dev/kvm")
 TIME_LIMIT = 3.0
 """Seconds a probe guest may take to say something. A translated one needs about as long: where KVM is
@@ -65,9 +65,11 @@ def find_accelerator(*, probe_image: GuestImage | None, cache: Path) -> Accelera
     said = os.environ.get("LABKIT_ACCEL", "")
     if said:
         return _facts(_parse_choice(said), _("The variable LABKIT_ACCEL says so."), began)
-    emulator = shutil.which(QEMU)
+    emulator = shutil.which(X86_64.emulator)
     if emulator is None:
-        return _facts(Accelerator.TCG, _("KVM was not tried: {program} is not there.").format(program=QEMU), began)
+        return _facts(
+            Accelerator.TCG, _("KVM was not tried: {program} is not there.").format(program=X86_64.emulator), began
+        )
     why_not = why_not_device(DEVICE)
     if why_not is not None:
         return _facts(Accelerator.TCG, why_not, began)
@@ -86,7 +88,7 @@ def find_accelerator(*, probe_image: GuestImage | None, cache: Path) -> Accelera
 
 def why_not_device(device: Path) -> str | None:
     """Return why KVM's device cannot be opened by us, or None when it can."""
-    if platform.machine() != "x86_64":
+    if platform.machine() != X86_64.name:
         return _("KVM cannot be used: the guests are for another kind of CPU than this host's.")
     if not device.exists():
         return _("There is no {device}: the CPU, the firmware or a machine below us does not offer it.").format(
@@ -101,7 +103,9 @@ def why_not_device(device: Path) -> str | None:
     return None
 
 
-def run_probe(accelerator: Accelerator, image: GuestImage, *, emulator: str = QEMU, limit: float = TIME_LIMIT) -> Probe:
+def run_probe(
+    accelerator: Accelerator, image: GuestImage, *, emulator: str = X86_64.emulator, limit: float = TIME_LIMIT
+) -> Probe:
     """Run a guest until it writes to its serial line, or the limit is over; nothing of it is left then.
 
     Args:
@@ -154,7 +158,7 @@ def _wait_for_word(process: subprocess.Popen[bytes], deadline: float) -> tuple[b
 
 def _arguments(accelerator: Accelerator, image: GuestImage) -> list[str]:
     """Return QEMU's arguments: machine type and CPU as the lab's machines have, nothing but a serial line."""
-    arguments = ["-accel", accelerator.value, "-machine", "q35", "-m", str(_MEMORY), "-no-reboot"]
+    arguments = ["-accel", accelerator.value, "-machine", X86_64.machine_type, "-m", str(_MEMORY), "-no-reboot"]
     arguments += ["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"]
     if image.kernel:
         arguments += ["-kernel", image.kernel, "-append", image.command_line]

@@ -12,7 +12,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import libvirt
 from lxml import etree
@@ -24,11 +24,9 @@ from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_facts import read_stand
 from labkit.hypervisor.forgotten_backups import end_backup
 from labkit.language import _
-from labkit.limits import Limit
+from labkit.limits import Limit, OnBytes
 from labkit.model.image import Format
 from labkit.model.machine import Reason
-
-OnBytes = Callable[[int, int], None]
 
 _E = ElementMaker()
 _LOOK = 0.02  # seconds between two looks at a job
@@ -58,12 +56,12 @@ def back_up(
     def begin(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
         if not quiesce:
-            domain.backupBegin(_backup_xml(targets), None, reuse)
+            domain.backupBegin(build_backup_xml(targets), None, reuse)
             return
         with agent_answers_soon(domain):
             domain.fsFreeze()
             try:
-                domain.backupBegin(_backup_xml(targets), None, reuse)
+                domain.backupBegin(build_backup_xml(targets), None, reuse)
             finally:
                 domain.fsThaw()
 
@@ -143,7 +141,12 @@ def abort_backup(connection: Connection, machine_id: str, *, thaw: bool) -> None
         connection.call(abort)
 
 
-def _backup_xml(targets: Mapping[str, tuple[str, Format]]) -> str:
+def build_backup_xml(targets: Mapping[str, tuple[str, Format]]) -> str:
+    """Return the XML that begins a backup.
+
+    Args:
+        targets: by what the guest calls a disk: the image's path and format.
+    """
     disks = [
         _E.disk(_E.target(file=path), _E.driver(type=format.driver), name=name, backup="yes", type="file")
         for name, (path, format) in targets.items()

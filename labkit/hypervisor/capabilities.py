@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from lxml import etree
 
+from labkit.model.architecture import X86_64
 from labkit.model.machine import Accelerator
 
 if TYPE_CHECKING:
     import libvirt
 
-ARCHITECTURE, MACHINE_TYPE = "x86_64", "q35"
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
@@ -71,14 +71,16 @@ def read_host_id(connection: libvirt.virConnect) -> str:
 def read_cpu_models(connection: libvirt.virConnect, accelerator: Accelerator, emulator: str) -> tuple[str, ...]:
     """Return the CPU models a machine may ask for with this accelerator, sorted."""
     kind = "kvm" if accelerator is Accelerator.KVM else "qemu"
-    return parse_cpu_models(connection.getDomainCapabilities(emulator or None, ARCHITECTURE, MACHINE_TYPE, kind, 0))
+    return parse_cpu_models(
+        connection.getDomainCapabilities(emulator or None, X86_64.name, X86_64.machine_type, kind, 0)
+    )
 
 
 def parse_capabilities(xml: str) -> Capabilities:
     """Return what a capability document says of guests of our architecture (no versions are in it)."""
     root = _parse(xml)
     for guest in root.iterfind("guest"):
-        arch = guest.find(f"arch[@name='{ARCHITECTURE}']")
+        arch = guest.find(f"arch[@name='{X86_64.name}']")
         if guest.findtext("os_type") != "hvm" or arch is None:
             continue
         types = {machine.text for machine in arch.iterfind("machine") if machine.text}

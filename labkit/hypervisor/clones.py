@@ -6,7 +6,7 @@ Knows: libvirt's domains and block jobs. Must not know: plans, images, whose act
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import libvirt
 from lxml.builder import ElementMaker
@@ -17,8 +17,6 @@ from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.snapshot_xml import definition_in_snapshot_xml
 from labkit.hypervisor.sockets import place_sockets
 from labkit.model.machine import DiskSpec, MachineSpec
-
-OnBytes = Callable[[int, int], None]
 
 _E = ElementMaker()
 _SECURE = libvirt.VIR_DOMAIN_XML_SECURE

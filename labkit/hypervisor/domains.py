@@ -12,7 +12,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import libvirt
 
@@ -23,7 +23,7 @@ from labkit.hypervisor.daemon_place import find_config_folder
 from labkit.hypervisor.errors import agent_silence
 from labkit.hypervisor.launching import once_log_is_free, renew_sockets
 from labkit.hypervisor.sockets import find_lack_of_room, place_sockets
-from labkit.limits import Limit
+from labkit.limits import Limit, OnBytes, unheard
 from labkit.model.machine import (
     DiskSpec,
     MachineChanges,
@@ -35,7 +35,6 @@ from labkit.model.machine import (
 from labkit.model.usage import MachineUsage
 
 R = TypeVar("R")
-OnBytes: TypeAlias = Callable[[int, int], None]
 
 ACT_NAMESPACE = "urn:labkit:act:1"
 """The XML namespace of the mark an act leaves, so that other kernels hear of it."""
@@ -218,7 +217,7 @@ class Domains:
                 ended.set()
 
         if cancel is not None or on_bytes is not None:
-            look = (machine_id, ended, cancel or threading.Event(), on_bytes or _unheard)
+            look = (machine_id, ended, cancel or threading.Event(), on_bytes or unheard)
             threading.Thread(target=self._look_on, args=look, name=f"save {subject}", daemon=True).start()
         try:
             self.on(machine_id, write, subject=subject, timeout=timeout)
@@ -318,7 +317,3 @@ def mark_act(domain: libvirt.virDomain) -> None:
     element = f"<act at='{time.time_ns()}'/>"
     flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
     domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, element, "labkit-act", ACT_NAMESPACE, flags)
-
-
-def _unheard(_done: int, _total: int) -> None:
-    """Hear nothing."""

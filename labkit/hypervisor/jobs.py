@@ -14,10 +14,8 @@ import libvirt_qemu
 from labkit.errors import ConnectionLost, LabError
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import mark_act
-from labkit.limits import Limit
+from labkit.limits import Limit, OnBytes
 from labkit.model.machine import DiskSpec
-
-OnBytes = Callable[[int, int], None]
 
 LOOK = 0.1
 """Seconds between two looks at a job, if no event says sooner that it has moved on."""

@@ -13,7 +13,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,10 +28,8 @@ from labkit.hypervisor.inquiry import find_daemon
 from labkit.hypervisor.launching import once_log_is_free
 from labkit.hypervisor.snapshot_xml import definitions_in_snapshot_xml
 from labkit.hypervisor.sockets import place_sockets, runtime_folder
-from labkit.limits import NO_LIMIT, Limit
+from labkit.limits import NO_LIMIT, Limit, OnBytes
 from labkit.model.travel import SnapshotRecord, sort_records
-
-OnBytes = Callable[[int, int], None]
 
 LONGEST = 3600.0
 """Seconds a migration may take where no limit is set."""
@@ -136,7 +134,7 @@ def migrate(
         domain = raw.lookupByUUIDString(machine_id)
         parameters = {
             libvirt.VIR_MIGRATE_PARAM_URI: f"unix://{arrival}",
-            libvirt.VIR_MIGRATE_PARAM_DEST_XML: place_sockets(append_to_console_log(domain.XMLDesc(_MOVABLE)), there),
+            libvirt.VIR_MIGRATE_PARAM_DEST_XML: _moving(domain, there),
             libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: place_sockets(domain.XMLDesc(_INACTIVE), there),
         }
         domain.migrateToURI3(to_uri, parameters, _LIVE)
@@ -164,6 +162,15 @@ def migrate(
         finally:
             close_arrival(arrival)
     return in_time
+
+
+def read_moving(connection: Connection, machine_id: str, there: Path | None) -> str:
+    """Return the definition a guest goes over with to the instance with that runtime folder."""
+    return connection.read(lambda raw: _moving(raw.lookupByUUIDString(machine_id), there))
+
+
+def _moving(domain: libvirt.virDomain, there: Path | None) -> str:
+    return place_sockets(append_to_console_log(domain.XMLDesc(_MOVABLE)), there)
 
 
 def close_arrival(arrival: Path) -> None:

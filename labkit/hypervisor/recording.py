@@ -97,6 +97,13 @@ def find_lost_points(lost: LostSnapshot) -> dict[str, LostPoint]:
     return {} if facts is None else _points(lost, facts)
 
 
+def read_forgotten(point: LostPoint) -> SnapshotFacts | None:
+    """Return the snapshot that kept an image, as the record tells of it; None: it tells of none."""
+    if point.snapshot is None:
+        return None
+    return read_facts(SnapshotRecord(name=point.snapshot, parent=point.parent, xml=point.xml, current=False))
+
+
 def read_facts(record: SnapshotRecord) -> SnapshotFacts | None:
     """Return the snapshot a record tells of, or None: its text is none of a machine of labkit."""
     try:
@@ -121,9 +128,8 @@ def _by_name(machine: MachineRecord) -> list[SnapshotRecord]:
 
 def is_same_snapshot(one: SnapshotRecord, other: SnapshotRecord) -> bool:
     """Whether two records tell of one snapshot, whatever it is called: taken at one time, of the same images."""
-    facts = [read_facts(each) for each in (one, other)]
-    told = [facts and (facts.created, facts.memory, [disk.path for disk in facts.disks]) for facts in facts]
-    return told[0] == told[1] if all(told) else one.name == other.name
+    here, there = read_facts(one), read_facts(other)
+    return here.identity == there.identity if here and there else one.name == other.name
 
 
 def find_lost_images(machine: MachineRecord) -> dict[str, LostPoint]:
@@ -147,6 +153,14 @@ def find_lost_images(machine: MachineRecord) -> dict[str, LostPoint]:
             ),
         )
     return points
+
+
+def find_files(machine: MachineRecord) -> frozenset[str]:
+    """Return the files of a recorded machine: images, saved memory of snapshots, what its serial line printed."""
+    facts = [each for each in map(read_facts, machine.snapshots) if each]
+    specs = [spec for spec in (_read_spec(machine.xml), *(each.spec for each in facts)) if spec]
+    logs = (spec.console_log for spec in specs if spec.console_log)
+    return frozenset((*find_lost_images(machine), *read_memories(machine), *logs))
 
 
 def _read_spec(xml: str) -> MachineSpec | None:

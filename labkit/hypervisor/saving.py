@@ -1,18 +1,25 @@
 """Memory that libvirt keeps of saved machines: where the file is, and how a machine comes to be saved again.
 
+A daemon that dies at the end of a save, or when a guest has just taken its memory up, leaves the file beside a guest
+that goes on: once that is off, the next daemon would let it take up that memory again, over disks that are newer.
 Knows: libvirt's managed save. Must not know: labs' folders.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import libvirt
+import psutil
 
+from labkit.hypervisor import domain_facts
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.daemon_place import config_folder
+from labkit.hypervisor.inquiry import find_daemon
 from labkit.hypervisor.launching import once_log_is_free
+from labkit.hypervisor.process import find_pid
 from labkit.hypervisor.record_xml import settle_text
 from labkit.hypervisor.recording import read_saved
 from labkit.hypervisor.sockets import place_sockets
@@ -34,6 +41,45 @@ def find_files(connection: Connection, names: Mapping[str, str]) -> dict[str, Pa
         return {}
     files = {id_: folder / "libvirt/qemu/save" / f"{names[id_]}.save" for id_ in saved}
     return {id_: path for id_, path in files.items() if path.exists()}
+
+
+def drop_overtaken(connection: Connection, lab_id: str) -> list[str]:
+    """Delete the memory that is kept of a lab's machines although they went on since; returns their names.
+
+    That is so where it was written while the guest's process was there already, or where the daemon is younger than
+    that process: so it is not this daemon that lets it take up its memory just now.
+    """
+    flags = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE | libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE
+
+    def find(raw: libvirt.virConnect) -> dict[str, tuple[str, str]]:
+        found = [(domain, domain_facts.read(domain, lab_id, saved=True)) for domain in raw.listAllDomains(flags)]
+        return {facts.id: (facts.name, domain.name()) for domain, facts in found if facts is not None}
+
+    if not (both := connection.read(find)):
+        return []
+    files = find_files(connection, {id_: domain for id_, (_name, domain) in both.items()})
+    daemon = _began(find_daemon(connection.uri))
+    overtaken = [id_ for id_, file in files.items() if _is_overtaken(file, _began(find_pid(id_)), daemon)]
+
+    def remove(raw: libvirt.virConnect) -> None:
+        for id_ in overtaken:
+            raw.lookupByUUIDString(id_).managedSaveRemove(0)
+
+    connection.call(remove)
+    return [both[id_][0] for id_ in overtaken]
+
+
+def _is_overtaken(file: Path, guest: float | None, daemon: float | None) -> bool:
+    """Whether a guest went on beside the file with its memory; with the times at which both processes began."""
+    with contextlib.suppress(OSError):  # it is just going
+        return guest is not None and (guest < file.stat().st_mtime or (daemon is not None and guest < daemon))
+    return False
+
+
+def _began(pid: int | None) -> float | None:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).create_time() if pid is not None else None
+    return None
 
 
 def read_definition(connection: Connection, machine: MachineRecord) -> str:

@@ -112,6 +112,16 @@ def reparent_in_snapshot_xml(xml: str, parent: str | None) -> str:
     return etree.tostring(snapshot, encoding="unicode")
 
 
+def parent_in_snapshot_xml(xml: str) -> str | None:
+    """Return the name of the snapshot before one, or None."""
+    return parse(xml).findtext("parent/name")
+
+
+def keep_definition(definition: str) -> str:
+    """Return a snapshot's XML that keeps a configuration and nothing else."""
+    return etree.tostring(_E.domainsnapshot(parse(definition)), encoding="unicode")
+
+
 def definition_in_snapshot_xml(xml: str) -> str:
     """Return the domain XML of the configuration a snapshot restores."""
     domain = _configuration(parse(xml))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import libvirt
 
@@ -105,6 +106,15 @@ class Snapshots:
         """Return what libvirt keeps of a snapshot."""
         return str(self.connection.read(lambda raw: _snapshot(raw, machine_id, name).getXMLDesc(_SECURE)))
 
+    def read_texts(self, machine_id: str) -> dict[str, str]:
+        """Return what libvirt keeps of each snapshot of a machine, by name."""
+
+        def read(raw: libvirt.virConnect) -> dict[str, str]:
+            snapshots = raw.lookupByUUIDString(machine_id).listAllSnapshots()
+            return {snapshot.getName(): str(snapshot.getXMLDesc(_SECURE)) for snapshot in snapshots}
+
+        return self.connection.read(read)
+
     def take(
         self,
         machine_id: str,
@@ -183,7 +193,7 @@ class Snapshots:
             domain = raw.lookupByUUIDString(machine_id)
             names = {snapshot.getName(): snapshot for snapshot in domain.listAllSnapshots()}
             if name in names:
-                parent = parse(names[name].getXMLDesc(_SECURE)).findtext("parent/name")
+                parent = snapshot_xml.parent_in_snapshot_xml(names[name].getXMLDesc(_SECURE))
                 _reparent(domain, names[name].listAllChildren(0), parent)
                 domain.snapshotLookupByName(name).delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
             if then_current is not None:
@@ -194,8 +204,14 @@ class Snapshots:
     def define_from(
         self, machine_id: str, name: str, disks: Sequence[DiskSpec], accelerator: Accelerator | None
     ) -> None:
-        """Give a machine the configuration of a snapshot, on other images, and run by somebody else if one is named."""
+        """Give a machine the configuration of a snapshot, on other images, and run by somebody else if one is named.
+
+        It keeps the name that it has now: libvirt takes no definition of a machine under another one.
+        """
         definition = snapshot_xml.definition_in_snapshot_xml(self.xml(machine_id, name))
+        now = self.connection.read(lambda raw: str(raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)))
+        if (spec := domain_xml.parse_domain_xml(now)) is not None:
+            definition = domain_xml.rename_in_domain_xml(definition, spec.name, domain=spec.domain_name)
         if accelerator is not None:
             definition = domain_xml.accelerate_in_domain_xml(definition, accelerator)
         for disk in disks:
@@ -208,13 +224,8 @@ class Snapshots:
         state = libvirt.VIR_DOMAIN_SAVE_PAUSED if paused else libvirt.VIR_DOMAIN_SAVE_RUNNING
 
         def restore(raw: libvirt.virConnect) -> None:
-            xml = str(raw.saveImageGetXMLDesc(memory, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
-            for disk in disks:
-                xml = domain_xml.repoint_in_domain_xml(xml, disk)
             persistent = raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)
-            xml = settle_xml(domain_xml.without_backing_chains(xml))
-            xml = place_sockets(xml, self.connection.runtime)
-            raw.restoreFlags(memory, xml, state)
+            raw.restoreFlags(memory, _restored(raw, memory, disks, self.connection.runtime), state)
             raw.defineXML(persistent)  # libvirt let the memory's own definition replace it
 
         self.connection.call(once_log_is_free(restore), timeout=LONG)
@@ -260,8 +271,20 @@ class Snapshots:
         self.connection.call(redo)
 
 
+def read_restored(connection: Connection, memory: str, disks: Sequence[DiskSpec]) -> str:
+    """Return the definition a guest goes on with from a memory file, on other images."""
+    return connection.read(lambda raw: _restored(raw, memory, disks, connection.runtime))
+
+
 _SECURE = libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+
+
+def _restored(raw: libvirt.virConnect, memory: str, disks: Sequence[DiskSpec], runtime: Path | None) -> str:
+    xml = str(raw.saveImageGetXMLDesc(memory, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
+    for disk in disks:
+        xml = domain_xml.repoint_in_domain_xml(xml, disk)
+    return place_sockets(settle_xml(domain_xml.without_backing_chains(xml)), runtime)
 
 
 def _reparent(domain: libvirt.virDomain, children: Iterable[libvirt.virDomainSnapshot], parent: str | None) -> None:

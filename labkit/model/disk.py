@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -170,6 +170,9 @@ def find_disks(
     images: Mapping[str, ImageFacts],
     kept: Iterable[str] = (),
     served: Mapping[str, str] | None = None,
+    *,
+    lacking: Collection[str] = (),
+    outside: Mapping[str, ImageFacts] | None = None,
 ) -> dict[str, DiskFacts]:
     """Return the disks of a lab by name, sorted: those attached, and the free ones.
 
@@ -178,18 +181,22 @@ def find_disks(
 
     Args:
         kept: images that snapshots keep: they are no disks. served: sockets of served disks, by name.
+        lacking: names of attached disks of which an image is not there. What else bears such a name is what that disk
+            once was, as in an older folder under newer definitions, and no disk of its own.
+        outside: images out of the lab's folder that attached disks are read from, by path.
     """
+    readable = {**images, **(outside or {})}
     disks: dict[str, DiskFacts] = {}
     attached = [(machine.name, disk) for machine in machines.values() for disk in machine.spec.disks]
     for machine, disk in attached:
-        if layers := chain(images, disk.path):
-            name = name_of(images, disk)
+        if layers := chain(readable, disk.path):
+            name = name_of(readable, disk)
             disks[name] = DiskFacts(name=name, layers=layers, machine=machine, target=disk.target)
     used = {disk.path for _machine, disk in attached}
-    used |= {image.backing for image in images.values() if image.backing} | set(kept)
+    used |= {image.backing for image in readable.values() if image.backing} | set(kept)
     for path in sorted(set(images) - used, key=image_number):
         name = disk_name(path)
-        if name not in disks or disks[name].machine is None:
+        if name not in lacking and (name not in disks or disks[name].machine is None):
             disks[name] = DiskFacts(name=name, layers=chain(images, path), socket=(served or {}).get(name))
     for machine, disk in attached:
         if disk.served and disk.name in disks:

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from labkit.errors import BadInput, NotFound
+from labkit.language import _
 from labkit.model.disk import chain, layer_paths
 from labkit.model.machine import Boot, MachineFacts
 from labkit.model.state import LabState
+from labkit.units import Shown, check_text
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -83,6 +86,7 @@ class Lineage:
 
     def own(self, machine: str) -> frozenset[str]:
         """Return the images that are a machine's: those it names, and those that nobody else needs."""
+        check_text(machine, what="machine")
         alone = {path for path, users in self.users.items() if users == {machine}}
         return self.named.get(machine, frozenset()) | alone
 
@@ -94,8 +98,11 @@ class Lineage:
 
         Args:
             of: a node, or its name: "web", "web@clean", or the path of a file.
+
+        Raises:
+            NotFound: there is nothing of that name.
         """
-        node = self.find(of) if isinstance(of, str) else of
+        node = self._get(of)
         if node.kind is NodeKind.SNAPSHOT:
             clones = self.direct_clones(node.machine or "", node.snapshot or "")
             return tuple(Node(NodeKind.MACHINE, name) for name in clones)
@@ -111,11 +118,14 @@ class Lineage:
 
     def clones(self, machine: str) -> tuple[str, ...]:
         """Return the names of the other machines that stand on a machine's images, directly or not, sorted."""
+        check_text(machine, what="machine")
         needed = self.named.get(machine, frozenset())
         return tuple(sorted({user for path in needed for user in self.users.get(path, ())} - {machine}))
 
     def direct_clones(self, machine: str, snapshot: str) -> tuple[str, ...]:
         """Return the names of the other machines that stand directly on a snapshot's images, sorted."""
+        check_text(machine, what="machine")
+        check_text(snapshot, what="snapshot")
         tree = self.state.every_tree.get(machine)
         if tree is None or snapshot not in tree:
             return ()
@@ -124,6 +134,7 @@ class Lineage:
 
     def original(self, machine: str) -> str | None:
         """Return "machine@snapshot" that a linked clone stands on, or None: it stands alone."""
+        check_text(machine, what="machine")
         foreign = self._first_foreign(machine)
         for name, tree in self.state.every_tree.items():
             for node in tree.nodes.values():
@@ -133,12 +144,20 @@ class Lineage:
 
     def foreign(self, machine: str) -> frozenset[str]:
         """Return the images below a machine's own ones that it needs and that are not its own."""
+        check_text(machine, what="machine")
         below = {path for path, users in self.users.items() if machine in users}
         return frozenset(below - self.own(machine))
 
     def unique_cost(self, of: Node | str) -> int:
-        """Return the bytes of images that only this needs: what deleting it frees, others left as they are."""
-        node = self.find(of) if isinstance(of, str) else of
+        """Return the bytes of images that only this needs: what deleting it frees, others left as they are.
+
+        Args:
+            of: a node, or its name: "web", "web@clean", or the path of a file.
+
+        Raises:
+            NotFound: there is nothing of that name.
+        """
+        node = self.find(self._get(of).name)
         if node.kind is NodeKind.IMAGE:
             return 0 if self._points_above(node.name) else self.state.images[node.name].allocated
         dead = self._alive(self.state.roots) - self._alive(self._roots_without(node))
@@ -148,9 +167,9 @@ class Lineage:
         """Return the node of a name: "web", "web@clean", a free disk's name, or the path of a file.
 
         Raises:
-            KeyError: there is none.
+            NotFound: there is none.
         """
-        machine, _at, snapshot = name.partition("@")
+        machine, _at, snapshot = check_text(name, what="name").partition("@")
         if name in self.state.everywhere:
             return Node(NodeKind.MACHINE, name)
         if snapshot in self.state.every_tree.get(machine, {}):
@@ -161,6 +180,11 @@ class Lineage:
         if disk is not None and disk.machine is None:
             return Node(NodeKind.DISK, name)
         files = {node.name: node for edge in self._edges() for node in edge if posixpath.isabs(node.name)}
+        if name not in files:
+            raise NotFound(
+                _("There is nothing called {name!r} in this lab.").format(name=Shown(name)),
+                _('Name a machine, a snapshot as "machine@snapshot", or a file.'),
+            )
         return files[name]
 
     def graph(self) -> nx.DiGraph[Node]:
@@ -207,6 +231,17 @@ class Lineage:
                 yield Node(NodeKind.IMAGE, free.active.path), Node(NodeKind.DISK, name)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _get(self, of: Node | str) -> Node:
+        """The node that is meant by itself or by its name."""
+        if isinstance(of, str):
+            return self.find(of)
+        if not isinstance(of, Node):
+            raise BadInput(
+                _("of={value!r} is neither a node of the lineage nor the name of one.").format(value=Shown(of)),
+                _('Name a machine, a snapshot as "machine@snapshot", or a file.'),
+            )
+        return of
 
     def _edges(self) -> Iterator[tuple[Node, Node]]:
         """Who is needed, by whom."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from labkit.model.architecture import X86_64
 from labkit.model.image import Format
 
 _PUNYCODE = "xn--"
 _FOLDER_BYTES = 20
 _KEEP = "labkit.identity=keep"
 
-DEFAULT_CPU = "qemu64"
+DEFAULT_CPU = X86_64.cpu_model
 """The CPU model of QEMU's machines when none is asked for."""
 
 
@@ -121,7 +122,7 @@ class MachineSpec:
         agent: whether a guest agent is expected to answer.
         pinned_to: the host CPU all its vCPUs are bound to, or None.
         genid: the generation id (UUID) that tells the guest that it is another copy.
-        chipset: which PC it imitates.
+        chipset: which PC it imitates. architecture: the kind of computer, by its name (`ARCHITECTURES`).
     """
 
     name: str
@@ -141,6 +142,7 @@ class MachineSpec:
     genid: str | None = None
     console_log: str | None = None
     chipset: Chipset = Chipset.Q35
+    architecture: str = X86_64.name
 
     @property
     def domain_name(self) -> str:

@@ -12,11 +12,12 @@ import posixpath
 from dataclasses import dataclass
 from enum import StrEnum
 
-from labkit.language import _, ngettext
-from labkit.model.disk import disk_name
+from labkit.language import _
+from labkit.model.disk import disk_name, layer_paths
 from labkit.model.image import ImageFacts
 from labkit.model.record import LostPoint
 from labkit.model.state import LabState
+from labkit.units import format_size
 
 
 class OrphanKind(StrEnum):
@@ -36,8 +37,10 @@ class OrphanFacts:
         disk: the name of the disk it was made for, by its file name; "" for what is no image.
         machine: the machine that has a disk of that name now, or None.
         snapshot: the name of the snapshot that kept it, where the lab's record knows one.
+        aside: whether a record names it that was put aside when another state of the folder was brought back.
         unreturned: the machine it is of, where the record knows that and libvirt does not.
-        below: the image it stands on, or None. above: the orphans that stand on it, by path.
+        chain: the images that it stands on, top → base; the last one is named also where it is gone.
+        above: the orphans that stand on it, by path.
     """
 
     path: str
@@ -47,8 +50,9 @@ class OrphanFacts:
     disk: str = ""
     machine: str | None = None
     snapshot: str | None = None
+    aside: bool = False
     unreturned: str | None = None
-    below: str | None = None
+    chain: tuple[str, ...] = ()
     above: tuple[str, ...] = ()
 
     @property
@@ -64,6 +68,8 @@ class OrphanFacts:
             return _("It is of {machine}, which the lab's record knows and libvirt does not.").format(
                 machine=self.unreturned
             )
+        if self.aside:
+            return _("A record of the folder names it that was put aside; `labkit lab restore` takes that record.")
         if self.snapshot:
             return _("It is the snapshot {name} of {machine}, which another program made libvirt forget.").format(
                 name=self.snapshot, machine=self.machine
@@ -72,19 +78,27 @@ class OrphanFacts:
             return _("Memory of a guest that no snapshot names.")
         if self.kind is OrphanKind.OTHER:
             return _("A file that is not a disk image, or that cannot be read as one.")
-        if self.above:
-            names = ", ".join(map(posixpath.basename, self.above))
-            sentence = ngettext(
-                "No machine and no snapshot names it; {names} stands on it.",
-                "No machine and no snapshot names it; {names} stand on it.",
-                len(self.above),
-            )
-            return sentence.format(names=names)
         if self.machine:
             return _("Made for {disk} of {machine}, but no snapshot of it names it.").format(
                 disk=self.disk, machine=self.machine
             )
         return _("Made for the disk {disk}, which is in use no more.").format(disk=self.disk)
+
+    @property
+    def where(self) -> str:
+        """Which chain of images it belongs to, in a sentence; "" for what stands alone."""
+        below = " → ".join(map(posixpath.basename, self.chain))
+        above = ", ".join(map(posixpath.basename, self.above))
+        if below and above:
+            return _("It stands on {below}, and on it: {above}.").format(below=below, above=above)
+        if below:
+            return _("It stands on {below}.").format(below=below)
+        return _("On it: {above}.").format(above=above) if above else ""
+
+    @property
+    def sentence(self) -> str:
+        """Its size, why it has no owner, and which chain it belongs to."""
+        return " ".join(filter(None, (f"{format_size(self.allocated)}.", self.why, self.where)))
 
 
 def find_orphans(state: LabState) -> dict[str, OrphanFacts]:
@@ -107,8 +121,9 @@ def _image(state: LabState, image: ImageFacts) -> OrphanFacts:
         disk=disk,
         machine=owners[0] if owners else holder.machine if holder else None,
         snapshot=point.snapshot if point and owners else None,
+        aside=image.path in state.aside,
         unreturned=state.unreturned.get(image.path),
-        below=image.backing,
+        chain=layer_paths(state.images, image.path)[1:],
         above=tuple(sorted(path for path, other in state.images.items() if other.backing == image.path)),
     )
 
@@ -117,6 +132,12 @@ def find_point(state: LabState, path: str) -> LostPoint | None:
     """Return what the record tells of the snapshot that kept an image or a memory file; None: it tells nothing."""
     memories = (point for point in state.forgotten.values() if point.memory == path)
     return state.forgotten.get(path) or next(memories, None)
+
+
+def parts_of(state: LabState, point: LostPoint) -> tuple[str, ...]:
+    """Return the images that a snapshot kept of which the record tells, disk by disk, be they there or not."""
+    whose = (point.machine_id, point.xml)
+    return tuple(path for path, each in state.forgotten.items() if (each.machine_id, each.xml) == whose)
 
 
 def _owners(state: LabState, point: LostPoint | None) -> list[str]:
@@ -134,4 +155,5 @@ def _stray(state: LabState, path: str) -> OrphanFacts:
         allocated=state.stray_bytes.get(path, 0),
         machine=owners[0] if owners else None,
         snapshot=point.snapshot if point and owners else None,
+        unreturned=state.unreturned.get(path),
     )

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from labkit.errors import BadInput, NotFound
 from labkit.language import _
 from labkit.model.machine import DiskSpec, MachineSpec
+from labkit.units import Shown, check_text
 
 
 class SnapshotKind(StrEnum):
@@ -67,6 +69,11 @@ class SnapshotFacts:
         return self.spec.disks
 
     @property
+    def identity(self) -> tuple[int, str | None, tuple[str, ...]]:
+        """What tells it from others, whatever it is called: when it was taken, its memory, its images."""
+        return self.created, self.memory, tuple(disk.path for disk in self.disks)
+
+    @property
     def has_memory(self) -> bool:
         """Whether the guest goes on from that instant when it is restored."""
         return self.memory is not None
@@ -84,8 +91,16 @@ class SnapshotTree(Mapping[str, SnapshotFacts]):
     nodes: Mapping[str, SnapshotFacts] = field(default_factory=dict)
     current: str | None = None
 
-    def __getitem__(self, name: str) -> SnapshotFacts:
+    def __getitem__(self, name: object) -> SnapshotFacts:
+        if not isinstance(name, str) or name not in self.nodes:
+            raise NotFound(
+                _("There is no snapshot {name!r} in this tree.").format(name=Shown(name)),
+                _("There are: {names}.").format(names=", ".join(self.nodes) or _("none yet")),
+            )
         return self.nodes[name]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self.nodes
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.nodes)
@@ -95,15 +110,18 @@ class SnapshotTree(Mapping[str, SnapshotFacts]):
 
     def children(self, name: str | None) -> tuple[str, ...]:
         """Return the names of the snapshots right after one (None: the roots), oldest first."""
+        _check(name)
         return tuple(node.name for node in self.nodes.values() if node.parent == name)
 
     def branch(self, name: str) -> tuple[str, ...]:
         """Return a snapshot's name and those of all after it, parents first."""
+        check_text(name, what="name")
         below = (deeper for child in self.children(name) for deeper in self.branch(child))
         return (name, *below)
 
     def path(self, name: str | None) -> tuple[str, ...]:
         """Return the names from the root to a snapshot, itself included; empty for None."""
+        _check(name)
         names: list[str] = []
         while name is not None and name in self.nodes:
             names.append(name)
@@ -116,6 +134,11 @@ class SnapshotTree(Mapping[str, SnapshotFacts]):
         Args:
             notes: words to stand after snapshots, by name.
         """
+        if not isinstance(notes, Mapping | None):
+            raise BadInput(
+                _("{what}={value!r} is no table.").format(what="notes", value=Shown(notes)),
+                _("Give a dict."),
+            )
         if not self.nodes:
             return "(" + _("no snapshots") + ")"
         return "\n".join(self._lines(None, "", notes or {}))
@@ -133,6 +156,11 @@ class SnapshotTree(Mapping[str, SnapshotFacts]):
             note = f" {notes[name]}" if notes.get(name) else ""
             yield f"{indent}{tip}{name} ({snapshot_word(self.nodes[name].kind)}){note}"
             yield from self._lines(name, indent + below, notes)
+
+
+def _check(name: str | None) -> None:
+    if name is not None:
+        check_text(name, what="name")
 
 
 def sort_nodes(nodes: Mapping[str, SnapshotFacts]) -> dict[str, SnapshotFacts]:

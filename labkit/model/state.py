@@ -7,13 +7,14 @@ Knows: the other values. Must not know: where they were read from.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from labkit.model.disk import DiskFacts, find_disks
+from labkit.model.disk import DiskFacts, disk_name, find_disks, find_lost
 from labkit.model.image import GuestImage, ImageFacts
 from labkit.model.machine import MachineFacts, MachineState, Reason
-from labkit.model.record import LostPoint
+from labkit.model.record import LostPoint, MadeFor
 from labkit.model.replaced import Replaced
 from labkit.model.snapshot import SnapshotTree
 
@@ -67,12 +68,16 @@ class LabState:
         replaced: which of those are no files, and what they are.
         stray_bytes: what the host gives each of them.
         claimed: images that domains not of this lab need, or files outside of its folder stand on.
+        outside: images out of the lab's folder that its own definitions and snapshots need, by path.
         pending: files that acts of the journal name: whether they are needed shows when these acts have ended.
         given: files that seals and definitions name, whether they are there or not.
         sealed: whether anything is known of what frozen images were when they froze (`seals.json`).
+        made: what the record tells that images were made for, by path.
         forgotten: what the record tells of images whose snapshot libvirt was made to forget, by path.
-        unreturned: images of machines that the record knows and no hypervisor does: the machine's name by path; they
-            are no free disks.
+        aside: what records tell of images that were put aside when another state of the folder was brought back, by
+            path: no act makes them unneeded, since somebody may still take such a record.
+        unreturned: files of machines that the record knows and no hypervisor does: the machine's name by path; the
+            images among them are no free disks.
         unsettled: whether other acts kept changing the lab while it was read: to be looked at, not to be planned on.
         instance: the hypervisor instance all this is seen from, "" for the session's own.
         elsewhere, elsewhere_snapshots: machines of the lab on its other instances, and their trees, by name.
@@ -104,9 +109,12 @@ class LabState:
     instances: Mapping[str, str] = field(default_factory=dict)
     unreachable: Mapping[str, str] = field(default_factory=dict)
     claimed: frozenset[str] = frozenset()
+    outside: Mapping[str, ImageFacts] = field(default_factory=dict)
     pending: frozenset[str] = frozenset()
     given: frozenset[str] = field(default=frozenset(), compare=False)
+    made: Mapping[str, MadeFor] = field(default_factory=dict, compare=False)
     forgotten: Mapping[str, LostPoint] = field(default_factory=dict)
+    aside: Mapping[str, LostPoint] = field(default_factory=dict)
     unreturned: Mapping[str, str] = field(default_factory=dict)
     sealed: bool = True
     unsettled: bool = False
@@ -127,10 +135,36 @@ class LabState:
     def disks(self) -> Mapping[str, DiskFacts]:
         """The lab's disks by name, sorted: attached and free; looked for once, since plans ask many times."""
         if not self._found:
+            kept = self.kept | self.claimed | self.unreturned.keys() | self.aside.keys()
             self._found.append(
-                find_disks(self.everywhere, self.images, self.kept | self.claimed | self.unreturned.keys(), self.served)
+                find_disks(
+                    self.everywhere,
+                    self.images,
+                    kept,
+                    self.served,
+                    lacking=self._lacking(),
+                    outside=self.outside,
+                )
             )
         return self._found[0]
+
+    def _lacking(self) -> frozenset[str]:
+        """The names of attached disks of which an image is not there, whatever program has named their images."""
+        folder = posixpath.join(self.home, "disks", "")
+        found: set[str] = set()
+        for name, machine in self.everywhere.items():
+            nodes = self.every_tree.get(name, SnapshotTree()).nodes.values()
+            for disk in (disk for disk in machine.spec.disks if not disk.served):
+                lost = find_lost(self.images, disk.path)
+                if lost and lost.startswith(folder) and lost not in self.pending:
+                    kept = [each for node in nodes for each in node.disks if each.target == disk.target]
+                    found |= {each.name for each in (disk, *kept)} | {disk_name(each.path) for each in (disk, *kept)}
+        return frozenset(found)
+
+    @property
+    def readable(self) -> Mapping[str, ImageFacts]:
+        """The images that disks are read from, by path: those in the lab's folder, and those outside."""
+        return {**self.images, **self.outside} if self.outside else self.images
 
     @property
     def kept(self) -> frozenset[str]:
@@ -177,6 +211,10 @@ class LabState:
             loose = (*self.strays, *self.memories, *self.pending, *self.given)
             self._sets["named"] = self.needed.union(self.images, backings, files, loose)
         return self._sets["named"]
+
+    def find_machine(self, machine_id: str) -> MachineFacts | None:
+        """Return the machine of an id here; None: there is none."""
+        return next((facts for facts in self.machines.values() if facts.id == machine_id), None)
 
     def with_stand(self, machine_id: str, state: MachineState, reason: Reason) -> LabState:
         """Return the lab with one machine in another state, all else as it was read."""

@@ -8,7 +8,7 @@ Knows: the lineage, steps. Must not know: how a change is noticed, files.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterable
+from collections.abc import Container, Iterable
 
 from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
@@ -17,25 +17,24 @@ from labkit.model.state import LabState
 from labkit.plans.broken import find_frozen_of, find_unsealed
 from labkit.plans.disk import disk_plan
 from labkit.plans.plan import Plan
-from labkit.plans.steps import FreezeImages
+from labkit.plans.steps import FreezeImages, Step
 
 
-def plan_accept(state: LabState, changed: Collection[str], machine: str) -> Plan:
+def plan_accept(state: LabState, changed: Container[str], machine: str) -> Plan:
     """Plan to accept what the frozen images of a machine and its snapshots hold.
 
     Args:
         changed: the frozen images that no longer are what they were; those without any seal count too.
     """
-    paths = _choose(find_frozen_of(state, machine), {*changed, *find_unsealed(state)})
-    step = _sealing(state, paths)
+    steps, notes = seal_as_they_are(state, find_frozen_of(state, machine), changed)
     return Plan(
         act="accept",
         subject=machine,
         home=state.home,
         names=(machine,),
         basis=state.fingerprint((machine,)),
-        steps=(step,) if paths else (),
-        notes=_notes(state, paths),
+        steps=steps,
+        notes=notes,
     )
 
 
@@ -55,27 +54,31 @@ def say_seals_are_gone(state: LabState) -> tuple[str, str] | None:
     return what.format(count=len(frozen)), how.format(call=call)
 
 
-def plan_accept_disk(state: LabState, changed: Collection[str], disk: DiskFacts) -> Plan:
+def plan_accept_disk(state: LabState, changed: Container[str], disk: DiskFacts) -> Plan:
     """Plan to accept what the frozen images below a disk hold, as `plan_accept` does."""
-    paths = _choose((layer.path for layer in disk.layers), {*changed, *find_unsealed(state)})
+    steps, notes = seal_as_they_are(state, (layer.path for layer in disk.layers), changed)
     machines = (disk.machine,) if disk.machine else ()
-    steps = [_sealing(state, paths)] if paths else []
-    return disk_plan("accept", state, disk.name, machines=machines, steps=steps, notes=_notes(state, paths))
+    return disk_plan("accept", state, disk.name, machines=machines, steps=steps, notes=notes)
 
 
-def _choose(paths: Iterable[str], changed: Collection[str]) -> list[str]:
-    return sorted(path for path in paths if path in changed)
+def seal_as_they_are(
+    state: LabState, paths: Iterable[str], changed: Container[str]
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """Return the step that seals the changed ones among some images as they are now, if any, and what is to be said.
 
-
-def _sealing(state: LabState, paths: Iterable[str]) -> FreezeImages:
-    return FreezeImages(paths=tuple(file for path in paths for file in state.images[path].files))
+    Where all seals are gone, all count as changed.
+    """
+    unsealed = find_unsealed(state)
+    chosen = sorted(path for path in paths if path in changed or path in unsealed)
+    files = tuple(file for path in chosen for file in state.images[path].files)
+    return (FreezeImages(paths=files),) if files else (), _notes(state, chosen)
 
 
 def _notes(state: LabState, paths: Iterable[str]) -> tuple[str, ...]:
     lineage = read_lineage(state)
     notes = []
     for path in paths:
-        readers = ", ".join(map(str, lineage.dependants(path)))
+        readers = ", ".join(map(str, lineage.dependants(path))) or _("nobody")
         notes.append(
             _("{file} counts as it is now; what it was is given up. It is read by: {names}.").format(
                 file=posixpath.basename(path), names=readers

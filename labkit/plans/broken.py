@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Container, Iterable
+from dataclasses import replace
 
 from labkit.language import _
-from labkit.model.disk import DiskFacts, chain, disk_name
+from labkit.model.disk import DiskFacts, chain, disk_name, name_of
 from labkit.model.image import ImageFacts
 from labkit.model.machine import DiskSpec
 from labkit.model.replaced import say_what_stands
 from labkit.model.state import LabState
 from labkit.plans.plan import Offer, OfferKind, Refusal
+from labkit.printing import quote
 
 
 def find_frozen(state: LabState) -> frozenset[str]:
@@ -37,35 +39,51 @@ def find_frozen_of(state: LabState, machine: str) -> frozenset[str]:
 
 
 def why_broken(
-    state: LabState, machine: str | None, disks: Iterable[DiskSpec], changed: Container[str]
+    state: LabState,
+    machine: str | None,
+    disks: Iterable[DiskSpec],
+    changed: Container[str],
+    *,
+    may_lie_outside: bool = False,
 ) -> Refusal | None:
     """Return why disks cannot be used: an image of theirs is gone, is damaged, or was written to by another program.
 
     Args:
         machine: whose disks they are; None: they are free. changed: the frozen images that no longer are what they
-            were.
+            were. may_lie_outside: whether an image may lie out of the lab's folder: what it holds is only read.
     """
-    for disk in disks:
-        if disk.served:
-            continue
-        layers = chain(state.images, disk.path)
+    readable = state.readable
+    for disk in (replace(disk, name=name_of(readable, disk)) for disk in disks if not disk.served):
+        layers = chain(readable, disk.path)
         lost = disk.path if not layers else layers[-1].backing
-        if lost is not None and lost not in state.images:
+        if lost is not None and lost not in readable:
             return _lost(state, machine, disk, lost)
+        away = next((layer.path for layer in layers if layer.path in state.outside), None)
+        if away is not None and not may_lie_outside:
+            return _away(state, disk, away)
         bad = next((layer.path for layer in layers if layer.path in changed), None)
         if bad is not None:
             return _altered(state, machine, disk, bad)
     return None
 
 
-def why_broken_disk(state: LabState, disk: DiskFacts, changed: Container[str]) -> Refusal | None:
+def why_broken_disk(
+    state: LabState, disk: DiskFacts, changed: Container[str], *, may_lie_outside: bool = False
+) -> Refusal | None:
     """Return why a disk of the lab cannot be used, as `why_broken` does."""
-    return why_broken(state, disk.machine, [_spec(disk.active, disk.name, disk.target)], changed)
+    specs = [_spec(disk.active, disk.name, disk.target)]
+    return why_broken(state, disk.machine, specs, changed, may_lie_outside=may_lie_outside)
 
 
 def why_broken_image(state: LabState, machine: str, image: ImageFacts, changed: Container[str]) -> Refusal | None:
     """Return why an image of a machine cannot be used, or what it stands on, as `why_broken` does."""
     return why_broken(state, machine, [_spec(image, disk_name(image.path), None)], changed)
+
+
+def notes_of_outside(state: LabState, paths: Iterable[str]) -> list[str]:
+    """Return what is to be said of images out of the lab's folder that a machine has now and not any more then."""
+    said = _("{file} lies outside of the lab's folder: it stays there, and is no disk of the lab from then on.")
+    return [said.format(file=path) for path in paths if path in state.outside]
 
 
 def find_damaged(state: LabState, disk: str) -> str | None:
@@ -77,8 +95,26 @@ def _spec(image: ImageFacts, name: str, target: str | None) -> DiskSpec:
     return DiskSpec(name=name, target=target or "", path=image.path, format=image.format)
 
 
+def _away(state: LabState, disk: DiskSpec, path: str) -> Refusal:
+    now = state.disks.get(disk.name)
+    if now is not None and any(layer.path == path for layer in now.layers):
+        call = f'lab.disks["{disk.name}"].convert("…")'
+        way = _("Copy it in: {call}. Then detach {disk} and attach the copy.").format(call=call, disk=disk.name)
+    else:
+        command = f"qemu-img convert -O qcow2 {quote(path)} copy.qcow2"
+        call = 'lab.disks.import_file("copy.qcow2", "…")'
+        way = _("Copy it in as a disk of its own: {command}, then {call}.").format(command=command, call=call)
+    return Refusal(
+        why=_("The image {file} of {disk} lies outside of the lab's folder, where nobody looks after it.").format(
+            file=path, disk=disk.name
+        ),
+        ways_out=(way,),
+    )
+
+
 def _lost(state: LabState, machine: str | None, disk: DiskSpec, path: str) -> Refusal:
-    file = posixpath.basename(path)
+    inside = posixpath.join(state.home, "")
+    file = posixpath.basename(path) if path.startswith(inside) else path  # elsewhere nobody would look for it
     back = (
         _("Bring the file back, or say where it is now: {call}.").format(call=_relink(machine, disk))
         if machine

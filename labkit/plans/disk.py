@@ -181,6 +181,12 @@ def plan_detach(state: LabState, survey: DiskSurvey, name: str, machine: str) ->
         refusal = why_ide_stays(facts)
     step = DetachDisk(machine_id=facts.id, domain=facts.spec.domain_name, target=disk.target)
     notes = []
+    if away := [layer.path for layer in disk.layers if layer.path in state.outside]:
+        notes.append(
+            _(
+                "{file} lies outside of the lab's folder: it stays there, and is no disk of the lab from then on."
+            ).format(file=away[0])
+        )
     if disk.target in FIRST_TARGETS:
         notes.append(
             _("{machine} starts from {disk}: without it, it cannot be started. Back again: {call}.").format(

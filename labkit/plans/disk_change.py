@@ -66,7 +66,7 @@ def plan_convert(
         or why_not_name(state, new)
         or why_not_still(state, disk)
         or why_served(disk)
-        or why_broken_disk(state, disk, () if as_is else survey.changed)
+        or why_broken_disk(state, disk, () if as_is else survey.changed, may_lie_outside=True)
         or why_not_capacity(disk.capacity, format)
         or why_no_room(survey.free_bytes, needed)
     )
@@ -145,6 +145,7 @@ def _conversion(
         allocation=allocation,
         capacity=capacity,
         bytes=needed,
+        larger=capacity > disk.capacity,
     )
 
 

@@ -215,7 +215,7 @@ def _no_longer_needed(lineage: Lineage, facts: MachineFacts, cuts: list[ImageFac
     state = lineage.state
     own = own_disks(facts, state.snapshots.get(facts.name, SnapshotTree()))
     cut = {image.path: replace(image, backing=None) for image in cuts}
-    return [state.images[path] for path in find_unneeded(state, state.roots, own, then=cut)]
+    return [state.images[path] for path in find_unneeded(state, state.roots, own, machine=facts.id, then=cut)]
 
 
 # --- relinking ----------------------------------------------------------------------------------

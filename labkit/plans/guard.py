@@ -97,7 +97,10 @@ def why_not_write(state: LabState, disks: Iterable[DiskSpec]) -> Refusal | None:
 
 
 def dependants_of_content(lineage: Lineage, path: str) -> tuple[Node, ...]:
-    """Return who would be harmed if a machine's active image were written to: all but the machine it is active in."""
+    """Return who would be harmed if a machine's active image were written to: all but the machine it is active in.
+
+    A snapshot that only a record knows which was put aside counts: somebody may take that record.
+    """
     state = lineage.state
     snapshots = [
         Node(NodeKind.SNAPSHOT, f"{name}@{point.name}")
@@ -105,6 +108,8 @@ def dependants_of_content(lineage: Lineage, path: str) -> tuple[Node, ...]:
         for point in tree.nodes.values()
         if any(disk.path == path for disk in point.disks)
     ]
+    if (aside := state.aside.get(path)) and aside.snapshot:
+        snapshots.append(Node(NodeKind.SNAPSHOT, f"{aside.machine}@{aside.snapshot}"))
     above = [image.path for image in state.images.values() if image.backing == path]
     return tuple(sorted({*snapshots, *(node for image in above for node in lineage.dependants(image))}))
 

@@ -19,7 +19,7 @@ from labkit.model.state import LabState
 from labkit.model.travel import CarriedImage, CarriedKind, CarriedPoint, Manifest, SnapshotRecord
 from labkit.plans.archive_excuses import why_not_arrive
 from labkit.plans.naming import free_disk_name, free_memory_paths, next_image_path
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
 from labkit.plans.steps import (
     DefineAdopted,
     FreezeImages,
@@ -165,12 +165,6 @@ def plan_import(state: LabState, survey: ImportSurvey, arrival: Arrival) -> Plan
         refusal=refusal,
         notes=() if refusal else tuple(_notes(survey, arrival)),
     )
-
-
-def refuse_import(state: LabState, name: str, refusal: Refusal) -> Plan:
-    """Return the plan of an import that is refused before its texts are looked at."""
-    basis = state.fingerprint((name,))
-    return Plan(act="import", subject=name, home=state.home, names=(name,), basis=basis, refusal=refusal)
 
 
 def _arriving(state: LabState, survey: ImportSurvey, arrival: Arrival) -> list[Step]:

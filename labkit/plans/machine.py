@@ -79,7 +79,8 @@ def plan_configure(state: LabState, survey: Survey, name: str, changes: MachineC
     )
     if effective == MachineChanges():
         return machine_plan("configure", state, name)
-    step = ConfigureMachine(machine_id=spec.id, domain=spec.domain_name, changes=effective)
+    pinned = spec.pinned_to is not None
+    step = ConfigureMachine(machine_id=spec.id, domain=spec.domain_name, changes=effective, pinned=pinned)
     notes = [_("{name} sees it when it next starts.").format(name=name)] if machine.is_active else []
     return machine_plan("configure", state, name, steps=[step], notes=notes)
 

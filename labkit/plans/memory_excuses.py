@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 
 from labkit.language import _
-from labkit.model.machine import Accelerator
+from labkit.model.machine import Accelerator, MachineFacts
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
 from labkit.plans.plan import Refusal
@@ -20,14 +20,14 @@ def why_not_from_memory(state: LabState, survey: SnapshotSurvey, snapshot: Snaps
     """Return why a guest cannot go on from a snapshot's memory; None too where it keeps none."""
     if snapshot.memory is None:
         return None
-    disks_only = _("Restore its disks only: restore({name!r}, memory=False).").format(name=snapshot.name)
+    disks_only = _disks_only(snapshot)
     if snapshot.memory not in state.memories:
         why = _("The memory file {file} of {name} is gone.").format(
             file=posixpath.basename(snapshot.memory), name=snapshot.name
         )
         return Refusal(why=why, ways_out=(disks_only,))
     if fault := survey.bad_memories.get(snapshot.memory):
-        return Refusal(why=_fault(fault, snapshot), ways_out=(disks_only,))
+        return Refusal(why=describe_fault(fault, snapshot.memory, snapshot.name), ways_out=(disks_only,))
     boot = snapshot.spec.boot
     lost = [path for path in (boot.kernel, boot.initramfs) if path and path in survey.lost]
     if lost:
@@ -39,18 +39,39 @@ def why_not_from_memory(state: LabState, survey: SnapshotSurvey, snapshot: Snaps
     return Refusal(why=other, ways_out=(disks_only,)) if other else None
 
 
+def why_renamed(facts: MachineFacts, snapshot: SnapshotFacts) -> Refusal | None:
+    """Return why a machine cannot go on from a snapshot's memory: libvirt takes it under the name of then alone."""
+    then = snapshot.spec
+    if snapshot.memory is None or then.domain_name == facts.spec.domain_name:
+        return None
+    return Refusal(
+        why=_(
+            "{snapshot} was taken when {machine} was called {name}: its memory goes on under that name alone."
+        ).format(snapshot=snapshot.name, machine=facts.name, name=then.name),
+        ways_out=(
+            _disks_only(snapshot),
+            _("Or give it that name again, for as long: vm.rename({name!r}).").format(name=then.name),
+        ),
+    )
+
+
+def _disks_only(snapshot: SnapshotFacts) -> str:
+    return _("Restore its disks only: restore({name!r}, memory=False).").format(name=snapshot.name)
+
+
 def why_bad_memory(snapshots: Iterable[SnapshotFacts], faults: Mapping[str, MemoryFault]) -> Refusal | None:
     """Return why snapshots cannot be carried elsewhere with their memory: a file of it is of no use."""
     for snapshot in snapshots:
         if snapshot.memory is not None and (fault := faults.get(snapshot.memory)):
             return Refusal(
-                why=_fault(fault, snapshot),
+                why=describe_fault(fault, snapshot.memory, snapshot.name),
                 ways_out=(_("Bring the file back from a copy."), _("Or delete the snapshot.")),
             )
     return None
 
 
-def _fault(fault: MemoryFault, snapshot: SnapshotFacts) -> str:
+def describe_fault(fault: MemoryFault, memory: str, snapshot: str) -> str:
+    """Return what is wrong with the memory file of a snapshot, in a sentence."""
     sentence = {
         MemoryFault.CUT: _("The memory file {file} of {name} is cut short."),
         MemoryFault.DAMAGED: _("The memory file {file} of {name} is damaged: it does not begin as one."),
@@ -61,7 +82,7 @@ def _fault(fault: MemoryFault, snapshot: SnapshotFacts) -> str:
             "has written it, and the hypervisor would use them."
         ),
     }[fault]
-    return sentence.format(file=posixpath.basename(snapshot.memory or ""), name=snapshot.name)
+    return sentence.format(file=posixpath.basename(memory), name=snapshot)
 
 
 def is_foreign_accelerator(survey: SnapshotSurvey, snapshot: SnapshotFacts) -> bool:

@@ -8,16 +8,19 @@ from __future__ import annotations
 import html
 import posixpath
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
+from typing import Protocol
 
+from labkit.errors import BadInput
 from labkit.language import _
 from labkit.model.words import act_word
 from labkit.plans.steps import Phase, Step, WakeClones
+from labkit.printing import quote
 from labkit.units import format_size
 
-_BLOB = re.compile(r"\S*/blobs/[0-9a-f]{16}-")
+_BLOB = re.compile(r"/blobs/[0-9a-f]{16}-([^/]+)$")
 
 
 class OfferKind(StrEnum):
@@ -85,6 +88,17 @@ class Files:
         return (*self.created, *self.drafts)
 
 
+class Folder(Protocol):
+    """A folder's path, be it text or a `Path`: plans themselves touch no file."""
+
+    def __fspath__(self) -> str:
+        """Return it as text."""
+
+
+Scribe = Callable[["Plan", "str | Folder"], tuple[str, ...]]
+"""Writes the files that a plan's commands read into a folder, and returns their names."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What an act would do.
@@ -99,6 +113,7 @@ class Plan:
         whole_lab: whether nothing else may go on in the lab meanwhile.
         instance: the hypervisor instance it is carried out on, noted when it is; "" for the session's own.
         running: those of its machines that were running, and not paused, when it was begun; noted then.
+        scribe: who writes what its commands read; no part of the value.
     """
 
     act: str
@@ -113,6 +128,51 @@ class Plan:
     whole_lab: bool = False
     instance: str = ""
     running: tuple[str, ...] = ()
+    scribe: Scribe | None = field(init=False, default=None, compare=False, repr=False)
+
+    def written_by(self, scribe: Scribe) -> Plan:
+        """Return the same plan, which can write what its commands read."""
+        plan = replace(self)
+        object.__setattr__(plan, "scribe", scribe)
+        return plan
+
+    def write(self, folder: str | Folder) -> tuple[str, ...]:
+        """Write the files that its commands read, made of what the hypervisor knows now.
+
+        The commands, typed in order in the lab's folder before anything else changes, do what the act does.
+
+        Args:
+            folder: there already; `lab.home` to type the commands: they read the files where they are typed.
+
+        Returns:
+            The names of the files, in the order they are read.
+
+        Raises:
+            BadInput: the plan comes from a journal or is no act's: nobody is asked. HostTrouble: the host's.
+        """
+        if self.scribe is None:
+            raise BadInput(
+                _("This plan knows no lab that it could write for."),
+                _("Ask the act itself: vm.snapshots.restore.plan(…) and its like."),
+            )
+        return self.scribe(self, folder)
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        """The names of the files that its commands read and `write` writes."""
+        return tuple(dict.fromkeys(paper for step in self.steps for paper in step.papers))
+
+    @property
+    def links(self) -> dict[str, str]:
+        """The guest images' files that its commands name: by the short name that `write` gives each, its path."""
+        touched = [step.touches for step in self.steps]
+        paths = (
+            path
+            for each in touched
+            for path in (*each.reads, *(path for path, _format in each.stands_on), *each.creates)
+        )
+        found = ((_BLOB.search(path), path) for path in paths)
+        return {f"images/{match[1]}": path for match, path in found if match}
 
     @property
     def locks(self) -> tuple[str, ...]:
@@ -194,6 +254,8 @@ class Plan:
             return "\n".join(lines + [f"  → {way}" for way in (*self.refusal.ways_out, *self.refusal.for_calls)])
         lines = [title if self.steps else _("{act}: nothing to do").format(act=title)]
         lines += [f"  $ {command}" for command in self.commands]
+        if self.papers or self.links:
+            lines.append("  " + _("plan.write(folder) writes what these lines read."))
         lines += [f"  {note}" for note in self.notes]
         if sizes and (self.bytes_copied or self.bytes_freed):
             copied, freed = format_size(self.bytes_copied), format_size(self.bytes_freed)
@@ -210,9 +272,18 @@ class Plan:
         return "\n".join(lines)
 
     def _shorten(self, command: str) -> str:
-        """Return a command with the folders of the lab and of guest images left out."""
-        command = command.replace(posixpath.join(self.home, ""), "")
-        return _BLOB.sub("images/", command)
+        """Return commands as they are typed in the lab's folder, guest images by what `write` names them there."""
+        for short, path in self.links.items():
+            command = command.replace(path, short)
+        return "\n".join(map(self._shorten_line, command.splitlines()))
+
+    def _shorten_line(self, command: str) -> str:
+        """Leave the lab's folder out; what the daemon behind virsh is told, which is elsewhere, begins with it."""
+        home = posixpath.join(self.home, "")
+        quoted = quote(home)
+        within = home if quoted == home else quoted[1:-1]  # as it stands between a word's quotes
+        there = "" if not command.startswith("virsh ") else "$PWD/" if quoted == home else "'\"$PWD\"'/"
+        return command.replace(within, there)
 
     def __repr__(self) -> str:
         return self.preview(sizes=False)

@@ -91,19 +91,35 @@ def find_unneeded(
     roots: Iterable[str],
     disks: Collection[str],
     *,
+    machine: str = "",
     then: Mapping[str, ImageFacts] | None = None,
 ) -> tuple[str, ...]:
     """Return the images that an act makes unneeded and that are its own to delete, children before parents.
 
     Args:
         roots: what is still needed after the act. disks: the names of the act's own disks.
+        machine: the id of the machine that it is about, "" for a free disk.
         then: the images that the act changes, as they are after it.
     """
     orphans = set(state.images) - state.alive
     images = {**state.images, **(then or {})}
-    wanted = orphans.union(roots)
+    wanted = orphans.union(roots, state.aside)
     dead = reclaim(images, wanted | hidden_below(state, images, wanted)).dead
-    return tuple(path for path in dead if disk_name(path) in disks or image_number(path) < 0)
+    own = [path for path in dead if _is_own(state, path, disks, machine)]
+    below = alive_among(images, images.keys() - set(own))  # what stands on an image of its own and is another's
+    return tuple(path for path in own if path not in below)
+
+
+def _is_own(state: LabState, path: str, disks: Collection[str], machine: str) -> bool:
+    """Whether an image was made for an act's own disks or machine: by the record, else by the name of its file.
+
+    A disk of ours may have gone to another machine, with its images; of an image that another program has named its
+    file says nothing.
+    """
+    made = state.made.get(path)
+    if machine and made and made.machine_id and image_number(path) < 0:
+        return made.machine_id == machine
+    return disk_name(path) in disks
 
 
 def hidden_below(state: LabState, images: Mapping[str, ImageFacts], needed: Collection[str]) -> frozenset[str]:

@@ -163,11 +163,9 @@ def is_same_disk(images: Mapping[str, ImageFacts], one: DiskSpec, other: DiskSpe
 
 def _why_disk_in_use(state: LabState, facts: MachineFacts, snapshot: SnapshotFacts) -> Refusal | None:
     """Another disk that has got the name of one of the snapshot's can be moved aside only while it is free."""
-    own = {disk.name: disk for disk in facts.spec.disks}
     for disk in snapshot.disks:
         holder = state.disks[disk.name].machine if disk.name in state.disks else None
-        mine = own.get(disk.name)
-        if holder is None or (mine is not None and is_same_disk(state.images, mine, disk)):
+        if holder is None or any(is_same_disk(state.readable, mine, disk) for mine in facts.spec.disks):
             continue
         return Refusal(
             why=_("{name} needs its disk {disk}, and another disk of that name is attached to {machine}.").format(

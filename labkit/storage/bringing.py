@@ -13,10 +13,10 @@ from pathlib import Path
 
 from labkit.errors import BadInput, NoSpace
 from labkit.language import _
-from labkit.limits import NO_LIMIT, Limit
+from labkit.limits import NO_LIMIT, Limit, OnBytes
 from labkit.model.foreign import Foreign
 from labkit.model.image import Allocation, Format
-from labkit.storage.files import OnBytes, copy_file, free_bytes, host_errors
+from labkit.storage.files import copy_file, free_bytes, host_errors
 from labkit.storage.foreign import inspect, seal_of
 from labkit.storage.qemu_img import convert
 

@@ -11,7 +11,7 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from io import BufferedWriter
@@ -20,12 +20,9 @@ from typing import TextIO
 
 from labkit.errors import AlreadyExists, HostTrouble, NoSpace
 from labkit.language import _
-from labkit.limits import NO_LIMIT, Limit
+from labkit.limits import NO_LIMIT, Limit, OnBytes, unheard
 from labkit.storage.plain import open_plain, opened_plain
 from labkit.units import MIB
-
-OnBytes = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all)."""
 
 _FICLONE = 0x40049409
 _CHUNK = 4 * MIB
@@ -200,7 +197,7 @@ def measure_copy_rate(folder: Path, *, size: int = 8 * 1024 * 1024) -> float:
         one.flush()
         os.fsync(one.fileno())
         began = time.monotonic()
-        _copy_data(one.fileno(), other.fileno(), lambda _done, _total: None, NO_LIMIT)
+        _copy_data(one.fileno(), other.fileno(), unheard, NO_LIMIT)
         os.fsync(other.fileno())
         return size / max(time.monotonic() - began, 1e-6)
 

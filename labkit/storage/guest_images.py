@@ -8,16 +8,19 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from labkit.model.image import Format, GuestImage, Message
 from labkit.storage.bounded import Damaged, read_json
-from labkit.storage.plain import opened_plain
-from labkit.units import MIB, TIB, check_name
+from labkit.storage.plain import opened_plain, read_plain
+from labkit.units import KIB, MIB, TIB, check_name
 
 _DIGITS = 16
 """Digits of its content's SHA-256 that a file's name begins with."""
 
+_LIST = "course.list"
+_MOST_LIST = 64 * KIB
 _MOST_MANIFEST = MIB
 _MOST_TEXT = 2000
 _MOST_BYTES = 2 * TIB
@@ -27,6 +30,35 @@ def read_guest_images(folder: Path) -> dict[str, GuestImage]:
     """Return the guest images in a folder by name; those whose files are missing are left out."""
     images = (_read(manifest) for manifest in sorted(folder.glob("*.json")))
     return {image.name: image for image in images if image is not None}
+
+
+def read_course_list(folder: Path) -> tuple[str, ...]:
+    """Return the names of the guest images that the course needs, sorted; none where nothing was built yet."""
+    try:
+        text = read_plain(folder / _LIST, _MOST_LIST, follow=True).decode()
+    except (OSError, ValueError):
+        return ()
+    return tuple(sorted(filter(None, text.splitlines())))
+
+
+def find_other_versions(folder: Path, names: Iterable[str], tried: Path) -> list[str]:
+    """Return the packages that images are made of in another version than was tried, "name version", sorted.
+
+    Args:
+        names: of the images. tried: the file that says which were; where there is none, nothing is compared.
+    """
+    try:
+        known = _Table(read_json(tried, object, most=_MOST_MANIFEST))
+        found = set()
+        for name in names:
+            here = _Table(read_json(folder / f"{name}.json", object, most=_MOST_MANIFEST, follow=True)).table(
+                "packages"
+            )
+            there = known.table(name)
+            found |= {f"{package} {here.text(package)}" for package in here if here.get(package) != there.get(package)}
+    except (OSError, ValueError):
+        return []
+    return sorted(found)
 
 
 def find_damaged(image: GuestImage) -> list[str]:
@@ -93,6 +125,9 @@ class _Table:
         if not isinstance(value, dict):
             raise Damaged("no table")
         self._values = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
 
     def get(self, key: str) -> object:
         """Return what stands there, or None."""

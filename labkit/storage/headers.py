@@ -62,6 +62,18 @@ def is_blank(path: Path) -> bool:
         raise _trouble(str(path), str(error)) from error
 
 
+def is_blank_or_gone(path: Path) -> bool:
+    """Whether nothing was ever written into a qcow2 image, or it is not there.
+
+    Raises:
+        HostTrouble: it cannot be read.
+    """
+    try:
+        return is_blank(path)
+    except FileNotFoundError:
+        return True
+
+
 def is_image_name(path: str) -> bool:
     """Whether a file bears the name of an image: that ends in its format."""
     name = os.path.basename(path)

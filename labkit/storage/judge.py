@@ -18,10 +18,9 @@ from labkit.storage.process import run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What qemu-img finds in an image's own tables: errors, space lost, and whether the format can be checked."""
+    """What qemu-img finds in an image's own tables: errors, and whether the format can be checked."""
 
     errors: int
-    leaks: int
     known: bool = True
 
 
@@ -34,9 +33,9 @@ def check(path: Path, format: Format, *, limit: Limit = NO_LIMIT) -> Check:
     argv = ["qemu-img", "check", "--output=json", "-f", format.driver, str(path)]
     done = run(argv, limit=limit, accept=(0, 2, 3, 63))
     if done.code == 63:
-        return Check(errors=0, leaks=0, known=False)
+        return Check(errors=0, known=False)
     told = json.loads(done.output)
-    return Check(errors=told.get("corruptions", 0) + told.get("check-errors", 0), leaks=told.get("leaks", 0))
+    return Check(errors=told.get("corruptions", 0) + told.get("check-errors", 0))
 
 
 def compare(one: Path, one_format: Format, other: Path, other_format: Format, *, limit: Limit = NO_LIMIT) -> bool:

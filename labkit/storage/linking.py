@@ -10,8 +10,8 @@ from pathlib import Path
 
 from labkit.limits import NO_LIMIT, Limit
 from labkit.model.disk import backing_name
-from labkit.model.image import Allocation, Format
-from labkit.storage import qemu_img
+from labkit.model.image import Format
+from labkit.model.image_commands import create_argv, rebase_argv
 from labkit.storage.files import host_errors, sync_folder
 from labkit.storage.headers import read_image
 from labkit.storage.making import making
@@ -34,9 +34,7 @@ def link(
     capacity = read_image(backing, backing_format).capacity
     below = backing_name(str(first), str(backing))
     with making(first) as place:  # what is made beside it moves along: all appear at once, and are synced together
-        argv = qemu_img.create_argv(
-            place, Format.QCOW2, capacity, Allocation.DYNAMIC, backing=below, backing_format=backing_format
-        )
+        argv = create_argv(str(place), Format.QCOW2, capacity, below=(below, backing_format))
         run(argv, limit=limit, inherit=inherit)
         data = place.read_bytes()
         with host_errors(first):
@@ -46,8 +44,7 @@ def link(
 
 def name_backing(path: Path, backing: Path, backing_format: Format) -> None:
     """Write another name of the image below into a qcow2's header; that image must hold the same as before."""
-    below = backing_name(str(path), str(backing))
-    run(["qemu-img", "rebase", "-u", "-f", Format.QCOW2.driver, "-b", below, "-F", backing_format.driver, str(path)])
+    run(rebase_argv(str(path), (backing_name(str(path), str(backing)), backing_format), only_name=True))
 
 
 def replace_image(draft: Path, path: Path, *, frozen: bool) -> None:

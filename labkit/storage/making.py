@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from labkit.errors import AlreadyExists
+from labkit.errors import AlreadyExists, HostTrouble
 from labkit.language import _
-from labkit.storage.files import host_errors, sync_file, sync_folder
+from labkit.model.image import Format
+from labkit.storage import headers
+from labkit.storage.files import delete_files, host_errors, sync_file, sync_folder
 
 _PREFIX = ".making-"
 
@@ -63,6 +65,18 @@ def is_making_folder(path: Path) -> bool:
 def discard(target: Path) -> None:
     """Remove what a killed attempt to make an image has left; nothing, if there was none."""
     shutil.rmtree(making_folder(target), ignore_errors=True)
+
+
+def remove_image(path: Path, format: Format) -> None:
+    """Remove an image that was just made, with all its files, and what a killed attempt has left."""
+    discard(path)
+    try:
+        made = headers.read_image(path, format).files
+    except FileNotFoundError:
+        return
+    except HostTrouble:
+        made = (str(path),)  # a power cut has left the name and not the content
+    delete_files(reversed(made))
 
 
 def _publish(folder: Path, target: Path) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from labkit.errors import BadInput
 from labkit.language import _
-from labkit.limits import NO_LIMIT, Limit
+from labkit.limits import NO_LIMIT, Limit, OnBytes, unheard
 from labkit.model.disk import backing_name
 from labkit.model.image import Allocation, Format, ImageFacts
-from labkit.storage.files import OnBytes
+from labkit.model.image_commands import convert_argv, create_argv, rebase_argv, resize_argv
 from labkit.storage.headers import read_chain, read_image
 from labkit.storage.making import making
 from labkit.storage.maps import read_map
@@ -26,42 +26,6 @@ from labkit.storage.zeros import fill_holes
 from labkit.units import MIB
 
 _PIECE = 16 * MIB
-_FIXED = {
-    Format.RAW: "preallocation=off",
-    Format.QCOW2: "preallocation=metadata",
-    Format.VDI: "static=on",
-    Format.VMDK: "subformat=monolithicFlat",
-    Format.VHD: "subformat=fixed",
-    Format.VHDX: "subformat=fixed,block_state_zero=off",  # else every block is born again at the end when written
-}
-
-
-def _unheard(_done: int, _total: int) -> None:
-    pass
-
-
-def create_argv(
-    path: Path,
-    format: Format,
-    capacity: int,
-    allocation: Allocation,
-    *,
-    backing: str | None = None,
-    backing_format: Format | None = None,
-    cluster_size: int | None = None,
-    extended_l2: bool = False,
-) -> list[str]:
-    """Return the line that creates an image; `backing` as it will stand in the header."""
-    options = [_FIXED[format]] if allocation is Allocation.FIXED else []
-    options += [f"cluster_size={cluster_size}"] if cluster_size else []
-    options += ["extended_l2=on"] if extended_l2 else []
-    return [
-        *("qemu-img", "create", "-q", "-f", format.driver),
-        *(("-u", "-b", backing, "-F", backing_format.driver) if backing and backing_format else ()),
-        *(("-o", ",".join(options)) if options else ()),
-        str(path),
-        str(capacity),
-    ]
 
 
 def create(
@@ -75,7 +39,7 @@ def create(
     cluster_size: int | None = None,
     extended_l2: bool = False,
     replace: bool = False,
-    on_bytes: OnBytes = _unheard,
+    on_bytes: OnBytes = unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
 ) -> None:
@@ -105,15 +69,9 @@ def create(
             _('Use allocation="dynamic" and name the format.'),
         )
     with making(path, replace=replace) as place:
+        below = (backing_name(str(path), str(backing)), backing_format) if backing and backing_format else None
         argv = create_argv(
-            place,
-            format,
-            capacity,
-            allocation,
-            backing=backing_name(str(path), str(backing)) if backing else None,
-            backing_format=backing_format,
-            cluster_size=cluster_size,
-            extended_l2=extended_l2,
+            str(place), format, capacity, allocation, below=below, cluster_size=cluster_size, extended_l2=extended_l2
         )
         run(argv, limit=limit, inherit=inherit)
         if allocation is Allocation.FIXED:
@@ -127,7 +85,7 @@ def convert(
     target_format: Format,
     allocation: Allocation,
     *,
-    on_bytes: OnBytes = _unheard,
+    on_bytes: OnBytes = unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
     capacity: int | None = None,
@@ -159,14 +117,8 @@ def convert(
     with making(target) as place:
         larger = capacity is not None and capacity > old
         if capacity is not None and larger:
-            run(create_argv(place, target_format, capacity, allocation), limit=limit, inherit=inherit)
-        argv = [
-            *("qemu-img", "convert", "-p", "-f", source_format.driver, "-O", target_format.driver),
-            *(("-n", "--target-is-zero") if larger else ()),
-            *(("-S", "0") if fixed else ()),  # zeros are written too
-            *(("-o", _FIXED[target_format]) if fixed and not larger else ()),
-            *(str(source), str(place)),
-        ]
+            run(create_argv(str(place), target_format, capacity, allocation), limit=limit, inherit=inherit)
+        argv = convert_argv(str(source), source_format, str(place), target_format, allocation, into_made=larger)
         run(argv, limit=limit, inherit=inherit, on_fraction=lambda part: on_bytes(int(part * data), data + rest))
         if fixed:
             _fill(place, target_format, lambda done, _total: on_bytes(data + min(done, rest), data + rest), limit)
@@ -180,7 +132,7 @@ def resize(
     capacity: int,
     *,
     allocation: Allocation | None = None,
-    on_bytes: OnBytes = _unheard,
+    on_bytes: OnBytes = unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
 ) -> None:
@@ -211,13 +163,12 @@ def resize(
             _("Disks can grow, not shrink: name a larger capacity."),
         )
     try:
-        argv = ["qemu-img", "resize", "-q", "-f", format.driver, str(path), str(capacity)]
-        run(argv, limit=limit, inherit=inherit)
+        run(resize_argv(str(path), format, capacity), limit=limit, inherit=inherit)
         fixed = (allocation or facts.allocation) is Allocation.FIXED
         if fixed and format is Format.QCOW2:
             _write_zeros(path, on_bytes, limit, inherit)
         if fixed:
-            fill_holes(path, _unheard if format is Format.QCOW2 else on_bytes, limit)
+            fill_holes(path, unheard if format is Format.QCOW2 else on_bytes, limit)
     except BaseException:
         _shrink_back(facts, inherit)
         raise
@@ -257,7 +208,7 @@ def rebase(
     backing: Path | None,
     backing_format: Format | None,
     *,
-    on_bytes: OnBytes = _unheard,
+    on_bytes: OnBytes = unheard,
     limit: Limit = NO_LIMIT,
     inherit: Sequence[int] = (),
 ) -> None:
@@ -268,11 +219,10 @@ def rebase(
     Args:
         path: absolute; no process may have it open. backing: absolute; its name is recorded relative.
     """
-    below = backing_name(str(path), str(backing)) if backing else ""
-    form = ("-F", backing_format.driver) if backing and backing_format else ()
+    below = (backing_name(str(path), str(backing)), backing_format) if backing and backing_format else None
     size = read_image(path, Format.QCOW2).capacity
     run(
-        ["qemu-img", "rebase", "-p", "-f", Format.QCOW2.driver, "-b", below, *form, str(path)],
+        rebase_argv(str(path), below),
         limit=limit,
         inherit=inherit,
         on_fraction=lambda part: on_bytes(int(part * size), size),

@@ -5,10 +5,16 @@ Knows: files. Must not know: what is in them.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import tempfile
 from pathlib import Path
 
 from labkit.storage.files import open_draft, sync_folder
+
+_NO_SECOND_NAMES = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What a file system says that has no hard links."""
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -24,6 +30,49 @@ def write_whole(path: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that is not there yet, whole and durably, for us alone; of several who do, one is the first.
+
+    Raises:
+        FileExistsError: another was. OSError: the host's.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")  # its mode is 0600
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        put_new(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def put_new(draft: Path, path: Path) -> None:
+    """Give a file that is written whole its name, if nobody has that name yet; the draft may be left, or gone.
+
+    A second name is taken at one instant by one of several, however many computers see the folder. FAT and exFAT have
+    no second names; a stick is seen by one computer, so there a lock on the folder makes one of several the first.
+
+    Raises:
+        FileExistsError: another was first. OSError: the host's.
+    """
+    try:
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in _NO_SECOND_NAMES:
+            raise
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+            os.rename(draft, path)
+        finally:
+            os.close(folder)
 
 
 def free_name(path: Path, ending: str) -> Path:

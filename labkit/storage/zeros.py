@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from labkit.limits import NO_LIMIT, Limit
-from labkit.storage.files import OnBytes, host_errors
+from labkit.limits import NO_LIMIT, Limit, OnBytes
+from labkit.storage.files import host_errors
 from labkit.units import MIB
 
 _ZEROS = memoryview(bytes(4 * MIB))

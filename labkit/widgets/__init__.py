@@ -3,16 +3,16 @@
 Knows: the lab, the model. Must not know: libvirt, qemu-img.
 """
 
-from labkit.widgets.clone import ClonePanel
-from labkit.widgets.console import Console
-from labkit.widgets.disk import DiskPanel
-from labkit.widgets.doctor import DoctorPanel
-from labkit.widgets.host import HostPanel
-from labkit.widgets.lab import LabPanel
-from labkit.widgets.lineage import LineagePanel
-from labkit.widgets.machine import MachinePanel
+from labkit.widgets.clone.panel import ClonePanel
+from labkit.widgets.console.panel import Console
+from labkit.widgets.disk.panel import DiskPanel
+from labkit.widgets.doctor.panel import DoctorPanel
+from labkit.widgets.host.panel import HostPanel
+from labkit.widgets.lab.panel import LabPanel
+from labkit.widgets.lineage.panel import LineagePanel
+from labkit.widgets.machine.panel import MachinePanel
 from labkit.widgets.panel import Panel
-from labkit.widgets.snapshot import SnapshotPanel
+from labkit.widgets.snapshot.panel import SnapshotPanel
 
 __all__ = [
     "ClonePanel",

@@ -1,4 +1,7 @@
-"""`Acting`: what a panel does: the plan it asks about, the act under way, what came of the last one.
+"""`Acting`: what a panel is at: the plan it asks about, the act under way, what came of the last one.
+
+Every panel has one. It is told what to do when something is to be seen (`redraw`) or to be read (`refresh`), and knows
+nothing else of its panel.
 
 Acts run one at a time on a thread of their own and never block a cell. No error is lost: it is shown in the panel.
 
@@ -34,16 +37,24 @@ KEPT_COMMANDS = 50
 
 
 class Acting:
-    """The base class of all panels, as far as they act; see the module."""
+    """What a panel is at; see the module.
 
-    copy_rate: float
-    """Bytes a second that copies are expected to run at."""
+    Args:
+        lock: the panel's. redraw: lays the panel out again; cheap when nothing changed, safe from any thread.
+        refresh: reads again what the panel shows; called after each of its acts.
 
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._handlers: dict[str, Callable[[Values], None]] = {
+    Attributes:
+        handlers: what the reader can ask for here, by action.
+        copy_rate: bytes a second that copies are expected to run at.
+    """
+
+    def __init__(self, lock: threading.RLock, *, redraw: Callable[[], object], refresh: Callable[[], object]) -> None:
+        self._lock = lock
+        self._redraw = redraw
+        self._refresh = refresh
+        self.handlers: dict[str, Callable[[Values], None]] = {
             "dismiss": self._dismiss,
-            "cancel": self._cancel,
+            "cancel": lambda _values: self.cancel(),
             "confirm": self._confirm,
             "leave": self._leave,
         }
@@ -57,32 +68,7 @@ class Acting:
         self._drawn = 0.0
         self.copy_rate = act_parts.COPY_RATE
 
-    # --- what the rest of a panel says ---------------------------------------------------------------
-
-    def redraw(self) -> None:
-        """Lay the panel out again; cheap when nothing changed, safe from any thread."""
-        raise NotImplementedError
-
-    def refresh(self) -> None:
-        """Read again what the panel shows; called before it is displayed and after each of its acts."""
-
-    def losses(self, _plan: Plan) -> tuple[str, ...]:
-        """Return what goes for good with a plan besides files, by name: a subclass may know."""
-        return ()
-
-    @property
-    def held(self) -> str | None:
-        """Why nothing can be done here though the panel is at nothing, or None: a subclass may know."""
-        return None
-
     # --- what is asked for and done ------------------------------------------------------------------
-
-    def on(self, action: str, handler: Callable[[Values], None]) -> None:
-        """Call `handler` with the form's fields when the reader asks for `action`.
-
-        It runs on the thread of the message and must return at once: long work goes to `work`.
-        """
-        self._handlers[action] = handler
 
     @property
     def busy(self) -> str | None:
@@ -114,7 +100,7 @@ class Acting:
             thread = threading.Thread(
                 target=self._run, args=(self._work, act), name=f"labkit panel: {label}", daemon=True
             )
-        self.redraw()
+        self._redraw()
         thread.start()
 
     def propose(self, plan: Plan, carry_out: CarryOut, *, label: str) -> None:
@@ -128,39 +114,53 @@ class Acting:
         with self._lock:
             self._plan = (plan, carry_out, label)
             self._ripens = self._work is not None  # it appears when its buttons can be pressed
-        self.redraw()
+        self._redraw()
 
     def report(self, work: Work, progress: Progress) -> None:
         """Take an act's progress and show it, at most ten times a second, and whether a cancel is heeded at once."""
         heeded = work.heeds_cancel
         work.report(progress)
         if heeded != work.heeds_cancel or time.monotonic() - self._drawn >= FRAME_SECONDS:
-            self.redraw()
+            self._redraw()
 
     def tell(self, *commands: str) -> None:
         """Add commands to "What really happened"."""
         with self._lock:
             self._done = [*self._done, *commands][-KEPT_COMMANDS:]
 
+    def drawn(self) -> None:
+        """Remember that the panel was laid out now."""
+        self._drawn = time.monotonic()
+
     def fail(self, error: Exception) -> None:
         """Show an error in the panel."""
         with self._lock:
             self._error = error if isinstance(error, LabError) else as_lab_error(error)
-        self.redraw()
+        self._redraw()
 
     # --- how it is shown -----------------------------------------------------------------------------
 
-    def render_acts(self) -> tuple[Node, ...]:
-        """Return what is asked, under way, wrong, came out and was done."""
+    @property
+    def plan(self) -> Plan | None:
+        """The plan that it asks about, or None."""
+        return self._plan[0] if self._plan else None
+
+    def render(self, *, lost: tuple[str, ...] = (), held: str | None = None) -> tuple[Node, ...]:
+        """Return what is asked, under way, wrong, came out and was done.
+
+        Args:
+            lost: what goes for good with the plan besides files, by name.
+            held: why nothing can be done though it is at nothing, or None.
+        """
         return (
-            tag("div", self._render_plan(), key="plan"),
-            tag("div", self._render_work(), key="work"),
+            tag("div", self._render_plan(lost), key="plan"),
+            tag("div", self._render_work(held), key="work"),
             tag("div", *self._render_error(), key="error"),
             tag("div", self._render_result(), key="result"),
             tag("div", self._render_done(), key="done"),
         )
 
-    def _render_plan(self) -> Child:
+    def _render_plan(self, lost: tuple[str, ...]) -> Child:
         if self._plan is None or self._ripens:
             return None
         plan, _carry_out, label = self._plan
@@ -173,7 +173,7 @@ class Acting:
         return tag(
             "div",
             tag("h4", _("Plan: {act}").format(act=label)),
-            act_parts.render_plan(plan, lost=self.losses(plan), rate=self.copy_rate),
+            act_parts.render_plan(plan, lost=lost, rate=self.copy_rate),
             render_offers(offers, busy=self.busy),
             parts.render_buttons(buttons, label="plan"),
             class_="labkit-plan",
@@ -188,9 +188,8 @@ class Acting:
             return ()
         return act_parts.render_error(self._error), render_offers(offers_of(self._error), busy=self.busy)
 
-    def _render_work(self) -> Child:
+    def _render_work(self, held: str | None) -> Child:
         if self._work is None:
-            held = self.held
             return act_parts.render_held(held) if held else None
         return act_parts.render_work(self._work, is_alone=True)
 
@@ -206,7 +205,7 @@ class Acting:
 
     def _run(self, work: Work, act: Callable[[Work], object]) -> None:
         errors: list[Exception] = []
-        for call in (partial(act, work), self.refresh):
+        for call in (partial(act, work), self._refresh):
             try:
                 call()
             except Exception as caught:  # noqa: BLE001  no thread above to take it: the panel shows it
@@ -214,10 +213,10 @@ class Acting:
         with self._lock:
             self._work, self._ripens = None, False
             if errors:
-                self._settle(work, errors[0])
-        self.redraw()
+                self.settle(work, errors[0])
+        self._redraw()
 
-    def _settle(self, work: Work, error: Exception) -> None:
+    def settle(self, work: Work, error: Exception) -> None:
         """Remember how an act ended that did not come to its end: cancelled, or by an error."""
         if isinstance(error, Cancelled) and work.cancel.is_set():
             self._result, self._is_done = (_("{act}: cancelled.").format(act=work.label),), False
@@ -227,7 +226,8 @@ class Acting:
     def _dismiss(self, _values: Values) -> None:
         self._error = None
 
-    def _cancel(self, _values: Values) -> None:
+    def cancel(self) -> None:
+        """Ask the act under way to stop."""
         if self._work is not None:
             self._work.cancel.set()
 

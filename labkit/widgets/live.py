@@ -20,10 +20,10 @@ from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
-from labkit.widgets import machine_parts
 from labkit.widgets.acting import Values
+from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.offer_parts import ACCEPT, COPY
-from labkit.widgets.panel import Panel
+from labkit.widgets.panel import Panel, lab_of, machine_of
 from labkit.widgets.reading import Reading
 from labkit.widgets.store import Store
 from labkit.widgets.tree import Node, tag
@@ -59,8 +59,8 @@ class LivePanel(Panel):
 
     def __init__(self, lab: Lab) -> None:
         super().__init__()
-        self._lab = lab
-        self._store = Store.of(lab)
+        self._lab = lab_of(lab)
+        self._store = Store.of(self._lab)
         self._store.read()
         self.on("relink", self._relink)
         self.on(ACCEPT, self._accept)
@@ -87,27 +87,27 @@ class LivePanel(Panel):
 
         def carry_out(plan: Plan, work: Work) -> tuple[str, ...]:
             outcome = self._lab.carry_out(
-                plan, on_progress=lambda progress: self.report(work, progress), cancel=work.cancel
+                plan, on_progress=lambda progress: self.acting.report(work, progress), cancel=work.cancel
             )
             measured(outcome)
             then()
             work.remarks = outcome.remarks
             return (*outcome.commands, *outcome.remarks)
 
-        self.work(_("Planning"), lambda _work: self.propose(make(), carry_out, label=label))
+        self.acting.work(_("Planning"), lambda _work: self.acting.propose(make(), carry_out, label=label))
 
     def _switch_machine(self, machine: Machine, facts: MachineFacts, act: str, work: Work) -> None:
         """Do one of `SWITCHES`, remember how long it took, and tell the command."""
         began = time.monotonic()
         call: Callable[..., object] = getattr(machine, act)
         if act == "save":
-            call(cancel=work.cancel, on_progress=lambda progress: self.report(work, progress))
+            call(cancel=work.cancel, on_progress=lambda progress: self.acting.report(work, progress))
         elif act in CAN_CANCEL:
             call(cancel=work.cancel)
         else:
             call()
         self._store.remember(act, time.monotonic() - began)
-        self.tell(shlex.join(["virsh", SWITCHES[act], facts.spec.domain_name]))
+        self.acting.tell(shlex.join(["virsh", SWITCHES[act], facts.spec.domain_name]))
 
     def losses(self, plan: Plan) -> tuple[str, ...]:
         """Return the machines and snapshots that go for good with a plan."""
@@ -138,13 +138,11 @@ class LivePanel(Panel):
             act = self._lab.machines[machine].snapshots if machine else self._lab.disks[disk]
             return act.accept_changes.plan()
 
-        self._error = None
         self._propose(_("Take {name} as it is now").format(name=machine or disk), make)
 
     def _copy(self, values: Values) -> None:
         """Propose to save what can be read of a disk into a new one."""
         disk = values.get("subject", "")
-        self._error = None
         self._propose(
             _("Save what can be read of {name}").format(name=disk),
             lambda: self._lab.disks[disk].convert.plan(find_free_name(self._lab.disks, disk), as_is=True),
@@ -188,7 +186,7 @@ class OneMachinePanel(LivePanel):
         where: the machine, or its lab; then `name` is the machine's name there.
 
     Raises:
-        NotFound: the lab has no such machine.
+        BadInput: it is neither. NotFound: the lab has no such machine.
     """
 
     @overload
@@ -196,7 +194,7 @@ class OneMachinePanel(LivePanel):
     @overload
     def __init__(self, where: Lab, name: str) -> None: ...
     def __init__(self, where: Machine | Lab, name: str | None = None) -> None:
-        machine: Machine = where if name is None else where.machines[name]  # type: ignore[assignment,union-attr]
+        machine = machine_of(where, name)
         super().__init__(machine.lab)
         self._machine = machine
         self._id, self._last_name = machine.id, machine.name

@@ -8,24 +8,29 @@ buttons, and what `Acting` tells of acts.
 Threads: a message from the browser only starts something; the tree is laid out by whoever has news, under the
 panel's lock.
 
-Knows: the live view, trees. Must not know: libvirt; which machine or lab it is about.
+Knows: the live view, trees, that a panel is of a lab or a machine. Must not know: libvirt; which one it is about.
 """
 
 from __future__ import annotations
 
-import time
+import threading
 import weakref
+from collections.abc import Callable
 from typing import ClassVar
 
-from labkit.errors import LabError
+from labkit.errors import BadInput, LabError
+from labkit.lab import Lab
 from labkit.language import _, language, on_switch, set_language
+from labkit.machine import Machine
+from labkit.plans.plan import Plan
+from labkit.units import Shown
 from labkit.widgets import act_parts, parts
 from labkit.widgets.acting import Acting, Values, as_lab_error
 from labkit.widgets.tree import Node, tag, to_html
 from labkit.widgets.view import View
 
 
-class Panel(Acting):
+class Panel:
     """The base class; see the module."""
 
     follows_disks: ClassVar[bool] = False
@@ -35,7 +40,9 @@ class Panel(Acting):
     """Whether it shows how machines stand; else it waits for the reading that follows an event."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self._lock = threading.RLock()
+        self.acting = Acting(self._lock, redraw=self.redraw, refresh=self.refresh)
+        self._handlers = dict(self.acting.handlers)
         self.on("language", lambda values: set_language(values.get("subject")))
         self._view: View | None = None
         self._closed = False
@@ -58,10 +65,34 @@ class Panel(Acting):
         """
         raise NotImplementedError
 
+    def refresh(self) -> None:
+        """Read again what the panel shows; called before it is displayed and after each of its acts."""
+
+    def losses(self, _plan: Plan) -> tuple[str, ...]:
+        """Return what goes for good with a plan besides files, by name: a subclass may know."""
+        return ()
+
+    @property
+    def held(self) -> str | None:
+        """Why nothing can be done here though the panel is at nothing, or None: a subclass may know."""
+        return None
+
+    @property
+    def busy(self) -> str | None:
+        """What the panel is at, as an excuse for a button, or None."""
+        return self.acting.busy
+
+    def on(self, action: str, handler: Callable[[Values], None]) -> None:
+        """Call `handler` with the form's fields when the reader asks for `action`.
+
+        It runs on the thread of the message and must return at once: long work goes to `acting.work`.
+        """
+        self._handlers[action] = handler
+
     def redraw(self) -> None:
         """Lay the panel out again; cheap when nothing changed, safe from any thread."""
         with self._lock:
-            self._drawn = time.monotonic()
+            self.acting.drawn()
             if self._view is not None and not self._closed:
                 self._view.show(self.page())
 
@@ -88,11 +119,12 @@ class Panel(Acting):
                 body = act_parts.render_error(error, dismiss=None)
             except Exception as error:  # noqa: BLE001  a panel that cannot be drawn says so
                 body = act_parts.render_error(as_lab_error(error), dismiss=None)
+            plan = self.acting.plan
             return tag(
                 "section",
                 parts.render_stale(),
                 tag("div", body, key="body"),
-                *self.render_acts(),
+                *self.acting.render(lost=self.losses(plan) if plan else (), held=self.held),
                 tag("div", parts.render_view_choices(), key="view"),
                 class_="labkit-panel",
                 tabindex=-1,
@@ -143,8 +175,42 @@ class Panel(Acting):
             if handler is not None:
                 handler(values)
         except Exception as error:  # noqa: BLE001  an error in a callback would vanish: the panel shows it
-            self.fail(error)
+            self.acting.fail(error)
         self.redraw()
+
+
+def lab_of(given: object) -> Lab:
+    """Return the lab that a panel was given; every panel asks here.
+
+    Raises:
+        BadInput: it is something else.
+    """
+    if isinstance(given, Lab):
+        return given
+    raise BadInput(
+        _("{other!r} is not a lab.").format(other=Shown(given)), _("Give the panel what Lab.open() returned.")
+    )
+
+
+def machine_of(given: object, name: object = None) -> Machine:
+    """Return the machine that a panel was given: itself, or its lab and its name.
+
+    Raises:
+        BadInput: it is neither. NotFound: the lab has no machine of that name.
+    """
+    if isinstance(given, Machine):
+        if name is None:
+            return given
+        raise BadInput(
+            _("name={name!r} was given beside the machine {machine}.").format(name=Shown(name), machine=given.name),
+            _("Give the machine alone, or the lab and the machine's name."),
+        )
+    if isinstance(given, Lab):
+        return given.machines[name]
+    raise BadInput(
+        _("{other!r} is neither a machine nor a lab.").format(other=Shown(given)),
+        _("Give the panel the machine alone, or the lab and the machine's name."),
+    )
 
 
 _displayed: weakref.WeakSet[Panel] = weakref.WeakSet()

@@ -163,7 +163,7 @@ def render_view_choices() -> Node:
     languages = [
         tag(
             "button",
-            _NAMES[code],
+            LANGUAGES[code],
             type="button",
             lang=code,
             class_="labkit-small",
@@ -180,9 +180,6 @@ def render_view_choices() -> Node:
         tag("button", _("Large letters"), type="button", class_="labkit-small", data_large=True),
         class_="labkit-view",
     )
-
-
-_NAMES = {"en": "English", "es": "Español"}
 
 
 def fold(title: str, *children: Child, is_open: bool = False, key: str | None = None, asks: bool = False) -> Node:

@@ -23,6 +23,8 @@ from labkit.model.disk import disk_name
 from labkit.model.machine import MachineState
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
+from labkit.plans.reclaim import own_disks
+from labkit.plans.snapshot.common import tree_of
 from labkit.units import KIB
 from tests.beside.deeds import Deed
 from tests.beside.hands import virsh
@@ -213,8 +215,8 @@ class History:
         deleting = {deed.machine for deed in deeds if deed.kind not in _DELETES_NOTHING}
         clones = {deed.new for deed in deeds}
         for name in files.keys() - self.files().keys():
-            owner = disk_name(name).partition(".")[0]
-            assert owner in deleting | clones, f"{name} is gone after {deeds}"
+            owners = {disk_name(name).partition(".")[0], *_holders(before, disk_name(name))}
+            assert owners & (deleting | clones), f"{name} is gone after {deeds}"
         for name, digest in self.lost.items():
             assert self.files().get(name) == digest, f"the orphan {name} is gone or changed after {deeds}"
         orphans = {name for name, _path in self.find_orphans()}
@@ -300,3 +302,8 @@ class History:
         run_tool("qemu-io", "-f", disk.format.driver, "-c", command, disk.path)
         if machine in self.now:
             self.now[machine] = self.reading.content(self.lab.state, disk.path)
+
+
+def _holders(state: LabState, disk: str) -> set[str]:
+    """The machines one of whose disks, now or at a snapshot, has this name: its images are theirs to delete."""
+    return {name for name, facts in state.machines.items() if disk in own_disks(facts, tree_of(state, name))}

@@ -11,7 +11,9 @@ import pytest
 from labkit import Lab
 from labkit.errors import LabError, NotFound, Refused
 from labkit.machine import Machine
+from labkit.model.losses import LossKind, find_losses
 from tests.beside.hands import active_path, contents, files_of, make_machine, virsh, write
+from tests.snapshots.test_guests import hash_content
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_what_virsh_forgot_of_a_machine_outlives_acts_of_that_machine_and_can_be
     vm.snapshots.restore("left")  # "right" is a branch of its own now
     _forget_one(vm)
     assert list(lab.orphans) == [forgotten.name]
-    assert "no snapshot of it names it" in repr(lab.orphans)
+    assert "It is the snapshot right of web" in repr(lab.orphans)
     vm.snapshots.take("new")
     vm.snapshots.restore("left")
     vm.snapshots.delete("new")
@@ -91,8 +93,6 @@ def test_what_virsh_forgot_of_a_machine_outlives_acts_of_that_machine_and_can_be
     vm.attach(disk)
     vm.detach("found")
     lab.disks["found"].convert("alone", format="raw")
-    from tests.snapshots.test_guests import hash_content
-
     assert hash_content(lab.disks["alone"].facts.active.path, "raw") == before["right"]
     lab.disks["found"].delete()
     assert list(lab.orphans) == [forgotten.name]
@@ -106,6 +106,7 @@ def test_a_snapshot_that_virsh_forgot_is_known_from_the_record_and_comes_back_as
     vm.snapshots.restore("left")
     forgotten = Path(tree["right"].disks[0].path)
     _forget_one(vm)
+    assert "It is the snapshot right of web" in lab.orphans[forgotten.name].facts.why  # at once
     lab.machines["other"].snapshots.take("three")  # whoever acts next writes down what has vanished
     assert "It is the snapshot right of web" in lab.orphans[forgotten.name].facts.why
     vm.snapshots.take("right")
@@ -282,3 +283,52 @@ def test_clean_deletes_what_orphans_stand_on_too(vm: Machine) -> None:
     assert vm.lab.state.images[str(vm.lab.home / "disks" / orphan)].backing
     vm.lab.clean()
     assert not files_of(vm.lab)
+
+
+def test_an_image_that_virsh_put_outside_of_the_folder_is_no_loss_and_is_copied_in(vm: Machine, tmp_path: Path) -> None:
+    lab, domain, outside = vm.lab, vm.facts.spec.domain_name, tmp_path / "out.qcow2"
+    virsh("snapshot-create-as", domain, "byhand", "--disk-only", "--diskspec", f"vda,file={outside}")
+    write_foreign(outside)
+    before = hash_content(str(outside), "qcow2")
+    disk = lab.disks["web.vda"]
+    assert (disk.facts.machine, disk.facts.active.path) == ("web", str(outside))
+    assert len(disk.layers) > 1
+    for act in (vm.start, lambda: vm.snapshots.take("next"), lambda: vm.clone("copy"), lambda: disk.resize("64 MiB")):
+        with pytest.raises(Refused, match=f"The image {outside} of web.vda lies outside") as refusal:
+            act()
+        assert 'lab.disks["web.vda"].convert("…")' in refusal.value.hint
+        assert "lost" not in str(refusal.value)
+    (loss,) = find_losses(lab.lineage)
+    assert loss.kind is LossKind.OUTSIDE
+    with pytest.raises(Refused, match=r"lies outside") as refusal:
+        vm.snapshots.restore("left", save_current="kept")
+    plan = vm.snapshots.restore.plan("left")
+    assert any(str(outside) in note for note in plan.notes)
+    assert str(outside) not in plan.files.deleted
+    disk.convert("copied", format="qcow2")
+    assert any(str(outside) in note for note in vm.detach.plan("web.vda").notes)
+    vm.detach("web.vda")
+    vm.attach("copied")
+    assert hash_content(vm.facts.spec.disks[0].path, "qcow2") == before
+    vm.start().kill()
+    assert not find_losses(lab.lineage)
+    vm.snapshots.delete("byhand")
+    vm.delete()
+    assert outside.exists()
+
+
+def test_a_snapshot_whose_image_lies_outside_says_where(vm: Machine, tmp_path: Path) -> None:
+    lab, domain, outside = vm.lab, vm.facts.spec.domain_name, tmp_path / "out.qcow2"
+    back = lab.home / "disks" / "web.byhand"
+    for name, path in (("first", outside), ("second", back)):
+        virsh("snapshot-create-as", domain, name, "--disk-only", "--diskspec", f"vda,file={path}")
+    write_foreign(back)
+    vm.snapshots.restore("left")  # from an image that is not named as ours
+    assert not back.exists()
+    with pytest.raises(Refused, match=f"The image {outside} of web.vda lies outside") as refusal:
+        vm.snapshots.restore("second")
+    assert f"qemu-img convert -O qcow2 {outside} copy.qcow2" in refusal.value.hint
+    assert outside.exists()
+    outside.unlink()
+    with pytest.raises(Refused, match=f"The image {outside} of .* is gone"):
+        vm.snapshots.restore("second")

@@ -98,7 +98,9 @@ def bring_back(history: History, backup: Backup) -> None:
     said = history.resume(home)
     assert history.files() == backup.files
     state = history.lab.state
-    torn = {name for name in MACHINES if _names_what_is_gone(state, name)}
+    torn = {
+        name for name in MACHINES if _names_what_is_gone(state, name) or _writes_what_is_frozen(state, backup, name)
+    }
     for name in MACHINES:
         assert any(f"of {name} names" in sentence for sentence in said) == (name in torn), (name, torn, said)
     _act_over_it(history, backup, state, torn)
@@ -164,6 +166,13 @@ def _names_what_is_gone(state: LabState, machine: str) -> bool:
     nodes = state.snapshots.get(machine, SnapshotTree()).nodes.values()
     points = [state.machines[machine].spec.disks, *(node.disks for node in nodes)]
     return any(not os.path.lexists(disk.path) for disks in points for disk in disks)
+
+
+def _writes_what_is_frozen(state: LabState, backup: Backup, machine: str) -> bool:
+    """Whether the folder is newer than the definition, which an older one has left behind."""
+    kept = {disk.path for node in backup.trees.get(machine, SnapshotTree()).values() for disk in node.disks}
+    below = {image.backing for image in state.images.values()}
+    return any(disk.path in kept | below for disk in state.machines[machine].spec.disks)
 
 
 def _points(state: LabState) -> list[tuple[DiskSpec, ...]]:

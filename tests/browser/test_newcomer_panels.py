@@ -270,7 +270,7 @@ def test_disk_panel(show: Show, lab: Lab) -> None:
 
     expect(panel.get_by_role("treeitem", selected=True)).to_contain_text("copy")
     press(unfold(panel, "Attach it to a machine").locator("form"), "Attach…")
-    carry_out(panel, "Attach copy", "virsh attach-disk")
+    carry_out(panel, "Attach copy", "virsh attach-device")
     assert "copy" in [disk.name for disk in lab.machines["web"].facts.spec.disks]
     press(panel, "Detach…")
     carry_out(panel, "Detach copy", "virsh detach-disk")

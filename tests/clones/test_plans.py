@@ -252,9 +252,9 @@ def test_instant_clones_share_one_copy_of_the_memory() -> None:
     assert _names(plan) == ["CopyMemory", "LinkImages", "DefineClones", "WakeClones", "DeleteFiles"]
     assert plan.commit_point == 2
     assert plan.bytes_copied == plan.bytes_freed == 64 * MIB
-    assert plan.commands[0] == "cp --reflink=auto memory/web.0.mem memory/c1.waking.0.mem"
+    assert plan.commands[0] == "cp --no-preserve=mode --reflink=auto memory/web.0.mem memory/c1.waking.0.mem"
     assert plan.commands[-1] == "rm -f memory/c1.waking.0.mem"
-    assert "virsh restore memory/c1.waking.0.mem --paused" in plan.commands
+    assert "virsh restore $PWD/memory/c1.waking.0.mem --paused" in plan.commands
     assert plan.notes == ()
     assert load_plan(dump_plan(plan)) == plan
 

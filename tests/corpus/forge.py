@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.engine import archives
+from labkit.engine.steps import do, undo
 from labkit.hypervisor.domain_xml.building import build_domain_xml
 from labkit.limits import Limit
 from labkit.model.image import Format
@@ -21,6 +22,7 @@ from labkit.storage import memory_file
 from labkit.storage.archive import Source, Written, write_archive
 from labkit.storage.headers import read_image
 from labkit.units import GIB, MIB
+from tests.files_only import files_context
 from tests.storage.tools import make_image, qemu_io
 
 Json = dict[str, Any]
@@ -176,15 +178,15 @@ def bring(path: Path, home: Path) -> None:
             match step:
                 case UnpackImage():
                     done.append(step)
-                    archives.unpack_image(step, unheard, Limit(30))
+                    do(step, files_context(home, lambda: state, Limit(30)))
                     _check(step, home)
                 case UnpackMemory():
                     done.append(step)
-                    archives.unpack_memory(step, unheard, Limit(30))
+                    do(step, files_context(home, lambda: state, Limit(30)))
                     memory_file.read_header(Path(step.target))
                 case UnpackBootFile():
                     done.append(step)
-                    archives.unpack_boot_file(step, unheard, Limit(30))
+                    do(step, files_context(home, lambda: state, Limit(30)))
                 case DefineAdopted():
                     for text in (step.xml, *(record.xml for record in step.records)):
                         assert "/etc/" not in text
@@ -196,7 +198,7 @@ def bring(path: Path, home: Path) -> None:
             targets = step.targets if isinstance(step, UnpackImage) else (step.target,)
             for target in targets:
                 assert os.path.realpath(target).startswith(f"{home}/")
-            archives.undo(targets[0], targets[1:])
+            undo(step, files_context(home, lambda: state))
         assert [path for path in home.rglob("*") if not path.is_dir()] == []
 
 

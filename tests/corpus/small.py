@@ -1,4 +1,4 @@
-"""Mutants of the small files that labkit reads: journal, seals, identity, manifests of guest images. Run as a child."""
+"""Mutants of the small files that labkit reads: journal, seals, identity, record, guest images. Run as a child."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from labkit.engine import journal, seals
+from labkit.engine.place import Place, judge
+from labkit.engine.record_file import read_record, record_file, write_record
 from labkit.engine.workspace import open_workspace
+from labkit.hypervisor.record_trust import is_readable
+from labkit.hypervisor.record_xml import find_boot_files
+from labkit.model.record import DiskMark, LabRecord, MachineRecord, MadeFor, SavedMemory
+from labkit.model.travel import SnapshotRecord
 from labkit.plans.creation import plan_create
 from labkit.plans.plan import Plan
 from labkit.storage.guest_images import read_guest_images
@@ -32,7 +38,7 @@ _IMAGE = {
 
 def main(folder: Path, count: int) -> None:
     """Try so many of each."""
-    for name, make in (("journal", _journal), ("seals", _seals), ("identity", _identity), ("guest image", _images)):
+    for name, make in KINDS.items():
         place = folder / name
         place.mkdir()
         try_all(name, make(place, count))
@@ -101,6 +107,48 @@ def _identity(folder: Path, count: int) -> Iterator[tuple[str, Callable[[], obje
     yield _growing("identity without end", place, act)
 
 
+def _record(folder: Path, count: int) -> Iterator[tuple[str, Callable[[], object]]]:
+    point = SnapshotRecord(
+        name="clean", parent=None, xml="<domainsnapshot><name>clean</name></domainsnapshot>", current=True
+    )
+    mark = DiskMark(size=1, mtime_ns=2, sha256="0" * 64)
+    machine = MachineRecord(
+        id="6f6f4c0e-0000-4000-8000-000000000001", name="web", domain="lab.web",
+        xml="<domain><name>lab.web</name></domain>",
+        snapshots=(point,), saved=SavedMemory(in_folder=True, disks={"web.vda.0.raw": mark}),
+    )  # fmt: skip
+    write_record(
+        folder,
+        LabRecord(
+            lab_id=machine.id,
+            home=str(folder),
+            machines=(machine,),
+            made={"disks/web.vda.0.raw": MadeFor(disk="web.vda", machine="web")},
+        ),
+    )
+    place = record_file(folder)
+    whole = place.read_bytes()
+    sound = json.loads(whole)
+
+    def act() -> None:
+        record = read_record(folder)
+        assert record is not None
+        assert {type(record.lab_id), type(record.home)} == {str}
+        for each in record.machines:
+            assert {type(each.id), type(each.name), type(each.domain), type(each.xml)} == {str}
+            if is_readable(each):
+                find_boot_files(each)
+        judge(folder, Place(id=record.lab_id, path=record.home))
+
+    for number in range(count):
+        draw = drawing(number)
+        text = mutate_bytes(whole, draw) if draw.random() < 0.2 else write_json(mutate_json(sound, draw), draw)
+        yield _writing(f"record {number}", place, text, act)
+    for name, text in _large().items():
+        yield _writing(f"record {name}", place, text, act)
+    yield _growing("record without end", place, act)
+
+
 def _images(folder: Path, count: int) -> Iterator[tuple[str, Callable[[], object]]]:
     (folder / "blobs").mkdir()
     (folder / "blobs" / "kernel").write_bytes(b"kernel")
@@ -118,6 +166,15 @@ def _images(folder: Path, count: int) -> Iterator[tuple[str, Callable[[], object
     for name, text in _large().items():
         yield _writing(f"guest image {name}", place, text, act)
     yield _growing("guest image without end", place, act)
+
+
+KINDS = {
+    "journal": _journal,
+    "seals": _seals,
+    "identity": _identity,
+    "record": _record,
+    "guest image": _images,
+}
 
 
 def _large() -> dict[str, bytes]:

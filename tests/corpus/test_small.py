@@ -29,7 +29,7 @@ def run_child(module: str, folder: Path, count: int) -> list[dict[str, object]]:
 
 
 def test_every_small_file_is_read_or_refused(tmp_path: Path) -> None:
-    assert len(run_child("small", tmp_path, 150)) == 4
+    assert len(run_child("small", tmp_path, 150)) == 5
 
 
 @pytest.mark.usefixtures("guest_images")

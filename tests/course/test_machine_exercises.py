@@ -88,6 +88,18 @@ def test_clone_in_place_of_the_machine_is_told(classroom: Lab, progress: Progres
         solve_and_pass(ex)
 
 
+def test_a_moved_machine_that_lost_what_the_check_reads_inside_is_told(classroom: Lab, progress: Progress) -> None:
+    ex = Move(classroom, progress=progress)
+    with one_round(ex):
+        solve_and_pass(ex)
+        with ex.elsewhere as elsewhere:
+            elsewhere.machines[ex.machine].run("rm /root/labkit-id")
+        result = ex.check()
+        assert result.verdict is Verdict.BROKEN
+        assert "not as the exercise has made it" in result.why
+        assert "ex.start()" in result.hint
+
+
 @pytest.mark.alone
 def test_silencing_the_neighbour_in_other_ways_is_told(classroom: Lab, progress: Progress) -> None:
     ex = NoisyNeighbour(classroom, progress=progress)

@@ -27,10 +27,9 @@ for port in /sys/class/virtio-ports/*; do
     read -r name <"$port/name"
     [ "$name" = org.qemu.guest_agent.0 ] && break
 done
-killall qemu-ga
-until exec 3<>"/dev/${port##*/}"; do usleep 10000; done 2>/dev/null
-printf 'the other agent %s\n' stands >/dev/console
 number() { case $line in *'"id":'*) id=${line##*'"id":'}; id=${id%%\}*} ;; esac; }
+serve() {
+printf 'the other agent %s\n' stands >/dev/console
 while :; do
     read -r line <&3 || { usleep 10000; continue; }  # the host's end is not joined yet
     number
@@ -54,6 +53,8 @@ while :; do
         *) echo '{"return": {}}' >&3 ;;
     esac
 done
+}
+until serve 3<>"/dev/${port##*/}"; do killall qemu-ga; usleep 10000; done 2>/dev/null
 """
 
 ANSWERS = ("deaf", "noise", "number", "odd-error", "deep", "halves", "long", "endless", "large-pid", "never", "liar")

@@ -14,19 +14,21 @@ from typing import Any
 
 import pytest
 
-from labkit import Lab, experiments
+from labkit import Lab, experiments, widgets
 from labkit.acts.act import Act, BoundAct
 from labkit.course import exercise, predict
 from labkit.course.exercise import Exercise
 from labkit.course.prediction import Prediction
 from labkit.disk import Disk
 from labkit.disks import Disks
-from labkit.errors import BadInput, LabError
+from labkit.errors import BadInput, LabError, NotFound
 from labkit.experiments import Container
 from labkit.guest.console import Console
 from labkit.language import set_language
 from labkit.machine import Machine
 from labkit.machines import Machines
+from labkit.model.lineage import Lineage
+from labkit.model.snapshot import SnapshotTree
 from labkit.orphans import Orphan, Orphans
 from labkit.snapshots import Snapshots
 from tests.engine.picture import take_picture
@@ -35,7 +37,16 @@ from tests.guests.odd_values import ODD
 SECONDS = 8.0
 """What a call may take on a busy host; one that waits for ever takes longer."""
 
-CLASSES = (Lab, Machines, Machine, Disks, Disk, Snapshots, Orphans, Orphan, Console, Container, Exercise, Prediction)
+CLASSES = (
+    Lab, Machines, Machine, Disks, Disk, Snapshots, Orphans, Orphan, Console, Container, Exercise, Prediction,
+    Lineage, SnapshotTree,
+)  # fmt: skip
+
+PANELS = tuple(getattr(widgets, name) for name in widgets.__all__ if name != "Panel")
+"""What is called of a panel is its class; the rest is its author's and the page's."""
+
+WEB, LAB, RUNNING = object(), object(), object()
+"""In the table: the machine that is off, the lab, the machine that runs."""
 
 VALUES = (experiments.Beat, experiments.Verdict, experiments.Witness)
 """Of what `labkit.experiments` gives, the classes that it makes itself."""
@@ -167,6 +178,8 @@ CALLS: dict[str, Call | None] = {
     "Orphan.adopt": Call(name="found", timeout=None),
     "Orphan.adopt_as_snapshot": Call(name="found", timeout=None),
     "Orphan.discard": Call(timeout=None),
+    "Orphan.accept_changes": Call(timeout=None),
+    "Orphans.bring_back": Call(),
     "Snapshots.why_not_start": Call(),
     "Console.tail": Call(lines=20),
     "Console.since": Call(position=0),
@@ -208,6 +221,34 @@ CALLS: dict[str, Call | None] = {
     "Exercise.done": None,
     "Exercise.wrong": None,
     "Exercise.broken": None,
+    "Lineage.clones": Call(machine="web"),
+    "Lineage.dependants": Call(of="web"),
+    "Lineage.direct_clones": Call(machine="web", snapshot="clean"),
+    "Lineage.find": Call(name="web"),
+    "Lineage.foreign": Call(machine="web"),
+    "Lineage.graph": Call(),
+    "Lineage.original": Call(machine="web"),
+    "Lineage.own": Call(machine="web"),
+    "Lineage.points": Call(),
+    "Lineage.text": Call(),
+    "Lineage.unique_cost": Call(of="web"),
+    "SnapshotTree.branch": Call(name="clean"),
+    "SnapshotTree.children": Call(name="clean"),
+    "SnapshotTree.get": Call(key="no", default=None),
+    "SnapshotTree.items": Call(),
+    "SnapshotTree.keys": Call(),
+    "SnapshotTree.path": Call(name="clean"),
+    "SnapshotTree.text": Call(notes=None),
+    "SnapshotTree.values": Call(),
+    "ClonePanel": Call(where=WEB, name=None),
+    "Console": Call(where=RUNNING, name=None),
+    "DiskPanel": Call(lab=LAB, disk=None),
+    "DoctorPanel": Call(lab=LAB),
+    "HostPanel": Call(lab=LAB),
+    "LabPanel": Call(lab=LAB),
+    "LineagePanel": Call(lab=LAB, node=None),
+    "MachinePanel": Call(where=WEB, name=None),
+    "SnapshotPanel": Call(where=WEB, name=None),
     "Prediction.reveal": Call(observed=1),
     "Prediction.line": Call(),
 }
@@ -217,7 +258,8 @@ CALLS: dict[str, Call | None] = {
 def found() -> set[str]:
     """All that is public and can be called; of panels only what they add to a panel."""
     given = {name for name in experiments.__all__ if callable(getattr(experiments, name))}
-    names = {"predict", "exercise", *(f"experiments.{name}" for name in given - {kind.__name__ for kind in VALUES})}
+    tried = {f"experiments.{name}" for name in given - {kind.__name__ for kind in VALUES}}
+    names = {"predict", "exercise", *(panel.__name__ for panel in PANELS), *tried}
     for kind in CLASSES:
         for name in dir(kind):
             if name.startswith("_") or (kind is Prediction and name not in vars(Prediction)):
@@ -259,16 +301,19 @@ class Place:
             "Prediction": lambda: predict("boot-time"),
             "experiments": lambda: experiments,
             "Container": lambda: Container("box"),
+            "Lineage": lambda: self.lab.lineage,
+            "SnapshotTree": lambda: machine.snapshots.tree,
         }
         if not kind:
-            function: Callable[..., Any] = predict if name == "predict" else exercise
-            return function
+            functions: dict[str, Callable[..., Any]] = {"predict": predict, "exercise": exercise}
+            return functions.get(name) or getattr(widgets, name)
         called: Callable[..., Any] = getattr(subjects[kind](), method)
         return called
 
     def given(self, call: Call) -> dict[str, Any]:
-        """The ordinary arguments of a call; what stands for one of the place's things is that."""
+        """The right arguments of a call; what stands for one of the place's things is that."""
         machine = self.running if call.on == ON else self.off
+        real = {WEB: self.off, LAB: self.lab, RUNNING: self.running}
         things: dict[str, Callable[[], Any]] = {
             "lab": lambda: self.lab,
             "machines": lambda: [self.off],
@@ -276,7 +321,11 @@ class Place:
             "after": lambda: experiments.witness(self.off),
         }
         return {
-            name: things.get(name, lambda: machine)() if value is ... else value
+            name: things.get(name, lambda: machine)()
+            if value is ...
+            else real.get(value)
+            if type(value) is object
+            else value
             for name, value in call.ordinary.items()
         }
 
@@ -284,6 +333,17 @@ class Place:
 def planned(bound: Callable[..., Any]) -> Callable[..., Any]:
     """Of an act its plan: values that are right do nothing."""
     return bound.plan if isinstance(bound, BoundAct) else bound
+
+
+def refused(act: Callable[..., Any], arguments: dict[str, Any]) -> str:
+    """Do an act whose plan could not even be made: it is refused in words too, before anything happens."""
+    try:
+        act(**arguments)
+    except LabError:
+        return ""
+    except Exception as error:  # noqa: BLE001 — that is what is looked for
+        return f"done, not planned: {error!r}"[:200]
+    return "was done, though it cannot be planned"
 
 
 @pytest.fixture(scope="module")
@@ -307,10 +367,10 @@ def test_whatever_is_given_to_a_call_ends_in_words_and_changes_nothing(
     assert call
     bound = place.bound(name, call.on)
     assert set(inspect.signature(bound).parameters) == set(call.ordinary), "the table names other arguments"
-    bound = planned(bound)
+    act, bound = bound, planned(bound)
+    ordinary = place.given(call)
     before = take_picture(place.lab), place.off.definition
     raw = []
-    ordinary = place.given(call)
     for argument in ordinary:
         for kind, value in ODD.items():
             if kind in call.right.get(argument, ()):
@@ -328,6 +388,8 @@ def test_whatever_is_given_to_a_call_ends_in_words_and_changes_nothing(
             except LabError as error:
                 if not error.message or len(str(error)) > 3000:
                     raw.append((argument, kind, f"a message of {len(str(error))} letters"))
+                if act is not bound and (told := refused(act, {**ordinary, argument: value})):
+                    raw.append((argument, kind, told))
             except Exception as error:  # noqa: BLE001 — that is what is looked for
                 raw.append((argument, kind, repr(error)[:200]))
             if time.monotonic() - began > SECONDS:
@@ -354,8 +416,24 @@ def test_a_time_limit_that_is_none_is_bad_input_everywhere(place: Place, name: s
 
 
 def test_what_a_lab_is_asked_for_by_an_odd_name_is_not_found(place: Place) -> None:
-    for mapping in (place.lab.machines, place.lab.disks, place.off.snapshots, place.lab.orphans):
+    off = place.off.snapshots
+    for mapping in (place.lab.machines, place.lab.disks, off, off.tree, place.lab.orphans):
         for kind, value in ODD.items():
             assert value not in mapping, kind
             with pytest.raises(LabError):
                 mapping[value]
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.__name__)
+@pytest.mark.parametrize("given", [None, 1.5, "a\0b", []], ids=str)
+def test_a_panel_of_something_else_says_what_it_is_given(panel: Any, given: Any) -> None:
+    with pytest.raises(BadInput, match=r"not a lab|neither a machine nor a lab"):
+        panel(given)
+
+
+def test_what_a_lineage_does_not_know_is_not_found(place: Place) -> None:
+    for call in (place.lab.lineage.find, place.lab.lineage.dependants, place.lab.lineage.unique_cost):
+        with pytest.raises(NotFound, match="nothing called 'x'"):
+            call("x")
+    with pytest.raises(BadInput):
+        place.lab.lineage.clones([])  # type: ignore[arg-type]

@@ -56,8 +56,47 @@ BALLAST = "dd if=/dev/urandom of=/run/ballast bs=1M count=50"
 """Gives a guest's memory something that takes its time to be written."""
 
 
-def saved_files() -> list[Path]:
-    return list((Path(os.environ["XDG_CONFIG_HOME"]) / "libvirt/qemu/save").glob("*used-test_saving*"))
+def saved_files(lab: str = "used-test_saving") -> list[Path]:
+    return list((Path(os.environ["XDG_CONFIG_HOME"]) / "libvirt/qemu/save").glob(f"*{lab}*"))
+
+
+@pytest.mark.parametrize("died", ["at the end of a save", "at the end of a start"])
+@pytest.mark.parametrize("at", ["the next opening", "the next switching"])
+def test_memory_that_a_guest_went_on_from_is_not_taken_up_once_more(
+    lab: Lab, instance: Instance, at: str, died: str
+) -> None:
+    """A daemon that dies then leaves all of the memory, and the next one lets the guest go on."""
+    vm = lab.create("web", image="sector", memory="16 MiB").start()
+    vm.save()
+    (file,) = saved_files(f"{lab.name}.")
+    memory, written = file.read_bytes(), file.stat()
+    vm.start()
+    file.write_bytes(memory)
+    if died == "at the end of a start":
+        os.utime(file, ns=(written.st_atime_ns, written.st_mtime_ns))
+    daemon = instance.daemon()
+    daemon.kill()
+    daemon.wait(60)
+    if at == "the next opening":
+        with Lab.open(lab.name) as again:
+            assert any("web was cut short" in sentence for sentence in again.recovered)
+        assert not saved_files(f"{lab.name}.")
+    vm.kill()
+    assert vm.state is MachineState.OFF
+    assert not saved_files(f"{lab.name}.")
+
+
+def test_memory_that_a_machine_is_to_take_up_stays(lab: Lab, instance: Instance) -> None:
+    vm = lab.create("web", image="sector", memory="16 MiB").start()
+    vm.save()
+    daemon = instance.daemon()
+    daemon.kill()
+    daemon.wait(60)
+    with Lab.open(lab.name):
+        pass
+    assert vm.state is MachineState.SAVED
+    vm.start()
+    assert not saved_files(f"{lab.name}.")
 
 
 def test_a_host_without_room_for_the_memory_leaves_the_guest_running(guest_images: Path) -> None:

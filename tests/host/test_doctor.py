@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from labkit.doctor.parts import check_guest_images
 from labkit.engine.journal import Record, dump_plan
 from labkit.engine.locks import MachineLocks
 from labkit.engine.workspace import open_workspace
@@ -206,6 +208,30 @@ def test_guest_images_that_are_not_built_are_trouble(place: Place, tmp_path: Pat
     assert check["repair"] == "./lab setup"
 
 
+def test_the_course_says_which_guest_images_it_needs(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "course.list").write_text("tiny\nabacus\n")
+    check = place.doctor(LABKIT_DATA=str(tmp_path), **NO_DAEMON)["checks"]["guest-images"]
+    assert check["status"] == "trouble"
+    assert check["what"].endswith("abacus, tiny.")
+
+
+def test_guest_images_of_another_point_release_are_a_note(guest_images: Path, tmp_path: Path) -> None:
+    packages = {
+        name: json.loads((guest_images / f"{name}.json").read_text())["packages"] for name in ("sector", "tiny")
+    }
+    tried = tmp_path / "versions.json"
+    tried.write_text(json.dumps(packages))
+    assert check_guest_images(guest_images, tried).status is Status.OK
+    assert check_guest_images(guest_images, tmp_path / "none").status is Status.OK
+    older = {**packages, "tiny": {**packages["tiny"], "libc6": "2.36-9"}}
+    tried.write_text(json.dumps(older))
+    check = check_guest_images(guest_images, tried)
+    assert check.status is Status.NOTE
+    assert f": libc6 {packages['tiny']['libc6']}." in check.what
+    assert "LABKIT_IMAGES_FROM" in check.cause
+
+
 def test_a_python_without_libvirt_is_trouble_and_no_crash(place: Place, tmp_path: Path) -> None:
     (tmp_path / "libvirt.py").write_text("raise ImportError('libvirt.so.0: cannot open shared object file')\n")
     check = place.doctor(PYTHONPATH=str(tmp_path))["checks"]["daemon"]
@@ -261,6 +287,29 @@ def test_a_machine_whose_lab_is_gone_is_found_and_forgotten(place: Place, lost_m
     assert lost_machine in check["what"]
     repair(place, check)
     assert place.doctor()["checks"]["leftover-machines"]["status"] == "ok"
+
+
+def test_a_lab_that_may_have_been_moved_is_named_its_command_first_and_saved_memory_stays(
+    place: Place, lost_machine: str
+) -> None:
+    virsh = ("virsh", "-c", "qemu:///session")
+    folder = place.labs / "gone"
+    (folder / "disks").mkdir(parents=True)
+    (folder / "disks/lost.vda.0.raw").write_bytes(bytes(1 << 20))
+    for verb in ("start", "managedsave"):
+        done = place.run(*virsh, verb, lost_machine)
+        assert done.returncode == 0, done.stderr
+    folder.rename(place.folder / "carried")
+    try:
+        check = place.doctor()["checks"]["leftover-machines"]
+        assert "./lab run labkit lab move gone --home FOLDER" in check["cause"]
+        assert str(folder) in check["cause"]
+        place.run(*shlex.split(check["repair"])[2:])
+        known = place.run(*virsh, "list", "--all", "--with-managed-save", "--name")
+        assert known.stdout.split() == [lost_machine], "its memory is nowhere else"
+    finally:
+        place.run(*virsh, "managedsave-remove", lost_machine)
+        shutil.rmtree(place.folder / "carried")
 
 
 def test_a_machine_of_a_lab_elsewhere_is_left_alone(place: Place, lost_machine: str) -> None:

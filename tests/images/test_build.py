@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from labkit.model.architecture import X86_64
+from labkit.storage.guest_images import read_course_list, read_guest_images
 from tests.images.conftest import BUILDER, Images, build
 
 MIB = 1 << 20
@@ -22,6 +24,16 @@ def test_two_builds_are_equal(fresh: Path, tmp_path: Path) -> None:
     for name in ("tiny", "sector"):
         assert (fresh / f"{name}.json").read_text() == (tmp_path / f"{name}.json").read_text()
     assert {path.name for path in (fresh / "blobs").iterdir()} == {path.name for path in (tmp_path / "blobs").iterdir()}
+
+
+def test_whoever_looks_for_them_learns_which_images_there_are(images: Images) -> None:
+    assert read_course_list(images.folder) == tuple(sorted(read_guest_images(images.folder))) == ("sector", "tiny")
+
+
+def test_what_is_built_is_for_the_architecture_of_the_lab(images: Images) -> None:
+    tiny = images.manifest("tiny")
+    assert tiny["architecture"] == X86_64.name
+    assert f"console={X86_64.console}" in tiny["command_line"].split()
 
 
 def test_a_blob_is_named_by_its_content_and_frozen(images: Images) -> None:
@@ -54,6 +66,21 @@ def test_what_is_there_is_not_built_again(fresh: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "tiny: up to date\nsector: up to date\n")
     assert min(again) < 4 * min(help_)  # hardly more than it takes to say how it is used
     assert sorted((path, path.stat().st_mtime_ns) for path in fresh.rglob("*.json")) == before
+
+
+def test_other_versions_than_were_tried_are_told_and_still_current(fresh: Path, tmp_path: Path) -> None:
+    for manifest in fresh.glob("*.json"):
+        shutil.copy(manifest, tmp_path)
+    (tmp_path / "blobs").symlink_to(fresh / "blobs")
+    renewed = json.loads((tmp_path / "tiny.json").read_text())
+    tried = json.loads((BUILDER.parent / "versions.json").read_text())["tiny"]
+    renewed["packages"] = {**tried, "libc6": "2.36-9+deb12u99"}
+    (tmp_path / "tiny.json").write_text(json.dumps(renewed))
+    done = build(tmp_path, "--check")
+    assert done.returncode == 0, done.stderr
+    assert "tiny: of another point release than the course was tried with" in done.stderr
+    assert f"libc6 2.36-9+deb12u99 (tried: {tried['libc6']})" in done.stderr
+    assert done.stderr.count("(tried:") == 1
 
 
 def test_a_lost_blob_is_built_again(fresh: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Little(Panel):
 
     def break_down(self) -> None:
         """Show an error."""
-        self.fail(NotFound(_("There is no machine {name}.").format(name="web")))
+        self.acting.fail(NotFound(_("There is no machine {name}.").format(name="web")))
 
 
 def test_kept_message_is_said_again_with_all_that_was_filled_in() -> None:

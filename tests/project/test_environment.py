@@ -55,6 +55,13 @@ HOSTILE = {
     "npm_config_script_shell": "/bin/false",
     "CFLAGS": "-nonsense",
     "CC": "/nonexistent",
+    "LDFLAGS": "-nonsense",
+    "AR": "/nonexistent",
+    "CPLUS_INCLUDE_PATH": "/nonexistent",
+    "PKG_CONFIG_PATH": "/nonexistent",
+    "DIST_EXTRA_CONFIG": "/nonexistent",
+    "SETUPTOOLS_USE_DISTUTILS": "stdlib",
+    "_PYTHON_SYSCONFIGDATA_NAME": "nonsense",
     "LD_LIBRARY_PATH": "/nonexistent",
     "QEMU_AUDIO_DRV": "oss",
     "GIT_DIR": "/nonexistent",
@@ -185,6 +192,52 @@ def test_pip_installs_where_it_is_told_to_whatever_a_file_says(home: Path, tmp_p
     ]
     inside(home, *words, PIP_USER="1")
     assert (tmp_path / "there/thing.py").exists()
+
+
+PROJECT = """\
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "thing"
+version = "1"
+[tool.setuptools]
+py-modules = []
+ext-modules = [{name = "thing", sources = ["thing.c"]}]
+"""
+
+
+def test_a_package_in_c_is_built_whatever_files_say_how_the_user_builds(home: Path, tmp_path: Path) -> None:
+    hostile = "[build_ext]\nlibraries = nosuchlib\n[install]\nprefix = /elsewhere\n"
+    write(home / ".pydistutils.cfg", hostile)
+    write(home / "setup.cfg", hostile)
+    write(home / "more.cfg", hostile)
+    write(tmp_path / "thing/pyproject.toml", PROJECT)
+    write(
+        tmp_path / "thing/thing.c",
+        '#include <Python.h>\nstatic struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "thing"};\n'
+        "PyMODINIT_FUNC PyInit_thing(void) { return PyModule_Create(&module); }\n",
+    )
+    there = tmp_path / "there"
+    words = f"""
+        source {ROOT}/deploy/say.sh; source {ROOT}/deploy/environment.sh; source {ROOT}/deploy/python.sh
+        ROOT={ROOT} VENV={sys.prefix} REQUIRE_HASHES=
+        make_environment_neutral
+        pip_install {tmp_path}/log "a thing" --no-index --target {there} {tmp_path}/thing
+    """
+    environment = {"HOME": str(home), "DIST_EXTRA_CONFIG": str(home / "more.cfg"), "XDG_CONFIG_HOME": str(home)}
+    done = run("bash", "-c", words, environment=environment)
+    assert done.returncode == 0, f"{done.stderr}{(tmp_path / 'log').read_text()}"
+    assert list(there.glob("thing*.so"))
+
+
+def test_a_build_finds_the_way_to_the_packages_where_the_user_keeps_it(home: Path) -> None:
+    names = ("NETRC", "PIP_CACHE_DIR", "XDG_CONFIG_HOME", "npm_config_userconfig", "npm_config_cache")
+    words = f"source {ROOT}/deploy/python.sh; in_a_bare_home bash -c 'ls -A ~; printenv {' '.join(names)}'"
+    unset = [f"--unset={name}" for name in (*names, "XDG_CACHE_HOME")]
+    done = run("env", *unset, "bash", "-c", words, environment={"HOME": str(home)})
+    places = (".netrc", ".cache/pip", ".config", ".npmrc", ".npm")
+    assert done.stdout.splitlines() == [str(home / place) for place in places]
 
 
 def test_file_of_pip_that_cannot_be_read_is_told_and_passed_over(home: Path) -> None:

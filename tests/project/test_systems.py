@@ -50,8 +50,7 @@ class Host:
 
 def host_of(system: str, folder: Path) -> Host:
     facts = SYSTEMS[system]
-    knows = set(facts.get("proved", ())) if facts.get("proved") != "all" else set()
-    return Host(folder, name=facts["id"], pythons=[facts["python"]], knows=knows)
+    return Host(folder, name=facts["id"], pythons=[facts["python"]], knows=set(facts["proved"]))
 
 
 # ------------------------------------------------------------------------------------------------------- packages
@@ -60,8 +59,28 @@ def test_every_package_that_is_asked_for_is_there(system: str, tmp_path: Path) -
     facts = SYSTEMS[system]
     asked = set(host_of(system, tmp_path).call("packages_of runtime"))
     assert {"qemu-utils", "libvirt-daemon", "qemu-system-x86"} <= asked
-    if facts["proved"] != "all":
-        assert asked <= {*facts["proved"], *facts["assumed"]}
+    assert asked <= {*facts["proved"], *facts["assumed"]}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_package_that_only_the_tests_ask_for_is_there_or_named_as_unproved(system: str, tmp_path: Path) -> None:
+    facts, host = SYSTEMS[system], host_of(system, tmp_path)
+    asked = set(host.call("packages_of test")) - set(host.call("packages_of runtime"))
+    assert {"chromium", "nbdkit"} <= asked
+    assert asked - set(facts["proved"]) == set(facts["unproved_tests"])
+
+
+@pytest.mark.parametrize("system", [system for system in SYSTEMS if SYSTEMS[system]["id"] == "debian"])
+def test_on_debian_nothing_is_assumed_and_no_proof_is_of_what_nobody_asks_for(system: str, tmp_path: Path) -> None:
+    facts = SYSTEMS[system]
+    assert set(facts["proved"]) == set(host_of(system, tmp_path).call("packages_of test"))
+    assert facts["assumed"] == facts["unproved_tests"] == []
+
+
+def test_on_the_system_that_runs_this_every_package_is_there() -> None:
+    done = run("bash", "-euc", f". {ROOT}/deploy/say.sh; . {ROOT}/deploy/packages.sh; . {ROOT}/deploy/python.sh;"
+               f"ROOT={ROOT}; missing_packages test")  # fmt: skip
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -71,3 +71,23 @@ def test_copies_moves_and_lost_identities_are_told_with_their_repair(other_compu
     repair(other_computer, check)
     check = examine(other_computer)["labs"]
     assert check["status"] == "ok", check
+
+
+def test_files_of_machines_that_come_back_are_no_orphans_to_the_doctor(other_computer: Instance) -> None:
+    """Nor is anything in a lab that was let go: to look at it there would bring it back."""
+    sit_at(other_computer, "with Lab.open() as lab: lab.create('web').snapshots.take('one')")
+    stray = Path(other_computer.environment["LABKIT_DATA"]) / "labs" / "default" / "disks" / "notes.txt"
+
+    def orphans() -> dict[str, str]:
+        return examine(other_computer)["orphans"]
+
+    virsh = "import subprocess; subprocess.run(['virsh', 'undefine', 'web', '--snapshots-metadata'], check=True)"
+    sit_at(other_computer, virsh)
+    assert orphans()["status"] == "ok"
+    stray.write_text("mine")
+    told = orphans()["what"]
+    assert told.startswith("1 file that nobody needs")
+    assert "default/notes.txt: " in told
+    assert "not a disk image" in told
+    sit_at(other_computer, "from labkit.cli import main; main(['lab', 'forget', 'default'])")
+    assert orphans()["status"] == "ok"

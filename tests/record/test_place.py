@@ -550,6 +550,74 @@ def test_an_act_under_newer_definitions_deletes_nothing_of_an_older_folder(home:
         assert machines_of(lab.state) == before
 
 
+@pytest.mark.parametrize("by_hand", [False, True], ids=["by labkit", "by virsh"])
+def test_what_an_older_folder_s_machine_writes_is_no_free_disk_under_newer_definitions(
+    home: Path, tmp_path: Path, by_hand: bool
+) -> None:
+    """The definition's image is not there, and that of the folder's own record is nobody's: it keeps its name."""
+    with Lab.open("course") as lab:
+        vm = make_machine(lab, "web", "one")
+        domain, before = vm.facts.spec.domain_name, contents_of(vm)
+    shutil.copytree(home / "course", tmp_path / "backup" / "course")
+    images = contents(home / "course")
+    with Lab.open("course") as lab:
+        lab.machines["web"].snapshots.restore("one")
+        if by_hand:
+            path = home / "course" / "disks" / "web.hand"
+            virsh("snapshot-create-as", domain, "two", "--disk-only", "--diskspec", f"vda,file={path}")
+    shutil.rmtree(home / "course")
+    shutil.copytree(tmp_path / "backup" / "course", home / "course")
+    with Lab.open("course") as lab:
+        assert not [disk for disk in lab.disks.values() if disk.machine is None]
+        assert list(lab.orphans) == ["web.vda.1.qcow2"]
+        lab.machines["web"].snapshots.restore("one")
+        assert contents(home / "course").items() >= images.items()
+    assert main(["lab", "restore", "course"]) == 0
+    with Lab.open("course") as lab:
+        assert contents_of(lab.machines["web"]) == before
+
+
+@pytest.mark.parametrize("frozen", ["below another", "kept"])
+def test_a_newer_folder_under_older_definitions_is_told_and_can_be_taken(
+    home: Path, tmp_path: Path, frozen: str
+) -> None:
+    """Two backups are brought back one after the other: what libvirt lets the machine write is frozen in the second."""
+    with Lab.open("course") as lab:
+        make_machine(lab, "web", "one")
+        write(active_path(lab.machines["web"]), 4096, "before both")
+    shutil.copytree(home / "course", tmp_path / "older" / "course")
+    with Lab.open("course") as lab:
+        vm = lab.machines["web"]
+        vm.snapshots.take("two")
+        write(active_path(vm), 4096 * 2, "since")
+        if frozen == "kept":
+            vm.snapshots.restore("one")
+        before, held, images = machines_of(lab.state), contents_of(vm), contents(lab.home)
+    shutil.copytree(home / "course", tmp_path / "newer" / "course")
+    for folder in ("older", "newer"):
+        shutil.rmtree(home / "course")
+        shutil.copytree(tmp_path / folder / "course", home / "course")
+        if folder == "older":
+            assert main(["lab", "restore", "course"]) == 0
+    with Lab.open("course") as lab:
+        (told,) = lab.recovered
+        assert "web.vda.1.qcow2" in told
+        assert "newer" in told
+        vm = lab.machines["web"]
+        with pytest.raises(Refused):  # it would write into what is frozen
+            vm.start()
+        vm.snapshots.restore("one")
+        vm.start().kill()
+        vm.snapshots.take("other")
+        vm.snapshots.delete("other", merge="always")
+        assert contents(home / "course").items() >= images.items()
+    assert main(["lab", "restore", "course"]) == 0
+    with Lab.open("course") as lab:
+        assert lab.recovered == ()
+        assert machines_of(lab.state) == before
+        assert contents_of(lab.machines["web"]) == held
+
+
 def test_an_older_folder_under_newer_definitions_is_not_taken_for_what_snapshots_kept(
     home: Path, tmp_path: Path
 ) -> None:

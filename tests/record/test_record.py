@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.engine.record import find_lost
 from labkit.engine.record_file import read_record, record_file
+from labkit.engine.recorded import find_lost
 from labkit.errors import Refused
 from labkit.hypervisor.domain_xml import accelerate_in_domain_xml
 from labkit.model.machine import Accelerator

@@ -19,7 +19,9 @@ import pytest
 
 from labkit import Lab
 from labkit.errors import LabError
+from labkit.orphans import Orphan
 from labkit.plans.plan import Plan
+from tests.beside.hands import virsh
 from tests.snapshots.checkpoint import Checkpoint
 
 NOT_SEEN = "mtime put back"
@@ -93,8 +95,18 @@ ACTS: dict[str, Callable[[Lab, Path], Plan]] = {
     "resize": lambda lab, _: lab.disks["web.vda"].resize.plan("64 MiB"),
     "attach": lambda lab, _: lab.machines["web"].attach.plan("data"),
     "migrate": lambda lab, _: lab.machines["link"].migrate.plan(lab.neighbour()),
+    "adopt": lambda lab, _: _orphan(lab).adopt.plan(),
+    "adopt, itself changed": lambda lab, _: _orphan(lab).adopt.plan(),
+    "adopt as a snapshot": lambda lab, _: _orphan(lab).adopt_as_snapshot.plan(),
+    "adopt as a snapshot, itself changed": lambda lab, _: _orphan(lab).adopt_as_snapshot.plan(),
 }
-"""All read the image of web's disk that its first snapshot has frozen, but the attached disk, which has its own."""
+"""All read the image of web's disk that its first snapshot has frozen, but the attached disk, which has its own, and
+an orphan that is changed itself."""
+
+
+def _orphan(lab: Lab) -> Orphan:
+    """The image of web's disk in the snapshot that virsh has made libvirt forget."""
+    return next(orphan for orphan in lab.orphans.values() if orphan.name.startswith("web.vda."))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,15 +114,18 @@ class World:
     """A lab to begin from again and again: web with three snapshots, a clone on the first, a free disk on a frozen one.
 
     Attributes:
-        folder: beside it.
+        folder: beside it. orphan: the image of a fourth snapshot, which virsh made libvirt forget.
     """
 
     lab: Lab
     checkpoint: Checkpoint
     folder: Path
+    orphan: Path
 
     def image(self, act: str) -> Path:
         """The frozen image that is broken for an act."""
+        if act.endswith("itself changed"):
+            return self.orphan
         snapshot = self.lab.machines["web"].snapshots["one"]
         name = "data" if act == "attach" else "web.vda"
         return next(Path(disk.path) for disk in snapshot.disks if disk.name == name)
@@ -132,11 +147,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         try:
             vm = lab.create("web", image="sector", memory="32 MiB", disk_format="qcow2")
             vm.attach(lab.disks.create("data", capacity="1 MiB"))
-            vm.snapshots.take("one").take("two").take("three")
+            vm.snapshots.take("one").take("two").take("three").take("lost")
+            orphan = next(Path(disk.path) for disk in vm.snapshots["lost"].disks if disk.name == "web.vda")
+            vm.snapshots.restore("three")
+            virsh("snapshot-delete", vm.facts.spec.domain_name, "lost", "--metadata")
             vm.clone("link", kind="linked", snapshot="one")
             vm.detach("data")
             (folder / "kept").mkdir()
-            yield World(lab=lab, checkpoint=Checkpoint(lab, folder / "kept"), folder=folder)
+            yield World(lab=lab, checkpoint=Checkpoint(lab, folder / "kept"), folder=folder, orphan=orphan)
         finally:
             lab.clean()
 

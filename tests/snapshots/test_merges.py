@@ -12,10 +12,10 @@ import libvirt
 import pytest
 
 from labkit import Lab
-from labkit.engine import snapshot_work
 from labkit.engine.executor import Outcome
 from labkit.engine.journal import Record
 from labkit.engine.progress import Progress
+from labkit.engine.steps import layer
 from labkit.hypervisor.process import find_pid
 from labkit.limits import NO_LIMIT
 from labkit.machine import Machine
@@ -156,7 +156,7 @@ def test_what_lies_below_a_layer_that_stayed_stays_too(vm: Machine) -> None:
     content, depth = _content(vm), _depth(vm)
     now, _three, two, one, *_below = (image.path for image in chain(vm.lab.state.images, vm.facts.spec.disks[1].path))
     step = MergeLayer(layer=two, child=now, onto=one, onto_format=Format.QCOW2, bytes=0)
-    remark = snapshot_work.merge(step, vm.lab.session.executor._hands(lambda _done, _total: None, NO_LIMIT))
+    remark = layer.merge(step, vm.lab.session.executor._context(lambda _done, _total: None, NO_LIMIT))
     assert remark is not None
     assert "above it stays" in remark
     assert _content(vm) == content

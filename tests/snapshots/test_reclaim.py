@@ -99,6 +99,14 @@ def test_an_act_names_only_images_of_its_own_disks_that_were_alive(state: LabSta
     assert all(facts.backing in {None, *left} for facts in left.values())  # nothing that stays loses its base
 
 
+def test_an_image_of_its_own_stays_below_one_that_is_another_s() -> None:
+    base, foreign, top = disk("web.vda", 0), disk("db.vda", 1), disk("web.vda", 2)
+    images = {base.path: image(base), foreign.path: image(foreign, base), top.path: image(top, foreign)}
+    web = machine(top)
+    state = LabState(lab="default", lab_id="lab-id", home=HOME, machines={"web": web}, images=images)
+    assert find_unneeded(state, (), own_disks(web, SnapshotTree())) == (top.path,)
+
+
 @given(labs(), st.data())
 def test_whatever_is_asked_for_nothing_that_stays_loses_its_base(state: LabState, data: st.DataObject) -> None:
     asked = data.draw(st.frozensets(st.sampled_from(sorted(state.images))))

@@ -10,12 +10,8 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
-from labkit.engine.hands import Hands
 from labkit.engine.steps import do
-from labkit.engine.workspace import Workspace
-from labkit.limits import NO_LIMIT
 from labkit.model.disk import disk_name
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineFacts, MachineSpec, MachineState, Reason
@@ -41,6 +37,7 @@ from labkit.plans.steps import (
 )
 from labkit.storage import headers
 from labkit.units import MIB
+from tests.files_only import files_context
 
 HOME = "/lab"
 MACHINE_ID = "4bdc4b71-4a3f-4b5b-9d3e-0d6d1d3f2a10"
@@ -108,15 +105,7 @@ class World:
         (home / "disks").mkdir(parents=True)
         self._machines = {"web": machine()}
         self._trees = {"web": SnapshotTree()}
-        self._hands = Hands(
-            workspace=Workspace(name="default", id="lab-id", home=home, images=home / "images"),
-            read=lambda: self.state,
-            domains=cast("Any", None),  # no step that reaches a hypervisor is handed on
-            snapshots=cast("Any", None),
-            instances=cast("Any", None),
-            on_bytes=lambda _done, _total: None,
-            limit=NO_LIMIT,
-        )
+        self._context = files_context(home, lambda: self.state)  # no step that reaches a hypervisor is handed on
 
     @property
     def state(self) -> LabState:
@@ -140,7 +129,7 @@ class World:
         """Do what a plan says."""
         for step in plan.steps:
             if not self._tell(step):
-                do(step, self._hands)
+                do(step, self._context)
 
     def _tell(self, step: Step) -> bool:
         """Let a machine and its tree be as a step of the hypervisor's says; False: it is about files."""

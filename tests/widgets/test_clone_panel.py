@@ -10,7 +10,7 @@ import pytest
 from labkit import Lab
 from labkit.errors import NotFound
 from labkit.machine import Machine
-from labkit.widgets.clone import ClonePanel
+from labkit.widgets.clone.panel import ClonePanel
 from tests.widgets.test_machine_panel import drawn, show
 from tests.widgets.test_panel import press
 from tests.widgets.waiting import eventually

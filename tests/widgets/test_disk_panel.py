@@ -10,7 +10,7 @@ from labkit.machine import Machine
 from labkit.model.regions import Kind, Region
 from labkit.units import KIB, MIB
 from labkit.widgets import DiskPanel
-from labkit.widgets.disk_parts import CELLS, _cells, _runs
+from labkit.widgets.disk.parts import CELLS, _cells, _runs
 from labkit.widgets.tree import Node
 from tests.widgets.test_machine_panel import actions, drawn, show
 from tests.widgets.test_panel import press

@@ -12,7 +12,7 @@ from labkit.model.happenings import Happening, Kind, compare, kind_of
 from labkit.model.machine import MachineState, Reason
 from labkit.model.state import LabState
 from labkit.widgets.chronicle import KEPT, Chronicle
-from labkit.widgets.story import render_story, render_trace
+from labkit.widgets.lab.story import render_story, render_trace
 from tests.figures.lineages import Builder, small
 
 

@@ -10,7 +10,7 @@ from labkit import Lab
 from labkit.engine.progress import Progress
 from labkit.model.machine import MachineState
 from labkit.widgets import LabPanel, SnapshotPanel
-from labkit.widgets.lab_parts import ROOMY
+from labkit.widgets.lab.parts import ROOMY
 from labkit.widgets.tree import Node, to_json
 from tests.widgets.test_machine_panel import drawn, show
 from tests.widgets.test_panel import press

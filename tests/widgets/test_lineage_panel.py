@@ -7,7 +7,7 @@ import pytest
 from labkit import Lab
 from labkit.errors import NotFound
 from labkit.model.lineage_text import lineage_text
-from labkit.widgets.lineage import LineagePanel
+from labkit.widgets.lineage.panel import LineagePanel
 from tests.widgets.test_machine_panel import drawn, show
 from tests.widgets.test_panel import press
 from tests.widgets.waiting import eventually

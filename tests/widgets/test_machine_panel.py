@@ -11,7 +11,7 @@ from labkit import Lab
 from labkit.errors import NotFound
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
-from labkit.widgets.machine import MachinePanel
+from labkit.widgets.machine.panel import MachinePanel
 from labkit.widgets.panel import Panel
 from labkit.widgets.store import Store
 from tests.conftest import Instance

@@ -41,8 +41,8 @@ def offered(panel: LabPanel) -> dict[str, list[str]]:
 def test_orphans_are_told_adopted_and_discarded(lab: Lab, panel: LabPanel) -> None:
     (image,) = (name for name in lab.orphans if name != "notes.txt")
     assert "2 files that nobody needs" in panel.page().text
-    assert "Made for web.vda of web, but no snapshot of it names it." in panel.page().text
-    assert offered(panel) == {image: ["Adopt…", "Discard…"], "notes.txt": ["Discard…"]}
+    assert "It is the snapshot left of web, which another program made libvirt forget." in panel.page().text
+    assert offered(panel) == {image: ["Adopt as a snapshot…", "Adopt…", "Discard…"], "notes.txt": ["Discard…"]}
 
     assert "Plan: Adopt" in do(panel, "adopt", subject=image)
     assert list(lab.orphans) == ["notes.txt"]
@@ -56,3 +56,24 @@ def test_all_are_discarded_at_once(lab: Lab, panel: LabPanel) -> None:
     assert "This is lost for good" in do(panel, "discard-all")
     assert list(lab.orphans) == []
     assert lab.machines["web"].snapshots.current == "one"
+
+
+def test_a_machine_that_libvirt_was_made_to_forget_is_brought_back(lab: Lab, panel: LabPanel) -> None:
+    virsh("undefine", lab.machines["web"].facts.spec.domain_name, "--snapshots-metadata")
+    panel = LabPanel(lab)
+    assert "It is of web, which the lab's record knows and libvirt does not." in panel.page().text
+    images = {name for name, buttons in offered(panel).items() if buttons == ["Bring back", "Discard…"]}
+    assert images >= {name for name in lab.orphans if name.startswith("web.vda.")}
+    assert "Bring the machine back" in do(panel, "discard-all")
+    assert set(lab.orphans) >= images  # only notes.txt is gone
+    press(panel, "bring-back")
+    eventually(lambda: panel.busy is None and "web" in lab.machines)
+    assert "web: it came back from the lab's record" in panel.page().text
+    assert lab.machines["web"].snapshots.current == "one"
+
+
+def test_a_snapshot_that_virsh_made_libvirt_forget_comes_back(lab: Lab, panel: LabPanel) -> None:
+    (image,) = (name for name in lab.orphans if name != "notes.txt")
+    assert "web can be restored to left again" in do(panel, "adopt-as-snapshot", subject=image)
+    assert list(lab.machines["web"].snapshots) == ["one", "left"]
+    assert list(lab.orphans) == ["notes.txt"]

@@ -26,7 +26,7 @@ class Counter(Panel):
     def __init__(self, act: Callable[[Work], object] = lambda _work: None) -> None:
         super().__init__()
         self.number = 0
-        self.on("go", lambda _values: self.work("Counting", act, can_cancel=True))
+        self.on("go", lambda _values: self.acting.work("Counting", act, can_cancel=True))
 
     def line(self) -> str:
         """Return what stays the same."""
@@ -159,11 +159,11 @@ def test_cancel_goes_at_once_when_it_is_no_longer_heeded() -> None:
     panel = Counter()
 
     def act(work: Work) -> None:
-        panel.report(work, Progress(step=1, steps=2, label="copying"))
-        panel.report(work, Progress(step=2, steps=2, label="defining", can_cancel=False))
+        panel.acting.report(work, Progress(step=1, steps=2, label="copying"))
+        panel.acting.report(work, Progress(step=2, steps=2, label="defining", can_cancel=False))
         go_on.wait(20)
 
-    panel.on("go", lambda _values: panel.work("Counting", act, can_cancel=True))
+    panel.on("go", lambda _values: panel.acting.work("Counting", act, can_cancel=True))
     shown: list[str] = []
     panel.redraw = lambda: shown.append(panel.page().text)  # type: ignore[method-assign]
     press(panel, "go")
@@ -181,7 +181,7 @@ def test_plan_is_carried_out_only_when_confirmed() -> None:
         return plan.commands
 
     panel = Counter()
-    panel.propose(PLAN, carry_out, label="Delete web")
+    panel.acting.propose(PLAN, carry_out, label="Delete web")
     assert "disks/web.vda.0.qcow2" in panel.page().text
     assert done == []
     press(panel, "confirm")
@@ -192,7 +192,7 @@ def test_plan_is_carried_out_only_when_confirmed() -> None:
 
 def test_plan_that_is_left_is_forgotten() -> None:
     panel = Counter()
-    panel.propose(PLAN, lambda _plan, _work: (), label="Delete web")
+    panel.acting.propose(PLAN, lambda _plan, _work: (), label="Delete web")
     press(panel, "leave")
     press(panel, "confirm")
     assert panel.busy is None
@@ -202,7 +202,7 @@ def test_plan_that_is_left_is_forgotten() -> None:
 def test_refused_plan_cannot_be_confirmed() -> None:
     panel = Counter()
     refused = replace(PLAN, steps=(), refusal=Refusal(why="web is running."))
-    panel.propose(refused, lambda _plan, _work: (), label="Delete web")
+    panel.acting.propose(refused, lambda _plan, _work: (), label="Delete web")
     actions = [button.attributes.get("data-action") for button in panel.page().find("button")]
     assert "confirm" not in actions
     assert "web is running." in panel.page().text
@@ -213,10 +213,10 @@ def test_progress_is_laid_out_at_most_ten_times_a_second() -> None:
     panel._repr_mimebundle_()
     assert panel._view is not None
     before, _page = panel._view.numbered
-    work = panel._work = Work(label="Copying")
+    work = panel.acting._work = Work(label="Copying")
     began = time.monotonic()
     for done in range(500):
-        panel.report(work, Progress(step=1, steps=1, label="cp", done=done, total=500))
+        panel.acting.report(work, Progress(step=1, steps=1, label="cp", done=done, total=500))
     assert panel._view.numbered[0] - before <= 2 + 10 * (time.monotonic() - began)
 
 

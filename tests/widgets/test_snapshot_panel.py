@@ -15,8 +15,8 @@ from labkit.model.snapshot import SnapshotKind
 from labkit.widgets import ClonePanel, DiskPanel, MachinePanel
 from labkit.widgets.branches import render_branches
 from labkit.widgets.live import LivePanel
-from labkit.widgets.snapshot import SnapshotPanel
-from labkit.widgets.snapshot_parts import list_branches
+from labkit.widgets.snapshot.panel import SnapshotPanel
+from labkit.widgets.snapshot.parts import list_branches
 from labkit.widgets.tree import Node
 from tests.figures.test_snapshot_figures import bushy
 from tests.widgets.test_machine_panel import actions, drawn, show
@@ -63,6 +63,27 @@ def test_twins_tell_the_tree_and_nothing_measured(machine: Machine) -> None:
     assert first["text/html"] == second["text/html"]
     for word in (machine.id, "button", "MiB", str(machine.lab.home)):
         assert word not in str(first["text/html"])
+
+
+LOST = "This is lost for good"
+
+
+def test_saving_the_current_state_first_is_planned_in_words_and_loses_nothing(machine: Machine) -> None:
+    machine.snapshots.take("clean").take("later")
+    panel = SnapshotPanel(machine)
+    show(panel)
+    press(panel, "show", subject="clean")
+    do(panel, "restore", confirm=False)
+    assert LOST in drawn(panel), "without it what came since is lost, and that is said"
+    press(panel, "dismiss")
+    do(panel, "restore", confirm=False, save="on", name="kept")
+    text = drawn(panel)
+    assert "kept" in text
+    assert LOST not in text, "what is saved first is not lost"
+    assert str(machine.lab.home) not in text
+    press(panel, "confirm")
+    eventually(lambda: panel.busy is None, seconds=180)
+    assert (machine.snapshots.current, sorted(machine.snapshots)) == ("clean", ["clean", "kept", "later"])
 
 
 def test_unknown_machine_is_refused(machine: Machine) -> None:

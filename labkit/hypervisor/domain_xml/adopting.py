@@ -17,6 +17,7 @@ from lxml.builder import ElementMaker
 
 from labkit.hypervisor.domain_xml.building import build_domain_xml
 from labkit.hypervisor.domain_xml.parsing import get_attribute, get_child, parse, parse_domain
+from labkit.model.architecture import ARCHITECTURES
 from labkit.model.machine import MachineSpec
 from labkit.model.snapshot import SnapshotKind
 
@@ -47,6 +48,8 @@ def read_foreign(xml: str) -> MachineSpec:
     spec = parse_domain(_parse(xml))
     if spec is None:
         raise ValueError("not a machine of labkit")
+    if spec.architecture not in ARCHITECTURES:
+        raise ValueError("for another kind of computer")
     return spec
 
 

@@ -9,6 +9,7 @@ from lxml import etree
 from lxml.builder import ElementMaker
 
 from labkit.hypervisor.domain_xml.parsing import NAMESPACE
+from labkit.model.architecture import ARCHITECTURES, X86_64
 from labkit.model.disk import bus_of
 from labkit.model.machine import Accelerator, Boot, Chipset, DiskSpec, MachineSpec
 from labkit.units import KIB, MIB
@@ -95,7 +96,7 @@ def _owner_element(spec: MachineSpec) -> etree._Element:
 
 
 def _boot(spec: MachineSpec) -> etree._Element:
-    os = _E.os(_E.type("hvm", arch="x86_64", machine=spec.chipset))
+    os = _E.os(_E.type("hvm", arch=spec.architecture, machine=spec.chipset))
     if spec.boot.kernel:
         os.append(_E.kernel(spec.boot.kernel))
         if spec.boot.initramfs:
@@ -108,7 +109,7 @@ def _boot(spec: MachineSpec) -> etree._Element:
 
 
 def _features(spec: MachineSpec) -> etree._Element:
-    features = _E.features(_E.acpi(), _E.apic())
+    features = _E.features(*map(_E, ARCHITECTURES.get(spec.architecture, X86_64).features))
     if spec.accelerator is Accelerator.TCG:
         features.append(build_translation())
     return features

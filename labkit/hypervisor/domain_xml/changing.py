@@ -42,13 +42,19 @@ def change_domain_xml(xml: str, changes: MachineChanges) -> str:
     return etree.tostring(domain, encoding="unicode")
 
 
-def rename_in_domain_xml(xml: str, name: str) -> str:
-    """Return the XML with a machine's new name in its kernel's command line."""
-    domain = parse(xml)
-    line = domain.find("os/cmdline")
+def rename_in_domain_xml(xml: str, name: str, *, domain: str | None = None) -> str:
+    """Return the XML with a machine's new name in its kernel's command line.
+
+    Args:
+        domain: the domain's name; None: it has it already.
+    """
+    root = parse(xml)
+    if domain is not None:
+        get_child(root, "name").text = domain
+    line = root.find("os/cmdline")
     if line is not None:
         line.text = identify(Boot(command_line=(line.text or "").partition(" labkit.name=")[0]), name)
-    return etree.tostring(domain, encoding="unicode")
+    return etree.tostring(root, encoding="unicode")
 
 
 def repoint_in_domain_xml(xml: str, spec: DiskSpec) -> str:

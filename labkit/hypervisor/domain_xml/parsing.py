@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from lxml import etree
 
+from labkit.model.architecture import X86_64
 from labkit.model.disk import disk_name
 from labkit.model.image import Format
 from labkit.model.machine import (
@@ -83,6 +84,7 @@ def parse_domain(domain: etree._Element) -> MachineSpec | None:
         pinned_to=int(pinned) if pinned.isdigit() else None,
         genid=_text(domain, "genid") or None,
         console_log=get_attribute(domain, "devices/serial/log", "file") or None,
+        architecture=get_attribute(domain, "os/type", "arch") or X86_64.name,
         chipset=Chipset.Q35 if "q35" in get_attribute(domain, "os/type", "machine") else Chipset.PC,
     )
 

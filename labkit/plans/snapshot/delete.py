@@ -56,7 +56,14 @@ def plan_delete(
     gone = [tree[each] for each in names]
     heir = tree[name].parent if tree.current in names else None
     forgets = [
-        ForgetSnapshot(machine_id=facts.id, domain=facts.spec.domain_name, snapshot=each, then_current=heir)
+        ForgetSnapshot(
+            machine_id=facts.id,
+            domain=facts.spec.domain_name,
+            snapshot=each,
+            then_current=heir,
+            children=tuple(child for child in tree.children(each) if child not in names),
+            current_child=tree.current if tree.current in tree.children(each) else None,
+        )
         for each in reversed(names)
     ]
     kept = {disk.path for node in tree.nodes.values() if node.name not in names for disk in node.disks}
@@ -65,7 +72,7 @@ def plan_delete(
     merges, notes = ([], []) if merge == Merge.NEVER else _merges(state, facts, roots, always=merge == Merge.ALWAYS)
     if merge != Merge.NEVER and (refusal := _why_not_merge(state, survey, machine, merges, freed)):
         return make_plan("delete", state, machine, name, refusal=refusal)
-    dead = find_unneeded(state, roots, own_disks(facts, tree))
+    dead = find_unneeded(state, roots, own_disks(facts, tree), machine=facts.id)
     memories = [node.memory for node in gone if node.memory]
     clean_ups = [_deletion(state, survey, dead, memories)] if dead or memories else []
     return make_plan("delete", state, machine, name, steps=[*forgets, *clean_ups, *merges], notes=notes)
@@ -87,7 +94,7 @@ def _merges(
     notes: list[str] = []
     refused: set[str] = set()
     lineage = read_lineage(state)
-    orphans = set(images) - state.alive  # nobody's to rewrite, and yet they stand on what is below them
+    orphans = (set(images) - state.alive).union(state.aside)  # not its to rewrite, and they stand on what is below
     while True:
         work = reclaim(images, roots | orphans)
         pairs = [*((layer, (child,)) for layer, child in work.anonymous), *work.shared]

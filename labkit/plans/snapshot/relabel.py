@@ -28,5 +28,7 @@ def plan_relabel(
         new=new or name,
         description=description,
         current=tree.current == name,
+        children=tree.children(name),
+        current_child=tree.current if tree.current in tree.children(name) else None,
     )
     return make_plan(act, state, machine, name, steps=[step])

@@ -10,7 +10,8 @@ from labkit.model.disk import disk_name
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
-from labkit.plans.memory_excuses import is_foreign_accelerator, why_not_from_memory
+from labkit.plans.broken import notes_of_outside
+from labkit.plans.memory_excuses import is_foreign_accelerator, why_not_from_memory, why_renamed
 from labkit.plans.naming import free_disk_name, next_image_path
 from labkit.plans.plan import Plan
 from labkit.plans.reclaim import find_unneeded, own_disks
@@ -52,7 +53,7 @@ def plan_restore(
     facts, tree = state.machines[machine], tree_of(state, machine)
     refusal = why_not_restore(state, survey, facts, tree, name, save_current=save_current)
     if refusal is None and memory:
-        refusal = why_not_from_memory(state, survey, tree[name])
+        refusal = why_not_from_memory(state, survey, tree[name]) or why_renamed(facts, tree[name])
     if refusal is None and save_current is not None:
         refusal = why_not_take(state, survey, facts, tree, save_current)
     if refusal:
@@ -154,8 +155,8 @@ def _changes_of_disks(state: LabState, facts: MachineFacts, snapshot: SnapshotFa
     return [
         _("{disk} was attached since: it is detached, and stays whole.").format(disk=disk.name)
         for disk in facts.spec.disks
-        if not any(is_same_disk(state.images, disk, kept) for kept in snapshot.disks)
-    ]
+        if not any(is_same_disk(state.readable, disk, kept) for kept in snapshot.disks)
+    ] + notes_of_outside(state, (disk.path for disk in facts.spec.disks))
 
 
 def _removal(
@@ -165,12 +166,12 @@ def _removal(
     gone = [
         path
         for path, disk in zip(dropped, facts.spec.disks, strict=True)
-        if any(is_same_disk(state.images, disk, kept) for kept in snapshot.disks)
+        if any(is_same_disk(state.readable, disk, kept) for kept in snapshot.disks)
     ]
-    passing = tuple(path for path in gone if path not in state.images)  # made by this act: the state was saved first
+    passing = tuple(path for path in gone if path not in state.readable)  # made by this act: the state was saved first
     needed = {step.backing for step in creates if isinstance(step, CreateOverlay)}
     roots = (state.roots - set(gone)) | needed | state.claimed
-    dead = find_unneeded(state, roots, own_disks(facts, tree_of(state, facts.name)))
+    dead = find_unneeded(state, roots, own_disks(facts, tree_of(state, facts.name)), machine=facts.id)
     files = (*passing, *files_of(state, dead))
     return [DeleteFiles(paths=files, bytes=allocated_by(state, dead))] if files else []
 

@@ -57,6 +57,20 @@ Step = (
     | ArchiveStep
 )
 
+CreateStep = (
+    ImageStep
+    | RebaseImage
+    | LinkImages
+    | BackUpDisks
+    | CopyMemory
+    | DropRecords
+    | WriteArchive
+    | UnpackImage
+    | UnpackMemory
+    | UnpackBootFile
+)
+"""Those of the phase *create*: each has a way back."""
+
 __all__ = [
     "ArchiveStep",
     "AttachDisk",
@@ -71,6 +85,7 @@ __all__ = [
     "CopySnapshots",
     "CreateImage",
     "CreateOverlay",
+    "CreateStep",
     "CutPower",
     "DefineAdopted",
     "DefineClones",

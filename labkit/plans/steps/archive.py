@@ -5,19 +5,34 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
-import shlex
+import posixpath
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 from labkit.language import _
-from labkit.model.disk import backing_name
 from labkit.model.image import Allocation, Format
+from labkit.model.image_commands import rebase_argv
 from labkit.model.machine import MachineSpec
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
 from labkit.model.travel import Manifest, SnapshotRecord
 from labkit.plans.steps.afterwards import make_tree, new_image, with_images, with_new_machines, with_tree
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Place, Touched, line, written_by
+from labkit.plans.steps.base import (
+    BaseStep,
+    OnCancel,
+    Phase,
+    Place,
+    Touched,
+    below,
+    definition_paper,
+    fill_lines,
+    line,
+    lines,
+    own_step,
+    snapshot_paper,
+    written_by,
+)
+from labkit.printing import quote
 
 
 @final
@@ -38,7 +53,9 @@ class WriteArchive(BaseStep):
 
     @property
     def command(self) -> str:
-        return line("tar", "--sparse", "-cf", self.target, *(path for _name, path in self.sources))
+        names = ", ".join(name for name, _path in self.sources)
+        why = _("packs {names} into {archive}, with a list of them all and their hashes, which no line of tar makes.")
+        return own_step(why.format(names=names, archive=self.target))
 
     @property
     def word(self) -> str:
@@ -79,11 +96,15 @@ class UnpackImage(BaseStep):
 
     @property
     def command(self) -> str:
-        lines = [unpack_line(*each) for each in zip((self.archive,) * 2, self.names, self.targets, strict=False)]
+        unpack = [unpack_line(self.archive, *each) for each in zip(self.names, self.targets, strict=True)]
+        if len(self.names) > 1:  # the first names the second
+            old, new = posixpath.basename(self.names[1]), posixpath.basename(self.targets[1])
+            unpack.append(line("sed", "-i", f's|"{old}"|"{new}"|', self.targets[0]))
+        rebase = ""
         if self.backing and self.backing_format:
-            below = ["-b", backing_name(self.targets[0], self.backing), "-F", self.backing_format.driver]
-            lines.append(line("qemu-img", "rebase", "-u", "-f", "qcow2", *below, self.targets[0]))
-        return "\n".join(lines)
+            below_it = below(self.targets[0], self.backing, self.backing_format)
+            rebase = line(*rebase_argv(self.targets[0], below_it, only_name=True))
+        return lines(*unpack, rebase, fill_lines(*self.targets) if self.full else "")
 
     @property
     def word(self) -> str:
@@ -95,8 +116,8 @@ class UnpackImage(BaseStep):
 
     def after(self, state: LabState) -> LabState:
         allocation = Allocation.FIXED if self.full else Allocation.DYNAMIC
-        below = (self.backing, self.backing_format) if self.backing and self.backing_format else None
-        made = new_image(self.targets[0], self.format, self.capacity, self.bytes, allocation=allocation, below=below)
+        stand = (self.backing, self.backing_format) if self.backing and self.backing_format else None
+        made = new_image(self.targets[0], self.format, self.capacity, self.bytes, allocation=allocation, below=stand)
         return with_images(state, replace(made, files=self.targets))
 
 
@@ -125,8 +146,11 @@ class UnpackMemory(BaseStep):
 
     @property
     def command(self) -> str:
-        edit = line("virsh", "save-image-edit", self.target)
-        return f"{unpack_line(self.archive, self.name, self.target)}\n{edit}"
+        why = _(
+            "unpacks {name} as {file} and writes the definition of the machine here before the memory: "
+            "virsh save-image-define does not change a name in it."
+        )
+        return own_step(why.format(name=self.name, file=self.target))
 
     @property
     def word(self) -> str:
@@ -190,12 +214,20 @@ class DefineAdopted(BaseStep):
 
     @property
     def command(self) -> str:
-        lines = [line("virsh", "define", f"{self.spec.domain_name}.xml")]
-        for record in self.records:
-            current = ["--current"] if record.current else []
-            create = ["virsh", "snapshot-create", self.spec.domain_name, f"{record.name}.xml"]
-            lines.append(line(*create, "--redefine", *current))
-        return "\n".join(lines)
+        definition, *papers = self.papers
+        create = ["virsh", "snapshot-create", self.spec.domain_name]
+        return lines(
+            line("virsh", "define", definition),
+            *(
+                line(*create, paper, "--redefine", *["--current"] * record.current)
+                for record, paper in zip(self.records, papers, strict=True)
+            ),
+        )
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        domain = self.spec.domain_name
+        return (definition_paper(domain), *(snapshot_paper(domain, record.name) for record in self.records))
 
     @property
     def word(self) -> str:
@@ -212,4 +244,4 @@ class DefineAdopted(BaseStep):
 
 def unpack_line(archive: str, name: str, target: str) -> str:
     """Return the line that takes one file out of an archive."""
-    return f"{line('tar', '-xOf', archive, name)} > {shlex.quote(target)}"
+    return f"{line('tar', '-xOf', archive, name)} > {quote(target)}"

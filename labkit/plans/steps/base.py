@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from labkit.model.image import Allocation, Format
+from labkit.model.disk import backing_name
+from labkit.model.image import Format
 from labkit.model.machine import DiskSpec, MachineSpec
 from labkit.model.state import LabState
 from labkit.printing import quote
@@ -105,6 +106,11 @@ class BaseStep(ABC):
         """What a person would type; several lines where it takes several commands."""
 
     @property
+    def papers(self) -> tuple[str, ...]:
+        """The files that its command reads and that nobody has yet: `Plan.write` writes them."""
+        return ()
+
+    @property
     @abstractmethod
     def word(self) -> str:
         """What is going on while it is carried out, e.g. "copying an image"."""
@@ -119,22 +125,44 @@ class BaseStep(ABC):
         """Return the lab as it is when the step is done; sizes are those that the plan foresees."""
 
 
-def image_options(format: Format, allocation: Allocation) -> list[str]:
-    """Return the options by which `qemu-img create` and `convert` make a fixed or a dynamic image."""
-    fixed = {
-        Format.RAW: ["preallocation=full"],
-        Format.QCOW2: ["preallocation=full"],
-        Format.VDI: ["static=on"],
-        Format.VMDK: ["subformat=monolithicFlat"],
-        Format.VHD: ["subformat=fixed"],
-        Format.VHDX: ["subformat=fixed"],
-    }
-    return list(fixed[format]) if allocation is Allocation.FIXED else []
-
-
 def line(*words: str) -> str:
     """Return a command line."""
     return " ".join(map(quote, words))
+
+
+def lines(*each: str) -> str:
+    """Return command lines one below the other; empty ones are none."""
+    return "\n".join(filter(None, each))
+
+
+def definition_paper(domain: str) -> str:
+    """Return the name of the file with a domain's definition."""
+    return f"{domain}.xml"
+
+
+def snapshot_paper(domain: str, snapshot: str) -> str:
+    """Return the name of the file with what libvirt is told of a snapshot."""
+    return f"{domain}@{snapshot}.xml"
+
+
+def own_step(why: str) -> str:
+    """Return the line of what no command line can do: a shell passes over it.
+
+    Args:
+        why: one sentence that says what labkit does, and why nobody can type it.
+    """
+    return "# labkit: " + " ".join(why.split())
+
+
+def below(path: str, backing: str, format: Format) -> tuple[str, Format]:
+    """Return the image below another, as its name stands in that one's header."""
+    return backing_name(path, backing), format
+
+
+def fill_lines(*paths: str) -> str:
+    """Return the lines that let the host give files every byte of their length; what they hold stays."""
+    named = map(quote, paths)
+    return lines(*(f'fallocate --posix --length "$(stat -c %s {path})" {path}' for path in named))
 
 
 def image_paths(disks: Iterable[DiskSpec]) -> tuple[str, ...]:

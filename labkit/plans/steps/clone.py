@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 from labkit.language import _
-from labkit.model.disk import backing_name, disk_name
+from labkit.model.disk import disk_name, extent_path
 from labkit.model.image import Allocation, Format
+from labkit.model.image_commands import create_argv
 from labkit.model.machine import MachineSpec
 from labkit.model.snapshot import SnapshotFacts, SnapshotKind
 from labkit.model.state import LabState
@@ -23,7 +24,19 @@ from labkit.plans.steps.afterwards import (
     with_new_machines,
     with_tree,
 )
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, line, written_by
+from labkit.plans.steps.base import (
+    BaseStep,
+    OnCancel,
+    Phase,
+    Touched,
+    below,
+    definition_paper,
+    fill_lines,
+    line,
+    lines,
+    snapshot_paper,
+    written_by,
+)
 
 
 @final
@@ -43,8 +56,8 @@ class LinkImages(BaseStep):
 
     @property
     def command(self) -> str:
-        below = ["-b", backing_name(self.paths[0], self.backing), "-F", self.backing_format.driver]
-        return "\n".join(line("qemu-img", "create", "-f", "qcow2", *below, path) for path in self.paths)
+        below_them = below(self.paths[0], self.backing, self.backing_format)
+        return lines(*(line(*create_argv(path, Format.QCOW2, None, below=below_them)) for path in self.paths))
 
     @property
     def word(self) -> str:
@@ -92,12 +105,20 @@ class BackUpDisks(BaseStep):
 
     @property
     def command(self) -> str:
-        backup = line("virsh", "backup-begin", self.domain, "backup.xml", "--reuse-external")
-        if not self.quiesce:
-            return backup
-        return "\n".join(
-            (line("virsh", "domfsfreeze", self.domain), backup, line("virsh", "domfsthaw", self.domain)),
+        made = [create_argv(disk.path, disk.format, disk.capacity, disk.allocation) for disk in self.disks]
+        fixed = [disk for disk in self.disks if disk.allocation is Allocation.FIXED]
+        return lines(
+            *(line(*argv) for argv in made),
+            line("virsh", "domfsfreeze", self.domain) if self.quiesce else "",
+            line("virsh", "backup-begin", self.domain, *self.papers, "--reuse-external"),
+            line("virsh", "domfsthaw", self.domain) if self.quiesce else "",
+            f"while {line('virsh', 'domjobinfo', self.domain)} | grep -q Backup; do sleep 0.1; done",
+            fill_lines(*(extent_path(disk.path) if disk.format is Format.VMDK else disk.path for disk in fixed)),
         )
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        return (f"{self.domain}.backup.xml",)
 
     @property
     def word(self) -> str:
@@ -135,7 +156,11 @@ class DefineClones(BaseStep):
 
     @property
     def command(self) -> str:
-        return "\n".join(line("virsh", "define", f"{spec.domain_name}.xml") for spec in self.specs)
+        return lines(*(line("virsh", "define", paper) for paper in self.papers))
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        return tuple(definition_paper(spec.domain_name) for spec in self.specs)
 
     @property
     def word(self) -> str:
@@ -171,10 +196,16 @@ class CopySnapshots(BaseStep):
     @property
     def command(self) -> str:
         create = ["virsh", "snapshot-create", self.spec.domain_name]
-        return "\n".join(
-            line(*create, f"{self.spec.domain_name}@{name}.xml", "--redefine", *["--current"] * (name == self.current))
-            for name in self.names
+        return lines(
+            *(
+                line(*create, paper, "--redefine", *["--current"] * (name == self.current))
+                for name, paper in zip(self.names, self.papers, strict=True)
+            )
         )
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        return tuple(snapshot_paper(self.spec.domain_name, name) for name in self.names)
 
     @property
     def word(self) -> str:

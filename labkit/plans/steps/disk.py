@@ -5,15 +5,25 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 from labkit.language import _
-from labkit.model.disk import Bus, bus_of
 from labkit.model.machine import DiskSpec, MachineSpec
 from labkit.model.state import LabState
 from labkit.plans.steps.afterwards import using, with_machine, with_specs
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Place, Touched, image_paths, line
+from labkit.plans.steps.base import (
+    BaseStep,
+    OnCancel,
+    Phase,
+    Place,
+    Touched,
+    definition_paper,
+    image_paths,
+    line,
+    lines,
+)
 
 
 @final
@@ -29,10 +39,11 @@ class AttachDisk(BaseStep):
 
     @property
     def command(self) -> str:
-        driver = ["--driver", "qemu", "--subdriver", self.disk.format.driver]
-        if bus_of(self.disk.target) is not Bus.VIRTIO:
-            driver += ["--targetbus", bus_of(self.disk.target)]
-        return line("virsh", "attach-disk", self.domain, self.disk.path, self.disk.target, *driver, "--persistent")
+        return line("virsh", "attach-device", self.domain, *self.papers, "--persistent")
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        return (f"{self.domain}.{self.disk.target}.xml",)
 
     @property
     def word(self) -> str:
@@ -92,8 +103,11 @@ class RepointDisk(BaseStep):
 
     @property
     def command(self) -> str:
-        edit = f"target.dev={self.disk.target}"
-        return line("virt-xml", self.domain, "--edit", edit, "--disk", f"path={self.disk.path}")
+        return line("virsh", "define", *self.papers)
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        return (definition_paper(self.domain),)
 
     @property
     def word(self) -> str:
@@ -121,7 +135,8 @@ class StopServing(BaseStep):
 
     @property
     def command(self) -> str:
-        return line("pkill", "-f", f"qemu-nbd.*{self.socket}")
+        its = ["-x", "-f", f"qemu-nbd .*--socket={re.escape(self.socket)} .*"]
+        return lines(line("pkill", *its), f"while {line('pgrep', *its)} > /dev/null; do sleep 0.1; done")
 
     @property
     def word(self) -> str:

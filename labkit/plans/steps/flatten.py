@@ -12,7 +12,7 @@ from labkit.language import _
 from labkit.model.machine import DiskSpec
 from labkit.model.state import LabState
 from labkit.plans.steps.afterwards import alone, with_images, without_files
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, line
+from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, line, lines
 
 
 @final
@@ -67,7 +67,8 @@ class ReplaceImage(BaseStep):
 
     @property
     def command(self) -> str:
-        return line("mv", "-f", self.draft, self.path)
+        close = line("chmod", "0444", self.path) if self.frozen else ""
+        return lines(line("mv", "-f", self.draft, self.path), close)
 
     @property
     def word(self) -> str:

@@ -5,17 +5,18 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 from labkit.language import _
-from labkit.model.disk import backing_name, format_of
+from labkit.model.disk import extent_path, format_of
 from labkit.model.foreign import Foreign
 from labkit.model.image import Allocation, Format
+from labkit.model.image_commands import convert_argv, create_argv
 from labkit.model.state import LabState
 from labkit.plans.steps.afterwards import new_image, overlay_on, with_images, without_files
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, image_options, line
+from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, below, fill_lines, line, lines
+from labkit.printing import quote
 
 
 @final
@@ -37,7 +38,8 @@ class CopyImage(BaseStep):
     @property
     def command(self) -> str:
         reflink = "auto" if self.reflink else "never"
-        return line("cp", f"--reflink={reflink}", "--sparse=always", self.source, self.target)
+        # The copy of what is closed for writing is open.
+        return line("cp", "--no-preserve=mode", f"--reflink={reflink}", self.source, self.target)
 
     @property
     def word(self) -> str:
@@ -69,8 +71,10 @@ class WriteMessage(BaseStep):
 
     @property
     def command(self) -> str:
-        dd = line("dd", f"of={self.path}", "bs=1", f"seek={self.offset}", "conv=notrunc")
-        return f"printf %s {shlex.quote(self.text)} | {dd}"
+        zeros = self.length - len(self.text.encode())
+        padded = f"{{ printf %s {quote(self.text)}; head -c {zeros} /dev/zero; }}"
+        where = [f"of={self.path}", f"seek={self.offset}", "oflag=seek_bytes", "conv=notrunc", "status=none"]
+        return f"{padded} | {line('dd', *where)}"
 
     @property
     def word(self) -> str:
@@ -106,12 +110,9 @@ class CreateImage(BaseStep):
 
     @property
     def command(self) -> str:
-        options = image_options(self.format, self.allocation)
-        if self.cluster_size:
-            options.append(f"cluster_size={self.cluster_size}")
-        if self.extended_l2:
-            options.append("extended_l2=on")
-        return line("qemu-img", "create", "-f", self.format.driver, *_chosen(options), self.path, str(self.capacity))
+        kind = (self.format, self.capacity, self.allocation)
+        create = create_argv(self.path, *kind, cluster_size=self.cluster_size, extended_l2=self.extended_l2)
+        return lines(line(*create), _filling(self.path, self.format, self.allocation))
 
     @property
     def word(self) -> str:
@@ -133,6 +134,7 @@ class ConvertImage(BaseStep):
 
     Attributes:
         source, target: absolute paths. capacity: bytes, at least the source's. bytes: what is copied, about.
+        larger: whether the capacity is more than the source's.
         as_is: whether what lies below may have been changed: what can be read now is wanted.
     """
 
@@ -143,13 +145,17 @@ class ConvertImage(BaseStep):
     allocation: Allocation
     capacity: int
     bytes: int
+    larger: bool = False
     as_is: bool = False
     phase: ClassVar[Phase] = Phase.CREATE
     on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
 
     @property
     def command(self) -> str:
-        return _convert(self.source, self.source_format, self.target, self.target_format, self.allocation)
+        kind = (self.target, self.target_format)
+        create = line(*create_argv(*kind, self.capacity, self.allocation)) if self.larger else ""
+        convert = convert_argv(self.source, self.source_format, *kind, self.allocation, into_made=self.larger)
+        return lines(create, line(*convert), _filling(*kind, self.allocation))
 
     @property
     def word(self) -> str:
@@ -157,8 +163,8 @@ class ConvertImage(BaseStep):
 
     @property
     def touches(self) -> Touched:
-        below = () if self.as_is else ((self.source, self.source_format),)
-        return Touched(creates=(self.target,), stands_on=below, copied=self.bytes)
+        read = () if self.as_is else ((self.source, self.source_format),)
+        return Touched(creates=(self.target,), stands_on=read, copied=self.bytes)
 
     def after(self, state: LabState) -> LabState:
         kind, allocation = self.target_format, self.allocation
@@ -184,7 +190,9 @@ class BringImage(BaseStep):
 
     @property
     def command(self) -> str:
-        return _convert(self.source.path, self.source.format, self.target, self.target_format, self.allocation)
+        kind = (self.target, self.target_format)
+        convert = convert_argv(self.source.path, self.source.format, *kind, self.allocation)
+        return lines(line(*convert), _filling(*kind, self.allocation))
 
     @property
     def word(self) -> str:
@@ -212,8 +220,8 @@ class CreateOverlay(BaseStep):
 
     @property
     def command(self) -> str:
-        below = ["-b", backing_name(self.path, self.backing), "-F", self.backing_format.driver]
-        return line("qemu-img", "create", "-f", "qcow2", *below, self.path)
+        below_it = below(self.path, self.backing, self.backing_format)
+        return line(*create_argv(self.path, Format.QCOW2, None, below=below_it))
 
     @property
     def word(self) -> str:
@@ -255,11 +263,8 @@ class RenameImage(BaseStep):
         return with_images(after, replace(old, path=self.new, files=(self.new,))) if old else after
 
 
-def _convert(source: str, source_format: Format, target: str, target_format: Format, allocation: Allocation) -> str:
-    formats = ["-f", source_format.driver, "-O", target_format.driver]
-    chosen = _chosen(image_options(target_format, allocation))
-    return line("qemu-img", "convert", "-p", *formats, *chosen, source, target)
-
-
-def _chosen(options: list[str]) -> list[str]:
-    return ["-o", ",".join(options)] if options else []
+def _filling(path: str, format: Format, allocation: Allocation) -> str:
+    """The line that fills the holes of a fixed image: qemu-img leaves them."""
+    if allocation is not Allocation.FIXED:
+        return ""
+    return fill_lines(extent_path(path) if format is Format.VMDK else path)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 from labkit.language import _
-from labkit.model.disk import backing_name
 from labkit.model.image import Allocation, Format
+from labkit.model.image_commands import rebase_argv, resize_argv
 from labkit.model.state import LabState
 from labkit.plans.steps.afterwards import with_image, with_images, without_files
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, line
+from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, below, fill_lines, line, lines, own_step
 
 
 @final
@@ -41,7 +41,12 @@ class GrowImage(BaseStep):
     def command(self) -> str:
         if self.domain and self.disk_target:
             return line("virsh", "blockresize", self.domain, self.disk_target, f"{self.capacity}B")
-        return line("qemu-img", "resize", "-f", self.format.driver, self.path, str(self.capacity))
+        argv = resize_argv(self.path, self.format, self.capacity)
+        if self.allocation is not Allocation.FIXED:
+            return line(*argv)
+        # labkit writes the zeros through the image's own tables instead, which stay right if it is cut short.
+        laid_out = ["--preallocation=metadata"] if self.format is Format.QCOW2 else []
+        return lines(line(*argv[:2], *laid_out, *argv[2:]), fill_lines(self.path))
 
     @property
     def word(self) -> str:
@@ -74,8 +79,8 @@ class RebaseImage(BaseStep):
 
     @property
     def command(self) -> str:
-        below = ["-b", backing_name(self.path, self.backing), "-F", self.backing_format.driver]
-        return line("qemu-img", "rebase", *([] if self.exact else ["-u"]), "-f", "qcow2", *below, self.path)
+        below_it = below(self.path, self.backing, self.backing_format)
+        return line(*rebase_argv(self.path, below_it, only_name=not self.exact))
 
     @property
     def word(self) -> str:
@@ -86,22 +91,27 @@ class RebaseImage(BaseStep):
         return Touched(rewrites=(self.path,))
 
     def after(self, state: LabState) -> LabState:
-        below, kind = self.backing, self.backing_format
-        return with_image(state, self.path, lambda image: replace(image, backing=below, backing_format=kind))
+        backing, kind = self.backing, self.backing_format
+        return with_image(state, self.path, lambda image: replace(image, backing=backing, backing_format=kind))
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreezeImages(BaseStep):
-    """Close images for writing: something depends on their content now."""
+    """Close images for writing: something depends on their content now.
+
+    Attributes:
+        paths: all files of them. known: whether they froze before: what was sealed then counts, not what they are now.
+    """
 
     paths: tuple[str, ...]
+    known: bool = False
     phase: ClassVar[Phase] = Phase.CLEAN_UP
     on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        return line("chmod", "0444", *self.paths)
+        return line("chmod", "0444", *self.paths) if self.paths else ""
 
     @property
     def word(self) -> str:
@@ -145,15 +155,20 @@ class MergeLayer(BaseStep):
 
     @property
     def command(self) -> str:
+        remove = "" if self.keeps_layer else line("rm", "-f", self.layer)
         if self.domain and self.disk_target:
-            below = ["--base", self.onto] if self.onto else []
-            return line("virsh", "blockpull", self.domain, self.disk_target, *below, "--wait")
-        below = (
-            ["-b", backing_name(self.child, self.onto), "-F", self.onto_format.driver]
-            if self.onto and self.onto_format
-            else ["-b", ""]
+            down_to = ["--base", self.onto, "--keep-relative"] if self.onto else []
+            return lines(line("virsh", "blockpull", self.domain, self.disk_target, *down_to, "--wait"), remove)
+        onto = below(self.child, self.onto, self.onto_format) if self.onto and self.onto_format else None
+        rebase = line(*rebase_argv(self.child, onto))
+        if not self.frozen:
+            return lines(rebase, remove)
+        why = _(
+            "notes the hash of {file} anew, by which it knows a frozen image again. Who types these lines says "
+            "afterwards that it is as it should be: vm.snapshots.accept_changes()."
         )
-        return line("qemu-img", "rebase", "-f", "qcow2", *below, self.child)
+        seal = own_step(why.format(file=self.child))
+        return lines(line("chmod", "u+w", self.child), rebase, line("chmod", "0444", self.child), remove, seal)
 
     @property
     def word(self) -> str:
@@ -170,8 +185,8 @@ class MergeLayer(BaseStep):
         )
 
     def after(self, state: LabState) -> LabState:
-        below, kind = self.onto, self.onto_format
-        after = with_image(state, self.child, lambda child: replace(child, backing=below, backing_format=kind))
+        onto, kind = self.onto, self.onto_format
+        after = with_image(state, self.child, lambda child: replace(child, backing=onto, backing_format=kind))
         return after if self.keeps_layer else without_files(after, [self.layer])
 
 

@@ -12,7 +12,7 @@ from labkit.language import _
 from labkit.model.machine import MachineChanges, MachineFacts, MachineSpec, MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps.afterwards import with_machine, with_new_machines, with_specs, without_machine
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, line, written_by
+from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, definition_paper, line, lines, written_by
 from labkit.units import KIB
 
 
@@ -27,7 +27,11 @@ class DefineMachine(BaseStep):
 
     @property
     def command(self) -> str:
-        return line("virsh", "define", f"{self.spec.domain_name}.xml")
+        return line("virsh", "define", *self.papers)
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        return (definition_paper(self.spec.domain_name),)
 
     @property
     def word(self) -> str:
@@ -44,32 +48,36 @@ class DefineMachine(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigureMachine(BaseStep):
-    """Change a machine's definition; a running guest sees it at its next start."""
+    """Change a machine's definition; a running guest sees it at its next start.
+
+    Attributes:
+        pinned: whether its vCPUs are bound to a CPU of the host: new ones are too.
+    """
 
     machine_id: str
     domain: str
     changes: MachineChanges
+    pinned: bool = False
     phase: ClassVar[Phase] = Phase.SWITCH
     on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        lines = []
-        if self.changes.memory is not None:
-            kib = f"{self.changes.memory // KIB}KiB"
-            lines += [
-                line("virsh", "setmaxmem", self.domain, kib, "--config"),
-                line("virsh", "setmem", self.domain, kib, "--config"),
-            ]
-        if self.changes.vcpus is not None:
-            count = str(self.changes.vcpus)
-            lines += [
-                line("virsh", "setvcpus", self.domain, count, "--config", "--maximum"),
-                line("virsh", "setvcpus", self.domain, count, "--config"),
-            ]
-        if self.changes.cpu_model is not None:
-            lines.append(line("virt-xml", self.domain, "--edit", "--cpu", self.changes.cpu_model))
-        return "\n".join(lines)
+        if self.papers:
+            return line("virsh", "define", *self.papers)
+        memory, vcpus = self.changes.memory, self.changes.vcpus
+        kib, count = f"{-(-(memory or 0) // KIB)}KiB", str(vcpus)
+        return lines(
+            line("virsh", "setmaxmem", self.domain, kib, "--config") if memory is not None else "",
+            line("virsh", "setmem", self.domain, kib, "--config") if memory is not None else "",
+            line("virsh", "setvcpus", self.domain, count, "--config", "--maximum") if vcpus is not None else "",
+            line("virsh", "setvcpus", self.domain, count, "--config") if vcpus is not None else "",
+        )
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        by_lines = self.changes.cpu_model is None and not (self.pinned and self.changes.vcpus is not None)
+        return () if by_lines else (definition_paper(self.domain),)
 
     @property
     def word(self) -> str:
@@ -110,7 +118,12 @@ class RenameMachine(BaseStep):
 
     @property
     def command(self) -> str:
-        return line("virsh", "domrename", self.old_domain, self.new_domain)
+        rename = line("virsh", "domrename", self.old_domain, self.new_domain)
+        return lines(rename, line("virsh", "define", *self.papers))  # its kernel is told the name too
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        return (definition_paper(self.new_domain),)
 
     @property
     def word(self) -> str:
@@ -164,7 +177,8 @@ class UndefineMachine(BaseStep):
 
     @property
     def command(self) -> str:
-        return line("virsh", "undefine", self.domain, "--managed-save", "--snapshots-metadata")
+        records = ["--managed-save", "--snapshots-metadata", "--checkpoints-metadata", "--nvram"]
+        return line("virsh", "undefine", self.domain, *records)
 
     @property
     def word(self) -> str:

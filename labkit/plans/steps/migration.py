@@ -5,6 +5,7 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
@@ -12,7 +13,18 @@ from labkit.language import _
 from labkit.model.state import LabState
 from labkit.model.travel import SnapshotRecord
 from labkit.plans.steps.afterwards import find_machine, without_machine
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Place, Touched, line
+from labkit.plans.steps.base import (
+    BaseStep,
+    OnCancel,
+    Phase,
+    Place,
+    Touched,
+    definition_paper,
+    line,
+    lines,
+    own_step,
+    snapshot_paper,
+)
 
 
 @final
@@ -32,14 +44,14 @@ class DropRecords(BaseStep):
 
     @property
     def command(self) -> str:
-        lines = []
+        each = []
         for record in self.records:
-            dump = line("virsh", "snapshot-dumpxml", self.domain, record.name)
-            lines.append(f"{dump} > {line(f'{record.name}.xml')}")
-        lines += [
+            dump = line("virsh", "snapshot-dumpxml", self.domain, record.name, "--security-info")
+            each.append(f"{dump} > {line(snapshot_paper(self.domain, record.name))}")
+        each += [
             line("virsh", "snapshot-delete", self.domain, record.name, "--metadata") for record in self.records[::-1]
         ]
-        return "\n".join(lines)
+        return lines(*each)
 
     @property
     def word(self) -> str:
@@ -77,12 +89,23 @@ class MigrateMachine(BaseStep):
     @property
     def command(self) -> str:
         if not self.live:
-            dump = line("virsh", "dumpxml", "--inactive", self.domain)
-            define = line("virsh", "-c", self.to_uri, "define", f"{self.domain}.xml")
-            return f"{dump} > {line(f'{self.domain}.xml')}\n{define}\n{line('virsh', 'undefine', self.domain)}"
-        how = ["--live", "--p2p", "--unsafe", "--persistent", "--undefinesource"]
+            define = line("virsh", "-c", self.to_uri, "define", *self.papers)
+            records = ["--snapshots-metadata", "--checkpoints-metadata"]
+            return lines(define, line("virsh", "undefine", self.domain, *records))
+        running, definition = self.papers
+        how = ["--live", "--p2p", "--unsafe", "--persistent", "--undefinesource", "--abort-on-error"]
         where = [self.to_uri, "--migrateuri", f"unix://{self.arrival}"]
-        return line("virsh", "migrate", *how, self.domain, *where)
+        folder = posixpath.dirname(self.arrival)
+        return lines(
+            line("mkdir", "-m", "700", folder),
+            line("virsh", "migrate", *how, self.domain, *where, "--xml", running, "--persistent-xml", definition),
+            line("rm", "-rf", folder),
+        )
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        running = (f"{self.domain}.running.xml",) if self.live else ()
+        return (*running, definition_paper(self.domain))
 
     @property
     def word(self) -> str:
@@ -124,13 +147,13 @@ class GiveRecords(BaseStep):
 
     @property
     def command(self) -> str:
-        lines = []
+        each = []
         for record in self.records:
             current = ["--current"] if record.current else []
             there = ["-c", self.to_uri] if self.to_uri else []
-            create = ["virsh", *there, "snapshot-create", self.domain, f"{record.name}.xml"]
-            lines.append(line(*create, "--redefine", *current))
-        return "\n".join(lines)
+            create = ["virsh", *there, "snapshot-create", self.domain, snapshot_paper(self.domain, record.name)]
+            each.append(line(*create, "--redefine", *current))
+        return lines(*each)
 
     @property
     def word(self) -> str:
@@ -160,7 +183,8 @@ class EndInstance(BaseStep):
 
     @property
     def command(self) -> str:
-        return line("pkill", "-f", f"{self.folder}/") + f"; {line('rm', '-r', self.folder)}"
+        why = _("ends the hypervisor of {folder} with every machine on it: no line of virsh ends a daemon.")
+        return lines(own_step(why.format(folder=self.folder)), line("rm", "-r", self.folder))
 
     @property
     def word(self) -> str:

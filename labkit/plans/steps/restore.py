@@ -12,7 +12,17 @@ from labkit.language import _
 from labkit.model.machine import Accelerator, DiskSpec, MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps.afterwards import tree_of, with_machine, with_tree
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, image_paths, line
+from labkit.plans.steps.base import (
+    BaseStep,
+    OnCancel,
+    Phase,
+    Touched,
+    definition_paper,
+    image_paths,
+    line,
+    lines,
+    snapshot_paper,
+)
 
 
 @final
@@ -60,7 +70,11 @@ class DefineFromSnapshot(BaseStep):
 
     @property
     def command(self) -> str:
-        return line("virsh", "define", f"{self.domain}@{self.snapshot}.xml")
+        return line("virsh", "define", *self.papers)
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        return (snapshot_paper(self.domain, self.snapshot),)
 
     @property
     def word(self) -> str:
@@ -133,8 +147,17 @@ class RestoreMemory(BaseStep):
     @property
     def command(self) -> str:
         state = "--paused" if self.paused or self.saved else "--running"
-        restore = line("virsh", "restore", self.memory, "--xml", f"{self.domain}.xml", state)
-        return f"{restore}\n{line('virsh', 'managedsave', self.domain)}" if self.saved else restore
+        then = "--paused" if self.paused else "--running"
+        running, definition = self.papers
+        return lines(
+            line("virsh", "restore", self.memory, "--xml", running, state),
+            line("virsh", "define", definition),  # the memory's own has taken its place
+            line("virsh", "managedsave", self.domain, then) if self.saved else "",
+        )
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        return (f"{self.domain}.memory.xml", definition_paper(self.domain))
 
     @property
     def word(self) -> str:

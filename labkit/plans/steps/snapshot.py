@@ -22,7 +22,18 @@ from labkit.plans.steps.afterwards import (
     with_specs,
     with_tree,
 )
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, image_paths, line
+from labkit.plans.steps.base import (
+    BaseStep,
+    OnCancel,
+    Phase,
+    Touched,
+    definition_paper,
+    image_paths,
+    line,
+    lines,
+    own_step,
+    snapshot_paper,
+)
 
 
 @final
@@ -54,11 +65,23 @@ class TakeSnapshot(BaseStep):
 
     @property
     def command(self) -> str:
-        specs = [f"--diskspec={disk.target},file={disk.path}" for disk in self.overlays]
-        memory = [f"--memspec=file={self.memory}"] if self.memory else ["--disk-only"]
+        specs = [f"--diskspec={disk.target},file={_doubled(disk.path)}" for disk in self.overlays]
+        memory = [f"--memspec=file={_doubled(self.memory)}"] if self.memory else ["--disk-only"]
         quiesce = ["--quiesce"] if self.quiesce and not self.memory else []
-        create = ["virsh", "snapshot-create-as", self.domain, self.name, self.description]
-        return line(*create, *memory, *quiesce, "--reuse-external", "--atomic", *specs)
+        text = [f"--description={self.description}"] if self.description else []
+        create = ["virsh", "snapshot-create-as", self.domain, self.name, *text]
+        take = line(*create, *memory, *quiesce, "--reuse-external", "--atomic", *specs)
+        # A running guest's new chain would be noted in its definition, which then fits no chain that was merged.
+        note = _("noted before what the console said last, and which QEMU it was; nothing else tells them later.")
+        return lines(
+            take,
+            line("virsh", "define", *self.papers) if self.papers else "",
+            own_step(note) if self.memory else "",
+        )
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        return (definition_paper(self.domain),) if self.live else ()
 
     @property
     def word(self) -> str:
@@ -103,18 +126,32 @@ class ForgetSnapshot(BaseStep):
 
     Attributes:
         then_current: the snapshot the current state begins from afterwards; None: whichever did before.
+        children: the snapshots taken after it. Whose parent is forgotten would record its images: they move first.
+        current_child: the one of them that the current state begins from, or None.
     """
 
     machine_id: str
     domain: str
     snapshot: str
     then_current: str | None = None
+    children: tuple[str, ...] = ()
+    current_child: str | None = None
     phase: ClassVar[Phase] = Phase.CLEAN_UP
     on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        return line("virsh", "snapshot-delete", self.domain, self.snapshot, "--metadata")
+        create = ["virsh", "snapshot-create", self.domain]
+        moved = zip(self.children, self.papers, strict=True)
+        return lines(
+            *(line(*create, paper, "--redefine", *_current(child == self.current_child)) for child, paper in moved),
+            line("virsh", "snapshot-delete", self.domain, self.snapshot, "--metadata"),
+            line("virsh", "snapshot-current", self.domain, self.then_current) if self.then_current else "",
+        )
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        return tuple(snapshot_paper(self.domain, child) for child in self.children)
 
     @property
     def word(self) -> str:
@@ -142,7 +179,7 @@ class ReviveSnapshot(BaseStep):
 
     Attributes:
         xml: what libvirt kept of it. parent: the snapshot before it that there is still, or None.
-        frozen: its images.
+        frozen: its images. memory: absolute path of the file with its memory, or None.
     """
 
     machine_id: str
@@ -151,12 +188,17 @@ class ReviveSnapshot(BaseStep):
     xml: str
     parent: str | None
     frozen: tuple[DiskSpec, ...]
+    memory: str | None = None
     phase: ClassVar[Phase] = Phase.SWITCH
     on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        return line("virsh", "snapshot-create", self.domain, f"{self.snapshot}.xml", "--redefine")
+        return line("virsh", "snapshot-create", self.domain, *self.papers, "--redefine")
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        return (snapshot_paper(self.domain, self.snapshot),)
 
     @property
     def word(self) -> str:
@@ -164,7 +206,8 @@ class ReviveSnapshot(BaseStep):
 
     @property
     def touches(self) -> Touched:
-        return Touched()
+        below = tuple((disk.path, disk.format) for disk in self.frozen)
+        return Touched(reads=(self.memory,) if self.memory else (), stands_on=below)
 
     def after(self, state: LabState) -> LabState:
         facts = find_machine(state, self.machine_id)
@@ -193,7 +236,8 @@ class RelabelSnapshot(BaseStep):
     """Give a snapshot another name or description.
 
     Attributes:
-        current: whether the current state begins from it.
+        current: whether the current state begins from it. children: the snapshots taken after it.
+        current_child: the one of them that the current state begins from, or None.
     """
 
     machine_id: str
@@ -202,13 +246,29 @@ class RelabelSnapshot(BaseStep):
     new: str
     description: str | None
     current: bool = False
+    children: tuple[str, ...] = ()
+    current_child: str | None = None
     phase: ClassVar[Phase] = Phase.SWITCH
     on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
     @property
     def command(self) -> str:
-        edit = ["virsh", "snapshot-edit", self.domain, self.old]
-        return line(*edit, "--rename") if self.new != self.old else line(*edit)
+        own, *others = self.papers
+        create = ["virsh", "snapshot-create", self.domain]
+        if self.new == self.old:
+            return line(*create, own, "--redefine", *_current(self.current))
+        moved = zip(self.children, others, strict=True)
+        return lines(
+            line(*create, own, "--redefine"),
+            *(line(*create, paper, "--redefine", *_current(child == self.current_child)) for child, paper in moved),
+            line("virsh", "snapshot-delete", self.domain, self.old, "--metadata"),
+            line("virsh", "snapshot-current", self.domain, self.new) if self.current else "",
+        )
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        named = (self.new, *(self.children if self.new != self.old else ()))
+        return tuple(snapshot_paper(self.domain, name) for name in named)
 
     @property
     def word(self) -> str:
@@ -230,3 +290,12 @@ class RelabelSnapshot(BaseStep):
 
         current = self.new if tree.current == self.old else tree.current
         return with_tree(state, self.machine_id, make_tree(map(relabelled, tree.nodes.values()), current))
+
+
+def _doubled(path: str) -> str:
+    """Return a path as virsh reads it among others in one word: a comma is two."""
+    return path.replace(",", ",,")
+
+
+def _current(is_it: bool) -> list[str]:
+    return ["--current"] if is_it else []

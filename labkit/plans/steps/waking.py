@@ -12,7 +12,17 @@ from labkit.language import _
 from labkit.model.machine import MachineSpec, MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps.afterwards import with_new_machines
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, line, written_by
+from labkit.plans.steps.base import (
+    BaseStep,
+    OnCancel,
+    Phase,
+    Touched,
+    definition_paper,
+    line,
+    lines,
+    own_step,
+    written_by,
+)
 
 
 @final
@@ -32,7 +42,7 @@ class CopyMemory(BaseStep):
 
     @property
     def command(self) -> str:
-        return line("cp", "--reflink=auto", self.source, self.target)
+        return line("cp", "--no-preserve=mode", "--reflink=auto", self.source, self.target)
 
     @property
     def word(self) -> str:
@@ -74,16 +84,31 @@ class WakeClones(BaseStep):
 
     @property
     def command(self) -> str:
-        lines = []
-        for spec in self.specs:
-            lines.append(line("dd", f"if={spec.domain_name}.header", f"of={self.copy}", "conv=notrunc"))
-            lines.append(line("virsh", "restore", self.copy, "--paused"))
-        lines += [line("virsh", "resume", spec.domain_name) for spec in self.specs]
-        for spec in (spec for spec in self.specs if spec.agent):
-            lines.append(line("virsh", "domtime", spec.domain_name, "--now"))
-            if self.renew:
-                lines.append(f'{line("virsh", "qemu-agent-command", spec.domain_name)} "$(cat labkit-renew.json)"')
-        return "\n".join(lines)
+        header = _(
+            "writes the definition of {machine} before the memory in {file}: virsh save-image-define does not change a "
+            "name in it."
+        )
+        renewal = _("lets the agent of {machine} renew its host name, its machine id and its keys.")
+        agents = [spec.domain_name for spec in self.specs if spec.agent]
+        woken = (
+            lines(
+                own_step(header.format(machine=spec.domain_name, file=self.copy)),
+                line("virsh", "restore", self.copy, "--paused"),
+                line("virsh", "define", definition_paper(spec.domain_name)),  # the memory's own has taken its place
+            )
+            for spec in self.specs
+        )
+        return lines(
+            *woken,
+            *(line("virsh", "resume", spec.domain_name) for spec in self.specs),
+            *(
+                lines(
+                    line("virsh", "domtime", domain, "--now"),
+                    own_step(renewal.format(machine=domain)) if self.renew else "",
+                )
+                for domain in agents
+            ),
+        )
 
     @property
     def word(self) -> str:

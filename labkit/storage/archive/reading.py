@@ -18,8 +18,8 @@ from typing import BinaryIO
 
 from labkit.errors import BadInput, HostTrouble, NotFound
 from labkit.language import _
-from labkit.limits import NO_LIMIT, Limit
-from labkit.storage.files import OnBytes, host_errors
+from labkit.limits import NO_LIMIT, Limit, OnBytes
+from labkit.storage.files import host_errors
 from labkit.storage.plain import NotPlain, opened_plain
 from labkit.units import KIB, MIB
 

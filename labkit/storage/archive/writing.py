@@ -15,9 +15,9 @@ from typing import BinaryIO
 
 from labkit.errors import HostTrouble
 from labkit.language import _
-from labkit.limits import NO_LIMIT, Limit
+from labkit.limits import NO_LIMIT, Limit, OnBytes
 from labkit.storage.archive.reading import MOST_SEGMENTS
-from labkit.storage.files import OnBytes, host_errors
+from labkit.storage.files import host_errors
 from labkit.storage.making import making
 from labkit.storage.plain import opened_plain
 from labkit.units import KIB, MIB

@@ -1,0 +1,152 @@
+"""How steps are carried out: a module for each family of `plans/steps/`, and here who is asked about which.
+
+Of each step its family's module says how it is done (`do`), how one knows that it was (`is_done`, from what is there,
+never from what was reported) and, where it has a way back, what that is (`undo`). Each `do` may be repeated: done
+twice is done once. A family that forgets one of its steps is named by mypy.
+Knows: the families. Must not know: the order of steps, the journal.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from labkit.engine.context import Context
+from labkit.engine.steps import (
+    archive,
+    clone,
+    disk,
+    flatten,
+    image,
+    layer,
+    machine,
+    migration,
+    restore,
+    snapshot,
+    waking,
+)
+from labkit.model.state import LabState
+from labkit.plans.steps import (
+    ArchiveStep,
+    BackUpDisks,
+    CloneStep,
+    CreateStep,
+    DefineAdopted,
+    DefineClones,
+    DiskStep,
+    FlattenStep,
+    ImageStep,
+    LayerStep,
+    MachineStep,
+    MigrateMachine,
+    MigrationStep,
+    PullBases,
+    RestoreStep,
+    SnapshotStep,
+    Step,
+    TakeSnapshot,
+    WakingStep,
+)
+
+
+def do(step: Step, context: Context) -> None:
+    """Carry a step out."""
+    if isinstance(step, ImageStep):
+        image.do(step, context)
+    elif isinstance(step, LayerStep):
+        layer.do(step, context)
+    elif isinstance(step, DiskStep):
+        disk.do(step, context)
+    elif isinstance(step, MachineStep):
+        machine.do(step, context)
+    elif isinstance(step, SnapshotStep):
+        snapshot.do(step, context)
+    elif isinstance(step, RestoreStep):
+        restore.do(step, context)
+    elif isinstance(step, CloneStep):
+        clone.do(step, context)
+    elif isinstance(step, FlattenStep):
+        flatten.do(step, context)
+    elif isinstance(step, WakingStep):
+        waking.do(step, context)
+    elif isinstance(step, MigrationStep):
+        migration.do(step, context)
+    elif isinstance(step, ArchiveStep):
+        archive.do(step, context)
+    else:
+        assert_never(step)
+
+
+def is_done(step: Step, state: LabState) -> bool:
+    """Whether a step has been carried out, judged from what is there; deleting counts from the first file on."""
+    if isinstance(step, ImageStep):
+        return image.is_done(step, state)
+    if isinstance(step, LayerStep):
+        return layer.is_done(step, state)
+    if isinstance(step, DiskStep):
+        return disk.is_done(step, state)
+    if isinstance(step, MachineStep):
+        return machine.is_done(step, state)
+    if isinstance(step, SnapshotStep):
+        return snapshot.is_done(step, state)
+    if isinstance(step, RestoreStep):
+        return restore.is_done(step, state)
+    if isinstance(step, CloneStep):
+        return clone.is_done(step, state)
+    if isinstance(step, FlattenStep):
+        return flatten.is_done(step, state)
+    if isinstance(step, WakingStep):
+        return waking.is_done(step, state)
+    if isinstance(step, MigrationStep):
+        return migration.is_done(step, state)
+    if isinstance(step, ArchiveStep):
+        return archive.is_done(step, state)
+    assert_never(step)
+
+
+def undo(step: Step, context: Context) -> None:
+    """Take a create step back; the others have no way back and none is tried."""
+    if not isinstance(step, CreateStep):
+        return
+    if isinstance(step, ImageStep):
+        image.undo(step, context)
+    elif isinstance(step, LayerStep):
+        layer.undo(step, context)
+    elif isinstance(step, CloneStep):
+        clone.undo(step, context)
+    elif isinstance(step, WakingStep):
+        waking.undo(step, context)
+    elif isinstance(step, MigrationStep):
+        migration.undo(step, context)
+    elif isinstance(step, ArchiveStep):
+        archive.undo(step, context)
+    else:
+        assert_never(step)
+
+
+def take_back(step: Step, state: LabState, context: Context) -> None:
+    """Undo what a switch step did although it counts as not done; few can do a part of their work."""
+    match step:
+        case TakeSnapshot():
+            snapshot.take_back(step, state, context)
+        case DefineClones():
+            clone.undefine(step, state, context)
+        case PullBases():
+            flatten.take_back(step, context)
+        case DefineAdopted():
+            archive.forget(step, state, context)
+        case MigrateMachine():
+            migration.take_back(step, context)
+        case _:
+            pass
+
+
+def abandon(step: Step, context: Context) -> None:
+    """End what the daemon still does for a create step of which nobody waits for the end."""
+    if isinstance(step, BackUpDisks):
+        clone.abort_back_up(step, context)
+
+
+def wait_until_settled(step: Step, context: Context) -> None:
+    """Let the daemons end what they are still at with a step that was cut short, before anything is judged."""
+    if isinstance(step, MigrateMachine):
+        migration.wait_until_settled(step, context)

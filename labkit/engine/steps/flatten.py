@@ -1,0 +1,85 @@
+"""How images come to stand alone: what they share is moved into them, or a new one takes an image's place.
+
+Knows: the rooms below. Must not know: the order of steps, the journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import assert_never
+
+from labkit.engine import seals
+from labkit.engine.context import Context
+from labkit.errors import LabError
+from labkit.hypervisor import clones, jobs
+from labkit.model.machine import DiskSpec
+from labkit.model.state import LabState
+from labkit.plans.steps import FlattenStep, PullBases, ReplaceImage
+from labkit.storage import headers, linking, qemu_img
+
+
+def do(step: FlattenStep, context: Context) -> None:
+    """Carry a step out."""
+    match step:
+        case PullBases():
+            _pull(step, context)
+        case ReplaceImage():
+            linking.replace_image(Path(step.draft), Path(step.path), frozen=step.frozen)
+            if step.frozen:
+                seals.seal([step.path])
+        case _:
+            assert_never(step)
+
+
+def is_done(step: FlattenStep, _state: LabState) -> bool:
+    """Whether a step has been carried out."""
+    match step:
+        case PullBases():
+            return all(map(stands_alone, step.disks))
+        case ReplaceImage():
+            return Path(step.path).exists() and not Path(step.draft).exists()
+        case _:
+            assert_never(step)
+
+
+def _pull(step: PullBases, context: Context) -> None:
+    """Let the images stand alone; what a guest's QEMU still held back of them when it was killed is copied anew."""
+    connection = context.domains.connection
+    for disk, base in zip(step.disks, step.bases, strict=True):
+        if context.has_guest(step.machine_id):
+            if stands_alone(disk):
+                jobs.flush(connection, step.machine_id)
+            else:
+                jobs.pull(connection, step.machine_id, disk.target, None, context.limit, context.on_bytes)
+            continue
+        path = Path(disk.path)
+        _depend_again(disk, base)
+        qemu_img.rebase(path, None, None, **context.copying)
+
+
+def take_back(step: PullBases, context: Context) -> None:
+    """End the copying that nobody waits for any more; what was copied changes no content."""
+    connection = context.domains.connection
+    clones.abort_pulls(connection, step.machine_id, step.disks)
+    for disk, base in zip(step.disks, step.bases, strict=True):
+        if context.has_guest(step.machine_id):
+            with contextlib.suppress(LabError):
+                jobs.flush(connection, step.machine_id)
+        else:
+            _depend_again(disk, base)
+
+
+def stands_alone(disk: DiskSpec) -> bool:
+    """Whether an image's header names no other below it."""
+    return headers.read_image(Path(disk.path), disk.format).backing is None
+
+
+def _depend_again(disk: DiskSpec, base: DiskSpec) -> None:
+    """Let an image of a guest that has ended depend on what it did.
+
+    Its QEMU may have been killed when the header was written and not yet all tables. What was copied is what would
+    be read below, so that changes no content.
+    """
+    if stands_alone(disk):
+        linking.name_backing(Path(disk.path), Path(base.path), base.format)

@@ -1,0 +1,1 @@
+"""The console of a machine, as a panel."""

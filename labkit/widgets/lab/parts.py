@@ -1,0 +1,300 @@
+"""What `LabPanel` shows: the lab in a line, its room on the host, acts under way, a row for each machine.
+
+Each is a function of values. Knows: the model. Must not know: labs, threads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from labkit.language import _, ngettext
+from labkit.model.happenings import Happening
+from labkit.model.lineage import Lineage
+from labkit.model.lineage_text import standing_word
+from labkit.model.machine import MachineFacts, MachineState
+from labkit.model.points import span
+from labkit.model.state import LabState, OpenAct
+from labkit.model.words import act_word, count_words, stand_word, state_word
+from labkit.units import MIB, format_size
+from labkit.widgets import parts
+from labkit.widgets.clone.parts import free_name
+from labkit.widgets.lab.story import render_story
+from labkit.widgets.machine import parts as machine_parts
+from labkit.widgets.parts import Button
+from labkit.widgets.reading import Sample
+from labkit.widgets.tree import Child, Node, tag
+
+ROOMY = 6
+"""Up to so many machines, each row shows all its switches; of more, each is one line."""
+
+LEAST_SCALE = MIB
+"""Bytes a second at the upper edge of the line of writes, at least."""
+
+LEAST_SHARE = 1 / 20
+"""Of the host's room: what a lab takes or may take is drawn from there on; less could not be seen."""
+
+_SPACE_WIDTH, _SPACE_HEIGHT = 360, 16
+
+
+def machine_line(facts: MachineFacts) -> str:
+    """Return a machine in a line, with nothing that is measured."""
+    spec = facts.spec
+    words = [stand_word(facts), format_size(spec.memory), _vcpus(spec.vcpus), spec.image]
+    return f"{facts.name} — {', '.join(words)}"
+
+
+def render_head(state: LabState) -> Node:
+    """Return the lab's name and how many machines are in which state."""
+    counts = Counter(machine.state for machine in state.machines.values())
+    badges = [
+        parts.badge(count_words(each, counts[each]), shape=shape, tone=tone)
+        for each, (shape, tone) in machine_parts.LOOKS.items()
+        if counts[each]
+    ]
+    return tag("div", tag("h3", _("Lab {name}").format(name=state.lab)), *badges, class_="labkit-head", role="status")
+
+
+def render_space(state: LabState, free: int) -> Node:
+    """Return what the lab has been given, what its disks may still ask for, and what the host has left."""
+    allocated = sum(image.allocated for image in state.images.values())
+    promised = sum(max(0, disk.capacity - disk.active.allocated) for disk in state.disks.values())
+    sentence = (
+        _("The lab takes {allocated}; its disks may grow by {promised}; the host has {free} left.")
+        if promised
+        else _("The lab takes {allocated}; the host has {free} left.")
+    )
+    words = sentence.format(allocated=format_size(allocated), promised=format_size(promised), free=format_size(free))
+    short = promised > free
+    warning = _("If all of them fill up, the host is full first.") if short else None
+    return tag(
+        "p",
+        _render_room(allocated, promised, free),
+        words,
+        tag("strong", " ⚠ " + warning) if warning else None,
+        class_="labkit-space",
+    )
+
+
+def _render_room(allocated: int, promised: int, free: int) -> Child:
+    """Return what is given and what is promised as shares of the room; nothing where both are small."""
+    whole = max(1, allocated + max(free, promised))
+    if allocated + promised < LEAST_SHARE * whole:
+        return None
+    scale = _SPACE_WIDTH / whole
+    return tag(
+        "svg",
+        tag("rect", x=0, y=2, width=f"{allocated * scale:.0f}", height=12, class_="labkit-allocated"),
+        tag(
+            "rect",
+            x=f"{allocated * scale:.0f}",
+            y=2,
+            width=f"{promised * scale:.0f}",
+            height=12,
+            class_="labkit-length",
+        ),
+        tag("rect", x=0.5, y=0.5, width=f"{(allocated + free) * scale:.0f}", height=15, class_="labkit-capacity"),
+        viewBox=f"0 0 {_SPACE_WIDTH + 1} {_SPACE_HEIGHT}",
+        preserveAspectRatio="none",
+        aria_hidden="true",
+        class_="labkit-strip",
+    )
+
+
+def sizes_of(state: LabState) -> dict[str, int]:
+    """Return the bytes that the host gave each machine's active images, by its name."""
+    sizes: Counter[str] = Counter()
+    for disk in state.disks.values():
+        if disk.machine is not None:
+            sizes[disk.machine] += disk.active.allocated
+    return sizes
+
+
+def render_acts(acts: Sequence[OpenAct], busy: frozenset[str]) -> Child:
+    """Return the acts under way, by whatever kernel, and those that were interrupted."""
+    lines = []
+    for act in acts:
+        words = _("{act} {subject}: step {step} of {steps}").format(
+            act=act_word(act.act), subject=act.subject, step=min(act.done + 1, act.steps), steps=act.steps
+        )
+        if act.at_work:
+            badge = parts.badge(_("under way"), shape="…", tone="calm")
+        else:
+            badge = parts.badge(_("interrupted"), shape="✂", tone="warn")
+            words += " — " + _("the next act on it, or opening the lab again, ends it.")
+        lines.append(tag("li", badge, " ", words))
+    named = {name for act in acts for name in act.names}
+    lines += [
+        tag(
+            "li",
+            parts.badge(_("under way"), shape="…", tone="calm"),
+            " ",
+            _("{name} is being switched").format(name=name),
+        )
+        for name in sorted(busy - named)
+    ]
+    return tag("ul", *lines, class_="labkit-acts", role="status") if lines else None
+
+
+def render_search(count: int) -> Child:
+    """Return the field that leaves only the machines with what is typed into it; for a few there is none."""
+    if count <= ROOMY:
+        return None
+    box = tag("input", type="search", autocomplete="off", data_filter=True, placeholder=_("name, state, image"))
+    return tag("p", tag("label", _("Show only"), " ", box), class_="labkit-search")
+
+
+def render_titles(*, roomy: bool) -> Node:
+    """Return what the columns are; each row says it again, for those who do not see them."""
+    meters = [] if roomy else [tag("span", name) for name in (_("CPU"), _("memory"), _("writes"))]
+    return tag(
+        "li",
+        tag("div", _("machine"), class_="labkit-who"),
+        tag("div", _("last 10 min"), class_="labkit-past"),
+        tag("div", *meters, class_="labkit-meters"),
+        tag("div", _("disks"), class_="labkit-size"),
+        tag("div", class_="labkit-switches"),
+        class_="labkit-machine labkit-titles labkit-quiet",
+        aria_hidden="true",
+        key="titles",
+    )
+
+
+def render_row(
+    facts: MachineFacts,
+    *,
+    switches: Sequence[Button],
+    meters: Sequence[Node],
+    trace: Child,
+    details: Child,
+    size: int,
+    under_way: Child,
+    roomy: bool,
+) -> Node:
+    """Return a machine: name and state, what it uses, its last minutes, its switches; `details` where it is open."""
+    opener = tag(
+        "button",
+        ("▾ " if details else "▸ ") + facts.name,
+        type="button",
+        class_="labkit-button labkit-opener",
+        data_action="open",
+        data_subject=facts.id,
+        aria_expanded="true" if details else "false",
+        title=_("What happened to it, what it is made of"),
+    )
+    if roomy:
+        acts = parts.render_buttons(switches, label=facts.id)
+    else:
+        acts = tag("div", _next_switch(switches, facts), class_="labkit-buttons")
+    return tag(
+        "li",
+        tag("div", opener, machine_parts.render_state(facts), class_="labkit-who"),
+        tag("div", trace, class_="labkit-past"),
+        tag("div", *meters, class_="labkit-meters", key="meters"),
+        tag("div", format_size(size), class_="labkit-size", title=_("what its disks take on the host")),
+        tag("div", acts, class_="labkit-switches", key="switches"),
+        tag("div", under_way, key="work", class_="labkit-below"),
+        tag("div", details, key="details", class_="labkit-below"),
+        key=facts.id,
+        class_="labkit-machine",
+        data_words=f"{facts.name} {state_word(facts.state)} {facts.spec.image}".casefold(),
+    )
+
+
+def list_switches(facts: MachineFacts, *, busy: str | None, lost: str | None) -> list[Button]:
+    """Return the buttons that switch a machine, and name it."""
+    switches = machine_parts.list_switches(facts, busy=busy, lost=lost)
+    return [replace(button, subject=facts.id) for button in switches]
+
+
+def delete_button(state: LabState, facts: MachineFacts, *, busy: str | None) -> Button:
+    """Return the button that deletes a machine, and names it."""
+    return replace(machine_parts.delete_button(state, facts, busy=busy), subject=facts.id)
+
+
+def _next_switch(switches: Sequence[Button], facts: MachineFacts) -> Node:
+    """Return the usual next switch of a machine; it keeps its place and the focus when the state changes."""
+    usual = {MachineState.RUNNING: "pause", MachineState.PAUSED: "resume"}.get(facts.state, "start")
+    button = next(each for each in switches if each.action == usual)
+    return parts.render_button(button, aria_label=f"{button.label}: {facts.name}")
+
+
+def list_meters(facts: MachineFacts, samples: Sequence[Sample]) -> list[Node]:
+    """Return CPU, memory and writes of a machine that is on, each as a line and a number."""
+    if not facts.is_active or not samples:
+        return []
+    last, spec = samples[-1], facts.live or facts.spec
+    fastest = max(LEAST_SCALE, *(sample.written for sample in samples))
+    return [
+        _meter(_("CPU"), [each.cpus for each in samples], float(spec.vcpus), f"{round(100 * last.cpus)} %"),
+        _meter(_("memory"), [each.memory for each in samples], float(spec.memory), format_size(last.memory)),
+        _meter(
+            _("writes"),
+            [each.written for each in samples],
+            fastest,
+            _("{rate}/s").format(rate=format_size(round(last.written))),
+        ),
+    ]
+
+
+def _meter(name: str, values: Sequence[float], top: float, words: str) -> Node:
+    line = parts.sparkline(values, top=top, label=name)
+    name_words = tag("span", name, class_="labkit-quiet")
+    return tag("span", name_words, " ", line, " ", tag("span", words), class_="labkit-meter")
+
+
+def render_details(
+    facts: MachineFacts, lineage: Lineage, happenings: Sequence[Happening], buttons: Sequence[Button], losses: Child
+) -> Node:
+    """Return a machine from near: the buttons not in its row, what is lost, what it is, who depends on it, the past."""
+    clones = span_names(lineage.clones(facts.name))
+    rows: list[tuple[str, Child]] = [
+        *machine_parts.list_definition(facts),
+        (_("stands on"), standing_word(lineage, facts.name)),
+        (_("depend on it"), clones or _("nobody")),
+        (_("snapshots"), ", ".join(lineage.state.snapshots.get(facts.name, ())) or _("none")),
+    ]
+    return tag(
+        "div",
+        parts.render_buttons(buttons, label=f"near-{facts.id}"),
+        losses,
+        parts.table(rows),
+        tag("h4", _("What happened")),
+        render_story(happenings),
+        class_="labkit-details",
+    )
+
+
+def render_create(state: LabState, *, busy: str | None) -> Node:
+    """Return the form of a new machine, with a name that no machine has; an empty lab begins with it."""
+    images = [(name, name) for name in state.guest_images]
+    first = "tiny" if "tiny" in state.guest_images else next(iter(state.guest_images), "")
+    return parts.fold(
+        _("Create a machine"),
+        parts.form(
+            "create",
+            _("Create…"),
+            parts.field(_("New machine's name"), "name", free_name(state, "web")),
+            parts.choices(_("Guest image"), "image", images, first),
+            parts.field(_("Memory"), "memory", "128 MiB"),
+            parts.field(_("vCPUs"), "vcpus", "1", inputmode="numeric"),
+            excuse=None if images else _("There is no guest image yet: ./lab setup builds them."),
+            busy=busy,
+            kind="main",
+        ),
+        is_open=not state.machines,
+        key="create",
+    )
+
+
+def span_names(names: Sequence[str]) -> str:
+    """Return names in a line, long rows of numbers shortened."""
+    from labkit.model.lineage import Node as LineageNode
+    from labkit.model.lineage import NodeKind
+
+    return span(LineageNode(NodeKind.MACHINE, name) for name in names)
+
+
+def _vcpus(count: int) -> str:
+    return ngettext("{count} vCPU", "{count} vCPUs", count).format(count=count)

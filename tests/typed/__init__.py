@@ -1,0 +1,1 @@
+"""Commands that plans show, typed by hand."""
