@@ -84,7 +84,7 @@ venv_owner() {
   [ "$place" = "${place% "$VENV"}" ] || printf '%s\n' "${place% "$VENV"}"
 }
 
-# An environment that is half made, moved or of another Python is made anew; another folder, or the environment of
+# An environment that is half made, moved or of another Python is made again; another folder, or the environment of
 # another checkout, is never emptied.
 prepare_venv() {
   local python=$1 owner

@@ -48,7 +48,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
 def _list(arguments: argparse.Namespace) -> int:
     from labkit.engine.folders import labs_folder
-    from labkit.engine.place import Standing, is_let_go, judge, read_place
+    from labkit.engine.place import Standing, find_standing, is_let_go, read_place
 
     words = {
         Standing.SAME: "",
@@ -60,7 +60,7 @@ def _list(arguments: argparse.Namespace) -> int:
         try:
             place = read_place(folder)
             stands = [_("let go")] if is_let_go(folder) else []
-            stands.append(words[judge(folder, place)])
+            stands.append(words[find_standing(folder, place)])
         except (FileNotFoundError, HostTrouble):
             stands = [_("has lost its identity")]
         tell("\t".join(filter(None, (folder.name, str(folder), "; ".join(filter(None, stands))))))

@@ -19,8 +19,8 @@ from labkit.acts import travel as travel_acts
 from labkit.acts.act import act, tell_remarks
 from labkit.acts.names import NamedDisk, name_disk
 from labkit.arguments import checked
-from labkit.engine import awaiting, bounds, inside, switching
-from labkit.engine.handle import Console, Handle
+from labkit.engine import awaiting, inside, resources, switching
+from labkit.engine.handle import Handle, SerialConsole
 from labkit.engine.progress import OnProgress, of_one_step, watching
 from labkit.engine.survey import survey_host
 from labkit.errors import LabError
@@ -127,7 +127,7 @@ class Machine:
         return self.facts.spec.vcpus
 
     @property
-    def console(self) -> Console:
+    def console(self) -> SerialConsole:
         """Its serial console: `tail`, `send`, `expect`."""
         return self._handle.console
 
@@ -269,7 +269,7 @@ class Machine:
         Raises:
             BadInput: the host has no such CPU.
         """
-        bounds.pin(self._handle, cpu, host_cpus=survey_host(self._handle.workspace).host_cpus)
+        resources.pin(self._handle, cpu, host_cpus=survey_host(self._handle.workspace).host_cpus)
         return self
 
     @checked
@@ -284,13 +284,13 @@ class Machine:
             BadInput: no such numbers. NotFound: it has no such disk.
         """
         size = 0 if bytes_per_second == 0 else parse_size(bytes_per_second, what="bytes_per_second")
-        bounds.throttle(self._handle, name_disk(disk), iops=iops, bytes_per_second=size)
+        resources.throttle(self._handle, name_disk(disk), iops=iops, bytes_per_second=size)
         return self
 
     @property
     def limits(self) -> Mapping[str, DiskLimits]:
         """How fast each of its disks may work, by the disk's name: what `throttle` set."""
-        return bounds.limits(self._handle)
+        return resources.limits(self._handle)
 
     # --- inside -----------------------------------------------------------------------------------
 

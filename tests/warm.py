@@ -15,7 +15,7 @@ from pathlib import Path
 
 import libvirt
 
-from labkit.hypervisor.waking import set_clock
+from labkit.hypervisor.instant import set_clock
 from labkit.machine import Machine
 from labkit.model.image import Format
 from labkit.model.machine import DiskSpec

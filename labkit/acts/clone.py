@@ -16,7 +16,7 @@ from labkit.errors import BadInput, NotFound
 from labkit.language import _
 from labkit.plans import clone as clone_plans
 from labkit.plans import flatten as flatten_plans
-from labkit.plans.newborn import CloneKind, CloneRequest, Identity, Newborn
+from labkit.plans.clone_request import CloneKind, CloneRequest, Identity, NewClone
 from labkit.plans.plan import Plan
 from labkit.units import Shown, check_choice, check_count, check_name, check_path
 
@@ -58,7 +58,9 @@ def clone(
     state, source = machine.handle.find()
     request = CloneRequest(
         machine=source,
-        clones=tuple(Newborn(name=each, id=str(uuid.uuid4()), genid=str(uuid.uuid4())) for each in _names(name, count)),
+        clones=tuple(
+            NewClone(name=each, id=str(uuid.uuid4()), genid=str(uuid.uuid4())) for each in _names(name, count)
+        ),
         many=count is not None,
         kind=check_choice(CloneKind, kind, what="kind"),
         snapshot=snapshot,

@@ -16,7 +16,7 @@ from labkit.engine.survey_travel import survey_export, survey_import, survey_mig
 from labkit.language import _
 from labkit.plans import exporting, importing
 from labkit.plans import migration as migration_plans
-from labkit.plans.newborn import Identity
+from labkit.plans.clone_request import Identity
 from labkit.plans.plan import Plan
 from labkit.units import check_choice, check_name, check_path
 
@@ -87,7 +87,7 @@ def import_machine(
     manifest = archives.inspect_archive(path)
     chosen = check_name(manifest.machine if name is None else name, what=_("machine"))
     new = who is Identity.NEW
-    fresh = archives.Identity(
+    fresh = archives.ArrivalIdentity(
         name=chosen, id=str(uuid.uuid4()) if new else None, genid=str(uuid.uuid4()) if new else None
     )
     state = lab.session.read()

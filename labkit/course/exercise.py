@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from labkit.arguments import checked
-from labkit.course.progress import Progress
+from labkit.course.progress import CourseProgress
 from labkit.course.text import find_text, say
 from labkit.errors import LabError
 from labkit.lab import Lab
@@ -96,9 +96,9 @@ class Exercise(ABC):
     code: ClassVar[str]
     """The solution: Python that may use `lab` and `ex`."""
 
-    def __init__(self, lab: Lab | None = None, *, progress: Progress | None = None) -> None:
+    def __init__(self, lab: Lab | None = None, *, progress: CourseProgress | None = None) -> None:
         self._lab = lab
-        self._progress = progress or Progress()
+        self._progress = progress or CourseProgress()
 
     @property
     @abstractmethod
@@ -132,7 +132,7 @@ class Exercise(ABC):
 
     def broken(self, why: str, hint: str = "") -> Result:
         """Return that a precondition is broken, which only a new start restores, if no hint says else."""
-        return Result(verdict=Verdict.BROKEN, why=why, hint=hint or _("Call ex.start(): it makes everything anew."))
+        return Result(verdict=Verdict.BROKEN, why=why, hint=hint or _("Call ex.start(): it makes everything again."))
 
     @property
     def lab(self) -> Lab:
@@ -189,7 +189,7 @@ class Exercise(ABC):
         return Advice(text=_("One way to do it; {ex} is this exercise:").format(ex="ex"), code=self.code)
 
     def start(self) -> Result:
-        """Make what the exercise starts from, anew; what was done in it before is lost."""
+        """Make what the exercise starts from, again; what was done in it before is lost."""
         self._clear()
         self.prepare()
         return self.check()
@@ -236,5 +236,5 @@ class Exercise(ABC):
 
 
 def _ways() -> str:
-    text = _("{check} looks at your work, {hint} gives the next step, {solution} shows a way, {reset} begins anew.")
+    text = _("{check} looks at your work, {hint} gives the next step, {solution} shows a way, {reset} begins again.")
     return text.format(check="ex.check()", hint="ex.hint()", solution="ex.solution()", reset="ex.reset()")

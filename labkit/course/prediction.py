@@ -15,7 +15,7 @@ import weakref
 from dataclasses import dataclass
 
 from labkit.arguments import checked
-from labkit.course.progress import Progress
+from labkit.course.progress import CourseProgress
 from labkit.course.text import find_text, say
 from labkit.errors import BadInput
 from labkit.language import _
@@ -106,10 +106,10 @@ def read_question(slug: str) -> Question:
 class Prediction(Panel):
     """A question with its options; the reader chooses one, and may choose another."""
 
-    def __init__(self, slug: str, *, progress: Progress | None = None) -> None:
+    def __init__(self, slug: str, *, progress: CourseProgress | None = None) -> None:
         super().__init__()
         self.slug = slug
-        self._progress = progress or Progress()
+        self._progress = progress or CourseProgress()
         read_question(slug)
         self.on("choose", self._choose)
         _shown.setdefault(slug, weakref.WeakSet()).add(self)

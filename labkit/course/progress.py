@@ -59,7 +59,7 @@ class _Content:
     understood: bool = True
 
 
-class Progress:
+class CourseProgress:
     """The progress file.
 
     Args:
@@ -147,7 +147,7 @@ class Progress:
         for number in itertools.count(1):
             aside = self.path.with_suffix(f".{number}.unreadable")
             try:
-                put_new(self.path, aside)  # where it has to move away for that, it is written anew at once
+                put_new(self.path, aside)  # where it has to move away for that, it is written again at once
             except FileExistsError:
                 continue
             tell(  # the student should hear of it, wherever it is found

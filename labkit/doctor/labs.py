@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labkit.engine.folders import labs_folder
-from labkit.engine.place import Standing, command, is_let_go, judge, read_place
+from labkit.engine.place import Standing, command, find_standing, is_let_go, read_place
 from labkit.engine.record_file import read_record
 from labkit.errors import HostTrouble
 from labkit.hypervisor.daemon_place import config_folder
@@ -64,7 +64,7 @@ def _find_displaced(labs: Path) -> Iterator[tuple[str, str, str]]:
     """What is to be said of labs that were moved or copied or do not know who they are; cause; repair."""
     for home in sorted(path.parent for path in labs.glob("*/disks")):
         try:
-            standing = judge(home, read_place(home))
+            standing = find_standing(home, read_place(home))
         except FileNotFoundError:
             if any((home / "disks").iterdir()):
                 yield _("The lab in {home} has lost its identity.").format(home=home), _lost(), command("restore", home)

@@ -43,7 +43,7 @@ def check_guest_images(images: Path, tried: Path = TRIED) -> Check:
     """Whether the guests' images are built, and of the packages that everybody's are of."""
     wanted, there = read_course_list(images), read_guest_images(images)
     missing = [name for name in wanted if name not in there]
-    if not missing and (others := find_other_versions(images, wanted, tried)):
+    if wanted and not missing and (others := find_other_versions(images, tried)):
         return Check(
             slug="guest-images",
             status=Status.NOTE,
@@ -147,7 +147,7 @@ def check_daemon(inquiry: Inquiry) -> Check:
         slug=slug,
         status=status,
         what=_("The daemon of {uri} did not answer within {seconds:g} s.").format(uri=inquiry.uri, seconds=OPEN_LIMIT),
-        cause=_("It hangs. Guests go on without it, and it is started anew when it is needed."),
+        cause=_("It hangs. Guests go on without it, and it is started again when it is needed."),
         repair=f"kill -KILL {inquiry.pid}" if inquiry.pid else "./lab doctor",
     )
 

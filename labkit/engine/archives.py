@@ -34,7 +34,7 @@ _MOST_WHY = 200  # letters of a parser's own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class ArrivalIdentity:
     """Who a machine from an archive becomes: its name, its id (None: the one it had), its generation id (likewise)."""
 
     name: str
@@ -70,9 +70,15 @@ def inspect_archive(path: Path) -> Manifest:
 
 
 def adopt(
-    state: LabState, path: Path, manifest: Manifest, identity: Identity, *, boot_folder: str, accelerator: Accelerator
+    state: LabState,
+    path: Path,
+    manifest: Manifest,
+    identity: ArrivalIdentity,
+    *,
+    boot_folder: str,
+    accelerator: Accelerator,
 ) -> Arrival:
-    """Return a machine from an archive as one of ours: every text of it built anew.
+    """Return a machine from an archive as one of ours: every text of it built again.
 
     Raises:
         BadInput: a text of it is no definition of a machine.

@@ -10,7 +10,7 @@ import threading
 from labkit.engine.handle import Handle
 from labkit.errors import ConnectionLost, GuestSilent, TimedOut, WrongState
 from labkit.guest import agent
-from labkit.guest.console import Console
+from labkit.guest.console import SerialConsole
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model import machine as model
@@ -48,7 +48,7 @@ def wait_ready(machine: Handle, *, timeout: float, cancel: threading.Event | Non
     return None
 
 
-def _ended(machine: Handle, name: str, console: Console) -> WrongState:
+def _ended(machine: Handle, name: str, console: SerialConsole) -> WrongState:
     """Return the error of a guest that stopped running before it was ready."""
     state, why = machine.state, reason_word(machine.reason)
     if state is MachineState.PAUSED:
@@ -68,7 +68,7 @@ def _ended(machine: Handle, name: str, console: Console) -> WrongState:
     )
 
 
-def _has_answered(machine: Handle, facts: MachineFacts, console: Console) -> bool | None:
+def _has_answered(machine: Handle, facts: MachineFacts, console: SerialConsole) -> bool | None:
     """True: ready. False: it ended. None: not yet."""
     if machine.state is not MachineState.RUNNING:
         return False

@@ -18,7 +18,7 @@ from labkit.engine.workspace import Workspace
 from labkit.errors import Refused
 from labkit.language import _
 from labkit.plans.plan import Plan
-from labkit.plans.steps import Place, Step
+from labkit.plans.steps import Outside, Step
 
 _SERVED = re.compile(r"[0-9a-f]{12}\.nbd")
 _ARRIVAL = re.compile(r"[0-9a-f]{8}\.in/s")
@@ -68,17 +68,17 @@ def _odd_sockets_and_boot_files(steps: tuple[Step, ...], workspace: Workspace) -
             yield path
 
 
-def _is_ours(place: Place, path: Path, workspace: Workspace) -> bool:
+def _is_ours(place: Outside, path: Path, workspace: Workspace) -> bool:
     """Whether a file outside the lab's folder is one that an act may make or end for the reason it gives."""
     match place:
-        case Place.EXPORT:
+        case Outside.EXPORT:
             return True  # where its owner wants it
-        case Place.SERVED:
+        case Outside.SERVED:
             ours = path.parent.parts[-2:] == ("labkit", workspace.id[:8])
             return ours and _SERVED.fullmatch(path.name) is not None
-        case Place.ARRIVAL:
+        case Outside.ARRIVAL:
             return _ARRIVAL.fullmatch("/".join(path.parts[-2:])) is not None
-        case Place.BOOT_FILE:
+        case Outside.BOOT_FILE:
             folder = path.parent.resolve()
             return folder.is_relative_to(workspace.images.resolve()) or _is_in(path, workspace.home.resolve(), folder)
         case _:

@@ -13,7 +13,7 @@ from typing import TypedDict
 from labkit.engine.instances import Instances
 from labkit.engine.workspace import Workspace
 from labkit.hypervisor.domains import Domains
-from labkit.hypervisor.snapshots import Snapshots
+from labkit.hypervisor.snapshots import DomainSnapshots
 from labkit.limits import Limit, OnBytes, unheard
 from labkit.model.machine import MachineState
 from labkit.model.state import LabState
@@ -46,7 +46,7 @@ class Context:
     read: Callable[[], LabState]
 
     domains: Domains
-    snapshots: Snapshots
+    snapshots: DomainSnapshots
     on_bytes: OnBytes
     limit: Limit
     inherit: tuple[int, ...] = ()

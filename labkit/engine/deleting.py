@@ -1,7 +1,7 @@
 """Deleting what an act made unneeded: judged when it is done, under the lab's lock, by whoever does it.
 
 A plan names what will be unneeded. Until that is deleted others may have acted: another kernel, virsh, somebody who
-brought a backup back. So the lab is read anew, and what somebody needs, what another act names and what a process has
+brought a backup back. So the lab is read again, and what somebody needs, what another act names and what a process has
 open stays where it is, and is told. In recovery it is the same: what the plan of an interrupted act says is old.
 
 Knows: the rooms below, the journal. Must not know: which act it is.
@@ -22,10 +22,10 @@ from labkit.engine.locks import lab_lock
 from labkit.errors import LabError
 from labkit.language import _
 from labkit.model.state import LabState
-from labkit.plans.reclaim import Need, judge
+from labkit.plans.reclaim import Need, sort_out
 from labkit.storage import files
+from labkit.storage.atomic import is_draft_folder
 from labkit.storage.image_locks import is_held
-from labkit.storage.making import is_making_folder
 
 PATIENCE = 120.0
 """Seconds to wait for the lab's lock: whoever holds it plans, or ends interrupted acts."""
@@ -46,7 +46,7 @@ def delete_unneeded(paths: Iterable[str], context: Context) -> None:
     with lock:
         others = () if context.whole_lab else read_entries(context.workspace.journal, but=context.entry)
         state = context.read()
-        verdict = judge(state, there, find_named(others))
+        verdict = sort_out(state, there, find_named(others))
         spared = dict(verdict.spared) | dict.fromkeys(_held(state, verdict.doomed), Need.HELD)
         spared |= {path: Need.FOLDER for path in verdict.doomed if _is_somebodys_folder(path)}
         _delete(path for path in there if path not in spared)
@@ -58,7 +58,7 @@ def delete_unneeded(paths: Iterable[str], context: Context) -> None:
 
 def _delete(paths: Iterable[str]) -> None:
     for path in map(Path, paths):
-        if is_making_folder(path):
+        if is_draft_folder(path):
             with files.host_errors(path):
                 shutil.rmtree(path)
         elif _is_folder(path):
@@ -74,7 +74,7 @@ def _is_folder(path: Path) -> bool:
 
 def _is_somebodys_folder(path: str) -> bool:
     """Whether it is a folder that labkit did not make, with something in it: what that is nobody has looked at."""
-    return not is_making_folder(Path(path)) and _is_folder(Path(path)) and bool(os.listdir(path))
+    return not is_draft_folder(Path(path)) and _is_folder(Path(path)) and bool(os.listdir(path))
 
 
 def _held(state: LabState, paths: Iterable[str]) -> frozenset[str]:

@@ -35,7 +35,7 @@ from labkit.engine.steps import do
 from labkit.engine.workspace import Workspace
 from labkit.errors import AlreadyExists, Busy, LabError, Refused, Stale
 from labkit.hypervisor.domains import Domains
-from labkit.hypervisor.snapshots import Snapshots
+from labkit.hypervisor.snapshots import DomainSnapshots
 from labkit.language import _
 from labkit.limits import Limit, unheard
 from labkit.model.machine import MachineState
@@ -80,7 +80,7 @@ class Executor:
         self.workspace = workspace
         self.domains = domains
         self.instances = instances or Instances(workspace, SESSION, domains, domains.connection.uri)
-        self.snapshots = Snapshots(domains.connection)
+        self.snapshots = DomainSnapshots(domains.connection)
         self.recorder = Recorder(workspace, self.instances)
         self.lease = lease_of(workspace.locks)
         self.recovery = Recovery(

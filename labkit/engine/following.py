@@ -22,10 +22,10 @@ from labkit.hypervisor.recording import find_disks, read_memories
 from labkit.model.image import Format, ImageFacts
 from labkit.model.record import LabRecord, MachineRecord
 from labkit.storage import memory_file
+from labkit.storage.atomic import creating
 from labkit.storage.files import host_errors
 from labkit.storage.headers import read_folder, read_image
 from labkit.storage.linking import name_backing
-from labkit.storage.making import making
 from labkit.units import MIB
 
 
@@ -98,7 +98,7 @@ def _rewrite_memory(home: Path, file: Path, machine: MachineRecord, old: str) ->
     disks = home / "disks"
     sealed = file.name in seals.find_seals(disks) and not seals.find_changed(disks, [str(file)])
     mode = file.stat().st_mode & 0o777
-    with host_errors(file), making(file, replace=True) as draft:
+    with host_errors(file), creating(file, replace=True) as draft:
         with file.open("rb") as source, draft.open("wb") as target:
             source.seek(header.length)
             target.write(memory_file.build_header(replace(header, xml=xml)))

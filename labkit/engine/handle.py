@@ -18,7 +18,7 @@ from labkit.engine.session import Session, visit_session
 from labkit.engine.workspace import Workspace
 from labkit.errors import Busy, LabError, NotFound, WrongState
 from labkit.guest.agent import Channel
-from labkit.guest.console import Console
+from labkit.guest.console import SerialConsole
 from labkit.hypervisor import channels
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.process import read_process
@@ -28,7 +28,7 @@ from labkit.model.state import LabState
 from labkit.model.usage import GuestProcess
 from labkit.storage.plain import open_plain
 
-__all__ = ["Console", "Excuse", "Handle", "reach_machine"]
+__all__ = ["Excuse", "Handle", "SerialConsole", "reach_machine"]
 
 Excuse = Callable[[MachineFacts], str | None]
 """Says why a machine as it is cannot be switched so, or None: `why_not_start` and its like."""
@@ -133,10 +133,10 @@ class Handle:
         return read_process(self.id, (facts.live or facts.spec).memory) if facts.is_active else None
 
     @property
-    def console(self) -> Console:
+    def console(self) -> SerialConsole:
         """Its serial console."""
         spec = self.facts.spec
-        return Console(
+        return SerialConsole(
             subject=spec.name,
             log=Path(spec.console_log) if spec.console_log else None,
             open_log=open_plain,

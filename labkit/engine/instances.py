@@ -22,7 +22,7 @@ from labkit.hypervisor.connection import DEFAULT_URI, Connection, connect
 from labkit.hypervisor.definitions import read_definitions
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.instances import Instance, find_instances
-from labkit.hypervisor.snapshots import Snapshots
+from labkit.hypervisor.snapshots import DomainSnapshots
 from labkit.hypervisor.sockets import session_runtime_folder
 from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
@@ -138,7 +138,7 @@ class Instances:
         with self._lock:
             known = self._known.pop(name, None)
         if known is not None:
-            known.connection.close()  # whoever still uses it hears that it is closed; nobody starts it anew
+            known.connection.close()  # whoever still uses it hears that it is closed; nobody starts it again
         self.instance(name).end()
 
     def release(self) -> None:
@@ -157,7 +157,9 @@ class Instances:
             try:
                 domains = self.domains(name)
                 found, _foreign = domains.read_all(self.workspace.id)
-                trees = Snapshots(domains.connection).read_trees({facts.id: each for each, facts in found.items()})
+                trees = DomainSnapshots(domains.connection).read_trees(
+                    {facts.id: each for each, facts in found.items()}
+                )
             except LabError as error:
                 since, why = time.monotonic(), error.message
             else:

@@ -177,7 +177,7 @@ class Lease:
         return [kernel for kernel in lease_files.read_kernels(self.folder) if kernel.computer.boot == holder.boot]
 
     def _was_here(self, computer: Computer) -> bool:
-        """Whether that was this computer, before it was started anew."""
+        """Whether that was this computer, before it was started again."""
         return computer.id != "" and computer.id == self.computer.id
 
     def _lives(self, kernel: KernelMark) -> bool:

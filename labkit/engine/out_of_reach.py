@@ -1,7 +1,7 @@
 """Guests that run although the hypervisor says that they do not: its daemon has lost them, or another one has them.
 
 After a logout the runtime folder is emptied, and with it what the daemon knew of its guests; their processes run on.
-The daemon that starts anew takes them for off. What tells is QEMU itself: it holds locks on its images (image_locks.py)
+A new daemon takes them for off. What tells is QEMU itself: it holds locks on its images (image_locks.py)
 and has the machine's id among its words. Such a machine runs, out of reach: never as off is it shown or acted on.
 
 Knows: the rooms below. Must not know: who asks, what is done then.

@@ -51,7 +51,7 @@ from labkit.storage.files import host_errors
 
 
 def write_papers(session: Session, plan: Plan, folder: str | Folder) -> tuple[str, ...]:
-    """Write what a plan's commands read; files of these names are written anew.
+    """Write what a plan's commands read; files of these names are written again.
 
     Args:
         folder: there already.

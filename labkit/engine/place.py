@@ -152,7 +152,7 @@ def _fold(number: int) -> int:
     return number & MOST_NUMBER
 
 
-def judge(home: Path, place: Place) -> Standing:
+def find_standing(home: Path, place: Place) -> Standing:
     """Return how a lab's folder stands to where it was."""
     if place.path in ("", str(home)):
         return Standing.COPIED if not place.path and find_twin(home, place) is not None else Standing.SAME
@@ -214,7 +214,7 @@ def check_place(home: Path, place: Place) -> Place:
     Raises:
         Relocated: the folder was moved or copied: which of both is asked (`asking`), never guessed.
     """
-    standing = judge(home, place)
+    standing = find_standing(home, place)
     if standing is Standing.SAME:
         return place if place.path else here(home, place)
     if standing is Standing.REACHED_ANEW:

@@ -24,7 +24,7 @@ from labkit.engine.workspace import Workspace
 from labkit.errors import LabError
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshot_reading import read_dropped
-from labkit.hypervisor.snapshots import Snapshots
+from labkit.hypervisor.snapshots import DomainSnapshots
 from labkit.model.disk import disk_name, extent_path
 from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import MachineFacts
@@ -33,16 +33,16 @@ from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState, OpenAct
 from labkit.plans.steps import DropRecords
 from labkit.storage import nbd
+from labkit.storage.atomic import draft_folder
 from labkit.storage.files import list_files
 from labkit.storage.guest_images import read_guest_images
 from labkit.storage.headers import is_image_name, read_folder, read_image
-from labkit.storage.making import making_folder
 
 _KINDS = {stat.S_IFLNK: Replaced.LINK, stat.S_IFDIR: Replaced.FOLDER}
 
 
 def read_state(
-    workspace: Workspace, domains: Domains, trees: Snapshots, instances: Instances, *, looks: int = 5
+    workspace: Workspace, domains: Domains, trees: DomainSnapshots, instances: Instances, *, looks: int = 5
 ) -> LabState:
     """Return the lab as it is now; images that an act is just making are not there yet.
 
@@ -62,7 +62,7 @@ def read_state(
             return replace(state, unsettled=True)
 
 
-def _read_once(workspace: Workspace, domains: Domains, trees: Snapshots, instances: Instances) -> LabState:
+def _read_once(workspace: Workspace, domains: Domains, trees: DomainSnapshots, instances: Instances) -> LabState:
     entries = read_entries(workspace.journal)
     unfinished, pending = find_unfinished(entries), find_named(entries)
     folder = {path: image for path, image in read_folder(workspace.disks).items() if path not in unfinished}
@@ -258,7 +258,7 @@ def _find_strays(
     specs = [spec for machine in machines.values() for spec in (machine.spec, machine.live) if spec]
     known |= {disk.path for spec in (*specs, *(node.spec for node in nodes)) for disk in spec.disks}
     known |= {path for path in (*(spec.console_log for spec in specs), *(node.memory for node in nodes)) if path}
-    made = {str(making_folder(Path(path))) for path in busy} | {extent_path(path) for path in busy}
+    made = {str(draft_folder(Path(path))) for path in busy} | {extent_path(path) for path in busy}
     found: dict[str, int] = {}
     for path in list_files(workspace.disks, workspace.memory, workspace.consoles):
         if path not in known and path not in busy and path not in made:

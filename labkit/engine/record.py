@@ -91,7 +91,7 @@ class Recorder:
             aside = free_name(path, "unreadable")
             with host_errors(path):
                 path.rename(aside)
-            told = _("{trouble} It is kept as {name}, and made anew from what the hypervisor knows.")
+            told = _("{trouble} It is kept as {name}, and made again from what the hypervisor knows.")
             return self.read(), told.format(trouble=trouble.message, name=aside.name)
 
     def note(

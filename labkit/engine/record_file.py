@@ -53,7 +53,7 @@ def read_record(home: Path, name: str = "record.json") -> LabRecord | None:
     except (OSError, ValueError) as error:
         raise HostTrouble(
             _("{path} cannot be read: it is damaged, or a newer labkit wrote it.").format(path=path),
-            _("Bring it back from a backup of the lab's folder, or move it away: it is then made anew."),
+            _("Bring it back from a backup of the lab's folder, or move it away: it is then made again."),
             details=str(error),
         ) from error
 

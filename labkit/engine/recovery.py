@@ -38,7 +38,7 @@ from labkit.errors import Busy, ConnectionLost, HostTrouble, LabError, NotFound
 from labkit.hypervisor.block_nodes import close_forgotten
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.jobs import wait_for_job
-from labkit.hypervisor.snapshots import Snapshots
+from labkit.hypervisor.snapshots import DomainSnapshots
 from labkit.language import _
 from labkit.limits import Limit, unheard
 from labkit.model.state import LabState
@@ -85,7 +85,7 @@ class Recovery:
         self,
         workspace: Workspace,
         domains: Domains,
-        snapshots: Snapshots,
+        snapshots: DomainSnapshots,
         *,
         own: str,
         read: Callable[[], LabState],

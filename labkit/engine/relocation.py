@@ -24,7 +24,17 @@ from labkit.engine.lease import lease_of
 from labkit.engine.lease_files import drop_all
 from labkit.engine.locks import find_busy, lab_lock
 from labkit.engine.older import find_older, join_older, read_older
-from labkit.engine.place import Place, Standing, command, find_twin, here, judge, place_file, read_place, write_place
+from labkit.engine.place import (
+    Place,
+    Standing,
+    command,
+    find_standing,
+    find_twin,
+    here,
+    place_file,
+    read_place,
+    write_place,
+)
 from labkit.engine.record import read_writer
 from labkit.engine.record_file import read_record, write_record
 from labkit.engine.saved_memory import keep_saved
@@ -74,7 +84,7 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
     that is asked for (`foreign_acts`).
     """
     place = read_place(home)
-    if judge(home, place) is Standing.COPIED:
+    if find_standing(home, place) is Standing.COPIED:
         raise WrongState(
             _("The lab is still in {old}: this folder is a copy of it.").format(old=place.path),
             _("Make it a lab of its own: {command}. Or remove the other folder, if this one is the lab.").format(
@@ -122,7 +132,7 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
         )
     workspace = _workspace(home, place.id)
     with lab_lock(workspace.locks):
-        if judge(home, place) is Standing.COPIED:
+        if find_standing(home, place) is Standing.COPIED:
             drop_all(workspace.locks)  # what came along tells of the original
         lease_of(workspace.locks).require()
         _check_nothing_begun(

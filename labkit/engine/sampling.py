@@ -141,7 +141,7 @@ class Sampling(Samples[GrowthSample]):
 
 
 def _since(first: DiskUsage | None, now: DiskUsage | None) -> tuple[int, int]:
-    """Return requests and bytes written since `first`; counters that began anew count from there."""
+    """Return requests and bytes written since `first`; counters that began again count from there."""
     if now is None:
         return 0, 0
     if first is None or now.writes < first.writes:

@@ -40,7 +40,7 @@ _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, e
 """Errors that say nothing of a file's content: what cannot be read just now is not torn."""
 
 UNKNOWN_TIME = -1
-"""The time in a seal of a file that was found to hold something else: it is looked at anew each time."""
+"""The time in a seal of a file that was found to hold something else: it is looked at again each time."""
 
 SETTLED = 100_000_000
 """Nanoseconds a file must have been left alone before what was found out about it is remembered."""
@@ -94,7 +94,7 @@ def seal(paths: Iterable[str], *, only_new: bool = False) -> None:
 def break_seals(paths: Iterable[str]) -> None:
     """Take the seals from files of one lab that are about to be rewritten, or were deleted.
 
-    Until they are sealed anew nothing is held against them, whatever interrupts the rewriting.
+    Until they are sealed again nothing is held against them, whatever interrupts the rewriting.
     """
     files = [Path(path) for path in paths]
     if files and any(file.name in _read(_place(files[0].parent)) for file in files):

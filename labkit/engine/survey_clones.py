@@ -13,8 +13,8 @@ from labkit.engine.handle import Handle
 from labkit.engine.session import Session
 from labkit.engine.survey import find_broken, free_memory, survey_host, survey_snapshots
 from labkit.model.state import LabState
+from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey
 from labkit.plans.flatten import FlattenSurvey, RelinkSurvey
-from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey
 from labkit.storage.files import can_share_blocks, free_bytes
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from labkit.engine.archives import Identity, adopt
+from labkit.engine.archives import ArrivalIdentity, adopt
 from labkit.engine.session import Session
 from labkit.engine.survey import find_bad_memories, find_broken, survey_host
 from labkit.errors import LabError
@@ -79,7 +79,7 @@ def survey_export(session: Session, state: LabState, machine: str, target: Path)
 
 
 def survey_import(
-    session: Session, state: LabState, path: Path, manifest: Manifest, identity: Identity
+    session: Session, state: LabState, path: Path, manifest: Manifest, identity: ArrivalIdentity
 ) -> tuple[ImportSurvey, Arrival]:
     """Return what the plan of an import needs measured, and the machine as it would be here.
 

@@ -72,7 +72,7 @@ def _judge(folder: Path, file: Path) -> tuple[str, int]:
     after = file.stat()
     moved = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
     if moved or seals.find_seals(folder).get(file.name) != old:
-        return _judge(folder, file)  # an act of ours is just rewriting it, and seals it anew
+        return _judge(folder, file)  # an act of ours is just rewriting it, and seals it again
     if digest == old.sha256:
         seals.exchange(folder, file.name, old, replace(old, mtime_ns=after.st_mtime_ns))
         return "intact", after.st_size

@@ -88,7 +88,7 @@ class Container:
         if self._inside_guest and self._spare is not None:
             return self._spare.run([*_IN_GUEST, "sh", "-c", _ENTER_IN_GUEST, "sh", self.name, command])
         if self._folder is None:
-            raise HostTrouble(_("The container {name} is gone.").format(name=self.name), _("Make it anew: with …"))
+            raise HostTrouble(_("The container {name} is gone.").format(name=self.name), _("Make it again: with …"))
         return _run([*_ON_HOST, "sh", "-c", _ENTER, "sh", self.name, str(self._folder), command])
 
     def _try(self) -> None:

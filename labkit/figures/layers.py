@@ -17,7 +17,7 @@ from labkit.figures.given import drawn
 from labkit.figures.maps import LEAST
 from labkit.language import _
 from labkit.model.disk import DiskFacts
-from labkit.model.regions import Kind, Region
+from labkit.model.regions import Region, RegionKind
 from labkit.units import format_size
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def draw_layers(disks: Iterable[Mapped], ax: Axes | None = None) -> Drawing:
 
 def layer_words(disk: DiskFacts, regions: Sequence[Region]) -> str:
     """Return which layers serve something, without sizes that differ between hosts."""
-    serving = {region.layer for region in regions if region.kind is not Kind.ABSENT}
+    serving = {region.layer for region in regions if region.kind is not RegionKind.ABSENT}
     lines = [_("{name}, {capacity}:").format(name=disk.name, capacity=format_size(disk.capacity))]
     for number in range(len(disk.layers)):
         words = _("serves a part") if number in serving else _("serves nothing")

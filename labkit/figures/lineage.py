@@ -21,7 +21,7 @@ from labkit.figures.given import drawn
 from labkit.figures.layout import LARGE, NOTEBOOK, Size
 from labkit.figures.lineage_marks import draw_bars, draw_key, draw_link, draw_mark, fit, text_width
 from labkit.language import _
-from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
+from labkit.model.lineage import Lineage, LineageNode, NodeKind, read_lineage
 from labkit.model.lineage_text import boot_line, lineage_text, list_boot_lines, marks_of, point_word
 from labkit.model.points import Point, find_points
 from labkit.model.state import LabState
@@ -48,7 +48,7 @@ class Row:
         mark: "selected", "needs it", "new" …, or empty.
     """
 
-    node: Node
+    node: LineageNode
     name: str
     words: tuple[str, ...]
     mark: str = ""
@@ -58,7 +58,7 @@ class Row:
 @drawn
 def draw_lineage(
     lineage: Lineage,
-    selected: Node | str | None = None,
+    selected: LineageNode | str | None = None,
     ax: Axes | None = None,
     *,
     large: bool = False,
@@ -135,7 +135,7 @@ def draw_lineage_change(state: LabState, plan: Plan, ax: Axes | None = None, *, 
 
 
 def _list_rows(
-    lineage: Lineage, marks: Mapping[Node, str], *, grouped: bool = True, boots: bool = True, short: bool = False
+    lineage: Lineage, marks: Mapping[LineageNode, str], *, grouped: bool = True, boots: bool = True, short: bool = False
 ) -> list[Row]:
     images = lineage.state.images
     rows = []
@@ -154,7 +154,7 @@ def _list_rows(
     return rows
 
 
-def _changes(before: Lineage, after: Lineage) -> tuple[dict[Node, str], dict[Node, str]]:
+def _changes(before: Lineage, after: Lineage) -> tuple[dict[LineageNode, str], dict[LineageNode, str]]:
     """Return what goes, and what comes or comes to stand on something else."""
     old = {point.node: point for point in find_points(before, grouped=False)}
     new = {point.node: point for point in find_points(after, grouped=False)}
@@ -186,7 +186,7 @@ def _draw(
     """Draw rows from row `first` on, in columns of this width, the first one beginning at `left`."""
     deepest = max((row.point.depth for row in rows if row.point), default=0) + 1
     step = min(0.05 * size.text, 0.34 * width / deepest)
-    spots: dict[Node, tuple[int, int]] = {}
+    spots: dict[LineageNode, tuple[int, int]] = {}
     for number, row in enumerate(rows):
         column, y = divmod(number + first, per_column)
         base = left + column * width + 0.05

@@ -15,7 +15,7 @@ from labkit.figures.given import drawn
 from labkit.figures.kinds import GIVEN_HATCH, ZERO, ZERO_HATCH, legend
 from labkit.language import _
 from labkit.model.disk import DiskFacts
-from labkit.model.regions import Kind, Region, find_region
+from labkit.model.regions import Region, RegionKind, find_region
 from labkit.units import MIB, format_size
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def map_words(disk: DiskFacts, regions: Sequence[Region]) -> str:
     lines = [_("{name}, {capacity}:").format(name=disk.name, capacity=format_size(disk.capacity))]
     for number, layer in enumerate(disk.layers):
         kinds = {region.kind for region in regions if region.layer == number}
-        words = ", ".join(_kind_word(kind) for kind in Kind if kind in kinds) or _("nothing")
+        words = ", ".join(_kind_word(kind) for kind in RegionKind if kind in kinds) or _("nothing")
         lines.append(f"  {posixpath.basename(layer.path)}: {words}")
     return "\n".join(lines)
 
@@ -84,12 +84,12 @@ def _frames(axes: Axes, layers: int, capacity: int) -> None:
         axes.barh(row, capacity / MIB, height=0.6, facecolor=style.GROUND, edgecolor=style.GUEST, linewidth=1.2)
 
 
-def _kind_word(kind: Kind) -> str:
-    return {Kind.DATA: _("data"), Kind.ZERO: _("zeros (not stored)"), Kind.ABSENT: _("nothing")}[kind]
+def _kind_word(kind: RegionKind) -> str:
+    return {RegionKind.DATA: _("data"), RegionKind.ZERO: _("zeros (not stored)"), RegionKind.ABSENT: _("nothing")}[kind]
 
 
-def _looks(kind: Kind) -> dict[str, Any]:
-    if kind is Kind.DATA:
+def _looks(kind: RegionKind) -> dict[str, Any]:
+    if kind is RegionKind.DATA:
         return {"facecolor": style.HOST, "edgecolor": style.HOST_GROUND, "hatch": GIVEN_HATCH}
     return {"facecolor": ZERO, "edgecolor": style.QUIET, "hatch": ZERO_HATCH}
 
@@ -138,7 +138,7 @@ def draw_blocks(disk: DiskFacts, regions: Sequence[Region], offsets: Sequence[in
 
 def _place(regions: Sequence[Region], offset: int) -> int | None:
     region = find_region(regions, offset)
-    if region is None or region.kind is not Kind.DATA or region.offset is None:
+    if region is None or region.kind is not RegionKind.DATA or region.offset is None:
         return None
     return region.offset + offset - region.start
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from labkit.errors import BadInput, GuestError, GuestSilent, LabError, TimedOut
-from labkit.guest.answers import Status, parse_handle, parse_nothing, parse_pid, parse_status, parse_written
+from labkit.guest.answers import CommandStatus, parse_handle, parse_nothing, parse_pid, parse_status, parse_written
 from labkit.guest.holders import LOOK, Holder, find_holders
 from labkit.guest.limiting import MOST_OUTPUT, NO_PROGRAM, limit_output, read_limited
 from labkit.language import _
@@ -194,7 +194,7 @@ def _start(channel: Channel, argv: Sequence[str], stdin: bytes = b"", *, timeout
     )
 
 
-def _wait(channel: Channel, pid: int, limit: Limit) -> Status:
+def _wait(channel: Channel, pid: int, limit: Limit) -> CommandStatus:
     pause = _FIRST_PAUSE
     while True:
         answer = channel.send({"execute": "guest-exec-status", "arguments": {"pid": pid}}, 10)

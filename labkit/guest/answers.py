@@ -26,7 +26,7 @@ _MOST_CODE: Final = 2**32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class CommandStatus:
     """How a command inside stands.
 
     Attributes:
@@ -85,7 +85,7 @@ def parse_written(text: str, *, subject: str, length: int) -> None:
         _refuse(subject, text)
 
 
-def parse_status(text: str, *, subject: str) -> Status:
+def parse_status(text: str, *, subject: str) -> CommandStatus:
     """Return what `guest-exec-status` tells.
 
     Raises:
@@ -101,8 +101,8 @@ def parse_status(text: str, *, subject: str) -> Status:
     except ValueError:
         _refuse(subject, text)
     if not exited:
-        return Status(exited=False)
-    return Status(exited=True, exit_code=128 + signal if signal else code, output=output, errors=errors)
+        return CommandStatus(exited=False)
+    return CommandStatus(exited=True, exit_code=128 + signal if signal else code, output=output, errors=errors)
 
 
 def _read_return(text: str, subject: str) -> dict[str, object]:

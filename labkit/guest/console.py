@@ -31,7 +31,7 @@ Opening = Callable[[Path], int]
 """Opens a plain file for reading, without waiting, and returns its descriptor; raises OSError."""
 
 
-class Console:
+class SerialConsole:
     """The serial console of one machine.
 
     Args:
@@ -116,7 +116,7 @@ class Console:
         return b"" if self._log is None else _read_log(self._log, self._open, position)
 
     def __repr__(self) -> str:
-        return f"Console of {self._subject}"
+        return f"SerialConsole of {self._subject}"
 
 
 def read_last_line(log: Path, open_log: Opening) -> str:

@@ -192,7 +192,7 @@ class Parser:
         return place, None
 
     def _take_control(self, byte: int, place: int) -> tuple[int, Part | None] | None:
-        """What holds within a sequence: control characters are obeyed at once, some end it, others begin anew."""
+        """What holds within a sequence: control characters are obeyed at once, some end it, others begin again."""
         if byte == _ESC:
             return self._begin(place + 1)
         if byte in (_CAN, _SUB):

@@ -1,6 +1,6 @@
 """Following a serial console as it is printed: from the log's file, by any number of readers.
 
-Knows: a file that grows, begins anew with each boot and is put aside when it is long.
+Knows: a file that grows, begins again with each boot and is put aside when it is long.
 Must not know: libvirt, who looks.
 """
 
@@ -36,7 +36,7 @@ class LogFollower:
             return b""
         stat = os.fstat(self._file)
         if stat.st_size < self._at:
-            self._at = 0  # the guest was started anew
+            self._at = 0  # the guest was started again
         if data := os.pread(self._file, _CHUNK, self._at):
             self._at += len(data)
             return data

@@ -89,7 +89,7 @@ def _wait_for_backup(
         if connection.raw() is not asked:  # its successor may never hear how it ended
             raise ConnectionLost(
                 _("The hypervisor's daemon went away during the call."),
-                _("Guests go on without it. Do it again: the daemon is started anew."),
+                _("Guests go on without it. Do it again: the daemon is started again."),
             )
         time.sleep(_LOOK)
     end = connection.call(lambda raw: look(raw, libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED))

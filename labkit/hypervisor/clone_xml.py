@@ -36,7 +36,7 @@ def clone_domain_xml(xml: str, spec: MachineSpec) -> str:
         serial.set("file", spec.console_log or "")
     for address in domain.findall("devices/interface/mac"):
         get_parent(address).remove(address)  # libvirt draws another
-    # What libvirt has chosen for the original's sockets and terminals it chooses anew.
+    # What libvirt has chosen for the original's sockets and terminals it chooses again.
     for source in (*domain.findall("devices/channel/source"), *domain.findall("devices/serial/source")):
         get_parent(source).remove(source)
     for label in domain.findall("seclabel"):

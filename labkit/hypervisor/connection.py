@@ -156,7 +156,7 @@ class Connection:
             if not raw.isAlive():
                 raise ConnectionLost(
                     _("The hypervisor's daemon went away during the call."),
-                    _("Guests go on without it. Do it again: the daemon is started anew."),
+                    _("Guests go on without it. Do it again: the daemon is started again."),
                     details=str(error),
                 ) from error
             raise translate(error, subject=subject) from error

@@ -105,7 +105,7 @@ def read(domain: libvirt.virDomain, lab_id: str, *, saved: bool) -> MachineFacts
 def read_stand(domain: libvirt.virDomain, *, saved: bool) -> tuple[MachineState, Reason]:
     """Return a domain's state and why; of a guest that a disk stopped, whether the host lacks space.
 
-    QEMU remembers the first error of a disk until the guest is started anew.
+    QEMU remembers the first error of a disk until the guest is started again.
     """
     state, reason = read_state(domain.state(), saved=saved)
     if reason is not Reason.IO_ERROR:

@@ -151,7 +151,7 @@ class Domains:
         It is not waited for. A machine that is gone is passed over: its end was an event itself.
         """
         for machine_id in machine_ids:
-            with contextlib.suppress(LabError):  # no daemon: whoever reconnects looks anew
+            with contextlib.suppress(LabError):  # no daemon: whoever reconnects looks again
                 self.connection.post(functools.partial(_announce, machine_id))
 
     # --- switching --------------------------------------------------------------------------------

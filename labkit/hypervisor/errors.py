@@ -73,7 +73,7 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
     if code in GONE:
         return ConnectionLost(
             prefix + _("the hypervisor's daemon cannot be reached."),
-            _("Do it again: it is started anew. If it stays away, type ./lab doctor."),
+            _("Do it again: it is started again. If it stays away, type ./lab doctor."),
             code=code,
             details=text,
         )

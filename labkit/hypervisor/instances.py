@@ -114,7 +114,7 @@ class Instance:
         if self.is_ended:
             raise HostTrouble(
                 _("The hypervisor instance {name} was ended.").format(name=self.folder.name),
-                _("Make it anew: lab.neighbour()."),
+                _("Make it again: lab.neighbour()."),
             )
         with self._alone():
             if self._find_daemon() is None:
@@ -220,7 +220,7 @@ class Instance:
         (self.folder / "daemon.conf").write_text(f'host_uuid = "{self.host_id}"\n')
 
     def _copy_what_is_known_of_emulators(self) -> None:
-        """A daemon without this cache asks every emulator anew, which takes seconds."""
+        """A daemon without this cache asks every emulator again, which takes seconds."""
         top = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         with contextlib.suppress(OSError, shutil.Error):
             known = Path("libvirt/qemu/capabilities")

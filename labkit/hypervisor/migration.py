@@ -258,7 +258,7 @@ def _end_if_deaf(connection: Connection, machine_id: str) -> None:
     """End the daemon where QEMU has ended a migration and the daemon waits for it all the same.
 
     libvirt 9.0 may miss it when a migration is aborted as it begins: its call never returns, and nothing can be done
-    with the machine any more. Guests go on without the daemon, and the next call starts it anew.
+    with the machine any more. Guests go on without the daemon, and the next call starts it again.
     """
 
     def ask(raw: libvirt.virConnect) -> str:

@@ -166,7 +166,7 @@ def _is_chosen_by_libvirt(element: etree._Element) -> bool:
 
 
 def drop_what_libvirt_chooses(domain: etree._Element) -> None:
-    """Take out its emulator, its label, the host's ends of channels and serial lines: chosen anew wherever it is used.
+    """Take out its emulator, its label, the host's ends of channels and serial lines: chosen again wherever it is used.
 
     Nobody judges them, so no definition from a lab's folder is given to libvirt without this.
     """

@@ -41,7 +41,7 @@ def settle_in(machine: MachineRecord, *, images: Path) -> MachineRecord:
 
 
 def settle_xml(xml: str) -> str:
-    """Return a definition, a snapshot's, or that in a memory file, without what libvirt chooses anew."""
+    """Return a definition, a snapshot's, or that in a memory file, without what libvirt chooses again."""
     root = parse(xml)
     for domain in domains_of(root):
         drop_what_libvirt_chooses(domain)

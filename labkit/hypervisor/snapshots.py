@@ -54,7 +54,7 @@ def deepest_chain(libvirt_version: int) -> int:
     return 25 if 10_008_000 <= libvirt_version < 12_000_000 else 200
 
 
-class Snapshots:
+class DomainSnapshots:
     """The snapshots of the domains of one hypervisor instance."""
 
     def __init__(self, connection: Connection) -> None:

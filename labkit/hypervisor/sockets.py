@@ -35,7 +35,7 @@ SHORT_NAME = 20
 """Bytes of a domain's name that libvirt takes into the names of its folders."""
 
 _ID_DIGITS = 12
-_MOST_STARTS = 9999  # libvirt numbers guests as they start, anew with each daemon
+_MOST_STARTS = 9999  # libvirt numbers guests as they start, again with each daemon
 
 
 def session_runtime_folder() -> Path:

@@ -18,7 +18,7 @@ from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 
 
-class Kind(StrEnum):
+class HappeningKind(StrEnum):
     """What happened."""
 
     SEEN = "seen"
@@ -65,35 +65,41 @@ class Happening:
 
     when: float
     machine_id: str
-    kind: Kind
+    kind: HappeningKind
     name: str = ""
     about: str = ""
     state: MachineState | None = None
 
 
-def kind_of(state: MachineState, reason: Reason, *, before: MachineState | None) -> Kind:
+def kind_of(state: MachineState, reason: Reason, *, before: MachineState | None) -> HappeningKind:
     """Return what brought a machine to a state, by the reason and by the state before (None: nobody knows)."""
     by_reason = {
-        (MachineState.RUNNING, Reason.BOOTED): Kind.STARTED,
-        (MachineState.RUNNING, Reason.RESTORED): Kind.CONTINUED if before is MachineState.SAVED else Kind.RESTORED,
-        (MachineState.RUNNING, Reason.MIGRATED): Kind.ARRIVED,
-        (MachineState.PAUSED, Reason.IO_ERROR): Kind.STOPPED_BY_DISK,
-        (MachineState.PAUSED, Reason.NO_SPACE): Kind.STOPPED_BY_DISK,
-        (MachineState.PAUSED, Reason.PANICKED): Kind.CRASHED,
-        (MachineState.PAUSED, Reason.RESTORED): Kind.RESTORED,
-        (MachineState.OFF, Reason.SHUT_DOWN): Kind.SHUT_DOWN,
-        (MachineState.OFF, Reason.KILLED): Kind.KILLED,
-        (MachineState.OFF, Reason.CRASHED): Kind.CRASHED,
-        (MachineState.OFF, Reason.PANICKED): Kind.CRASHED,
-        (MachineState.OFF, Reason.FAILED): Kind.FAILED,
-        (MachineState.OFF, Reason.MIGRATED): Kind.MIGRATED,
-        (MachineState.OFF, Reason.RESTORED): Kind.RESTORED,
+        (MachineState.RUNNING, Reason.BOOTED): HappeningKind.STARTED,
+        (MachineState.RUNNING, Reason.RESTORED): HappeningKind.CONTINUED
+        if before is MachineState.SAVED
+        else HappeningKind.RESTORED,
+        (MachineState.RUNNING, Reason.MIGRATED): HappeningKind.ARRIVED,
+        (MachineState.PAUSED, Reason.IO_ERROR): HappeningKind.STOPPED_BY_DISK,
+        (MachineState.PAUSED, Reason.NO_SPACE): HappeningKind.STOPPED_BY_DISK,
+        (MachineState.PAUSED, Reason.PANICKED): HappeningKind.CRASHED,
+        (MachineState.PAUSED, Reason.RESTORED): HappeningKind.RESTORED,
+        (MachineState.OFF, Reason.SHUT_DOWN): HappeningKind.SHUT_DOWN,
+        (MachineState.OFF, Reason.KILLED): HappeningKind.KILLED,
+        (MachineState.OFF, Reason.CRASHED): HappeningKind.CRASHED,
+        (MachineState.OFF, Reason.PANICKED): HappeningKind.CRASHED,
+        (MachineState.OFF, Reason.FAILED): HappeningKind.FAILED,
+        (MachineState.OFF, Reason.MIGRATED): HappeningKind.MIGRATED,
+        (MachineState.OFF, Reason.RESTORED): HappeningKind.RESTORED,
     }
     if (state, reason) in by_reason:
         return by_reason[state, reason]
     if state is MachineState.RUNNING:
-        return Kind.RESUMED if before is MachineState.PAUSED else Kind.STARTED
-    return {MachineState.PAUSED: Kind.PAUSED, MachineState.SAVED: Kind.SAVED, MachineState.OFF: Kind.OFF}[state]
+        return HappeningKind.RESUMED if before is MachineState.PAUSED else HappeningKind.STARTED
+    return {
+        MachineState.PAUSED: HappeningKind.PAUSED,
+        MachineState.SAVED: HappeningKind.SAVED,
+        MachineState.OFF: HappeningKind.OFF,
+    }[state]
 
 
 def compare(before: LabState, after: LabState, *, when: float) -> tuple[Happening, ...]:
@@ -103,8 +109,8 @@ def compare(before: LabState, after: LabState, *, when: float) -> tuple[Happenin
     found: list[Happening] = []
     for machine_id in old.keys() - new.keys():
         name = old[machine_id].name
-        kind = Kind.MIGRATED if name in after.elsewhere else Kind.DELETED
-        about = after.places.get(name, "") if kind is Kind.MIGRATED else ""
+        kind = HappeningKind.MIGRATED if name in after.elsewhere else HappeningKind.DELETED
+        about = after.places.get(name, "") if kind is HappeningKind.MIGRATED else ""
         found.append(Happening(when=when, machine_id=machine_id, name=name, kind=kind, about=about))
     arrived = [new[machine_id] for machine_id in new.keys() - old.keys()]
     if arrived:
@@ -126,33 +132,33 @@ def _beginnings(before: LabState, after: LabState, arrived: list[MachineFacts], 
     for machine in arrived:
         name = machine.name
         original = lineage.original(name)
-        kind = Kind.CLONED if original else Kind.CREATED
+        kind = HappeningKind.CLONED if original else HappeningKind.CREATED
         if name in before.elsewhere:
-            kind = Kind.ARRIVED
+            kind = HappeningKind.ARRIVED
         yield Happening(
             when=when, machine_id=machine.id, name=name, kind=kind, about=original or "", state=machine.state
         )
         source = after.machines.get((original or "").partition("@")[0])
-        if kind is Kind.CLONED and source is not None:
-            yield Happening(when=when, machine_id=source.id, name=source.name, kind=Kind.COPIED, about=name)
+        if kind is HappeningKind.CLONED and source is not None:
+            yield Happening(when=when, machine_id=source.id, name=source.name, kind=HappeningKind.COPIED, about=name)
 
 
-def _changes(old: MachineFacts, new: MachineFacts) -> Iterator[tuple[Kind, str]]:
+def _changes(old: MachineFacts, new: MachineFacts) -> Iterator[tuple[HappeningKind, str]]:
     if old.name != new.name:
-        yield Kind.RENAMED, old.name
+        yield HappeningKind.RENAMED, old.name
     if (old.spec.memory, old.spec.vcpus) != (new.spec.memory, new.spec.vcpus):
-        yield Kind.CHANGED, ""
+        yield HappeningKind.CHANGED, ""
     before, after = ({disk.target: disk.name for disk in facts.spec.disks} for facts in (old, new))
     if old.name == new.name:  # a machine's own disk takes the new name with it
-        yield from ((Kind.DETACHED, before[target]) for target in before if target not in after)
-        yield from ((Kind.ATTACHED, after[target]) for target in after if target not in before)
+        yield from ((HappeningKind.DETACHED, before[target]) for target in before if target not in after)
+        yield from ((HappeningKind.ATTACHED, after[target]) for target in after if target not in before)
 
 
-def _snapshots(old: SnapshotTree | None, new: SnapshotTree | None) -> Iterator[tuple[Kind, str]]:
+def _snapshots(old: SnapshotTree | None, new: SnapshotTree | None) -> Iterator[tuple[HappeningKind, str]]:
     before, after = old or SnapshotTree(), new or SnapshotTree()
     ages = {node.created for node in before.values()}, {node.created for node in after.values()}
     if before.keys() != after.keys() and ages[0] != ages[1]:  # else one was only renamed
-        yield from ((Kind.TAKEN, name) for name in after if name not in before)
-        yield from ((Kind.DROPPED, name) for name in before if name not in after)
+        yield from ((HappeningKind.TAKEN, name) for name in after if name not in before)
+        yield from ((HappeningKind.DROPPED, name) for name in before if name not in after)
     elif before.keys() == after.keys() and after.current != before.current and after.current is not None:
-        yield Kind.RESTORED, after.current
+        yield HappeningKind.RESTORED, after.current

@@ -76,7 +76,7 @@ class ImageFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Greeting:
     """Where a guest image keeps the message it greets with: bytes `offset` … `offset + length`."""
 
     offset: int
@@ -108,4 +108,4 @@ class GuestImage:
     disk_bytes: int
     minimum_memory: int
     agent: bool
-    message: Message | None = None
+    message: Greeting | None = None

@@ -39,7 +39,7 @@ class NodeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Node:
+class LineageNode:
     """A thing of the lab that others may need.
 
     Attributes:
@@ -90,7 +90,7 @@ class Lineage:
         alone = {path for path, users in self.users.items() if users == {machine}}
         return self.named.get(machine, frozenset()) | alone
 
-    def dependants(self, of: Node | str) -> tuple[Node, ...]:
+    def dependants(self, of: LineageNode | str) -> tuple[LineageNode, ...]:
         """Return the machines, snapshots and free disks that need something, sorted.
 
         A machine's dependants are those of *other* machines: its linked clones, theirs, and their snapshots. A
@@ -105,7 +105,7 @@ class Lineage:
         node = self._get(of)
         if node.kind is NodeKind.SNAPSHOT:
             clones = self.direct_clones(node.machine or "", node.snapshot or "")
-            return tuple(Node(NodeKind.MACHINE, name) for name in clones)
+            return tuple(LineageNode(NodeKind.MACHINE, name) for name in clones)
         if node.kind is NodeKind.MACHINE:
             needed = self.named.get(node.name, frozenset())
             points = (point for path in needed for point in self._points_above(path))
@@ -148,7 +148,7 @@ class Lineage:
         below = {path for path, users in self.users.items() if machine in users}
         return frozenset(below - self.own(machine))
 
-    def unique_cost(self, of: Node | str) -> int:
+    def unique_cost(self, of: LineageNode | str) -> int:
         """Return the bytes of images that only this needs: what deleting it frees, others left as they are.
 
         Args:
@@ -163,7 +163,7 @@ class Lineage:
         dead = self._alive(self.state.roots) - self._alive(self._roots_without(node))
         return sum(self.state.images[path].allocated for path in dead)
 
-    def find(self, name: str) -> Node:
+    def find(self, name: str) -> LineageNode:
         """Return the node of a name: "web", "web@clean", a free disk's name, or the path of a file.
 
         Raises:
@@ -171,14 +171,14 @@ class Lineage:
         """
         machine, _at, snapshot = check_text(name, what="name").partition("@")
         if name in self.state.everywhere:
-            return Node(NodeKind.MACHINE, name)
+            return LineageNode(NodeKind.MACHINE, name)
         if snapshot in self.state.every_tree.get(machine, {}):
-            return Node(NodeKind.SNAPSHOT, name)
+            return LineageNode(NodeKind.SNAPSHOT, name)
         if name in self.state.images:
-            return Node(NodeKind.IMAGE, name)
+            return LineageNode(NodeKind.IMAGE, name)
         disk = self.state.disks.get(name)
         if disk is not None and disk.machine is None:
-            return Node(NodeKind.DISK, name)
+            return LineageNode(NodeKind.DISK, name)
         files = {node.name: node for edge in self._edges() for node in edge if posixpath.isabs(node.name)}
         if name not in files:
             raise NotFound(
@@ -187,16 +187,16 @@ class Lineage:
             )
         return files[name]
 
-    def graph(self) -> nx.DiGraph[Node]:
+    def graph(self) -> nx.DiGraph[LineageNode]:
         """Return the lineage as a `networkx.DiGraph`: an edge leads from what is needed to what needs it.
 
-        Nodes are `Node`s with the attributes `kind`, `label`, `machine` (or None) and, of images, `bytes`.
+        Nodes are `LineageNode`s with the attributes `kind`, `label`, `machine` (or None) and, of images, `bytes`.
         """
         import networkx as nx
 
-        graph: nx.DiGraph[Node] = nx.DiGraph()
-        nodes = {Node(NodeKind.MACHINE, name) for name in self.state.everywhere}
-        nodes |= {Node(NodeKind.IMAGE, path) for path in self.state.images}
+        graph: nx.DiGraph[LineageNode] = nx.DiGraph()
+        nodes = {LineageNode(NodeKind.MACHINE, name) for name in self.state.everywhere}
+        nodes |= {LineageNode(NodeKind.IMAGE, path) for path in self.state.images}
         edges = sorted(set(self._edges()))
         for node in sorted(nodes | {node for edge in edges for node in edge}):
             graph.add_node(node, kind=node.kind, label=node.label, machine=node.machine)
@@ -213,44 +213,44 @@ class Lineage:
             lines.append(f"{name} ← {original}" if original else name)
         return "\n".join(lines)
 
-    def points(self) -> Iterator[tuple[Node, Node]]:
+    def points(self) -> Iterator[tuple[LineageNode, LineageNode]]:
         """Yield what machines, snapshots and free disks need themselves, and which of them needs it."""
         for name, machine in self.state.everywhere.items():
-            node = Node(NodeKind.MACHINE, name)
-            yield from ((Node(NodeKind.IMAGE, path), node) for path in _images_of(machine))
+            node = LineageNode(NodeKind.MACHINE, name)
+            yield from ((LineageNode(NodeKind.IMAGE, path), node) for path in _images_of(machine))
             yield from ((file, node) for file in _boot_files(machine.spec.boot))
         for name, tree in self.state.every_tree.items():
             for point in tree.nodes.values():
-                node = Node(NodeKind.SNAPSHOT, f"{name}@{point.name}")
-                yield from ((Node(NodeKind.IMAGE, disk.path), node) for disk in point.disks)
+                node = LineageNode(NodeKind.SNAPSHOT, f"{name}@{point.name}")
+                yield from ((LineageNode(NodeKind.IMAGE, disk.path), node) for disk in point.disks)
                 yield from ((file, node) for file in _boot_files(point.spec.boot))
                 if point.memory:
-                    yield Node(NodeKind.MEMORY, point.memory), node
+                    yield LineageNode(NodeKind.MEMORY, point.memory), node
         for name, free in self.state.disks.items():
             if free.machine is None:
-                yield Node(NodeKind.IMAGE, free.active.path), Node(NodeKind.DISK, name)
+                yield LineageNode(NodeKind.IMAGE, free.active.path), LineageNode(NodeKind.DISK, name)
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _get(self, of: Node | str) -> Node:
+    def _get(self, of: LineageNode | str) -> LineageNode:
         """The node that is meant by itself or by its name."""
         if isinstance(of, str):
             return self.find(of)
-        if not isinstance(of, Node):
+        if not isinstance(of, LineageNode):
             raise BadInput(
                 _("of={value!r} is neither a node of the lineage nor the name of one.").format(value=Shown(of)),
                 _('Name a machine, a snapshot as "machine@snapshot", or a file.'),
             )
         return of
 
-    def _edges(self) -> Iterator[tuple[Node, Node]]:
+    def _edges(self) -> Iterator[tuple[LineageNode, LineageNode]]:
         """Who is needed, by whom."""
         for image in self.state.images.values():
             if image.backing is not None:
-                yield Node(NodeKind.IMAGE, image.backing), Node(NodeKind.IMAGE, image.path)
+                yield LineageNode(NodeKind.IMAGE, image.backing), LineageNode(NodeKind.IMAGE, image.path)
         yield from self.points()
 
-    def _points_above(self, path: str) -> list[Node]:
+    def _points_above(self, path: str) -> list[LineageNode]:
         """The machines, snapshots and free disks whose disks stand on an image, or are it."""
         return [
             point
@@ -270,7 +270,7 @@ class Lineage:
                 found.add(first)
         return frozenset(found)
 
-    def _roots_without(self, node: Node) -> frozenset[str]:
+    def _roots_without(self, node: LineageNode) -> frozenset[str]:
         """What is still needed when a machine with its snapshots, a snapshot or a free disk has gone."""
         state = self.state
         free = {disk.active.path for disk in state.disks.values() if disk.machine is None}
@@ -281,13 +281,13 @@ class Lineage:
             for name, tree in state.every_tree.items()
             for point in tree.nodes.values()
             for disk in point.disks
-            if node not in (Node(NodeKind.MACHINE, name), Node(NodeKind.SNAPSHOT, f"{name}@{point.name}"))
+            if node not in (LineageNode(NodeKind.MACHINE, name), LineageNode(NodeKind.SNAPSHOT, f"{name}@{point.name}"))
         }
         active = {
             path
             for name, machine in state.everywhere.items()
             for path in _images_of(machine)
-            if node != Node(NodeKind.MACHINE, name)
+            if node != LineageNode(NodeKind.MACHINE, name)
         }
         return frozenset(kept | active | free)
 
@@ -314,8 +314,8 @@ def _images_of(machine: MachineFacts) -> frozenset[str]:
     return frozenset(disk.path for spec in specs for disk in spec.disks if not disk.served)
 
 
-def _boot_files(boot: Boot) -> tuple[Node, ...]:
-    return tuple(Node(NodeKind.BOOT, path) for path in (boot.kernel, boot.initramfs) if path)
+def _boot_files(boot: Boot) -> tuple[LineageNode, ...]:
+    return tuple(LineageNode(NodeKind.BOOT, path) for path in (boot.kernel, boot.initramfs) if path)
 
 
-__all__ = ["Lineage", "Node", "NodeKind", "read_lineage"]
+__all__ = ["Lineage", "LineageNode", "NodeKind", "read_lineage"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from labkit.language import _, ngettext
-from labkit.model.lineage import Lineage, Node, NodeKind
+from labkit.model.lineage import Lineage, LineageNode, NodeKind
 from labkit.model.losses import losses_of
 from labkit.model.points import Point, boot_files, find_points, plain_label, span
 from labkit.model.snapshot import snapshot_word
@@ -55,7 +55,7 @@ def _kind_word(lineage: Lineage, point: Point) -> str:
             return _("layer without a name") if lineage.dependants(point.node) else _("nothing needs it")
 
 
-def boot_line(lineage: Lineage, files: tuple[Node, ...], machines: tuple[Node, ...]) -> str:
+def boot_line(lineage: Lineage, files: tuple[LineageNode, ...], machines: tuple[LineageNode, ...]) -> str:
     """Return which machines need some boot files: "vmlinuz, initramfs (boot files of web, seat-01 … seat-20)"."""
     names = ", ".join(sorted((plain_label(file) for file in files), reverse=True))
     if len(machines) == len(lineage.state.machines) > 1:
@@ -63,9 +63,9 @@ def boot_line(lineage: Lineage, files: tuple[Node, ...], machines: tuple[Node, .
     return _("{files} (boot files of {machines})").format(files=names, machines=span(machines))
 
 
-def list_boot_lines(lineage: Lineage) -> list[tuple[tuple[Node, ...], tuple[Node, ...]]]:
+def list_boot_lines(lineage: Lineage) -> list[tuple[tuple[LineageNode, ...], tuple[LineageNode, ...]]]:
     """Return the boot files that the same machines need together, and those machines."""
-    together: dict[tuple[Node, ...], tuple[Node, ...]] = {}
+    together: dict[tuple[LineageNode, ...], tuple[LineageNode, ...]] = {}
     for file, machines in boot_files(lineage).items():
         together[machines] = (*together.get(machines, ()), file)
     return [(files, machines) for machines, files in together.items()]
@@ -74,7 +74,7 @@ def list_boot_lines(lineage: Lineage) -> list[tuple[tuple[Node, ...], tuple[Node
 def lineage_text(
     lineage: Lineage,
     *,
-    marks: Mapping[Node, str] | None = None,
+    marks: Mapping[LineageNode, str] | None = None,
     grouped: bool = True,
 ) -> str:
     """Return the lineage as `tree` draws it: each point under the one it stands on.
@@ -97,14 +97,14 @@ def lineage_text(
     return "\n".join(lines)
 
 
-def marks_of(lineage: Lineage, selected: Node | None) -> dict[Node, str]:
+def marks_of(lineage: Lineage, selected: LineageNode | None) -> dict[LineageNode, str]:
     """Return the words for a selected node and for those that need it, the points in between included."""
     if selected is None:
         return {}
     return {node: _("needs it") for node in find_needing(lineage, selected)} | {selected: _("selected")}
 
 
-def find_needing(lineage: Lineage, selected: Node) -> tuple[Node, ...]:
+def find_needing(lineage: Lineage, selected: LineageNode) -> tuple[LineageNode, ...]:
     """Return all that stands on a node, directly or not: other machines, and their snapshots and disks.
 
     Of a snapshot these are the clones that stand directly on it, which keep it from being deleted, and all on them.
@@ -113,7 +113,7 @@ def find_needing(lineage: Lineage, selected: Node) -> tuple[Node, ...]:
     if selected.kind is not NodeKind.SNAPSHOT:
         return direct
     clones = {node.machine for node in direct}
-    needing: set[Node] = set()
+    needing: set[LineageNode] = set()
     for point in find_points(lineage, grouped=False):  # each after the one it stands on
         if point.node.machine in clones or point.below in needing:
             needing.add(point.node)

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from labkit.language import _, ngettext
 from labkit.model.disk import find_lost
-from labkit.model.lineage import Lineage, Node, NodeKind
+from labkit.model.lineage import Lineage, LineageNode, NodeKind
 from labkit.model.points import span
 from labkit.model.replaced import Replaced, say_what_stands
 
@@ -40,7 +40,7 @@ class Loss:
 
     path: str
     kind: LossKind
-    needed_by: tuple[Node, ...]
+    needed_by: tuple[LineageNode, ...]
     disks: tuple[tuple[str, str], ...] = ()
     replaced: Replaced | None = None
 
@@ -70,7 +70,7 @@ class Loss:
 def find_losses(lineage: Lineage) -> tuple[Loss, ...]:
     """Return all images of a lab that are needed and cannot be used, by path."""
     state = lineage.state
-    needing: dict[str, set[Node]] = {}
+    needing: dict[str, set[LineageNode]] = {}
     disks: dict[str, set[tuple[str, str]]] = {}
     for path, node in _points(lineage):
         if lost := find_lost(state.images, path):
@@ -96,7 +96,7 @@ def losses_of(lineage: Lineage, machine: str) -> tuple[Loss, ...]:
     return tuple(loss for loss in find_losses(lineage) if any(node.machine == machine for node in loss.needed_by))
 
 
-def _points(lineage: Lineage) -> Iterator[tuple[str, Node]]:
+def _points(lineage: Lineage) -> Iterator[tuple[str, LineageNode]]:
     """The images that machines, snapshots and free disks name themselves."""
     return ((needed.name, point) for needed, point in lineage.points() if needed.kind is NodeKind.IMAGE)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from labkit.model.disk import find_lost, layer_paths
-from labkit.model.lineage import Lineage, Node, NodeKind
+from labkit.model.lineage import Lineage, LineageNode, NodeKind
 from labkit.model.snapshot import SnapshotKind
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Point:
         equals: what is shown as one with it: equal siblings, itself the first; only itself where there are none.
     """
 
-    node: Node
-    below: Node | None = None
+    node: LineageNode
+    below: LineageNode | None = None
     depth: int = 0
     stretches: tuple[tuple[str, ...], ...] = ()
     images: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Point:
     lost: tuple[str, ...] = ()
     is_linked: bool = False
     of_clone: bool = False
-    equals: tuple[Node, ...] = ()
+    equals: tuple[LineageNode, ...] = ()
 
     @property
     def name(self) -> str:
@@ -72,7 +72,7 @@ class Point:
 
 
 def find_points(
-    lineage: Lineage, *, marks: Mapping[Node, str] | None = None, grouped: bool = True
+    lineage: Lineage, *, marks: Mapping[LineageNode, str] | None = None, grouped: bool = True
 ) -> tuple[Point, ...]:
     """Return the points of a lab, each after the one it stands on, branch by branch.
 
@@ -82,7 +82,7 @@ def find_points(
     """
     owners = _find_owners(lineage)
     points = {node: _make_point(lineage, node, paths, owners) for node, paths in _named(lineage, owners).items()}
-    above: dict[Node | None, list[Point]] = {}
+    above: dict[LineageNode | None, list[Point]] = {}
     for point in points.values():
         above.setdefault(point.below, []).append(point)
     ordered: list[Point] = []
@@ -98,11 +98,11 @@ def find_points(
     return tuple(ordered)
 
 
-def points_graph(points: Iterable[Point]) -> nx.DiGraph[Node]:
+def points_graph(points: Iterable[Point]) -> nx.DiGraph[LineageNode]:
     """Return the points as a graph, from each to what stands on it; `layer` is how many lie below."""
     import networkx as nx
 
-    graph: nx.DiGraph[Node] = nx.DiGraph()
+    graph: nx.DiGraph[LineageNode] = nx.DiGraph()
     for point in points:
         graph.add_node(point.node, layer=point.depth, images=point.images)
         if point.below is not None:
@@ -110,23 +110,23 @@ def points_graph(points: Iterable[Point]) -> nx.DiGraph[Node]:
     return graph
 
 
-def boot_files(lineage: Lineage) -> Mapping[Node, tuple[Node, ...]]:
+def boot_files(lineage: Lineage) -> Mapping[LineageNode, tuple[LineageNode, ...]]:
     """Return the kernels and initramfs of the lab's machines and snapshots, and the machines that need each."""
-    found: dict[Node, tuple[Node, ...]] = {}
+    found: dict[LineageNode, tuple[LineageNode, ...]] = {}
     for node in lineage.graph():
         if node.kind is NodeKind.BOOT:
             names = {needing.machine for needing in lineage.dependants(node)}
-            machines = (Node(NodeKind.MACHINE, name) for name in names if name)
+            machines = (LineageNode(NodeKind.MACHINE, name) for name in names if name)
             found[node] = tuple(sorted(machines, key=lambda each: natural(each.name)))
     return found
 
 
-def plain_label(node: Node) -> str:
+def plain_label(node: LineageNode) -> str:
     """Return what a file is called without the digest that content-addressed files begin with."""
     return _DIGEST.sub("", node.label)
 
 
-def span(nodes: Iterable[Node]) -> str:
+def span(nodes: Iterable[LineageNode]) -> str:
     """Return names, those that only differ by their number as a span: "web, seat-01 … seat-20"."""
     families: dict[str, list[str]] = {}
     for name in sorted((node.label for node in nodes), key=natural):
@@ -143,46 +143,50 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in _DIGITS.split(name) if part)
 
 
-def _find_owners(lineage: Lineage) -> dict[str, Node]:
+def _find_owners(lineage: Lineage) -> dict[str, LineageNode]:
     """Return whose point each image is: a snapshot's before a machine's, a layer's own where several stand on it."""
     state = lineage.state
-    owners: dict[str, Node] = {}
+    owners: dict[str, LineageNode] = {}
     for name, tree in state.snapshots.items():
         for snapshot in tree.nodes.values():
             for disk in snapshot.disks:
-                owners.setdefault(disk.path, Node(NodeKind.SNAPSHOT, f"{name}@{snapshot.name}"))
+                owners.setdefault(disk.path, LineageNode(NodeKind.SNAPSHOT, f"{name}@{snapshot.name}"))
     for name, machine in state.machines.items():
         for disk in (*machine.spec.disks, *(machine.live.disks if machine.live else ())):
             if not disk.served:
-                owners.setdefault(disk.path, Node(NodeKind.MACHINE, name))
+                owners.setdefault(disk.path, LineageNode(NodeKind.MACHINE, name))
     for free in state.disks.values():
         if free.machine is None:
-            owners.setdefault(free.active.path, Node(NodeKind.DISK, free.name))
+            owners.setdefault(free.active.path, LineageNode(NodeKind.DISK, free.name))
     on = Counter(image.backing for image in state.images.values() if image.backing is not None)
     layers = (path for path in sorted({*state.images, *on}) if on[path] != 1)  # several stand on it, or nothing does
-    return {path: Node(NodeKind.IMAGE, path) for path in layers} | owners
+    return {path: LineageNode(NodeKind.IMAGE, path) for path in layers} | owners
 
 
-def _named(lineage: Lineage, owners: Mapping[str, Node]) -> dict[Node, tuple[str, ...]]:
+def _named(lineage: Lineage, owners: Mapping[str, LineageNode]) -> dict[LineageNode, tuple[str, ...]]:
     """Return the images that each point names itself, in the order of its disks."""
     state = lineage.state
-    named: dict[Node, tuple[str, ...]] = {}
+    named: dict[LineageNode, tuple[str, ...]] = {}
     for name, tree in state.snapshots.items():
         for snapshot in tree.nodes.values():
-            named[Node(NodeKind.SNAPSHOT, f"{name}@{snapshot.name}")] = tuple(disk.path for disk in snapshot.disks)
+            named[LineageNode(NodeKind.SNAPSHOT, f"{name}@{snapshot.name}")] = tuple(
+                disk.path for disk in snapshot.disks
+            )
     for name, machine in state.machines.items():
         disks = (machine.live or machine.spec).disks
-        named[Node(NodeKind.MACHINE, name)] = tuple(disk.path for disk in disks if not disk.served)
+        named[LineageNode(NodeKind.MACHINE, name)] = tuple(disk.path for disk in disks if not disk.served)
     for path, node in owners.items():
         if node.kind in (NodeKind.DISK, NodeKind.IMAGE):
             named[node] = (path,)
     return named
 
 
-def _make_point(lineage: Lineage, node: Node, paths: tuple[str, ...], owners: Mapping[str, Node]) -> Point:
+def _make_point(
+    lineage: Lineage, node: LineageNode, paths: tuple[str, ...], owners: Mapping[str, LineageNode]
+) -> Point:
     images = lineage.state.images
     stretches: list[tuple[str, ...]] = []
-    below: list[Node] = []
+    below: list[LineageNode] = []
     missing: list[str] = []
     for path in paths:
         mine: list[str] = []
@@ -209,7 +213,7 @@ def _make_point(lineage: Lineage, node: Node, paths: tuple[str, ...], owners: Ma
     )
 
 
-def _sorted(lineage: Lineage, below: Node | None, points: list[Point]) -> list[Point]:
+def _sorted(lineage: Lineage, below: LineageNode | None, points: list[Point]) -> list[Point]:
     """Own snapshots first, by age, then the machine that goes on here, then what others made of it, by name."""
     own = below.machine if below is not None else None
     kinds = [NodeKind.SNAPSHOT, NodeKind.MACHINE, NodeKind.DISK, NodeKind.IMAGE]
@@ -233,7 +237,9 @@ def _sorted(lineage: Lineage, below: Node | None, points: list[Point]) -> list[P
     return sorted(points, key=key)
 
 
-def _group(children: list[Point], above: Mapping[Node | None, list[Point]], marks: Mapping[Node, str]) -> list[Point]:
+def _group(
+    children: list[Point], above: Mapping[LineageNode | None, list[Point]], marks: Mapping[LineageNode, str]
+) -> list[Point]:
     """Show equal siblings as one: linked clones that nothing stands on, alike in their disks."""
     alike: dict[tuple[object, ...], list[Point]] = {}
     for child in children:

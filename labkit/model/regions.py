@@ -14,7 +14,7 @@ from labkit.errors import BadInput, WrongState
 from labkit.language import _
 
 
-class Kind(StrEnum):
+class RegionKind(StrEnum):
     """What a host has for a stretch of a disk."""
 
     DATA = "data"
@@ -39,7 +39,7 @@ class Region:
 
     start: int
     length: int
-    kind: Kind
+    kind: RegionKind
     layer: int | None = None
     path: str | None = None
     offset: int | None = None
@@ -87,7 +87,7 @@ def locate(regions: Sequence[Region], offset: int) -> tuple[str, int]:
             _("The disk has no byte {offset}.").format(offset=offset),
             _("Name one from 0 to {last}.").format(last=regions[-1].end - 1 if regions else 0),
         )
-    if region.kind is not Kind.DATA:
+    if region.kind is not RegionKind.DATA:
         raise WrongState(
             _("The host holds nothing yet for byte {offset}: it reads as zero.").format(offset=offset),
             _("Write there in the guest, say sync, and look again."),

@@ -6,7 +6,7 @@ Knows: the model, the catalogues. Must not know: who says them.
 from __future__ import annotations
 
 from labkit.language import _, ngettext
-from labkit.model.happenings import Happening, Kind
+from labkit.model.happenings import Happening, HappeningKind
 from labkit.model.machine import MachineFacts, MachineState, Reason
 
 
@@ -105,30 +105,30 @@ def under_way(act: str, name: str) -> str:
 def happening_word(happening: Happening) -> str:
     """Return the words for what happened to a machine."""
     words = {
-        Kind.SEEN: _("was there when looking began"),
-        Kind.STARTED: _("started"),
-        Kind.CONTINUED: _("went on where it was saved"),
-        Kind.RESTORED: _("back at snapshot {about}") if happening.about else _("restored"),
-        Kind.PAUSED: _("was paused"),
-        Kind.STOPPED_BY_DISK: _("stopped: a disk cannot be written"),
-        Kind.RESUMED: _("went on"),
-        Kind.SAVED: _("was saved"),
-        Kind.SHUT_DOWN: _("shut down"),
-        Kind.KILLED: _("its power was cut"),
-        Kind.CRASHED: _("crashed"),
-        Kind.FAILED: _("could not start"),
-        Kind.OFF: _("went off"),
-        Kind.MIGRATED: _("moved to {about}") if happening.about else _("moved away"),
-        Kind.ARRIVED: _("arrived from another host"),
-        Kind.CREATED: _("created"),
-        Kind.CLONED: _("made as a clone of {about}"),
-        Kind.COPIED: _("cloned: {about}"),
-        Kind.DELETED: _("deleted"),
-        Kind.RENAMED: _("renamed, it was {about}"),
-        Kind.CHANGED: _("memory or vCPUs changed"),
-        Kind.ATTACHED: _("disk {about} attached"),
-        Kind.DETACHED: _("disk {about} detached"),
-        Kind.TAKEN: _("snapshot {about} taken"),
-        Kind.DROPPED: _("snapshot {about} deleted"),
+        HappeningKind.SEEN: _("was there when looking began"),
+        HappeningKind.STARTED: _("started"),
+        HappeningKind.CONTINUED: _("went on where it was saved"),
+        HappeningKind.RESTORED: _("back at snapshot {about}") if happening.about else _("restored"),
+        HappeningKind.PAUSED: _("was paused"),
+        HappeningKind.STOPPED_BY_DISK: _("stopped: a disk cannot be written"),
+        HappeningKind.RESUMED: _("went on"),
+        HappeningKind.SAVED: _("was saved"),
+        HappeningKind.SHUT_DOWN: _("shut down"),
+        HappeningKind.KILLED: _("its power was cut"),
+        HappeningKind.CRASHED: _("crashed"),
+        HappeningKind.FAILED: _("could not start"),
+        HappeningKind.OFF: _("went off"),
+        HappeningKind.MIGRATED: _("moved to {about}") if happening.about else _("moved away"),
+        HappeningKind.ARRIVED: _("arrived from another host"),
+        HappeningKind.CREATED: _("created"),
+        HappeningKind.CLONED: _("made as a clone of {about}"),
+        HappeningKind.COPIED: _("cloned: {about}"),
+        HappeningKind.DELETED: _("deleted"),
+        HappeningKind.RENAMED: _("renamed, it was {about}"),
+        HappeningKind.CHANGED: _("memory or vCPUs changed"),
+        HappeningKind.ATTACHED: _("disk {about} attached"),
+        HappeningKind.DETACHED: _("disk {about} detached"),
+        HappeningKind.TAKEN: _("snapshot {about} taken"),
+        HappeningKind.DROPPED: _("snapshot {about} deleted"),
     }
     return words[happening.kind].format(about=happening.about)

@@ -1,4 +1,4 @@
-"""Plans that take changed frozen images for what they are now: they are closed for writing and sealed anew.
+"""Plans that take changed frozen images for what they are now: they are closed for writing and sealed again.
 
 Nothing in them is written. It is the way out where no copy of the old content is left, and an act of its own, since
 every snapshot and clone on such an image reads the new content from then on.

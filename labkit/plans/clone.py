@@ -16,12 +16,21 @@ from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.clone_copies import full_copies, tree_copies
 from labkit.plans.clone_excuses import why_not_clone
+from labkit.plans.clone_request import (
+    CloneKind,
+    CloneRequest,
+    CloneSurvey,
+    Identity,
+    bear,
+    define,
+    name_disks,
+    origin_of,
+)
 from labkit.plans.disk_excuses import why_no_room
-from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity, bear, define, name_disks, origin_of
+from labkit.plans.instant import with_waking
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot import SnapshotSurvey, plan_take
 from labkit.plans.steps import CreateOverlay, FreezeImages, LinkImages, Step, TakeSnapshot
-from labkit.plans.waking import with_waking
 
 OVERLAY_BYTES = 200 * 1024
 """Bytes the host gives an empty differencing image."""

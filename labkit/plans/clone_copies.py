@@ -15,7 +15,7 @@ from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.machine import DiskSpec, MachineSpec, MachineState
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
-from labkit.plans.newborn import CloneRequest, CloneSurvey, bear, define, name_disks, origin_of
+from labkit.plans.clone_request import CloneRequest, CloneSurvey, bear, define, name_disks, origin_of
 from labkit.plans.reclaim import depth
 from labkit.plans.steps import (
     BackUpDisks,

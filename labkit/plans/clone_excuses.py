@@ -13,11 +13,11 @@ from labkit.model.machine import DiskSpec, MachineFacts
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.broken import why_broken
+from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, origin_of
+from labkit.plans.instant import why_not_instant
 from labkit.plans.machine_excuses import why_not_name
-from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, origin_of
 from labkit.plans.plan import Refusal
 from labkit.plans.snapshot_excuses import why_not_there
-from labkit.plans.waking import why_not_instant
 from labkit.units import format_size
 
 

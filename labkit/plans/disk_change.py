@@ -1,4 +1,4 @@
-"""Plans of acts that write a disk anew or let it grow: convert, resize, compact.
+"""Plans of acts that write a disk again or let it grow: convert, resize, compact.
 
 Each is a pure function of the lab's state, a survey and a request.
 Knows: the model, steps. Must not know: libvirt, files, qemu-img's doings.

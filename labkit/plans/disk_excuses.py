@@ -261,7 +261,7 @@ def why_not_single(disk: DiskFacts) -> Refusal | None:
 
 
 def why_internal(images: Iterable[ImageFacts]) -> Refusal | None:
-    """Return why images cannot be frozen, given up or written anew: another tool keeps snapshots inside them."""
+    """Return why images cannot be frozen, given up or written again: another tool keeps snapshots inside them."""
     image = next((image for image in images if image.internal), None)
     if image is None:
         return None

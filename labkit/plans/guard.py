@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
-from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
+from labkit.model.lineage import Lineage, LineageNode, NodeKind, read_lineage
 from labkit.model.machine import DiskSpec, MachineFacts, say_out_of_reach
 from labkit.model.state import LabState
 from labkit.plans.plan import Refusal
@@ -96,20 +96,20 @@ def why_not_write(state: LabState, disks: Iterable[DiskSpec]) -> Refusal | None:
     return None
 
 
-def dependants_of_content(lineage: Lineage, path: str) -> tuple[Node, ...]:
+def dependants_of_content(lineage: Lineage, path: str) -> tuple[LineageNode, ...]:
     """Return who would be harmed if a machine's active image were written to: all but the machine it is active in.
 
     A snapshot that only a record knows which was put aside counts: somebody may take that record.
     """
     state = lineage.state
     snapshots = [
-        Node(NodeKind.SNAPSHOT, f"{name}@{point.name}")
+        LineageNode(NodeKind.SNAPSHOT, f"{name}@{point.name}")
         for name, tree in state.every_tree.items()
         for point in tree.nodes.values()
         if any(disk.path == path for disk in point.disks)
     ]
     if (aside := state.aside.get(path)) and aside.snapshot:
-        snapshots.append(Node(NodeKind.SNAPSHOT, f"{aside.machine}@{aside.snapshot}"))
+        snapshots.append(LineageNode(NodeKind.SNAPSHOT, f"{aside.machine}@{aside.snapshot}"))
     above = [image.path for image in state.images.values() if image.backing == path]
     return tuple(sorted({*snapshots, *(node for image in above for node in lineage.dependants(image))}))
 

@@ -6,7 +6,7 @@ anonymous layer (alive, no root) with exactly one child may be merged into that 
 
 An act deletes only what it made unneeded itself: images of its own disks that were alive before it (`find_unneeded`).
 What nobody needed before is an *orphan*: no act touches it, nor what it stands on. And since others may act between
-the plan and the deleting, it is judged once more when it is done (`judge`).
+the plan and the deleting, it is judged once more when it is done (`sort_out`).
 
 Knows: the model. Must not know: how files are deleted or merged.
 """
@@ -55,7 +55,7 @@ class Need(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Reclaimed:
     """What of some files may be deleted now.
 
     Attributes:
@@ -147,7 +147,7 @@ def own_disks(machine: MachineFacts, tree: SnapshotTree) -> frozenset[str]:
     return frozenset(name for disk in used for name in (disk.name, disk_name(disk.path)))
 
 
-def judge(state: LabState, files: Iterable[str], named: Collection[str]) -> Verdict:
+def sort_out(state: LabState, files: Iterable[str], named: Collection[str]) -> Reclaimed:
     """Return which files nobody needs, now that an act has come to deleting them.
 
     Args:
@@ -164,7 +164,7 @@ def judge(state: LabState, files: Iterable[str], named: Collection[str]) -> Verd
         alive = alive_among(state.images, needed)
         kept = {file for path in alive & going for file in state.images[path].files} | set(needed)
         spared |= {path: reason for path in wanted if path in kept and path not in spared}
-    return Verdict(doomed=tuple(path for path in wanted if path not in spared), spared=spared)
+    return Reclaimed(doomed=tuple(path for path in wanted if path not in spared), spared=spared)
 
 
 def depth(images: Mapping[str, ImageFacts], path: str) -> int:

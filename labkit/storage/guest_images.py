@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from labkit.model.image import Format, GuestImage, Message
+from labkit.model.image import Format, Greeting, GuestImage
 from labkit.storage.bounded import Damaged, read_json
 from labkit.storage.plain import opened_plain, read_plain
 from labkit.units import KIB, MIB, TIB, check_name
@@ -32,6 +32,24 @@ def read_guest_images(folder: Path) -> dict[str, GuestImage]:
     return {image.name: image for image in images if image is not None}
 
 
+def find_other_versions(folder: Path, tried: Path) -> list[str]:
+    """Return the packages that images are made of in another version than was tried, "name version", sorted.
+
+    Args:
+        tried: the file that says which were; where there is none, nothing is compared.
+    """
+    try:
+        known = _Table(read_json(tried, object, most=_MOST_MANIFEST))
+        found = set()
+        for name in filter(known.get, read_course_list(folder)):
+            manifest = _Table(read_json(folder / f"{name}.json", object, most=_MOST_MANIFEST, follow=True))
+            here, there = manifest.table("packages"), known.table(name)
+            found |= {f"{package} {here.text(package)}" for package in here if here.get(package) != there.get(package)}
+    except (OSError, ValueError):
+        return []
+    return sorted(found)
+
+
 def read_course_list(folder: Path) -> tuple[str, ...]:
     """Return the names of the guest images that the course needs, sorted; none where nothing was built yet."""
     try:
@@ -39,26 +57,6 @@ def read_course_list(folder: Path) -> tuple[str, ...]:
     except (OSError, ValueError):
         return ()
     return tuple(sorted(filter(None, text.splitlines())))
-
-
-def find_other_versions(folder: Path, names: Iterable[str], tried: Path) -> list[str]:
-    """Return the packages that images are made of in another version than was tried, "name version", sorted.
-
-    Args:
-        names: of the images. tried: the file that says which were; where there is none, nothing is compared.
-    """
-    try:
-        known = _Table(read_json(tried, object, most=_MOST_MANIFEST))
-        found = set()
-        for name in names:
-            here = _Table(read_json(folder / f"{name}.json", object, most=_MOST_MANIFEST, follow=True)).table(
-                "packages"
-            )
-            there = known.table(name)
-            found |= {f"{package} {here.text(package)}" for package in here if here.get(package) != there.get(package)}
-    except (OSError, ValueError):
-        return []
-    return sorted(found)
 
 
 def find_damaged(image: GuestImage) -> list[str]:
@@ -107,8 +105,8 @@ def _read(manifest: Path) -> GuestImage | None:
     return image if image.capacity and greets and whole else None
 
 
-def _message(table: _Table) -> Message:
-    return Message(offset=table.number("offset"), length=table.number("length"))
+def _message(table: _Table) -> Greeting:
+    return Greeting(offset=table.number("offset"), length=table.number("length"))
 
 
 def _is_plain(path: str) -> bool:

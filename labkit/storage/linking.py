@@ -12,9 +12,9 @@ from labkit.limits import NO_LIMIT, Limit
 from labkit.model.disk import backing_name
 from labkit.model.image import Format
 from labkit.model.image_commands import create_argv, rebase_argv
+from labkit.storage.atomic import creating
 from labkit.storage.files import host_errors, sync_folder
 from labkit.storage.headers import read_image
-from labkit.storage.making import making
 from labkit.storage.process import run
 
 
@@ -33,7 +33,7 @@ def link(
     first, *others = paths
     capacity = read_image(backing, backing_format).capacity
     below = backing_name(str(first), str(backing))
-    with making(first) as place:  # what is made beside it moves along: all appear at once, and are synced together
+    with creating(first) as place:  # what is made beside it moves along: all appear at once, and are synced together
         argv = create_argv(str(place), Format.QCOW2, capacity, below=(below, backing_format))
         run(argv, limit=limit, inherit=inherit)
         data = place.read_bytes()

@@ -17,7 +17,7 @@ from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.limits import NO_LIMIT, Limit
 from labkit.model.image import Format, ImageFacts
-from labkit.model.regions import Kind, Region, join_regions, locate
+from labkit.model.regions import Region, RegionKind, join_regions, locate
 from labkit.storage.header_values import BadHeader
 from labkit.storage.plain import open_plain, opened_plain
 from labkit.storage.process import run
@@ -70,13 +70,13 @@ def _check_plain(layers: Sequence[ImageFacts]) -> None:
 def _region(entry: dict[str, Any], image: ImageFacts, layers: int) -> Region:
     start, length, offset = entry["start"], entry["length"], entry.get("offset")
     if entry["data"]:
-        kind = Kind.DATA
+        kind = RegionKind.DATA
     elif offset is None and (not entry["present"] or (image.format in _UNMARKED and entry["depth"] == layers - 1)):
-        return Region(start=start, length=length, kind=Kind.ABSENT)
+        return Region(start=start, length=length, kind=RegionKind.ABSENT)
     else:
-        kind = Kind.ZERO
+        kind = RegionKind.ZERO
     path = image.files[-1] if len(image.files) <= 2 else None  # a fixed VMDK's bytes are in its second file
-    if path is None or (kind is Kind.ZERO and offset is None):
+    if path is None or (kind is RegionKind.ZERO and offset is None):
         path = offset = None
     return Region(start=start, length=length, kind=kind, layer=entry["depth"], path=path, offset=offset)
 
@@ -86,9 +86,11 @@ def _read_vhdx(image: ImageFacts) -> Iterator[Region]:
         with opened_plain(image.path) as file:
             for start, length, offset in read_blocks(file.fileno()):
                 if offset is None:
-                    yield Region(start=start, length=length, kind=Kind.ABSENT)
+                    yield Region(start=start, length=length, kind=RegionKind.ABSENT)
                 else:
-                    yield Region(start=start, length=length, kind=Kind.DATA, layer=0, path=image.path, offset=offset)
+                    yield Region(
+                        start=start, length=length, kind=RegionKind.DATA, layer=0, path=image.path, offset=offset
+                    )
     except (OSError, BadHeader) as error:
         raise _trouble(image, str(error)) from error
 

@@ -18,8 +18,8 @@ from labkit.limits import NO_LIMIT, Limit, OnBytes, unheard
 from labkit.model.disk import backing_name
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.image_commands import convert_argv, create_argv, rebase_argv, resize_argv
+from labkit.storage.atomic import creating
 from labkit.storage.headers import read_chain, read_image
-from labkit.storage.making import making
 from labkit.storage.maps import read_map
 from labkit.storage.process import run
 from labkit.storage.zeros import fill_holes
@@ -68,7 +68,7 @@ def create(
             _("A differencing image is dynamic and records the format of the image below it."),
             _('Use allocation="dynamic" and name the format.'),
         )
-    with making(path, replace=replace) as place:
+    with creating(path, replace=replace) as place:
         below = (backing_name(str(path), str(backing)), backing_format) if backing and backing_format else None
         argv = create_argv(
             str(place), format, capacity, allocation, below=below, cluster_size=cluster_size, extended_l2=extended_l2
@@ -114,7 +114,7 @@ def convert(
     fixed = allocation is Allocation.FIXED
     data = old if fixed else min(old, sum(layer.allocated for layer in layers))
     rest = (capacity or old) - old if fixed else 0
-    with making(target) as place:
+    with creating(target) as place:
         larger = capacity is not None and capacity > old
         if capacity is not None and larger:
             run(create_argv(str(place), target_format, capacity, allocation), limit=limit, inherit=inherit)

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from dataclasses import replace
 
-from labkit.model.happenings import Happening, Kind, compare, kind_of
+from labkit.model.happenings import Happening, HappeningKind, compare, kind_of
 from labkit.model.machine import MachineState, Reason
 from labkit.model.state import LabState
 
@@ -43,7 +43,7 @@ class Chronicle:
             for machine in after.machines.values():
                 last = self._last(machine.id)
                 if last is None:
-                    self._add(Happening(when=now, machine_id=machine.id, kind=Kind.SEEN, state=machine.state))
+                    self._add(Happening(when=now, machine_id=machine.id, kind=HappeningKind.SEEN, state=machine.state))
                 elif last.state is not machine.state and last.when < began:  # no event told of it
                     self._turn(machine.id, machine.state, machine.reason, now)
             self._forget({machine.id for machine in after.machines.values()}, now)
@@ -55,7 +55,7 @@ class Chronicle:
 
     def told(self, machine_id: str, name: str) -> tuple[Happening, ...]:
         """Return the same without the first look, with the machine's name on each."""
-        return tuple(replace(each, name=name) for each in self.of(machine_id) if each.kind is not Kind.SEEN)
+        return tuple(replace(each, name=name) for each in self.of(machine_id) if each.kind is not HappeningKind.SEEN)
 
     def gone(self) -> tuple[Happening, ...]:
         """Return which machines went, oldest first."""
@@ -70,12 +70,12 @@ class Chronicle:
         self._add(Happening(when=when, machine_id=machine_id, kind=kind, state=state))
 
     def _add(self, happening: Happening) -> None:
-        if happening.kind in (Kind.DELETED, Kind.MIGRATED) and happening.state is None:
+        if happening.kind in (HappeningKind.DELETED, HappeningKind.MIGRATED) and happening.state is None:
             self._gone.append(happening)
             self._kept.pop(happening.machine_id, None)
             return
         kept = self._kept.setdefault(happening.machine_id, deque(maxlen=KEPT))
-        if happening.kind in (Kind.CREATED, Kind.CLONED) and kept:
+        if happening.kind in (HappeningKind.CREATED, HappeningKind.CLONED) and kept:
             kept.appendleft(happening)  # its first events came before it was read
         else:
             kept.append(happening)

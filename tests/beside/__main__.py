@@ -3,7 +3,7 @@
     ./lab run python -m tests.beside --into FOLDER/summary.json
 
 One history after the other, of each kind, each with a seed, a process and a hypervisor instance of its own, until the
-steps asked for are reached. After each of them the summary is written anew. Called again with the same file it goes
+steps asked for are reached. After each of them the summary is written again. Called again with the same file it goes
 on behind the last history that is in it. A history that finds something stands in the summary with what it found, and
 the run goes on with the next; the end is an error then.
 

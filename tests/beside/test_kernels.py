@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from labkit import Lab
-from labkit.engine.journal import Record, find_entries
-from labkit.errors import Busy, LabError, Refused
+from labkit.engine.journal import Record, count, find_entries
+from labkit.errors import Busy, LabError, Refused, Stale
 from labkit.machine import Machine
 from labkit.model.disk import chain
 from labkit.model.state import LabState
@@ -130,19 +131,72 @@ def test_what_an_open_act_makes_is_no_orphan(pair: tuple[Machine, Machine]) -> N
     assert not a.lab.orphans
 
 
+def test_what_an_open_act_is_going_to_make_is_named_already(pair: tuple[Machine, Machine]) -> None:
+    a, _b = pair
+    code = f"with Lab.open({a.lab.name!r}) as lab: lab.machines['a'].snapshots.restore('one')"
+    with Kernel(code, stop=Instant(function="do")) as kernel:
+        kernel.wait_stopped()
+        coming = {path for path in a.lab.state.pending if not Path(path).exists()}
+        assert coming
+        assert coming.isdisjoint(a.snapshots.take.plan("three").files.created)
+        kernel.go_on()
+        assert kernel.answer().error == ""
+
+
+@contextmanager
+def changing(lab: Lab) -> Iterator[None]:
+    """Acts go a step on all the time, as many kernels would make it look: the journal's counter never stands still."""
+    folder, over = lab.home / "journal", threading.Event()
+
+    def count_on() -> None:
+        while not over.is_set():
+            count(folder)
+
+    counting = threading.Thread(target=count_on)
+    counting.start()
+    try:
+        yield
+    finally:
+        over.set()
+        counting.join()
+
+
+def test_a_lab_that_never_stands_still_is_shown_and_not_acted_on(pair: tuple[Machine, Machine]) -> None:
+    a, _b = pair
+    lab = a.lab
+    with changing(lab):
+        assert lab.session.read().unsettled
+        plan = a.snapshots.restore.plan("one")
+        assert plan.steps  # to be looked at
+        with pytest.raises(Busy, match="change this lab again and again"):
+            lab.carry_out(plan)
+    with pytest.raises(Stale):
+        lab.carry_out(plan)
+    assert not lab.state.unsettled
+    a.snapshots.restore("one")
+
+
+@contextmanager
+def held(path: str) -> Iterator[None]:
+    """A process has an image open."""
+    with subprocess.Popen(
+        ["qemu-io", "-r", "-f", "qcow2", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as reader:
+        try:
+            assert reader.stdin is not None
+            assert reader.stdout is not None
+            reader.stdin.write(b"length\n")
+            reader.stdin.flush()
+            reader.stdout.readline()
+            yield
+        finally:
+            reader.terminate()
+
+
 def test_a_file_that_a_process_has_open_is_not_deleted(lab: Lab) -> None:
     disk = lab.disks.create("data", capacity="1 MiB")
     path = disk.facts.active.path
-    with ExitStack() as stack:
-        reader = stack.enter_context(
-            subprocess.Popen(["qemu-io", "-r", "-f", "qcow2", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        )
-        stack.callback(reader.terminate)
-        assert reader.stdin is not None
-        assert reader.stdout is not None
-        reader.stdin.write(b"length\n")
-        reader.stdin.flush()
-        reader.stdout.readline()
+    with held(path):
         with pytest.raises(Refused, match="in use"):
             disk.delete()
         lab.clean()
@@ -181,6 +235,22 @@ def test_an_old_plan_to_create_found_in_a_journal_takes_nothing_back_that_is_use
     with Lab.open(lab.name) as again:
         assert any("data.0.qcow2 stays" in sentence for sentence in again.recovered)
         assert Path(again.disks["data"].facts.active.path).exists()
+
+
+def test_an_old_plan_to_create_found_in_a_journal_takes_nothing_back_that_a_process_has_open(lab: Lab) -> None:
+    """No definition names it: only the process tells that it is in use."""
+    plan = lab.disks.create.plan("data", capacity="1 MiB")
+    lab.carry_out(plan)
+    path = lab.disks["data"].facts.active.path
+    with held(path):
+        Record(lab.home / "journal", plan)
+        with Lab.open(lab.name) as again:
+            assert any("data.0.qcow2 stays" in sentence for sentence in again.recovered)
+    assert Path(path).exists()
+    assert find_entries(lab.home / "journal") == []
+    Record(lab.home / "journal", plan)
+    with Lab.open(lab.name):
+        assert not Path(path).exists()
 
 
 def test_an_old_restore_found_in_a_journal_deletes_no_image_of_a_running_guest(lab: Lab) -> None:

@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
+from labkit.engine.seals import find_seals
 from labkit.errors import LabError, NotFound, Refused
 from labkit.machine import Machine
+from labkit.model.disk import image_number
+from labkit.model.image import Format
 from labkit.model.losses import LossKind, find_losses
+from labkit.plans.naming import next_image_path
 from tests.beside.hands import active_path, contents, files_of, make_machine, virsh, write
 from tests.snapshots.test_guests import hash_content
 
@@ -234,7 +238,7 @@ def test_a_layer_of_others_outside_of_the_folder_keeps_ours(vm: Machine, tmp_pat
     assert lab.disks["web.vda"].facts.active.path == str(base)
 
 
-def test_names_of_files_that_only_virsh_or_a_seal_remembers_are_not_given_again(vm: Machine) -> None:
+def test_names_of_files_that_only_virsh_remembers_are_not_given_again(vm: Machine) -> None:
     lab = vm.lab
     right = vm.snapshots["right"].disks[0].path
     vm.snapshots.restore("left")
@@ -249,6 +253,24 @@ def test_names_of_files_that_only_virsh_or_a_seal_remembers_are_not_given_again(
     assert right not in {node.disks[0].path for name, node in vm.snapshots.items() if name != "right"}
     assert str(lost) in state.images
     Path(right).write_bytes(kept)
+
+
+def test_a_name_that_only_a_seal_remembers_is_not_given_again(vm: Machine) -> None:
+    """A backup of the image may come back, and would be taken for the new one: its file and the record are gone."""
+    lab, right = vm.lab, Path(vm.snapshots["right"].disks[0].path)
+    vm.snapshots.restore("left")
+    _forget_one(vm)
+    gone = active_path(vm)
+    vm.snapshots.restore("left")
+    assert not gone.exists()
+    number = image_number(str(active_path(vm)))
+    for path in (right, lab.home / "record.json"):
+        path.unlink()
+    assert right.name in find_seals(lab.home / "disks")
+    virsh("undefine", vm.facts.spec.domain_name, "--snapshots-metadata")
+    for left in (lab.home / "disks").glob("web.vda.[1-9]*"):
+        left.unlink()
+    assert image_number(next_image_path(lab.state, "web.vda", Format.QCOW2)) == image_number(str(right)) + 1 < number
 
 
 def test_an_orphan_that_is_no_image_is_told_and_only_discarded(lab: Lab) -> None:

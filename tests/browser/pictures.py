@@ -1,6 +1,6 @@
 """`python -m tests.browser.pictures [FOLDER]`: pictures of every panel in a real JupyterLab, on real machines.
 
-Without a folder the pictures of the documentation are written anew; with one, every panel in each combination of
+Without a folder the pictures of the documentation are written again; with one, every panel in each combination of
 theme, language and width, with large letters and in forced colours: to be looked at after a change. A picture with a
 name of this computer in it is not written.
 

@@ -87,7 +87,7 @@ def _fill() -> Iterator[Lab]:
 
 
 def _look(page: Page, into: Path, name: str) -> None:
-    """Run all cells anew, and take a picture of each panel."""
+    """Run all cells again, and take a picture of each panel."""
     run_all(page)
     expect(page.locator(".labkit:not(.labkit-left) > section.labkit-panel")).to_have_count(len(PANELS), timeout=MINUTE)
     expect(find(page, "doctor", PANELS).locator("strong").first).to_be_visible(timeout=MINUTE)

@@ -8,7 +8,7 @@ from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import DiskSpec, MachineFacts, MachineSpec, MachineState
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree, sort_nodes
 from labkit.model.state import LabState
-from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Newborn
+from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, NewClone
 from labkit.units import GIB, MIB
 from tests.snapshots.world import HOME, disk, image, machine, snapshot
 
@@ -92,7 +92,7 @@ def request(
     """Return a request for clones of a machine."""
     return CloneRequest(
         machine=machine,
-        clones=tuple(Newborn(name=name, id=f"id-of-{name}", genid=f"genid-of-{name}") for name in names),
+        clones=tuple(NewClone(name=name, id=f"id-of-{name}", genid=f"genid-of-{name}") for name in names),
         kind=kind,
         snapshot=snapshot,
         snapshots=snapshots,

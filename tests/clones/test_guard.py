@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from labkit.model.lineage import Node, NodeKind, read_lineage
+from labkit.model.lineage import LineageNode, NodeKind, read_lineage
 from labkit.model.state import LabState
 from labkit.plans import creation, disk_change
 from labkit.plans import disk as disks
@@ -191,11 +191,11 @@ def test_the_graph_leads_from_what_is_needed_to_what_needs_it() -> None:
     state = family()
     graph = read_lineage(state).graph()
     assert nx.is_directed_acyclic_graph(graph)
-    base = Node(NodeKind.IMAGE, state.snapshots["web"]["s1"].disks[0].path)
+    base = LineageNode(NodeKind.IMAGE, state.snapshots["web"]["s1"].disks[0].path)
     needing = {str(node) for node in nx.descendants(graph, base) if node.kind is not NodeKind.IMAGE}
     assert needing == {"web", "link", "deep", "web@s1", "web@s2", "web@s3", "link@s1"}
     assert graph.nodes[base]["bytes"] == MIB_EACH
-    assert graph.nodes[Node(NodeKind.SNAPSHOT, "link@s1")]["machine"] == "link"
+    assert graph.nodes[LineageNode(NodeKind.SNAPSHOT, "link@s1")]["machine"] == "link"
 
 
 def test_only_the_lowest_own_layer_is_cut_loose() -> None:

@@ -12,7 +12,7 @@ from labkit.model.machine import Boot, DiskSpec, MachineSpec, MachineState
 from labkit.model.snapshot import SnapshotKind
 from labkit.model.state import LabState
 from labkit.plans.clone import plan_clone
-from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity
+from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Identity
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import BackUpDisks, ConvertImage, CopyImage, DefineClones, LinkImages

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from labkit import Lab
 from labkit.machine import Machine
-from labkit.model.lineage import Node, NodeKind, read_lineage
+from labkit.model.lineage import LineageNode, NodeKind, read_lineage
 from labkit.model.lineage_text import find_needing, lineage_text, standing_word
 from labkit.model.losses import LossKind, find_losses
 from labkit.model.points import find_points, natural, span
@@ -22,7 +22,7 @@ def shown(builder: Builder) -> list[str]:
 
 def test_every_point_comes_after_the_one_it_stands_on() -> None:
     points = find_points(read_lineage(classroom().state))
-    seen: set[Node | None] = {None}
+    seen: set[LineageNode | None] = {None}
     for point in points:
         assert point.below in seen
         seen.add(point.node)
@@ -73,7 +73,7 @@ def test_what_is_lost_is_known_with_all_that_need_it() -> None:
     assert lineage.original("link") == "web@clean"
     assert lineage.clones("web") == ("link",)
     assert standing_word(lineage, "link") == "web@clean; lost is web.vda.0.qcow2"
-    gone = Node(NodeKind.IMAGE, loss.path)
+    gone = LineageNode(NodeKind.IMAGE, loss.path)
     assert lineage.dependants(gone) == loss.needed_by
     assert lineage.unique_cost(gone) == 0
 
@@ -106,13 +106,13 @@ def test_nothing_is_lost_of_a_whole_lab() -> None:
 
 def test_who_needs_a_snapshot_are_its_clones_and_all_that_stands_on_them() -> None:
     lab = classroom(8).machine("deep", on="seat-07@own")
-    needing = find_needing(read_lineage(lab.state), Node(NodeKind.SNAPSHOT, "web@clean"))
+    needing = find_needing(read_lineage(lab.state), LineageNode(NodeKind.SNAPSHOT, "web@clean"))
     assert {node.label for node in needing} == {f"seat-0{n}" for n in range(1, 9)} | {"seat-07@own", "deep"}
 
 
 def test_names_are_told_as_spans_in_natural_order() -> None:
     names = ["s-10", "s-2", "s-1", "s-3", "web"]
-    assert span(Node(NodeKind.MACHINE, name) for name in names) == "s-1 … s-10, web"
+    assert span(LineageNode(NodeKind.MACHINE, name) for name in names) == "s-1 … s-10, web"
     assert sorted(names, key=natural) == ["s-1", "s-2", "s-3", "s-10", "web"]
 
 

@@ -163,7 +163,7 @@ def bring(path: Path, home: Path) -> None:
     try:
         manifest = archives.inspect_archive(path)
         state = LabState(lab="default", lab_id="lab-id", home=str(home))
-        who = archives.Identity(name="copy", id=_ID, genid=_ID)
+        who = archives.ArrivalIdentity(name="copy", id=_ID, genid=_ID)
         boots = str(home / "boot")
         arrival = archives.adopt(state, path, manifest, who, boot_folder=boots, accelerator=Accelerator.TCG)
         survey = ImportSurvey(

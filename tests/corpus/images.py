@@ -12,9 +12,9 @@ from pathlib import Path
 from labkit.errors import LabError
 from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
-from labkit.storage.bringing import bring_in
 from labkit.storage.foreign import inspect
 from labkit.storage.headers import find_broken, is_blank, read_chain, read_folder
+from labkit.storage.importing import bring_in
 from labkit.storage.maps import read_map
 from labkit.units import MIB
 from tests.corpus.cage import try_all

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from labkit.engine import journal, seals
-from labkit.engine.place import Place, judge
+from labkit.engine.place import Place, find_standing
 from labkit.engine.record_file import read_record, record_file, write_record
 from labkit.engine.workspace import open_workspace
 from labkit.hypervisor.record_trust import is_readable
@@ -138,7 +138,7 @@ def _record(folder: Path, count: int) -> Iterator[tuple[str, Callable[[], object
             assert {type(each.id), type(each.name), type(each.domain), type(each.xml)} == {str}
             if is_readable(each):
                 find_boot_files(each)
-        judge(folder, Place(id=record.lab_id, path=record.home))
+        find_standing(folder, Place(id=record.lab_id, path=record.home))
 
     for number in range(count):
         draw = drawing(number)

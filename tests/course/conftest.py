@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.course.progress import Progress
+from labkit.course.progress import CourseProgress
 
 
 @pytest.fixture
-def progress(tmp_path: Path) -> Progress:
+def progress(tmp_path: Path) -> CourseProgress:
     """A student's progress, empty."""
-    return Progress(tmp_path / "course")
+    return CourseProgress(tmp_path / "course")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from labkit.course.exercise import Exercise, Verdict
 from labkit.course.exercises.bases import MovedBase, TouchedBase
 from labkit.course.exercises.clones import Choose, ClassRoom, LetGo
 from labkit.course.exercises.twins import Twins
-from labkit.course.progress import Progress
+from labkit.course.progress import CourseProgress
 from labkit.errors import Refused
 from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass
 
@@ -20,7 +20,7 @@ ALL = (ClassRoom, Twins, LetGo, Choose, MovedBase, TouchedBase)
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.slug)
 def test_start_fails_solution_passes_and_reset_leaves_nothing(
-    kind: type[Exercise], classroom: Lab, progress: Progress
+    kind: type[Exercise], classroom: Lab, progress: CourseProgress
 ) -> None:
     prove(kind(classroom, progress=progress))
 
@@ -28,7 +28,7 @@ def test_start_fails_solution_passes_and_reset_leaves_nothing(
 # The second round of each, in the same lab, is one in which somebody goes astray.
 
 
-def test_seats_of_another_kind_of_another_point_and_twins_are_told(classroom: Lab, progress: Progress) -> None:
+def test_seats_of_another_kind_of_another_point_and_twins_are_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = ClassRoom(classroom, progress=progress)
     with one_round(ex):
         vm = classroom.machines[ex.machine]
@@ -48,7 +48,7 @@ def test_seats_of_another_kind_of_another_point_and_twins_are_told(classroom: La
         assert ex.check().verdict is Verdict.DONE
 
 
-def test_twin_with_a_name_alone_or_that_has_not_booted_since_is_told(classroom: Lab, progress: Progress) -> None:
+def test_twin_with_a_name_alone_or_that_has_not_booted_since_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = Twins(classroom, progress=progress)
     with one_round(ex):
         one, two = (classroom.machines[name] for name in ex.machines)
@@ -66,10 +66,10 @@ def test_twin_with_a_name_alone_or_that_has_not_booted_since_is_told(classroom: 
         two.delete()
         assert ex.check().verdict is Verdict.BROKEN
         one.kill().clone("gemelas-2")
-        assert "made anew" in ex.check().why
+        assert "made again" in ex.check().why
 
 
-def test_original_that_is_still_needed_is_told(classroom: Lab, progress: Progress) -> None:
+def test_original_that_is_still_needed_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = LetGo(classroom, progress=progress)
     with one_round(ex):
         with pytest.raises(Refused, match="soltar-clon"):
@@ -83,7 +83,7 @@ def test_original_that_is_still_needed_is_told(classroom: Lab, progress: Progres
         solve_and_pass(ex)
 
 
-def test_clones_of_the_wrong_kind_are_told(classroom: Lab, progress: Progress) -> None:
+def test_clones_of_the_wrong_kind_are_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = Choose(classroom, progress=progress)
     with one_round(ex):
         vm = classroom.machines[ex.machine]
@@ -98,7 +98,9 @@ def test_clones_of_the_wrong_kind_are_told(classroom: Lab, progress: Progress) -
         solve_and_pass(ex)
 
 
-def test_wrong_candidate_is_refused_and_told_when_it_was_put_there_by_hand(classroom: Lab, progress: Progress) -> None:
+def test_wrong_candidate_is_refused_and_told_when_it_was_put_there_by_hand(
+    classroom: Lab, progress: CourseProgress
+) -> None:
     ex = MovedBase(classroom, progress=progress)
     with one_round(ex):
         altered = next(file for file in ex.folder.iterdir() if file.read_bytes() != ex.fill(file.stat().st_size))
@@ -111,7 +113,7 @@ def test_wrong_candidate_is_refused_and_told_when_it_was_put_there_by_hand(class
         solve_and_pass(ex)
 
 
-def test_accepting_an_altered_base_is_told_and_the_tool_sees_nothing(classroom: Lab, progress: Progress) -> None:
+def test_accepting_an_altered_base_is_told_and_the_tool_sees_nothing(classroom: Lab, progress: CourseProgress) -> None:
     ex = TouchedBase(classroom, progress=progress)
     with one_round(ex):
         assert "does not see this" in find_wrong(ex)[1]

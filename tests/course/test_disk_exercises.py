@@ -6,17 +6,17 @@ import pytest
 
 from labkit import Lab
 from labkit.course.exercise import Exercise, Verdict
-from labkit.course.exercises.disks import Grow, Mark, Slim, TrulyFixed
-from labkit.course.progress import Progress
+from labkit.course.exercises.disks import Grow, MarkedDisk, Slim, TrulyFixed
+from labkit.course.progress import CourseProgress
 from labkit.units import MIB
 from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass
 
-ALL = (Mark, TrulyFixed, Slim, Grow)
+ALL = (MarkedDisk, TrulyFixed, Slim, Grow)
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.slug)
 def test_start_fails_solution_passes_and_reset_leaves_nothing(
-    kind: type[Exercise], classroom: Lab, progress: Progress
+    kind: type[Exercise], classroom: Lab, progress: CourseProgress
 ) -> None:
     prove(kind(classroom, progress=progress))
 
@@ -24,8 +24,10 @@ def test_start_fails_solution_passes_and_reset_leaves_nothing(
 # The second round of each, in the same lab, is one in which somebody goes astray.
 
 
-def test_mark_written_at_the_guests_number_and_a_missing_disk_are_told(classroom: Lab, progress: Progress) -> None:
-    ex = Mark(classroom, progress=progress)
+def test_mark_written_at_the_guests_number_and_a_missing_disk_are_told(
+    classroom: Lab, progress: CourseProgress
+) -> None:
+    ex = MarkedDisk(classroom, progress=progress)
     with one_round(ex):
         path = classroom.disks["marca-qcow2"].path
         with path.open("r+b") as file:
@@ -44,7 +46,7 @@ def test_mark_written_at_the_guests_number_and_a_missing_disk_are_told(classroom
         assert "ex.start()" in ex.hint().text
 
 
-def test_empty_disk_in_place_of_the_false_one_is_told(classroom: Lab, progress: Progress) -> None:
+def test_empty_disk_in_place_of_the_false_one_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = TrulyFixed(classroom, progress=progress)
     with one_round(ex):
         before = classroom.disks[ex.slug].facts
@@ -56,7 +58,7 @@ def test_empty_disk_in_place_of_the_false_one_is_told(classroom: Lab, progress: 
         solve_and_pass(ex)
 
 
-def test_file_that_was_to_be_kept_and_was_written_over_is_told(classroom: Lab, progress: Progress) -> None:
+def test_file_that_was_to_be_kept_and_was_written_over_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = Slim(classroom, progress=progress)
     with one_round(ex):
         assert "nobody told the disk" in find_wrong(ex)[0]
@@ -65,7 +67,7 @@ def test_file_that_was_to_be_kept_and_was_written_over_is_told(classroom: Lab, p
         assert "keep is gone" in find_wrong(ex)[0]
 
 
-def test_disk_grown_without_its_file_system_is_told(classroom: Lab, progress: Progress) -> None:
+def test_disk_grown_without_its_file_system_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = Grow(classroom, progress=progress)
     with one_round(ex):
         assert "full" in find_wrong(ex)[0]

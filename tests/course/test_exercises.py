@@ -13,14 +13,14 @@ from labkit.course import exercise, exercises
 from labkit.course.catalogue import MODULES
 from labkit.course.exercise import Exercise, Result, Verdict
 from labkit.course.exercises.first_boot import FirstBoot
-from labkit.course.progress import Progress
+from labkit.course.progress import CourseProgress
 from labkit.course.text import read_texts
 from labkit.errors import BadInput, NotFound
 from labkit.language import LANGUAGES, set_language
 
 
 @pytest.fixture
-def ex(lab: Lab, progress: Progress) -> Exercise:
+def ex(lab: Lab, progress: CourseProgress) -> Exercise:
     """The warm-up, not started."""
     return FirstBoot(lab, progress=progress)
 
@@ -79,7 +79,7 @@ def find_wrong(ex: Exercise) -> tuple[str, str]:
 class Rummaged(FirstBoot):
     """An exercise whose student has removed or emptied what its check reads, on the host or inside."""
 
-    def __init__(self, lab: Lab, progress: Progress, read: Callable[[], object]) -> None:
+    def __init__(self, lab: Lab, progress: CourseProgress, read: Callable[[], object]) -> None:
         super().__init__(lab, progress=progress)
         self._read = read
 
@@ -102,7 +102,7 @@ class Rummaged(FirstBoot):
     ],
 )
 def test_whatever_a_check_does_not_find_is_told_in_words(
-    lab: Lab, progress: Progress, read: Callable[[], object]
+    lab: Lab, progress: CourseProgress, read: Callable[[], object]
 ) -> None:
     result = Rummaged(lab, progress, read).check()
     assert result.verdict is Verdict.BROKEN
@@ -157,7 +157,7 @@ def test_twins_do_not_hold_the_students_mark(ex: Exercise) -> None:
 
 
 def test_marks_differ_between_students(lab: Lab, tmp_path: Path) -> None:
-    marks = {FirstBoot(lab, progress=Progress(tmp_path / name)).mark for name in ("a", "b")}
+    marks = {FirstBoot(lab, progress=CourseProgress(tmp_path / name)).mark for name in ("a", "b")}
     assert len(marks) == 2
 
 

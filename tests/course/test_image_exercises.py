@@ -9,15 +9,15 @@ import pytest
 
 from labkit import Lab
 from labkit.course.exercise import Exercise, Verdict
-from labkit.course.exercises.images import BrokenChain, Orphans
-from labkit.course.progress import Progress
+from labkit.course.exercises.images import BrokenChain, NobodysImages
+from labkit.course.progress import CourseProgress
 from labkit.errors import Refused
 from tests.course.test_exercises import find_wrong, one_round, prove
 
 
-@pytest.mark.parametrize("kind", [Orphans, BrokenChain], ids=lambda kind: kind.slug)
+@pytest.mark.parametrize("kind", [NobodysImages, BrokenChain], ids=lambda kind: kind.slug)
 def test_start_fails_solution_passes_and_reset_leaves_nothing(
-    kind: type[Exercise], classroom: Lab, progress: Progress
+    kind: type[Exercise], classroom: Lab, progress: CourseProgress
 ) -> None:
     prove(kind(classroom, progress=progress))
 
@@ -26,9 +26,9 @@ def test_start_fails_solution_passes_and_reset_leaves_nothing(
 
 
 def test_orphan_that_is_left_is_named_and_a_needed_image_that_went_too_is_told(
-    classroom: Lab, progress: Progress
+    classroom: Lab, progress: CourseProgress
 ) -> None:
-    ex = Orphans(classroom, progress=progress)
+    ex = NobodysImages(classroom, progress=progress)
     with one_round(ex):
         first, second, last = ex.orphans
         last.unlink()
@@ -44,7 +44,7 @@ def test_orphan_that_is_left_is_named_and_a_needed_image_that_went_too_is_told(
         assert (ex.check().verdict, "needs is gone" in ex.check().why) == (Verdict.BROKEN, True)
 
 
-def test_chain_that_was_repaired_in_a_wrong_way_is_told(classroom: Lab, progress: Progress) -> None:
+def test_chain_that_was_repaired_in_a_wrong_way_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = BrokenChain(classroom, progress=progress)
     with one_round(ex):
         with pytest.raises(Refused, match=ex.place.name):

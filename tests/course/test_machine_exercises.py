@@ -12,7 +12,7 @@ from labkit.course.exercise import Exercise, Verdict
 from labkit.course.exercises.host import Move, OtherCpu, PowerCut, WhoFell
 from labkit.course.exercises.hypervisors import Clues, OtherController, Partition
 from labkit.course.exercises.sharing import NoisyNeighbour, WhoSpends
-from labkit.course.progress import Progress
+from labkit.course.progress import CourseProgress
 from labkit.experiments import stop_writing
 from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass
 
@@ -23,7 +23,7 @@ ALONE: dict[type[Exercise], pytest.MarkDecorator] = {NoisyNeighbour: pytest.mark
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.slug, marks=ALONE.get(kind, ())) for kind in ALL])
 def test_start_fails_solution_passes_and_reset_leaves_nothing(
-    kind: type[Exercise], classroom: Lab, progress: Progress
+    kind: type[Exercise], classroom: Lab, progress: CourseProgress
 ) -> None:
     prove(kind(classroom, progress=progress))
 
@@ -36,7 +36,7 @@ def why(ex: Exercise) -> str:
     return find_wrong(ex)[0]
 
 
-def test_restarting_the_others_too_is_told(classroom: Lab, progress: Progress) -> None:
+def test_restarting_the_others_too_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = WhoFell(classroom, progress=progress)
     with one_round(ex):
         solve_and_pass(ex)
@@ -45,7 +45,7 @@ def test_restarting_the_others_too_is_told(classroom: Lab, progress: Progress) -
         assert f"You restarted {other}" in why(ex)
 
 
-def test_cutting_the_power_through_the_hypervisor_is_told(classroom: Lab, progress: Progress) -> None:
+def test_cutting_the_power_through_the_hypervisor_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = PowerCut(classroom, progress=progress)
     with one_round(ex):
         vm = classroom.machines[ex.machine]
@@ -60,7 +60,7 @@ def test_cutting_the_power_through_the_hypervisor_is_told(classroom: Lab, progre
         solve_and_pass(ex)
 
 
-def test_definition_without_a_start_is_told(classroom: Lab, progress: Progress) -> None:
+def test_definition_without_a_start_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = OtherCpu(classroom, progress=progress)
     with one_round(ex):
         classroom.machines[ex.machine].configure(cpu_model=ex.model)
@@ -68,7 +68,7 @@ def test_definition_without_a_start_is_told(classroom: Lab, progress: Progress) 
         solve_and_pass(ex)
 
 
-def test_clone_in_place_of_the_machine_is_told(classroom: Lab, progress: Progress) -> None:
+def test_clone_in_place_of_the_machine_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = Move(classroom, progress=progress)
     with one_round(ex):
         assert "still here" in why(ex)
@@ -88,7 +88,9 @@ def test_clone_in_place_of_the_machine_is_told(classroom: Lab, progress: Progres
         solve_and_pass(ex)
 
 
-def test_a_moved_machine_that_lost_what_the_check_reads_inside_is_told(classroom: Lab, progress: Progress) -> None:
+def test_a_moved_machine_that_lost_what_the_check_reads_inside_is_told(
+    classroom: Lab, progress: CourseProgress
+) -> None:
     ex = Move(classroom, progress=progress)
     with one_round(ex):
         solve_and_pass(ex)
@@ -101,7 +103,7 @@ def test_a_moved_machine_that_lost_what_the_check_reads_inside_is_told(classroom
 
 
 @pytest.mark.alone
-def test_silencing_the_neighbour_in_other_ways_is_told(classroom: Lab, progress: Progress) -> None:
+def test_silencing_the_neighbour_in_other_ways_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = NoisyNeighbour(classroom, progress=progress)
     with one_round(ex):
         vm = classroom.machines[ex.machine]
@@ -116,7 +118,7 @@ def test_silencing_the_neighbour_in_other_ways_is_told(classroom: Lab, progress:
         assert "switched A off" in why(ex)
 
 
-def test_pausing_the_wrong_one_is_told(classroom: Lab, progress: Progress) -> None:
+def test_pausing_the_wrong_one_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = WhoSpends(classroom, progress=progress)
     with one_round(ex):
         idle = next(name for name in ex.machines if name != ex.spender)
@@ -128,7 +130,7 @@ def test_pausing_the_wrong_one_is_told(classroom: Lab, progress: Progress) -> No
         assert "switched it off" in why(ex)
 
 
-def test_imitated_and_missing_devices_are_told(classroom: Lab, progress: Progress) -> None:
+def test_imitated_and_missing_devices_are_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = Clues(classroom, progress=progress)
     with one_round(ex):
         vm = classroom.machines[ex.machine]
@@ -140,7 +142,7 @@ def test_imitated_and_missing_devices_are_told(classroom: Lab, progress: Progres
         solve_and_pass(ex)
 
 
-def test_disk_on_the_right_bus_of_a_machine_that_is_off_is_told(classroom: Lab, progress: Progress) -> None:
+def test_disk_on_the_right_bus_of_a_machine_that_is_off_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = OtherController(classroom, progress=progress)
     with one_round(ex):
         solve_and_pass(ex)
@@ -152,7 +154,7 @@ def test_disk_on_the_right_bus_of_a_machine_that_is_off_is_told(classroom: Lab, 
         assert "not looked at the disk yet" in why(ex)
 
 
-def test_renaming_the_whole_machine_is_told(classroom: Lab, progress: Progress) -> None:
+def test_renaming_the_whole_machine_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = Partition(classroom, progress=progress)
     with one_round(ex):
         vm = classroom.machines[ex.machine]

@@ -6,7 +6,7 @@ import pytest
 
 from labkit.course import predict
 from labkit.course.prediction import UNKNOWN, Prediction, read_question
-from labkit.course.progress import Progress
+from labkit.course.progress import CourseProgress
 from labkit.course.text import read_texts
 from labkit.errors import BadInput, NotFound
 from labkit.language import LANGUAGES, set_language
@@ -79,7 +79,7 @@ def test_unknown_prediction_is_refused_with_the_names_there_are() -> None:
     assert "boot-time" in refusal.value.hint
 
 
-def test_answer_is_kept_and_may_be_changed(progress: Progress) -> None:
+def test_answer_is_kept_and_may_be_changed(progress: CourseProgress) -> None:
     prediction = Prediction("boot-time", progress=progress)
     assert prediction.choice is None
     choose(prediction, "blink")
@@ -89,7 +89,7 @@ def test_answer_is_kept_and_may_be_changed(progress: Progress) -> None:
     assert again.slug == "coffee"
 
 
-def test_twins_hold_question_and_options_but_no_answer(progress: Progress) -> None:
+def test_twins_hold_question_and_options_but_no_answer(progress: CourseProgress) -> None:
     prediction = Prediction("boot-time", progress=progress)
     before = prediction._repr_mimebundle_()
     choose(prediction, "blink")
@@ -99,7 +99,7 @@ def test_twins_hold_question_and_options_but_no_answer(progress: Progress) -> No
         assert all(option.text in str(after[kind]) for option in prediction.question.options)
 
 
-def test_live_view_marks_the_choice_by_more_than_colour(progress: Progress) -> None:
+def test_live_view_marks_the_choice_by_more_than_colour(progress: CourseProgress) -> None:
     prediction = Prediction("boot-time", progress=progress)
     choose(prediction, "blink")
     buttons = prediction.body(live=True).find("button")
@@ -116,7 +116,7 @@ def test_live_view_marks_the_choice_by_more_than_colour(progress: Progress) -> N
         ("coffee", "Not as you predicted: what explains the difference?"),
     ],
 )
-def test_reveal_compares_in_words(progress: Progress, choice: str | None, verdict: str) -> None:
+def test_reveal_compares_in_words(progress: CourseProgress, choice: str | None, verdict: str) -> None:
     prediction = Prediction("boot-time", progress=progress)
     if choice:
         choose(prediction, choice)
@@ -125,7 +125,7 @@ def test_reveal_compares_in_words(progress: Progress, choice: str | None, verdic
     assert "The machine says: 2 to 10 seconds" in revealed.page().text
 
 
-def test_answer_given_after_the_reveal_shows_in_it(progress: Progress) -> None:
+def test_answer_given_after_the_reveal_shows_in_it(progress: CourseProgress) -> None:
     prediction = Prediction("boot-time", progress=progress)
     revealed = prediction.reveal(4.2)
     revealed._repr_mimebundle_()
@@ -134,7 +134,7 @@ def test_answer_given_after_the_reveal_shows_in_it(progress: Progress) -> None:
     assert "As you predicted." in str(revealed._view.page)
 
 
-def test_twins_of_a_reveal_hold_only_what_every_computer_observes(progress: Progress) -> None:
+def test_twins_of_a_reveal_hold_only_what_every_computer_observes(progress: CourseProgress) -> None:
     fast, slow = (Prediction("boot-time", progress=progress).reveal(seconds) for seconds in (1, 99))
     assert repr(fast) == repr(slow)
     assert fast.static() == slow.static()

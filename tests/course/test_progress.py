@@ -10,34 +10,34 @@ from pathlib import Path
 
 import pytest
 
-from labkit.course.progress import Progress
+from labkit.course.progress import CourseProgress
 from labkit.engine.folders import data_folder
 from labkit.errors import HostTrouble
 
 WRITE = """
 import sys
 from pathlib import Path
-from labkit.course.progress import Progress
+from labkit.course.progress import CourseProgress
 for number in range(25):
-    Progress(Path(sys.argv[1])).record_answer(f"{sys.argv[2]}-{number}", "x")
+    CourseProgress(Path(sys.argv[1])).record_answer(f"{sys.argv[2]}-{number}", "x")
 """
 
 
 def test_it_lies_in_the_data_folder() -> None:
-    assert Progress().path == data_folder() / "course" / "progress.json"
+    assert CourseProgress().path == data_folder() / "course" / "progress.json"
 
 
-def test_reading_makes_no_file(progress: Progress) -> None:
+def test_reading_makes_no_file(progress: CourseProgress) -> None:
     assert progress.answer("boot-time") is None
     assert not progress.is_done("primer-arranque")
     assert not progress.path.exists()
 
 
-def test_student_keeps_the_id_that_was_drawn(progress: Progress) -> None:
-    assert progress.student == Progress(progress.path.parent).student
+def test_student_keeps_the_id_that_was_drawn(progress: CourseProgress) -> None:
+    assert progress.student == CourseProgress(progress.path.parent).student
 
 
-def test_reset_forgets_only_what_is_named(progress: Progress) -> None:
+def test_reset_forgets_only_what_is_named(progress: CourseProgress) -> None:
     student = progress.student
     progress.record_answer("boot-time", "blink")
     progress.record_answer("who-runs", "kvm")
@@ -60,7 +60,7 @@ def test_two_kernels_writing_at_once_lose_nothing(tmp_path: Path) -> None:
     "content", ["{", "[]", '{"format": 99}', "", "5", "[" * 100_000, '{"format": NaN}', "x" * (2 << 20)]
 )
 def test_file_that_cannot_be_understood_is_kept_aside_and_that_is_said(
-    progress: Progress, capsys: pytest.CaptureFixture[str], content: str
+    progress: CourseProgress, capsys: pytest.CaptureFixture[str], content: str
 ) -> None:
     progress.path.parent.mkdir()
     progress.path.write_text(content)
@@ -73,7 +73,7 @@ def test_file_that_cannot_be_understood_is_kept_aside_and_that_is_said(
     assert str(aside) in capsys.readouterr().out
 
 
-def test_a_second_one_does_not_take_the_place_of_the_first(progress: Progress) -> None:
+def test_a_second_one_does_not_take_the_place_of_the_first(progress: CourseProgress) -> None:
     progress.path.parent.mkdir()
     for content in ("{one", "{two", "{three"):
         progress.path.write_text(content)
@@ -82,7 +82,7 @@ def test_a_second_one_does_not_take_the_place_of_the_first(progress: Progress) -
     assert [path.read_text() for path in aside] == ["{one", "{two", "{three"]
 
 
-def test_an_editor_may_have_put_a_byte_order_mark_before_it(progress: Progress) -> None:
+def test_an_editor_may_have_put_a_byte_order_mark_before_it(progress: CourseProgress) -> None:
     progress.record_answer("boot-time", "blink")
     progress.path.write_bytes(codecs.BOM_UTF8 + progress.path.read_bytes())
     assert progress.answer("boot-time") == "blink"
@@ -109,7 +109,7 @@ ODD: list[object] = [
 
 @pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
 @pytest.mark.parametrize("place", ["student", "predictions", "exercises", "an answer", "a solution"])
-def test_what_is_wrong_inside_costs_nothing_but_itself(progress: Progress, place: str, odd: object) -> None:
+def test_what_is_wrong_inside_costs_nothing_but_itself(progress: CourseProgress, place: str, odd: object) -> None:
     answers: dict[str, object] = {"boot-time": {"choice": "blink", "at": "then"}}
     solved: dict[str, object] = {"primer-arranque": {"at": "then"}}
     table: dict[str, object] = {"format": 1, "student": "me", "predictions": answers, "exercises": solved}
@@ -128,7 +128,7 @@ def test_what_is_wrong_inside_costs_nothing_but_itself(progress: Progress, place
     assert not aside.exists() or json.loads(aside.read_text()) == table
 
 
-def test_a_folder_in_its_place_is_told_in_a_sentence(progress: Progress) -> None:
+def test_a_folder_in_its_place_is_told_in_a_sentence(progress: CourseProgress) -> None:
     progress.path.mkdir(parents=True)
     with pytest.raises(HostTrouble, match=r"progress\.json"):
         progress.answer("boot-time")

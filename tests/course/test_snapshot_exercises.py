@@ -7,7 +7,7 @@ import pytest
 from labkit import Lab
 from labkit.course.exercise import Exercise, Verdict
 from labkit.course.exercises.snapshots import Free, Instant, ThisTree, WithoutLoss
-from labkit.course.progress import Progress
+from labkit.course.progress import CourseProgress
 from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass
 
 ALL = (ThisTree, WithoutLoss, Free, Instant)
@@ -15,7 +15,7 @@ ALL = (ThisTree, WithoutLoss, Free, Instant)
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.slug)
 def test_start_fails_solution_passes_and_reset_leaves_nothing(
-    kind: type[Exercise], classroom: Lab, progress: Progress
+    kind: type[Exercise], classroom: Lab, progress: CourseProgress
 ) -> None:
     prove(kind(classroom, progress=progress))
 
@@ -23,7 +23,7 @@ def test_start_fails_solution_passes_and_reset_leaves_nothing(
 # The second round of each, in the same lab, is one in which somebody goes astray.
 
 
-def test_chain_in_place_of_a_tree_is_told(classroom: Lab, progress: Progress) -> None:
+def test_chain_in_place_of_a_tree_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = ThisTree(classroom, progress=progress)
     with one_round(ex):
         vm = classroom.machines[ex.machine]
@@ -39,7 +39,7 @@ def test_chain_in_place_of_a_tree_is_told(classroom: Lab, progress: Progress) ->
         assert ex.check().verdict is Verdict.DONE
 
 
-def test_lost_work_is_a_broken_precondition(classroom: Lab, progress: Progress) -> None:
+def test_lost_work_is_a_broken_precondition(classroom: Lab, progress: CourseProgress) -> None:
     ex = WithoutLoss(classroom, progress=progress)
     with one_round(ex):
         solve_and_pass(ex)
@@ -50,7 +50,7 @@ def test_lost_work_is_a_broken_precondition(classroom: Lab, progress: Progress) 
         assert "save_current" in ex.hint().text
 
 
-def test_needed_state_that_was_deleted_is_a_broken_precondition(classroom: Lab, progress: Progress) -> None:
+def test_needed_state_that_was_deleted_is_a_broken_precondition(classroom: Lab, progress: CourseProgress) -> None:
     ex = Free(classroom, progress=progress)
     with one_round(ex):
         solve_and_pass(ex)
@@ -58,7 +58,7 @@ def test_needed_state_that_was_deleted_is_a_broken_precondition(classroom: Lab, 
         assert ex.check().verdict is Verdict.BROKEN
 
 
-def test_boot_in_place_of_the_instant_is_told(classroom: Lab, progress: Progress) -> None:
+def test_boot_in_place_of_the_instant_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = Instant(classroom, progress=progress)
     with one_round(ex):
         vm = classroom.machines[ex.machine]

@@ -7,14 +7,14 @@ import pytest
 from labkit import Lab
 from labkit.course.exercise import Exercise, Verdict
 from labkit.course.exercises.storage import FullHost, Misnamed
-from labkit.course.progress import Progress
+from labkit.course.progress import CourseProgress
 from labkit.errors import BadInput, WrongState
 from tests.course.test_exercises import find_wrong, one_round, prove, solve_and_pass
 
 
 @pytest.mark.parametrize("kind", [Misnamed, FullHost], ids=lambda kind: kind.slug)
 def test_start_fails_solution_passes_and_reset_leaves_nothing(
-    kind: type[Exercise], classroom: Lab, progress: Progress
+    kind: type[Exercise], classroom: Lab, progress: CourseProgress
 ) -> None:
     prove(kind(classroom, progress=progress))
 
@@ -23,7 +23,7 @@ def test_start_fails_solution_passes_and_reset_leaves_nothing(
 
 
 def test_container_taken_for_content_is_told_and_the_right_image_step_by_step(
-    classroom: Lab, progress: Progress
+    classroom: Lab, progress: CourseProgress
 ) -> None:
     ex = Misnamed(classroom, progress=progress)
     with one_round(ex):
@@ -54,7 +54,7 @@ def test_container_taken_for_content_is_told_and_the_right_image_step_by_step(
         assert ex.check().verdict is Verdict.BROKEN
 
 
-def test_full_host_is_named_and_a_boot_in_place_of_a_resume_is_told(classroom: Lab, progress: Progress) -> None:
+def test_full_host_is_named_and_a_boot_in_place_of_a_resume_is_told(classroom: Lab, progress: CourseProgress) -> None:
     ex = FullHost(classroom, progress=progress)
     with one_round(ex):
         assert "no space left" in find_wrong(ex)[0]

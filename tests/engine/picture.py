@@ -31,7 +31,7 @@ def take_picture(lab: Lab) -> Picture:
 
 
 def without_identity(picture: Picture) -> Picture:
-    """The picture without the ids that are drawn anew for each machine."""
+    """The picture without the ids that are drawn again for each machine."""
     machines = tuple((replace(spec, id="", genid=None), state) for spec, state in picture.machines)
     return replace(picture, machines=machines)
 
@@ -39,7 +39,7 @@ def without_identity(picture: Picture) -> Picture:
 def _files(home: Path) -> list[Path]:
     """Files that matter: not the locks, not the seals, whose hashes follow later, nor what a guest says.
 
-    Nor the record, which tells of definitions what the machines of a picture do, with ids that are drawn anew.
+    Nor the record, which tells of definitions what the machines of a picture do, with ids that are drawn again.
     """
     return sorted(
         path

@@ -17,7 +17,7 @@ from labkit.figures.maps import draw_blocks, draw_map
 from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.measurement import FormatRow, GrowthSample, Timing, is_slower, rates
-from labkit.model.regions import Kind, Region
+from labkit.model.regions import Region, RegionKind
 from labkit.units import GIB, KIB, MIB
 
 Draw = Callable[[Axes | None], Drawing]
@@ -38,9 +38,11 @@ def image(number: int, *, allocated: int, capacity: int = 64 * MIB) -> ImageFact
 
 DISK = DiskFacts(name="data", layers=(image(1, allocated=196 * KIB), image(0, allocated=3 * MIB)))
 MAP = (
-    Region(start=0, length=2 * MIB, kind=Kind.DATA, layer=1, path="/lab/disks/data.0.qcow2", offset=327680),
-    Region(start=2 * MIB, length=64 * KIB, kind=Kind.DATA, layer=0, path="/lab/disks/data.1.qcow2", offset=393216),
-    Region(start=2 * MIB + 64 * KIB, length=62 * MIB - 64 * KIB, kind=Kind.ABSENT),
+    Region(start=0, length=2 * MIB, kind=RegionKind.DATA, layer=1, path="/lab/disks/data.0.qcow2", offset=327680),
+    Region(
+        start=2 * MIB, length=64 * KIB, kind=RegionKind.DATA, layer=0, path="/lab/disks/data.1.qcow2", offset=393216
+    ),
+    Region(start=2 * MIB + 64 * KIB, length=62 * MIB - 64 * KIB, kind=RegionKind.ABSENT),
 )
 SAMPLES = tuple(
     GrowthSample(
@@ -111,7 +113,7 @@ def test_twin_of_sizes_is_the_same_where_hosts_allocate_a_little_differently() -
 
 
 def test_twin_of_blocks_says_whether_the_place_is_the_same() -> None:
-    raw = (Region(start=0, length=64 * MIB, kind=Kind.DATA, layer=0, path="/lab/disks/data.0.raw", offset=0),)
+    raw = (Region(start=0, length=64 * MIB, kind=RegionKind.DATA, layer=0, path="/lab/disks/data.0.raw", offset=0),)
     assert "the same byte" in repr(draw_blocks(DISK, raw, [2 * MIB]))
     twin = repr(draw_blocks(DISK, MAP, [2 * MIB, 40 * MIB]))
     assert "byte 2097152 of the guest → another byte" in twin

@@ -20,9 +20,9 @@ from labkit.model.measurement import DivergenceSample
 from labkit.model.points import find_points, points_graph
 from labkit.model.state import LabState
 from labkit.plans.clone import plan_clone
+from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, NewClone
 from labkit.plans.flatten import FlattenSurvey, plan_flatten
 from labkit.plans.machine import plan_delete
-from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Newborn
 from labkit.plans.plan import Plan
 from labkit.units import GIB, KIB, MIB
 from tests.figures.lineages import Builder, busy, classroom, small
@@ -33,7 +33,7 @@ LONG = Builder().machine("n" * 60).take("n" * 60, "s" * 60).machine("c" * 60, on
 
 def clone(state: LabState, *names: str, kind: CloneKind = CloneKind.LINKED, snapshot: str | None = None) -> Plan:
     """The plan of clones of web."""
-    clones = tuple(Newborn(name=name, id=name, genid=name) for name in names)
+    clones = tuple(NewClone(name=name, id=name, genid=name) for name in names)
     request = CloneRequest(machine="web", clones=clones, kind=kind, snapshot=snapshot, many=len(clones) > 1)
     return plan_clone(state, CloneSurvey(free_bytes=GIB, host_memory=100 * GIB), request)
 

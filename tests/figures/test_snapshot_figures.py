@@ -19,7 +19,7 @@ from labkit.figures.snapshots import draw_before_after, draw_tree
 from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineFacts, MachineSpec, MachineState, Reason
-from labkit.model.regions import Kind, Region
+from labkit.model.regions import Region, RegionKind
 from labkit.model.snapshot import SnapshotFacts, SnapshotKind, SnapshotTree, sort_nodes
 from labkit.model.state import LabState
 from labkit.model.tree_layout import HERE, arrange, find_way, tree_graph
@@ -88,9 +88,9 @@ STATE = LabState(
 )
 DISK = DiskFacts(name="web.vda", layers=(image(3, on=0), image(0)), machine="web", target="vda")
 MAP = (
-    Region(start=0, length=8 * MIB, kind=Kind.DATA, layer=1),
-    Region(start=8 * MIB, length=64 * 1024, kind=Kind.DATA, layer=0),
-    Region(start=8 * MIB + 64 * 1024, length=56 * MIB - 64 * 1024, kind=Kind.ABSENT),
+    Region(start=0, length=8 * MIB, kind=RegionKind.DATA, layer=1),
+    Region(start=8 * MIB, length=64 * 1024, kind=RegionKind.DATA, layer=0),
+    Region(start=8 * MIB + 64 * 1024, length=56 * MIB - 64 * 1024, kind=RegionKind.ABSENT),
 )
 
 Draw = Callable[[Axes | None], Drawing]

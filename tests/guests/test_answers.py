@@ -13,7 +13,7 @@ import pytest
 from labkit.errors import GuestError
 from labkit.guest.answers import (
     LONGEST,
-    Status,
+    CommandStatus,
     parse_handle,
     parse_nothing,
     parse_pid,
@@ -52,9 +52,9 @@ def test_a_right_answer_is_a_value() -> None:
     assert read == [
         815,
         1000,
-        Status(exited=False),
-        Status(exited=True, exit_code=3, output=b"out", errors=b"err"),
-        Status(exited=True, exit_code=128 + 9),
+        CommandStatus(exited=False),
+        CommandStatus(exited=True, exit_code=3, output=b"out", errors=b"err"),
+        CommandStatus(exited=True, exit_code=128 + 9),
     ]
     PARSERS["nothing"](answer({}))
     PARSERS["written"](answer({"count": 4}))
@@ -118,7 +118,7 @@ def test_thousands_of_random_answers_are_values_or_that_error() -> None:
         except GuestError:
             continue
         found[name] += 1
-        assert isinstance(value, {"pid": int, "handle": int, "status": Status}.get(name, type(None)))
+        assert isinstance(value, {"pid": int, "handle": int, "status": CommandStatus}.get(name, type(None)))
     assert all(found.values()), found  # the right ones get through
 
 

@@ -152,14 +152,14 @@ def test_the_prompt_names_the_guest(shared_guest: Machine) -> None:
 def test_a_prompt_that_is_drawn_anew_at_each_size_is_among_the_last_lines_once(shared_guest: Machine) -> None:
     console = shared_guest.console
     console.expect("# $", position=console.send(""))
-    before = console.send("echo drawn-anew", end="")
-    console.expect("drawn-anew", position=before)
+    before = console.send("echo drawn-again", end="")
+    console.expect("drawn-again", position=before)
     for columns in (70, 90):  # as consoles of other sizes are joined
         before = console.position
         shared_guest.run(f"stty -F /dev/ttyS0 cols {columns}")
-        console.expect("drawn-anew", position=before)
-    assert console.tail().count("echo drawn-anew") == 1
-    console.expect(r"\ndrawn-anew\n", position=console.send(""))
+        console.expect("drawn-again", position=before)
+    assert console.tail().count("echo drawn-again") == 1
+    console.expect(r"\ndrawn-again\n", position=console.send(""))
 
 
 def test_waiting_for_what_never_comes_ends_with_the_last_lines(shared_guest: Machine) -> None:

@@ -1,4 +1,4 @@
-"""What a terminal would show: lines printed over, erased, taken back and drawn anew are told once."""
+"""What a terminal would show: lines printed over, erased, taken back and drawn again are told once."""
 
 from __future__ import annotations
 

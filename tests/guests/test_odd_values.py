@@ -23,7 +23,7 @@ from labkit.disk import Disk
 from labkit.disks import Disks
 from labkit.errors import BadInput, LabError, NotFound
 from labkit.experiments import Container
-from labkit.guest.console import Console
+from labkit.guest.console import SerialConsole
 from labkit.language import set_language
 from labkit.machine import Machine
 from labkit.machines import Machines
@@ -38,7 +38,7 @@ SECONDS = 8.0
 """What a call may take on a busy host; one that waits for ever takes longer."""
 
 CLASSES = (
-    Lab, Machines, Machine, Disks, Disk, Snapshots, Orphans, Orphan, Console, Container, Exercise, Prediction,
+    Lab, Machines, Machine, Disks, Disk, Snapshots, Orphans, Orphan, SerialConsole, Container, Exercise, Prediction,
     Lineage, SnapshotTree,
 )  # fmt: skip
 
@@ -181,10 +181,10 @@ CALLS: dict[str, Call | None] = {
     "Orphan.accept_changes": Call(timeout=None),
     "Orphans.bring_back": Call(),
     "Snapshots.why_not_start": Call(),
-    "Console.tail": Call(lines=20),
-    "Console.since": Call(position=0),
-    "Console.send": Call(text="x", end=""),
-    "Console.expect": Call(pattern="", timeout=0.1, position=0),
+    "SerialConsole.tail": Call(lines=20),
+    "SerialConsole.since": Call(position=0),
+    "SerialConsole.send": Call(text="x", end=""),
+    "SerialConsole.expect": Call(pattern="", timeout=0.1, position=0),
     "experiments.measure_sharing": Call(on=ON, a=..., b=..., seconds=0.1, rounds=1),
     "experiments.measure_load": Call(on=ON, machine=..., seconds=0.1),
     "experiments.measure_fsync": Call(on=ON, machine=..., seconds=0.1, rounds=1),
@@ -241,7 +241,7 @@ CALLS: dict[str, Call | None] = {
     "SnapshotTree.text": Call(notes=None),
     "SnapshotTree.values": Call(),
     "ClonePanel": Call(where=WEB, name=None),
-    "Console": Call(where=RUNNING, name=None),
+    "SerialConsole": Call(where=RUNNING, name=None),
     "DiskPanel": Call(lab=LAB, disk=None),
     "DoctorPanel": Call(lab=LAB),
     "HostPanel": Call(lab=LAB),
@@ -296,7 +296,7 @@ class Place:
             "Snapshots": lambda: machine.snapshots,
             "Orphans": lambda: self.lab.orphans,
             "Orphan": lambda: self.lab.orphans["stray"],
-            "Console": lambda: machine.console,
+            "SerialConsole": lambda: machine.console,
             "Exercise": lambda: exercise("primer-arranque", self.lab),
             "Prediction": lambda: predict("boot-time"),
             "experiments": lambda: experiments,

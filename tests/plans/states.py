@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from labkit.model.image import Allocation, Format, GuestImage, ImageFacts, Message
+from labkit.model.image import Allocation, Format, Greeting, GuestImage, ImageFacts
 from labkit.model.machine import (
     Accelerator,
     Boot,
@@ -47,7 +47,7 @@ SECTOR = replace(
     disk_bytes=4096,
     minimum_memory=MIB,
     agent=False,
-    message=Message(offset=400, length=32),
+    message=Greeting(offset=400, length=32),
 )
 
 

@@ -16,6 +16,7 @@ from labkit.plans.steps import (
     DiskStep,
     FlattenStep,
     ImageStep,
+    InstantStep,
     LayerStep,
     MachineStep,
     MigrationStep,
@@ -23,7 +24,6 @@ from labkit.plans.steps import (
     RestoreStep,
     SnapshotStep,
     Step,
-    WakingStep,
 )
 
 FAMILIES = {
@@ -37,7 +37,7 @@ FAMILIES = {
     "migration": MigrationStep,
     "restore": RestoreStep,
     "snapshot": SnapshotStep,
-    "waking": WakingStep,
+    "waking": InstantStep,
 }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.course.progress import Progress
+from labkit.course.progress import CourseProgress
 from labkit.engine.computer import Computer
 from labkit.engine.lease_files import make_holder, read_holder, remove_holder
 from labkit.storage.whole_files import put_new, write_new
@@ -88,7 +88,7 @@ def test_the_lab_is_one_computers_at_a_time(stick: Path) -> None:
 
 
 def test_unreadable_progress_is_kept_beside(stick: Path) -> None:
-    progress = Progress(stick)
+    progress = CourseProgress(stick)
     progress.path.write_text("{")
     progress.record_done("primer-arranque")
     (aside,) = stick.glob("*.unreadable")

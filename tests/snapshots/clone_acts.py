@@ -15,8 +15,8 @@ from labkit.model.disk import chain, disk_name
 from labkit.model.state import LabState
 from labkit.plans import machine as machine_plans
 from labkit.plans.clone import plan_clone
+from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, NewClone, origin_of
 from labkit.plans.flatten import FlattenSurvey, plan_flatten
-from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Newborn, origin_of
 from labkit.plans.steps import CopySnapshots, DefineClones, TakeSnapshot
 from labkit.units import GIB
 from tests.snapshots.known import Content, Known, data_disks, images_of
@@ -87,7 +87,7 @@ class CloneActs(RandomActs):
         self.counter += count
         request = CloneRequest(
             machine=self.at,
-            clones=tuple(Newborn(name=name, id=str(uuid.uuid4()), genid=str(uuid.uuid4())) for name in names),
+            clones=tuple(NewClone(name=name, id=str(uuid.uuid4()), genid=str(uuid.uuid4())) for name in names),
             kind=kind,
             snapshot=snapshot,
             snapshots=tree,

@@ -126,7 +126,7 @@ def test_a_running_snapshot_keeps_the_last_line_on_the_console(vm: Machine) -> N
     vm.snapshots.take("spoken").restore("spoken")
     assert vm.snapshots["spoken"].said == "1 <2> & 3"
     assert "said" not in vm.definition
-    vm.snapshots.take("silent")  # its console begins anew
+    vm.snapshots.take("silent")  # its console begins again
     vm.stop()
     vm.snapshots.take("off")
     assert [vm.snapshots[name].said for name in ("silent", "off")] == ["", ""]

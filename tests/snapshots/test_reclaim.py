@@ -9,7 +9,7 @@ from labkit.model.disk import disk_name
 from labkit.model.image import ImageFacts
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState, alive_among
-from labkit.plans.reclaim import depth, find_unneeded, judge, own_disks, reclaim
+from labkit.plans.reclaim import depth, find_unneeded, own_disks, reclaim, sort_out
 from tests.snapshots.world import HOME, disk, image, machine
 
 Forest = tuple[dict[str, ImageFacts], frozenset[str]]
@@ -111,7 +111,7 @@ def test_an_image_of_its_own_stays_below_one_that_is_another_s() -> None:
 def test_whatever_is_asked_for_nothing_that_stays_loses_its_base(state: LabState, data: st.DataObject) -> None:
     asked = data.draw(st.frozensets(st.sampled_from(sorted(state.images))))
     named = data.draw(st.frozensets(st.sampled_from(sorted(state.images)), max_size=2))
-    verdict = judge(state, sorted(asked), named)
+    verdict = sort_out(state, sorted(asked), named)
     assert set(verdict.doomed) | set(verdict.spared) == asked
     left = {path: facts for path, facts in state.images.items() if path not in verdict.doomed}
     assert all(facts.backing in {None, *left} for facts in left.values())
@@ -121,4 +121,4 @@ def test_whatever_is_asked_for_nothing_that_stays_loses_its_base(state: LabState
 @given(labs())
 def test_what_nobody_stands_on_and_nobody_names_is_deleted_when_asked_for(state: LabState) -> None:
     unneeded = sorted(set(state.images) - alive_among(state.images, state.claims))
-    assert judge(state, unneeded, ()).doomed == tuple(unneeded)
+    assert sort_out(state, unneeded, ()).doomed == tuple(unneeded)

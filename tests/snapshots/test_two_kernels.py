@@ -1,4 +1,4 @@
-"""Two kernels at once on the snapshots of one machine, and of two: one waits, is refused, or plans anew; no damage."""
+"""Two kernels at once on the snapshots of one machine, and of two: one waits, is refused, or plans again; no damage."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ import pytest
 from labkit.errors import BadInput, Cancelled, HostTrouble, NoSpace, NotFound
 from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
-from labkit.storage.bringing import bring_in
+from labkit.storage.checking import compare
 from labkit.storage.foreign import inspect
 from labkit.storage.headers import read_chain
-from labkit.storage.judge import compare
+from labkit.storage.importing import bring_in
 from labkit.storage.maps import read_map
 from labkit.units import MIB, TIB
 from tests.storage.tools import longest_file, make_image, names, qemu_io, write_data

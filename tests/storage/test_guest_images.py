@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.model.image import Message
+from labkit.model.image import Greeting
 from labkit.storage.guest_images import find_damaged, read_guest_images
 
 MANIFEST = {
@@ -38,7 +38,7 @@ def test_an_image_is_what_its_manifest_says(folder: Path) -> None:
     assert image.initramfs is None
     assert image.disk == str(folder / "disk.qcow2")
     assert image.disk_bytes == (folder / "disk.qcow2").stat().st_blocks * 512
-    assert image.message == Message(offset=4, length=8)
+    assert image.message == Greeting(offset=4, length=8)
 
 
 @pytest.mark.parametrize("missing", ["kernel", "disk.qcow2"])

@@ -12,7 +12,7 @@ import pytest
 
 from labkit.errors import BadInput, HostTrouble, WrongState
 from labkit.model.image import Allocation, Format
-from labkit.model.regions import Kind, Region, find_region, join_regions, locate
+from labkit.model.regions import Region, RegionKind, find_region, join_regions, locate
 from labkit.storage.headers import read_chain
 from labkit.storage.maps import read_map
 from labkit.storage.qemu_img import convert, create
@@ -57,7 +57,7 @@ def test_a_fixed_image_is_all_data_and_an_empty_dynamic_one_has_none(
     create(path, format, 8 * MIB, allocation)
     layers = read_chain(path, format)
     regions = read_map(layers)
-    data = sum(region.length for region in regions if region.kind is Kind.DATA)
+    data = sum(region.length for region in regions if region.kind is RegionKind.DATA)
     if allocation is Allocation.FIXED:
         assert data == layers[0].capacity
     else:
@@ -91,7 +91,7 @@ def test_the_layer_that_serves_each_region(tmp_path: Path, format: Format, alloc
         assert locate(regions, offset)[0] in read_chain(path, format if layer == 2 else Format.QCOW2)[0].files
     zero = find_region(regions, 10 * MIB)
     assert zero is not None
-    assert (zero.kind, zero.layer, zero.path) == (Kind.ZERO, 0, None)
+    assert (zero.kind, zero.layer, zero.path) == (RegionKind.ZERO, 0, None)
 
 
 def test_a_place_that_is_not_there_is_told_plainly(tmp_path: Path) -> None:
@@ -174,9 +174,9 @@ def test_a_gibibyte_in_16_384_pieces_is_mapped_nearly_as_fast_as_qemu_img_tells_
 
 
 def test_neighbours_become_one() -> None:
-    one = Region(start=0, length=10, kind=Kind.DATA, layer=0, path="a", offset=100)
-    two = Region(start=10, length=5, kind=Kind.DATA, layer=0, path="a", offset=110)
-    apart = Region(start=15, length=5, kind=Kind.DATA, layer=0, path="a", offset=200)
-    gap = Region(start=20, length=5, kind=Kind.ABSENT)
-    rest = Region(start=25, length=5, kind=Kind.ABSENT)
+    one = Region(start=0, length=10, kind=RegionKind.DATA, layer=0, path="a", offset=100)
+    two = Region(start=10, length=5, kind=RegionKind.DATA, layer=0, path="a", offset=110)
+    apart = Region(start=15, length=5, kind=RegionKind.DATA, layer=0, path="a", offset=200)
+    gap = Region(start=20, length=5, kind=RegionKind.ABSENT)
+    rest = Region(start=25, length=5, kind=RegionKind.ABSENT)
     assert [region.length for region in join_regions([one, two, apart, gap, rest])] == [15, 5, 10]

@@ -16,8 +16,8 @@ import pytest
 from labkit.errors import AlreadyExists, BadInput, Cancelled, HostTrouble, NoSpace, TimedOut
 from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
+from labkit.storage.checking import check, compare, info
 from labkit.storage.headers import read_chain, read_folder, read_image
-from labkit.storage.judge import check, compare, info
 from labkit.storage.qemu_img import convert, create, resize
 from labkit.units import GIB, MIB
 from tests.storage.tools import EVERY, is_filled, longest_file, make_image, names, qemu_info, qemu_io, write_data

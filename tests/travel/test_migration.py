@@ -68,6 +68,29 @@ def test_snapshots_come_along_and_are_restored_on_either_side(guest: Machine) ->
     assert lab.state.strays == ()
 
 
+def test_memory_of_a_machine_that_was_renamed_and_went_over_keeps_its_name_to_itself(sector: Machine) -> None:
+    """Another machine that gets the old name is taken running, and so is the first one, on either side."""
+    lab, other = sector.lab, sector.lab.neighbour()
+    sector.start()
+    sector.snapshots.take("first")
+    sector.kill()
+    sector.rename("app").migrate(other)
+    web = lab.create("web", image="sector", memory="16 MiB")
+    web.start().snapshots.take("second")
+    web.kill()
+    app = other.machines["app"]
+    app.start().snapshots.take("third")
+    app.kill()
+    app.rename("web-2").migrate(lab)
+    app = lab.machines["web-2"]
+    app.start().snapshots.take("fourth")
+    app.kill()
+    nodes = [node for vm in (web, app) for node in vm.snapshots.values()]
+    assert sorted(node.name for node in nodes) == ["first", "fourth", "second", "third"]
+    assert len({node.memory for node in nodes}) == len(nodes)
+    assert {node.memory for node in nodes} <= lab.state.memories
+
+
 def test_its_console_goes_on_in_one_log(guest: Machine) -> None:
     guest.run("echo before > /dev/ttyS0")
     guest.migrate(guest.lab.neighbour())

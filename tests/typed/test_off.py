@@ -85,7 +85,7 @@ ACTS: dict[str, Make] = {
     "create with a message": lambda lab: lab.create.plan("new", image="sector", message="it's me"),
     "create with an empty message": lambda lab: lab.create.plan("new", image="sector", message=""),
     "create fixed": lambda lab: lab.create.plan("new", disk_format="vdi", allocation="fixed"),
-    "create anew": lambda lab: lab.create.plan("web", if_exists="replace"),
+    "create again": lambda lab: lab.create.plan("web", if_exists="replace"),
     "rename": lambda lab: lab.machines["other"].rename.plan("más"),
     "configure": lambda lab: lab.machines["web"].configure.plan(memory="256 MiB", vcpus=3),
     "configure a pinned one": lambda lab: lab.machines["pinned"].configure.plan(vcpus=3),

@@ -7,7 +7,7 @@ import pytest
 from labkit import Lab
 from labkit.errors import NotFound
 from labkit.machine import Machine
-from labkit.model.regions import Kind, Region
+from labkit.model.regions import Region, RegionKind
 from labkit.units import KIB, MIB
 from labkit.widgets import DiskPanel
 from labkit.widgets.disk.parts import CELLS, _cells, _runs
@@ -187,9 +187,9 @@ def test_closed_lab_is_told(lab: Lab) -> None:
 
 def test_region_smaller_than_a_cell_still_shows_and_data_goes_before_zeros() -> None:
     regions = (
-        Region(start=0, length=4 * KIB, kind=Kind.ZERO, layer=0),
-        Region(start=4 * KIB, length=4 * KIB, kind=Kind.DATA, layer=0),
-        Region(start=1000 * MIB, length=24 * MIB, kind=Kind.ZERO, layer=0),
+        Region(start=0, length=4 * KIB, kind=RegionKind.ZERO, layer=0),
+        Region(start=4 * KIB, length=4 * KIB, kind=RegionKind.DATA, layer=0),
+        Region(start=1000 * MIB, length=24 * MIB, kind=RegionKind.ZERO, layer=0),
     )
-    assert _runs(_cells(1024 * MIB, regions, 0)) == [(0, 1, Kind.DATA), (175, CELLS, Kind.ZERO)]
+    assert _runs(_cells(1024 * MIB, regions, 0)) == [(0, 1, RegionKind.DATA), (175, CELLS, RegionKind.ZERO)]
     assert _runs(_cells(1024 * MIB, regions, 1)) == []

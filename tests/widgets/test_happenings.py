@@ -8,7 +8,7 @@ import time
 from copy import deepcopy
 from dataclasses import replace
 
-from labkit.model.happenings import Happening, Kind, compare, kind_of
+from labkit.model.happenings import Happening, HappeningKind, compare, kind_of
 from labkit.model.machine import MachineState, Reason
 from labkit.model.state import LabState
 from labkit.widgets.chronicle import KEPT, Chronicle
@@ -16,7 +16,7 @@ from labkit.widgets.lab.story import render_story, render_trace
 from tests.figures.lineages import Builder, small
 
 
-def tell(before: Builder, after: Builder) -> set[tuple[str, Kind, str]]:
+def tell(before: Builder, after: Builder) -> set[tuple[str, HappeningKind, str]]:
     """Return machine, kind and subject of what happened between two labs."""
     return {(each.name, each.kind, each.about) for each in compare(before.state, after.state, when=1.0)}
 
@@ -29,19 +29,19 @@ def test_new_machines_are_created_or_clones_and_the_original_hears_of_it() -> No
     before = Builder().machine("web").take("web", "clean")
     after = deepcopy(before).machine("db").machine("link", on="web@clean")
     assert tell(before, after) == {
-        ("db", Kind.CREATED, ""),
-        ("link", Kind.CLONED, "web@clean"),
-        ("web", Kind.COPIED, "link"),
+        ("db", HappeningKind.CREATED, ""),
+        ("link", HappeningKind.CLONED, "web@clean"),
+        ("web", HappeningKind.COPIED, "link"),
     }
-    assert tell(after, before) == {("db", Kind.DELETED, ""), ("link", Kind.DELETED, "")}
+    assert tell(after, before) == {("db", HappeningKind.DELETED, ""), ("link", HappeningKind.DELETED, "")}
 
 
 def test_snapshots_are_taken_restored_deleted_but_a_new_name_is_none_of_it() -> None:
     first = Builder().machine("web").take("web", "clean")
     second = deepcopy(first).take("web", "later")
-    assert tell(first, second) == {("web", Kind.TAKEN, "later")}
-    assert tell(second, first) == {("web", Kind.DROPPED, "later")}
-    assert tell(second, deepcopy(second).restore("web", "clean")) == {("web", Kind.RESTORED, "clean")}
+    assert tell(first, second) == {("web", HappeningKind.TAKEN, "later")}
+    assert tell(second, first) == {("web", HappeningKind.DROPPED, "later")}
+    assert tell(second, deepcopy(second).restore("web", "clean")) == {("web", HappeningKind.RESTORED, "clean")}
     renamed = deepcopy(first)
     tree = renamed.trees["web"]
     renamed.trees["web"] = replace(tree, nodes={"fresh": replace(tree["clean"], name="fresh")}, current="fresh")
@@ -53,15 +53,19 @@ def test_definition_name_and_place_are_told() -> None:
     facts = before.machines["web"]
     after = deepcopy(before)
     after.machines["web"] = replace(facts, spec=replace(facts.spec, vcpus=2, disks=facts.spec.disks[:1]))
-    assert tell(before, after) == {("web", Kind.CHANGED, ""), ("web", Kind.DETACHED, "web.vdb")}
-    assert tell(after, before) == {("web", Kind.CHANGED, ""), ("web", Kind.ATTACHED, "web.vdb")}
+    assert tell(before, after) == {("web", HappeningKind.CHANGED, ""), ("web", HappeningKind.DETACHED, "web.vdb")}
+    assert tell(after, before) == {("web", HappeningKind.CHANGED, ""), ("web", HappeningKind.ATTACHED, "web.vdb")}
     named = replace(before.state, machines={"api": replace(facts, spec=replace(facts.spec, name="api"))})
-    assert [(each.kind, each.about) for each in compare(before.state, named, when=1.0)] == [(Kind.RENAMED, "web")]
+    assert [(each.kind, each.about) for each in compare(before.state, named, when=1.0)] == [
+        (HappeningKind.RENAMED, "web")
+    ]
     away = LabState(
         lab="t", lab_id="1", home="/lab", elsewhere={"web": facts}, places={"web": "neighbour"}, images=before.images
     )
-    assert [(each.kind, each.about) for each in compare(before.state, away, when=1.0)] == [(Kind.MIGRATED, "neighbour")]
-    assert [each.kind for each in compare(away, before.state, when=1.0)] == [Kind.ARRIVED]
+    assert [(each.kind, each.about) for each in compare(before.state, away, when=1.0)] == [
+        (HappeningKind.MIGRATED, "neighbour")
+    ]
+    assert [each.kind for each in compare(away, before.state, when=1.0)] == [HappeningKind.ARRIVED]
 
 
 def test_every_state_reached_for_whatever_reason_has_words() -> None:
@@ -81,7 +85,13 @@ def test_switches_too_quick_for_a_reading_are_told_with_their_durations() -> Non
     ):
         chronicle.hear("id-web", *stand)
     kinds = [each.kind for each in chronicle.of("id-web")]
-    assert kinds == [Kind.SEEN, Kind.STARTED, Kind.PAUSED, Kind.RESUMED, Kind.KILLED]
+    assert kinds == [
+        HappeningKind.SEEN,
+        HappeningKind.STARTED,
+        HappeningKind.PAUSED,
+        HappeningKind.RESUMED,
+        HappeningKind.KILLED,
+    ]
     newest, *_rest, oldest = render_story(chronicle.of("id-web")).find("li")
     assert newest.text.endswith("its power was cut — off since then")
     assert re.search(r"was there when looking began — off for \d+\.\d s$", oldest.text)
@@ -93,9 +103,9 @@ def test_a_reading_older_than_an_event_does_not_contradict_it_and_a_newer_one_do
     began = time.time()
     chronicle.hear("id-web", MachineState.RUNNING, Reason.BOOTED)
     chronicle.take(lab.state, lab.state, began=began)
-    assert chronicle.of("id-web")[-1].kind is Kind.STARTED
+    assert chronicle.of("id-web")[-1].kind is HappeningKind.STARTED
     chronicle.take(lab.state, lab.state, began=time.time() + 1)
-    assert chronicle.of("id-web")[-1].kind is Kind.SHUT_DOWN
+    assert chronicle.of("id-web")[-1].kind is HappeningKind.SHUT_DOWN
 
 
 def test_a_new_machine_that_was_heard_before_it_was_read_begins_with_its_making() -> None:
@@ -103,7 +113,7 @@ def test_a_new_machine_that_was_heard_before_it_was_read_begins_with_its_making(
     chronicle.hear("id-web", MachineState.RUNNING, Reason.BOOTED)
     after = Builder().machine("web").state
     chronicle.take(before.state, after.with_stand("id-web", MachineState.RUNNING, Reason.BOOTED), began=time.time())
-    assert [each.kind for each in chronicle.of("id-web")] == [Kind.CREATED, Kind.STARTED]
+    assert [each.kind for each in chronicle.of("id-web")] == [HappeningKind.CREATED, HappeningKind.STARTED]
 
 
 def test_only_a_bounded_while_is_kept_and_what_went_is_told_of_once() -> None:
@@ -114,14 +124,14 @@ def test_only_a_bounded_while_is_kept_and_what_went_is_told_of_once() -> None:
     assert len(chronicle.of("id-web")) == KEPT
     chronicle.take(lab.state, Builder().state, began=time.time())
     assert chronicle.of("id-web") == ()
-    assert [(each.name, each.kind) for each in chronicle.gone()] == [("web", Kind.DELETED)]
+    assert [(each.name, each.kind) for each in chronicle.gone()] == [("web", HappeningKind.DELETED)]
 
 
 def test_trace_draws_states_in_their_order_and_marks_for_the_rest() -> None:
     happenings = [
-        Happening(when=100.0, machine_id="1", kind=Kind.STARTED, state=MachineState.RUNNING),
-        Happening(when=110.0, machine_id="1", kind=Kind.TAKEN, about="clean"),
-        Happening(when=130.0, machine_id="1", kind=Kind.PAUSED, state=MachineState.PAUSED),
+        Happening(when=100.0, machine_id="1", kind=HappeningKind.STARTED, state=MachineState.RUNNING),
+        Happening(when=110.0, machine_id="1", kind=HappeningKind.TAKEN, about="clean"),
+        Happening(when=130.0, machine_id="1", kind=HappeningKind.PAUSED, state=MachineState.PAUSED),
     ]
     running, paused, mark = render_trace(happenings, began=90.0, now=150.0).find("rect")
     assert (running.attributes["x"], running.attributes["width"]) == ("10.0", "30.0")

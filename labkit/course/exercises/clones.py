@@ -131,14 +131,14 @@ class ClassRoom(OnClones):
             if self.vm(name).facts.spec.boot.keeps_identity:
                 return self.wrong(
                     _("{name} is a twin: it takes itself for {original}.").format(name=name, original=self.slug),
-                    _("Make it anew, with an identity of its own: identity='new', or leave it out."),
+                    _("Make it again, with an identity of its own: identity='new', or leave it out."),
                 )
         if (taken := self.own_bytes(*there)) > self.most:
             return self.wrong(
                 _("Together the seats take {size}, more than {most}.").format(
                     size=format_size(taken), most=format_size(self.most)
                 ),
-                _("What was written in a seat is its own. Delete it, and make it anew."),
+                _("What was written in a seat is its own. Delete it, and make it again."),
             )
         return self.done(_("Six seats stand on one snapshot, each to be somebody of its own."))
 

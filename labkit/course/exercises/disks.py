@@ -21,7 +21,7 @@ from labkit.units import MIB, format_size
 BLOCK = 4096
 
 
-class Mark(DiskExercise):
+class MarkedDisk(DiskExercise):
     """Find a block of the guest in the host's files, and write there."""
 
     slug: ClassVar[str] = "marca"
@@ -180,7 +180,7 @@ class Slim(DiskExercise):
         disk = self.lab.disks[self.disks[0]]
         if self.mark.encode() not in disk.path.read_bytes():
             return self.wrong(
-                _("The file {name} is gone.").format(name="keep"), _("Call ex.start(): it makes everything anew.")
+                _("The file {name} is gone.").format(name="keep"), _("Call ex.start(): it makes everything again.")
             )
         if disk.allocated > self.most:
             return self.wrong(
@@ -229,7 +229,7 @@ class Grow(DiskExercise):
             )
         if self.mark.encode() not in disk.path.read_bytes():
             return self.wrong(
-                _("The file {name} is gone.").format(name="keep"), _("Call ex.start(): it makes everything anew.")
+                _("The file {name} is gone.").format(name="keep"), _("Call ex.start(): it makes everything again.")
             )
         if _file_system_bytes(disk) < self.least:
             return self.wrong(

@@ -47,7 +47,7 @@ class _InOrder(OnSnapshots):
             return False
 
 
-class Orphans(_InOrder):
+class NobodysImages(_InOrder):
     """Images that belong to nothing, among good ones."""
 
     slug: ClassVar[str] = "huerfanas"

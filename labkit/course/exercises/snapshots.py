@@ -207,7 +207,7 @@ class Free(OnSnapshots):
             if self.read(name) != self.word(name):
                 return self.wrong(
                     _("In {name} the disk does not hold {word}.").format(name=name, word=self.word(name)),
-                    _("Call ex.start(): it makes everything anew."),
+                    _("Call ex.start(): it makes everything again."),
                 )
         costs = self.lab.machines[self.machine].snapshots.costs()
         waste = {name: cost for name, cost in costs.items() if name not in self.keep}
@@ -232,7 +232,7 @@ class Instant(OnSnapshots):
         return ()
 
     def prepare(self) -> None:
-        """Take one snapshot while the guest counts, one while it is off; then boot it anew."""
+        """Take one snapshot while the guest counts, one while it is off; then boot it again."""
         machine = self.lab.create(self.machine).start().wait_ready()
         machine.run("labkit-counter start")
         machine.snapshots.take("moment", description=self._boot_id(machine))

@@ -21,7 +21,7 @@ from labkit.storage.files import make_private_folder
 
 
 class Twins(OnClones):
-    """Two machines with one identity: repair one, without making it anew."""
+    """Two machines with one identity: repair one, without making it again."""
 
     slug: ClassVar[str] = "gemelas"
     code: ClassVar[str] = (
@@ -61,7 +61,7 @@ class Twins(OnClones):
         *ids, identity = self._notes.read_text().split()
         for name, known in zip(self.machines, ids, strict=True):
             if self.vm(name).id != known:
-                return self.broken(_("{name} was made anew; it was to be repaired.").format(name=name))
+                return self.broken(_("{name} was made again; it was to be repaired.").format(name=name))
         for number, name in enumerate(self.machines, start=1):
             if (state := self.vm(name).state) is not MachineState.RUNNING:
                 return self.wrong(

@@ -17,12 +17,12 @@ from labkit.engine.steps import (
     disk,
     flatten,
     image,
+    instant,
     layer,
     machine,
     migration,
     restore,
     snapshot,
-    waking,
 )
 from labkit.model.state import LabState
 from labkit.plans.steps import (
@@ -35,6 +35,7 @@ from labkit.plans.steps import (
     DiskStep,
     FlattenStep,
     ImageStep,
+    InstantStep,
     LayerStep,
     MachineStep,
     MigrateMachine,
@@ -44,7 +45,6 @@ from labkit.plans.steps import (
     SnapshotStep,
     Step,
     TakeSnapshot,
-    WakingStep,
 )
 
 
@@ -66,8 +66,8 @@ def do(step: Step, context: Context) -> None:
         clone.do(step, context)
     elif isinstance(step, FlattenStep):
         flatten.do(step, context)
-    elif isinstance(step, WakingStep):
-        waking.do(step, context)
+    elif isinstance(step, InstantStep):
+        instant.do(step, context)
     elif isinstance(step, MigrationStep):
         migration.do(step, context)
     elif isinstance(step, ArchiveStep):
@@ -94,8 +94,8 @@ def is_done(step: Step, state: LabState) -> bool:
         return clone.is_done(step, state)
     if isinstance(step, FlattenStep):
         return flatten.is_done(step, state)
-    if isinstance(step, WakingStep):
-        return waking.is_done(step, state)
+    if isinstance(step, InstantStep):
+        return instant.is_done(step, state)
     if isinstance(step, MigrationStep):
         return migration.is_done(step, state)
     if isinstance(step, ArchiveStep):
@@ -113,8 +113,8 @@ def undo(step: Step, context: Context) -> None:
         layer.undo(step, context)
     elif isinstance(step, CloneStep):
         clone.undo(step, context)
-    elif isinstance(step, WakingStep):
-        waking.undo(step, context)
+    elif isinstance(step, InstantStep):
+        instant.undo(step, context)
     elif isinstance(step, MigrationStep):
         migration.undo(step, context)
     elif isinstance(step, ArchiveStep):

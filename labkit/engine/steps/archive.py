@@ -21,7 +21,7 @@ from labkit.model.disk import backing_name
 from labkit.model.image import Format
 from labkit.model.state import LabState
 from labkit.plans.steps import ArchiveStep, DefineAdopted, UnpackBootFile, UnpackImage, UnpackMemory, WriteArchive
-from labkit.storage import archive, files, foreign, making, memory_file
+from labkit.storage import archive, atomic, files, foreign, memory_file
 from labkit.storage.bounded import strict_converter
 from labkit.storage.containers import read_header
 from labkit.storage.header_values import BadHeader
@@ -69,7 +69,7 @@ def is_done(step: ArchiveStep, state: LabState) -> bool:
 def undo(step: WriteArchive | UnpackImage | UnpackMemory | UnpackBootFile, _context: Context) -> None:
     """Remove what a step has made, and what a killed attempt has left."""
     target, *others = step.targets if isinstance(step, UnpackImage) else (step.target,)
-    making.discard(Path(target))
+    atomic.discard(Path(target))
     files.delete_files((*others, target))
 
 
@@ -106,7 +106,7 @@ def _unpack_image(step: UnpackImage, context: Context) -> None:
     """
     path, target = Path(step.archive), Path(step.targets[0])
     members = {member.name: member for member in archive.read_members(path)}
-    with making.making(target) as draft:
+    with atomic.creating(target) as draft:
         drafts = [draft.parent / Path(each).name for each in step.targets]
         for name, part, sha256 in zip(step.names, drafts, step.hashes, strict=True):
             _unpack(path, members.get(name), part, sha256, context)
@@ -128,7 +128,7 @@ def _unpack_memory(step: UnpackMemory, context: Context) -> None:
         )
     )
     members = {member.name: member for member in archive.read_members(path)}
-    with making.making(Path(step.target)) as draft:
+    with atomic.creating(Path(step.target)) as draft:
         _unpack(path, members.get(step.name), draft, step.sha256, context, begin=begin, skip=step.skip)
 
 
@@ -136,7 +136,7 @@ def _unpack_boot_file(step: UnpackBootFile, context: Context) -> None:
     """Bring a kernel or an initramfs."""
     path = Path(step.archive)
     members = {member.name: member for member in archive.read_members(path)}
-    with making.making(Path(step.target)) as draft:
+    with atomic.creating(Path(step.target)) as draft:
         _unpack(path, members.get(step.name), draft, step.sha256, context)
 
 

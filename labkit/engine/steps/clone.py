@@ -13,7 +13,7 @@ from labkit.hypervisor import backups, clones
 from labkit.model.image import Allocation, Format
 from labkit.model.state import LabState
 from labkit.plans.steps import BackUpDisks, CloneStep, CopySnapshots, DefineClones, LinkImages
-from labkit.storage import headers, linking, making, qemu_img, zeros
+from labkit.storage import atomic, headers, linking, qemu_img, zeros
 from labkit.storage.files import sync_file
 
 
@@ -54,10 +54,10 @@ def undo(step: LinkImages | BackUpDisks, _context: Context) -> None:
     match step:
         case LinkImages():
             for path in step.paths:
-                making.remove_image(Path(path), Format.QCOW2)
+                atomic.remove_image(Path(path), Format.QCOW2)
         case BackUpDisks():
             for disk in step.disks:
-                making.remove_image(Path(disk.path), disk.format)
+                atomic.remove_image(Path(disk.path), disk.format)
         case _:
             assert_never(step)
 

@@ -44,7 +44,7 @@ def is_done(step: FlattenStep, _state: LabState) -> bool:
 
 
 def _pull(step: PullBases, context: Context) -> None:
-    """Let the images stand alone; what a guest's QEMU still held back of them when it was killed is copied anew."""
+    """Let the images stand alone; what a guest's QEMU still held back of them when it was killed is copied again."""
     connection = context.domains.connection
     for disk, base in zip(step.disks, step.bases, strict=True):
         if context.has_guest(step.machine_id):

@@ -22,7 +22,7 @@ from labkit.plans.steps import (
     RenameImage,
     WriteMessage,
 )
-from labkit.storage import bringing, files, headers, making, qemu_img
+from labkit.storage import atomic, files, headers, importing, qemu_img
 
 
 def do(step: ImageStep, context: Context) -> None:
@@ -59,7 +59,7 @@ def do(step: ImageStep, context: Context) -> None:
                 **context.copying,
             )
         case BringImage():
-            bringing.bring_in(step.source, Path(step.target), step.target_format, step.allocation, **context.copying)
+            importing.bring_in(step.source, Path(step.target), step.target_format, step.allocation, **context.copying)
         case CreateOverlay():
             qemu_img.create(
                 Path(step.path),
@@ -98,14 +98,14 @@ def undo(step: ImageStep, _context: Context) -> None:
         case CopyImage():
             files.delete_files([step.target])
         case BringImage():
-            bringing.discard(Path(step.target))
-            making.remove_image(Path(step.target), step.target_format)
+            importing.discard(Path(step.target))
+            atomic.remove_image(Path(step.target), step.target_format)
         case ConvertImage():
-            making.remove_image(Path(step.target), step.target_format)
+            atomic.remove_image(Path(step.target), step.target_format)
         case CreateImage():
-            making.remove_image(Path(step.path), step.format)
+            atomic.remove_image(Path(step.path), step.format)
         case CreateOverlay():
-            making.remove_image(Path(step.path), Format.QCOW2)
+            atomic.remove_image(Path(step.path), Format.QCOW2)
         case RenameImage():
             if os.path.lexists(step.new) and not os.path.lexists(step.old):  # else it was never done
                 files.rename_file(Path(step.new), Path(step.old))

@@ -82,7 +82,7 @@ def leave_off(step: RestoreMemory, context: Context) -> None:
 
 
 def _empty(overlays: Sequence[DiskSpec]) -> None:
-    """Make overlays anew in which a guest has written before its memory is restored once more: both must fit."""
+    """Make overlays again in which a guest has written before its memory is restored once more: both must fit."""
     for disk in overlays:
         path = Path(disk.path)
         if headers.is_blank_or_gone(path):

@@ -1,4 +1,4 @@
-"""A definition from elsewhere made ours: built anew from values, and of the text only what hardware it had.
+"""A definition from elsewhere made ours: rebuilt from values, and of the text only what hardware it had.
 
 A definition can name any file, program or device of the host. So none of its text is used but what matches
 patterns here: which PC, where on its buses the devices are, what the CPU can. A guest that goes on from its

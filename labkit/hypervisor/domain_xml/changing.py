@@ -69,7 +69,7 @@ def repoint_in_domain_xml(xml: str, spec: DiskSpec) -> str:
 
 
 def without_backing_chains(xml: str) -> str:
-    """Return the XML without what libvirt noted of the layers below each disk: it reads them anew."""
+    """Return the XML without what libvirt noted of the layers below each disk: it reads them again."""
     domain = parse(xml)
     for disk in domain.iterfind("devices/disk"):
         _forget_chain(disk)
@@ -92,7 +92,7 @@ def accelerate_in_domain_xml(xml: str, accelerator: Accelerator) -> str:
 
 
 def append_to_console_log(xml: str) -> str:
-    """Return the XML of a guest that comes from elsewhere: its console's log goes on instead of beginning anew."""
+    """Return the XML of a guest that comes from elsewhere: its console's log goes on instead of beginning again."""
     domain = parse(xml)
     for log in (*domain.iterfind("devices/serial/log"), *domain.iterfind("devices/console/log")):
         log.set("append", "on")

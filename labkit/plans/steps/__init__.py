@@ -11,7 +11,7 @@ Knows: the model. Must not know: how a step is carried out.
 from __future__ import annotations
 
 from labkit.plans.steps.archive import DefineAdopted, UnpackBootFile, UnpackImage, UnpackMemory, WriteArchive
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Place, Touched
+from labkit.plans.steps.base import BaseStep, OnCancel, Outside, Phase, Touched
 from labkit.plans.steps.clone import BackUpDisks, CopySnapshots, DefineClones, DiskBackup, LinkImages
 from labkit.plans.steps.disk import AttachDisk, DetachDisk, RepointDisk, StopServing
 from labkit.plans.steps.flatten import PullBases, ReplaceImage
@@ -24,12 +24,12 @@ from labkit.plans.steps.image import (
     RenameImage,
     WriteMessage,
 )
+from labkit.plans.steps.instant import CopyMemory, WakeClones
 from labkit.plans.steps.layer import DeleteFiles, FreezeImages, GrowImage, MergeLayer, RebaseImage
 from labkit.plans.steps.machine import ConfigureMachine, CutPower, DefineMachine, RenameMachine, UndefineMachine
 from labkit.plans.steps.migration import DropRecords, EndInstance, GiveRecords, MigrateMachine
 from labkit.plans.steps.restore import DefineFromSnapshot, DropSaved, MarkCurrent, RestoreMemory
 from labkit.plans.steps.snapshot import ForgetSnapshot, RelabelSnapshot, ReviveSnapshot, TakeSnapshot
-from labkit.plans.steps.waking import CopyMemory, WakeClones
 
 ImageStep = CopyImage | WriteMessage | CreateImage | ConvertImage | BringImage | CreateOverlay | RenameImage
 LayerStep = GrowImage | RebaseImage | FreezeImages | MergeLayer | DeleteFiles
@@ -39,7 +39,7 @@ SnapshotStep = TakeSnapshot | ForgetSnapshot | ReviveSnapshot | RelabelSnapshot
 RestoreStep = DropSaved | DefineFromSnapshot | MarkCurrent | RestoreMemory
 CloneStep = LinkImages | BackUpDisks | DefineClones | CopySnapshots
 FlattenStep = PullBases | ReplaceImage
-WakingStep = CopyMemory | WakeClones
+InstantStep = CopyMemory | WakeClones
 MigrationStep = DropRecords | MigrateMachine | GiveRecords | EndInstance
 ArchiveStep = WriteArchive | UnpackImage | UnpackMemory | UnpackBootFile | DefineAdopted
 
@@ -52,7 +52,7 @@ Step = (
     | RestoreStep
     | CloneStep
     | FlattenStep
-    | WakingStep
+    | InstantStep
     | MigrationStep
     | ArchiveStep
 )
@@ -104,6 +104,7 @@ __all__ = [
     "GiveRecords",
     "GrowImage",
     "ImageStep",
+    "InstantStep",
     "LayerStep",
     "LinkImages",
     "MachineStep",
@@ -112,8 +113,8 @@ __all__ = [
     "MigrateMachine",
     "MigrationStep",
     "OnCancel",
+    "Outside",
     "Phase",
-    "Place",
     "PullBases",
     "RebaseImage",
     "RelabelSnapshot",
@@ -134,7 +135,6 @@ __all__ = [
     "UnpackImage",
     "UnpackMemory",
     "WakeClones",
-    "WakingStep",
     "WriteArchive",
     "WriteMessage",
 ]

@@ -20,8 +20,8 @@ from labkit.plans.steps.afterwards import make_tree, new_image, with_images, wit
 from labkit.plans.steps.base import (
     BaseStep,
     OnCancel,
+    Outside,
     Phase,
-    Place,
     Touched,
     below,
     definition_paper,
@@ -64,7 +64,9 @@ class WriteArchive(BaseStep):
     @property
     def touches(self) -> Touched:
         reads = tuple(path for _name, path in self.sources)
-        return Touched(creates=(self.target,), elsewhere=((Place.EXPORT, self.target),), reads=reads, copied=self.bytes)
+        return Touched(
+            creates=(self.target,), elsewhere=((Outside.EXPORT, self.target),), reads=reads, copied=self.bytes
+        )
 
     def after(self, state: LabState) -> LabState:
         return state
@@ -187,7 +189,7 @@ class UnpackBootFile(BaseStep):
 
     @property
     def touches(self) -> Touched:
-        return Touched(creates=(self.target,), elsewhere=((Place.BOOT_FILE, self.target),), copied=self.bytes)
+        return Touched(creates=(self.target,), elsewhere=((Outside.BOOT_FILE, self.target),), copied=self.bytes)
 
     def after(self, state: LabState) -> LabState:
         return state

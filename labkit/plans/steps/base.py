@@ -37,7 +37,7 @@ class OnCancel(StrEnum):
     """It stops in its middle and counts as done; what it has not done is told."""
 
 
-class Place(StrEnum):
+class Outside(StrEnum):
     """Why a file that a step makes or ends lies outside the lab's folder."""
 
     EXPORT = "export"
@@ -68,7 +68,7 @@ class Touched:
     deletes: tuple[str, ...] = ()
     moves: tuple[str, ...] = ()
     hands_over: tuple[str, ...] = ()
-    elsewhere: tuple[tuple[Place, str], ...] = ()
+    elsewhere: tuple[tuple[Outside, str], ...] = ()
     reads: tuple[str, ...] = ()
     stands_on: tuple[tuple[str, Format], ...] = ()
     copied: int = 0

@@ -16,8 +16,8 @@ from labkit.plans.steps.afterwards import using, with_machine, with_specs
 from labkit.plans.steps.base import (
     BaseStep,
     OnCancel,
+    Outside,
     Phase,
-    Place,
     Touched,
     definition_paper,
     image_paths,
@@ -144,7 +144,7 @@ class StopServing(BaseStep):
 
     @property
     def touches(self) -> Touched:
-        return Touched(elsewhere=((Place.SERVED, self.socket),))
+        return Touched(elsewhere=((Outside.SERVED, self.socket),))
 
     def after(self, state: LabState) -> LabState:
         return replace(state, served={name: socket for name, socket in state.served.items() if name != self.disk})

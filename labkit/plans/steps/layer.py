@@ -164,7 +164,7 @@ class MergeLayer(BaseStep):
         if not self.frozen:
             return lines(rebase, remove)
         why = _(
-            "notes the hash of {file} anew, by which it knows a frozen image again. Who types these lines says "
+            "notes the new hash of {file}, by which it knows a frozen image. Who types these lines says "
             "afterwards that it is as it should be: vm.snapshots.accept_changes()."
         )
         seal = own_step(why.format(file=self.child))

@@ -16,8 +16,8 @@ from labkit.plans.steps.afterwards import find_machine, without_machine
 from labkit.plans.steps.base import (
     BaseStep,
     OnCancel,
+    Outside,
     Phase,
-    Place,
     Touched,
     definition_paper,
     line,
@@ -113,7 +113,7 @@ class MigrateMachine(BaseStep):
 
     @property
     def touches(self) -> Touched:
-        return Touched(elsewhere=((Place.ARRIVAL, self.arrival),))
+        return Touched(elsewhere=((Outside.ARRIVAL, self.arrival),))
 
     def after(self, state: LabState) -> LabState:
         facts = find_machine(state, self.machine_id)

@@ -142,7 +142,7 @@ def refused(name: str, why: str) -> BadInput:
     """Return the error for an archive that is not accepted."""
     return BadInput(
         _("{name} is not brought in: {why}.").format(name=name, why=why),
-        _("Export the machine anew, or fetch the file again."),
+        _("Export the machine again, or fetch the file again."),
     )
 
 

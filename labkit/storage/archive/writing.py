@@ -17,8 +17,8 @@ from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.limits import NO_LIMIT, Limit, OnBytes
 from labkit.storage.archive.reading import MOST_SEGMENTS
+from labkit.storage.atomic import creating
 from labkit.storage.files import host_errors
-from labkit.storage.making import making
 from labkit.storage.plain import opened_plain
 from labkit.units import KIB, MIB
 
@@ -69,7 +69,7 @@ def write_archive(
     """
     total = sum(source.path.stat().st_blocks * 512 for source in sources)
     written: dict[str, Written] = {}
-    with making(target) as draft, host_errors(target), draft.open("xb") as archive:
+    with creating(target) as draft, host_errors(target), draft.open("xb") as archive:
         os.chmod(draft, 0o600)
         for source in sources:
             before = sum(each.stored for each in written.values())

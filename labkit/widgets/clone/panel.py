@@ -13,13 +13,12 @@ from labkit.engine.survey_clones import survey_clone
 from labkit.errors import BadInput
 from labkit.experiments import measure_copy_rate
 from labkit.language import _
-from labkit.model.lineage import Node as LineageNode
-from labkit.model.lineage import NodeKind, read_lineage
+from labkit.model.lineage import LineageNode, NodeKind, read_lineage
 from labkit.model.losses import losses_of
 from labkit.model.machine import MachineFacts
 from labkit.model.points import span
 from labkit.model.state import LabState
-from labkit.plans.newborn import CloneSurvey
+from labkit.plans.clone_request import CloneSurvey
 from labkit.plans.plan import Plan
 from labkit.widgets.acting import Values
 from labkit.widgets.clone import parts as drawing

@@ -15,7 +15,7 @@ from labkit.model.machine import MachineFacts, domain_name
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans import clone as clone_plans
-from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity, Newborn
+from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Identity, NewClone
 from labkit.plans.plan import Plan
 from labkit.plans.steps import CreateOverlay, LinkImages, WakeClones
 from labkit.units import decimal, format_size
@@ -186,7 +186,7 @@ def _is_direct(lineage: Lineage, machine: str, clone: str) -> bool:
 
 def why_not_clone(state: LabState, survey: CloneSurvey, machine: str, name: str) -> str | None:
     """Return why not even a plain clone can be made, or None."""
-    request = CloneRequest(machine=machine, clones=(Newborn(name=name, id="", genid=""),))
+    request = CloneRequest(machine=machine, clones=(NewClone(name=name, id="", genid=""),))
     excuse = clone_plans.plan_clone(state, survey, request).excuse
     linked = clone_plans.plan_clone(state, survey, replace(request, kind=CloneKind.LINKED))
     return excuse if linked.refusal else None

@@ -37,7 +37,7 @@ def render_console(lab: Lab, facts: MachineFacts) -> Node:
         data_module=FRONT,
         data_missing=_(
             "The console needs labkit's part in Jupyter's server, which is not there. Start JupyterLab with "
-            "./lab up, or install labkit in the environment that Jupyter runs in, and start that anew."
+            "./lab up, or install labkit in the environment that Jupyter runs in, and start that again."
         ),
         data_machine=json.dumps(machine),
         data_state=facts.state,
@@ -60,6 +60,6 @@ def _texts(name: str) -> dict[str, str]:
         "off": _("{name} is not running. Start it: the console goes on by itself.").format(name=name),
         "gone": _("{name} is no longer in the lab.").format(name=name),
         "lost": _("Jupyter's server does not answer; trying again."),
-        "refused": _("Jupyter's server wants you to log in again: load the page anew."),
-        "missing": _("Jupyter's server runs without labkit's part. Start it anew with ./lab up."),
+        "refused": _("Jupyter's server wants you to log in again: load the page again."),
+        "missing": _("Jupyter's server runs without labkit's part. Start it again with ./lab up."),
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation
-from labkit.model.regions import Kind
+from labkit.model.regions import RegionKind
 from labkit.units import format_size
 from labkit.widgets import parts
 from labkit.widgets.branches import Branch, render_branches
@@ -109,13 +109,13 @@ def _strip(disk: DiskFacts, regions: Sequence[Region], layer: int) -> Node:
     width = WIDTH / CELLS
     marks = []
     for first, last, kind in _runs(cells):
-        high = HEIGHT - 2 if kind is Kind.DATA else (HEIGHT - 2) / 3
+        high = HEIGHT - 2 if kind is RegionKind.DATA else (HEIGHT - 2) / 3
         x, across = first * width, (last - first) * width
-        look = "labkit-data" if kind is Kind.DATA else "labkit-zero"
+        look = "labkit-data" if kind is RegionKind.DATA else "labkit-zero"
         marks.append(
             tag("rect", x=f"{x:g}", y=f"{HEIGHT - 1 - high:g}", width=f"{across:g}", height=f"{high:g}", class_=look)
         )
-    held = sum(region.length for region in regions if region.layer == layer and region.kind is Kind.DATA)
+    held = sum(region.length for region in regions if region.layer == layer and region.kind is RegionKind.DATA)
     words = _("{size} of data").format(size=format_size(held)) if held else _("nothing yet")
     return tag(
         "span",
@@ -137,23 +137,23 @@ def _strip(disk: DiskFacts, regions: Sequence[Region], layer: int) -> Node:
     )
 
 
-def _cells(capacity: int, regions: Sequence[Region], layer: int) -> list[Kind | None]:
+def _cells(capacity: int, regions: Sequence[Region], layer: int) -> list[RegionKind | None]:
     """Return what a layer has in each cell; data goes before zeros where a cell holds both."""
-    cells: list[Kind | None] = [None] * CELLS
+    cells: list[RegionKind | None] = [None] * CELLS
     for region in regions:
         if region.layer != layer or not capacity:
             continue
         first = region.start * CELLS // capacity
         last = min(CELLS, max(first + 1, -(-region.end * CELLS // capacity)))
         for cell in range(first, last):
-            if cells[cell] is not Kind.DATA:
+            if cells[cell] is not RegionKind.DATA:
                 cells[cell] = region.kind
     return cells
 
 
-def _runs(cells: Sequence[Kind | None]) -> list[tuple[int, int, Kind]]:
+def _runs(cells: Sequence[RegionKind | None]) -> list[tuple[int, int, RegionKind]]:
     """Return stretches of equal cells: first, one beyond the last, what they hold."""
-    found: list[tuple[int, int, Kind]] = []
+    found: list[tuple[int, int, RegionKind]] = []
     for place, kind in enumerate(cells):
         if kind is None:
             continue

@@ -290,8 +290,7 @@ def render_create(state: LabState, *, busy: str | None) -> Node:
 
 def span_names(names: Sequence[str]) -> str:
     """Return names in a line, long rows of numbers shortened."""
-    from labkit.model.lineage import Node as LineageNode
-    from labkit.model.lineage import NodeKind
+    from labkit.model.lineage import LineageNode, NodeKind
 
     return span(LineageNode(NodeKind.MACHINE, name) for name in names)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from labkit.errors import LabError
 from labkit.language import _, ngettext
-from labkit.model.lineage import Lineage, Node, NodeKind, read_lineage
+from labkit.model.lineage import Lineage, LineageNode, NodeKind, read_lineage
 from labkit.model.lineage_text import find_needing, lineage_text, marks_of
 from labkit.model.losses import find_losses
 from labkit.model.points import find_points
@@ -94,7 +94,7 @@ class LineagePanel(LivePanel):
         label = _("Show each clone") if self._grouped else _("Show equal clones as one")
         return parts.render_buttons([Button(label=label, action="group")], label="group")
 
-    def _detail(self, lineage: Lineage, node: Node | None) -> Child:
+    def _detail(self, lineage: Lineage, node: LineageNode | None) -> Child:
         if node is None:
             return None
         free = self._lab.survey_disks().free_bytes
@@ -116,7 +116,7 @@ class LineagePanel(LivePanel):
             key=node.name,
         )
 
-    def _render_losses(self, lineage: Lineage, node: Node, *, busy: str | None) -> Child:
+    def _render_losses(self, lineage: Lineage, node: LineageNode, *, busy: str | None) -> Child:
         """Return what the node needs and cannot use; of a machine's, with the form that brings it back."""
         if node.machine is not None:
             return render_losses_of(lineage, node.machine, busy=busy)
@@ -133,7 +133,7 @@ class LineagePanel(LivePanel):
         node = self._find(lineage, self._chosen) if lineage else None
         return node.machine if node else None
 
-    def _find(self, lineage: Lineage, name: str | None) -> Node | None:
+    def _find(self, lineage: Lineage, name: str | None) -> LineageNode | None:
         try:
             return None if name is None else lineage.find(name)
         except LabError:  # it has gone since it was chosen
@@ -153,7 +153,7 @@ class LineagePanel(LivePanel):
         if node is not None:
             self._propose(_("Delete {name}").format(name=node.label), lambda: self._plan_deletion(node))
 
-    def _plan_deletion(self, node: Node) -> Plan:
+    def _plan_deletion(self, node: LineageNode) -> Plan:
         if node.kind is NodeKind.SNAPSHOT:
             return self._lab.machines[node.machine or ""].snapshots.delete.plan(node.snapshot or "")
         if node.kind is NodeKind.DISK:

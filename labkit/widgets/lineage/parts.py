@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from labkit.language import _
-from labkit.model.lineage import Lineage, Node, NodeKind
+from labkit.model.lineage import Lineage, LineageNode, NodeKind
 from labkit.model.lineage_text import boot_line, list_boot_lines, point_word
 from labkit.model.points import Point, find_points, plain_label, points_graph, span
 from labkit.model.state import LabState
@@ -28,7 +28,9 @@ MOST_BUTTONS = 3
 """How many clones get a button of their own; of more, one is chosen from a list."""
 
 
-def render_tree(lineage: Lineage, selected: Node | None, marks: Mapping[Node, str], *, grouped: bool) -> tree.Node:
+def render_tree(
+    lineage: Lineage, selected: LineageNode | None, marks: Mapping[LineageNode, str], *, grouped: bool
+) -> tree.Node:
     """Return the lineage to choose from and what its marks say; who needs the selected one is marked by a word."""
     points = find_points(lineage, marks=marks, grouped=grouped)
     if not points:
@@ -44,11 +46,11 @@ def render_tree(lineage: Lineage, selected: Node | None, marks: Mapping[Node, st
     return tag("div", render_branches(rows, chosen, label=_("Lineage")), _render_key(), hint)
 
 
-def _key(node: Node) -> str:
+def _key(node: LineageNode) -> str:
     return node.name
 
 
-def _note(marks: Mapping[Node, str], node: Node, selected: Node | None) -> str:
+def _note(marks: Mapping[LineageNode, str], node: LineageNode, selected: LineageNode | None) -> str:
     return f"← {marks[node]}" if node in marks and node != selected else ""
 
 
@@ -81,7 +83,7 @@ def _render_key() -> tree.Node:
     return tag("p", " · ".join(words), class_="labkit-quiet")
 
 
-def render_node(lineage: Lineage, node: Node, needing: tuple[Node, ...]) -> tree.Node:
+def render_node(lineage: Lineage, node: LineageNode, needing: tuple[LineageNode, ...]) -> tree.Node:
     """Return what a node is, who depends on it, and what only it needs."""
     images = lineage.state.images
     point = next((each for each in find_points(lineage, grouped=False) if each.node == node), None)
@@ -127,7 +129,7 @@ def render_ways_out(refusal: Refusal | None) -> Child:
     )
 
 
-def why_not_delete(state: LabState, free_bytes: int, node: Node) -> Refusal | None:
+def why_not_delete(state: LabState, free_bytes: int, node: LineageNode) -> Refusal | None:
     """Return the plan's reason against deleting a node, or None."""
     match node.kind:
         case NodeKind.MACHINE:
@@ -141,7 +143,7 @@ def why_not_delete(state: LabState, free_bytes: int, node: Node) -> Refusal | No
             return Refusal(why=_("Files come and go with what needs them."))
 
 
-def list_buttons(lineage: Lineage, free_bytes: int, node: Node, *, busy: str | None) -> list[Button]:
+def list_buttons(lineage: Lineage, free_bytes: int, node: LineageNode, *, busy: str | None) -> list[Button]:
     """Return what can be done with a node itself."""
     refusal = why_not_delete(lineage.state, free_bytes, node)
     return [
@@ -184,7 +186,7 @@ def _what_flatten_does() -> str:
     return _("What it still reads from its original moves into its own images.")
 
 
-def clones_of(lineage: Lineage, node: Node) -> tuple[str, ...]:
+def clones_of(lineage: Lineage, node: LineageNode) -> tuple[str, ...]:
     """The machine itself where it is a linked clone, and the clones that stand directly on the node."""
     if node.kind is NodeKind.SNAPSHOT:
         return lineage.direct_clones(node.machine or "", node.snapshot or "")

@@ -12,9 +12,9 @@ from labkit.language import _, ngettext
 from labkit.model.machine import Accelerator, MachineSpec
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
+from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Identity
 from labkit.plans.memory_excuses import why_not_from_memory
 from labkit.plans.naming import free_memory_paths
-from labkit.plans.newborn import CloneKind, CloneRequest, CloneSurvey, Identity
 from labkit.plans.plan import Refusal
 from labkit.plans.steps import CopyMemory, DefineClones, DeleteFiles, Step, WakeClones
 from labkit.units import MIB, format_size

@@ -17,15 +17,15 @@ from labkit.storage.process import run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class ImageCheck:
     """What qemu-img finds in an image's own tables: errors, and whether the format can be checked."""
 
     errors: int
     known: bool = True
 
 
-def check(path: Path, format: Format, *, limit: Limit = NO_LIMIT) -> Check:
-    """Check an image's own tables; what a guest wrote into it is not looked at.
+def check(path: Path, format: Format, *, limit: Limit = NO_LIMIT) -> ImageCheck:
+    """ImageCheck an image's own tables; what a guest wrote into it is not looked at.
 
     Raises:
         HostTrouble: it cannot be read. Cancelled, TimedOut: the limit's.
@@ -33,9 +33,9 @@ def check(path: Path, format: Format, *, limit: Limit = NO_LIMIT) -> Check:
     argv = ["qemu-img", "check", "--output=json", "-f", format.driver, str(path)]
     done = run(argv, limit=limit, accept=(0, 2, 3, 63))
     if done.code == 63:
-        return Check(errors=0, known=False)
+        return ImageCheck(errors=0, known=False)
     told = json.loads(done.output)
-    return Check(errors=told.get("corruptions", 0) + told.get("check-errors", 0))
+    return ImageCheck(errors=told.get("corruptions", 0) + told.get("check-errors", 0))
 
 
 def compare(one: Path, one_format: Format, other: Path, other_format: Format, *, limit: Limit = NO_LIMIT) -> bool:

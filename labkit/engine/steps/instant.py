@@ -18,17 +18,17 @@ from labkit.engine.context import Context
 from labkit.errors import Cancelled, ConnectionLost, GuestSilent, LabError, TimedOut, WrongState
 from labkit.guest import agent
 from labkit.guest.agent import Channel
-from labkit.hypervisor import waking
+from labkit.hypervisor import instant
 from labkit.hypervisor.clone_xml import clone_memory_xml
 from labkit.hypervisor.record_xml import settle_xml
 from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _, ngettext
 from labkit.limits import Limit
-from labkit.model.lineage import Node, NodeKind
+from labkit.model.lineage import LineageNode, NodeKind
 from labkit.model.machine import MachineSpec, MachineState
 from labkit.model.points import span
 from labkit.model.state import LabState
-from labkit.plans.steps import CopyMemory, WakeClones, WakingStep
+from labkit.plans.steps import CopyMemory, InstantStep, WakeClones
 from labkit.storage import files, headers, memory_file
 from labkit.storage.memory_file import MemoryHeader
 
@@ -39,7 +39,7 @@ _SEED_BYTES = 256
 _RENEW = "/bin/labkit-renew"
 
 
-def do(step: WakingStep, context: Context) -> None:
+def do(step: InstantStep, context: Context) -> None:
     """Carry a step out."""
     match step:
         case CopyMemory():
@@ -50,7 +50,7 @@ def do(step: WakingStep, context: Context) -> None:
             assert_never(step)
 
 
-def is_done(step: WakingStep, _state: LabState) -> bool:
+def is_done(step: InstantStep, _state: LabState) -> bool:
     """Whether a step has been carried out."""
     match step:
         case CopyMemory():
@@ -81,7 +81,7 @@ def _wake(step: WakeClones, context: Context) -> None:
             context.tell(_say_who_stays_off(step.specs[number:], stopped.message))
             break
         if context.has_guest(spec.id) or _restore(step, spec, context):
-            waking.define_again(context.domains.connection, step.source_id, step.snapshot, spec)
+            instant.define_again(context.domains.connection, step.source_id, step.snapshot, spec)
             woken.append(spec)
     else:
         context.on_bytes(whole, whole)
@@ -97,7 +97,7 @@ def _wake(step: WakeClones, context: Context) -> None:
 
 
 def _say_who_stays_off(specs: Sequence[MachineSpec], why: str) -> str:
-    names = span(Node(NodeKind.MACHINE, spec.name) for spec in specs)
+    names = span(LineageNode(NodeKind.MACHINE, spec.name) for spec in specs)
     return ngettext(
         "{names} is there and stays off, it boots when it is started: {why}",
         "{names} are there and stay off, they boot when they are started: {why}",
@@ -123,9 +123,9 @@ def _restore_memory(step: WakeClones, spec: MachineSpec, context: Context) -> No
         raise WrongState(_("its disks have been written to since."))
     header = memory_file.read_header(Path(step.memory))
     memory_file.exchange_header(Path(step.copy), _of_clone(header, spec, context.domains.connection.runtime))
-    if not waking.is_memory_of(context.domains.connection, step.copy, spec):
+    if not instant.is_memory_of(context.domains.connection, step.copy, spec):
         raise ValueError("libvirt reads something else")
-    waking.restore(context.domains.connection, step.copy, spec)
+    instant.restore(context.domains.connection, step.copy, spec)
 
 
 def _of_clone(header: MemoryHeader, spec: MachineSpec, runtime: Path | None) -> MemoryHeader:
@@ -158,7 +158,7 @@ def _tell(step: WakeClones, spec: MachineSpec, context: Context) -> str | None:
             if not told:
                 return sentence.format(name=spec.name, why=told.stderr.strip())
         sentence = _("The clock of {name} could not be set ({why}).")
-        waking.set_clock(context.domains.connection, spec)
+        instant.set_clock(context.domains.connection, spec)
     except ConnectionLost:
         raise
     except LabError as error:

@@ -24,7 +24,7 @@ _PREFIX = ".making-"
 
 
 @contextmanager
-def making(target: Path, *, replace: bool = False) -> Iterator[Path]:
+def creating(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """Give the path to make an image at; when the block ends well the image stands at `target`, durable.
 
     Every file made beside it moves along (a fixed VMDK has two); after an error nothing is left.
@@ -40,7 +40,7 @@ def making(target: Path, *, replace: bool = False) -> Iterator[Path]:
             _("There is already a file {name}.").format(name=target.name),
             _("Choose another name, or delete it first."),
         )
-    folder = making_folder(target)
+    folder = draft_folder(target)
     with host_errors(target):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
@@ -52,19 +52,19 @@ def making(target: Path, *, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def making_folder(target: Path) -> Path:
+def draft_folder(target: Path) -> Path:
     """Return the hidden folder in which an image is made; it exists only while it is made."""
     return target.parent / f"{_PREFIX}{hashlib.sha256(target.name.encode(errors='surrogateescape')).hexdigest()[:16]}"
 
 
-def is_making_folder(path: Path) -> bool:
+def is_draft_folder(path: Path) -> bool:
     """Whether this is a folder in which an image was to be made; a killed attempt leaves it."""
     return path.name.startswith(_PREFIX) and path.is_dir() and not path.is_symlink()
 
 
 def discard(target: Path) -> None:
     """Remove what a killed attempt to make an image has left; nothing, if there was none."""
-    shutil.rmtree(making_folder(target), ignore_errors=True)
+    shutil.rmtree(draft_folder(target), ignore_errors=True)
 
 
 def remove_image(path: Path, format: Format) -> None:

@@ -35,7 +35,7 @@ class Identity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Newborn:
+class NewClone:
     """A clone's name and the ids drawn for it."""
 
     name: str
@@ -56,7 +56,7 @@ class CloneRequest:
     """
 
     machine: str
-    clones: tuple[Newborn, ...]
+    clones: tuple[NewClone, ...]
     kind: CloneKind = CloneKind.FULL
     snapshot: str | None = None
     identity: Identity = Identity.NEW
