@@ -241,7 +241,7 @@ CALLS: dict[str, Call | None] = {
     "SnapshotTree.text": Call(notes=None),
     "SnapshotTree.values": Call(),
     "ClonePanel": Call(where=WEB, name=None),
-    "SerialConsole": Call(where=RUNNING, name=None),
+    "Console": Call(where=RUNNING, name=None),
     "DiskPanel": Call(lab=LAB, disk=None),
     "DoctorPanel": Call(lab=LAB),
     "HostPanel": Call(lab=LAB),
