@@ -180,7 +180,6 @@ CALLS: dict[str, Call | None] = {
     "Orphan.adopt_as_snapshot": Call(name="found", timeout=None),
     "Orphan.discard": Call(timeout=None),
     "Orphan.accept_changes": Call(timeout=None),
-    "Orphans.bring_back": Call(),
     "Snapshots.why_not_start": Call(),
     "SerialConsole.tail": Call(lines=20),
     "SerialConsole.since": Call(position=0),
