@@ -122,7 +122,10 @@ def take_port(addresses: Sequence[Address], first: int) -> tuple[int, list[socke
                 fail(f"Port {port} cannot be listened on: {error.strerror}. Name another one in LABKIT_PORT.")
             continue
         if port != ports[0]:
-            say(f"Port {ports[0]} is busy; taking {port}.")
+            say(
+                f"Port {ports[0]} is taken, perhaps by a ./lab up in another terminal: that one goes on, at its own "
+                f"address. This is one more, on port {port}; it sees the same labs and notebooks."
+            )
         return port, sockets
     if wanted:
         fail(f"Port {wanted} is busy. Name another one in LABKIT_PORT, or leave it out and a free one is taken.")

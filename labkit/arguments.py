@@ -78,14 +78,19 @@ _OR_NONE = " | None"
 
 
 class Arguments:
-    """The arguments that a function takes, by their annotations."""
+    """The arguments that a function takes, by their annotations.
 
-    def __init__(self, function: Callable[..., object]) -> None:
+    Args:
+        kinds: further annotations, or other checks for those that are known here.
+    """
+
+    def __init__(self, function: Callable[..., object], kinds: Mapping[str, Check] | None = None) -> None:
+        checks = {**_CHECKS, **(kinds or {})}
         self._signature = inspect.signature(function)
         self._checks: dict[str, tuple[Check, bool]] = {}
         for name, parameter in self._signature.parameters.items():
             kind = str(parameter.annotation)
-            if check := _CHECKS.get(kind.removesuffix(_OR_NONE)):
+            if check := checks.get(kind.removesuffix(_OR_NONE)):
                 self._checks[name] = check, kind.endswith(_OR_NONE)
 
     def check(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
@@ -106,11 +111,20 @@ class Arguments:
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Let a function be called only with arguments of the kinds that its signature names."""
-    arguments = Arguments(function)
+    return checked_by({})(function)
 
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        arguments.check(args, kwargs)
-        return function(*args, **kwargs)
 
-    return call
+def checked_by(kinds: Mapping[str, Check]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """As `checked`, with checks for further annotations."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        arguments = Arguments(function, kinds)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            arguments.check(args, kwargs)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate

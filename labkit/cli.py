@@ -6,12 +6,13 @@ Knows: the façade, the doctor, the guest images. Must not know: how anything is
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 from labkit import cli_lab
-from labkit.errors import BadInput, HostTrouble, LabError
+from labkit.errors import BadInput, HostTrouble, LabError, NotFound
 from labkit.language import _
 from labkit.printing import tell
 from labkit.units import format_size
@@ -102,9 +103,27 @@ def _console(arguments: argparse.Namespace) -> int:
     from labkit.engine.handle import reach_machine
     from labkit.engine.terminal import run_terminal
 
-    with reach_machine(arguments.lab, arguments.machine, home=arguments.home, uri=arguments.uri) as machine:
-        run_terminal(machine, can_leave=not arguments.stay)
+    try:
+        with reach_machine(arguments.lab, arguments.machine, home=arguments.home, uri=arguments.uri) as machine:
+            run_terminal(machine, can_leave=not arguments.stay)
+    except NotFound as error:
+        if how := _say_as_the_hypervisor_does(arguments.machine):
+            raise NotFound(error.message, how) from error
+        raise
     return 0
+
+
+def _say_as_the_hypervisor_does(domain: str) -> str:
+    """Return what to type where a machine was called LAB.MACHINE, as the hypervisor calls it; "": it was not."""
+    parts = domain.split(".")
+    for number in range(1, len(parts)):
+        lab, machine = ".".join(parts[:number]), ".".join(parts[number:])
+        if lab in _labs():
+            command = f"labkit console {shlex.quote(machine)} --lab {shlex.quote(lab)}"
+            return _("{domain} is what the hypervisor calls {machine} of the lab {lab}. Type {command}.").format(
+                domain=domain, machine=machine, lab=lab, command=command
+            )
+    return ""
 
 
 def _image(arguments: argparse.Namespace) -> int:

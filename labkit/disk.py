@@ -20,6 +20,7 @@ from labkit.language import _
 from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.regions import Region, locate
+from labkit.model.replaced import say_what_stands
 from labkit.model.state import LabState
 from labkit.model.usage import DiskUsage
 from labkit.plans import disk as plans
@@ -52,10 +53,10 @@ class Disk(NamedDisk):
         if self.name not in disks:
             if damaged := find_damaged(state, self.name):
                 raise WrongState(
-                    _("The disk {name!r} cannot be read: its image {file} is there, but damaged.").format(
-                        name=self.name, file=Path(damaged).name
+                    _("The disk {name!r} cannot be read: its image {file} is there, but damaged: {why}.").format(
+                        name=self.name, file=Path(damaged).name, why=say_what_stands(state.replaced.get(damaged))
                     ),
-                    _("Another program has written over its beginning. Bring the file back from a copy."),
+                    _("Bring the file back from a copy."),
                 )
             raise NotFound(
                 _("The disk {name!r} is no longer there.").format(name=self.name),
@@ -169,7 +170,7 @@ class Disk(NamedDisk):
             raise WrongState(excuse, _("Detach it first, or serve a copy: disk.convert(…)."))
         state, survey = self._look()
         if broken := why_broken_disk(state, facts, survey.changed):
-            raise Refused(broken.why, broken.hint)
+            raise Refused(broken.why, broken.hint, refusal=broken)
         serving.serve(self.session, facts, room=most, timeout=timeout)
         return self
 

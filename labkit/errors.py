@@ -77,11 +77,14 @@ class WrongState(LabError):
 
 
 class Refused(LabError):
-    """A plan was refused. `plan` holds it, `plan.refusal` the reason."""
+    """A plan was refused. `plan` holds it, `plan.refusal` the reason; without a plan `refusal` does."""
 
-    def __init__(self, message: str, hint: str = "", *, plan: Any = None, details: str = "") -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, plan: Any = None, refusal: Any = None, details: str = ""
+    ) -> None:
         super().__init__(message, hint, details=details)
         self.plan = plan
+        self.refusal = refusal
 
 
 class Stale(Refused):

@@ -9,6 +9,7 @@ Knows: text. Must not know: who has written it, who reads it.
 from __future__ import annotations
 
 import shlex
+import unicodedata
 
 _KEPT = "\n\t"
 
@@ -17,7 +18,11 @@ def harmless(text: str) -> str:
     """Return a text of any lines in which whatever is no letter, digit, sign or space is a question mark."""
     if text.isprintable():
         return text
-    return "".join(letter if letter.isprintable() or letter in _KEPT else "?" for letter in text)
+    return "".join(letter if _may_be_shown(letter) else "?" for letter in text)
+
+
+def _may_be_shown(letter: str) -> bool:
+    return letter.isprintable() or letter in _KEPT or unicodedata.category(letter) == "Zs"  # spaces of all kinds
 
 
 def tell(text: object) -> None:
@@ -41,4 +46,5 @@ def _escaped(letter: str) -> str:
         return "\\n"
     if letter.isascii():
         return f"\\x{ord(letter):02x}"
-    return "".join(f"\\x{byte:02x}" for byte in letter.encode(errors="surrogateescape"))
+    lone = "surrogateescape" if "\udc80" <= letter <= "\udcff" else "surrogatepass"  # a byte of a file's name, or half
+    return "".join(f"\\x{byte:02x}" for byte in letter.encode(errors=lone))

@@ -18,6 +18,7 @@ from labkit.language import _, ngettext
 from labkit.limits import Limit, unheard
 from labkit.model.lineage import read_lineage
 from labkit.model.state import LabState
+from labkit.plans.accepting import say_seals_are_gone
 from labkit.plans.broken import find_frozen
 from labkit.units import format_size
 
@@ -28,10 +29,12 @@ class Verified:
 
     Attributes:
         found: the files by what became of them, absolute paths. readers: who reads a changed one, by its path.
+        how: how one goes on where all seals of the lab are gone; "": they are there.
     """
 
     found: verification.Verification
     readers: dict[str, tuple[str, ...]]
+    how: str = ""
 
     @property
     def changed(self) -> tuple[Path, ...]:
@@ -45,6 +48,8 @@ class Verified:
     def __str__(self) -> str:
         found = self.found
         right = len(found.intact) + len(found.first)
+        if not (right or found.changed or found.unsealed or found.gone):
+            return _("Nothing in this lab is frozen: there is nothing to verify before a snapshot or a clone is made.")
         lines = [
             ngettext(
                 "{count} file is what it was when it froze ({size} read).",
@@ -69,6 +74,8 @@ class Verified:
         if found.unsealed:
             names = ", ".join(Path(path).name for path in found.unsealed)
             lines.append(_("Of these nobody knows what they were: {files}.").format(files=names))
+            if self.how:
+                lines.append(self.how)
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -99,6 +106,7 @@ def verify(
     title = _("Verifying {name}").format(name=session.workspace.name)
     files = [file for path in sorted(find_frozen(state)) for file in state.images[path].files]
     files += sorted(_memories(state))
+    files += sorted(state.damaged & state.given)  # something else stands in their place
     with watching(title, cancel=cancel) if on_progress is None else nullcontext(on_progress) as report:
         found = verification.verify(
             session.workspace.disks,
@@ -106,7 +114,8 @@ def verify(
             on_bytes=of_one_step(report) if report else unheard,
             limit=Limit(timeout, cancel=cancel, what=title),
         )
-    return Verified(found=found, readers={path: _readers(state, path) for path in found.changed})
+    readers = {path: _readers(state, path) for path in found.changed}
+    return Verified(found=found, readers=readers, how=" ".join(say_seals_are_gone(state) or ()))
 
 
 def _memories(state: LabState) -> set[str]:
@@ -123,5 +132,5 @@ def _readers(state: LabState, file: str) -> tuple[str, ...]:
         f"{machine}@{node.name}"
         for machine, tree in state.every_tree.items()
         for node in tree.nodes.values()
-        if node.memory == file
+        if file in (node.memory, *(disk.path for disk in node.disks))
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from labkit.doctor import instances, leftovers, parts, place, surroundings
 from labkit.doctor import labs as known_labs
-from labkit.doctor.losses import check_losses
+from labkit.doctor.losses import check_losses, check_seals
 from labkit.engine.folders import data_folder, labs_folder
 from labkit.hypervisor.daemon_place import find_config_folder
 from labkit.hypervisor.inquiry import Inquiry, ask_hypervisor, find_daemon
@@ -73,6 +73,7 @@ def _checks(labs: Path, uri: str) -> Iterator[Check]:
         yield from _look("leftover-machines", lambda: leftovers.check_machines(labs, inquiry))
         yield from _look("leftover-processes", lambda: leftovers.check_processes(labs, inquiry))
         yield from _look("losses", lambda: check_losses(labs, uri))
+        yield from _look("seals", lambda: check_seals(labs, uri))
         yield from _look("orphans", lambda: leftovers.check_orphans(labs, uri))
     yield from _look("neighbours", lambda: instances.check_neighbours(labs))
     yield from _look("leftover-sockets", leftovers.check_sockets)

@@ -16,7 +16,7 @@ from labkit.engine.record_file import read_record
 from labkit.errors import HostTrouble
 from labkit.hypervisor.daemon_place import config_folder
 from labkit.hypervisor.inquiry import Inquiry
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.diagnosis import Check, Status
 
 
@@ -39,9 +39,12 @@ def check_configuration(inquiry: Inquiry) -> Check | None:
         what=_("libvirt keeps its machines in {folder}, and XDG_CONFIG_HOME says {said}.").format(
             folder=folder, said=said
         ),
-        cause=_(
+        cause=ngettext(
             "The variable was changed after the daemon (process {pid}) had started. The next one would look there, and "
-            "know none of the {count} machines."
+            "not know its {count} machine.",
+            "The variable was changed after the daemon (process {pid}) had started. The next one would look there, and "
+            "know none of the {count} machines.",
+            count,
         ).format(pid=inquiry.pid, count=count),
         repair=f"export XDG_CONFIG_HOME={shlex.quote(str(used))}",
     )
@@ -95,9 +98,15 @@ def _find_forgotten(labs: Path, inquiry: Inquiry) -> Iterator[tuple[str, str, st
         if names and not is_let_go(home):
             where = "" if labs == labs_folder() else f"LABKIT_HOME={shlex.quote(str(labs))} "
             yield (
-                _("libvirt does not know these machines of the lab {lab}: {names}.").format(
-                    lab=home.name, names=", ".join(names)
+                ngettext(
+                    "libvirt does not know this machine of the lab {lab}: {names}.",
+                    "libvirt does not know these machines of the lab {lab}: {names}.",
+                    len(names),
+                ).format(lab=home.name, names=", ".join(names)),
+                ngettext(
+                    "Its configuration was lost, or is another one now. Opening the lab brings it back.",
+                    "Its configuration was lost, or is another one now. Opening the lab brings them back.",
+                    len(names),
                 ),
-                _("Its configuration was lost, or is another one now. Opening the lab brings them back."),
                 f"{where}./lab run labkit list --lab {shlex.quote(home.name)}",
             )

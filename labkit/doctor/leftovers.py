@@ -6,7 +6,6 @@ Knows: what a lab leaves on the host. Must not know: how it is brought to an end
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import stat
@@ -19,7 +18,7 @@ from labkit.doctor.instances import find_guests
 from labkit.engine.folders import labs_folder
 from labkit.engine.journal import read_entry
 from labkit.engine.locks import find_busy
-from labkit.engine.place import is_let_go
+from labkit.engine.place import is_let_go, read_place
 from labkit.engine.workspace import list_labs
 from labkit.errors import HostTrouble, LabError
 from labkit.hypervisor.daemon_place import find_config_folder
@@ -146,10 +145,8 @@ def check_machines(labs: Path, inquiry: Inquiry) -> Check:
 def _lab_ids(labs: Path) -> frozenset[str]:
     ids = set()
     for path in labs.glob("*/lab.json"):
-        try:
-            ids.add(str(json.loads(path.read_bytes())["id"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+        with contextlib.suppress(OSError, HostTrouble):
+            ids.add(read_place(path.parent).id)
     return frozenset(ids)
 
 

@@ -1,4 +1,4 @@
-"""What is lost: images that machines, snapshots or disks of a lab need and that are gone or damaged.
+"""What is lost: images that somebody needs and that are gone or damaged, and all seals of a lab.
 
 Knows: the rooms below. Must not know: widgets, how what is lost is brought back.
 """
@@ -14,6 +14,7 @@ from labkit.language import _, ngettext
 from labkit.model.diagnosis import Check, Status
 from labkit.model.lineage import read_lineage
 from labkit.model.losses import Loss, find_losses
+from labkit.plans.accepting import say_seals_are_gone
 
 
 def check_losses(labs: Path, uri: str) -> Check:
@@ -44,3 +45,16 @@ def check_losses(labs: Path, uri: str) -> Check:
             sentence=losses[0].sentence, call=relink
         ),
     )
+
+
+def check_seals(labs: Path, uri: str) -> Check:
+    """Whether every lab knows what its frozen images were when they froze."""
+    from labkit.engine.session import read_lab  # which needs libvirt: without it, that alone is said
+
+    slug = "seals"
+    for name in list_labs(labs):
+        with contextlib.suppress(LabError):  # what is wrong with such a lab is said elsewhere
+            if said := say_seals_are_gone(read_lab(name, home=labs, uri=uri)):
+                what = _("{lab}: {what}").format(lab=name, what=said[0])
+                return Check(slug=slug, status=Status.NOTE, what=what, cause=said[1])
+    return Check(slug=slug, status=Status.OK, what=_("Every lab knows what its frozen images were."))

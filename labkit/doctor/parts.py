@@ -18,7 +18,7 @@ from labkit.engine.host import choose_accelerator
 from labkit.errors import BadInput, HostTrouble
 from labkit.hypervisor.accelerator import DEVICE
 from labkit.hypervisor.inquiry import OPEN_LIMIT, Inquiry
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.architecture import X86_64
 from labkit.model.diagnosis import Check, Status
 from labkit.model.machine import Accelerator
@@ -64,10 +64,18 @@ def check_guest_images(images: Path, tried: Path = TRIED) -> Check:
     return Check(
         slug="guest-images",
         status=Status.TROUBLE,
-        what=_("Guest images are missing in {folder}: {names}.").format(folder=images, names=", ".join(missing))
+        what=ngettext(
+            "A guest image is missing in {folder}: {names}.",
+            "Guest images are missing in {folder}: {names}.",
+            len(missing),
+        ).format(folder=images, names=", ".join(missing))
         if wanted
         else _("No guest images have been built in {folder}.").format(folder=images),
-        cause=_("They were not built yet, or files of theirs were removed."),
+        cause=ngettext(
+            "It was not built yet, or files of it were removed.",
+            "They were not built yet, or files of theirs were removed.",
+            len(missing) if wanted else 2,
+        ),
         repair="./lab setup",
     )
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from labkit.engine.signing import is_signed, sign
+from labkit.storage.bounded import parse_json
+from labkit.storage.plain import read_plain
 from labkit.units import MIB
 
 MOST = 64 * MIB
@@ -35,13 +36,9 @@ def read_lines(path: Path) -> list[str]:
     """Return the lines of an act's file, each with its end; a named pipe or a file without end is not waited for.
 
     Raises:
-        ValueError: it is no file, or one too long. OSError: the host's.
+        ValueError: it is too long, or no text. OSError: the host's; a pipe, a device or a link among them.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("not a file")
-        content = file.read(MOST + 1)
+    content = read_plain(path, MOST + 1)
     if len(content) > MOST:
         raise ValueError("too long")
     return content.decode().splitlines(keepends=True)
@@ -88,10 +85,12 @@ def move_plan(text: str, home: Path) -> str:
     """Return a plan's text with the folder of its lab exchanged for another: its paths are taken relative to the lab.
 
     Raises:
-        ValueError, KeyError, TypeError: it is no plan's text.
+        ValueError: it is no plan's text.
     """
-    document = json.loads(text)
-    old, new = str(document["home"]), str(home)
+    document = parse_json(text, most=4 * MOST_FOREIGN)
+    if not isinstance(document, dict):
+        raise ValueError("no plan")  # noqa: TRY004 — it is what stands there that is wrong
+    old, new = str(document.get("home", "")), str(home)
     if not os.path.isabs(old) or len(Path(old).parts) < _LEAST_PARTS:
         raise ValueError("no lab's folder")
     return json.dumps(_exchange(document, old, new))

@@ -26,6 +26,7 @@ from labkit.language import _
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.state import LabState
 from labkit.model.usage import GuestProcess
+from labkit.storage.plain import open_plain
 
 __all__ = ["Excuse", "Handle", "SerialConsole", "reach_machine"]
 
@@ -138,6 +139,7 @@ class Handle:
         return SerialConsole(
             subject=spec.name,
             log=Path(spec.console_log) if spec.console_log else None,
+            open_log=open_plain,
             send=lambda data: channels.send_to_console(self.domains, self.id, data, subject=spec.name),
         )
 

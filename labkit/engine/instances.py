@@ -102,7 +102,7 @@ class Instances:
                 known = self._known[name] = Domains(connection)
             return known
 
-    def reach(self, name: str) -> str:
+    def uri_of(self, name: str) -> str:
         """Return the URI by which the daemon of another instance reaches an instance."""
         if name != SESSION:
             return self.instance(name).uri

@@ -46,6 +46,9 @@ MOST_LINE = 60 * MIB
 """Bytes of its plan; the texts of a thousand snapshots take less."""
 
 
+_COUNTING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""How the lab's lock file is opened to count: a link in its place is not followed, a pipe not waited for."""
+
 _MOST_WORDS = 400  # letters of an error's details
 
 
@@ -206,18 +209,18 @@ def count(folder: Path) -> None:
     """
     place = _counter(folder)
     try:
-        descriptor = os.open(place, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "ab") as file:  # a pipe in its place is not waited for
+        with open(os.open(place, _COUNTING, 0o600), "ab") as file:
             file.write(b".")
     except OSError:
         with contextlib.suppress(OSError):
-            os.truncate(place, place.stat().st_size + random.randint(1, 1000))  # noqa: S311 — not the same as another
+            if not place.is_symlink():
+                os.truncate(place, place.stat().st_size + random.randint(1, 1000))  # noqa: S311 — not as another
 
 
 def read_count(folder: Path) -> int:
     """Return how often something was told; 0 where nothing ever was."""
     try:
-        return _counter(folder).stat().st_size
+        return _counter(folder).lstat().st_size
     except FileNotFoundError:
         return 0
 

@@ -19,17 +19,50 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from labkit.engine.computer import Computer
 from labkit.printing import harmless
+from labkit.storage.bounded import read_json
+from labkit.storage.files import open_draft
 from labkit.storage.whole_files import put_new
 from labkit.units import KIB
+
+T = TypeVar("T")
 
 HOLDER = "lease.holder"
 
 _MOST = 256 * KIB  # bytes of a file that are read
 _UNKNOWN = Computer(boot="?", id="", name="?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kernel(Computer):
+    """A kernel's file."""
+
+    pid: int
+    started: float
+    counter: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Guest:
+    """A guest in a computer's file."""
+
+    id: str
+    name: str
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Guests(Computer):
+    """A computer's file of guests."""
+
+    guests: tuple[_Guest, ...]
+
+
+_UNKNOWN_KERNEL = _Kernel(**asdict(_UNKNOWN), pid=0, started=0.0, counter=0)
+_UNKNOWN_GUESTS = _Guests(**asdict(_UNKNOWN), guests=(_Guest(id="", name="?", pid=None),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +87,8 @@ class GuestMark:
 
 def read_holder(folder: Path) -> Computer | None:
     """Return whose the lab is, or None: nobody's."""
-    document = _read(folder / HOLDER)
-    return None if document is None else _computer(document)
+    holder = _read(folder / HOLDER, Computer, _UNKNOWN)
+    return None if holder is None else _plain(holder)
 
 
 def make_holder(folder: Path, computer: Computer) -> bool:
@@ -79,8 +112,8 @@ def remove_holder(folder: Path, computer: Computer) -> bool:
     except FileNotFoundError:
         return False
     try:
-        if read := _read(aside):
-            if _computer(read) == computer:
+        if read := _read(aside, Computer, _UNKNOWN):
+            if _plain(read) == computer:
                 return True
             with contextlib.suppress(FileExistsError):  # somebody else's, who was faster: it is put back
                 put_new(aside, folder / HOLDER)
@@ -105,15 +138,9 @@ def write_kernel(folder: Path, computer: Computer, *, pid: int, started: float, 
 def read_kernels(folder: Path) -> Iterator[KernelMark]:
     """Yield the kernels that have, or had, the lab open."""
     for path in sorted(folder.glob("*.kernel")):
-        document = _read(path)
-        if document is not None:
-            pid, started, counter = (document.get(key) for key in ("pid", "started", "counter"))
+        if kernel := _read(path, _Kernel, _UNKNOWN_KERNEL):
             yield KernelMark(
-                path=path,
-                computer=_computer(document),
-                pid=pid if isinstance(pid, int) else 0,
-                started=float(started) if isinstance(started, int | float) else 0.0,
-                counter=counter if isinstance(counter, int) else 0,
+                path=path, computer=_plain(kernel), pid=kernel.pid, started=kernel.started, counter=kernel.counter
             )
 
 
@@ -129,45 +156,29 @@ def write_guests(folder: Path, computer: Computer, guests: list[GuestMark]) -> N
 def read_guests(folder: Path) -> Iterator[tuple[Path, Computer, list[GuestMark]]]:
     """Yield the guests of each computer, with the file they stand in."""
     for path in sorted(folder.glob("*.guests")):
-        document = _read(path)
-        if document is not None:
-            listed = document.get("guests")
-            marks = [_guest(each) for each in (listed if isinstance(listed, list) else [{}])]
-            yield path, _computer(document), marks
+        if read := _read(path, _Guests, _UNKNOWN_GUESTS):
+            marks = [GuestMark(id=each.id, name=harmless(each.name)[:80], pid=each.pid) for each in read.guests]
+            yield path, _plain(read), marks
 
 
-def _guest(document: object) -> GuestMark:
-    known: dict[str, Any] = document if isinstance(document, dict) else {}
-    pid = known.get("pid")
-    return GuestMark(
-        id=str(known.get("id", "")),
-        name=harmless(str(known.get("name", "?")))[:80],
-        pid=pid if isinstance(pid, int) else None,
-    )
+def _plain(computer: Computer) -> Computer:
+    """A computer whose name may be shown."""
+    name = "".join(char for char in computer.name if char.isprintable())[:80]
+    return Computer(boot=computer.boot, id=computer.id, name=name)
 
 
-def _computer(document: dict[str, Any]) -> Computer:
-    boot, id_, name = (document.get(key) for key in ("boot", "id", "name"))
-    if not (isinstance(boot, str) and isinstance(id_, str) and isinstance(name, str)):
-        return _UNKNOWN
-    return Computer(boot=boot, id=id_, name="".join(char for char in name if char.isprintable())[:80])
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """A file's document; None: it is not there. One that cannot be understood is an empty one."""
+def _read(path: Path, kind: type[T], unknown: T) -> T | None:
+    """What a file says; None: it is not there. One that cannot be understood is of a computer that nobody knows."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            document = json.loads(file.read(_MOST))
+        return read_json(path, kind, most=_MOST)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
+    except (OSError, ValueError):
+        return unknown
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    with path.open("w") as file:
+    with open_draft(path) as file:
         json.dump(document, file)
         file.flush()
         os.fsync(file.fileno())

@@ -16,7 +16,6 @@ from labkit.hypervisor import snapshot_xml
 from labkit.hypervisor.backups import build_backup_xml
 from labkit.hypervisor.clone_xml import clone_domain_xml, clone_snapshot_xml
 from labkit.hypervisor.domain_xml import (
-    accelerate_in_domain_xml,
     build_disk_xml,
     build_domain_xml,
     change_domain_xml,
@@ -24,7 +23,7 @@ from labkit.hypervisor.domain_xml import (
     repoint_in_domain_xml,
 )
 from labkit.hypervisor.migration import read_moving
-from labkit.hypervisor.snapshots import read_restored
+from labkit.hypervisor.snapshots import definition_from_xml, read_restored, revived_xml
 from labkit.hypervisor.sockets import place_sockets, runtime_folder
 from labkit.model.machine import DiskSpec
 from labkit.plans.plan import Folder, Plan
@@ -106,11 +105,8 @@ class _Texts:
                 text = self._repoint(step.machine_id, step.overlays)
                 return [text] if step.papers else []
             case DefineFromSnapshot():
-                kept = snapshot_xml.definition_in_snapshot_xml(self._tree(step.machine_id)[step.snapshot])
-                if step.accelerator is not None:
-                    kept = accelerate_in_domain_xml(kept, step.accelerator)
-                self._define(step.machine_id, kept)
-                return [self._repoint(step.machine_id, step.disks)]
+                kept, now = self._tree(step.machine_id)[step.snapshot], self._definition(step.machine_id)
+                return [self._define(step.machine_id, definition_from_xml(kept, now, step.disks, step.accelerator))]
             case RestoreMemory():
                 running = read_restored(self._connection, step.memory, step.disks)
                 return [running, self._definition(step.machine_id)]
@@ -123,8 +119,7 @@ class _Texts:
                 tree[step.new] = text
                 return [text, *(self._reparent(step.machine_id, step.children, step.new) if new else ())]
             case ReviveSnapshot():
-                named = snapshot_xml.rename_in_snapshot_xml(step.xml, name=step.snapshot)
-                return [snapshot_xml.reparent_in_snapshot_xml(named, step.parent)]
+                return [revived_xml(step.xml, step.snapshot, step.parent)]
             case DefineClones():
                 source = self._definition(step.source_id)
                 if step.snapshot is not None:

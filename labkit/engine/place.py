@@ -14,15 +14,16 @@ import json
 import os
 import shlex
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
 
 from labkit.engine.folders import labs_folder
 from labkit.errors import HostTrouble, WrongState
 from labkit.language import _
+from labkit.storage.bounded import MOST_NUMBER, read_json
 from labkit.storage.files import host_errors
-from labkit.storage.whole_files import read_bounded, write_new, write_whole
+from labkit.storage.whole_files import write_new, write_whole
 from labkit.units import KIB
 
 MOST_BYTES = 16 * KIB
@@ -86,21 +87,15 @@ def read_place(home: Path) -> Place:
     """
     path = place_file(home)
     try:
-        return _parse(json.loads(read_bounded(path, MOST_BYTES)))
+        return _checked(read_json(path, Place, most=MOST_BYTES))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise _lost(home, _("{path} cannot be read: the lab has lost its identity."), str(error)) from error
 
 
-def _parse(data: dict[str, object]) -> Place:
-    place = Place(
-        id=str(uuid.UUID(str(data["id"]))),
-        path=str(data.get("path", "")),
-        device=int(str(data.get("device", 0))),
-        inode=int(str(data.get("inode", 0))),
-        let_go=data.get("let_go") is True,
-    )
+def _checked(place: Place) -> Place:
+    place = replace(place, id=str(uuid.UUID(place.id)))
     if place.path and (not os.path.isabs(place.path) or not place.path.isprintable()):
         raise ValueError("no absolute path")
     return place
@@ -149,7 +144,12 @@ def _dump(place: Place) -> str:
 def here(home: Path, place: Place) -> Place:
     """Return a lab's place as it is now."""
     info = home.stat()
-    return Place(id=place.id, path=str(home), device=info.st_dev, inode=info.st_ino, let_go=place.let_go)
+    return Place(id=place.id, path=str(home), device=_fold(info.st_dev), inode=_fold(info.st_ino), let_go=place.let_go)
+
+
+def _fold(number: int) -> int:
+    """A number of the host's as it is written down: some file systems use all 64 bits."""
+    return number & MOST_NUMBER
 
 
 def find_standing(home: Path, place: Place) -> Standing:
@@ -163,7 +163,7 @@ def find_standing(home: Path, place: Place) -> Standing:
     if is_lab(old, place.id):
         return Standing.COPIED
     info = home.stat()
-    same = (info.st_dev, info.st_ino) == (place.device, place.inode)
+    same = (_fold(info.st_dev), _fold(info.st_ino)) == (place.device, place.inode)
     return Standing.REACHED_ANEW if same else Standing.MOVED
 
 

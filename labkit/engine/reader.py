@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from labkit.hypervisor.snapshots import DomainSnapshots
 from labkit.model.disk import disk_name, extent_path
 from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import MachineFacts
+from labkit.model.replaced import Replaced
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState, OpenAct
 from labkit.plans.steps import DropRecords
@@ -35,6 +37,8 @@ from labkit.storage.atomic import draft_folder
 from labkit.storage.files import list_files
 from labkit.storage.guest_images import read_guest_images
 from labkit.storage.headers import is_image_name, read_folder, read_image
+
+_KINDS = {stat.S_IFLNK: Replaced.LINK, stat.S_IFDIR: Replaced.FOLDER}
 
 
 def read_state(
@@ -93,10 +97,12 @@ def _read_once(workspace: Workspace, domains: Domains, trees: DomainSnapshots, i
         instances={name: str(instances.folder(name)) for name in instances.names()},
         strays=tuple(strays),
         damaged=damaged,
+        replaced=_find_replaced(damaged),
         stray_bytes=strays,
         claimed=claimed,
         outside=outside,
         pending=pending,
+        sealed=bool(find_seals(workspace.disks)),
         given=frozenset(str(file_of(workspace.disks, name)) for name in find_seals(workspace.disks))
         | find_recorded(workspace.home),
         made=find_made(workspace.home),
@@ -226,6 +232,17 @@ def _find_damaged(
     needed = {*_named_images(machines, snapshots, {}), *(image.backing for image in images.values() if image.backing)}
     unread = (path for path in needed - images.keys() if path.startswith(f"{workspace.disks}/") and path not in busy)
     return frozenset(path for path in unread if os.path.lexists(path))
+
+
+def _find_replaced(paths: Iterable[str]) -> dict[str, Replaced]:
+    """Those of some paths that are no files, and what they are."""
+    found: dict[str, Replaced] = {}
+    for path in paths:
+        with contextlib.suppress(OSError):  # gone this instant
+            mode = os.lstat(path).st_mode
+            if not stat.S_ISREG(mode):
+                found[path] = _KINDS.get(stat.S_IFMT(mode), Replaced.OTHER)
+    return found
 
 
 def _find_strays(

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.model.record import RECORD_VERSION, LabRecord
+from labkit.storage.bounded import make_strict_converter, parse_json, structure_with
 from labkit.storage.files import host_errors
-from labkit.storage.whole_files import free_name, read_bounded, write_whole
+from labkit.storage.plain import read_plain
+from labkit.storage.whole_files import free_name, write_whole
 from labkit.units import MIB
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 64 * MIB
 """Bytes of a record that are believed: two thousand machines with a dozen snapshots each take less."""
+
+
+_MOST_VALUES = 500_000  # in a record
 
 
 def record_file(home: Path) -> Path:
@@ -40,10 +45,12 @@ def read_record(home: Path, name: str = "record.json") -> LabRecord | None:
     """
     path = home / name
     try:
-        return _checked(_converter().loads(read_bounded(path, MOST_BYTES), LabRecord))
+        text = parse_json(read_plain(path, MOST_BYTES + 1), most=MOST_BYTES, values=_MOST_VALUES)
+        record: LabRecord = structure_with(_converter(), text, LabRecord)
+        return _checked(record)
     except FileNotFoundError:
         return None
-    except Exception as error:
+    except (OSError, ValueError) as error:
         raise HostTrouble(
             _("{path} cannot be read: it is damaged, or a newer labkit wrote it.").format(path=path),
             _("Bring it back from a backup of the lab's folder, or move it away: it is then made again."),
@@ -84,17 +91,15 @@ def keep_aside(home: Path, record: LabRecord) -> Path:
 @functools.cache
 def _converter() -> JsonConverter:
     """Made when the first record is read, since looking at a lab needs none."""
-    from cattrs.preconf.json import make_converter
+    from cattrs.gen import make_dict_structure_fn
 
-    converter = make_converter(forbid_extra_keys=True)
+    converter = make_strict_converter(extra=False, halves=True)  # a folder's name may be in any bytes
+    structure = make_dict_structure_fn(LabRecord, converter, _cattrs_forbid_extra_keys=True)
 
     def of_this_form(value: object, kind: type[LabRecord]) -> LabRecord:
         if not isinstance(value, dict) or value.get("version") != RECORD_VERSION:
             raise ValueError("another form")
         return structure(value, kind)
 
-    from cattrs.gen import make_dict_structure_fn
-
-    structure = make_dict_structure_fn(LabRecord, converter, _cattrs_forbid_extra_keys=True)
     converter.register_structure_hook(LabRecord, of_this_form)
     return converter

@@ -51,7 +51,7 @@ from labkit.hypervisor.recording import (
     read_saved,
     with_uri,
 )
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.record import LabRecord, MachineRecord
 from labkit.storage.files import host_errors
 from labkit.storage.whole_files import free_name
@@ -157,8 +157,13 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
         follow(home, record, place.path)
         write_place(home, here(home, Place(id=record.lab_id)))
     workspace = replace(workspace, id=record.lab_id)
-    told = _("The lab {name} is a lab of its own now, with {count} machines; the original was left as it is.")
-    return [told.format(name=home.name, count=len(record.machines)), *_open(workspace, connection)]
+    count = len(record.machines)
+    told = ngettext(
+        "The lab {name} is a lab of its own now, with {count} machine; the original was left as it is.",
+        "The lab {name} is a lab of its own now, with {count} machines; the original was left as it is.",
+        count,
+    )
+    return [told.format(name=home.name, count=count), *_open(workspace, connection)]
 
 
 def let_go(home: Path, connection: Connection) -> list[str]:
@@ -179,9 +184,18 @@ def let_go(home: Path, connection: Connection) -> list[str]:
         for machine in record.machines:
             with contextlib.suppress(LabError):  # it is not known here, or not any more
                 executor.domains.undefine(machine.id)
-    told = _("libvirt has let go of {count} machines of the lab {name}; its folder {home} is whole.")
-    back = _("Open it again, here or elsewhere, and they are back.")
-    return [told.format(count=len(record.machines), name=home.name, home=workspace.home), back]
+    count = len(record.machines)
+    told = ngettext(
+        "libvirt has let go of {count} machine of the lab {name}; its folder {home} is whole.",
+        "libvirt has let go of {count} machines of the lab {name}; its folder {home} is whole.",
+        count,
+    )
+    back = ngettext(
+        "Open it again, here or elsewhere, and it is back.",
+        "Open it again, here or elsewhere, and they are back.",
+        count,
+    )
+    return [told.format(count=count, name=home.name, home=workspace.home), back]
 
 
 def restore_lab(home: Path, connection: Connection) -> list[str]:
@@ -281,7 +295,12 @@ def _check_nothing_begun(home: Path, hint: str) -> None:
     if entries := read_entries(home / "journal"):
         titles = ", ".join(entry.plan.title for entry in entries)
         raise WrongState(
-            _("An act of the lab {name} has begun and not ended: {acts}.").format(name=home.name, acts=titles), hint
+            ngettext(
+                "An act of the lab {name} has begun and not ended: {acts}.",
+                "Acts of the lab {name} have begun and not ended: {acts}.",
+                len(entries),
+            ).format(name=home.name, acts=titles),
+            hint,
         )
 
 
@@ -329,15 +348,25 @@ def _check_all_off(connection: Connection, record: LabRecord) -> None:
     running = sorted({each.name for each in record.machines if find_pid(each.id) is not None})
     if running:
         raise WrongState(
-            _("{machines} is on.").format(machines=", ".join(running)),
-            _("Shut it down where it runs, then do this again."),
+            ngettext("{machines} is on.", "{machines} are on.", len(running)).format(machines=", ".join(running)),
+            ngettext(
+                "Shut it down where it runs, then do this again.",
+                "Shut them down where they run, then do this again.",
+                len(running),
+            ),
         )
     here = {each.id: each for each in record.machines}
     kept = {id_ for id_, each in here.items() if each.saved and each.saved.in_folder}
     if saved := [here[id_].name for id_ in read_saved(connection) - kept if id_ in here]:
         raise WrongState(
-            _("{machines} is saved, and libvirt has its memory where the lab's folder cannot keep it.").format(
-                machines=", ".join(saved)
+            ngettext(
+                "{machines} is saved, and libvirt has its memory where the lab's folder cannot keep it.",
+                "{machines} are saved, and libvirt has their memory where the lab's folder cannot keep it.",
+                len(saved),
+            ).format(machines=", ".join(saved)),
+            ngettext(
+                "Put the folder back, let it go on and shut it down; then do this again.",
+                "Put the folder back, let them go on and shut them down; then do this again.",
+                len(saved),
             ),
-            _("Put the folder back, let it go on and shut it down; then do this again."),
         )

@@ -26,7 +26,7 @@ from pathlib import Path
 from labkit.errors import LabError
 from labkit.language import _
 from labkit.storage.bounded import Damaged, read_json
-from labkit.storage.files import host_errors, open_lock, sync_folder, sync_soon
+from labkit.storage.files import host_errors, open_draft, open_lock, sync_folder, sync_soon
 from labkit.storage.plain import opened_plain
 from labkit.units import GIB, MIB
 
@@ -237,7 +237,7 @@ def _open(folder: Path, *, lasting: bool = False) -> Iterator[dict[str, Seal]]:
         left = {name: asdict(each) for name, each in sorted(seals.items())}
         draft = place.with_suffix(".part")
         try:
-            with draft.open("w") as file:
+            with open_draft(draft) as file:
                 json.dump(left, file, indent=1)
                 file.flush()
                 if lasting:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from labkit.engine.folders import data_folder
 from labkit.storage.files import host_errors
+from labkit.storage.plain import read_plain
 from labkit.storage.whole_files import write_new
 
 _BYTES = 32
@@ -47,7 +48,7 @@ def _key_file() -> Path:
 
 def _read_key(path: Path) -> bytes | None:
     with host_errors(path), contextlib.suppress(FileNotFoundError):
-        key = path.read_bytes()
+        key = read_plain(path, _BYTES + 1, follow=True)
         return key if len(key) == _BYTES else None
     return None
 

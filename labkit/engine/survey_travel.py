@@ -39,7 +39,7 @@ def survey_migration(here: Session, to: Session, state: LabState, machine: str) 
     own = to.instances.own
     return MigrationSurvey(
         to=own,
-        to_uri=to.instances.reach(own),
+        to_uri=to.instances.uri_of(own),
         arrival=str(to.instances.arrival(own, facts.id)),
         same_lab=same_lab,
         reached=reached,

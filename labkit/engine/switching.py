@@ -63,7 +63,7 @@ def start(
     """
     with machine.switching(model.why_not_start, _("Call stop() first, or resume() if it is paused.")) as name:
         if refusal := why_not_disks():
-            raise Refused(refusal.why, refusal.hint)
+            raise Refused(refusal.why, refusal.hint, refusal=refusal)
         Limit(cancel=cancel, what=under_way("start", name)).check()
         machine.domains.start(machine.id, subject=name, timeout=timeout, cancel=cancel)
         if cancel is not None and cancel.is_set():

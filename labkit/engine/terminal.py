@@ -31,6 +31,7 @@ from labkit.language import _
 from labkit.model.architecture import X86_64
 from labkit.model.machine import MachineFacts
 from labkit.model.words import state_word
+from labkit.storage.plain import open_plain
 
 LEAVE = b"\x1d"  # Ctrl-]
 
@@ -118,7 +119,7 @@ class _Terminal:
 
     def _pump(self, facts: MachineFacts, line: int) -> bool:
         """Carry bytes both ways; returns whether it was the machine that ended."""
-        log = LogFollower(Path(facts.spec.console_log)) if facts.spec.console_log else None
+        log = LogFollower(Path(facts.spec.console_log), open_plain) if facts.spec.console_log else None
         news_until = 0.0
         try:
             while True:

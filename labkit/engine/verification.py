@@ -6,6 +6,7 @@ Knows: seals. Must not know: libvirt, plans, what depends on an image.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,12 +61,14 @@ def verify(folder: Path, paths: Iterable[str], *, on_bytes: OnBytes = unheard, l
 def _judge(folder: Path, file: Path) -> tuple[str, int]:
     """What became of one file, and how many of its bytes were read."""
     old = seals.find_seals(folder).get(file.name)
-    if not file.exists():
+    if not os.path.lexists(file):
         return "gone", 0
     if old is None:
         return "unsealed", 0
+    if file.is_symlink() or not file.is_file():
+        return "changed", 0  # whatever it leads to is not what was sealed
     before = file.stat()
-    digest = seals.hash_file(file)
+    digest = seals.hash_file(file) if before.st_size == old.size else ""  # of another length it is another
     after = file.stat()
     moved = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
     if moved or seals.find_seals(folder).get(file.name) != old:
@@ -77,4 +80,4 @@ def _judge(folder: Path, file: Path) -> tuple[str, int]:
         seals.exchange(folder, file.name, old, replace(old, sha256=digest))
         return "first", after.st_size
     seals.exchange(folder, file.name, old, replace(old, mtime_ns=seals.UNKNOWN_TIME))
-    return "changed", after.st_size
+    return "changed", after.st_size if digest else 0

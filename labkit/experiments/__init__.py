@@ -8,7 +8,7 @@ Knows: the lab as a student uses it. Must not know: libvirt's calls, widgets, ho
 
 from labkit.experiments.container import Container
 from labkit.experiments.heartbeat import Beat, Heartbeat
-from labkit.experiments.measure import measure_copy_rate, measure_cost, measure_cost_inside, measure_formats
+from labkit.experiments.measure import is_slower, measure_copy_rate, measure_cost, measure_cost_inside, measure_formats
 from labkit.experiments.sampling import Divergence
 from labkit.experiments.sharing import (
     REQUEST,
@@ -24,7 +24,6 @@ from labkit.experiments.sharing import (
     stop_writing,
 )
 from labkit.experiments.verify import Verdict, Witness, hash_file, verify_restore, witness
-from labkit.model.measurement import is_slower
 
 __all__ = [
     "REQUEST",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from labkit.errors import HostTrouble
+from labkit.experiments.given import check_command, check_machine
 from labkit.language import _
 from labkit.model.inside import CommandResult
 from labkit.units import check_name
@@ -48,6 +49,8 @@ class Container:
 
     def __init__(self, name: str, *, spare: Machine | None = None) -> None:
         self.name = check_name(name, what=_("container"))
+        if spare is not None:
+            check_machine(spare, "spare")
         self._spare = spare
         self._folder: Path | None = None
         self._inside_guest = False
@@ -71,16 +74,17 @@ class Container:
         self._remove()
 
     @property
-    def outside(self) -> _Outside:
+    def outside(self) -> Outside:
         """The system that it was made in, whose kernel it runs on: this host, or the guest that took its place."""
-        return _Outside(self._spare if self._inside_guest else None)
+        return Outside(self._spare if self._inside_guest else None)
 
     def run(self, command: str) -> CommandResult:
         """Run a line for the shell inside.
 
         Raises:
-            HostTrouble: it is not there (any more), or the command did not end.
+            HostTrouble: it is not there (any more), or the command did not end. BadInput: it is no command.
         """
+        check_command(command)
         if self._inside_guest and self._spare is not None:
             return self._spare.run([*_IN_GUEST, "sh", "-c", _ENTER_IN_GUEST, "sh", self.name, command])
         if self._folder is None:
@@ -118,7 +122,7 @@ class Container:
         return f"Container {self.name!r}"
 
 
-class _Outside:
+class Outside:
     """What is around a container."""
 
     def __init__(self, guest: Machine | None) -> None:
@@ -126,6 +130,7 @@ class _Outside:
 
     def run(self, command: str) -> CommandResult:
         """Run a line for the shell there."""
+        check_command(command)
         return self._guest.run(command) if self._guest is not None else _run(["sh", "-c", command])
 
 

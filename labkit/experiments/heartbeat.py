@@ -15,14 +15,18 @@ import re
 import statistics
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from labkit.errors import GuestSilent, HostTrouble, LabError
+from labkit.experiments.given import check_machine
 from labkit.language import _
 from labkit.model.architecture import X86_64
+from labkit.storage.plain import opened_plain
+from labkit.units import KIB
 
 if TYPE_CHECKING:
     from labkit.machine import Machine
@@ -30,9 +34,10 @@ if TYPE_CHECKING:
 PERIOD = 0.01
 """Seconds a guest waits between two beats; it needs some more for each, under emulation most of all."""
 
-_BEAT = re.compile(rb"beat (\d+)")
+_BEAT = re.compile(rb"beat (\d{1,18})")
 _LOOK = 0.002  # seconds between two looks at the console's log
 _FIRST_BEAT = 60.0
+_CHUNK, _LONGEST = 64 * KIB, 100  # bytes that are read at once, and of a line that has not ended
 _MARK = "/run/heartbeat"
 _LOOP = (
     f": > {_MARK}; (n=0; while [ -e {_MARK} ]; do n=$((n+1)); echo beat $n; usleep {PERIOD * 1e6:.0f}; done)"
@@ -56,6 +61,7 @@ class Heartbeat:
     """
 
     def __init__(self, vm: Machine) -> None:
+        check_machine(vm, "vm")
         self._vm = vm
         log = vm.facts.spec.console_log
         if log is None:
@@ -83,11 +89,15 @@ class Heartbeat:
         return sum(abs(after - before - 1) for before, after in itertools.pairwise(numbers))
 
     def __enter__(self) -> Self:
-        self._position = self._log.stat().st_size
+        self._position = self._vm.console.position
         self._ear.start()
-        self._vm.run(_LOOP)
+        try:
+            self._vm.run(_LOOP)
+        except BaseException:
+            self._end()
+            raise
         if not self._begun.wait(_FIRST_BEAT):
-            self._over.set()
+            self._end()
             raise GuestSilent(_("{name} does not beat.").format(name=self._vm.name), details=self._vm.console.tail())
         return self
 
@@ -100,23 +110,26 @@ class Heartbeat:
             if error is None:
                 raise
         finally:
-            self._over.set()
-            self._ear.join()
+            self._end()
+
+    def _end(self) -> None:
+        self._over.set()
+        self._ear.join()
 
     def _pauses(self) -> list[float]:
         return [after.at - before.at for before, after in itertools.pairwise(self.beats)]
 
     def _listen(self) -> None:
         rest = b""
-        with self._log.open("rb") as log:
+        with suppress(OSError), opened_plain(self._log) as log:  # none: then nothing is heard, which is told
             log.seek(self._position)
             while not self._over.is_set():
-                data = log.read()
+                data = log.read(_CHUNK)
                 if not data:
                     time.sleep(_LOOK)
                     continue
                 now = time.monotonic()
-                *lines, rest = (rest + data).split(b"\n")
+                *lines, rest = (rest[-_LONGEST:] + data).split(b"\n")
                 numbers = (_BEAT.search(line) for line in lines)
                 self.beats += [Beat(number=int(match[1]), at=now) for match in numbers if match]
                 if self.beats:

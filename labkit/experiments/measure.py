@@ -7,17 +7,20 @@ Knows: the lab. Must not know: how results are drawn.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from labkit.errors import GuestError, WrongState
+from labkit.experiments.given import checked
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
 from labkit.model.measurement import FormatRow, Timing
+from labkit.model.measurement import is_slower as spreads_apart
 from labkit.storage import files
-from labkit.units import KIB
+from labkit.units import KIB, check_name, parse_size
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -29,6 +32,7 @@ AT_ONCE = 3
 _BLOCK = 64 * KIB
 
 
+@checked
 def measure_formats(lab: Lab, *, capacity: str | int = "8 MiB", name: str = "measuring") -> tuple[FormatRow, ...]:
     """Create an empty disk in every format, fixed and dynamic, and try whether a machine boots from such a one.
 
@@ -41,11 +45,14 @@ def measure_formats(lab: Lab, *, capacity: str | int = "8 MiB", name: str = "mea
     Raises:
         LabError: a disk or machine could not be created; the hint says why.
     """
+    parse_size(capacity)
+    check_name(name, what=_("machine"))
     rows = [_measure_format(lab, name, capacity, format, kind) for format in Format for kind in Allocation]
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         return tuple(pool.map(lambda row: _with_boot(lab, name, row), rows))
 
 
+@checked
 def measure_copy_rate(lab: Lab) -> float:
     """Return how many bytes a second a small copy in the lab's folder takes: an estimate for large ones.
 
@@ -53,6 +60,16 @@ def measure_copy_rate(lab: Lab) -> float:
         NoSpace, HostTrouble: the folder cannot be written to.
     """
     return files.measure_copy_rate(lab.home)
+
+
+@checked
+def is_slower(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether one series of durations is longer than another beyond doubt: the spreads do not overlap.
+
+    Raises:
+        BadInput: they are no numbers.
+    """
+    return spreads_apart(one, other)
 
 
 def _measure_format(lab: Lab, name: str, capacity: str | int, format: Format, allocation: Allocation) -> FormatRow:
@@ -97,6 +114,7 @@ def _with_boot(lab: Lab, name: str, row: FormatRow) -> FormatRow:
         machine.delete()
 
 
+@checked
 def measure_cost(
     lab: Lab, *, writes: int = 1000, rounds: int = 3, timeout: float | None = 120, extended_l2: bool = False
 ) -> tuple[Timing, ...]:
@@ -123,6 +141,7 @@ def measure_cost(
     return measure(lab.home, subjects, writes=writes, repetitions=rounds, limit=limit)
 
 
+@checked
 def measure_cost_inside(
     lab: Lab, *, writes: int = 200, rounds: int = 3, name: str = "measuring", timeout: float = 300
 ) -> tuple[Timing, ...]:

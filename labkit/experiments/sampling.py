@@ -11,13 +11,15 @@ Knows: machines of a lab, its lineage. Must not know: how sizes are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from labkit.engine.sampling import Samples
-from labkit.language import _
+from labkit.experiments.given import check_machines
+from labkit.language import ngettext
 from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.measurement import DivergenceSample
+from labkit.units import check_seconds
 
 if TYPE_CHECKING:
     from labkit.machine import Machine
@@ -33,9 +35,9 @@ class Divergence(Samples[DivergenceSample]):
         linked: the names of those that were linked clones when the sampling began.
     """
 
-    def __init__(self, machines: Iterable[Machine], interval: float = 0.5) -> None:
-        super().__init__(interval)
-        self._machines = list(machines)
+    def __init__(self, machines: Sequence[Machine], interval: float = 0.5) -> None:
+        super().__init__(check_seconds(interval, what="interval"))
+        self._machines = check_machines(machines, "machines")
         self._lab = self._machines[0].lab
         self.linked: frozenset[str] = frozenset()
 
@@ -50,9 +52,12 @@ class Divergence(Samples[DivergenceSample]):
         return [machine.name for machine in self._machines]
 
     def __repr__(self) -> str:
-        return _("Samples of {count} machines: what each takes of its own, and what they share.").format(
-            count=len(self._machines)
+        sentence = ngettext(
+            "Samples of {count} machine: what it takes of its own, and what it shares.",
+            "Samples of {count} machines: what each takes of its own, and what they share.",
+            len(self._machines),
         )
+        return sentence.format(count=len(self._machines))
 
 
 def look(lineage: Lineage, names: Iterable[str], seconds: float) -> DivergenceSample:

@@ -13,25 +13,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from labkit.errors import GuestError
+from labkit.disk import Disk
+from labkit.errors import BadInput, GuestError
+from labkit.experiments.container import Container, Outside
+from labkit.experiments.given import checked, find_target
 from labkit.language import _
-from labkit.model.inside import CommandResult, PciDevice, System
+from labkit.machine import Machine
+from labkit.model.inside import PciDevice, System
 from labkit.model.measurement import Load, Share
-
-if TYPE_CHECKING:
-    from typing import Protocol
-
-    from labkit.disk import Disk
-    from labkit.machine import Machine
-
-    class Runs(Protocol):
-        """What runs a command: a guest, a container."""
-
-        def run(self, command: str, /) -> CommandResult:
-            """Run it."""
-
+from labkit.units import Shown
 
 REQUEST = 4096
 """Bytes of each request of an experiment."""
@@ -78,6 +69,7 @@ done
 _LOOK = "cat /proc/sys/kernel/hostname; uname -r; cat /proc/sys/kernel/random/boot_id; ls /proc | grep -c '^[1-9]'"
 
 
+@checked
 def measure_sharing(a: Machine, b: Machine, *, seconds: float = 2, rounds: int = 3) -> tuple[Share, Share]:
     """Let two running guests count, each alone and then both at once; in turns, so that a busy moment hits all.
 
@@ -103,12 +95,15 @@ def measure_sharing(a: Machine, b: Machine, *, seconds: float = 2, rounds: int =
     return one, other
 
 
+@checked
 def measure_load(machine: Machine, *, seconds: float = 2) -> Load:
     """Let a guest count for a while, and ask its kernel how busy its CPU was meanwhile."""
-    counted, before, after = _lines(machine, _for(seconds, _COUNT), timeout=60 + 10 * seconds)
-    rounds, hundredths = map(int, counted.split())
-    spent = [int(late) - int(early) for early, late in zip(before.split()[1:9], after.split()[1:9], strict=True)]
-    idle, stolen, whole = spent[3] + spent[4], spent[7], max(sum(spent), 1)
+    lines = _lines(machine, _for(seconds, _COUNT), timeout=60 + 10 * seconds)
+    with _understood(machine):
+        counted, before, after = lines
+        rounds, hundredths = map(int, counted.split())
+        spent = [int(late) - int(early) for early, late in zip(before.split()[1:9], after.split()[1:9], strict=True)]
+        idle, stolen, whole = spent[3] + spent[4], spent[7], max(sum(spent), 1)
     return Load(
         rate=100 * rounds / max(hundredths, 1),
         busy=(whole - idle - stolen) / whole,
@@ -116,6 +111,7 @@ def measure_load(machine: Machine, *, seconds: float = 2) -> Load:
     )
 
 
+@checked
 def measure_fsync(machine: Machine, *, seconds: float = 1, rounds: int = 5) -> tuple[float, ...]:
     """Let a guest write small pieces to its system disk and wait for each until it is safe (`fsync`).
 
@@ -125,6 +121,7 @@ def measure_fsync(machine: Machine, *, seconds: float = 1, rounds: int = 5) -> t
     return tuple(_milliseconds(machine, _for(seconds, _FSYNC)) for _round in range(rounds))
 
 
+@checked
 def measure_writes(
     machine: Machine, targets: Sequence[str], *, writes: int = 500, rounds: int = 5
 ) -> tuple[tuple[float, ...], ...]:
@@ -143,6 +140,7 @@ def measure_writes(
     return tuple(tuple(times) for times in found)
 
 
+@checked
 @contextmanager
 def saturate(machine: Machine, disk: Disk | str) -> Iterator[None]:
     """Let a guest write to one of its disks as fast as it can, until the `with` block ends; what is on it is lost."""
@@ -153,45 +151,70 @@ def saturate(machine: Machine, disk: Disk | str) -> Iterator[None]:
         stop_writing(machine)
 
 
+@checked
 def start_writing(machine: Machine, disk: Disk | str) -> None:
     """Let a guest write to one of its disks as fast as it can, until it ends; what is on the disk is lost."""
-    name = disk if isinstance(disk, str) else disk.name
-    target = next(spec.target for spec in machine.facts.spec.disks if spec.name == name)
+    target = find_target(machine, disk)
     loop = f"while :; do dd if=/dev/zero of=/dev/{target} bs={REQUEST} count=2000 oflag=direct 2>/dev/null; done"
     machine.run(f"setsid sh -c '{loop}' </dev/null >/dev/null 2>&1 & echo $! >{_NOISE}")
 
 
+@checked
 def stop_writing(machine: Machine) -> None:
     """End what `start_writing` began."""
     machine.run(f"kill -9 -- -$(cat {_NOISE}); rm -f {_NOISE}")
 
 
+@checked
 def is_writing(machine: Machine) -> bool:
     """Whether what `start_writing` began is still at work."""
     return bool(machine.run(f"kill -0 $(cat {_NOISE})"))
 
 
+@checked
 def read_devices(machine: Machine) -> tuple[PciDevice, ...]:
     """Return what a guest finds on its PCI bus, in the bus's order."""
     devices = []
     for line in _lines(machine, _LIST_DEVICES):
-        address, vendor, device, kind, *driver = line.split()
-        devices.append(
-            PciDevice(
-                address=address,
-                vendor=int(vendor, 16),
-                device=int(device, 16),
-                kind=int(kind, 16),
-                driver="".join(driver),
+        with _understood(machine):
+            address, vendor, device, kind, *driver = line.split()
+            devices.append(
+                PciDevice(
+                    address=address,
+                    vendor=int(vendor, 16),
+                    device=int(device, 16),
+                    kind=int(kind, 16),
+                    driver="".join(driver),
+                )
             )
-        )
     return tuple(devices)
 
 
-def look_inside(place: Runs) -> System:
+def look_inside(place: Machine | Container | Outside) -> System:
     """Return how a system looks from inside; a guest or a container."""
-    name, kernel, boot_id, processes = place.run(_LOOK).stdout.split()
-    return System(name=name, kernel=kernel, boot_id=boot_id, processes=int(processes))
+    if not isinstance(place, Machine | Container | Outside):
+        raise BadInput(
+            _("{value!r} is no system to look into.").format(value=Shown(place)),
+            _("Give a machine, a container, or what is around it: container.outside."),
+        )
+    told = place.run(_LOOK).stdout
+    with _understood(place):
+        name, kernel, boot_id, processes = told.split()
+        return System(name=name, kernel=kernel, boot_id=boot_id, processes=int(processes))
+
+
+@contextmanager
+def _understood(place: Machine | Container | Outside) -> Iterator[None]:
+    """Make an error of an answer that is none: what runs there may be anything."""
+    try:
+        yield
+    except (ValueError, IndexError) as error:
+        name = place.name if isinstance(place, Machine | Container) else _("this host")
+        raise GuestError(
+            _("{name} answered something else than it was asked for.").format(name=name),
+            _("Look at what runs there; a guest that was changed may have other programs."),
+            details=str(error)[:200],
+        ) from error
 
 
 def _for(seconds: float, command: str) -> str:
@@ -199,8 +222,10 @@ def _for(seconds: float, command: str) -> str:
 
 
 def _milliseconds(machine: Machine, command: str) -> float:
-    (counted,) = _lines(machine, command)
-    writes, hundredths = map(int, counted.split())
+    lines = _lines(machine, command)
+    with _understood(machine):
+        (counted,) = lines
+        writes, hundredths = map(int, counted.split())
     return 10 * max(hundredths, 1) / max(writes, 1)
 
 

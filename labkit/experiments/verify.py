@@ -11,11 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.errors import BadInput, NotFound
+from labkit.experiments.given import check_machine
 from labkit.language import _
 from labkit.model.machine import MachineFacts, MachineSpec, MachineState
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
+from labkit.storage.files import host_errors
 from labkit.storage.plain import opened_plain
+from labkit.units import Shown, check_path, check_text
 
 if TYPE_CHECKING:
     from labkit.machine import Machine
@@ -57,6 +61,7 @@ class Verdict:
 
 def witness(machine: Machine) -> Witness:
     """Return what is there now, with a hash of each frozen image of the machine's snapshots."""
+    check_machine(machine, "machine")
     state = machine.lab.state
     name = machine.name
     paths = sorted({disk.path for node in state.snapshots.get(name, {}).values() for disk in node.disks})
@@ -68,8 +73,24 @@ def verify_restore(before: Witness, after: Witness, snapshot: str) -> Verdict:
 
     Args:
         before: as `witness` saw it before. after: and after. snapshot: the restored one's name.
+
+    Raises:
+        BadInput: these are no witnesses. NotFound: there was no such snapshot, or the machine is gone.
     """
-    point: SnapshotFacts = before.state.snapshots[before.machine][snapshot]
+    for what, value in (("before", before), ("after", after)):
+        if not isinstance(value, Witness):
+            raise BadInput(
+                _("{what}={value!r} is no witness.").format(what=what, value=Shown(value)),
+                _("Give what witness(vm) returns, once before and once after the restore."),
+            )
+    tree: Mapping[str, SnapshotFacts] = before.state.snapshots.get(before.machine, {})
+    name = check_text(snapshot, what="snapshot")
+    if name not in tree or after.machine not in after.state.machines:
+        raise NotFound(
+            _("{machine} had no snapshot {name!r}, or is gone.").format(machine=before.machine, name=Shown(name)),
+            _("It had: {names}.").format(names=", ".join(tree) or _("none yet")),
+        )
+    point: SnapshotFacts = tree[name]
     machine: MachineFacts = after.state.machines[after.machine]
     active = {disk.target: disk.path for disk in machine.spec.disks}
     back = {disk.name for disk in point.disks}
@@ -80,16 +101,26 @@ def verify_restore(before: Witness, after: Witness, snapshot: str) -> Verdict:
         running_state_restored=machine.state in _expected(point),
         discarded_images_gone=all(path in kept or not Path(path).exists() for path in old),
         snapshot_images_are_parents=all(
-            after.state.images[active[disk.target]].backing == disk.path for disk in point.disks
+            disk.target in active and _backing(after.state, active[disk.target]) == disk.path for disk in point.disks
         ),
         parents_unchanged=all(after.hashes.get(path) == digest for path, digest in before.hashes.items()),
     )
 
 
 def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with opened_plain(path) as file:
+    """Return the SHA-256 of a file's bytes.
+
+    Raises:
+        BadInput: it is no path. HostTrouble: it cannot be read.
+    """
+    place = check_path(path, what="path")
+    with host_errors(place), opened_plain(place) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _backing(state: LabState, path: str) -> str | None:
+    image = state.images.get(path)
+    return image.backing if image else None
 
 
 def _configuration(spec: MachineSpec) -> MachineSpec:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
 from labkit.figures.given import drawn
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.inside import PciDevice, System
 
 if TYPE_CHECKING:
@@ -82,9 +82,11 @@ def draw_kernels(systems: Mapping[str, System], ax: Axes | None = None) -> Drawi
         axes.set_ylim(0, 2.2)
         for number, (place, system) in enumerate(systems.items()):
             ground = KERNELS[letters[place] % len(KERNELS)]
-            above = _("{place}\ncalls itself {name}\nsees {count} processes").format(
-                place=place_word(place), name=system.name, count=system.processes
-            )
+            above = ngettext(
+                "{place}\ncalls itself {name}\nsees {count} process",
+                "{place}\ncalls itself {name}\nsees {count} processes",
+                system.processes,
+            ).format(place=place_word(place), name=system.name, count=system.processes)
             below = _("kernel {letter}\n{release}\nboot {id}…").format(
                 letter="ABC"[letters[place]], release=system.kernel, id=system.boot_id[:8]
             )

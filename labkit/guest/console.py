@@ -1,13 +1,15 @@
 """A guest's serial console: what it printed, from the log file; what is typed, through a sender.
 
 The hypervisor writes every byte of the serial line into a log file, so any number of readers follow it
-and none can stall the guest.
+and none can stall the guest. The file lies in the lab's folder, which may come from anybody: how it is opened is the
+caller's, and no more of it is read at once than an honest log has.
 
 Knows: a file and a function that sends bytes. Must not know: libvirt.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -23,26 +25,31 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\
 _TAIL_BYTES = 64 * 1024
 _LINE_BYTES = 4 * 1024
 _MOST_TYPED = 64 * 1024
+_MOST_READ = 4 * 1024 * 1024  # bytes; the hypervisor begins a new log after 2 MiB
+
+Opening = Callable[[Path], int]
+"""Opens a plain file for reading, without waiting, and returns its descriptor; raises OSError."""
 
 
 class SerialConsole:
     """The serial console of one machine.
 
     Args:
-        subject: the machine's name. log: the file the hypervisor writes; may not exist yet.
+        subject: the machine's name. log: the file the hypervisor writes; may not exist yet. open_log: opens it.
         send: types bytes on the serial line.
     """
 
-    def __init__(self, *, subject: str, log: Path | None, send: Callable[[bytes], None]) -> None:
+    def __init__(self, *, subject: str, log: Path | None, open_log: Opening, send: Callable[[bytes], None]) -> None:
         self._subject = subject
         self._log = log
+        self._open = open_log
         self._send = send
 
     @checked
     def tail(self, lines: int = 20) -> str:
         """Return the last lines that a terminal would show, oldest first: what was printed over or erased is gone."""
         check_count(lines, what="lines")
-        data = self._read(max(0, self.position - _TAIL_BYTES))
+        data = self._read(-_TAIL_BYTES)
         return "\n".join(show_lines(data.decode(errors="replace"))[-lines:])
 
     @property
@@ -55,7 +62,7 @@ class SerialConsole:
 
     @checked
     def since(self, position: int) -> str:
-        """Return what was printed from a position on, without control characters."""
+        """Return what was printed from a position on (if negative, from the end), without control characters."""
         return _plain(self._read(position))
 
     def send(self, text: str, *, end: str = "\r") -> int:
@@ -106,29 +113,27 @@ class SerialConsole:
             time.sleep(0.02)
 
     def _read(self, position: int) -> bytes:
-        if self._log is None:
-            return b""
-        try:
-            with self._log.open("rb") as file:
-                file.seek(position)
-                return file.read()
-        except OSError:
-            return b""
+        return b"" if self._log is None else _read_log(self._log, self._open, position)
 
     def __repr__(self) -> str:
         return f"SerialConsole of {self._subject}"
 
 
-def read_last_line(log: Path) -> str:
+def read_last_line(log: Path, open_log: Opening) -> str:
     """Return the last line of a console's log that is not blank, at most 100 printable characters; empty if none."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _LINE_BYTES))
-            lines = show_lines(file.read().decode(errors="replace"))
-    except OSError:
-        return ""
+    lines = show_lines(_read_log(log, open_log, -_LINE_BYTES).decode(errors="replace"))
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return "".join(letter for letter in last if letter.isprintable())[:100]
+
+
+def _read_log(log: Path, open_log: Opening, position: int) -> bytes:
+    """What is in a log from a position on, a negative one from its end; nothing where there is no plain file."""
+    try:
+        with os.fdopen(open_log(log), "rb") as file:
+            file.seek(position if position >= 0 else max(0, os.fstat(file.fileno()).st_size + position))
+            return file.read(_MOST_READ)
+    except (OSError, OverflowError):
+        return b""
 
 
 def _check_typed(text: object) -> bytes:

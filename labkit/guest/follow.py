@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from labkit.guest.console import Opening
+
 HISTORY_BYTES = 256 * 1024
 """How much of what was printed before is shown to who comes later."""
 
@@ -19,11 +21,12 @@ class LogFollower:
     """The bytes of a console's log, from some way before its end on.
 
     Args:
-        log: the file; it may not be there yet.
+        log: the file; it may not be there yet. open_log: opens it.
     """
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, open_log: Opening) -> None:
         self._log = log
+        self._open_log = open_log
         self._file = -1
         self._at = 0
 
@@ -54,7 +57,7 @@ class LogFollower:
 
     def _open(self, *, history: bool) -> bool:
         try:
-            self._file = os.open(self._log, os.O_RDONLY | os.O_CLOEXEC)
+            self._file = self._open_log(self._log)
         except OSError:
             return False
         self._at = max(0, os.fstat(self._file).st_size - HISTORY_BYTES) if history else 0

@@ -87,6 +87,10 @@ def agent_command(
         raise agent_silence(error.details, subject=subject) from error
     except UnicodeDecodeError:
         return ""  # it is no text, and so no answer: who reads it says so
+    except SystemError as error:  # how libvirt's Python tells the same
+        if isinstance(error.__cause__, UnicodeDecodeError):
+            return ""
+        raise
 
 
 def _agent_answers(domains: Domains, machine_id: str, *, subject: str) -> bool:

@@ -38,6 +38,9 @@ _PROGRAMS = {"libvirtd": "libvirt-sock", "virtqemud": "virtqemud-sock"}
 _STARTS_WITHIN, _ENDS_WITHIN = 60, 30  # seconds
 _DAEMONS = (*_PROGRAMS, "virtlogd")
 
+_LOCKING = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""How its lock is opened: a link in its place is not followed, a pipe not waited for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
@@ -203,7 +206,7 @@ class Instance:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Two kernels do not start or end it at once."""
-        with (self.folder / "lock").open("w") as lock:
+        with open(os.open(self.folder / "lock", _LOCKING, 0o600), "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

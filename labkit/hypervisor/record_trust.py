@@ -117,14 +117,13 @@ def _find_strange(
     Args:
         but: elements that are not judged; what they name is, wherever else it stands.
     """
+    yield from (str(entity.text) for entity in root.iter(etree.Entity))
     for element in root.iter():
         tag = str(element.tag)
         if any(each.tag == "metadata" for each in element.iterancestors()):
             continue
         if rest := (element.tail or "").strip():
             yield rest  # libvirt would read as one text what is here in pieces; it never writes such
-        if isinstance(element, etree._Entity):  # noqa: SLF001 — the one name that lxml has for it
-            yield str(element.text)
         if tag in _WORDS or not isinstance(element.tag, str):
             continue
         if tag.startswith(f"{{{QEMU_NAMESPACE}}}") and tag not in _QEMU_ALLOWED:

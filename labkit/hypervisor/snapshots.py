@@ -204,18 +204,9 @@ class DomainSnapshots:
     def define_from(
         self, machine_id: str, name: str, disks: Sequence[DiskSpec], accelerator: Accelerator | None
     ) -> None:
-        """Give a machine the configuration of a snapshot, on other images, and run by somebody else if one is named.
-
-        It keeps the name that it has now: libvirt takes no definition of a machine under another one.
-        """
-        definition = snapshot_xml.definition_in_snapshot_xml(self.xml(machine_id, name))
+        """Give a machine the configuration of a snapshot, on other images, and run by somebody else if one is named."""
         now = self.connection.read(lambda raw: str(raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)))
-        if (spec := domain_xml.parse_domain_xml(now)) is not None:
-            definition = domain_xml.rename_in_domain_xml(definition, spec.name, domain=spec.domain_name)
-        if accelerator is not None:
-            definition = domain_xml.accelerate_in_domain_xml(definition, accelerator)
-        for disk in disks:
-            definition = domain_xml.repoint_in_domain_xml(definition, disk)
+        definition = definition_from_xml(self.xml(machine_id, name), now, disks, accelerator)
         placed = place_sockets(definition, self.connection.runtime)
         self.connection.call(lambda raw: raw.defineXML(placed))
 
@@ -236,9 +227,7 @@ class DomainSnapshots:
         Args:
             xml: what the lab's record kept of it. parent: the snapshot before it, or None.
         """
-        text = snapshot_xml.reparent_in_snapshot_xml(
-            snapshot_xml.rename_in_snapshot_xml(settle_xml(xml), name=name), parent
-        )
+        text = revived_xml(xml, name, parent)
 
         def redo(raw: libvirt.virConnect) -> None:
             domain = raw.lookupByUUIDString(machine_id)
@@ -269,6 +258,28 @@ class DomainSnapshots:
                 _make_current(domain, new)
 
         self.connection.call(redo)
+
+
+def definition_from_xml(xml: str, now: str, disks: Iterable[DiskSpec], accelerator: Accelerator | None) -> str:
+    """Return the configuration that a snapshot's XML keeps, on other images, run by somebody else if one is named.
+
+    Args:
+        now: the machine's definition, whose name it keeps: libvirt takes none of it under another one.
+    """
+    definition = snapshot_xml.definition_in_snapshot_xml(xml)
+    if (spec := domain_xml.parse_domain_xml(now)) is not None:
+        definition = domain_xml.rename_in_domain_xml(definition, spec.name, domain=spec.domain_name)
+    if accelerator is not None:
+        definition = domain_xml.accelerate_in_domain_xml(definition, accelerator)
+    for disk in disks:
+        definition = domain_xml.repoint_in_domain_xml(definition, disk)
+    return definition
+
+
+def revived_xml(xml: str, name: str, parent: str | None) -> str:
+    """Return what libvirt is told of a snapshot that it was made to forget, from what was kept of it."""
+    named = snapshot_xml.rename_in_snapshot_xml(settle_xml(xml), name=name)
+    return snapshot_xml.reparent_in_snapshot_xml(named, parent)
 
 
 def read_restored(connection: Connection, memory: str, disks: Sequence[DiskSpec]) -> str:

@@ -14,6 +14,7 @@ from labkit.language import _, ngettext
 from labkit.model.disk import find_lost
 from labkit.model.lineage import Lineage, LineageNode, NodeKind
 from labkit.model.points import span
+from labkit.model.replaced import Replaced, say_what_stands
 
 
 class LossKind(StrEnum):
@@ -32,6 +33,7 @@ class Loss:
 
     Attributes:
         path: its file, absolute. kind: what is wrong with it.
+        replaced: what stands in its place, where that is no file.
         needed_by: the machines, snapshots and free disks that need it, sorted.
         disks: the disks that read it now, as machine and disk name, sorted: where it can be brought back.
     """
@@ -40,6 +42,7 @@ class Loss:
     kind: LossKind
     needed_by: tuple[LineageNode, ...]
     disks: tuple[tuple[str, str], ...] = ()
+    replaced: Replaced | None = None
 
     @property
     def file(self) -> str:
@@ -51,10 +54,11 @@ class Loss:
         """What is lost, in a sentence."""
         says = {
             LossKind.GONE: _("The image {file} is gone."),
-            LossKind.DAMAGED: _("The image {file} is there but cannot be read: its beginning was written over."),
+            LossKind.DAMAGED: _("The image {file} is there but cannot be read: {why}."),
             LossKind.OUTSIDE: _("The image {file} lies outside of the lab: nobody looks after it."),
         }[self.kind]
-        return says.format(file=self.path if self.kind is LossKind.OUTSIDE else self.file)
+        file = self.path if self.kind is LossKind.OUTSIDE else self.file
+        return says.format(file=file, why=say_what_stands(self.replaced))
 
     @property
     def sentence(self) -> str:
@@ -81,6 +85,7 @@ def find_losses(lineage: Lineage) -> tuple[Loss, ...]:
             kind=_kind(lineage, path),
             needed_by=tuple(sorted(nodes)),
             disks=tuple(sorted(disks.get(path, ()))),
+            replaced=state.replaced.get(path),
         )
         for path, nodes in sorted(needing.items())
     )

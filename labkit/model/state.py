@@ -15,6 +15,7 @@ from labkit.model.disk import DiskFacts, disk_name, find_disks, find_lost
 from labkit.model.image import GuestImage, ImageFacts
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.record import LostPoint, MadeFor
+from labkit.model.replaced import Replaced
 from labkit.model.snapshot import SnapshotTree
 
 
@@ -64,11 +65,13 @@ class LabState:
         served: the sockets of the disks that are served as another machine's storage, by disk name.
         strays: files in the lab's folders that belong to nothing, absolute paths.
         damaged: files in the folder of disks that are named as images, or needed as such, and cannot be read.
+        replaced: which of those are no files, and what they are.
         stray_bytes: what the host gives each of them.
         claimed: images that domains not of this lab need, or files outside of its folder stand on.
         outside: images out of the lab's folder that its own definitions and snapshots need, by path.
         pending: files that acts of the journal name: whether they are needed shows when these acts have ended.
         given: files that seals and definitions name, whether they are there or not.
+        sealed: whether anything is known of what frozen images were when they froze (`seals.json`).
         made: what the record tells that images were made for, by path.
         forgotten: what the record tells of images whose snapshot libvirt was made to forget, by path.
         aside: what records tell of images that were put aside when another state of the folder was brought back, by
@@ -95,6 +98,7 @@ class LabState:
     acts: tuple[OpenAct, ...] = ()
     strays: tuple[str, ...] = ()
     damaged: frozenset[str] = frozenset()
+    replaced: Mapping[str, Replaced] = field(default_factory=dict)
     stray_bytes: Mapping[str, int] = field(default_factory=dict)
     memories: frozenset[str] = frozenset()
     served: Mapping[str, str] = field(default_factory=dict)
@@ -112,6 +116,7 @@ class LabState:
     forgotten: Mapping[str, LostPoint] = field(default_factory=dict)
     aside: Mapping[str, LostPoint] = field(default_factory=dict)
     unreturned: Mapping[str, str] = field(default_factory=dict)
+    sealed: bool = True
     unsettled: bool = False
     _found: list[Mapping[str, DiskFacts]] = field(default_factory=list, init=False, repr=False, compare=False)
     _sets: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)

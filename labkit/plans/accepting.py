@@ -10,11 +10,11 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Container, Iterable
 
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
 from labkit.model.lineage import read_lineage
 from labkit.model.state import LabState
-from labkit.plans.broken import find_frozen_of
+from labkit.plans.broken import find_frozen_of, find_unsealed
 from labkit.plans.disk import disk_plan
 from labkit.plans.plan import Plan
 from labkit.plans.steps import FreezeImages, Step
@@ -24,7 +24,7 @@ def plan_accept(state: LabState, changed: Container[str], machine: str) -> Plan:
     """Plan to accept what the frozen images of a machine and its snapshots hold.
 
     Args:
-        changed: the frozen images that no longer are what they were.
+        changed: the frozen images that no longer are what they were; those without any seal count too.
     """
     steps, notes = seal_as_they_are(state, find_frozen_of(state, machine), changed)
     return Plan(
@@ -38,6 +38,22 @@ def plan_accept(state: LabState, changed: Container[str], machine: str) -> Plan:
     )
 
 
+def say_seals_are_gone(state: LabState) -> tuple[str, str] | None:
+    """Return what is to be said where all seals of a lab are gone, and how one goes on; None: they are there."""
+    frozen = find_unsealed(state)
+    if not frozen:
+        return None
+    owner = next((name for name in state.machines if find_frozen_of(state, name) & frozen), None)
+    call = f'lab.machines["{owner}"].snapshots.accept_changes()' if owner else "disk.accept_changes()"
+    what = ngettext(
+        "The seals of this lab are gone (seals.json): of its {count} frozen image nobody knows what it was.",
+        "The seals of this lab are gone (seals.json): of its {count} frozen images nobody knows what they were.",
+        len(frozen),
+    )
+    how = _("Bring the file back from a backup of the lab's folder; or let the images count as they are now: {call}.")
+    return what.format(count=len(frozen)), how.format(call=call)
+
+
 def plan_accept_disk(state: LabState, changed: Container[str], disk: DiskFacts) -> Plan:
     """Plan to accept what the frozen images below a disk hold, as `plan_accept` does."""
     steps, notes = seal_as_they_are(state, (layer.path for layer in disk.layers), changed)
@@ -48,8 +64,12 @@ def plan_accept_disk(state: LabState, changed: Container[str], disk: DiskFacts) 
 def seal_as_they_are(
     state: LabState, paths: Iterable[str], changed: Container[str]
 ) -> tuple[tuple[Step, ...], tuple[str, ...]]:
-    """Return the step that seals the changed ones among some images as they are now, if any, and what is to be said."""
-    chosen = sorted(path for path in paths if path in changed)
+    """Return the step that seals the changed ones among some images as they are now, if any, and what is to be said.
+
+    Where all seals are gone, all count as changed.
+    """
+    unsealed = find_unsealed(state)
+    chosen = sorted(path for path in paths if path in changed or path in unsealed)
     files = tuple(file for path in chosen for file in state.images[path].files)
     return (FreezeImages(paths=files),) if files else (), _notes(state, chosen)
 

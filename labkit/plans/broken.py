@@ -14,8 +14,9 @@ from labkit.language import _
 from labkit.model.disk import DiskFacts, chain, disk_name, name_of
 from labkit.model.image import ImageFacts
 from labkit.model.machine import DiskSpec
+from labkit.model.replaced import say_what_stands
 from labkit.model.state import LabState
-from labkit.plans.plan import Refusal
+from labkit.plans.plan import Offer, OfferKind, Refusal
 from labkit.printing import quote
 
 
@@ -23,6 +24,11 @@ def find_frozen(state: LabState) -> frozenset[str]:
     """Return the images whose content never changes: those that snapshots keep, and those that others stand on."""
     below = {image.backing for image in state.images.values() if image.backing}
     return frozenset((below | state.kept) & state.images.keys())
+
+
+def find_unsealed(state: LabState) -> frozenset[str]:
+    """Return the frozen images of which nobody knows what they were, since all seals are gone."""
+    return frozenset() if state.sealed else find_frozen(state)
 
 
 def find_frozen_of(state: LabState, machine: str) -> frozenset[str]:
@@ -116,10 +122,9 @@ def _lost(state: LabState, machine: str | None, disk: DiskSpec, path: str) -> Re
     )
     if path in state.damaged:
         return Refusal(
-            why=_(
-                "The image {file} of {disk} is there but cannot be read: another program has written over its "
-                "beginning."
-            ).format(file=file, disk=disk.name),
+            why=_("The image {file} of {disk} is there but cannot be read: {why}.").format(
+                file=file, disk=disk.name, why=say_what_stands(state.replaced.get(path))
+            ),
             ways_out=(back, _("Type ./lab doctor: it says what is wrong with the file.")),
         )
     if path == disk.path:
@@ -137,6 +142,7 @@ def _altered(state: LabState, machine: str | None, disk: DiskSpec, path: str) ->
     ways = []
     if machine:
         ways.append(_("Bring the file back from a copy: {call}.").format(call=_relink(machine, disk)))
+    offers = [Offer(kind=OfferKind.ACCEPT, machine=machine or "", disk=disk.name)]
     now = state.disks.get(disk.name)
     if now is not None and any(layer.path == path for layer in now.layers):
         ways.append(
@@ -144,6 +150,7 @@ def _altered(state: LabState, machine: str | None, disk: DiskSpec, path: str) ->
                 call=f'lab.disks["{disk.name}"].convert("…", as_is=True)'
             )
         )
+        offers.append(Offer(kind=OfferKind.COPY, machine=machine or "", disk=disk.name))
     accept = f'lab.machines["{machine}"].snapshots' if machine else f'lab.disks["{disk.name}"]'
     ways.append(_("Or take it as it is now: {call}.").format(call=f"{accept}.accept_changes()"))
     return Refusal(
@@ -151,6 +158,7 @@ def _altered(state: LabState, machine: str | None, disk: DiskSpec, path: str) ->
             file=posixpath.basename(path), disk=disk.name
         ),
         ways_out=tuple(ways),
+        offers=tuple(offers),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.disk import chain
 from labkit.model.machine import DiskSpec, MachineFacts
 from labkit.model.snapshot import SnapshotTree
@@ -83,9 +83,11 @@ def _why_too_many(survey: CloneSurvey, request: CloneRequest, source: MachineFac
     if count == 1 or count * memory <= survey.host_memory:
         return None
     return Refusal(
-        why=_("{count} clones would have {needed} of memory together, and this host has {host}.").format(
-            count=count, needed=format_size(count * memory), host=format_size(survey.host_memory)
-        ),
+        why=ngettext(
+            "{count} clone would have {needed} of memory, and this host has {host}.",
+            "{count} clones would have {needed} of memory together, and this host has {host}.",
+            count,
+        ).format(count=count, needed=format_size(count * memory), host=format_size(survey.host_memory)),
         ways_out=(_("Make at most {count}.").format(count=max(1, survey.host_memory // memory)),),
     )
 
@@ -95,6 +97,10 @@ def _why_too_deep(state: LabState, survey: CloneSurvey, disks: list[DiskSpec]) -
     if deepest < survey.deepest:
         return None
     return Refusal(
-        why=_("A disk has {count} layers already: with one more the clone could not start.").format(count=deepest),
+        why=ngettext(
+            "A disk has {count} layer already: with one more the clone could not start.",
+            "A disk has {count} layers already: with one more the clone could not start.",
+            deepest,
+        ).format(count=deepest),
         ways_out=(_('Make a full clone: kind="full".'), _("Or flatten the original first.")),
     )

@@ -251,9 +251,11 @@ def why_not_single(disk: DiskFacts) -> Refusal | None:
     if len(disk.layers) == 1 and not disk.active.frozen:
         return None
     return Refusal(
-        why=_("{disk} has {count} layers, and what is below belongs to snapshots.").format(
-            disk=disk.name, count=len(disk.layers)
-        ),
+        why=ngettext(
+            "{disk} has {count} layer, which belongs to snapshots.",
+            "{disk} has {count} layers, and what is below belongs to snapshots.",
+            len(disk.layers),
+        ).format(disk=disk.name, count=len(disk.layers)),
         ways_out=(_("Make a disk that stands alone: disk.convert(…)."),),
     )
 

@@ -11,7 +11,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.disk import chain, disk_name
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.lineage import Lineage, read_lineage
@@ -167,10 +167,12 @@ def _why_not_now(lineage: Lineage, facts: MachineFacts, cuts: list[ImageFacts]) 
         busy = tuple(sorted(name for name in users if lineage.state.everywhere[name].state is not MachineState.OFF))
         if busy:
             return Refusal(
-                why=_("{machines} stand on {machine} and are not off: their images are in use.").format(
-                    machines=", ".join(busy), machine=facts.name
-                ),
-                ways_out=(_("Stop them first."),),
+                why=ngettext(
+                    "{machines} stands on {machine} and is not off: its images are in use.",
+                    "{machines} stand on {machine} and are not off: their images are in use.",
+                    len(busy),
+                ).format(machines=", ".join(busy), machine=facts.name),
+                ways_out=(ngettext("Stop it first.", "Stop them first.", len(busy)),),
                 dependants=busy,
             )
     return None

@@ -65,8 +65,8 @@ def _why_no_memory(survey: CloneSurvey, request: CloneRequest, snapshot: Snapsho
     fewer = survey.free_memory // each
     return Refusal(
         why=ngettext(
-            "{count} running guest takes about {needed} of the host's memory, and {free} are free.",
-            "{count} running guests take about {needed} of the host's memory, and {free} are free.",
+            "{count} running guest takes about {needed} of the host's memory, of which {free} is free.",
+            "{count} running guests take about {needed} of the host's memory, of which {free} is free.",
             count,
         ).format(count=count, needed=format_size(count * each), free=format_size(survey.free_memory)),
         ways_out=(

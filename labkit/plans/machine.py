@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.machine import (
     Accelerator,
     MachineChanges,
@@ -165,10 +165,16 @@ def plan_clean(state: LabState) -> Plan:
 
 
 def _notes_of_clean(others: Iterable[str], orphans: Iterable[str]) -> Iterator[str]:
-    if names := ", ".join(sorted(map(posixpath.basename, orphans))):
-        yield _("Files that nobody needs go too: {names}.").format(names=names)
-    if names := ", ".join(sorted(map(posixpath.basename, others))):
-        yield _("These stay, since machines that are not of this lab need them: {names}.").format(names=names)
+    if names := sorted(map(posixpath.basename, orphans)):
+        yield ngettext(
+            "A file that nobody needs goes too: {names}.", "Files that nobody needs go too: {names}.", len(names)
+        ).format(names=", ".join(names))
+    if names := sorted(map(posixpath.basename, others)):
+        yield ngettext(
+            "This stays, since a machine that is not of this lab needs it: {names}.",
+            "These stay, since machines that are not of this lab need them: {names}.",
+            len(names),
+        ).format(names=", ".join(names))
 
 
 def _kept_elsewhere(state: LabState) -> tuple[str, ...]:

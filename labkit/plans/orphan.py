@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.disk import chain, disk_name
 from labkit.model.image import Format
 from labkit.model.machine import DiskSpec
@@ -132,9 +132,11 @@ def _why_not_back(
     files = (*parts, *([point.memory] if point.memory else []))
     if lost := [posixpath.basename(path) for path in files if path not in state.images.keys() | state.memories]:
         return Refusal(
-            why=_("{name} cannot come back: {files} of it are gone, or cannot be read.").format(
-                name=name, files=", ".join(lost)
-            ),
+            why=ngettext(
+                "{name} cannot come back: {files} of it is gone, or cannot be read.",
+                "{name} cannot come back: {files} of it are gone, or cannot be read.",
+                len(lost),
+            ).format(name=name, files=", ".join(lost)),
             ways_out=(
                 _("Bring the files back from a copy, into their places."),
                 _("Bring what is left back as a free disk: adopt()."),
@@ -183,8 +185,10 @@ def plan_discard(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts) -> 
     refusal = _why_of_a_machine(survey, orphan)
     if orphan.above:
         names = tuple(map(posixpath.basename, orphan.above))
-        why = _("{names} stand on {file}.").format(names=", ".join(names), file=orphan.name)
-        ways = (_("Discard those first, or all orphans at once: lab.orphans.discard()."),)
+        why = ngettext("{names} stands on {file}.", "{names} stand on {file}.", len(names)).format(
+            names=", ".join(names), file=orphan.name
+        )
+        ways = (_("Discard what stands on it first, or all orphans at once: lab.orphans.discard()."),)
         refusal = refusal or Refusal(why=why, ways_out=ways, dependants=names)
     return _deleting(state, [orphan], orphan.name, refusal=refusal)
 

@@ -10,6 +10,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import StrEnum
 from typing import Protocol
 
 from labkit.errors import BadInput
@@ -22,6 +23,28 @@ from labkit.units import format_size
 _BLOB = re.compile(r"/blobs/[0-9a-f]{16}-([^/]+)$")
 
 
+class OfferKind(StrEnum):
+    """What a panel can do about a refusal."""
+
+    ACCEPT = "accept"
+    """Take the frozen images as they are now."""
+    COPY = "copy"
+    """Save what can be read into another disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A way out of a refusal that is an act itself.
+
+    Attributes:
+        machine: whose frozen images they are, "": a free disk's. disk: which it is about.
+    """
+
+    kind: OfferKind
+    machine: str
+    disk: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Why an act is not done, and how to go on.
@@ -29,6 +52,7 @@ class Refusal:
     Attributes:
         why: one sentence that names the thing and its state.
         ways_out: what to do first, each a sentence or a call to type.
+        offers: those of them that are acts themselves, for panels.
         for_calls: further ways out that only who types a call has: a form has no such field.
         dependants: names of those who depend on it.
     """
@@ -36,6 +60,7 @@ class Refusal:
     why: str
     ways_out: tuple[str, ...] = ()
     for_calls: tuple[str, ...] = ()
+    offers: tuple[Offer, ...] = ()
     dependants: tuple[str, ...] = ()
 
     @property

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.disk import chain, image_number
 from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
@@ -138,9 +138,11 @@ def _refuse_full(facts: MachineFacts, free: int) -> Refusal:
 
 def _refuse_depth(machine: str, depth: int) -> Refusal:
     return Refusal(
-        why=_("A disk of {machine} has {count} layers: with one more it could not start.").format(
-            machine=machine, count=depth
-        ),
+        why=ngettext(
+            "A disk of {machine} has {count} layer: with one more it could not start.",
+            "A disk of {machine} has {count} layers: with one more it could not start.",
+            depth,
+        ).format(machine=machine, count=depth),
         ways_out=(
             _("Delete snapshots in between: their layers are merged."),
             _("Or make a disk that stands alone: disk.convert(…)."),

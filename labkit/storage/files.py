@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
+from typing import TextIO
 
 from labkit.errors import AlreadyExists, HostTrouble, NoSpace
 from labkit.language import _
@@ -124,12 +125,18 @@ def is_written(path: Path, offset: int, length: int, text: str) -> bool:
 
 
 def open_lock(path: Path) -> BufferedWriter:
-    """Open a file to lock it, made on first use; a pipe in its place is an error at once, not waited for."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    """Open a file to lock it, made on first use; a pipe or a link in its place is an error at once."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is no plain file", str(path))
     return open(descriptor, "wb")
+
+
+def open_draft(path: Path) -> TextIO:
+    """Open a new file to write a text into, for us alone; what bears its name goes: a link would lead elsewhere."""
+    path.unlink(missing_ok=True)
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w")
 
 
 def delete_files(paths: Iterable[str]) -> None:

@@ -108,7 +108,7 @@ def has_stream(path: Path, header: MemoryHeader) -> bool:
     Raises:
         OSError: the host's.
     """
-    with path.open("rb") as file:
+    with opened_plain(path, follow=True) as file:
         file.seek(header.length)
         start = file.read(len(_STREAM))
     return bool(start) if header.compression else start == _STREAM

@@ -1,4 +1,4 @@
-"""Small files that say what a lab is: read within bounds, written whole or not at all.
+"""Small files that say what a lab is: written whole or not at all. They are read through `bounded.py`.
 
 Knows: files. Must not know: what is in them.
 """
@@ -8,35 +8,20 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import stat
 import tempfile
 from pathlib import Path
 
-from labkit.storage.files import sync_folder
+from labkit.storage.files import open_draft, sync_folder
 
 _NO_SECOND_NAMES = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 """What a file system says that has no hard links."""
-
-
-def read_bounded(path: Path, most: int) -> bytes:
-    """Return what is in a plain file, which another program may have put there.
-
-    Raises:
-        OSError: the host's. ValueError: it is no plain file, or has more than `most` bytes.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode) or info.st_size > most:
-            raise ValueError("not a plain file of this size")
-        return file.read(most)
 
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all, durably, for us alone."""
     draft = path.with_name(f"{path.name}.part")
     try:
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        with open_draft(draft) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

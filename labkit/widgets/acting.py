@@ -22,6 +22,7 @@ from labkit.errors import Cancelled, LabError
 from labkit.language import _
 from labkit.plans.plan import Plan
 from labkit.widgets import act_parts, parts
+from labkit.widgets.offer_parts import offers_of, render_offers
 from labkit.widgets.tree import Child, Node, tag
 from labkit.widgets.work import Work
 
@@ -154,7 +155,7 @@ class Acting:
         return (
             tag("div", self._render_plan(lost), key="plan"),
             tag("div", self._render_work(held), key="work"),
-            tag("div", act_parts.render_error(self._error) if self._error else None, key="error"),
+            tag("div", *self._render_error(), key="error"),
             tag("div", self._render_result(), key="result"),
             tag("div", self._render_done(), key="done"),
         )
@@ -167,11 +168,13 @@ class Acting:
         leave = parts.Button(label=_("Leave it") if can_do else _("Close"), action="leave")
         kind = "danger" if plan.files.deleted else "main"
         yes = parts.Button(label=label, action="confirm", kind=kind, busy=self.busy)
+        offers = plan.refusal.offers if plan.refusal else ()
         buttons = [yes, leave] if can_do else [leave]
         return tag(
             "div",
             tag("h4", _("Plan: {act}").format(act=label)),
             act_parts.render_plan(plan, lost=lost, rate=self.copy_rate),
+            render_offers(offers, busy=self.busy),
             parts.render_buttons(buttons, label="plan"),
             class_="labkit-plan",
             role="group",
@@ -179,6 +182,11 @@ class Acting:
             tabindex=-1,
             data_appear=True,
         )
+
+    def _render_error(self) -> tuple[Child, ...]:
+        if self._error is None:
+            return ()
+        return act_parts.render_error(self._error), render_offers(offers_of(self._error), busy=self.busy)
 
     def _render_work(self, held: str | None) -> Child:
         if self._work is None:

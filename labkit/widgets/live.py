@@ -8,9 +8,10 @@ Knows: the store's readings, plans. Must not know: libvirt; what is shown of the
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING, overload
 
 from labkit.language import _
@@ -21,6 +22,7 @@ from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
 from labkit.widgets.acting import Values
 from labkit.widgets.machine import parts as machine_parts
+from labkit.widgets.offer_parts import ACCEPT, COPY
 from labkit.widgets.panel import Panel, lab_of, machine_of
 from labkit.widgets.reading import Reading
 from labkit.widgets.store import Store
@@ -47,6 +49,11 @@ CAN_CANCEL = frozenset({"stop", "save"})
 """The switches that may take a while, and heed a cancel."""
 
 
+def find_free_name(taken: Container[str], name: str) -> str:
+    """Return a name with a number that nobody has yet."""
+    return next(f"{name}-{number}" for number in itertools.count(2) if f"{name}-{number}" not in taken)
+
+
 class LivePanel(Panel):
     """A panel of a lab."""
 
@@ -56,6 +63,8 @@ class LivePanel(Panel):
         self._store = Store.of(self._lab)
         self._store.read()
         self.on("relink", self._relink)
+        self.on(ACCEPT, self._accept)
+        self.on(COPY, self._copy)
 
     def refresh(self) -> None:
         """Read the lab."""
@@ -120,6 +129,24 @@ class LivePanel(Panel):
         machine, disk, file = values.get("subject", ""), values.get("disk", ""), values.get("file", "").strip()
         label = _("Relink {name}").format(name=disk)
         self._propose(label, lambda: self._lab.machines[machine].relink.plan(disk, file))
+
+    def _accept(self, values: Values) -> None:
+        """Propose to take the frozen images below a machine, or a free disk, as they are now."""
+        machine, _slash, disk = values.get("subject", "").partition("/")
+
+        def make() -> Plan:
+            act = self._lab.machines[machine].snapshots if machine else self._lab.disks[disk]
+            return act.accept_changes.plan()
+
+        self._propose(_("Take {name} as it is now").format(name=machine or disk), make)
+
+    def _copy(self, values: Values) -> None:
+        """Propose to save what can be read of a disk into a new one."""
+        disk = values.get("subject", "")
+        self._propose(
+            _("Save what can be read of {name}").format(name=disk),
+            lambda: self._lab.disks[disk].convert.plan(find_free_name(self._lab.disks, disk), as_is=True),
+        )
 
     def _plan_flattening(self, machine: str) -> Plan:
         return self._lab.machines[machine].flatten.plan()

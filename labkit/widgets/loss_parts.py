@@ -10,16 +10,24 @@ from collections.abc import Sequence
 from labkit.language import _
 from labkit.model.lineage import Lineage
 from labkit.model.losses import Loss, LossKind, losses_of
+from labkit.model.state import LabState
+from labkit.plans.accepting import say_seals_are_gone
 from labkit.widgets import parts
 from labkit.widgets.tree import Child, Node, tag
 
 
 def render_losses(losses: Sequence[Loss], *, more: Child = None) -> Node | None:
     """Return what is lost, a sentence each, and `more` beneath; nothing where nothing is."""
-    if not losses:
+    if not losses and more is None:
         return None
     lines = [tag("p", tag("strong", "⚠ "), loss.sentence) for loss in losses]
     return tag("div", *lines, more, class_="labkit-note", role="status")
+
+
+def render_seals(state: LabState) -> Child:
+    """Return what is said where all seals of a lab are gone, and how one goes on; nothing where they are there."""
+    said = say_seals_are_gone(state)
+    return tag("p", tag("strong", "⚠ "), " ".join(said)) if said else None
 
 
 def why_not_start(losses: Sequence[Loss], machine: str) -> str | None:
@@ -30,6 +38,8 @@ def why_not_start(losses: Sequence[Loss], machine: str) -> str | None:
 def render_losses_of(lineage: Lineage, machine: str, *, busy: str | None) -> Node | None:
     """Return what a machine needs and cannot use, with the form that brings it back."""
     losses = losses_of(lineage, machine)
+    if not losses:
+        return None
     ours = (loss.disks for loss in losses if loss.kind is not LossKind.OUTSIDE)
     disks = [disk for pairs in ours for name, disk in pairs if name == machine]
     return render_losses(losses, more=render_relink(machine, disks, busy=busy))

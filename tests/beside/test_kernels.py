@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import threading
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -145,20 +146,18 @@ def test_what_an_open_act_is_going_to_make_is_named_already(pair: tuple[Machine,
 
 @contextmanager
 def changing(lab: Lab) -> Iterator[None]:
-    """Acts go a step on all the time, as many kernels would make it look: the journal's counter never stands still."""
-    folder, over = lab.home / "journal", threading.Event()
+    """Acts go a step on within every reading, as many kernels would make it look; nothing of labkit is replaced."""
+    folder, before = lab.home / "journal", sys.gettrace()
 
-    def count_on() -> None:
-        while not over.is_set():
+    def step_on(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code.co_name == "_read_once":
             count(folder)
 
-    counting = threading.Thread(target=count_on)
-    counting.start()
+    sys.settrace(step_on)
     try:
         yield
     finally:
-        over.set()
-        counting.join()
+        sys.settrace(before)
 
 
 def test_a_lab_that_never_stands_still_is_shown_and_not_acted_on(pair: tuple[Machine, Machine]) -> None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
 
 
@@ -28,3 +30,8 @@ def run_child(module: str, folder: Path, count: int) -> list[dict[str, object]]:
 
 def test_every_small_file_is_read_or_refused(tmp_path: Path) -> None:
     assert len(run_child("small", tmp_path, 150)) == 5
+
+
+@pytest.mark.usefixtures("guest_images")
+def test_whatever_stands_in_the_place_of_a_file_of_the_lab_is_read_or_refused(tmp_path: Path) -> None:
+    assert len(run_child("folders", tmp_path, 2)) > 15

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from labkit.guest.follow import HISTORY_BYTES, LogFollower
+from labkit.storage.plain import open_plain
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_who_comes_later_sees_what_was_printed(log: Path) -> None:
-    follower = LogFollower(log)
+    follower = LogFollower(log, open_plain)
     assert follower.read() == b"", "it is not there yet"
     log.write_bytes(b"x" * HISTORY_BYTES + b"login: ")
     heard = b"".join(iter(follower.read, b""))
@@ -28,7 +29,7 @@ def test_who_comes_later_sees_what_was_printed(log: Path) -> None:
 
 def test_a_new_boot_is_seen_from_its_beginning(log: Path) -> None:
     log.write_bytes(b"the first boot\n")
-    follower = LogFollower(log)
+    follower = LogFollower(log, open_plain)
     assert follower.read() == b"the first boot\n"
     log.write_bytes(b"the second\n")
     assert follower.read() == b"the second\n"
@@ -37,7 +38,7 @@ def test_a_new_boot_is_seen_from_its_beginning(log: Path) -> None:
 
 def test_a_log_that_was_put_aside_is_read_to_its_end_first(log: Path) -> None:
     log.write_bytes(b"one ")
-    follower = LogFollower(log)
+    follower = LogFollower(log, open_plain)
     assert follower.read() == b"one "
     with log.open("ab") as more:
         more.write(b"two ")

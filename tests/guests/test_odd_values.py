@@ -8,12 +8,13 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labkit import Lab, widgets
+from labkit import Lab, experiments, widgets
 from labkit.acts.act import Act, BoundAct
 from labkit.course import exercise, predict
 from labkit.course.exercise import Exercise
@@ -21,6 +22,7 @@ from labkit.course.prediction import Prediction
 from labkit.disk import Disk
 from labkit.disks import Disks
 from labkit.errors import BadInput, LabError, NotFound
+from labkit.experiments import Container
 from labkit.guest.console import SerialConsole
 from labkit.language import set_language
 from labkit.machine import Machine
@@ -36,8 +38,8 @@ SECONDS = 8.0
 """What a call may take on a busy host; one that waits for ever takes longer."""
 
 CLASSES = (
-    Lab, Machines, Machine, Disks, Disk, Snapshots, Orphans, Orphan, SerialConsole, Exercise, Prediction, Lineage,
-    SnapshotTree,
+    Lab, Machines, Machine, Disks, Disk, Snapshots, Orphans, Orphan, SerialConsole, Container, Exercise, Prediction,
+    Lineage, SnapshotTree,
 )  # fmt: skip
 
 PANELS = tuple(getattr(widgets, name) for name in widgets.__all__ if name != "Panel")
@@ -45,6 +47,9 @@ PANELS = tuple(getattr(widgets, name) for name in widgets.__all__ if name != "Pa
 
 WEB, LAB, RUNNING = object(), object(), object()
 """In the table: the machine that is off, the lab, the machine that runs."""
+
+VALUES = (experiments.Beat, experiments.Verdict, experiments.Witness)
+"""Of what `labkit.experiments` gives, the classes that it makes itself."""
 
 ALWAYS = "all"
 ON, OFF = "running", "off"
@@ -166,6 +171,7 @@ CALLS: dict[str, Call | None] = {
     "Snapshots.describe": Call(name="clean", description="", timeout=None),
     "Snapshots.accept_changes": Call(timeout=None),
     "Orphans.discard": Call(timeout=None),
+    "Orphans.bring_back": Call(),
     "Orphans.get": Call(key="no", default=None),
     "Orphans.items": Call(),
     "Orphans.keys": Call(),
@@ -173,11 +179,34 @@ CALLS: dict[str, Call | None] = {
     "Orphan.adopt": Call(name="found", timeout=None),
     "Orphan.adopt_as_snapshot": Call(name="found", timeout=None),
     "Orphan.discard": Call(timeout=None),
+    "Orphan.accept_changes": Call(timeout=None),
     "Snapshots.why_not_start": Call(),
     "SerialConsole.tail": Call(lines=20),
     "SerialConsole.since": Call(position=0),
     "SerialConsole.send": Call(text="x", end=""),
     "SerialConsole.expect": Call(pattern="", timeout=0.1, position=0),
+    "experiments.measure_sharing": Call(on=ON, a=..., b=..., seconds=0.1, rounds=1),
+    "experiments.measure_load": Call(on=ON, machine=..., seconds=0.1),
+    "experiments.measure_fsync": Call(on=ON, machine=..., seconds=0.1, rounds=1),
+    "experiments.measure_writes": Call(on=ON, machine=..., targets=["vdz"], writes=1, rounds=1),
+    "experiments.saturate": Call(on=ON, machine=..., disk="no-such-disk"),
+    "experiments.start_writing": Call(on=ON, machine=..., disk="no-such-disk"),
+    "experiments.stop_writing": Call(on=ON, machine=...),
+    "experiments.is_writing": Call(on=ON, machine=...),
+    "experiments.read_devices": Call(on=ON, machine=...),
+    "experiments.look_inside": Call(on=ON, place=...),
+    "experiments.measure_formats": Call(right={"name": NAMES}, lab=..., capacity="1 MiB", name="a/b"),
+    "experiments.measure_copy_rate": Call(lab=...),
+    "experiments.measure_cost": Call(lab=..., writes=1, rounds=1, timeout=0, extended_l2=False),
+    "experiments.measure_cost_inside": Call(right={"name": NAMES}, lab=..., writes=1, rounds=1, name="a/b", timeout=1),
+    "experiments.witness": Call(machine=...),
+    "experiments.verify_restore": Call(before=..., after=..., snapshot="clean"),
+    "experiments.hash_file": Call(path="no-such-file"),
+    "experiments.is_slower": Call(one=[1.0], other=[2.0]),
+    "experiments.Heartbeat": Call(on=ON, vm=...),
+    "experiments.Divergence": Call(machines=..., interval=0.1),
+    "experiments.Container": Call(right={"name": NAMES}, name="a/b", spare=None),
+    "Container.run": Call(command="true"),
     "predict": Call(slug="boot-time"),
     "exercise": Call(slug="primer-arranque", lab=None),
     "Exercise.check": Call(),
@@ -212,7 +241,7 @@ CALLS: dict[str, Call | None] = {
     "SnapshotTree.text": Call(notes=None),
     "SnapshotTree.values": Call(),
     "ClonePanel": Call(where=WEB, name=None),
-    "SerialConsole": Call(where=RUNNING, name=None),
+    "Console": Call(where=RUNNING, name=None),
     "DiskPanel": Call(lab=LAB, disk=None),
     "DoctorPanel": Call(lab=LAB),
     "HostPanel": Call(lab=LAB),
@@ -228,7 +257,9 @@ CALLS: dict[str, Call | None] = {
 
 def found() -> set[str]:
     """All that is public and can be called; of panels only what they add to a panel."""
-    names = {"predict", "exercise", *(panel.__name__ for panel in PANELS)}
+    given = {name for name in experiments.__all__ if callable(getattr(experiments, name))}
+    tried = {f"experiments.{name}" for name in given - {kind.__name__ for kind in VALUES}}
+    names = {"predict", "exercise", *(panel.__name__ for panel in PANELS), *tried}
     for kind in CLASSES:
         for name in dir(kind):
             if name.startswith("_") or (kind is Prediction and name not in vars(Prediction)):
@@ -268,6 +299,8 @@ class Place:
             "SerialConsole": lambda: machine.console,
             "Exercise": lambda: exercise("primer-arranque", self.lab),
             "Prediction": lambda: predict("boot-time"),
+            "experiments": lambda: experiments,
+            "Container": lambda: Container("box"),
             "Lineage": lambda: self.lab.lineage,
             "SnapshotTree": lambda: machine.snapshots.tree,
         }
@@ -278,9 +311,23 @@ class Place:
         return called
 
     def given(self, call: Call) -> dict[str, Any]:
-        """The right arguments of a call."""
+        """The right arguments of a call; what stands for one of the place's things is that."""
+        machine = self.running if call.on == ON else self.off
         real = {WEB: self.off, LAB: self.lab, RUNNING: self.running}
-        return {name: real[value] if type(value) is object else value for name, value in call.ordinary.items()}
+        things: dict[str, Callable[[], Any]] = {
+            "lab": lambda: self.lab,
+            "machines": lambda: [self.off],
+            "before": lambda: experiments.witness(self.off),
+            "after": lambda: experiments.witness(self.off),
+        }
+        return {
+            name: things.get(name, lambda: machine)()
+            if value is ...
+            else real.get(value)
+            if type(value) is object
+            else value
+            for name, value in call.ordinary.items()
+        }
 
 
 def planned(bound: Callable[..., Any]) -> Callable[..., Any]:
@@ -331,6 +378,9 @@ def test_whatever_is_given_to_a_call_ends_in_words_and_changes_nothing(
             began = time.monotonic()
             try:
                 result = bound(**{**ordinary, argument: value})
+                if isinstance(result, AbstractContextManager) and name.startswith("experiments."):
+                    with result:
+                        pass
                 if isinstance(result, Lab) and result is not place.lab:
                     result.close()
                 elif name == "Lab.subscribe":

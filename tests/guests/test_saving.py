@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,18 +21,11 @@ from labkit.machine import Machine
 from labkit.model.machine import MachineState
 from labkit.widgets.plain import show
 from tests.instance import Instance
+from tests.small_disk import run_on_small_disk
 
 # libvirt writes saved memory below its configuration; there a file system too small for it is put, in a namespace of
 # its own with a daemon of its own.
 CODE = """
-import json, os, subprocess
-from pathlib import Path
-from labkit import Lab
-from labkit.errors import LabError
-
-folder = Path(os.environ["XDG_CONFIG_HOME"]) / "libvirt/qemu/save"
-folder.mkdir(parents=True)
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
 with Lab.open("full") as lab:
     guest = lab.create("web").start().wait_ready()
     guest.run("echo kept >/run/note")
@@ -44,7 +35,7 @@ with Lab.open("full") as lab:
     except LabError as caught:
         error = caught
     answer = {"error": type(error).__name__, "message": error and error.message, "hint": error and error.hint,
-              "state": guest.state, "files": [path.name for path in folder.iterdir()],
+              "state": guest.state, "files": [path.name for path in home.iterdir()],
               "note": guest.run("cat /run/note").stdout}
     lab.clean()
 print(json.dumps(answer))
@@ -121,16 +112,9 @@ def test_memory_that_a_machine_is_to_take_up_stays(lab: Lab, instance: Instance)
 
 def test_a_host_without_room_for_the_memory_leaves_the_guest_running(guest_images: Path) -> None:
     own = Instance(guest_images)
-    namespace = ["unshare", "--user", "--map-current-user", "--mount", "--keep-caps", "--"]
-    try:
-        with own.in_force():
-            done = subprocess.run(
-                [*namespace, sys.executable, "-c", CODE], capture_output=True, text=True, check=False, timeout=400
-            )
-    finally:
-        own.end()
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    folder = Path(own.environment["XDG_CONFIG_HOME"]) / "libvirt/qemu/save"
+    folder.mkdir(parents=True)
+    answer = run_on_small_disk(CODE, folder, "4m", own=own)
     assert answer["error"] == "NoSpace"
     assert answer["message"].startswith("web cannot be saved")
     assert "running as before" in answer["hint"]

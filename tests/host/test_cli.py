@@ -147,6 +147,15 @@ def test_console_of_a_machine_that_is_not_there_is_an_error(labkit: Command, boo
     assert booted.state is MachineState.RUNNING
 
 
+def test_console_of_a_machine_called_as_the_hypervisor_does_says_how_to_write_it(
+    labkit: Command, booted: Machine
+) -> None:
+    done = labkit("console", f"cli.{booted.name}")
+    assert done.returncode == 1
+    assert f"labkit console {booted.name} --lab cli" in done.stderr
+    assert "labkit console" not in labkit("console", f"no.{booted.name}").stderr
+
+
 def test_image_lists_the_guest_images_and_checks_their_files(labkit: Command) -> None:
     listed = [line.split("\t") for line in labkit("image").stdout.splitlines()]
     assert [(name, format, capacity) for name, format, capacity, _length in listed] == [

@@ -37,7 +37,7 @@ FAMILIES = {
     "migration": MigrationStep,
     "restore": RestoreStep,
     "snapshot": SnapshotStep,
-    "waking": InstantStep,
+    "instant": InstantStep,
 }
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class Lab:
 
     process: psutil.Process
     url: urllib.parse.SplitResult
+    told: str
 
     @property
     def host(self) -> str:
@@ -102,7 +103,7 @@ def lab_up(data: Path, **environment: str) -> Iterator[Lab]:
                 break
         else:
             pytest.fail("".join(told))
-        lab = Lab(process=psutil.Process(up.pid), url=urllib.parse.urlsplit(told[-1].strip()))
+        lab = Lab(process=psutil.Process(up.pid), url=urllib.parse.urlsplit(told[-1].strip()), told="".join(told))
         yield lab
     finally:
         up.send_signal(signal.SIGINT)
@@ -133,6 +134,17 @@ def refuse(data: Path, **environment: str) -> str:
 
 
 # ------------------------------------------------------------------------------------------------ port and address
+def test_a_second_one_says_that_the_first_goes_on_and_has_an_address_of_its_own(data: Path) -> None:
+    with socket.socket() as first:
+        with suppress(OSError):  # another one has it: as good
+            first.bind(("127.0.0.1", 8888))
+            first.listen()
+        with lab_up(data, LABKIT_PORT="") as lab:
+            assert lab.port != 8888
+            assert "Port 8888 is taken, perhaps by a ./lab up in another terminal: that one goes on" in lab.told
+            assert f"This is one more, on port {lab.port}" in lab.told
+
+
 def test_busy_port_that_was_asked_for_is_an_error(data: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

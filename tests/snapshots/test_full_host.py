@@ -6,33 +6,19 @@ the same full disk as we do.
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from tests.instance import ROOT, Instance
+from tests.instance import Instance
+from tests.small_disk import run_on_small_disk
 
 # Run in the namespace: each act once for each amount of room that is left when it begins.
 CODE = """
-import json, os, subprocess, sys
-from pathlib import Path
-from labkit import Lab
-from labkit.errors import LabError
 from tests.snapshots.checkpoint import Checkpoint
 from tests.snapshots.standing import Eye, without_layers, without_new_memory
 from tests.snapshots.test_full_host import ACTS, grow
-
-home = Path(sys.argv[1])
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", home], check=True)
-
-def fill(left):
-    info = os.statvfs(home)
-    with open(home / "ballast", "wb") as file:
-        file.write(bytes(info.f_bavail * info.f_frsize - left))
 
 def outcome(request):
     world.install(stands)
@@ -59,7 +45,7 @@ with Lab.open("full", home=home) as lab:
                 lab.carry_out(plan)
             except LabError as caught:
                 error = caught
-            (home / "ballast").unlink()
+            free()
             with Lab.open("full", home=home) as again:
                 told = again.recovered
             now = without_new_memory(eye.look(), before)
@@ -108,22 +94,8 @@ def _write_much(vm: Any, value: int) -> None:
 @pytest.fixture(scope="module")
 def answers(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What became of each act with each amount of room."""
-    own = Instance(instance.images)
-    namespace = ["unshare", "--user", "--map-current-user", "--mount", "--keep-caps", "--"]
-    try:
-        done = subprocess.run(
-            [*namespace, sys.executable, "-c", CODE, str(tmp_path_factory.mktemp("full"))],
-            env={**os.environ, **own.environment},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=570,
-        )
-    finally:
-        own.end()
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    home = tmp_path_factory.mktemp("full")
+    found: list[dict[str, Any]] = run_on_small_disk(CODE, home, "200m", own=Instance(instance.images))
     return found
 
 

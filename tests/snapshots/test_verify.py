@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from labkit import Lab, cli
+from labkit.doctor.losses import check_seals
 from labkit.engine.seals import complete, find_changed, find_seals, seal
 from labkit.engine.verification import verify
 from labkit.errors import LabError, Refused, WrongState
 from labkit.machine import Machine
+from labkit.model.diagnosis import Status
 from labkit.model.image import Format
+from labkit.model.lineage import read_lineage
+from labkit.model.losses import find_losses
 from labkit.plans.disk import plan_attach
 from labkit.plans.snapshot import SnapshotSurvey, plan_delete, plan_take
 from labkit.units import GIB
+from labkit.widgets import LabPanel
 from tests.snapshots.test_guests import hash_content
 from tests.snapshots.world import World
 
@@ -200,6 +207,69 @@ def test_below_a_damaged_image_nothing_is_deleted(vm: Machine) -> None:
     with image.open("r+b") as file:
         file.write(start)
     vm.snapshots.restore("three")
+
+
+REPLACED: dict[str, tuple[Callable[[Path, Path], None], str]] = {
+    "link": (lambda path, away: path.symlink_to(away), "a link has been put in its place"),
+    "folder": (lambda path, _away: path.mkdir(), "a folder has been put in its place"),
+    "pipe": (lambda path, _away: os.mkfifo(path), "a pipe, a device or a socket has been put in its place"),
+}
+
+
+@pytest.mark.parametrize("kind", REPLACED)
+def test_what_stands_in_the_place_of_an_image_is_told_as_what_it_is(vm: Machine, tmp_path: Path, kind: str) -> None:
+    """Nothing was written over: the file may well lie elsewhere."""
+    image, away = _image(vm, "two"), tmp_path / "away"
+    put, words = REPLACED[kind]
+    shutil.move(image, away)
+    put(image, away)
+    try:
+        refusal = vm.snapshots.restore.plan("two").refusal
+        (loss,) = find_losses(read_lineage(vm.lab.state))
+        changed = [Path(path).name for path in vm.lab.verify().changed]
+    finally:
+        image.rmdir() if kind == "folder" else image.unlink()
+        shutil.move(away, image)
+    assert refusal is not None
+    assert words in refusal.why
+    assert words in loss.what
+    assert changed == [image.name]
+    vm.lab.disks.create("data", capacity="1 MiB")
+    data = vm.lab.home / "disks" / "data.0.qcow2"
+    shutil.move(data, away)
+    put(data, away)
+    try:
+        with pytest.raises(LabError, match=words):
+            vm.lab.disks["data"].map()
+    finally:
+        data.rmdir() if kind == "folder" else data.unlink()
+        shutil.move(away, data)
+        vm.lab.disks["data"].delete()
+
+
+@pytest.mark.parametrize("text", [None, "{}"])
+def test_lost_seals_are_told_by_everyone_who_looks_and_can_be_made_anew(vm: Machine, text: str | None) -> None:
+    lab, seals = vm.lab, vm.lab.home / "seals.json"
+    seals.unlink()
+    if text is not None:
+        seals.write_text(text)
+    words = "of its 3 frozen images nobody knows what they were"
+    call = 'lab.machines["web"].snapshots.accept_changes()'
+    assert call in str(lab.verify())
+    check = check_seals(lab.home.parent, lab.uri)
+    assert (check.status, words in check.what, call in check.cause) == (Status.NOTE, True, True)
+    shown = LabPanel(lab).static()
+    assert words in shown
+    assert call in html.unescape(shown)
+    vm.snapshots.accept_changes()
+    assert check_seals(lab.home.parent, lab.uri).status is Status.OK
+    assert lab.verify().found.unsealed == ()
+    _write(_image(vm))
+    assert [path.name for path in lab.verify().changed] == [_image(vm).name]
+
+
+def test_where_nothing_is_frozen_there_is_nothing_to_verify(lab: Lab) -> None:
+    assert "Nothing in this lab is frozen" in str(lab.verify())
 
 
 def test_a_disk_whose_image_is_damaged_is_not_told_as_deleted(lab: Lab) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from labkit.machine import Machine
 from labkit.plans.plan import Plan
 from labkit.units import MIB
 from tests.engine.kernel import Instant, Kernel
+from tests.small_disk import run_on_small_disk
 from tests.snapshots.test_guests import hash_content
 
 
@@ -309,31 +308,24 @@ def test_a_kernel_killed_while_it_exports_leaves_no_archive(vm: Machine, file: P
 
 
 FULL = """
-import json, os, subprocess, sys
-from pathlib import Path
-from labkit import Lab
-from labkit.errors import LabError
-
-home, file, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", home], check=True)
+file, name = Path(words[0]), words[1]
 
 def look():
     return sorted(str(path.relative_to(home)) for path in home.rglob("*") if "lock" not in path.name)
 
 with Lab.open(name, home=home) as lab:
     plan = lab.import_machine.plan(file)
-    (home / "ballast").write_bytes(b"")
-    info = os.statvfs(home)
-    (home / "ballast").write_bytes(bytes(info.f_bavail * info.f_frsize - 256 * 1024))
+    fill(256 * 1024)
     before = look()
     try:
         lab.carry_out(plan)
         said = None
     except LabError as error:
         said = type(error).__name__
-    print(json.dumps([said, look() == before, list(lab.machines)]))
-    (home / "ballast").unlink()
+    answer = [said, look() == before, list(lab.machines)]
+    free()
     lab.clean()
+print(json.dumps(answer))
 """
 
 
@@ -343,8 +335,5 @@ def test_on_a_full_host_nothing_is_kept_of_it(lab: Lab, file: Path, tmp_path: Pa
     vm.export(file)
     vm.delete()
     (tmp_path / "home").mkdir()
-    namespace = ["unshare", "--user", "--map-current-user", "--mount", "--keep-caps", "--"]
-    argv = [*namespace, sys.executable, "-c", FULL, str(tmp_path / "home"), str(file), "full"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=400)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == ["NoSpace", True, []]
+    answer = run_on_small_disk(FULL, tmp_path / "home", "96m", str(file), "full")
+    assert answer == ["NoSpace", True, []]

@@ -54,6 +54,9 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, Twin,
         other.attach(lab.disks.create("mine", capacity=8 * MIB))
         other.attach(lab.disks.create("full", capacity=2 * MIB, format="raw", allocation="fixed"))
         write(lab, 7, "other")
+        early = lab.create("early")
+        early.snapshots.take("s")
+        early.rename("late")
         lab.create("pinned").pin(0)
         lab.create("origin").clone("link", kind="linked")
         write(lab, 8, "link")
@@ -97,6 +100,7 @@ ACTS: dict[str, Make] = {
     "take": lambda lab: lab.machines["web"].snapshots.take.plan("e"),
     "take described": lambda lab: lab.machines["web"].snapshots.take.plan("e", description="-it's\n$HOME"),
     "restore": lambda lab: lab.machines["web"].snapshots.restore.plan("b"),
+    "restore what has another name now": lambda lab: lab.machines["late"].snapshots.restore.plan("s"),
     "restore and save": lambda lab: lab.machines["web"].snapshots.restore.plan("b", save_current="e"),
     "delete a leaf": lambda lab: lab.machines["web"].snapshots.delete.plan("b"),
     "delete an inner one": lambda lab: lab.machines["web"].snapshots.delete.plan("c"),

@@ -19,7 +19,7 @@ from tests.widgets.test_panel import press
 from tests.widgets.waiting import eventually
 
 GONE = "The image data.0.qcow2 is gone. link, web, web@clean need it."
-DAMAGED = "The image data.0.qcow2 is there but cannot be read: its beginning was written over."
+DAMAGED = "The image data.0.qcow2 is there but cannot be read: another program has written over its beginning."
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from labkit import Lab
@@ -9,7 +12,9 @@ from labkit.errors import NotFound
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
 from labkit.model.snapshot import SnapshotKind
+from labkit.widgets import ClonePanel, DiskPanel, MachinePanel
 from labkit.widgets.branches import render_branches
+from labkit.widgets.live import LivePanel
 from labkit.widgets.snapshot.panel import SnapshotPanel
 from labkit.widgets.snapshot.parts import list_branches
 from labkit.widgets.tree import Node
@@ -70,7 +75,7 @@ def test_saving_the_current_state_first_is_planned_in_words_and_loses_nothing(ma
     press(panel, "show", subject="clean")
     do(panel, "restore", confirm=False)
     assert LOST in drawn(panel), "without it what came since is lost, and that is said"
-    press(panel, "dismiss")
+    press(panel, "leave")
     do(panel, "restore", confirm=False, save="on", name="kept")
     text = drawn(panel)
     assert "kept" in text
@@ -242,3 +247,45 @@ def test_stretch_tells_which_images_it_is(machine: Machine) -> None:
     machine.snapshots.take("clean").take("later")
     picture = next(SnapshotPanel(machine).page().find("svg"))
     assert [title.text for title in picture.find("title")] == ["web.vda.1.qcow2", "web.vda.2.qcow2"]
+
+
+def test_an_image_that_another_program_has_changed_can_be_taken_as_it_is_without_typing_a_call(
+    machine: Machine,
+) -> None:
+    machine.snapshots.take("clean")
+    image = Path(machine.snapshots["clean"].disks[0].path)
+    image.chmod(0o600)
+    with image.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    panels: list[LivePanel] = [SnapshotPanel(machine), DiskPanel(machine.lab, "web.vda")]
+    for panel in panels:
+        panel.refresh()
+        assert {"accept-changes", "copy-as-is"} <= buttons(panel), type(panel)
+    starting, cloning = MachinePanel(machine), ClonePanel(machine)
+    press(starting, "start")
+    press(cloning, "clone", name="copy", kind="linked", snapshot="clean", identity="new", count="1")
+    for refused in (starting, cloning):
+        eventually(lambda panel=refused: panel.busy is None)  # type: ignore[misc]
+        assert {"accept-changes", "copy-as-is"} <= buttons(refused), refused.page().text
+    press(panels[1], "copy-as-is", subject="web.vda")
+    confirm(panels[1])
+    assert "web.vda-2" in machine.lab.disks
+    press(starting, "accept-changes", subject="web/web.vda")
+    confirm(starting)
+    assert machine.snapshots.why_not_start() is None
+    for panel in panels:
+        panel.refresh()
+        assert not {"accept-changes", "copy-as-is"} & buttons(panel)
+
+
+def buttons(panel: LivePanel) -> set[str]:
+    """Return what the buttons of a panel ask for."""
+    return {str(button.attributes.get("data-action")) for button in panel.page().find("button")}
+
+
+def confirm(panel: LivePanel) -> None:
+    """Say yes to the plan that a panel shows, and wait until it is carried out."""
+    eventually(lambda: panel.busy is None)
+    press(panel, "confirm")
+    eventually(lambda: panel.busy is None, seconds=180)

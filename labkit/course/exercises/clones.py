@@ -13,7 +13,7 @@ from typing import ClassVar
 from labkit.course.disk_exercise import read_bytes
 from labkit.course.exercise import Result
 from labkit.course.machine_exercise import MEMORY, MachineExercise
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.machine import Machine
 from labkit.model.lineage import Lineage
 from labkit.units import MIB, format_size
@@ -111,7 +111,9 @@ class ClassRoom(OnClones):
         there = [name for name in self.seats if name in self.lab.machines]
         if len(there) < len(self.seats):
             return self.wrong(
-                _("There are {count} seats of {all}.").format(count=len(there), all=len(self.seats)),
+                ngettext("There is {count} seat of {all}.", "There are {count} seats of {all}.", len(there)).format(
+                    count=len(there), all=len(self.seats)
+                ),
                 _("One call makes many: {call}.").format(call='vm.clone("aula-{:02}", …, count=6)'),
             )
         for name in there:

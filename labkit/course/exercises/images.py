@@ -13,7 +13,7 @@ from typing import ClassVar
 from labkit.course.exercise import Result
 from labkit.course.exercises.snapshots import OnSnapshots
 from labkit.errors import LabError
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.machine import Machine
 from labkit.model.disk import chain, image_path
 from labkit.model.image import Allocation, Format
@@ -96,7 +96,11 @@ class NobodysImages(_InOrder):
         left = [orphan for orphan in self.orphans if orphan.exists()]
         if left:
             return self.wrong(
-                _("{count} images are there that no state needs.").format(count=len(left)),
+                ngettext(
+                    "{count} image is there that no state needs.",
+                    "{count} images are there that no state needs.",
+                    len(left),
+                ).format(count=len(left)),
                 _("An image is needed if a disk, a snapshot, or another needed image stands on it. {file}?").format(
                     file=left[-1].name
                 ),

@@ -12,7 +12,7 @@ from typing import ClassVar
 from labkit.course.exercise import Result
 from labkit.course.machine_exercise import MachineExercise
 from labkit.experiments import REQUEST, is_writing, measure_fsync, start_writing
-from labkit.language import _
+from labkit.language import _, ngettext
 from labkit.model.machine import MachineState
 from labkit.model.measurement import median
 
@@ -70,7 +70,9 @@ class NoisyNeighbour(MachineExercise):
         allowed = min(rate for rate in (limits.iops, limits.bytes_per_second // REQUEST) if rate)
         if allowed > self.most:
             return self.wrong(
-                _("A may still make {count} requests a second.").format(count=allowed),
+                ngettext(
+                    "A may still make {count} request a second.", "A may still make {count} requests a second.", allowed
+                ).format(count=allowed),
                 _("Allow it {count} or fewer.").format(count=self.most),
             )
         waits = min(measure_fsync(b, rounds=3))

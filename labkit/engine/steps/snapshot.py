@@ -20,6 +20,7 @@ from labkit.model.snapshot import SnapshotKind
 from labkit.model.state import LabState
 from labkit.plans.steps import ForgetSnapshot, RelabelSnapshot, ReviveSnapshot, SnapshotStep, TakeSnapshot
 from labkit.storage import files, headers, qemu_img
+from labkit.storage.plain import open_plain
 
 TAKE_BACK_LIMIT = 60.0
 """Seconds that moving data back down may take."""
@@ -74,7 +75,7 @@ def _take(step: TakeSnapshot, context: Context) -> None:
         description=step.description,
         memory=step.memory,
         overlays=step.overlays,
-        said=read_last_line(Path(step.console)) if step.console else "",
+        said=read_last_line(Path(step.console), open_plain) if step.console else "",
         live=step.live,
         quiesce=step.quiesce,
     )

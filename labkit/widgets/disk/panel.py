@@ -18,6 +18,7 @@ from labkit.model.disk import DiskFacts
 from labkit.model.lineage import read_lineage
 from labkit.model.losses import find_losses
 from labkit.model.state import LabState
+from labkit.plans.broken import why_broken_disk
 from labkit.plans.plan import Plan
 from labkit.widgets import parts
 from labkit.widgets.acting import Values
@@ -26,6 +27,7 @@ from labkit.widgets.disk import parts as drawing
 from labkit.widgets.live import LivePanel
 from labkit.widgets.loss_parts import render_losses, render_relink
 from labkit.widgets.machine import parts as machine_parts
+from labkit.widgets.offer_parts import render_refusal
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, Node, tag
 
@@ -124,6 +126,7 @@ class DiskPanel(LivePanel):
                 key="map",
             ),
             tag("div", self._render_relink(reading.state, disk, busy), key="lost"),
+            tag("div", render_refusal(why_broken_disk(reading.state, disk, survey.changed), busy=busy), key="broken"),
             parts.render_buttons(acts.list_buttons(reading.state, survey, disk, busy=busy), label="disk"),
             acts.render_forms(reading.state, survey, disk, busy=busy),
             key=disk.name,

@@ -28,7 +28,7 @@ from labkit.widgets.lab.orphans import render_orphans
 from labkit.widgets.lab.story import render_news, render_trace, step_of
 from labkit.widgets.lineage import parts as lineage_parts
 from labkit.widgets.live import CAN_CANCEL, SWITCHES, LivePanel
-from labkit.widgets.loss_parts import render_losses, render_losses_of, why_not_start
+from labkit.widgets.loss_parts import render_losses, render_losses_of, render_seals, why_not_start
 from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.reading import Reading
 from labkit.widgets.tree import Child, Node, tag
@@ -96,7 +96,7 @@ class LabPanel(LivePanel):
                 "div",
                 drawing.render_head(state),
                 tag("ul", *lines) if lines else tag("p", _("There is nothing in this lab yet.")),
-                render_losses(find_losses(read_lineage(state))),
+                render_losses(find_losses(read_lineage(state)), more=render_seals(state)),
                 tag("pre", lineage_text(read_lineage(state))) if lines else None,
             )
         machines = state.machines
@@ -115,7 +115,7 @@ class LabPanel(LivePanel):
             drawing.render_head(state),
             drawing.render_space(state, self._lab.survey_disks().free_bytes),
             tag("div", drawing.render_acts(state.acts, state.busy), key="acts"),
-            tag("div", render_losses(losses), key="losses"),
+            tag("div", render_losses(losses, more=render_seals(state)), key="losses"),
             tag("div", drawing.render_search(len(machines)), key="search"),
             self._render_machines(rows, roomy=roomy),
             drawing.render_create(state, busy=self.busy),

@@ -21,6 +21,7 @@ from labkit.widgets.acting import Values
 from labkit.widgets.live import OneMachinePanel
 from labkit.widgets.loss_parts import render_losses_of
 from labkit.widgets.machine import parts as machine_parts
+from labkit.widgets.offer_parts import find_changed, render_refusal
 from labkit.widgets.reading import Reading
 from labkit.widgets.snapshot import parts as drawing
 from labkit.widgets.tree import Child, Node, tag
@@ -70,6 +71,7 @@ class SnapshotPanel(OneMachinePanel):
         return (
             machine_parts.render_head(facts, title=self.title()),
             tag("div", render_losses_of(read_lineage(state), facts.name, busy=busy), key="losses"),
+            tag("div", render_refusal(find_changed(state, facts, self._survey.changed), busy=busy), key="broken"),
             tag(
                 "div",
                 tag(
