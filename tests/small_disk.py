@@ -63,9 +63,9 @@ def run_on_small_disk(
                 check=False,
                 timeout=timeout,
             )
+        text = said.read_text()  # it may lie in the instance's folder, which goes with it
     finally:
         if own:
             own.end()
-    text = said.read_text()
     assert done.returncode == 0, text
     return json.loads(text.splitlines()[-1])

@@ -158,6 +158,12 @@ def save(
                 details=error.details,
             ) from error
         except HypervisorError as error:
+            if machine.state is MachineState.OFF:
+                raise WrongState(
+                    _("{name} went off before its memory was saved.").format(name=name),
+                    _("There is nothing to save now: start() boots it."),
+                    details=error.details,
+                ) from error
             if cancel is None or not cancel.is_set():
                 raise
             raise Cancelled(

@@ -13,6 +13,7 @@ from typing import Any
 import libvirt
 
 from labkit.hypervisor import domain_xml
+from labkit.hypervisor.snapshot_reading import read_texts
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.usage import DiskUsage, MachineUsage
 from labkit.units import KIB
@@ -77,7 +78,7 @@ def _files_of(home: str, domain: libvirt.virDomain) -> frozenset[str]:
     files = _seen_from(home, texts)
     if not any(path.startswith(f"{home}/") for path in files):
         return files
-    return files | _seen_from(home, [snapshot.getXMLDesc(0) for snapshot in domain.listAllSnapshots()])
+    return files | _seen_from(home, read_texts(domain).values())
 
 
 def _seen_from(home: str, texts: Iterable[str]) -> frozenset[str]:

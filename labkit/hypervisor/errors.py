@@ -81,6 +81,10 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
         return NotFound(
             prefix + _("the hypervisor has no such machine any more."), _("List them: lab.machines."), details=text
         )
+    if code == libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT:
+        return NotFound(
+            prefix + _("the hypervisor has no such snapshot any more."), _("List them: vm.snapshots."), details=text
+        )
     if code in (libvirt.VIR_ERR_DOM_EXIST, libvirt.VIR_ERR_OPERATION_FAILED) and "already exists" in text:
         return AlreadyExists(
             prefix + _("the hypervisor already has a machine of that name."), _("Choose another."), details=text

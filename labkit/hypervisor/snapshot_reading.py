@@ -17,8 +17,7 @@ from labkit.model.travel import SnapshotRecord
 
 def read_tree(domain: libvirt.virDomain) -> SnapshotTree:
     """Return the snapshots of a domain; one that another kernel deletes meanwhile is not there any more."""
-    texts = filter(None, map(_xml_or_gone, domain.listAllSnapshots()))
-    understood = map(snapshot_xml.parse_snapshot_xml, texts)
+    understood = map(snapshot_xml.parse_snapshot_xml, read_texts(domain).values())
     return make_tree({facts.name: facts for facts in understood if facts is not None}, current_name(domain))
 
 
@@ -32,9 +31,15 @@ def tree_or_gone(domain: libvirt.virDomain) -> SnapshotTree | None:
         raise
 
 
-def _xml_or_gone(snapshot: libvirt.virDomainSnapshot) -> str | None:
+def read_texts(domain: libvirt.virDomain, flags: int = 0) -> dict[str, str]:
+    """Return what libvirt keeps of a domain's snapshots, by name; without those that go meanwhile."""
+    found = {snapshot.getName(): _xml_or_gone(snapshot, flags) for snapshot in domain.listAllSnapshots()}
+    return {name: text for name, text in found.items() if text is not None}
+
+
+def _xml_or_gone(snapshot: libvirt.virDomainSnapshot, flags: int) -> str | None:
     try:
-        return str(snapshot.getXMLDesc(0))
+        return str(snapshot.getXMLDesc(flags))
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT:
             return None

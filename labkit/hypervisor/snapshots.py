@@ -20,7 +20,7 @@ from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.launching import once_log_is_free
 from labkit.hypervisor.record_xml import settle_xml
-from labkit.hypervisor.snapshot_reading import tree_or_gone
+from labkit.hypervisor.snapshot_reading import read_texts, tree_or_gone
 from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _
 from labkit.model.machine import Accelerator, DiskSpec
@@ -108,12 +108,7 @@ class DomainSnapshots:
 
     def read_texts(self, machine_id: str) -> dict[str, str]:
         """Return what libvirt keeps of each snapshot of a machine, by name."""
-
-        def read(raw: libvirt.virConnect) -> dict[str, str]:
-            snapshots = raw.lookupByUUIDString(machine_id).listAllSnapshots()
-            return {snapshot.getName(): str(snapshot.getXMLDesc(_SECURE)) for snapshot in snapshots}
-
-        return self.connection.read(read)
+        return self.connection.read(lambda raw: read_texts(raw.lookupByUUIDString(machine_id), _SECURE))
 
     def take(
         self,

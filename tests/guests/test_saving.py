@@ -110,6 +110,30 @@ def test_memory_that_a_machine_is_to_take_up_stays(lab: Lab, instance: Instance)
     assert not saved_files(f"{lab.name}.")
 
 
+def test_a_guest_that_is_killed_while_it_is_saved_is_told_as_that(lab: Lab) -> None:
+    vm = lab.create("web", memory="256 MiB").start().wait_ready()
+    vm.run(BALLAST)
+    process = vm.process
+    assert process is not None
+    saving = threading.Event()
+
+    def kill_in_the_middle() -> None:
+        while not any(file.stat().st_size for file in saved_files(f"{lab.name}.")) and not saving.is_set():
+            pass
+        os.kill(process.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_in_the_middle)
+    killer.start()
+    try:
+        with pytest.raises(WrongState, match="went off before its memory was saved"):
+            vm.save()
+    finally:
+        saving.set()
+        killer.join()
+    assert vm.state is MachineState.OFF
+    assert not saved_files(f"{lab.name}.")
+
+
 def test_a_host_without_room_for_the_memory_leaves_the_guest_running(guest_images: Path) -> None:
     own = Instance(guest_images)
     folder = Path(own.environment["XDG_CONFIG_HOME"]) / "libvirt/qemu/save"

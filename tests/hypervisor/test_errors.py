@@ -82,6 +82,7 @@ def made(code: int, text: str = "words", number: int = 0) -> libvirt.libvirtErro
         (made(libvirt.VIR_ERR_RPC), ConnectionLost),
         (made(libvirt.VIR_ERR_NO_CONNECT), ConnectionLost),
         (made(libvirt.VIR_ERR_NO_DOMAIN), NotFound),
+        (made(libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT), NotFound),
         (made(libvirt.VIR_ERR_OPERATION_INVALID), WrongState),
         (made(libvirt.VIR_ERR_SYSTEM_ERROR, number=28), NoSpace),
         (made(libvirt.VIR_ERR_SYSTEM_ERROR, number=5), HypervisorError),
