@@ -31,7 +31,7 @@ from labkit.engine.reader import read_state
 from labkit.engine.record import Recorder
 from labkit.engine.recovery import Recovery, ids_of, may_run
 from labkit.engine.returning import Returning
-from labkit.engine.steps import do
+from labkit.engine.steps import do_step
 from labkit.engine.workspace import Workspace
 from labkit.errors import AlreadyExists, Busy, LabError, Refused, Stale
 from labkit.hypervisor.domains import Domains
@@ -315,10 +315,10 @@ def _count_together(steps: Sequence[Step]) -> int:
 def _do_together(steps: Sequence[Step], contexts: Sequence[Context]) -> None:
     """Do steps that know nothing of each other; all have ended when this returns or raises."""
     if len(steps) == 1:
-        do(steps[0], contexts[0])
+        do_step(steps[0], contexts[0])
         return
     with ThreadPoolExecutor(max_workers=min(len(steps), os.cpu_count() or 1)) as pool:
-        for future in [pool.submit(do, step, each) for step, each in zip(steps, contexts, strict=True)]:
+        for future in [pool.submit(do_step, step, each) for step, each in zip(steps, contexts, strict=True)]:
             future.result()
 
 

@@ -31,7 +31,7 @@ from labkit.engine.journal import (
 )
 from labkit.engine.locks import MachineLocks, find_busy
 from labkit.engine.place import command
-from labkit.engine.steps import abandon, do, is_done, restore, take_back, undo, wait_until_settled
+from labkit.engine.steps import abandon, do_step, is_done, restore, take_back, undo, wait_until_settled
 from labkit.engine.stopped_guests import let_go_on
 from labkit.engine.workspace import Workspace
 from labkit.errors import Busy, ConnectionLost, HostTrouble, LabError, NotFound
@@ -305,7 +305,7 @@ def _do_again(step: Step, context: Context, *, reported: bool) -> None:
     if isinstance(step, DefineFromSnapshot):
         restore.cut_power_of_others(step, context)
     try:
-        do(step, context)
+        do_step(step, context)
     except ConnectionLost:
         raise
     except LabError as error:

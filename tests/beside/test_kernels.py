@@ -135,7 +135,7 @@ def test_what_an_open_act_makes_is_no_orphan(pair: tuple[Machine, Machine]) -> N
 def test_what_an_open_act_is_going_to_make_is_named_already(pair: tuple[Machine, Machine]) -> None:
     a, _b = pair
     code = f"with Lab.open({a.lab.name!r}) as lab: lab.machines['a'].snapshots.restore('one')"
-    with Kernel(code, stop=Instant(function="do")) as kernel:
+    with Kernel(code, stop=Instant(function="do_step")) as kernel:
         kernel.wait_stopped()
         coming = {path for path in a.lab.state.pending if not Path(path).exists()}
         assert coming

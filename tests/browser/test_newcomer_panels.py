@@ -314,7 +314,7 @@ def test_doctor_panel(show: Show, page: Page) -> None:
         panel = show("DoctorPanel(lab)")
         check = panel.locator("li", has_text="Machines of labs that are gone")
         expect(check).to_contain_text(domain)
-        expect(check).to_contain_text("cause: The lab's folder was removed by hand")
+        expect(check).to_contain_text("cause: The folder of their lab is not where it was")
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         press(check, "Copy")
         page.wait_for_function("navigator.clipboard.readText().then(text => text.startsWith('./lab run'))")

@@ -240,7 +240,7 @@ def instants() -> Iterator[tuple[str, Instant, bool | None]]:
     for name, case in CASES.items():
         chosen = range(case.steps) if THOROUGH else sorted({case.commit, case.steps - 1})
         for step in chosen:
-            yield name, Instant(function="do", number=step), step > case.commit
+            yield name, Instant(function="do_step", number=step), step > case.commit
             yield name, Instant(function="step_done", number=step), step >= case.commit
         for function in case.within:
             yield name, Instant(function=function), False

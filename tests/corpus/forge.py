@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.engine import archives
-from labkit.engine.steps import do, undo
+from labkit.engine.steps import do_step, undo
 from labkit.hypervisor.domain_xml.building import build_domain_xml
 from labkit.limits import Limit
 from labkit.model.image import Format
@@ -178,15 +178,15 @@ def bring(path: Path, home: Path) -> None:
             match step:
                 case UnpackImage():
                     done.append(step)
-                    do(step, files_context(home, lambda: state, Limit(30)))
+                    do_step(step, files_context(home, lambda: state, Limit(30)))
                     _check(step, home)
                 case UnpackMemory():
                     done.append(step)
-                    do(step, files_context(home, lambda: state, Limit(30)))
+                    do_step(step, files_context(home, lambda: state, Limit(30)))
                     memory_file.read_header(Path(step.target))
                 case UnpackBootFile():
                     done.append(step)
-                    do(step, files_context(home, lambda: state, Limit(30)))
+                    do_step(step, files_context(home, lambda: state, Limit(30)))
                 case DefineAdopted():
                     for text in (step.xml, *(record.xml for record in step.records)):
                         assert "/etc/" not in text

@@ -121,7 +121,7 @@ class _Ear:
         code = frame.f_code
         if not self.armed or event != "call":
             return None
-        if code.co_name == "do" and code.co_filename.endswith("/engine/steps/__init__.py"):
+        if code.co_name == "do_step" and code.co_filename.endswith("/engine/steps/__init__.py"):
             self.step = type(frame.f_locals["step"]).__name__
         elif code.co_name == "strike_out" and code.co_filename.endswith("/engine/journal.py"):
             self.step = "end"

@@ -62,7 +62,7 @@ CASES = {
 def instants(case: Case) -> Iterator[tuple[Instant, bool]]:
     """When to kill, and whether the act is past its commit point then."""
     for step in case.killed_in or range(case.steps):
-        yield Instant(function="do", number=step), step > case.commit
+        yield Instant(function="do_step", number=step), step > case.commit
         yield Instant(function="step_done", number=step), step >= case.commit
     if not case.killed_in:
         yield Instant(function="strike_out"), True

@@ -67,7 +67,7 @@ def test_a_machine_another_kernel_is_creating_is_busy(lab: Lab) -> None:
 
 def test_while_an_act_holds_a_machine_it_is_neither_switched_nor_changed(sector_lab: Lab) -> None:
     web = sector_lab.machines["web"]
-    with another_kernel(sector_lab, "lab.machines['web'].rename('new')", Instant(function="do")) as kernel:
+    with another_kernel(sector_lab, "lab.machines['web'].rename('new')", Instant(function="do_step")) as kernel:
         kernel.wait_stopped()
         before = take_picture(sector_lab)
         for act in (web.start, lambda: web.configure(vcpus=2), web.delete, sector_lab.clean):
@@ -81,7 +81,7 @@ def test_while_an_act_holds_a_machine_it_is_neither_switched_nor_changed(sector_
 
 
 def test_looking_is_never_kept_waiting(sector_lab: Lab) -> None:
-    with another_kernel(sector_lab, "lab.clean()", Instant(function="do")) as kernel:
+    with another_kernel(sector_lab, "lab.clean()", Instant(function="do_step")) as kernel:
         kernel.wait_stopped()
         assert list(sector_lab.machines) == ["web"]
         assert sector_lab.machines["web"].state is MachineState.OFF
@@ -93,7 +93,7 @@ def test_looking_is_never_kept_waiting(sector_lab: Lab) -> None:
 
 
 def test_nothing_begins_while_the_lab_is_cleaned(sector_lab: Lab) -> None:
-    with another_kernel(sector_lab, "lab.clean()", Instant(function="do")) as kernel:
+    with another_kernel(sector_lab, "lab.clean()", Instant(function="do_step")) as kernel:
         kernel.wait_stopped()
         began = threading.Event()
 

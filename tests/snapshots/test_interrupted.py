@@ -21,7 +21,7 @@ import pytest
 from labkit import Lab
 from labkit.engine.journal import Record
 from labkit.engine.seals import seal
-from labkit.engine.steps import do
+from labkit.engine.steps import do_step
 from labkit.errors import Busy, LabError
 from labkit.limits import NO_LIMIT
 from labkit.machine import Machine
@@ -114,7 +114,7 @@ def _begin_a_take(vm: Machine) -> TakeSnapshot:
     (step,) = [step for step in plan.steps if isinstance(step, TakeSnapshot)]
     for index, made in enumerate(plan.steps):
         if isinstance(made, CreateOverlay):
-            do(made, executor._context(lambda _done, _total: None, NO_LIMIT))
+            do_step(made, executor._context(lambda _done, _total: None, NO_LIMIT))
             record.step_done(index)
     return step
 

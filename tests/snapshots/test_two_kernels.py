@@ -76,7 +76,7 @@ def _other(lab: Lab, act: str, stop: Instant | None = None, machine: str = "web"
 @pytest.fixture
 def at_work(vm: Machine) -> Iterator[Kernel]:
     """Another kernel that takes a snapshot of the machine and is held in it."""
-    with _other(vm.lab, "take", Instant(function="do")) as kernel:
+    with _other(vm.lab, "take", Instant(function="do_step")) as kernel:
         kernel.wait_stopped()
         yield kernel
         kernel.go_on()

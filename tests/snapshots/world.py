@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from labkit.engine.steps import do
+from labkit.engine.steps import do_step
 from labkit.model.disk import disk_name
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.machine import Accelerator, Boot, DiskSpec, MachineFacts, MachineSpec, MachineState, Reason
@@ -129,7 +129,7 @@ class World:
         """Do what a plan says."""
         for step in plan.steps:
             if not self._tell(step):
-                do(step, self._context)
+                do_step(step, self._context)
 
     def _tell(self, step: Step) -> bool:
         """Let a machine and its tree be as a step of the hypervisor's says; False: it is about files."""

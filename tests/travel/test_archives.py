@@ -264,7 +264,7 @@ def test_what_is_here_already_is_refused(vm: Machine, file: Path) -> None:
 def instants(steps: int) -> Iterator[Instant]:
     """Before each step, before it is written down, before all is struck out."""
     for step in range(steps):
-        yield Instant(function="do", number=step)
+        yield Instant(function="do_step", number=step)
     yield from (Instant(function="unpack", number=number) for number in (0, 2))
     yield from (Instant(function="define_text"), Instant(function="give_records"), Instant(function="strike_out"))
 
@@ -286,7 +286,7 @@ def test_a_kernel_killed_at_any_step_leaves_before_or_after(vm: Machine, file: P
                 assert list(again.machines) == ["web"]
             else:
                 assert "has been completed" in sentence
-                assert instant.function != "do" or instant.number > commit
+                assert instant.function != "do_step" or instant.number > commit
                 assert picture(again.machines["copy"]) == whole
                 again.machines["copy"].delete()
                 for name in set(again.disks) - kept:

@@ -31,11 +31,11 @@ TREE = (("one", None), ("two", "one"))
 
 # Three steps: drop the records, migrate, give the records.
 KILLED_AT = {
-    Instant(function="do", number=0): False,
-    Instant(function="drop_records", number=1): False,
+    Instant(function="do_step", number=0): False,
+    Instant(function="drop_records"): False,
     Instant(function="step_done", number=0): False,
-    Instant(function="do", number=1): False,
-    Instant(function="do", number=2): True,
+    Instant(function="do_step", number=1): False,
+    Instant(function="do_step", number=2): True,
     Instant(function="step_done", number=2): True,
     Instant(function="strike_out"): True,
 }
@@ -141,7 +141,7 @@ with Lab.open({lab.name!r}) as lab:
 def test_while_it_goes_over_its_snapshots_are_not_forgotten(vm: Machine) -> None:
     lab = vm.lab
     before = lab.state.roots
-    with Kernel(CODE.format(name=lab.name), stop=Instant(function="do", number=1)) as kernel:
+    with Kernel(CODE.format(name=lab.name), stop=Instant(function="do_step", number=1)) as kernel:
         kernel.wait_stopped()
         assert lab.state.roots == before
         assert tuple((node.name, node.parent) for node in vm.snapshots.tree.nodes.values()) == TREE

@@ -48,7 +48,7 @@ from labkit.plans.steps import (
 )
 
 
-def do(step: Step, context: Context) -> None:
+def do_step(step: Step, context: Context) -> None:
     """Carry a step out."""
     if isinstance(step, ImageStep):
         image.do(step, context)
