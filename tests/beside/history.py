@@ -206,7 +206,7 @@ class History:
 
     def _compare(self, before: LabState, files: dict[str, str], deeds: list[Deed], struck: int | None) -> None:
         for index, deed in enumerate(deeds):
-            if index == struck or deed.kind in ("disk", "there and back"):  # refused half way, it leaves its disk
+            if index == struck or deed.kind in ("disk", "there and back", "start and kill"):  # refused half way
                 self._tidy(deed)
         state = self.lab.state
         assert not state.acts

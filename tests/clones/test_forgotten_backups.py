@@ -59,17 +59,16 @@ def _slow_motion(pid: int) -> Iterator[None]:
         thread.join()
 
 
-def _die_within_a_backup(vm: Machine, kernel: Kernel, daemon: psutil.Process, status: Path) -> None:
-    """End the daemon when it has noted what another kernel lets it copy; that kernel does not hear of it yet."""
+def _stop_within_a_backup(vm: Machine, kernel: Kernel, daemon: psutil.Process, status: Path) -> None:
+    """Let the daemon stand still when it has noted what another kernel lets it copy, and that kernel, too."""
     assert vm.process is not None
+    assert kernel.process.pid is not None
     with _slow_motion(vm.process.pid):
         end = time.monotonic() + WAIT
         while not (noted := _read(status)).findall("backups") or not noted.findall("job[@async='backup']"):
             assert time.monotonic() < end, "no backup was ever noted"
-        assert kernel.process.pid is not None
         os.kill(kernel.process.pid, signal.SIGSTOP)
-        daemon.kill()
-        daemon.wait(WAIT)
+        daemon.suspend()
     noted = _read(status)
     assert noted.findall("backups")
     assert noted.findall("job[@async='backup']")
@@ -106,21 +105,28 @@ def test_a_machine_is_free_again_whatever_the_next_daemon_believes(
     status = Path(instance.environment["XDG_RUNTIME_DIR"], "libvirt/qemu/run", f"{web.facts.spec.domain_name}.xml")
     code = f"with Lab.open({lab.name!r}) as lab: lab.machines['web'].clone('copy', kind='full')"
     with Kernel(code) as other:
-        _die_within_a_backup(web, other, instance.daemon(), status)
+        daemon = instance.daemon()
+        _stop_within_a_backup(web, other, daemon, status)
         _wait_until_copied(lab.home)
         if noted == "not of what":
             _forget_of_what(status)
+        daemon.kill()  # now that all is noted: the next one may be called by anybody at once
+        daemon.wait(WAIT)
         if kernel == "goes on":
             assert other.process.pid is not None
             os.kill(other.process.pid, signal.SIGCONT)
             answer = other.answer()
-            assert answer.error == "ConnectionLost", answer
+            assert answer.error in ("", "ConnectionLost", "HypervisorError"), answer
             told = answer.hint
         else:
             other.kill()
             with Lab.open(lab.name) as again:
                 (told,) = again.recovered
-    assert "clone web → copy was interrupted and taken back" in told
+    if "copy" in lab.machines:
+        assert not told
+        lab.machines["copy"].delete()
+    else:
+        assert "clone web → copy was interrupted and taken back" in told
     assert list(lab.machines) == ["web"]
     assert not lab.orphans
     assert process is not None

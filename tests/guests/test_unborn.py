@@ -19,16 +19,18 @@ def _die_before_the_emulator_is_there(instance: Instance, vm: Machine) -> None:
     """Leave what a daemon leaves that has noted that it starts a guest, and whose child has not become QEMU yet."""
     status = Path(instance.environment["XDG_RUNTIME_DIR"], "libvirt/qemu/run", f"{vm.facts.spec.domain_name}.xml")
     assert vm.process is not None
-    processes = [instance.daemon(), psutil.Process(vm.process.pid)]
-    for process in processes:
-        process.kill()
-        process.wait(60)
+    daemon, emulator = instance.daemon(), psutil.Process(vm.process.pid)
+    daemon.suspend()  # it must not note that the emulator has gone, nor may the next one come before all is noted
+    emulator.kill()
+    emulator.wait(60)
     root = etree.fromstring(status.read_bytes())
     for name, value in {"state": "paused", "reason": "starting up", "pid": "0"}.items():
         root.set(name, value)
     noted = {"type": "none", "async": "start", "flags": "0x0", "asyncStarted": "1"}
     root.insert(0, etree.Element("job", noted))
     status.write_bytes(etree.tostring(root))
+    daemon.kill()
+    daemon.wait(60)
 
 
 @pytest.mark.parametrize("before", ["off", "saved"])
