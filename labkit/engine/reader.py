@@ -31,6 +31,7 @@ from labkit.model.machine import MachineFacts
 from labkit.model.replaced import Replaced
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState, OpenAct
+from labkit.plans.broken import find_frozen
 from labkit.plans.steps import DropRecords
 from labkit.storage import nbd
 from labkit.storage.atomic import draft_folder
@@ -76,7 +77,7 @@ def _read_once(workspace: Workspace, domains: Domains, trees: DomainSnapshots, i
     damaged = _find_damaged(workspace, everywhere, every_tree, images, pending | unfinished)
     strays = _find_strays(workspace, everywhere, every_tree, images, pending | claimed | damaged)
     damaged |= {path for path in strays if is_image_name(path)}
-    return LabState(
+    state = LabState(
         lab=workspace.name,
         lab_id=workspace.id,
         home=str(workspace.home),
@@ -115,6 +116,7 @@ def _read_once(workspace: Workspace, domains: Domains, trees: DomainSnapshots, i
         aside=find_aside(workspace),
         unreturned=find_unreturned(workspace.home, frozenset(machine.id for machine in everywhere.values())),
     )
+    return state if state.sealed or find_frozen(state) else replace(state, sealed=True)
 
 
 def _read_machines(

@@ -71,7 +71,7 @@ class LabState:
         outside: images out of the lab's folder that its own definitions and snapshots need, by path.
         pending: files that acts of the journal name: whether they are needed shows when these acts have ended.
         given: files that seals and definitions name, whether they are there or not.
-        sealed: whether anything is known of what frozen images were when they froze (`seals.json`).
+        sealed: whether anything is known of what frozen images were when they froze (`seals.json`), or none is.
         made: what the record tells that images were made for, by path.
         forgotten: what the record tells of images whose snapshot libvirt was made to forget, by path.
         aside: what records tell of images that were put aside when another state of the folder was brought back, by

@@ -105,7 +105,7 @@ def test_a_snapshot_does_not_come_back_with_memory_that_is_changed_or_gone(lab: 
         assert said in plan.refusal.why
         assert "free disks" in plan.refusal.hint
     memory.unlink()
-    with pytest.raises(Refused, match=f"{memory.name} of it are gone"):
+    with pytest.raises(Refused, match=f"{memory.name} of it is gone"):
         orphan.adopt_as_snapshot()
     memory.write_bytes(kept)
     plan = orphan.adopt_as_snapshot.plan()

@@ -295,7 +295,7 @@ def test_an_orphan_that_is_no_image_is_told_and_only_discarded(lab: Lab) -> None
     lab.orphans["notes.txt"].discard()
     assert not stray.exists()
     assert memory.exists()
-    assert "nobody needs go too: web.7.mem" in repr(lab.clean.plan())
+    assert "nobody needs goes too: web.7.mem" in repr(lab.clean.plan())
 
 
 def test_clean_deletes_what_orphans_stand_on_too(vm: Machine) -> None:

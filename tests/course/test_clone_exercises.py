@@ -33,7 +33,7 @@ def test_seats_of_another_kind_of_another_point_and_twins_are_told(classroom: La
     with one_round(ex):
         vm = classroom.machines[ex.machine]
         vm.clone("aula-01")
-        assert "1 seats of 6" in find_wrong(ex)[0]
+        assert "1 seat of 6" in find_wrong(ex)[0]
         vm.clone("aula-02", kind="linked")
         vm.clone("aula-03", kind="linked", snapshot="lista", identity="keep")
         for name in ("aula-04", "aula-05", "aula-06"):

@@ -54,6 +54,7 @@ SLUGS = [
     "leftover-machines",
     "leftover-processes",
     "losses",
+    "seals",
     "orphans",
     "neighbours",
     "leftover-sockets",
