@@ -20,6 +20,12 @@ python_packages() {
   printf '%s\n' python3-dev python3-venv
 }
 
+# What the tests need besides. Vagrant asks libvirt for the host's network cards, which newer systems pack apart.
+test_packages() {
+  printf '%s\n' chromium fonts-dejavu-core nbdkit vagrant vagrant-libvirt
+  ! apt_knows libvirt-daemon-driver-interface || printf '%s\n' libvirt-daemon-driver-interface
+}
+
 # packages_of runtime|test: one a line.
 packages_of() {
   printf '%s\n' qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients # the hypervisor and its tools
@@ -34,7 +40,7 @@ packages_of() {
     arm64 | armhf) printf '%s\n' qemu-system-arm ;;
     *) printf '%s\n' qemu-system-misc ;;
   esac
-  [ "$1" = runtime ] || printf '%s\n' chromium fonts-dejavu-core nbdkit vagrant vagrant-libvirt
+  [ "$1" = runtime ] || test_packages
 }
 
 # missing_packages runtime|test: one a line.
@@ -53,6 +59,7 @@ install_packages() {
   become_root true || fail "Root rights are needed to install packages, and sudo did not give them. As root, run: apt-get install $missing; then run ./lab again."
   need_space /var/cache 200 "downloaded packages"
   run_logged "$log" "package lists" apt_get update || true # one broken source of many is no matter: the next step tells
+  missing=$(missing_packages "$set" | paste -sd " ") # some are needed where the lists have them, and the lists may be new
   detail "installing with apt: $missing"
   # shellcheck disable=SC2086 # names of packages, one word each
   run_logged "$log" "packages" apt_get install --yes --no-install-recommends $missing || explain_apt "$log"
