@@ -20,12 +20,6 @@ python_packages() {
   printf '%s\n' python3-dev python3-venv
 }
 
-# What the tests need besides. Vagrant asks libvirt for the host's network cards, which newer systems pack apart.
-test_packages() {
-  printf '%s\n' chromium fonts-dejavu-core nbdkit vagrant vagrant-libvirt
-  ! apt_knows libvirt-daemon-driver-interface || printf '%s\n' libvirt-daemon-driver-interface
-}
-
 # packages_of runtime|test: one a line.
 packages_of() {
   printf '%s\n' qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients # the hypervisor and its tools
@@ -40,7 +34,7 @@ packages_of() {
     arm64 | armhf) printf '%s\n' qemu-system-arm ;;
     *) printf '%s\n' qemu-system-misc ;;
   esac
-  [ "$1" = runtime ] || test_packages
+  [ "$1" = runtime ] || printf '%s\n' chromium fonts-dejavu-core nbdkit vagrant vagrant-libvirt
 }
 
 # missing_packages runtime|test: one a line.
