@@ -124,7 +124,7 @@ def flush(connection: Connection, machine_id: str) -> None:
 
     def stop(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
-        if not ran:  # else libvirt would do nothing
+        if not ran:  # paused already: suspend() would do nothing
             libvirt_qemu.qemuMonitorCommand(domain, '{"execute": "stop"}', 0)
         else:
             domain.suspend()
