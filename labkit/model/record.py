@@ -86,8 +86,8 @@ class LostPoint:
 
     Attributes:
         machine_id, machine, disk: the machine and the disk it belonged to.
-        snapshot: the snapshot that kept it, or None if it was the active image of a machine that is gone. description,
-        parent, memory: those of the snapshot; `memory` is the file with its memory, or None.
+        snapshot: the snapshot that kept it, or None if it was the active image of a machine that is gone.
+        description, parent, memory: those of the snapshot; `memory` is the file with its memory, or None.
         xml: what the hypervisor kept of the snapshot (or of the machine), to be given back.
         why_not_trusted: why `xml` is not given to the hypervisor, one sentence; "" if nothing speaks against it.
     """

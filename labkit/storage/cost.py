@@ -88,8 +88,8 @@ def measure_cost(
         For each subject, in order, the seconds of every repetition of both passes.
 
     Raises:
-        HostTrouble: the file system does not support O_DIRECT. NoSpace: it is full. Cancelled, TimedOut: from the
-            limit.
+        HostTrouble: the file system does not support O_DIRECT. NoSpace: it is full.
+        Cancelled, TimedOut: from the limit.
     """
     capacity = -(-writes * step // MIB) * MIB
     first: dict[str, list[float]] = {subject.slug: [] for subject in subjects}

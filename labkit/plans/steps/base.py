@@ -61,7 +61,8 @@ class Touched:
         itself.
         elsewhere: those outside the lab's folder, with the reason.
         reads: those it reads without what is below them. stands_on: images that it reads with all images below, and
-        their formats. copied, freed: about how many bytes it writes on the host and gives back to it.
+            their formats.
+        copied, freed: about how many bytes it writes on the host and gives back to it.
     """
 
     creates: tuple[str, ...] = ()
