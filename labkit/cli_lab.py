@@ -101,7 +101,7 @@ def _forget(arguments: argparse.Namespace) -> int:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    from labkit.engine.relocation import restore_lab
+    from labkit.engine.restoration import restore_lab
 
     if arguments.journal:
         return run_journal(arguments.name, arguments.journal, home=arguments.home)

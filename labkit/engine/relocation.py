@@ -10,12 +10,11 @@ Knows: the rooms below. Must not know: who asks.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import uuid
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from labkit.engine.at_rest import as_known, check_all_off, check_nothing_begun, how_to_end, open_again
 from labkit.engine.executor import Executor
 from labkit.engine.folders import data_folder
 from labkit.engine.following import follow
@@ -23,38 +22,30 @@ from labkit.engine.journal import read_entries
 from labkit.engine.lease import lease_of
 from labkit.engine.lease_files import drop_all
 from labkit.engine.locks import find_busy, lab_lock
-from labkit.engine.older import find_older, join_older, read_older
+from labkit.engine.older import find_older
 from labkit.engine.place import (
     Place,
     Standing,
     command,
     find_standing,
-    find_twin,
     here,
-    place_file,
     read_place,
     write_place,
 )
 from labkit.engine.record import read_writer
 from labkit.engine.record_file import read_record, write_record
-from labkit.engine.saved_memory import keep_saved
 from labkit.engine.workspace import Workspace, open_workspace
-from labkit.errors import Busy, HostTrouble, LabError, WrongState
+from labkit.errors import Busy, LabError, WrongState
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.instances import Instance, find_instances
-from labkit.hypervisor.process import find_pid
 from labkit.hypervisor.record_xml import copy_record, move_record
 from labkit.hypervisor.recording import (
-    find_owners,
     read_machines,
-    read_saved,
-    with_uri,
 )
 from labkit.language import _, ngettext
-from labkit.model.record import LabRecord, MachineRecord
+from labkit.model.record import LabRecord
 from labkit.storage.files import host_errors
-from labkit.storage.whole_files import free_name
 
 
 def settle_place(workspace: Workspace, connection: Connection) -> list[str]:
@@ -100,8 +91,8 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
         old = place.path or record.home
         elsewhere = record.writer not in ("", read_writer(workspace.locks, connection.uri))
         newer = {id_: each for id_, each in known.items() if not (elsewhere and record.find(id_))}
-        seen = _as_known(home, record, connection, newer)  # not those worked on elsewhere since
-        _check_all_off(connection, replace(record, machines=(*record.machines, *seen)))
+        seen = as_known(home, record, connection, newer)  # not those worked on elsewhere since
+        check_all_off(connection, replace(record, machines=(*record.machines, *seen)))
         moved = _move(record, replace(record, machines=seen, lost=(), home=old), home)
         write_record(home, moved)
         for instance in find_instances(home / "instances"):  # before `follow` removes their folders
@@ -112,7 +103,7 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
             if (there := known.get(machine.id)) is not None and there.xml != machine.xml:
                 domains.undefine(machine.id)
         write_place(home, replace(here(home, place), let_go=False))
-    return [_("The lab {name} is in {home} now.").format(name=home.name, home=home), *_open(workspace, connection)]
+    return [_("The lab {name} is in {home} now.").format(name=home.name, home=home), *open_again(workspace, connection)]
 
 
 def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False) -> list[str]:
@@ -135,7 +126,7 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
         if find_standing(home, place) is Standing.COPIED:
             drop_all(workspace.locks)  # the copied files are about the original
         lease_of(workspace.locks).require()
-        _check_nothing_begun(
+        check_nothing_begun(
             home,
             _("Open the lab in {old}, which ends the act, and copy its folder again; or move this one.").format(
                 old=place.path
@@ -163,7 +154,7 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
         "The lab {name} is a lab of its own now, with {count} machines; the original was left as it is.",
         count,
     )
-    return [told.format(name=home.name, count=count), *_open(workspace, connection)]
+    return [told.format(name=home.name, count=count), *open_again(workspace, connection)]
 
 
 def let_go(home: Path, connection: Connection) -> list[str]:
@@ -175,11 +166,11 @@ def let_go(home: Path, connection: Connection) -> list[str]:
     workspace = open_workspace(home.name, home.parent)
     place = read_place(workspace.home)
     with lab_lock(workspace.locks):
-        _check_nothing_begun(workspace.home, _how_to_end(workspace.home))
+        check_nothing_begun(workspace.home, how_to_end(workspace.home))
         executor = Executor(workspace, Domains(connection))
         executor.recorder.note()
         record = executor.recorder.read()
-        _check_all_off(connection, record)
+        check_all_off(connection, record)
         write_place(workspace.home, replace(here(workspace.home, place), let_go=True))
         for machine in record.machines:
             with contextlib.suppress(LabError):  # it is not known here (any more)
@@ -198,116 +189,11 @@ def let_go(home: Path, connection: Connection) -> list[str]:
     return [told.format(count=count, name=home.name, home=workspace.home), back]
 
 
-def restore_lab(home: Path, connection: Connection) -> list[str]:
-    """Make a lost `lab.json` again, or restore machines from records put aside; returns what was done, a sentence each.
-
-    Raises:
-        WrongState: there is nothing to restore. HostTrouble: nothing shows which lab it is.
-    """
-    try:
-        place = read_place(home)
-    except FileNotFoundError:
-        pass
-    except HostTrouble:
-        with host_errors(home):
-            place_file(home).rename(free_name(place_file(home), "unreadable"))
-    else:
-        return _restore_from_record(home, place, connection)
-    record = read_record(home)
-    owners = frozenset({record.lab_id}) if record else find_owners(connection, str(home))
-    if len(owners) != 1:
-        raise HostTrouble(
-            _(
-                "Nothing tells which lab {home} is: it has no record, and no machine of libvirt has its disks there."
-            ).format(home=home),
-            _("Bring lab.json back from a backup; or take the disks into another lab, with lab.disks.import_file."),
-        )
-    path = record.home if record else str(home)
-    found = Place(id=next(iter(owners)), path=path)
-    if find_twin(home, found) is not None:
-        found = replace(found, path="")  # another folder is this lab, too: opening it will ask
-    write_place(home, here(home, found) if found.path == str(home) else found)
-    return [_("{home} is the lab {id} again.").format(home=home, id=found.id)]
-
-
-def _restore_from_record(home: Path, place: Place, connection: Connection) -> list[str]:
-    """Restore machines from all records that were put aside when the folder was brought back from a backup.
-
-    These hold the machines that libvirt knew in another state. The other machines stay as they are now.
-    """
-    workspace = open_workspace(home.name, home.parent)
-    if not list(read_older(workspace)):  # it has not been opened since
-        find_older(workspace, connection)
-    with lab_lock(workspace.locks):
-        _check_nothing_begun(home, _how_to_end(home))
-        older, record = [path for path, _record in read_older(workspace)], join_older(workspace)
-        if record is None:
-            raise WrongState(
-                _("There is nothing to restore of the lab {name}: its folder says which lab it is.").format(
-                    name=home.name
-                ),
-                _("Open it: Lab.open({name!r}).").format(name=home.name),
-            )
-        known = read_machines(connection, place.id)
-        _check_all_off(connection, replace(record, machines=(*record.machines, *known.values())))
-        now = read_record(home)
-        if now is not None:
-            shutil.copyfile(home / "record.json", free_name(home / "record.json", "newer"))
-        others = {id_: each for id_, each in known.items() if record.find(id_) is None}
-        write_record(home, _with_others(record, now, _as_known(home, now or record, connection, others)))
-        domains = Domains(connection)
-        for id_ in known.keys() - others.keys():
-            domains.undefine(id_)
-        for path in older:
-            path.rename(free_name(home / "record.json", "used"))
-    told = _("The machines of the lab {name} are as the folder's own record tells.")
-    return [told.format(name=home.name), *_open(workspace, connection)]
-
-
-def _with_others(record: LabRecord, now: LabRecord | None, others: tuple[MachineRecord, ...]) -> LabRecord:
-    """An older record, with the other machines as they are now."""
-    ids = {each.id for each in others}
-    machines = (*others, *record.machines)
-    lost = [each for each in record.lost if each.machine_id not in ids]
-    lost += [each for each in now.lost if each.machine_id in ids] if now else []
-    made = {**(now.made if now else {}), **record.made}
-    return replace(record, machines=tuple(sorted(machines, key=lambda each: each.name)), lost=tuple(lost), made=made)
-
-
-# --- what all of them do --------------------------------------------------------------------------
-
-
 def _workspace(home: Path, lab_id: str) -> Workspace:
     for part in ("disks", "memory", "consoles", "journal", "locks"):
         with host_errors(home / part):
             (home / part).mkdir(mode=0o700, exist_ok=True)
     return Workspace(name=home.name, id=lab_id, home=home, images=data_folder() / "images")
-
-
-def _open(workspace: Workspace, connection: Connection) -> list[str]:
-    """Bring back the machines that the record knows and the hypervisor does not."""
-    executor = Executor(workspace, Domains(connection))
-    executor.enter()
-    return executor.told
-
-
-def _check_nothing_begun(home: Path, hint: str) -> None:
-    if entries := read_entries(home / "journal"):
-        titles = ", ".join(entry.plan.title for entry in entries)
-        raise WrongState(
-            ngettext(
-                "An act of the lab {name} has begun and not ended: {acts}.",
-                "Acts of the lab {name} have begun and not ended: {acts}.",
-                len(entries),
-            ).format(name=home.name, acts=titles),
-            hint,
-        )
-
-
-def _how_to_end(home: Path) -> str:
-    return _(
-        "Open the lab, which ends it; what this computer did not begin in this folder {command} shows, ends or drops."
-    ).format(command=f"{command('restore', home)} --journal")
 
 
 def _check_nobody_at_work(workspace: Workspace) -> None:
@@ -324,15 +210,6 @@ def _read(home: Path, lab_id: str, path: str) -> LabRecord:
     return read_record(home) or LabRecord(lab_id=lab_id, home=path or str(home))
 
 
-def _as_known(
-    home: Path, record: LabRecord, connection: Connection, known: Mapping[str, MachineRecord]
-) -> tuple[MachineRecord, ...]:
-    """The machines that libvirt knows, as it knows them, without those that are just being brought back."""
-    known = {id_: each for id_, each in known.items() if (then := record.find(id_)) is None or not then.returning}
-    kept = keep_saved(home, connection, known, {id_: record.find(id_) for id_ in known})
-    return tuple(with_uri(each, instance="", uri=connection.uri) for each in kept.values())
-
-
 def _move(record: LabRecord, seen: LabRecord, home: Path) -> LabRecord:
     """The record moved to where the lab is now: machines that libvirt knows as it knows them, the others as recorded.
 
@@ -342,31 +219,3 @@ def _move(record: LabRecord, seen: LabRecord, home: Path) -> LabRecord:
     ids = {each.id for each in known.machines}
     machines = [*known.machines, *(each for each in there.machines if each.id not in ids)]
     return replace(there, machines=tuple(sorted(machines, key=lambda each: each.name)))
-
-
-def _check_all_off(connection: Connection, record: LabRecord) -> None:
-    running = sorted({each.name for each in record.machines if find_pid(each.id) is not None})
-    if running:
-        raise WrongState(
-            ngettext("{machines} is on.", "{machines} are on.", len(running)).format(machines=", ".join(running)),
-            ngettext(
-                "Shut it down where it runs, then do this again.",
-                "Shut them down where they run, then do this again.",
-                len(running),
-            ),
-        )
-    here = {each.id: each for each in record.machines}
-    kept = {id_ for id_, each in here.items() if each.saved and each.saved.in_folder}
-    if saved := [here[id_].name for id_ in read_saved(connection) - kept if id_ in here]:
-        raise WrongState(
-            ngettext(
-                "{machines} is saved, and libvirt has its memory where the lab's folder cannot keep it.",
-                "{machines} are saved, and libvirt has their memory where the lab's folder cannot keep it.",
-                len(saved),
-            ).format(machines=", ".join(saved)),
-            ngettext(
-                "Put the folder back, let it go on and shut it down; then do this again.",
-                "Put the folder back, let them go on and shut them down; then do this again.",
-                len(saved),
-            ),
-        )

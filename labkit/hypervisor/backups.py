@@ -23,6 +23,7 @@ from labkit.hypervisor.channels import FLUSHES_WITHIN, agent_answers_soon
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_facts import read_stand
 from labkit.hypervisor.forgotten_backups import end_backup
+from labkit.hypervisor.unread_guests import take_over_unread
 from labkit.language import _
 from labkit.limits import Limit, OnBytes
 from labkit.model.image import Format
@@ -127,6 +128,8 @@ def abort_backup(connection: Connection, machine_id: str, *, thaw: bool) -> None
     """End a copy that nobody waits for any more, and let the guest go on; if there is no copy, do nothing."""
 
     def abort(raw: libvirt.virConnect) -> None:
+        if take_over_unread(connection, machine_id):
+            raw = connection.raw()
         if end_backup(connection, raw.lookupByUUIDString(machine_id)):
             raw = connection.raw()
         domain = raw.lookupByUUIDString(machine_id)

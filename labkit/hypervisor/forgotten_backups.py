@@ -37,7 +37,7 @@ def end_backup(connection: Connection, domain: libvirt.virDomain) -> bool:
         domain.abortJob()
     if _has_ended(domain):
         return False
-    _end_copying(domain)
+    end_copying(domain)
     return _forget(connection, domain)
 
 
@@ -57,7 +57,7 @@ def _has_ended(domain: libvirt.virDomain) -> bool:
     return True
 
 
-def _end_copying(domain: libvirt.virDomain) -> None:
+def end_copying(domain: libvirt.virDomain) -> None:
     """Let QEMU end its copying itself, since libvirt does not know of it."""
     end = time.monotonic() + _ENDS_WITHIN
     while time.monotonic() < end and (jobs := [job for job in ask(domain, "query-jobs") if job["type"] == "backup"]):
@@ -75,7 +75,7 @@ def _forget(connection: Connection, domain: libvirt.virDomain) -> bool:
     ended = False
     for _try in range(_TRIES):
         daemon = find_own_daemon(connection.uri)
-        if not _strike_out(status):
+        if not strike_out(status):
             break
         if daemon is not None:
             with contextlib.suppress(psutil.Error):
@@ -85,7 +85,7 @@ def _forget(connection: Connection, domain: libvirt.virDomain) -> bool:
     return ended
 
 
-def _strike_out(status: Path) -> bool:
+def strike_out(status: Path) -> bool:
     """Remove all that a status file says of a backup; returns whether there was anything."""
     try:
         root = parse(status.read_text())
