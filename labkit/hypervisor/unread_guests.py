@@ -54,8 +54,7 @@ def _names_of_active(raw: libvirt.virConnect) -> frozenset[str]:
 
 
 def _find_unread(folder: Path, active: frozenset[str], of: str) -> dict[str, Path]:
-    """The status files that the daemon cannot read, of guests that run although it takes them for off; by machine
-    id."""
+    """The status files that the daemon cannot read, of guests that run although it takes them for off, by machine."""
     found: dict[str, Path] = {}
     for note in folder.glob("*.xml"):
         if note.stem in active:
