@@ -1,8 +1,8 @@
 """The files through which computers that see the same lab know of each other, in the folder of its locks.
 
-    lease.holder            whose the lab is: one start of one computer BOOT.PID.kernel         a kernel that has the
-    lab open, with a counter that grows while it is alive BOOT.guests             the guests that run on a computer,
-    each with its process
+    lease.holder            whose the lab is: one start of one computer
+    BOOT.PID.kernel         a kernel that has the lab open, with a counter that grows while it is alive
+    BOOT.guests             the guests that run on a computer, each with its process
 
 Each file has one writer: a kernel writes its own, a computer its guests; the holder's is made under another name and
 then linked. A file that cannot be read counts as that of an unknown computer, and is not ignored.
