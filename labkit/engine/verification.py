@@ -22,7 +22,7 @@ class Verification:
     Attributes:
         intact: files that hold what was sealed. changed: files that hold something else.
         first: files that were hashed for the first time, with their sealed size and time; this content counts from now
-        on.
+            on.
         unsealed: files without a seal. gone: files that do not exist.
         bytes: how much was read.
     """

@@ -109,7 +109,7 @@ class LabRecord:
 
     Attributes:
         lab_id: whose it is. home: the lab's folder when it was written; paths in its XML texts begin with it
-        (absolute).
+            (absolute).
         machines: sorted by name. lost: snapshots that only the record knows.
         made: what each image was made for, by its path within the folder, such as "disks/web.vda.0.qcow2".
         writer: the host and definitions beside which it was last written, see `read_writer`; "" if not known.

@@ -81,7 +81,7 @@ def measure_cost(
     Args:
         folder: on the file system to measure, with room for up to three images of writes x step bytes.
         writes: how many. size: bytes of each. step: bytes from one to the next; with a step of a cluster or more, each
-        write of the first pass goes to an unused cluster.
+            write of the first pass goes to an unused cluster.
         repetitions: of everything. on_run: called with runs done and runs in all.
 
     Returns:

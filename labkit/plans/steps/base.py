@@ -58,7 +58,7 @@ class Touched:
         creates: those it makes. rewrites: those whose content it changes or that it exchanges.
         deletes: those it removes. moves: those it renames; the new name is in one of the other fields.
         hands_over: those that it lets the hypervisor write, or whose mode it changes: it does not write their content
-        itself.
+            itself.
         elsewhere: those outside the lab's folder, with the reason.
         reads: those it reads without what is below them. stands_on: images that it reads with all images below, and
             their formats.
