@@ -75,11 +75,11 @@ class LabState:
         made: what images were made for, as the record says, by path.
         forgotten: what the record says of images whose snapshot libvirt was made to forget, by path.
         aside: by path, the images named in records that were put aside when another state of the folder was brought
-        back. They are never dead, since somebody may still go back to such a record.
+            back. They are never dead, since somebody may still go back to such a record.
         unreturned: files of machines that the record knows and no hypervisor does: the machine's name by path. The
-        images among them are not free disks.
+            images among them are not free disks.
         unsettled: whether other acts kept changing the lab while it was read: such a state may be shown, but not
-        planned on.
+            planned on.
         instance: the hypervisor instance all this is seen from, "" for the session's own.
         elsewhere, elsewhere_snapshots: machines of the lab on its other instances, and their trees, by name.
         places: the instance that each of those machines is on, by machine name.

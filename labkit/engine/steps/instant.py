@@ -1,6 +1,6 @@
-"""How clones go on from a snapshot's memory, each as somebody else; a clone that cannot boots instead.
+"""How clones go on from a snapshot's memory, each under its own identity; a clone that cannot boots instead.
 
-All are restored first and stand still, then all go on: none takes the CPU from those that are not there yet.
+All are restored first and stay paused, then all go on: so none takes the CPU from those still being restored.
 Knows: the rooms below. Must not know: the order of steps, the journal.
 """
 
@@ -33,7 +33,7 @@ from labkit.storage import files, headers, memory_file
 from labkit.storage.memory_file import MemoryHeader
 
 ANSWERS_WITHIN = 60.0
-"""Seconds in which a guest that goes on must hear who it is."""
+"""Seconds in which a guest that goes on must be told who it is."""
 
 _SEED_BYTES = 256
 _RENEW = "/bin/labkit-renew"
@@ -55,21 +55,21 @@ def is_done(step: InstantStep, _state: LabState) -> bool:
     match step:
         case CopyMemory():
             return Path(step.target).exists()
-        case WakeClones():  # no commit point, and may be repeated
+        case WakeClones():  # never the commit point, and may be repeated
             return False
         case _:
             assert_never(step)
 
 
 def undo(step: CopyMemory, _context: Context) -> None:
-    """Take a step back."""
+    """Undo a step."""
     files.delete_files([step.target])
 
 
 def _wake(step: WakeClones, context: Context) -> None:
-    """Let the clones go on; those that do already are only told who they are.
+    """Let the clones go on; those that run already are only told who they are.
 
-    When it is cancelled or its time is up, who still waits stays off, and that is told: nothing is lost by it.
+    When it is cancelled or its time is up, clones that still wait stay off, and a remark says so; nothing is lost.
     """
     woken: list[MachineSpec] = []
     whole = sum(spec.memory for spec in step.specs)
@@ -106,7 +106,7 @@ def _say_who_stays_off(specs: Sequence[MachineSpec], why: str) -> str:
 
 
 def _restore(step: WakeClones, spec: MachineSpec, context: Context) -> bool:
-    """Let a clone have the memory, paused; whether it could. Else it boots, and that is told."""
+    """Restore the memory into a clone, paused; returns whether that worked. If not, it boots, and a remark says so."""
     try:
         _restore_memory(step, spec, context)
     except ConnectionLost:
@@ -133,7 +133,7 @@ def _of_clone(header: MemoryHeader, spec: MachineSpec, runtime: Path | None) -> 
 
 
 def _boot(spec: MachineSpec, context: Context, why: str) -> str:
-    """Start a clone that cannot go on from the memory; returns what must be told."""
+    """Start a clone that cannot go on from the memory; returns the remark about it."""
     try:
         if context.domains.state(spec.id)[0] is MachineState.OFF:
             context.domains.start(spec.id, subject=spec.name)
@@ -147,7 +147,7 @@ def _boot(spec: MachineSpec, context: Context, why: str) -> str:
 
 
 def _tell(step: WakeClones, spec: MachineSpec, context: Context) -> str | None:
-    """Tell a guest who it is, and set its clock; returns what must be told of it if that cannot be done."""
+    """Tell a guest who it is, and set its clock; returns a remark if that fails."""
     limit = Limit(ANSWERS_WITHIN, what=_("Waiting for {name}").format(name=spec.name))
     sentence = _("{name} runs, but takes itself for the original until it boots: it could not be told ({why}).")
     channel = agent_channel(context.domains, spec.id, spec.name)

@@ -59,10 +59,10 @@ class Touched:
         deletes: those it removes. keeps: those of them whose content stands in another file by then.
         moves: those it renames; the new name is in one of the other fields.
         hands_over: those that it lets the hypervisor write, or whose mode it changes: it does not write their content
-        itself.
+            itself.
         elsewhere: those outside the lab's folder, with the reason.
         reads: those it reads without what is below them. stands_on: images that it reads with all images below, and
-        their formats.
+            their formats.
         copied, filled, freed: about how many bytes it copies, fills with zeros and gives back to the host.
     """
 

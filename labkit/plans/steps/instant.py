@@ -66,9 +66,9 @@ class WakeClones(BaseStep):
 
     Attributes:
         source_id, snapshot: the machine and the snapshot they are clones of. memory: its memory file, absolute, which
-        is only read. copy: a copy of that, absolute. specs: the clones.
+            is only read. copy: a copy of that, absolute. specs: the clones.
         renew: whether each guest is told who it is now; else they are twins. host_bytes: the host's memory that all
-        will take.
+            will take.
         seconds: about how long it takes.
     """
 

@@ -136,7 +136,7 @@ class MergeLayer(BaseStep):
         layer, child, onto: absolute paths; onto None: the layer was a base, and the child becomes one.
         bytes: about how many are copied.
         keeps_layer: whether other images still depend on the layer afterwards. machine_id, domain, target: of the
-        running machine whose active image the child is, or None.
+            running machine whose active image the child is, or None.
         frozen: whether the child is read-only and sealed.
     """
 
