@@ -66,7 +66,7 @@ def render_plan(plan: Plan, *, lost: Sequence[str] = (), sizes: bool = True, rat
         )
     if not plan.steps:
         return tag("p", _("There is nothing to do."), role="status")
-    files = [path.removeprefix(plan.home).lstrip("/") for path in plan.files.deleted]
+    files = [path.removeprefix(plan.home).lstrip("/") for path in plan.lost]
     return tag(
         "div",
         _list(lost, files, before="⚠ " + _("This is lost for good:"), class_="labkit-lost"),
@@ -78,8 +78,10 @@ def render_plan(plan: Plan, *, lost: Sequence[str] = (), sizes: bool = True, rat
 
 def _announce(plan: Plan, rate: float) -> str:
     parts = []
-    if plan.bytes_copied:
-        parts.append(_("Copies {size}.").format(size=format_size(plan.bytes_copied)))
+    if copied := plan.bytes_copied - plan.bytes_filled:
+        parts.append(_("Copies {size}.").format(size=format_size(copied)))
+    if plan.bytes_filled:
+        parts.append(_("Fills {size} with zeros.").format(size=format_size(plan.bytes_filled)))
     if plan.bytes_freed:
         parts.append(_("Frees {size}.").format(size=format_size(plan.bytes_freed)))
     seconds = plan.bytes_copied / rate

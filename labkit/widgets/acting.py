@@ -132,8 +132,9 @@ class Acting:
         self._drawn = time.monotonic()
 
     def fail(self, error: Exception) -> None:
-        """Show an error in the panel."""
+        """Show an error in the panel; what was asked about before is not asked any more."""
         with self._lock:
+            self._plan = None
             self._error = error if isinstance(error, LabError) else as_lab_error(error)
         self._redraw()
 
@@ -165,7 +166,7 @@ class Acting:
         plan, _carry_out, label = self._plan
         can_do = bool(plan.steps) and plan.refusal is None
         leave = parts.Button(label=_("Leave it") if can_do else _("Close"), action="leave")
-        kind = "danger" if plan.files.deleted else "main"
+        kind = "danger" if plan.lost else "main"
         yes = parts.Button(label=label, action="confirm", kind=kind, busy=self.busy)
         offers = plan.refusal.offers if plan.refusal else ()
         buttons = [yes, leave] if can_do else [leave]
@@ -220,7 +221,8 @@ class Acting:
         if isinstance(error, Cancelled) and work.cancel.is_set():
             self._result, self._is_done = (_("{act}: cancelled.").format(act=work.label),), False
         else:
-            self._result, self._error = (), error if isinstance(error, LabError) else as_lab_error(error)
+            self._result, self._plan = (), None
+            self._error = error if isinstance(error, LabError) else as_lab_error(error)
 
     def _dismiss(self, _values: Values) -> None:
         self._error = None
