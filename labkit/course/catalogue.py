@@ -29,20 +29,19 @@ EXERCISES: Final[dict[str, type[Exercise]]] = {
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Exercise) and "slug" in vars(kind)
 }
-"""All exercises by slug; a class without one of its own is what several share."""
+"""All exercises by slug; a class without a slug of its own is a base of several."""
 
 
 @checked
 def exercise(slug: str, lab: Lab | None = None) -> Exercise:
-    """Return an exercise; it is neither started nor checked by that.
+    """Return an exercise, without starting or checking it.
 
     Args:
         slug: its name in the course.
         lab: where its machines are; None: the lab `default`.
 
     Raises:
-        NotFound: the course has none of that name.
-        BadInput: `lab` is something else than a lab.
+        NotFound: the course has none of that name. BadInput: `lab` is not a lab.
     """
     if slug not in EXERCISES:
         raise NotFound(

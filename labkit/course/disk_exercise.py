@@ -1,4 +1,4 @@
-"""What exercises on disks share: their start, a look into the host's files.
+"""What exercises on disks share: their start, and reading the host's files.
 
 Knows: the lab as a student uses it. Must not know: any one exercise.
 """
@@ -13,7 +13,7 @@ from labkit.machine import Machine
 
 
 def read_bytes(disk: Disk, offset: int, length: int) -> bytes:
-    """Return what the host's file holds at a byte of the guest's disk; empty where it holds nothing."""
+    """Return what the host's file holds at an offset of the guest's disk; empty if it holds nothing there."""
     try:
         path, place = disk.locate(offset)
     except WrongState:
@@ -24,10 +24,10 @@ def read_bytes(disk: Disk, offset: int, length: int) -> bytes:
 
 
 class DiskExercise(Exercise):
-    """An exercise whose start is some disks; without them nothing is begun."""
+    """An exercise that starts from some disks; while they are missing it is not begun."""
 
     def look(self) -> Result:
-        """Tell that nothing is begun, or look at the work."""
+        """Return that nothing is begun, or look at the work."""
         missing = [name for name in self.disks if name not in self.lab.disks]
         if len(missing) == len(self.disks):
             return self.not_begun(_("There is no disk {name}.").format(name=self.disks[0]))
@@ -37,11 +37,11 @@ class DiskExercise(Exercise):
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The disks that must be there."""
+        """The disks that must exist."""
         return self.disks
 
     def look_closer(self) -> Result:
-        """Look at the work, with all disks there."""
+        """Look at the work; all disks exist."""
         raise NotImplementedError
 
     def boot(self, *disks: Disk) -> Machine:

@@ -1,4 +1,4 @@
-"""Exercises: a task on a machine of its own, checked where the work was done.
+"""Exercises: tasks on machines of their own, checked where the work was done.
 
     ex = exercise("primer-arranque")     shows the task
     ex.check()   ex.hint()   ex.solution()   ex.reset()
@@ -103,19 +103,19 @@ class Exercise(ABC):
     @property
     @abstractmethod
     def machines(self) -> tuple[str, ...]:
-        """Names of the machines it uses; nobody else does."""
+        """Names of the machines that only it uses."""
 
     @property
     def disks(self) -> tuple[str, ...]:
-        """Names of the free disks it may leave; nobody else uses them."""
+        """Names of the free disks that only it uses and may leave behind."""
         return ()
 
     def prepare(self) -> None:  # noqa: B027 — nothing, for most
-        """Make what the exercise starts from; most start from nothing."""
+        """Make what the exercise starts from; many start from nothing."""
 
     @abstractmethod
     def look(self) -> Result:
-        """Look at the work and tell how it stands, with the hint for what is wrong."""
+        """Look at the work and return the result, with a hint for what is wrong."""
 
     def not_begun(self, why: str, hint: str = "") -> Result:
         """Return that nothing is begun: what is missing, and how to begin."""
@@ -123,15 +123,15 @@ class Exercise(ABC):
         return Result(verdict=Verdict.NOT_STARTED, why=why, hint=hint)
 
     def done(self, why: str) -> Result:
-        """Return that it is done, and what was seen."""
+        """Return that it is done, with what was seen."""
         return Result(verdict=Verdict.DONE, why=why)
 
     def wrong(self, why: str, hint: str) -> Result:
-        """Return that it is not done yet: why, and the next step."""
+        """Return that it is not done yet, with the reason and the next step."""
         return Result(verdict=Verdict.WRONG, why=why, hint=hint)
 
     def broken(self, why: str, hint: str = "") -> Result:
-        """Return that a precondition is broken, which only a new start restores, if no hint says else."""
+        """Return that a precondition is broken; unless the hint says otherwise, only a new start restores it."""
         return Result(verdict=Verdict.BROKEN, why=why, hint=hint or _("Call ex.start(): it makes everything again."))
 
     @property
@@ -153,19 +153,19 @@ class Exercise(ABC):
 
     @property
     def folder(self) -> Path:
-        """A folder of the host for files that belong to no disk; it goes with the exercise."""
+        """A folder on the host for files that belong to no disk; `reset` removes it."""
         return self.lab.home / "exercises" / self.slug
 
     @property
     def is_done(self) -> bool:
-        """Whether a check once found it done."""
+        """Whether a check has once found it done."""
         return self._progress.is_done(self.slug)
 
     def check(self) -> Result:
-        """Look at the work; changes nothing but the progress file.
+        """Look at the work; this changes nothing but the progress file.
 
-        Whatever the student has removed, moved or emptied, here or inside a guest, it ends in words: what a check reads
-        and does not find as the start has made it is a precondition that is broken.
+        Whatever the student has removed, moved or emptied, here or inside a guest, the result is a sentence: if a check
+        does not find what the start made, a precondition is broken.
         """
         try:
             result = self.look()
@@ -181,21 +181,21 @@ class Exercise(ABC):
         return result
 
     def hint(self) -> Advice:
-        """Return the next step, as it fits what is there now."""
+        """Return the next step that fits the present state."""
         return Advice(text=self.check().hint or _("Nothing is left to do."))
 
     def solution(self) -> Advice:
-        """Return one way to solve it; nothing is run."""
+        """Return one way to solve it, without running it."""
         return Advice(text=_("One way to do it; {ex} is this exercise:").format(ex="ex"), code=self.code)
 
     def start(self) -> Result:
-        """Make what the exercise starts from, again; what was done in it before is lost."""
+        """Make what the exercise starts from, anew; what was done in it before is lost."""
         self._clear()
         self.prepare()
         return self.check()
 
     def reset(self) -> Result:
-        """Delete the exercise's machines and disks, with what was done in them, and forget that it was done."""
+        """Delete the exercise's machines and disks with all work in them, and forget that it was done."""
         self._clear()
         self._progress.forget(self.slug)
         return self.check()
@@ -217,7 +217,7 @@ class Exercise(ABC):
         """Return the task.
 
         Args:
-            mark: whether to name the student's mark, which no saved notebook should hold.
+            mark: whether to show the student's mark, which should not be in saved notebooks.
         """
         text = say(find_text("exercises", self.slug)["task"])
         return text.format(machine=self.machine, mark=self.mark if mark else "ex.mark")

@@ -1,4 +1,4 @@
-"""What exercises on running machines share: their start, a mark in memory that a reboot wipes out, common answers.
+"""What exercises on running machines share: their start, a mark in memory that a reboot wipes out, common results.
 
 Knows: the lab as a student uses it. Must not know: any one exercise.
 """
@@ -16,20 +16,20 @@ from labkit.model.machine import MachineState
 from labkit.model.words import state_word
 
 MEMORY = "96 MiB"
-"""Of each machine: several run at once."""
+"""The memory of each machine; several run at once."""
 
 IN_MEMORY, ON_DISK = "/run/labkit-mark", "/root/labkit-mark"
-"""Where a guest keeps the student's mark: lost when it reboots, kept."""
+"""The files with the student's mark in a guest: one that a reboot loses, one that it keeps."""
 
 PATIENCE = 30.0
-"""Seconds a guest may take to answer a check."""
+"""Seconds that a guest may take to answer a check."""
 
 
 class MachineExercise(Exercise):
-    """An exercise whose start is some machines; without them nothing is begun."""
+    """An exercise that starts from some machines; while they are missing it is not begun."""
 
     def look(self) -> Result:
-        """Tell that nothing is begun or that a machine is gone, or look at the work."""
+        """Return that nothing is begun or that a machine is gone, or look at the work."""
         missing = [name for name in self.machines if name not in self.lab.machines]
         if len(missing) == len(self.machines):
             return self.not_begun(_("There is no machine {name}.").format(name=self.machine))
@@ -38,7 +38,7 @@ class MachineExercise(Exercise):
         return self.look_closer()
 
     def look_closer(self) -> Result:
-        """Look at the work, with all machines there."""
+        """Look at the work; all machines exist."""
         raise NotImplementedError
 
     def vm(self, name: str) -> Machine:
@@ -60,7 +60,7 @@ class MachineExercise(Exercise):
         machine.run(f"echo {self.mark} | tee {IN_MEMORY} >{ON_DISK}; sync")
 
     def says(self, name: str, command: str) -> str | None:
-        """Return what a command printed inside a machine, or None: it does not run, or does not answer."""
+        """Return what a command printed inside a machine, or None if the machine is not running or does not answer."""
         machine = self.vm(name)
         if machine.state is not MachineState.RUNNING:
             return None
@@ -70,7 +70,7 @@ class MachineExercise(Exercise):
             return None
 
     def why_not_untouched(self, name: str) -> Result | None:
-        """Return what is wrong if a machine does not run on as it was started, or None."""
+        """Return the result if a machine does not run on as it was started, or None."""
         state = self.vm(name).state
         if state is not MachineState.RUNNING:
             return self.wrong(

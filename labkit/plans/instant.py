@@ -1,4 +1,4 @@
-"""Clones that go on from a snapshot's memory instead of being born off: what it takes, and why it cannot be done.
+"""Clones that go on from a snapshot's memory instead of being off at first: what that takes, and when it is refused.
 
 Knows: the model, steps. Must not know: libvirt, files, how the disks of clones are made.
 """
@@ -21,20 +21,20 @@ from labkit.plans.steps import CopyMemory, DefineClones, DeleteFiles, MapMemory,
 from labkit.units import MIB, format_size
 
 EXTRA_BYTES = {Accelerator.TCG: 112 * MIB, Accelerator.KVM: 48 * MIB}
-"""Bytes that a guest's process takes beside the guest's memory: QEMU, and the code it has translated."""
+"""Bytes that a guest's process takes besides the guest's memory: QEMU, and the code it has translated."""
 
 MAPPED_BYTES = {Accelerator.TCG: 64 * MIB, Accelerator.KVM: 32 * MIB}
 """Bytes that a guest's process takes at first where it maps its memory: more only with what it writes."""
 
 SECONDS_EACH = {Accelerator.TCG: 1.8, Accelerator.KVM: 0.4}
-"""How long a clone takes about, from being off to answering as somebody else."""
+"""About how many seconds a clone takes from being off to answering under its new identity."""
 
 MAPPED_SECONDS = {Accelerator.TCG: 0.5, Accelerator.KVM: 0.2}
 """The same where it maps its memory."""
 
 
 def why_not_instant(state: LabState, survey: CloneSurvey, request: CloneRequest) -> Refusal | None:
-    """Return why clones cannot go on from the memory of the snapshot that was asked for."""
+    """Return why clones cannot go on from the memory of the snapshot asked for."""
     born_off = _("Or leave out instant=True: the clones are born off, and boot.")
     tree = state.snapshots.get(request.machine, SnapshotTree())
     if request.kind is CloneKind.FULL:
@@ -87,7 +87,7 @@ def _why_no_memory(survey: CloneSurvey, request: CloneRequest, snapshot: Snapsho
 
 
 def host_bytes(spec: MachineSpec, count: int, *, mapped: bool) -> int:
-    """Return how much of the host's memory clones take when they have gone on, about.
+    """Return about how much of the host's memory clones take when they have gone on.
 
     Args:
         mapped: whether they map their memory: they have it once, and of their own what they write.
@@ -98,7 +98,7 @@ def host_bytes(spec: MachineSpec, count: int, *, mapped: bool) -> int:
 
 
 def with_waking(state: LabState, survey: CloneSurvey, request: CloneRequest, steps: Iterable[Step]) -> list[Step]:
-    """Return the steps that make clones; with those around them by which instant ones run at the end."""
+    """Return the steps that make clones; for instant clones, also the steps that copy the memory and wake them."""
     source, tree = state.machines[request.machine], state.snapshots.get(request.machine, SnapshotTree())
     snapshot = tree.nodes.get(request.snapshot or "")
     if not request.instant or snapshot is None or snapshot.memory is None:

@@ -217,3 +217,46 @@ def test_guests_outlive_the_files_they_have_mapped(warm: Machine) -> None:
     assert three.run("hostname").stdout == "three\n"
     wakes = [step for outcome in warm.lab.history for step in outcome.plan.steps if isinstance(step, WakeClones)]
     assert all(step.mapped for step in wakes)
+
+
+@pytest.mark.parametrize("instant", ["make_like_any_other", "keep_like_any_other", "exchange_header", "seal"])
+def test_kernel_killed_while_it_takes_a_snapshot_of_such_a_clone_leaves_one_like_any_other(
+    warm: Machine, instant: str
+) -> None:
+    lab, one = warm.lab, clone(warm, "one")
+    one.run("echo first > /run/word")
+    code = f"with Lab.open({lab.name!r}) as lab: lab.machines['one'].snapshots.take('mine')"
+    with Kernel(code, stop=Instant(function=instant)) as kernel:
+        kernel.wait_stopped()
+    with Lab.open(lab.name) as again:
+        (sentence,) = again.recovered
+        assert "has been completed" in sentence
+    for path in files_beside([str(memory_of(warm))]):
+        Path(path).unlink()
+    assert "labram" not in read_header(memory_of(one, "mine")).xml
+    assert "labram" not in lab.session.executor.snapshots.xml(one.id, "mine")
+    one.snapshots.restore("mine")
+    assert one.wait_ready().run("cat /run/word").stdout == "first\n"
+    assert "labram" not in runs_with(one)
+
+
+def test_memory_that_nobody_names_any_more_is_one_orphan_with_its_files(warm: Machine) -> None:
+    lab, one = warm.lab, clone(warm, "one")
+    one.kill()
+    one.delete()
+    domain = warm.facts.spec.domain_name
+    virsh = ["virsh", "-q", "-c", "qemu:///session", "snapshot-delete", domain, "warm", "--metadata"]
+    memory = memory_of(warm)
+    subprocess.run(virsh, check=True)
+    name = f"memory/{memory.name}"
+    assert set(lab.orphans) >= {name}
+    assert not [each for each in lab.orphans if each.endswith((".pages", ".devices"))]
+    lab.orphans[name].discard()
+    assert not list(memory.parent.iterdir())
+
+
+def test_a_clone_that_boots_again_by_itself_goes_on_as_any_guest(warm: Machine) -> None:
+    one = clone(warm, "one")
+    one.lab.session.connection.raw().lookupByUUIDString(one.id).reset(0)
+    one.console.expect("root@one", timeout=120)
+    assert one.wait_ready().run("test ! -e /run/kept; hostname").stdout == "one\n"

@@ -1,6 +1,6 @@
-"""The exercises of notebook 05 in which a base is out of order: `base-mudada`, `base-tocada`.
+"""The exercises of notebook 05 in which something is wrong with a base: `base-mudada`, `base-tocada`.
 
-Each prepares an original with linked clones, off, and spoils the frozen image they stand on. Checks read images.
+Each prepares an original with linked clones, off, and damages the frozen image they stand on. Checks read images.
 
 Knows: their tasks. Must not know: notebooks.
 """
@@ -18,7 +18,7 @@ from labkit.storage.files import make_private_folder
 from labkit.units import MIB
 
 CAPACITY = 4 * MIB
-"""Bytes of the data disk; so small an image is sealed by its content at once."""
+"""Bytes of the data disk; an image this small is sealed by its content at once."""
 
 
 class _OnBase(OnClones):
@@ -26,11 +26,11 @@ class _OnBase(OnClones):
 
     @property
     def place(self) -> Path:
-        """The frozen image of the data disk: everybody stands on it."""
+        """The frozen image of the data disk, which everybody stands on."""
         return self.lab.home / "disks" / f"{self.machine}.data.0.raw"
 
     def alter(self, content: bytes) -> bytes:
-        """Return content with a few bytes changed, and of the same length."""
+        """Return the content with a few bytes changed, at the same length."""
         raise NotImplementedError
 
     def find_refusal(self) -> str | None:
@@ -41,7 +41,7 @@ class _OnBase(OnClones):
         return None
 
     def is_whole(self) -> bool:
-        """Whether the base holds what it held, and each machine reads it through its own chain."""
+        """Whether the base holds what it held, and each machine reads that through its own chain."""
         if self.place.read_bytes() != self.fill(CAPACITY):
             return False
         try:
@@ -74,7 +74,7 @@ class MovedBase(_OnBase):
         return content[: 3 * MIB] + b"\x01" + content[3 * MIB + 1 :]
 
     def prepare(self) -> None:
-        """Move the base away, beside a copy in which one byte is another."""
+        """Move the base away, and put a copy with one changed byte beside it."""
         self.make_original(capacity=f"{CAPACITY}").clone(self.machines[1], kind="linked", snapshot="base")
         make_private_folder(self.folder)
         names = ["uno.raw", "dos.raw"]

@@ -19,7 +19,7 @@ from labkit.model.lineage import Lineage
 from labkit.units import MIB, format_size
 
 PLACE = MIB
-"""Byte of the data disk where the mark is written; the disk has no file system."""
+"""The offset on the data disk where the mark is written; the disk has no file system."""
 
 
 class OnClones(MachineExercise):
@@ -27,16 +27,16 @@ class OnClones(MachineExercise):
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The machines that the start makes and that must stay."""
+        """The machines that the start makes and that must not be deleted."""
         return self.machines
 
     @property
     def lineage(self) -> Lineage:
-        """Who stands on whom now."""
+        """The lab's lineage now."""
         return self.lab.lineage
 
     def look(self) -> Result:
-        """Tell that nothing is begun or that a machine is gone, or look at the work."""
+        """Return that nothing is begun or that a machine is gone, or look at the work."""
         if not any(name in self.lab.machines for name in self.machines):
             return self.not_begun(_("There is no machine {name}.").format(name=self.machine))
         gone = [name for name in self.given if name not in self.lab.machines]
@@ -52,18 +52,18 @@ class OnClones(MachineExercise):
         return machine
 
     def fill(self, capacity: int) -> bytes:
-        """Return what the data disk holds: the mark at its place, zeros elsewhere."""
+        """Return what the data disk holds: the mark in its place, zeros elsewhere."""
         return self.mark.encode().rjust(PLACE + len(self.mark), b"\0").ljust(capacity, b"\0")
 
     def word_on(self, name: str) -> str:
-        """Return what a machine's data disk holds at the mark's place."""
+        """Return what a machine's data disk holds in the mark's place."""
         disk = next((disk.name for disk in self.vm(name).facts.spec.disks if disk.target == "vdb"), None)
         if disk is None:
             return ""
         return read_bytes(self.lab.disks[disk], PLACE, len(self.mark)).decode(errors="replace")
 
     def own_bytes(self, *names: str) -> int:
-        """Return how many bytes some machines take that nobody else needs."""
+        """Return how many bytes some machines take of their own, which nobody else needs."""
         return sum(self.lineage.unique_cost(name) for name in names)
 
     def _clear(self) -> None:
@@ -107,7 +107,7 @@ class ClassRoom(OnClones):
         self.make_original(snapshot="lista")
 
     def look_closer(self) -> Result:
-        """Look for each seat: what it stands on, who it will be, what it takes."""
+        """Look at each seat: what it stands on, who it will be, what it takes."""
         there = [name for name in self.seats if name in self.lab.machines]
         if len(there) < len(self.seats):
             return self.wrong(
@@ -144,7 +144,7 @@ class ClassRoom(OnClones):
 
 
 class LetGo(OnClones):
-    """Delete the original, and keep its linked clone."""
+    """Delete the original and keep its linked clone."""
 
     slug: ClassVar[str] = "soltar"
     code: ClassVar[str] = "lab.machines[ex.machines[1]].flatten()\nlab.machines[ex.machine].delete()"
@@ -156,7 +156,7 @@ class LetGo(OnClones):
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The clone: the original is to go."""
+        """The clone; the original is to be deleted."""
         return self.machines[1:]
 
     def prepare(self) -> None:
@@ -164,7 +164,7 @@ class LetGo(OnClones):
         self.make_original().clone(self.machines[1], kind="linked", snapshot="base")
 
     def look_closer(self) -> Result:
-        """Look whether the clone stands alone with its content, and whether the original is gone."""
+        """Check that the clone stands alone with its content, and that the original is gone."""
         original, clone = self.machines
         if self.word_on(clone) != self.mark:
             return self.broken(_("{name} has lost its content.").format(name=clone))
@@ -208,7 +208,7 @@ class Choose(OnClones):
         return sum(self.lab.disks[disk.name].allocated for disk in disks) * 3 // 2
 
     def fill(self, capacity: int) -> bytes:
-        """A full disk: the mark again and again, so that copies weigh something."""
+        """Return the content of a full disk: the mark again and again, so that copies take space."""
         return (self.mark * (capacity // len(self.mark))).encode()
 
     def prepare(self) -> None:
@@ -216,7 +216,7 @@ class Choose(OnClones):
         self.make_original(capacity="24 MiB")
 
     def look_closer(self) -> Result:
-        """Look at the kinds and the weight of the three."""
+        """Look at the kinds and the size of the three."""
         _original, traveller, *_others = clones = self.machines
         for name in clones[1:]:
             if name not in self.lab.machines:

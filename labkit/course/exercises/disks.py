@@ -22,7 +22,7 @@ BLOCK = 4096
 
 
 class MarkedDisk(DiskExercise):
-    """Find a block of the guest in the host's files, and write there."""
+    """Find a block of the guest's disk in the host's files, and write there."""
 
     slug: ClassVar[str] = "marca"
     code: ClassVar[str] = (
@@ -45,12 +45,12 @@ class MarkedDisk(DiskExercise):
 
     @property
     def offset(self) -> int:
-        """Where the guest put the mark: a byte of its disk that differs from student to student."""
+        """The offset on its disk where the guest put the mark; it differs from student to student."""
         return (256 + int(self.mark, 16) % 8192) * BLOCK
 
     @property
     def reply(self) -> bytes:
-        """What is to stand there instead: as long as the mark."""
+        """What is to be written there instead, as long as the mark."""
         return f"OK{self.mark[2:]}".encode()
 
     def prepare(self) -> None:
@@ -66,7 +66,7 @@ class MarkedDisk(DiskExercise):
         machine.stop()
 
     def look_closer(self) -> Result:
-        """Read both files where the guest's block lies."""
+        """Read both files where the guest's block is."""
         for name in self.disks:
             disk = self.lab.disks[name]
             found = read_bytes(disk, self.offset, len(self.reply))
@@ -94,7 +94,7 @@ class MarkedDisk(DiskExercise):
 
 
 class TrulyFixed(DiskExercise):
-    """A disk that calls itself fixed, and is not."""
+    """A disk that calls itself fixed but is not."""
 
     slug: ClassVar[str] = "fijo-de-verdad"
     code: ClassVar[str] = (
@@ -117,18 +117,18 @@ class TrulyFixed(DiskExercise):
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The copy need not be there."""
+        """Only the disk: the copy need not exist."""
         return (self.slug,)
 
     def prepare(self) -> None:
-        """Make a fixed disk, put the mark on it, and take its zeros from the host's file."""
+        """Make a fixed disk, put the mark on it, and give the zeros in the host's file back."""
         disk = self.lab.disks.create(self.slug, capacity="32 MiB", format="vhd", allocation="fixed")
         with disk.path.open("r+b") as file:
             file.write(self.mark.encode())
         _make_sparse(disk.path)
 
     def look_closer(self) -> Result:
-        """Compare header, length and what the host gave."""
+        """Compare header, length and allocated bytes."""
         facts = self.lab.disks[self.slug].facts
         if facts.format is not Format.VHD or facts.allocation is not Allocation.FIXED:
             return self.wrong(
@@ -176,7 +176,7 @@ class Slim(DiskExercise):
         )
 
     def look_closer(self) -> Result:
-        """Look at what the host gives, and for the file that is to be kept."""
+        """Look at the allocated bytes, and for the file that is to be kept."""
         disk = self.lab.disks[self.disks[0]]
         if self.mark.encode() not in disk.path.read_bytes():
             return self.wrong(
@@ -193,7 +193,7 @@ class Slim(DiskExercise):
 
 
 class Grow(DiskExercise):
-    """Give a full disk more room without losing anything."""
+    """Give a full disk more capacity without losing anything."""
 
     slug: ClassVar[str] = "crecer"
     least: ClassVar[int] = 30 * MIB
@@ -245,7 +245,7 @@ def _file_system_bytes(disk: Disk) -> int:
 
 
 def _make_sparse(path: Path) -> None:
-    """Give a file's zeros back to the host: its length stays, and what it reads."""
+    """Give a file's zeros back to the host; its length and what is read from it stay the same."""
     data = path.read_bytes()
     with path.open("wb") as file:
         for place in range(0, len(data), BLOCK):

@@ -17,7 +17,7 @@ from labkit.model.machine import MachineState, Reason
 from labkit.model.words import reason_word
 
 PANICKED = "end Kernel panic"
-"""The last that a Linux says when it panics."""
+"""The last words of a Linux kernel that panics."""
 
 
 class WhoFell(MachineExercise):
@@ -39,19 +39,19 @@ class WhoFell(MachineExercise):
 
     @property
     def fallen(self) -> str:
-        """The one that panics: it differs from student to student."""
+        """The one that panics; it differs from student to student."""
         return self.machines[int(self.mark, 16) % 3]
 
     def prepare(self) -> None:
-        """Start all, and let the kernel of one panic; without a panic device nobody is told."""
+        """Start all, and let the kernel of one panic; without a panic device the hypervisor does not notice."""
         self.boot(panic_device=False)
         vm = self.vm(self.fallen)
         vm.console.expect("# $", timeout=60)
-        vm.console.send("echo c >/proc/sysrq-trigger")  # the agent could not tell any more that it was done
+        vm.console.send("echo c >/proc/sysrq-trigger")  # the agent could not answer afterwards
         vm.console.expect(PANICKED, timeout=60)
 
     def look_closer(self) -> Result:
-        """See that the others never stopped, and that the fallen one answers."""
+        """Check that the others never stopped, and that the fallen one answers."""
         for name in self.machines:
             if name != self.fallen and (trouble := self.why_not_untouched(name)):
                 return trouble
@@ -69,7 +69,7 @@ class WhoFell(MachineExercise):
 
 
 class PowerCut(MachineExercise):
-    """Switch a guest off by its process on the host alone."""
+    """Switch a guest off only through its process on the host."""
 
     slug: ClassVar[str] = "corte"
     code: ClassVar[str] = (
@@ -78,7 +78,7 @@ class PowerCut(MachineExercise):
 
     @property
     def machines(self) -> tuple[str, ...]:
-        """The machine, and one that is to be left alone."""
+        """The machine, and another that is to be left alone."""
         return (self.slug, f"{self.slug}-vecina")
 
     def prepare(self) -> None:
@@ -86,7 +86,7 @@ class PowerCut(MachineExercise):
         self.boot()
 
     def look_closer(self) -> Result:
-        """See that the other goes on, and how this one ended."""
+        """Check that the other goes on, and how this one ended."""
         if trouble := self.why_not_untouched(self.machines[1]):
             return trouble
         vm = self.vm(self.machine)
@@ -153,7 +153,7 @@ class OtherCpu(MachineExercise):
 
 
 class Move(MachineExercise):
-    """Move a machine by its files: the same machine, in another place, and only there."""
+    """Move a machine by its files: it must be the same machine, in another place, and only there."""
 
     slug: ClassVar[str] = "mudanza"
     code: ClassVar[str] = (
@@ -177,13 +177,13 @@ class Move(MachineExercise):
         return Lab.open(self.slug, home=self.lab.home.parent)
 
     def prepare(self) -> None:
-        """Start it, let it write down who it is, and stop it."""
+        """Start it, let it record who it is, and stop it."""
         (vm,) = self.boot()
         vm.run(f"cp /etc/machine-id {self._id}; sync")
         vm.stop()
 
     def look(self) -> Result:
-        """See where it is, and who it is there."""
+        """Check where it is, and who it is there."""
         here = self.machine in self.lab.machines
         with self.elsewhere as elsewhere:
             there = self.machine in elsewhere.machines
@@ -197,7 +197,7 @@ class Move(MachineExercise):
             return self._look_there(elsewhere)
 
     def look_closer(self) -> Result:
-        """It is here, and not there."""
+        """Return the result while the machine is still here."""
         return self.wrong(
             _("{name} is still here.").format(name=self.machine),
             _("vm.export(FILE) packs its files into one; ex.elsewhere.import_machine(FILE) unpacks them there."),

@@ -38,7 +38,7 @@ class Clues(MachineExercise):
         return (self.slug,)
 
     def prepare(self) -> None:
-        """Start a machine of 2007 or of 1996: it differs from student to student."""
+        """Start a machine that imitates a PC of 2007 or of 1996; it differs from student to student."""
         self.boot(chipset="pc" if int(self.mark, 16) % 2 else "q35")
 
     def look_closer(self) -> Result:
@@ -104,7 +104,7 @@ class OtherController(MachineExercise):
         machine.run(f"printf {self.mark} | dd of=/dev/vdb bs={BLOCK} seek={self.place // BLOCK} conv=sync,fsync")
 
     def look_closer(self) -> Result:
-        """See how the disk is attached, and what the guest reads from it."""
+        """Check how the disk is attached, and what the guest reads from it."""
         vm = self.vm(self.machine)
         if self.disks[0] not in self.lab.disks:
             return self.broken(_("The disk {name} is gone.").format(name=self.disks[0]))
@@ -144,7 +144,7 @@ class Partition(MachineExercise):
     )
 
     _look: ClassVar[str] = (
-        "for try in 1 2 3 4; do\n"  # what was started in the background may be just beginning
+        "for try in 1 2 3 4; do\n"  # a process started in the background may just be beginning
         "    [ $(ls -l /proc/[0-9]*/ns/uts 2>/dev/null | sed 's/.*-> //' | sort -u | wc -l) = 1 ] || break\n"
         "    usleep 250000\n"
         "done\n"
@@ -167,7 +167,7 @@ class Partition(MachineExercise):
         self.boot()
 
     def look_closer(self) -> Result:
-        """Look at every process of the guest: in which partition does it live?"""
+        """Look at every process of the guest: in which namespaces is it?"""
         seen = self.says(self.machine, self._look)
         if seen is None:
             return self.broken(_("{name} does not answer.").format(name=self.machine))

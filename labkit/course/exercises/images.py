@@ -1,6 +1,6 @@
-"""The exercises of notebook 04 in which images are out of order: `huerfanas`, `cadena-rota`.
+"""The exercises of notebook 04 in which something is wrong with images: `huerfanas`, `cadena-rota`.
 
-Each prepares a machine of its own, off, and spoils its folder. Checks look at the images from outside.
+Each prepares a machine of its own, off, and damages its folder. Checks look at the images from outside.
 
 Knows: their tasks. Must not know: notebooks.
 """
@@ -23,13 +23,13 @@ from labkit.units import MIB
 
 
 class _InOrder(OnSnapshots):
-    """An exercise on states that came one after the other: each holds the words of all before it."""
+    """An exercise on states that followed one another; each holds the words of all earlier ones."""
 
     words: ClassVar[tuple[str, ...]]
     """What is written, in order; a snapshot is taken after each but `now`."""
 
     def live_through(self) -> Machine:
-        """Return the machine, off, after it has been in every state."""
+        """Return the machine, off, after bringing it through every state."""
         machine = self.boot()
         for place, name in enumerate(self.words):
             self.write(machine, self.word(name), at=place)
@@ -38,12 +38,12 @@ class _InOrder(OnSnapshots):
         return machine.stop()
 
     def is_whole(self, name: str) -> bool:
-        """Whether a state's disk holds all it should; `now` is the current one."""
+        """Whether a state's disk holds everything it should; `now` is the current state."""
         expected = [self.word(each) for each in self.words[: self.words.index(name) + 1]]
         snapshot = None if name == "now" else name
         try:
             return [self.read(snapshot, at=place) for place in range(len(expected))] == expected
-        except LabError:  # a layer is missing: what stands on it cannot be read
+        except LabError:  # a layer is missing, so what stands on it cannot be read
             return False
 
 
@@ -65,7 +65,7 @@ class NobodysImages(_InOrder):
 
     @property
     def orphans(self) -> tuple[Path, ...]:
-        """The images nothing needs, each one's base before it; their numbers differ from student to student."""
+        """The images that nothing needs, each after its base; their numbers differ from student to student."""
         folder, first = self.lab.home / "disks", 40 + int(self.mark, 16) % 50
         return tuple(
             Path(image_path(str(folder), self.disks[0], number, Format.QCOW2))
@@ -85,7 +85,7 @@ class NobodysImages(_InOrder):
         self.orphans[0].chmod(0o444)
 
     def look_closer(self) -> Result:
-        """Look whether every state is whole, and for the orphans."""
+        """Check that every state is whole, and look for the orphans."""
         if broken := self.missing("a", "c"):
             return broken
         for name in ("a", "c", "now"):
@@ -114,7 +114,7 @@ class NobodysImages(_InOrder):
 
 
 class BrokenChain(_InOrder):
-    """A base that was moved away, and an empty image of its name in its place."""
+    """A base that was moved away, with an empty image of its name in its place."""
 
     slug: ClassVar[str] = "cadena-rota"
     code: ClassVar[str] = (

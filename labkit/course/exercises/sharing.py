@@ -18,11 +18,11 @@ from labkit.model.measurement import median
 
 
 class NoisyNeighbour(MachineExercise):
-    """A saturates its disk: limit it, without ending its work, so that B comes to its own."""
+    """A saturates its disk: limit it without ending its work, so that B gets its share."""
 
     slug: ClassVar[str] = "vecino-ruidoso"
     most: ClassVar[int] = 100
-    """Requests a second that A may make at most."""
+    """The most requests a second that A may make."""
     code: ClassVar[str] = "vm = lab.machines[ex.machine]\nvm.throttle(ex.disks[0], iops=20)"
 
     _alone: ClassVar[str] = "/root/alone"
@@ -47,7 +47,7 @@ class NoisyNeighbour(MachineExercise):
         start_writing(a, self.disks[0])
 
     def look_closer(self) -> Result:
-        """See that A is alive and at work, that its disk is limited, and how long B waits."""
+        """Check that A is alive and at work, that its disk is limited, and how long B waits."""
         a, b = (self.vm(name) for name in self.machines)
         if a.state is not MachineState.RUNNING:
             return self.wrong(
@@ -104,17 +104,17 @@ class WhoSpends(MachineExercise):
 
     @property
     def spender(self) -> str:
-        """The one at work: it differs from student to student."""
+        """The one at work; it differs from student to student."""
         return self.machines[int(self.mark, 16) % 3]
 
     def prepare(self) -> None:
-        """Start all, and let one run in a circle when none has anything left to do of its boot."""
+        """Start all, and let one run an endless loop once all have finished booting."""
         for machine in self.boot():
             machine.console.expect("# $", timeout=60)
         self.vm(self.spender).run("sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 &")
 
     def look_closer(self) -> Result:
-        """See which one is paused, and that the others run on."""
+        """Check which one is paused, and that the others run on."""
         paused = [name for name in self.machines if self.vm(name).state is MachineState.PAUSED]
         idle = [name for name in paused if name != self.spender]
         if idle:

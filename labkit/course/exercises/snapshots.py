@@ -1,7 +1,7 @@
 """The exercises of notebook 04: `este-arbol`, `sin-perder`, `liberar`, `instante`.
 
-Each prepares a machine of its own. Checks read the tree and the content of frozen images; where the running state
-counts, they ask the guest.
+Each prepares a machine of its own. Checks read the tree and the content of frozen images; if the running state matters,
+they ask the guest.
 
 Knows: their tasks. Must not know: notebooks.
 """
@@ -23,7 +23,7 @@ from labkit.storage.maps import read_map
 from labkit.units import MIB, format_size
 
 PLACE = 48 * MIB
-"""Byte of the disk `vdb` where the first word is written; the disk has no file system."""
+"""The offset on the disk `vdb` where the first word is written; the disk has no file system."""
 
 
 class OnSnapshots(Exercise):
@@ -45,21 +45,21 @@ class OnSnapshots(Exercise):
         return self.lab.machines[self.machine].snapshots.tree
 
     def look(self) -> Result:
-        """Tell that nothing is begun, or look at the work."""
+        """Return that nothing is begun, or look at the work."""
         if self.machine not in self.lab.machines:
             return self.not_begun(_("There is no machine {name}.").format(name=self.machine))
         return self.look_closer()
 
     def look_closer(self) -> Result:
-        """Look at the work, with the machine there."""
+        """Look at the work; the machine exists."""
         raise NotImplementedError
 
     def write(self, machine: Machine, text: str, *, at: int = 0) -> None:
-        """Let the running guest write a word on its disk, each `at` a place of its own."""
+        """Let the running guest write a word on its disk, in the place number `at`."""
         machine.run(f"printf {text} | dd of=/dev/vdb bs=4096 seek={_place(at) // 4096} conv=sync,fsync")
 
     def read(self, snapshot: str | None, *, at: int = 0) -> str:
-        """Return the word on the disk as it was at a snapshot (None: as it is now); empty if there is none."""
+        """Return the word on the disk at a snapshot (None: now); empty if there is none."""
         state = self.lab.state
         disks = state.machines[self.machine].spec.disks if snapshot is None else self.tree[snapshot].disks
         layers = chain(state.images, next((disk.path for disk in disks if disk.target == "vdb"), ""))
@@ -72,7 +72,7 @@ class OnSnapshots(Exercise):
             return file.read(64).rstrip(b"\0").decode(errors="replace")
 
     def word(self, name: str) -> str:
-        """Return what the disk holds in a state: it differs from student to student."""
+        """Return what the disk holds in a state; it differs from student to student."""
         return f"{name}-{self.mark}"
 
     def boot(self) -> Machine:
@@ -82,7 +82,7 @@ class OnSnapshots(Exercise):
         return machine.start().wait_ready()
 
     def missing(self, *names: str) -> Result | None:
-        """Return that one of these snapshots is gone, or None."""
+        """Return the result that one of these snapshots is gone, or None."""
         gone = [name for name in names if name not in self.tree]
         if not gone:
             return None
@@ -146,7 +146,7 @@ class WithoutLoss(OnSnapshots):
     )
 
     def prepare(self) -> None:
-        """Leave work that no snapshot holds."""
+        """Leave work on the disk that no snapshot holds."""
         machine = self.boot()
         self.write(machine, self.word("clean"))
         machine.snapshots.take("clean")
@@ -200,7 +200,7 @@ class Free(OnSnapshots):
         machine.snapshots.restore("c")
 
     def look_closer(self) -> Result:
-        """Look for the three states, and for what the others cost."""
+        """Look for the three states, and at what the others cost."""
         if broken := self.missing(*self.keep):
             return broken
         for name in self.keep:
@@ -228,11 +228,11 @@ class Instant(OnSnapshots):
 
     @property
     def disks(self) -> tuple[str, ...]:
-        """None of its own: the machine's disk will do."""
+        """None: the machine's own disk is enough."""
         return ()
 
     def prepare(self) -> None:
-        """Take one snapshot while the guest counts, one while it is off; then boot it again."""
+        """Take one snapshot while the guest counts and one while it is off; then boot it again."""
         machine = self.lab.create(self.machine).start().wait_ready()
         machine.run("labkit-counter start")
         machine.snapshots.take("moment", description=self._boot_id(machine))
@@ -241,7 +241,7 @@ class Instant(OnSnapshots):
         machine.start().wait_ready()
 
     def look_closer(self) -> Result:
-        """Ask the guest which boot it is, and whether it counts."""
+        """Ask the guest for its boot id, and whether it counts."""
         if broken := self.missing("moment"):
             return broken
         machine = self.lab.machines[self.machine]

@@ -1,4 +1,4 @@
-"""The exercises of notebook 03 in which something is out of order: `mal-declarado`, `anfitrion-lleno`.
+"""The exercises of notebook 03 in which something is wrong: `mal-declarado`, `anfitrion-lleno`.
 
 Each prepares a machine of its own, and the trouble. Checks look at the images from outside and ask the guest.
 
@@ -22,18 +22,18 @@ from labkit.storage.files import make_private_folder
 from labkit.units import MIB
 
 VMDK_MAGIC = b"KDMV"
-"""What a VMDK's container begins with."""
+"""The first bytes of a VMDK."""
 
 
 class _Running(DiskExercise):
     """An exercise whose guest must run when it is checked."""
 
     def ask(self, command: str) -> str:
-        """Return what a command says inside, without blanks at its ends."""
+        """Return what a command prints inside, without white space at its ends."""
         return self.lab.machines[self.machine].run(command).stdout.strip()
 
     def look(self) -> Result:
-        """Tell that nothing is begun, or ask the guest, if it answers."""
+        """Return that nothing is begun, or ask the guest if it answers."""
         if self.machine not in self.lab.machines:
             return self.not_begun(_("There is no machine {name}.").format(name=self.machine))
         try:
@@ -47,7 +47,7 @@ class _Running(DiskExercise):
 
 
 class Misnamed(_Running):
-    """A VMDK that is called VDI and was attached as raw."""
+    """A VMDK that is named VDI and was attached as raw."""
 
     slug: ClassVar[str] = "mal-declarado"
     code: ClassVar[str] = (
@@ -74,7 +74,7 @@ class Misnamed(_Running):
         return self.folder / "mal-declarado.vdi"
 
     def prepare(self) -> None:
-        """Let a guest write a letter on a VMDK, give that file another name, and attach its bytes as a raw disk."""
+        """Let a guest write a letter on a VMDK, rename the file, and attach its bytes as a raw disk."""
         wrong = self.disks[0]
         made = self.lab.disks.create(wrong, capacity="32 MiB", format="vmdk")
         machine = self.boot(made)
@@ -124,7 +124,7 @@ class Misnamed(_Running):
 
 
 class FullHost(_Running):
-    """A guest that stands still because its storage is full."""
+    """A guest that is paused because its storage is full."""
 
     slug: ClassVar[str] = "anfitrion-lleno"
     bytes: ClassVar[int] = 16 * MIB
@@ -156,10 +156,10 @@ class FullHost(_Running):
 
     @property
     def _content(self) -> str:
-        return f"yes {self.mark * 64} | head -c {self.bytes}"  # long lines: each costs time in a guest
+        return f"yes {self.mark * 64} | head -c {self.bytes}"  # long lines, since each line costs time in a guest
 
     def look_inside(self, machine: Machine) -> Result:
-        """Look whether it goes on, whether it is the same boot, and what it has written."""
+        """Check that it goes on, that it has not rebooted, and what it has written."""
         if machine.state is MachineState.PAUSED:
             return self.wrong(
                 _("{name} is paused: {reason}.").format(name=self.machine, reason=reason_word(machine.reason)),

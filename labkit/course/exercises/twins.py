@@ -1,6 +1,6 @@
 """The exercise of notebook 05 on identity: `gemelas`.
 
-Its check asks both guests who they take themselves for, and for what is on their disks.
+Its check asks both guests who they are, and what is on their disks.
 
 Knows: its task. Must not know: notebooks.
 """
@@ -21,7 +21,7 @@ from labkit.storage.files import make_private_folder
 
 
 class Twins(OnClones):
-    """Two machines with one identity: repair one, without making it again."""
+    """Two machines with one identity: repair one without making it anew."""
 
     slug: ClassVar[str] = "gemelas"
     code: ClassVar[str] = (

@@ -1,6 +1,6 @@
-"""How clones go on from a snapshot's memory, each as somebody else; a clone that cannot boots instead.
+"""How clones go on from a snapshot's memory, each under its own identity; a clone that cannot boots instead.
 
-All are restored first and stand still, then all go on: none takes the CPU from those that are not there yet.
+All are restored first and stay paused, then all go on: so none takes the CPU from those still being restored.
 Knows: the rooms below. Must not know: the order of steps, the journal.
 """
 
@@ -31,7 +31,7 @@ from labkit.plans.steps import CopyMemory, InstantStep, MapMemory, WakeClones
 from labkit.storage import atomic, files, headers, memory_file
 
 ANSWERS_WITHIN = 60.0
-"""Seconds in which a guest that goes on must hear who it is."""
+"""Seconds in which a guest that goes on must be told who it is."""
 
 MOST_AT_ONCE = 8
 """Guests that are given their memory at the same moment, where there are as many CPUs."""
@@ -60,14 +60,14 @@ def is_done(step: InstantStep, _state: LabState) -> bool:
             return Path(step.target).exists()
         case MapMemory():
             return mapping.is_whole(Path(step.memory))
-        case WakeClones():  # no commit point, and may be repeated
+        case WakeClones():  # never the commit point, and may be repeated
             return False
         case _:
             assert_never(step)
 
 
 def undo(step: CopyMemory | MapMemory, _context: Context) -> None:
-    """Take a step back."""
+    """Undo a step."""
     match step:
         case CopyMemory():
             files.delete_files([step.target])
@@ -87,9 +87,9 @@ def _map_memory(step: MapMemory, context: Context) -> None:
 
 
 def _wake(step: WakeClones, context: Context) -> None:
-    """Let the clones go on; those that do already are only told who they are.
+    """Let the clones go on; those that run already are only told who they are.
 
-    When it is cancelled or its time is up, who still waits stays off, and that is told: nothing is lost by it.
+    When it is cancelled or its time is up, clones that still wait stay off, and a remark says so; nothing is lost.
     """
     try:
         woken = _restore_all(step, context)
@@ -149,7 +149,7 @@ def _say_who_stays_off(specs: Sequence[MachineSpec], why: str) -> str:
 
 
 def _restore(step: WakeClones, spec: MachineSpec, context: Context, reading: threading.Lock) -> bool:
-    """Let a clone have the memory, paused; whether it could. Else it boots, and that is told."""
+    """Restore the memory into a clone, paused; returns whether that worked. If not, it boots, and a remark says so."""
     if context.has_guest(spec.id):
         if not mapped.is_waiting(context.domains.connection, spec.id):
             instant.define_again(context.domains.connection, step.source_id, step.snapshot, spec)
@@ -203,7 +203,7 @@ def _say(error: Exception) -> str:
 
 
 def _boot(spec: MachineSpec, context: Context, why: str) -> str:
-    """Start a clone that cannot go on from the memory; returns what must be told."""
+    """Start a clone that cannot go on from the memory; returns the remark about it."""
     try:
         if context.domains.state(spec.id)[0] is MachineState.OFF:
             context.domains.start(spec.id, subject=spec.name)
@@ -217,7 +217,7 @@ def _boot(spec: MachineSpec, context: Context, why: str) -> str:
 
 
 def _tell(step: WakeClones, spec: MachineSpec, context: Context) -> str | None:
-    """Tell a guest who it is, and set its clock; returns what must be told of it if that cannot be done."""
+    """Tell a guest who it is, and set its clock; returns a remark if that fails."""
     limit = Limit(ANSWERS_WITHIN, what=_("Waiting for {name}").format(name=spec.name))
     sentence = _("{name} runs, but takes itself for the original until it boots: it could not be told ({why}).")
     channel = agent_channel(context.domains, spec.id, spec.name)

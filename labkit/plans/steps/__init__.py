@@ -1,9 +1,9 @@
 """The closed set of steps plans are made of, by family.
 
-Each step says all of itself (`BaseStep`): the command a person would type, the files it touches, the lab after it. It
-belongs to a phase; these run in order: *create* (can be undone), *switch* (the first is the commit point: from there
-only forward), *clean up*. How the steps of a family are carried out stands in the module of the same name in
-`engine/steps/`.
+Each step describes itself completely (`BaseStep`): the command a person would type, the files it touches, the lab after
+it. It belongs to one of three phases, which run in this order: *create* (can be undone), *switch* (the first such step
+is the commit point: from there on only forward), *clean up*. How the steps of a family are carried out is in the module
+of the same name in `engine/steps/`.
 
 Knows: the model. Must not know: how a step is carried out.
 """
@@ -70,7 +70,7 @@ CreateStep = (
     | UnpackMemory
     | UnpackBootFile
 )
-"""Those of the phase *create*: each has a way back."""
+"""The steps of the phase *create*: each can be undone."""
 
 __all__ = [
     "ArchiveStep",

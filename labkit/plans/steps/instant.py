@@ -102,18 +102,19 @@ class MapMemory(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WakeClones(BaseStep):
-    """Let clones that are off go on from a snapshot's memory, each as somebody else, all at the same moment.
+    """Let clones that are off go on from a snapshot's memory, each under its own identity, all at the same moment.
 
-    Where they can map it they share what they have not written. Else each reads it: the file begins with the definition
-    of the machine whose memory it holds, and each clone's own is written there before it is restored. Who cannot go on
-    from it boots.
+    Where they can map it they share what they have not written. Otherwise each reads it: the memory file begins with
+    the definition of the machine whose memory it holds; each clone's own is written there before the clone is restored.
+    A clone that cannot go on from it boots.
 
     Attributes:
-        source_id, snapshot: the machine and the snapshot they are clones of. memory: its memory, absolute, which is
-            only read. copy: a copy of it, absolute; where it is mapped, made only for those that cannot map it, and
-            gone at the end. mapped: whether the files to map it are there. specs: the clones.
-        renew: whether each guest is told who it is now; else they are twins. host_bytes: of memory all will take.
-        seconds: about what it takes.
+        source_id, snapshot: the machine and the snapshot they are clones of. memory: its memory file, absolute, which
+            is only read. copy: a copy of that, absolute; where the memory is mapped it is made only for clones that
+            cannot map it, and is gone at the end. mapped: whether the files to map it are there. specs: the clones.
+        renew: whether each guest is told who it is now; else they are twins. host_bytes: the host's memory that all
+            will take.
+        seconds: about how long it takes.
     """
 
     source_id: str
@@ -143,7 +144,7 @@ class WakeClones(BaseStep):
                 lines(
                     own_step(header.format(machine=spec.domain_name, file=self.copy)),
                     line("virsh", "restore", self.copy, "--paused"),
-                    line("virsh", "define", definition_paper(spec.domain_name)),  # the memory's own has taken its place
+                    line("virsh", "define", definition_paper(spec.domain_name)),  # restoring has replaced it
                 )
                 for spec in self.specs
             )
