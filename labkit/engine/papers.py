@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from labkit.engine.mapping import build_waking_xml
 from labkit.engine.session import Session
 from labkit.errors import Refused
 from labkit.hypervisor import snapshot_xml
@@ -45,6 +46,7 @@ from labkit.plans.steps import (
     ReviveSnapshot,
     Step,
     TakeSnapshot,
+    WakeClones,
 )
 from labkit.storage.files import host_errors
 
@@ -134,6 +136,9 @@ class _Texts:
                 there = runtime_folder(step.to_uri)
                 moving = [read_moving(self._connection, step.machine_id, there)] if step.live else []
                 return [*moving, place_sockets(self._definition(step.machine_id), there)]
+            case WakeClones() if step.papers:
+                memory, runtime = Path(step.memory), self._connection.runtime
+                return [build_waking_xml(memory, spec, runtime) for spec in step.specs]
             case DefineAdopted():
                 return [self._define(step.spec.id, step.xml), *(record.xml for record in step.records)]
             case _:

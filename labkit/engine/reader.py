@@ -28,6 +28,7 @@ from labkit.hypervisor.snapshots import DomainSnapshots
 from labkit.model.disk import disk_name, extent_path
 from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import MachineFacts
+from labkit.model.mapped import files_beside
 from labkit.model.replaced import Replaced
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState, OpenAct
@@ -260,6 +261,7 @@ def _find_strays(
     specs = [spec for machine in machines.values() for spec in (machine.spec, machine.live) if spec]
     known |= {disk.path for spec in (*specs, *(node.spec for node in nodes)) for disk in spec.disks}
     known |= {path for path in (*(spec.console_log for spec in specs), *(node.memory for node in nodes)) if path}
+    known.update(files_beside(list_files(workspace.memory)))  # they go where the memory goes
     made = {str(draft_folder(Path(path))) for path in busy} | {extent_path(path) for path in busy}
     found: dict[str, int] = {}
     for path in list_files(workspace.disks, workspace.memory, workspace.consoles):

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from labkit.errors import LabError
 from labkit.language import _
+from labkit.model.mapped import DEVICES, PAGES
 from labkit.storage.bounded import Damaged, read_json
 from labkit.storage.files import host_errors, open_draft, open_lock, sync_folder, sync_soon
 from labkit.storage.plain import opened_plain
@@ -45,7 +46,7 @@ UNKNOWN_TIME = -1
 SETTLED = 100_000_000
 """Nanoseconds that a file must be unchanged before results about it are cached."""
 
-_MEMORY = ".mem"
+_MEMORY = (".mem", f".mem{PAGES}", f".mem{DEVICES}")
 
 MOST_SEALS = 32 * MIB
 """The most bytes of all seals of a lab together."""

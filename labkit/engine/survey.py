@@ -134,7 +134,7 @@ def survey_snapshots(machine: Handle, state: LabState, name: str, *, ask_guest: 
     return SnapshotSurvey(
         free_bytes=free_bytes(workspace.home),
         quiesce=ask_guest and find_unsavable(state, facts) is not None and inside.answers(machine),
-        memory_bytes={path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()},
+        memory_bytes=_measure((*memories, *state.beside(memories))),
         deepest=snapshots.deepest_chain(),
         bad_memories=find_bad_memories(workspace, nodes, lambda name: snapshots.xml(facts.id, name)),
         changed=find_broken(workspace, state),
@@ -144,3 +144,8 @@ def survey_snapshots(machine: Handle, state: LabState, name: str, *, ask_guest: 
         cpu_models=host.cpu_models if host else None,
         qemu=host.qemu if host else "",
     )
+
+
+def _measure(paths: Iterable[str]) -> dict[str, int]:
+    """The bytes that the host gives files, as far as they are there."""
+    return {path: Path(path).stat().st_blocks * 512 for path in paths if Path(path).exists()}

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from labkit.engine import inside, seals
+from labkit.engine import inside, mapping, seals
 from labkit.engine.handle import Handle
 from labkit.engine.session import Session
 from labkit.engine.survey import find_broken, free_memory, survey_host, survey_snapshots
+from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
-from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey
+from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Mapping
 from labkit.plans.flatten import FlattenSurvey, RelinkSurvey
 from labkit.storage.files import can_share_blocks, free_bytes
 
@@ -40,9 +41,20 @@ def survey_clones(original: Handle, state: LabState, request: CloneRequest) -> C
     return replace(
         survey_clone(session, reflinks=request.kind is CloneKind.FULL and request.reflink),
         snapshots=survey_snapshots(original, state, request.machine) if request.instant else None,
+        mapping=_find_mapping(original, state, request),
         quiesce=copying and inside.answers(original),
         changed=find_broken(session.workspace, state),
     )
+
+
+def _find_mapping(original: Handle, state: LabState, request: CloneRequest) -> Mapping:
+    node = state.snapshots.get(request.machine, SnapshotTree()).nodes.get(request.snapshot or "")
+    if not request.instant or node is None or node.memory is None or original.domains.connection.runtime is None:
+        return Mapping.NO
+    memory = Path(node.memory)
+    if mapping.is_whole(memory):
+        return Mapping.READY
+    return Mapping.CAN_BE_MADE if mapping.can_be_mapped(memory) else Mapping.NO
 
 
 def survey_flatten(session: Session, state: LabState) -> FlattenSurvey:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from labkit.engine.awaiting import comes_to
 from labkit.engine.handle import Handle
+from labkit.engine.mapping import make_saved_like_any_other
 from labkit.engine.out_of_reach import end_process
 from labkit.errors import (
     Cancelled,
@@ -143,6 +144,8 @@ def save(
         Limit(cancel=cancel, what=under_way("save", name)).check()
         try:
             machine.domains.save(machine.id, subject=name, timeout=timeout, cancel=cancel, on_bytes=on_bytes)
+            domain = state.machines[name].spec.domain_name
+            make_saved_like_any_other(machine.domains.connection, machine.id, domain)
         except TimedOut as error:
             raise TimedOut(
                 _("{name} was not saved within {seconds:g} s; it is {state} as before.").format(

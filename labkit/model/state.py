@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from labkit.model.disk import DiskFacts, disk_name, find_disks, find_lost
 from labkit.model.image import GuestImage, ImageFacts
 from labkit.model.machine import MachineFacts, MachineState, Reason
+from labkit.model.mapped import files_beside
 from labkit.model.record import LostPoint, MadeFor
 from labkit.model.replaced import Replaced
 from labkit.model.snapshot import SnapshotTree
@@ -61,7 +62,7 @@ class LabState:
         taken_names: the names of this hypervisor's domains that do not belong to this lab.
         busy: the names of machines that an act is at work on, in this or another process.
         acts: the acts under way or interrupted, the one with the latest progress last.
-        memories: the files in the lab's folder for saved memory.
+        memories: the files in the lab's folder for saved memory, and those to map it.
         served: the sockets of the disks that are served as another machine's storage, by disk name.
         strays: other files in the lab's folders, which labkit cannot account for, absolute paths.
         damaged: files that have an image's name, or are needed as images, and cannot be read as such.
@@ -213,6 +214,10 @@ class LabState:
             loose = (*self.strays, *self.memories, *self.pending, *self.given)
             self._sets["named"] = self.needed.union(self.images, backings, files, loose)
         return self._sets["named"]
+
+    def beside(self, memories: Iterable[str | None]) -> tuple[str, ...]:
+        """Return the files that are there to map memories that snapshots keep."""
+        return tuple(path for path in files_beside(memories) if path in self.memories)
 
     def find_machine(self, machine_id: str) -> MachineFacts | None:
         """Return the machine with this id on this instance, or None."""

@@ -9,11 +9,11 @@ import contextlib
 from pathlib import Path
 from typing import assert_never
 
-from labkit.engine import seals
+from labkit.engine import mapping, seals
 from labkit.engine.context import Context
 from labkit.errors import NotFound
 from labkit.guest.console import read_last_line
-from labkit.hypervisor import block_nodes, jobs
+from labkit.hypervisor import block_nodes, jobs, mapped
 from labkit.limits import Limit
 from labkit.model.machine import DiskSpec, MachineSpec
 from labkit.model.snapshot import SnapshotKind
@@ -82,7 +82,10 @@ def _take(step: TakeSnapshot, context: Context) -> None:
     # libvirt would write the chain into the definition, and could not start the machine once a layer is merged away.
     if step.live or not _points(context, step):
         context.domains.repoint(step.machine_id, *step.overlays)
+    if step.live:
+        mapped.keep_like_any_other(context.domains.connection, step.machine_id, step.name)
     if step.memory is not None:
+        mapping.make_like_any_other(Path(step.memory))
         seals.seal([step.memory])
 
 
