@@ -1,6 +1,6 @@
-"""Drawings of what systems find in themselves: their devices, and whose kernel they run on.
+"""Drawings of what can be seen inside systems: their devices, and whose kernel they run on.
 
-Knows: what was found. Must not know: how a guest was asked.
+Knows: values. Must not know: how a guest was asked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KERNELS: Final = ("#F6C9A6", "#DEEDF6", "#D9EFE6")
-"""Grounds for kernels, in the order they are first met; a letter says the same."""
+"""Background colours for kernels, in order of appearance; a letter says the same."""
 
 
 @drawn
@@ -111,7 +111,7 @@ def place_word(slug: str) -> str:
 
 
 def _letters(systems: Mapping[str, System]) -> dict[str, int]:
-    """Number the kernels in the order they are met, by what each drew when it booted."""
+    """Number the kernels, which their boot ids identify, in order of appearance."""
     kernels: list[str] = []
     for system in systems.values():
         if system.boot_id not in kernels:

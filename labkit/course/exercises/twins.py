@@ -1,6 +1,6 @@
 """The exercise of notebook 05 on identity: `twins`.
 
-Its check asks both guests who they take themselves for, and for what is on their disks.
+Its check asks both guests who they are, and what is on their disks.
 
 Knows: its task. Must not know: notebooks.
 """
@@ -30,7 +30,7 @@ _WHO = {
 
 
 class Twins(OnClones):
-    """Two machines with one identity: repair one, without making it again."""
+    """Two machines with one identity: repair one without making it anew."""
 
     slug: ClassVar[str] = "twins"
     alias: ClassVar[str] = "gemelas"

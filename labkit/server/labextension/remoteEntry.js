@@ -27,13 +27,19 @@
     node.replaceChildren(note, still);
   }
 
-  function followLost(app) {
+  // A drawing's text is what it shows, in words. JupyterLab gives pictures no description of their own.
+  function describe(app, image) {
+    image.alt = String(findOutput(app, image)?.data["text/plain"] ?? "");
+  }
+
+  function followOutputs(app) {
     let due = false;
     const look = () => {
       due = false;
       for (const node of document.querySelectorAll(".jp-OutputArea-output.jupyter-widgets")) {
         if (node.textContent === LOST) showStill(app, node);
       }
+      for (const image of document.querySelectorAll(".jp-RenderedImage img:not([alt])")) describe(app, image);
     };
     const observer = new MutationObserver(() => {
       if (!due) requestAnimationFrame(look);
@@ -44,14 +50,14 @@
 
   const plugin = {
     id: "labkit:notebooks",
-    description: "Opens a terminal as a tab when a page asks for it; shows panels of an earlier kernel as they were saved.",
+    description: "Opens a terminal as a tab when a page asks for it; shows panels of an earlier kernel as they were saved; describes pictures.",
     autoStart: true,
     activate: (app) => {
       document.addEventListener("labkit-open-terminal", (event) => {
         event.preventDefault(); // it has been heard
         void app.commands.execute("terminal:open", { name: event.detail.name });
       });
-      void app.restored.then(() => followLost(app));
+      void app.restored.then(() => followOutputs(app));
     },
   };
   const extension = { __esModule: true, default: plugin };
