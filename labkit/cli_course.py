@@ -26,6 +26,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     update.add_argument("--originals", type=Path, help=argparse.SUPPRESS)  # `./lab up` alone gives these
     update.add_argument("--edited", type=Path, help=argparse.SUPPRESS)
     update.set_defaults(run=_update)
+    progress = verbs.add_parser("progress", help=_("what you have answered, done and measured"))
+    progress.add_argument("--report", action="store_true", help=_("write it as a page to keep or hand in"))
+    progress.set_defaults(run=_progress)
     reset = verbs.add_parser("reset", help=_("begin a notebook again: a new copy, its predictions forgotten"))
     reset.add_argument("notebook", help=_("such as 03 or en/03-disks"))
     reset.set_defaults(run=_reset)
@@ -70,4 +73,17 @@ def _reset(arguments: argparse.Namespace) -> int:
     left = copies.reset(name)
     CourseProgress().forget(*copies.original(name).named("predict"))
     tell(_("{name} is new; the one before it is {place}.").format(name=name, place=left.relative_to(copies.work)))
+    return 0
+
+
+def _progress(arguments: argparse.Namespace) -> int:
+    from labkit.course.copies import WorkingCopies
+    from labkit.course.course_panel import write_report
+    from labkit.course.overview import read_overview
+
+    copies = WorkingCopies()
+    overview = read_overview(copies=copies)
+    tell(overview.text)
+    if arguments.report:
+        tell(_("The report is {place}: open it, keep it or hand it in.").format(place=write_report(overview, copies)))
     return 0

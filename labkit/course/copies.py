@@ -20,14 +20,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
 import labkit
+from labkit.course.copy_news import Change, News
 from labkit.course.notebook_file import NotebookFile, read_notebook
 from labkit.engine.folders import data_folder
 from labkit.errors import HostTrouble, NotFound, WrongState
-from labkit.language import _, ngettext
+from labkit.language import _
 from labkit.storage.bounded import Damaged, read_json
 from labkit.storage.files import host_errors, make_private_folder
 from labkit.storage.whole_files import write_whole
@@ -35,55 +35,6 @@ from labkit.units import MIB
 
 OFFERED = ".new"
 """What stands between the name and the ending of a newer original that is offered."""
-
-
-class Change(StrEnum):
-    """What an update did with a notebook."""
-
-    MADE = "made"
-    RENEWED = "renewed"
-    CARRIED = "carried"
-    OFFERED = "offered"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class News:
-    """What an update did.
-
-    Attributes:
-        change: the kind. names: the notebooks, such as `en/03-disks`.
-    """
-
-    change: Change
-    names: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """It in a sentence."""
-        names = ", ".join(self.names)
-        count = len(self.names)
-        match self.change:
-            case Change.MADE:
-                return ngettext("Your copy was made: {names}.", "Your copies were made: {names}.", count).format(
-                    names=names
-                )
-            case Change.RENEWED:
-                return ngettext(
-                    "A newer version took the place of a copy that was untouched: {names}.",
-                    "Newer versions took the place of copies that were untouched: {names}.",
-                    count,
-                ).format(names=names)
-            case Change.CARRIED:
-                return ngettext(
-                    "You had changed a notebook of the course itself: your version is your copy now: {names}.",
-                    "You had changed notebooks of the course itself: your versions are your copies now: {names}.",
-                    count,
-                ).format(names=names)
-        return ngettext(
-            "There is a newer version of a notebook in which you have worked; it lies beside yours: {names}.",
-            "There are newer versions of notebooks in which you have worked; they lie beside yours: {names}.",
-            count,
-        ).format(names=names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +159,12 @@ class WorkingCopies:
             aside = self._put_aside(name, self.path(name))
             self._make(name, self.original(name), table)
         return aside
+
+    def write_beside(self, name: str, text: str) -> Path:
+        """Write a file of labkit's own into the folder of the copies, over an earlier one; return where it is."""
+        with host_errors(self.work):
+            _write(self.work / name, text)
+        return self.work / name
 
     # --- how ---------------------------------------------------------------------------------------------
 

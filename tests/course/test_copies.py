@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from labkit.cli import main
-from labkit.course.copies import Change, WorkingCopies
+from labkit.course.copies import WorkingCopies
+from labkit.course.copy_news import Change
 from labkit.course.notebook_file import read_notebook
 from labkit.errors import HostTrouble, NotFound, WrongState
 

@@ -136,7 +136,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 def refuse(data: Path, **environment: str) -> str:
     """Return the one sentence with which it refuses to start."""
-    up = start_up(data, **environment)
+    up = start_up(data, ROOT, **environment)
     output, _ = up.communicate(timeout=SECONDS)
     assert up.returncode == 1, output
     (sentence,) = output.strip().splitlines()
