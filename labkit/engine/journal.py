@@ -111,7 +111,7 @@ class Record:
 def strike_out(path: Path) -> None:
     """Remove an act from the journal.
 
-    This is not made durable at once: the next act does that before its first step, and if a power cut brings an act
+    This is durable a moment later, at the latest before the next act's first step. If a power cut brings the act
     back, it is ended once more, which changes nothing.
     """
     with host_errors(path):

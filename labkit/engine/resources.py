@@ -60,3 +60,8 @@ def throttle(machine: Handle, disk: str, *, iops: int, bytes_per_second: int) ->
 def limits(machine: Handle) -> Mapping[str, DiskLimits]:
     """Return how fast each of its disks may work, by the disk's name."""
     return parse_limits(machine.definition)
+
+
+def limits_in_force(machine: Handle) -> Mapping[str, DiskLimits]:
+    """Return how fast each of its disks may work now, by the disk's name; of one that is off as it is defined."""
+    return parse_limits(machine.domains.xml(machine.id, persistent=False))

@@ -53,8 +53,10 @@ class Drawing:
     def __repr__(self) -> str:
         return self.text
 
-    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
-        return {"text/plain": self.text, "image/png": base64.b64encode(self.to_png()).decode()}
+    def _repr_mimebundle_(self, **_options: object) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """Return the picture and its twin, which is the picture's alternative text on a page made of the notebook."""
+        data = {"text/plain": self.text, "image/png": base64.b64encode(self.to_png()).decode()}
+        return data, {"image/png": {"alt": self.text}}
 
 
 def set_rows(axes: Axes, size: Size, *, fill: bool) -> None:
