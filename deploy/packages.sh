@@ -53,6 +53,7 @@ install_packages() {
   become_root true || fail "Root rights are needed to install packages, and sudo did not give them. As root, run: apt-get install $missing; then run ./lab again."
   need_space /var/cache 200 "downloaded packages"
   run_logged "$log" "package lists" apt_get update || true # one broken source of many is no matter: the next step tells
+  missing=$(missing_packages "$set" | paste -sd " ") # some are needed where the lists have them, and the lists may be new
   detail "installing with apt: $missing"
   # shellcheck disable=SC2086 # names of packages, one word each
   run_logged "$log" "packages" apt_get install --yes --no-install-recommends $missing || explain_apt "$log"

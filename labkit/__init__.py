@@ -5,7 +5,8 @@
     vm = lab.create("web").start().wait_ready()
     vm.run("uname -r").stdout
 
-Knows: its front door. Must not know: anything heavy — libvirt, matplotlib and networkx load when first needed.
+Knows: the names that users import. Must not know: anything heavy (libvirt, matplotlib and networkx load when first
+used).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _show(title: str, bytes_copied: int, cancel: threading.Event | None) -> AbstractContextManager[OnProgress | None]:
-    """Show an act that a cell of a notebook waits for."""
+    """Show the progress of an act that a notebook cell is waiting for."""
     from labkit.widgets.plain import show
 
     return show(title, bytes_copied, cancel)

@@ -1,10 +1,11 @@
-"""What a person wrote, checked against the signature it was written for: one place for every public call.
+"""Arguments of public calls, checked against the signatures of the functions called: one place for all calls.
 
     @checked
     def wait_ready(self, *, timeout: float = 120) -> Machine: ...
 
-A text is a text that can be stored, a number of seconds is one, True and False are nothing else; what is wrong is
-`BadInput`, before anything is done. What an annotation does not tell (sizes, names, choices) its own function checks.
+A `str` must be text that can be stored, a `float` a number of seconds, a `bool` True or False and nothing else.
+Anything wrong raises `BadInput` before anything is done. What an annotation does not say (sizes, names, choices) is
+checked by the called function itself.
 
 Knows: annotations. Must not know: which calls there are.
 """
@@ -72,7 +73,7 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "OnProgress": _is_callable,
     "Callable[[Event], None]": _is_callable,
 }
-"""By annotation; a number of a fraction is one of seconds wherever it is asked for."""
+"""The check for each annotation; every `float` in labkit's signatures is a number of seconds."""
 
 _OR_NONE = " | None"
 
@@ -81,7 +82,7 @@ class Arguments:
     """The arguments that a function takes, by their annotations.
 
     Args:
-        kinds: further annotations, or other checks for those that are known here.
+        kinds: checks for further annotations, or other checks for those listed here.
     """
 
     def __init__(self, function: Callable[..., object], kinds: Mapping[str, Check] | None = None) -> None:
@@ -94,10 +95,10 @@ class Arguments:
                 self._checks[name] = check, kind.endswith(_OR_NONE)
 
     def check(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
-        """Return if all that was given is of its kind; a name that there is not is Python's to tell.
+        """Return if every argument is of its kind; arguments that the function does not have are left to Python.
 
         Raises:
-            BadInput: something is not; the message names it.
+            BadInput: one of them is not; the message names it.
         """
         try:
             given = self._signature.bind(*args, **kwargs).arguments
@@ -115,7 +116,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def checked_by(kinds: Mapping[str, Check]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """As `checked`, with checks for further annotations."""
+    """Do as `checked` does, with checks for further annotations."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         arguments = Arguments(function, kinds)

@@ -1,4 +1,4 @@
-"""The command `labkit`: what a terminal needs of the lab. `./lab` calls it inside the environment.
+"""The command `labkit`: the lab as used from a terminal. `./lab` calls it inside the environment.
 
 Knows: the façade, the doctor, the guest images. Must not know: how anything is done.
 """
@@ -115,7 +115,7 @@ def _console(arguments: argparse.Namespace) -> int:
 
 
 def _say_as_the_hypervisor_does(domain: str) -> str:
-    """Return what to type where a machine was called LAB.MACHINE, as the hypervisor calls it; "": it was not."""
+    """Return what to type if the machine was given as LAB.MACHINE, the hypervisor's name for it; "" if it was not."""
     parts = domain.split(".")
     for number in range(1, len(parts)):
         lab, machine = ".".join(parts[:number]), ".".join(parts[number:])
@@ -211,7 +211,7 @@ def _save_running(_arguments: argparse.Namespace) -> int:
 
 
 def _for_each(names: Sequence[str], verb: Callable[[str], None]) -> int:
-    """Do something with each lab; what is wrong with one is told, and holds up no other; of several none is asked."""
+    """Do something with each lab; an error in one is printed and stops no other. With several, no question is asked."""
     from labkit.engine.asking import nobody_asked
 
     wrong = 0
@@ -226,7 +226,7 @@ def _for_each(names: Sequence[str], verb: Callable[[str], None]) -> int:
 
 
 def _labs() -> list[str]:
-    """The labs that are not let go: those are opened only by name."""
+    """The labs, without those that libvirt was made to forget (`labkit lab forget`): those are opened only by name."""
     from labkit.engine.folders import labs_folder
     from labkit.engine.place import is_let_go
     from labkit.engine.workspace import list_labs

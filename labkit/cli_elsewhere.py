@@ -1,4 +1,4 @@
-"""What a terminal needs of a lab that came from elsewhere, or that another computer works on: `labkit lab …`.
+"""`labkit lab …` for a lab that came from elsewhere, or that another computer works on.
 
 Knows: the engine's journal and lease. Must not know: how an act is ended.
 """
@@ -12,14 +12,14 @@ from labkit.printing import tell
 
 
 def add_take_over(take_over: argparse.ArgumentParser) -> None:
-    """Make a parser that of `labkit lab take-over NAME`."""
+    """Give a parser the arguments of `labkit lab take-over NAME`."""
     take_over.add_argument("name", help=_("the lab's name"))
     take_over.add_argument("--home", help=_("the folder that holds the lab"))
     take_over.set_defaults(run=lambda arguments: run_take_over(arguments.name, home=arguments.home))
 
 
 def add_journal_option(restore: argparse.ArgumentParser) -> None:
-    """Let `labkit lab restore` look at acts of the journal that are not ours; `run_journal` does it."""
+    """Add the option of `labkit lab restore` for acts in the journal that are not ours; see `run_journal`."""
     restore.add_argument(
         "--journal",
         choices=("show", "end", "drop"),
@@ -52,7 +52,7 @@ def run_journal(name: str, what: str, *, home: str | None = None) -> int:
 
 
 def run_take_over(name: str, *, home: str | None = None) -> int:
-    """Take a lab over that is another computer's, whatever guests are listed there; returns the exit code."""
+    """Take over a lab that is another computer's, even if guests of that computer are listed; returns the exit code."""
     from labkit.engine.lease import DEAD_AFTER, lease_of
     from labkit.engine.workspace import check_lab, open_workspace
 

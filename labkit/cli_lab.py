@@ -1,4 +1,4 @@
-"""The command `labkit lab`: the folders that labs are, where they are, and what becomes of one that was moved.
+"""The command `labkit lab`: where the folders of labs are, and what to do with one that was moved, copied or restored.
 
 Knows: the engine's labs. Must not know: how anything is done.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Give the command its verbs."""
+    """Add the subcommands to its parser."""
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     show = verbs.add_parser("list", help=_("the labs there are, where, and how they stand"))
     show.add_argument("--home", help=_("the folder that holds the labs"))
@@ -71,7 +71,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _find_memories_elsewhere(folder: Path) -> list[str]:
-    """The saved machines of a lab whose memory does not go along with its folder."""
+    """The names of a lab's saved machines whose memory is not in its folder."""
     from labkit.engine.record_file import read_record
 
     try:
@@ -101,7 +101,7 @@ def _forget(arguments: argparse.Namespace) -> int:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    from labkit.engine.relocation import restore_lab
+    from labkit.engine.restoration import restore_lab
 
     if arguments.journal:
         return run_journal(arguments.name, arguments.journal, home=arguments.home)
@@ -132,7 +132,7 @@ def _do(arguments: argparse.Namespace, verb: Callable[[Path, Connection], list[s
 def _settled(
     home: Path, connection: Connection, verb: Callable[[Path, Connection], list[str]], uri: str | None
 ) -> list[str]:
-    """Do it; where it must be known first whether the lab was moved or copied, ask."""
+    """Do it; if it must first be known whether the lab was moved or copied, ask."""
     from labkit.engine.asking import settle
     from labkit.engine.place import Relocated
 

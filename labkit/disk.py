@@ -33,7 +33,7 @@ from labkit.units import check_choice, check_name, format_size, parse_size
 
 
 class Disk(NamedDisk):
-    """A disk. Got from `lab.disks.create(...)` or `lab.disks[name]`."""
+    """A disk, as returned by `lab.disks.create(...)` or `lab.disks[name]`."""
 
     def __init__(self, session: Session, name: str) -> None:
         super().__init__(name)
@@ -125,7 +125,7 @@ class Disk(NamedDisk):
 
     @checked
     def locate(self, offset: int) -> tuple[Path, int]:
-        """Return the host's file and the offset in it where a byte of the guest's disk is.
+        """Return the host's file that holds a byte of the guest's disk, and the offset in that file.
 
         Args:
             offset: in bytes from the start of the disk, as the guest counts.
@@ -157,8 +157,9 @@ class Disk(NamedDisk):
         """Serve it over a UNIX socket, as a storage network gives blocks; attached then, it is a network disk.
 
         Args:
-            room: how long its file may become on the server's side, e.g. "8 MiB": beyond, that side is full, and a
-                guest that writes is paused. None: no end. Called again while it is served, it changes the room.
+            room: how long its file may become on the server's side, e.g. "8 MiB": beyond that, the server's disk is
+                full, and a guest that writes is paused. None: no limit. Calling `serve` again while it is served
+                changes the room.
 
         Raises:
             BadInput: `room` is no size. WrongState: it is attached as a file, or frozen.
@@ -175,7 +176,7 @@ class Disk(NamedDisk):
         return self
 
     def stop_serving(self) -> Disk:
-        """End its server. A guest that asks for blocks is paused then; `serve` and `vm.resume()` let it go on."""
+        """End its server. A guest that then asks for blocks is paused; `serve` and `vm.resume()` let it go on."""
         serving.stop_serving(self.session, self.name)
         return self
 
@@ -207,7 +208,7 @@ class Disk(NamedDisk):
         Args:
             new: the new disk's name. format: raw, qcow2, vdi, vmdk, vhd or vhdx; None: the same.
             allocation: "fixed" or "dynamic". timeout: seconds.
-            as_is: whether to save what can be read now although another program has changed a frozen image below.
+            as_is: whether to save what can be read now, although another program has changed a frozen image below.
 
         Returns:
             The new disk.
@@ -252,7 +253,7 @@ class Disk(NamedDisk):
 
     @staticmethod
     def name_of(disk: Disk | str) -> str:
-        """Return the name of a disk that was given as itself or by its name.
+        """Return the name of a disk given as an object or by its name.
 
         Raises:
             BadInput: it is neither.

@@ -46,7 +46,7 @@ class Disks(Mapping[str, Disk]):
 
         Args:
             name: 1 to 60 characters. capacity: what a guest will see, e.g. "64 MiB", a multiple of 512 bytes.
-            format: raw, qcow2, vdi, vmdk, vhd or vhdx (which no machine can use here, see the refusal).
+            format: raw, qcow2, vdi, vmdk, vhd or vhdx (which no machine can use, see `vm.attach.plan(...).refusal`).
             allocation: "fixed": written with zeros all through now; "dynamic": grows as a guest writes.
             cluster_size: of qcow2, e.g. "64 KiB". extended_l2: subclusters of qcow2.
 
@@ -76,7 +76,7 @@ class Disks(Mapping[str, Disk]):
         """Make a disk of an image file somebody brought; the file is inspected first and stays as it is.
 
         Args:
-            path: the file. name: the new disk's. format: what the file is said to be; None: looked up in it.
+            path: the file. name: the new disk's. format: what the file is said to be; None: its own header decides.
 
         Raises:
             BadInput: not an image, or not what it is said to be. Refused: see `.plan(...).refusal`.

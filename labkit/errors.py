@@ -30,7 +30,7 @@ from typing import Any
 from labkit.printing import harmless
 
 _LONGEST = 1000
-"""Letters of a message."""
+"""Characters that a message may have; longer ones are cut."""
 
 
 class LabError(Exception):
@@ -44,7 +44,7 @@ class LabError(Exception):
 
     def __init__(self, message: str, hint: str = "", *, details: str = "") -> None:
         message, hint, details = harmless(message), harmless(hint), harmless(details)
-        message = message if len(message) <= _LONGEST else message[:_LONGEST] + "…"  # it may hold what was given to us
+        message = message if len(message) <= _LONGEST else message[:_LONGEST] + "…"  # it may quote a long argument
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -54,7 +54,7 @@ class LabError(Exception):
         return f"{self.message}\n→ {self.hint}" if self.hint else self.message
 
     def _render_traceback_(self) -> list[str]:
-        """IPython's hook: a student sees the message and the hint, not our insides."""
+        """IPython's hook: a student sees the message and the hint, not labkit's traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -77,7 +77,7 @@ class WrongState(LabError):
 
 
 class Refused(LabError):
-    """A plan was refused. `plan` holds it, `plan.refusal` the reason; without a plan `refusal` does."""
+    """A plan was refused. `plan` is that plan, `plan.refusal` the reason; without a plan, `refusal` is the reason."""
 
     def __init__(
         self, message: str, hint: str = "", *, plan: Any = None, refusal: Any = None, details: str = ""

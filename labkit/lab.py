@@ -1,6 +1,6 @@
 """`Lab`: the façade students use. Everything starts with `Lab.open()`.
 
-Thin: what it is asked it asks its session; its acts are in `labkit/acts/`.
+Thin: it passes questions on to its session; its acts are in `labkit/acts/`.
 Knows: the session, the acts, the model. Must not know: libvirt's calls, files, widgets.
 """
 
@@ -69,12 +69,12 @@ class Lab:
         home: str | Path | None = None,
         language: str | None = None,
     ) -> Lab:
-        """Open a lab, made on first use; acts that were interrupted are brought to an end and told.
+        """Open a lab, making it on first use; acts that were interrupted are ended, and a sentence says how.
 
         Args:
             name: of the lab. uri: of a local libvirt; None: the session's.
             home: folder that holds labs; None: LABKIT_HOME, else labkit's data folder.
-            language: "en" or "es"; None: chosen by itself.
+            language: "en" or "es"; None: chosen automatically.
 
         Raises:
             BadInput: a name, URI or language that cannot be used. HostTrouble: the host lacks something.
@@ -90,7 +90,7 @@ class Lab:
 
     @property
     def session(self) -> Session:
-        """What it stands on, for whoever builds on labkit."""
+        """The session it uses, for code that builds on labkit."""
         return self._session
 
     @property
@@ -110,7 +110,7 @@ class Lab:
 
     @property
     def uri(self) -> str:
-        """The libvirt URI of the hypervisor instance it is on."""
+        """The libvirt URI of its hypervisor instance."""
         return self._session.connection.uri
 
     @property
@@ -168,10 +168,10 @@ class Lab:
     def survey_disks(
         self, mounted: Mapping[str, str] | None = None, *, frozen_in: LabState | None = None
     ) -> DiskSurvey:
-        """Return what plans about disks need measured: free space, and what a guest has mounted.
+        """Return the measurements that plans about disks need: free space, and what a guest has mounted.
 
         Args:
-            frozen_in: the lab whose frozen images are looked at, whether they are what they were; None: they are not.
+            frozen_in: the state whose frozen images are checked against their seals; None: none are checked.
         """
         return survey_disks(self._session, mounted, frozen_in=frozen_in)
 
@@ -202,9 +202,9 @@ class Lab:
         Args:
             plan: as `.plan(...)` of an act returned it.
             on_progress: called with a `Progress` before each step and as bytes are copied.
-            cancel: set it to stop; heeded as long as the progress says so (`can_cancel`): up to the commit point, and
-                behind it where clones still wait to be woken or layers to be merged.
-            timeout: seconds; likewise.
+            cancel: set it to stop; heeded while the progress says so (`can_cancel`): up to the commit point, and after
+                it where clones still wait to be woken or layers to be merged.
+            timeout: seconds; heeded for as long as `cancel` is.
 
         Raises:
             Refused: the plan is a refusal. Stale: what it had read has changed. Busy: another act is at work.
@@ -226,14 +226,14 @@ class Lab:
 
     @checked
     def save_running(self, *, timeout: float = 120) -> list[str]:
-        """Save every running or paused machine, so that it goes on from that instant; returns their names."""
+        """Save every running or paused machine; `start` goes on from that instant. Returns their names."""
         active = [facts.name for facts in self.state.machines.values() if facts.is_active]
         for name in active:
             self.machines[name].save(timeout=timeout)
         return active
 
     def close(self) -> None:
-        """Let go of the hypervisor; guests go on, and the lab can be opened again. Twice is as once."""
+        """Let go of the hypervisor; guests go on, and the lab can be opened again. Closing twice does no harm."""
         self._session.close()
 
     def __enter__(self) -> Self:

@@ -3,10 +3,10 @@
 Order: `set_language()`, else the variable LABKIT_LANGUAGE, else the folder of the notebook
 (`…/notebooks/es/…`), else the locale; English where nothing matches.
 
-A message remembers what it says: kept somewhere and shown later, `say_again` gives it in the language in force by
-then. So errors, plans and results on a page follow a switch, whichever thread made them.
+A message remembers how it was made: kept and shown later, `say_again` gives it in the language in force by then. So
+errors, plans and results on a page follow a switch of the language, whichever thread made them.
 
-Knows: the catalogues in `labkit/locale`. Must not know: who says what.
+Knows: the catalogues in `labkit/locale`. Must not know: whose messages they are.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _listeners: list[Callable[[], object]] = []
 
 
 class Message(str):
-    """Text that can be said again in another language; to all others it is plain text.
+    """Text that can be said again in another language; to all other code it is a plain `str`.
 
     Args:
-        text: what it says now. again: says it in the language in force.
+        text: what it says now. again: returns it in the language in force when called.
     """
 
     __slots__ = ("again",)
@@ -48,7 +48,7 @@ class Message(str):
         return message
 
     def format(self, *args: Any, **kwargs: Any) -> str:
-        """Fill in values; those that are messages themselves are said again with it."""
+        """Fill in values; those that are messages themselves are said again together with this one."""
         return Message(super().format(*args, **kwargs), partial(_format_again, self, args, kwargs))
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
@@ -66,7 +66,11 @@ def say_again(value: Any) -> Any:
 
 def _(message: str) -> str:
     """Return the message in the language in force."""
-    return Message(_catalogue().gettext(message), partial(_, message))
+    catalogue = _catalogue()
+    found = catalogue.gettext(message)
+    if found == message:  # a word that also has a plural is kept with it, where gettext does not look
+        found = catalogue.ngettext(message, message, 1)
+    return Message(found, partial(_, message))
 
 
 def ngettext(singular: str, plural: str, number: int) -> str:
@@ -80,7 +84,7 @@ def language() -> str:
 
 
 def set_language(code: str | None) -> None:
-    """Choose the language of all further messages and of what panels show; None returns to the automatic choice.
+    """Set the language of all further messages and of what panels show; None returns to the automatic choice.
 
     Raises:
         BadInput: no such language.
@@ -120,7 +124,7 @@ def _find_language() -> str:
 
 @functools.cache
 def _decide(wanted: str | None, notebook: str, locale_name: str) -> str:
-    """Remembered, since a page has thousands of messages."""
+    """Cached, since a page has thousands of messages."""
     folders = [part for part in reversed(Path(notebook).parts) if part in LANGUAGES]
     spoken = locale.normalize(locale_name)[:2]
     return next((code for code in (wanted, *folders[:1], spoken) if code in LANGUAGES), "en")

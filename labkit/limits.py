@@ -13,11 +13,11 @@ from labkit.errors import Cancelled, TimedOut
 from labkit.language import _
 
 OnBytes = Callable[[int, int], None]
-"""Hears how far a work has come: bytes done, bytes in all."""
+"""Called with how far the work has come: bytes done, bytes in all."""
 
 
 def unheard(*_told: object) -> None:
-    """Hear nothing: for work that nobody watches."""
+    """Ignore all reports of progress: for work that nobody watches."""
 
 
 class Limit:
@@ -51,11 +51,11 @@ class Limit:
         return self.cancelled or self.left <= 0
 
     def within(self, seconds: float) -> Limit:
-        """Return a shorter limit of the same cancel button: so many seconds from now, or less if less is left."""
+        """Return a limit with the same cancel button that ends after `seconds`, or earlier if less time is left."""
         return Limit(max(0.0, min(self.left, seconds)), cancel=self._cancel, what=self._what)
 
     def check(self) -> None:
-        """Go on, or raise.
+        """Raise if the work must stop; otherwise do nothing.
 
         Raises:
             Cancelled: somebody asked to stop. TimedOut: the time is up.

@@ -1,9 +1,9 @@
-"""`Machine`: one machine of a lab, as students use it. It holds no state: it looks again at every question.
+"""`Machine`: one machine of a lab, as students use it. It holds no state: it reads anew for every question.
 
-Switching a guest (start, stop, pause …) is one call behind an excuse (`engine/switching.py`); changing its
-definition or its files is an act with a plan, from a module of its own (`changes.py` …).
+Switching a guest (start, stop, pause …) is one call, made if no `why_not_…` objects (`engine/switching.py`); changing
+its definition or its files is an act with a plan (`labkit/acts/`).
 
-Knows: the lab it is of. Must not know: libvirt's calls, widgets, how a guest is switched.
+Knows: its handle, the acts. Must not know: libvirt's calls, widgets, how a guest is switched.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _after_export(machine: Machine, plan: Plan, timeout: float | None) -> Path:
 
 
 class Machine:
-    """A machine: a definition and disks. Got from `lab.create(...)` or `lab.machines[name]`."""
+    """A machine: a definition and disks, as returned by `lab.create(...)` or `lab.machines[name]`."""
 
     def __init__(self, lab: Lab, machine_id: str, name: str) -> None:
         self._lab = lab
@@ -84,12 +84,12 @@ class Machine:
 
     @property
     def lab(self) -> Lab:
-        """The lab it is of, as the side sees it that the machine is on."""
+        """Its lab, as seen from the hypervisor instance that the machine is on."""
         return self._lab.sides[self._handle.session.instances.own]
 
     @property
     def handle(self) -> Handle:
-        """What it stands on, for whoever builds on labkit."""
+        """The handle it uses, for code that builds on labkit."""
         return self._handle
 
     @property
@@ -108,12 +108,12 @@ class Machine:
 
     @property
     def state(self) -> MachineState:
-        """Where it is: off, running, paused or saved."""
+        """Its state: off, running, paused or saved."""
         return self._handle.state
 
     @property
     def reason(self) -> Reason:
-        """Why it is there, as the hypervisor says: booted, shut down, killed, crashed …."""
+        """Why it is in that state, as the hypervisor says: booted, shut down, killed, crashed …."""
         return self._handle.reason
 
     @property
@@ -133,7 +133,7 @@ class Machine:
 
     @property
     def process(self) -> GuestProcess | None:
-        """The process it is on the host, read now; None when it is off or saved."""
+        """Its process on the host, read now; None when it is off or saved."""
         return self._handle.process
 
     @property
@@ -146,7 +146,7 @@ class Machine:
         """Its snapshots by name: take, restore, delete; the tree; the current one."""
         return Snapshots(self._handle)
 
-    # --- acts: each with `.plan(...)`; every module that has some hangs them up here ---------------
+    # --- acts: each with `.plan(...)`; made from the functions in `labkit/acts/` ---------------
 
     configure = act(_after)(machine_acts.configure)
     rename = act(_after)(machine_acts.rename)
@@ -208,10 +208,10 @@ class Machine:
         return self
 
     def resume(self) -> Machine:
-        """Let a paused machine go on; what a failing disk had stopped is asked again.
+        """Let a paused machine go on; requests that a failing disk had stopped are made again.
 
         Raises:
-            WrongState: it is not paused, or its disk still fails: it is paused again.
+            WrongState: it is not paused; or its disk still fails, and it is paused again.
         """
         switching.resume(self._handle)
         return self
@@ -264,7 +264,7 @@ class Machine:
 
     @checked
     def pin(self, cpu: int | None) -> Machine:
-        """Bind all its vCPUs to one CPU of the host, or (None) to none in particular.
+        """Bind all its vCPUs to one CPU of the host; None: let them run on any.
 
         Raises:
             BadInput: the host has no such CPU.
@@ -277,11 +277,11 @@ class Machine:
         """Limit how fast a disk works, now and from every start.
 
         Args:
-            disk: one of its disks. iops: requests per second; 0: no limit.
+            disk: one of its disks. iops: requests a second; 0: no limit.
             bytes_per_second: a size such as "1 MiB"; 0: no limit.
 
         Raises:
-            BadInput: no such numbers. NotFound: it has no such disk.
+            BadInput: a number that cannot be used. NotFound: it has no such disk.
         """
         size = 0 if bytes_per_second == 0 else parse_size(bytes_per_second, what="bytes_per_second")
         resources.throttle(self._handle, name_disk(disk), iops=iops, bytes_per_second=size)
@@ -289,13 +289,13 @@ class Machine:
 
     @property
     def limits(self) -> Mapping[str, DiskLimits]:
-        """How fast each of its disks may work, by the disk's name: what `throttle` set."""
+        """How fast each of its disks may work, as `throttle` set it, by the disk's name."""
         return resources.limits(self._handle)
 
     # --- inside -----------------------------------------------------------------------------------
 
     def answers(self) -> bool:
-        """Whether it runs and its agent answers at once."""
+        """Whether it is running and its agent answers at once."""
         return inside.answers(self._handle)
 
     @checked
@@ -311,16 +311,16 @@ class Machine:
 
         Args:
             command: a line for the guest's shell, or a sequence: program and arguments, no shell.
-            timeout: seconds; after them the command is ended, with all it has started.
+            timeout: seconds; then the command is ended, with everything it has started.
             stdin: bytes the command reads, at most 8 MiB.
 
         Returns:
-            What it said: the first MiB of its output, and of its errors; where that is cut, it is told.
+            What it said: the first MiB of its output and of its errors; if either was cut, a sentence says so.
 
         Raises:
             WrongState: not running, or no agent. GuestSilent: the agent does not answer. GuestError: it answers
-            nonsense, or there is no such program. TimedOut: also where only a child in the background is left that
-            holds the output open; write "server >/dev/null 2>&1 &".
+                nonsense, or there is no such program. TimedOut: the time is up, also where only a child in the
+                background is left that holds the output open; write "server >/dev/null 2>&1 &".
         """
         result = inside.run(self._handle, command, timeout=timeout, stdin=stdin, cancel=cancel)
         if result.cut:

@@ -19,7 +19,7 @@ class Machines(Mapping[str, Machine]):
 
     def __init__(self, session: Session, make: Callable[[str, str], Machine]) -> None:
         self._session = session
-        self._make = make  # from its id and name
+        self._make = make  # called with the machine's id and name
 
     def __getitem__(self, name: object) -> Machine:
         facts = get_machine(self._session.read(), name)

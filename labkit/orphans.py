@@ -26,7 +26,7 @@ from labkit.units import Shown, check_name
 
 
 class Orphan:
-    """A file that nobody needs. Got from `lab.orphans[name]`."""
+    """A file that nobody needs, as returned by `lab.orphans[name]`."""
 
     def __init__(self, session: Session, machines: Machines, name: str) -> None:
         self.session = session
@@ -64,7 +64,7 @@ class Orphan:
         """Bring its content back as a free disk, which stands on it.
 
         Args:
-            name: of the disk; None: the name of the disk it was made for, with a number behind it.
+            name: of the disk; None: the name of the disk it was made for, with a number after it.
 
         Raises:
             NotFound: it is gone, or somebody needs it now. Refused: it is no image, or not what it was, or the name is
@@ -80,7 +80,7 @@ class Orphan:
 
     @act(_after_revive)
     def adopt_as_snapshot(self, name: str | None = None, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
-        """Let its machine have the snapshot again that kept it; the lab's record tells which that was.
+        """Give its machine back the snapshot that kept it; the lab's record says which one that was.
 
         Args:
             name: of the snapshot from now on; None: the one it had.
@@ -114,8 +114,8 @@ class Orphan:
         """Delete it for good.
 
         Raises:
-            NotFound: it is gone, or somebody needs it now. Refused: other orphans stand on it, or a machine comes back
-                with it.
+            NotFound: it is gone, or somebody needs it now. Refused: other orphans stand on it, or it belongs to a
+                machine that can come back.
         """
         state, facts = self._find()
         return plans.plan_discard(state, self._survey(state, facts), facts)
@@ -136,19 +136,19 @@ class Orphans(Mapping[str, Orphan]):
 
     @act(_after_discard)
     def discard(self, *, timeout: float | None = None) -> Plan:  # noqa: ARG002
-        """Delete all of them for good, but for those of machines that libvirt was made to forget, see `bring_back`."""
+        """Delete all of them for good, except those of machines that libvirt was made to forget; see `bring_back`."""
         state = self.session.read()
         return plans.plan_discard_all(state, [*find_orphans(state).values()], _("orphans"))
 
     @checked
     def bring_back(self) -> tuple[str, ...]:
-        """Let libvirt know the machines again that it was made to forget, as `Lab.open()` does; no plan is needed.
+        """Define again the machines that libvirt was made to forget, as `Lab.open()` does; this needs no plan.
 
         Returns:
-            What became of each, a sentence: it is back, or why not.
+            A sentence for each: it is back, or why not.
 
         Raises:
-            Busy: others are just changing the lab. WrongState: it is another computer's.
+            Busy: somebody else is changing the lab right now. WrongState: the lab is another computer's.
         """
         return tuple(self.session.bring_back())
 

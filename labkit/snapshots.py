@@ -40,7 +40,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
     @property
     def tree(self) -> SnapshotTree:
-        """All snapshots and the one the current state began from, as one value."""
+        """All snapshots, and which of them the current state began from, as one value."""
         return self.session.read().snapshots.get(self._machine.facts.name, SnapshotTree())
 
     @property
@@ -69,15 +69,15 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
     @checked
     def survey(self, *, ask_guest: bool = True) -> plans.SnapshotSurvey:
-        """Return what plans need measured.
+        """Return the measurements that plans of snapshots need.
 
         Args:
-            ask_guest: whether to ask the guest's agent, which may take a moment; only taking disks alone needs it.
+            ask_guest: whether to ask the guest's agent, which may take a moment; only a take without memory needs it.
         """
         return self._look(ask_guest=ask_guest)[1]
 
     def _look(self, *, ask_guest: bool = False) -> tuple[LabState, plans.SnapshotSurvey, str]:
-        """The lab, what was measured, and the machine's name, from one reading."""
+        """The lab's state, the survey and the machine's name, from one reading."""
         state, name = self._machine.find()
         return state, survey_snapshots(self._machine, state, name, ask_guest=ask_guest), name
 
@@ -95,7 +95,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         description: str = "",
         timeout: float | None = None,  # noqa: ARG002 — used by the call, not by the plan
     ) -> Plan:
-        """Freeze the disks, and the memory where the machine runs, as a point to come back to.
+        """Freeze the disks, and the memory if the machine is on, as a point to come back to.
 
         Args:
             name: 1 to 60 characters; None: "snapshot-1", "snapshot-2" ….
@@ -123,9 +123,10 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         """Bring the machine back to a snapshot: its configuration, its disks, and its running state if it was kept.
 
         Args:
-            name: of the snapshot. save_current: take a snapshot of this name first; None: the current state goes.
+            name: of the snapshot. save_current: take a snapshot of this name first; None: the current state is
+                discarded.
             run: whether a guest whose memory was kept runs again; False leaves it saved.
-            memory: False: come back to the disks only, off.
+            memory: False: come back to the disks only; the machine is off then.
 
         Raises:
             Refused: see `.plan(...).refusal`.
@@ -147,8 +148,9 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
         Args:
             branch: also all snapshots after it.
-            merge: which layers that are no point any more are merged up: "auto": those where that is cheap;
-                "always": those too that are large or have several children, which copies or adds space; "never".
+            merge: which layers that no longer belong to a snapshot are merged into the image above: "auto": where that
+                is cheap; "always": also those that are large or have several children, which copies or adds bytes;
+                "never".
 
         Raises:
             BadInput: another word for merge. Refused: see `.plan(...).refusal`.
@@ -181,10 +183,10 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         return plan_accept(state, find_broken(self.session.workspace, state), name)
 
     def why_not_start(self) -> Refusal | None:
-        """Return why the machine's disks cannot be used, or None.
+        """Return why the machine cannot start because of its disks, or None.
 
-        There is none to start from, an image below them is gone or was changed, or others depend on what would be
-        written to.
+        Reasons: it has no disk to start from, an image below its disks is gone or was changed, or others depend on an
+        image that it would write to.
         """
         state, name = self._machine.find()
         disks = state.machines[name].spec.disks

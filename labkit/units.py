@@ -1,6 +1,6 @@
 """Sizes and names as people write them, and back.
 
-Sizes come in as text with IEC units ("128 MiB") or as a number of bytes and are bytes from there on.
+Sizes come in as text with IEC units ("128 MiB") or as a number of bytes; inside labkit they are bytes.
 Knows: text. Must not know: files, machines.
 """
 
@@ -22,17 +22,17 @@ Choice = TypeVar("Choice", bound=StrEnum)
 KIB, MIB, GIB, TIB = (1024**power for power in (1, 2, 3, 4))
 
 LONGEST_TEXT = 10_000
-"""Letters of a description, a message."""
+"""The most characters that a text may have: a text argument, a guest image's message."""
 
 LONGEST_PATH, LONGEST_NAME = 4000, 255
-"""Bytes of a path, and of each name in it; Linux takes 4095 and 255."""
+"""Bytes that a path may have, and each name in it; Linux takes 4095 and 255."""
 
 LONGEST_WAIT = 366 * 24 * 3600
-"""Seconds that a time limit may be at most."""
+"""The longest time limit, in seconds."""
 
 _SHOWN = 80
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-"""Characters that XML does not know, or that are only halves."""
+"""Characters that XML cannot hold: control characters, and halves of characters (lone surrogates)."""
 
 _UNITS = {"": 1, "B": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": TIB}
 _SIZE = re.compile(r"\s*([0-9]+(?:[.,][0-9]+)?)\s*([A-Za-z]*)\s*")
@@ -40,11 +40,11 @@ _NAME = re.compile(r"[^\W_][\w.-]{0,59}")
 _WORD = re.compile(r"[A-Za-z0-9._+-]{1,60}")
 
 LONGEST_DESCRIPTION = 100_000
-"""Characters that a description may have."""
+"""The most characters that a description may have."""
 
 
 class Shown:
-    """A value of any kind as a message shows it: whatever it is, in one short line."""
+    """Any value as a message shows it: in one short line."""
 
     def __init__(self, value: object) -> None:
         self._value = value
@@ -134,7 +134,7 @@ def check_text(text: object, *, what: str) -> str:
     """Return a text that can be stored and shown.
 
     Raises:
-        BadInput: it is no text, too long, or holds a control character or half a character.
+        BadInput: it is no text, is too long, or holds a control character or half a character.
     """
     if not isinstance(text, str) or len(text) > LONGEST_TEXT or _UNSTORABLE.search(text):
         raise BadInput(
@@ -144,7 +144,7 @@ def check_text(text: object, *, what: str) -> str:
 
 
 def is_storable(text: str) -> bool:
-    """Whether a text of several lines can be kept in XML: no control characters, no halves, not endless."""
+    """Whether a text of several lines can be kept in XML: no control or half characters, not too long."""
     return len(text) <= LONGEST_DESCRIPTION and not _UNSTORABLE.search(text)
 
 
@@ -152,7 +152,7 @@ def check_description(text: str) -> str:
     """Return a description: any text, with line ends as on this host.
 
     Raises:
-        BadInput: it is no text, holds control characters or half a character, or is longer than a book's chapter.
+        BadInput: it is no text, holds control characters or half a character, or is longer than `LONGEST_DESCRIPTION`.
     """
     plain = text.replace("\r\n", "\n").replace("\r", "\n") if type(text) is str else text
     if type(plain) is not str or not is_storable(plain):
@@ -193,7 +193,7 @@ def check_count(count: int, *, what: str) -> int:
 
 
 def check_whole(number: int, *, what: str) -> int:
-    """Return a whole number that the host can count with: 64 bits.
+    """Return a whole number that fits into 64 bits.
 
     Raises:
         BadInput: it is something else.
@@ -246,7 +246,7 @@ def check_path(path: object, *, what: str) -> Path:
         name = os.fsencode(text)
         if name and b"\0" not in name and len(name) <= LONGEST_PATH and max(map(len, name.split(b"/"))) <= LONGEST_NAME:
             return Path(text).expanduser().absolute()
-    except (ValueError, RuntimeError):  # half a character, a user that there is not
+    except (ValueError, RuntimeError):  # half a character, or the folder of an unknown user
         pass
     raise BadInput(
         _("{what}={path!r} is not the path of a file.").format(what=what, path=Shown(path)),

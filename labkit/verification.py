@@ -1,4 +1,4 @@
-"""`lab.verify()`: every frozen image and every memory file of a lab read whole, and told what is no longer what it was.
+"""`lab.verify()`: read every frozen image and memory file of a lab whole, and say which are no longer what they were.
 
 Knows: the session, the engine. Must not know: libvirt's calls, widgets.
 """
@@ -17,6 +17,7 @@ from labkit.engine.progress import OnProgress, of_one_step, watching
 from labkit.language import _, ngettext
 from labkit.limits import Limit, unheard
 from labkit.model.lineage import read_lineage
+from labkit.model.mapped import files_beside
 from labkit.model.state import LabState
 from labkit.plans.accepting import say_seals_are_gone
 from labkit.plans.broken import find_frozen
@@ -28,8 +29,8 @@ class Verified:
     """What `lab.verify()` found.
 
     Attributes:
-        found: the files by what became of them, absolute paths. readers: who reads a changed one, by its path.
-        how: how one goes on where all seals of the lab are gone; "": they are there.
+        found: absolute paths of the files, by what became of them. readers: who reads a changed one, by its path.
+        how: what to do where all seals of the lab are gone; "" where they are there.
     """
 
     found: verification.Verification
@@ -38,11 +39,11 @@ class Verified:
 
     @property
     def changed(self) -> tuple[Path, ...]:
-        """The files that hold something else than when they froze."""
+        """The files that do not hold what they held when they froze."""
         return tuple(map(Path, self.found.changed))
 
     def __bool__(self) -> bool:
-        """Whether every file that is there holds what it held."""
+        """Whether every file that is there still holds what it held."""
         return not self.found.changed
 
     def __str__(self) -> str:
@@ -91,8 +92,8 @@ def verify(
 ) -> Verified:
     """Read every frozen image and memory file whole, and compare it with what it was when it froze.
 
-    Finds also what was changed by a program that put the file's time back, which nothing else sees. What is found is
-    noted, so that from then on every act on it is refused. Nothing else is changed; guests may run.
+    This also finds changes by a program that put the file's time back, which nothing else notices. A changed file is
+    noted, and every act on it is refused from then on. Nothing else is changed; guests may run.
 
     Args:
         timeout: seconds; heeded between files, as `cancel` is.
@@ -106,7 +107,7 @@ def verify(
     title = _("Verifying {name}").format(name=session.workspace.name)
     files = [file for path in sorted(find_frozen(state)) for file in state.images[path].files]
     files += sorted(_memories(state))
-    files += sorted(state.damaged & state.given)  # something else stands in their place
+    files += sorted(state.damaged & state.given)  # something that is not an image stands in their place
     with watching(title, cancel=cancel) if on_progress is None else nullcontext(on_progress) as report:
         found = verification.verify(
             session.workspace.disks,
@@ -120,7 +121,8 @@ def verify(
 
 def _memories(state: LabState) -> set[str]:
     nodes = (node for tree in state.every_tree.values() for node in tree.nodes.values())
-    return {node.memory for node in nodes if node.memory and node.memory in state.memories}
+    memories = [node.memory for node in nodes if node.memory and node.memory in state.memories]
+    return {*memories, *state.beside(memories)}
 
 
 def _readers(state: LabState, file: str) -> tuple[str, ...]:
@@ -132,5 +134,5 @@ def _readers(state: LabState, file: str) -> tuple[str, ...]:
         f"{machine}@{node.name}"
         for machine, tree in state.every_tree.items()
         for node in tree.nodes.values()
-        if file in (node.memory, *(disk.path for disk in node.disks))
+        if file in (node.memory, *files_beside([node.memory]), *(disk.path for disk in node.disks))
     )

@@ -3,8 +3,8 @@
     vm.delete()            does it
     vm.delete.plan()       returns the plan and does nothing
 
-What was written is checked against the signature first. The modules beside this one hold the first half of each act,
-from what was written to the plan; the class that has it hangs it up together with what follows:
+The arguments are first checked against the signature. The modules beside this one hold the first half of each act, from
+the arguments to the plan; the class that offers the act joins it with what follows:
 
     delete = act(_after_delete)(machine.delete)
 
@@ -32,19 +32,19 @@ R = TypeVar("R")
 
 
 class OfLab(Protocol):
-    """What acts of a lab are done to."""
+    """What an act on a lab needs of it."""
 
     @property
     def session(self) -> Session:
-        """What it stands on."""
+        """The session it uses."""
 
 
 class OfMachine(Protocol):
-    """What acts of a machine are done to."""
+    """What an act on a machine needs of it."""
 
     @property
     def handle(self) -> Handle:
-        """What it stands on."""
+        """The handle it uses."""
 
 
 class BoundAct(Generic[P, R]):
@@ -73,11 +73,11 @@ class BoundAct(Generic[P, R]):
         try:
             return self._finish(self._plan(*args, **kwargs), timeout)
         except Stale:
-            # Another kernel was faster. Nobody has looked at that plan, so a fresh one may take its place.
+            # Another kernel was faster. Nobody has looked at this plan, so a fresh one may take its place.
             return self._finish(self._plan(*args, **kwargs), timeout)
 
     def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
-        """Return what the act would do, and do nothing."""
+        """Return what the act would do, without doing it."""
         self._check(args, kwargs)
         return self._plan(*args, **kwargs).written_by(self._write)
 
@@ -86,7 +86,7 @@ class BoundAct(Generic[P, R]):
 
 
 class Act(Generic[S, P, R]):
-    """Descriptor of an act: a method that makes its plan, and what follows once it is carried out."""
+    """Descriptor of an act: the method that makes its plan, and the function that carries it out."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Act(Generic[S, P, R]):
 
 
 def _session_of(instance: Any) -> Session:
-    """Return what the object of an act stands on, be it a machine or another thing of a lab."""
+    """Return the session of the object that an act belongs to, be it a machine or something else of a lab."""
     session: Session = (instance.handle if hasattr(instance, "handle") else instance).session
     return session
 
@@ -128,11 +128,11 @@ def _session_of(instance: Any) -> Session:
 def act(
     finish: Callable[[S, Plan, float | None], R],
 ) -> Callable[[Callable[Concatenate[S, P], Plan]], Act[S, P, R]]:
-    """Make an act of a method that returns a plan; `finish(self, plan, timeout)` carries it out and answers."""
+    """Make an act of a method that returns a plan; `finish(self, plan, timeout)` does the rest."""
     return lambda plan: Act(plan, finish)
 
 
 def tell_remarks(outcome: Outcome) -> None:
-    """Say what did not come out as planned where the act was called."""
+    """Print what did not come out as planned, where the act was called."""
     for remark in outcome.remarks:
         tell(remark)  # the student should hear of it

@@ -1,4 +1,4 @@
-"""The acts of clones: clone, flatten, relink. `Machine` hangs them up by name.
+"""The acts of clones: clone, flatten, relink. `Machine` offers them as methods.
 
 Each turns what a person wrote into a request, draws the ids, and returns the plan.
 Knows: plans, surveys. Must not know: the façade, how a plan is carried out.
@@ -36,7 +36,7 @@ def clone(
     instant: bool = False,
     timeout: float | None = None,  # noqa: ARG001 — used by the call, not by the plan
 ) -> Plan:
-    """Make a clone of it, or many; it may run meanwhile. A clone is born off, unless it is an instant one.
+    """Make a clone of it, or many; it may run meanwhile. A clone is off at first, unless it is an instant one.
 
     Args:
         name: the clone's; with `count` a pattern such as "seat-{:02}", numbered from 1.
@@ -46,7 +46,7 @@ def clone(
         snapshots: whether a full clone gets the whole tree of snapshots.
         reflink: whether copied files share blocks with the original where the file system can.
         instant: whether linked clones run at once: each goes on from the memory of the snapshot, under its own name.
-            One that cannot boots instead, and that is said.
+            One that cannot do so boots instead, and a sentence says so.
         timeout: seconds.
 
     Returns:
@@ -73,9 +73,9 @@ def clone(
 
 
 def flatten(machine: OfMachine, *, timeout: float | None = None) -> Plan:  # noqa: ARG001
-    """Let a linked clone stand alone: what it still reads from its original moves into its own images.
+    """Let a linked clone stand alone: what it still reads from its original is copied into its own images.
 
-    While it runs, if it has no snapshots of its own; else off.
+    It may be running if it has no snapshots of its own; else it must be off.
 
     Raises:
         Refused: see `.plan(...).refusal`.
@@ -86,10 +86,10 @@ def flatten(machine: OfMachine, *, timeout: float | None = None) -> Plan:  # noq
 
 
 def relink(machine: OfMachine, disk: str, file: str | Path, *, timeout: float | None = None) -> Plan:  # noqa: ARG001
-    """Bring back an image below a disk that is gone or was changed: from a file proven to hold the same.
+    """Bring back an image below a disk that is gone or was changed, from a file that is proven to hold the same.
 
     Args:
-        disk: the disk's name, or what the guest calls it. file: where the image is now; it stays there.
+        disk: the disk's name, or what the guest calls it. file: where a copy of the image is; it stays there.
 
     Raises:
         NotFound: no such file. Refused: see `.plan(...).refusal`.

@@ -1,4 +1,4 @@
-"""The acts that bring a machine and remove all: create, clean. `Lab` hangs them up by name.
+"""The acts that make a machine and that remove everything: create, clean. `Lab` offers them as methods.
 
 Knows: plans. Must not know: how a plan is carried out, libvirt.
 """
@@ -47,11 +47,11 @@ def create(
         message: what the `sector` image greets with.
         disk_format: of its disk: raw, qcow2, vdi, vmdk or vhd; None: the guest image's.
         allocation: of its disk, "fixed" or "dynamic".
-        chipset: which PC it imitates: "q35", one of 2007, or "pc", one of 1996 with an IDE controller.
+        chipset: which PC it imitates: "q35", a PC of 2007, or "pc", a PC of 1996 with an IDE controller.
         timeout: seconds.
 
     Returns:
-        The machine, off (as it is, where it was kept).
+        The machine, off; one that was kept is as it was.
 
     Raises:
         BadInput: a name, size or number that cannot be used. Refused: see `.plan(...).refusal`.

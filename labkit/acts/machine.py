@@ -1,4 +1,4 @@
-"""The acts that change a machine: its definition, its name, its disks, its end. `Machine` hangs them up by name.
+"""The acts that change a machine (its definition, its name, its disks) or delete it. `Machine` offers them as methods.
 
 Each turns what a person wrote into a request and returns the plan.
 Knows: plans, surveys. Must not know: the façade, how a plan is carried out.
@@ -90,11 +90,11 @@ def attach(
 
 
 def detach(machine: OfMachine, disk: NamedDisk | str, *, timeout: float | None = None) -> Plan:  # noqa: ARG001
-    """Take a disk from the machine, also while the guest runs; it stays in the lab with its content.
+    """Detach a disk from the machine, also while the guest runs; it stays in the lab with its content.
 
     Raises:
         NotFound: no such disk. Refused: it is not attached here, or mounted inside.
-        TimedOut: the running guest does not let go of it.
+        TimedOut: the running guest does not release it.
     """
     handle, name = machine.handle, name_disk(disk)
     survey = survey_disks(handle.session, inside.find_mounted(handle))

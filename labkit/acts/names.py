@@ -1,4 +1,4 @@
-"""What a person names: a machine, a disk, another side of the lab; looked up in the lab's state.
+"""What an argument names (a machine, a disk, another side of the lab), looked up in the lab's state.
 
 Knows: states. Must not know: which act asks.
 """
@@ -24,7 +24,7 @@ class NamedDisk:
 
 
 def name_disk(disk: NamedDisk | str) -> str:
-    """Return the name of a disk that was given as itself or by its name.
+    """Return the name of a disk given as an object or by its name.
 
     Raises:
         BadInput: it is neither.
@@ -33,7 +33,7 @@ def name_disk(disk: NamedDisk | str) -> str:
 
 
 def find_disk(state: LabState, name: object) -> str:
-    """Return the name of a disk of the lab; of a damaged one too: whatever is asked of it says what is wrong.
+    """Return the name of a disk of the lab, also of a damaged one: whatever is then asked of it says what is wrong.
 
     Raises:
         NotFound: there is none.
@@ -48,7 +48,7 @@ def find_disk(state: LabState, name: object) -> str:
 
 
 def compose(name: object) -> str:
-    """Return a name as labkit writes it, with composed letters; what is no text is no name."""
+    """Return a name as labkit writes it, with composed letters (NFC); "" for what is not text."""
     return unicodedata.normalize("NFC", name) if isinstance(name, str) else ""
 
 
@@ -71,7 +71,7 @@ def side_of(lab: object) -> Session:
     """Return the session of a lab.
 
     Raises:
-        BadInput: it is something else than a lab.
+        BadInput: it is not a lab.
     """
     session = getattr(lab, "session", None)
     if not isinstance(session, Session):

@@ -1,4 +1,4 @@
-"""Machines that travel: to another hypervisor instance, into a file, out of a file. `Machine` and `Lab` hang them up.
+"""Machines that travel: to another hypervisor instance, into a file, out of a file; methods of `Machine` and `Lab`.
 
 Each turns what a person wrote into a request and returns the plan.
 Knows: plans, surveys. Must not know: the façade, how a plan is carried out.
@@ -22,14 +22,14 @@ from labkit.units import check_choice, check_name, check_path
 
 
 def migrate(machine: OfMachine, to: OfLab, *, timeout: float | None = None) -> Plan:  # noqa: ARG001
-    """Let the machine go over to another hypervisor instance; a running guest goes on there.
+    """Move the machine to another hypervisor instance; a running guest goes on there.
 
-    Its disks stay where they are, both see them; its snapshots come along. This object follows it.
+    Its disks stay where they are, since both instances see them; its snapshots come along. This object follows it.
 
     Args:
         to: the lab as opened on the other side, e.g. `lab.neighbour()`.
-        timeout: seconds; when they are over the guest goes on here. One that has gone over before it could be
-            stopped goes on there, and that is said.
+        timeout: seconds; when they are over the guest stays here and goes on. One that has already moved when the
+            migration is stopped goes on there, and a sentence says so.
 
     Raises:
         BadInput: not a lab. Refused: see `.plan(...).refusal`.
@@ -43,7 +43,8 @@ def migrate(machine: OfMachine, to: OfLab, *, timeout: float | None = None) -> P
 def export(machine: OfMachine, file: str | Path, *, timeout: float | None = None) -> Plan:  # noqa: ARG001
     """Write the machine, which is off, with all its snapshots into one file: `lab.import_machine` brings it back.
 
-    The file is a tar archive. Of a linked clone it holds the images it stands on too, so it needs nothing else.
+    The file is a tar archive. For a linked clone it also holds the images that the clone stands on, so it needs nothing
+    else.
 
     Args:
         file: where to; there must be none of that name. timeout: seconds.
@@ -72,7 +73,8 @@ def import_machine(
 
     Args:
         file: the archive. name: of the machine; None: the one it had.
-        identity: "keep": it is the same machine; "new": another one, which finds itself renamed when it next boots.
+        identity: "keep": it is the same machine; "new": it is another one, and the guest takes its new name when it
+            next boots.
         timeout: seconds.
 
     Returns:

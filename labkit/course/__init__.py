@@ -1,6 +1,6 @@
 """The course inside the notebooks: predictions, exercises, progress; all named by slug.
 
-Knows: the lab as a student uses it, panels. Must not know: the insides of either.
+Knows: the lab as a student uses it, panels. Must not know: how either works inside.
 """
 
 from labkit.course.catalogue import exercise

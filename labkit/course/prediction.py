@@ -1,4 +1,4 @@
-"""Predictions: a question before the experiment, and afterwards the answer beside what the machine says.
+"""Predictions: a question before the experiment, and afterwards the answer beside what was measured.
 
     predict("boot-time")                lets the question be answered; never blocks, "I don't know" is an answer
     predict("boot-time").reveal(4.1)    shows what was chosen beside what was measured
@@ -26,10 +26,10 @@ from labkit.widgets.panel import Panel
 from labkit.widgets.tree import Node, tag
 
 _shown: dict[str, weakref.WeakSet[Panel]] = {}
-"""The panels about each prediction: an answer given in one shows in all."""
+"""The panels of each prediction, since an answer given in one is shown in all."""
 
 _MOST = 1e300
-"""What a measurement stays below."""
+"""All measurements are below this number."""
 
 UNKNOWN = "unknown"
 """The option "I don't know"; every prediction has it."""
@@ -40,7 +40,7 @@ class Option:
     """A possible answer.
 
     Attributes:
-        slug: its name. text: what it says. below: numbers under this one belong to it, or None.
+        slug: its name. text: what it says. below: observed numbers below this belong to it, or None.
     """
 
     slug: str
@@ -76,8 +76,8 @@ class Question:
         """Return the option that an observation belongs to.
 
         Args:
-            observed: a number where the options are ranges, else an option's slug; True and False are
-                "yes" and "no".
+            observed: a number if the options are ranges, else an option's slug; True and False stand for "yes" and
+                "no".
 
         Raises:
             BadInput: it belongs to none.
@@ -111,7 +111,7 @@ def read_question(slug: str) -> Question:
 
 
 class Prediction(Panel):
-    """A question with its options; the reader chooses one, and may choose another."""
+    """A question with its options; the reader chooses one, and may change the choice."""
 
     def __init__(self, slug: str, *, progress: CourseProgress | None = None) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ class Prediction(Panel):
         return self
 
     def reveal(self, observed: object) -> Revealed:
-        """Return what the machine says, to be shown beside the choice; what is chosen from now on is late.
+        """Return what was observed, to be shown beside the choice; what is chosen from now on is late.
 
         Args:
             observed: what the run observed; see `Question.classify`.
@@ -220,7 +220,7 @@ class Prediction(Panel):
 
 
 class Revealed(Panel):
-    """What was predicted, beside what the machine says."""
+    """What was predicted, beside what was observed."""
 
     needs_section = True
 
@@ -232,12 +232,12 @@ class Revealed(Panel):
 
     @property
     def observed(self) -> Option:
-        """The option that the machine's answer belongs to."""
+        """The option that the observation belongs to."""
         return self._prediction.question.option(self._observed)
 
     @property
     def verdict(self) -> str:
-        """The comparison, as a sentence; a prediction is never marked."""
+        """The comparison, as a sentence; predictions are not graded."""
         choice = self._prediction.choice
         if choice is None:
             return _("You have not predicted anything.")
@@ -250,7 +250,7 @@ class Revealed(Panel):
         return _("Not as you predicted: what explains the difference?")
 
     def line(self) -> str:
-        """Return the question, and the machine's answer where all machines give the same."""
+        """Return the question, and what was observed if that is the same on all computers."""
         return f"{self._prediction.question.text}\n  {self._machine_says()}"
 
     def body(self, *, live: bool) -> Node:
@@ -280,7 +280,7 @@ class Revealed(Panel):
 
 @checked
 def predict(slug: str) -> Prediction:
-    """Return a prediction to show: a question, its options, and what was chosen.
+    """Return a prediction to show: a question, its options, and the choice.
 
     Raises:
         NotFound: the course has none of that name.

@@ -1,8 +1,8 @@
 """What a student has answered, solved and measured: one small file in the data folder.
 
-It survives kernels, languages and notebooks. Writers take turns, and a reader sees the file before or
-after a change, never half of one. What others have written into it is believed as far as it is what it should be; when
-the file is next written, one that was not all understood is kept beside it, under a name of its own.
+All kernels, languages and notebooks share it. Writers take turns, and a reader sees the file before or after a change,
+never half of one. Of what others have written into it, only well-formed entries are used; if the file was not fully
+understood, it is kept under another name when it is next written.
 
 Knows: the file. Must not know: questions, exercises.
 """
@@ -35,7 +35,7 @@ T = TypeVar("T")
 FORMAT = 1
 
 _MOST = MIB
-"""Bytes of the file that are read."""
+"""The most bytes of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class _Done:
 
 @dataclass(slots=True, kw_only=True)
 class _Content:
-    """What the file holds; `understood`: all that it holds."""
+    """The content of the file. `understood`: whether every entry was well-formed."""
 
     student: str = ""
     predictions: dict[str, _Answer] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class CourseProgress:
 
     @property
     def student(self) -> str:
-        """The student's id, drawn once: marks that exercises ask for derive from it."""
+        """The student's random id, made once; the marks that exercises use derive from it."""
 
         def draw(content: _Content) -> str:
             content.student = content.student or str(uuid.uuid4())
@@ -157,11 +157,11 @@ class CourseProgress:
         return kept
 
     def is_done(self, slug: str) -> bool:
-        """Whether an exercise was once found done."""
+        """Whether an exercise has once been found done."""
         return slug in self._read().exercises
 
     def record_done(self, slug: str) -> None:
-        """Keep that an exercise is done; the first time counts."""
+        """Store that an exercise is done; the first time counts."""
         self._change(lambda content: content.exercises.setdefault(slug, _Done(at=_now())))
 
     def forget(self, *slugs: str) -> None:
@@ -176,10 +176,10 @@ class CourseProgress:
         self._change(drop)
 
     def _read(self) -> _Content:
-        """Return the file's contents, as far as they are what they should be.
+        """Return the well-formed entries of the file.
 
         Raises:
-            HostTrouble: it is there, but cannot be read.
+            HostTrouble: it exists but cannot be read.
         """
         with host_errors(self.path):
             try:
@@ -207,14 +207,14 @@ class CourseProgress:
         return result
 
     def _keep_aside(self) -> None:
-        """Give the file a second name, which no file has, and say so."""
+        """Give the file a second, unused name, and say so."""
         for number in itertools.count(1):
             aside = self.path.with_suffix(f".{number}.unreadable")
             try:
-                put_new(self.path, aside)  # where it has to move away for that, it is written again at once
+                put_new(self.path, aside)  # if that moves it away, it is written anew right after
             except FileExistsError:
                 continue
-            tell(  # the student should hear of it, wherever it is found
+            tell(  # the student should see this, wherever it happens
                 _(
                     "Not all of {name} could be understood: it was kept as {aside}, and what was understood goes on."
                 ).format(name=self.path.name, aside=aside)
@@ -223,7 +223,7 @@ class CourseProgress:
 
 
 def _understand(data: bytes) -> _Content:
-    """Take from a file what is what it should be, entry by entry."""
+    """Take the well-formed entries from the file's text."""
     content = _Content()
     try:
         table = _table(parse_json(data, most=_MOST))

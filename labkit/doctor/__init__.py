@@ -1,9 +1,9 @@
-"""The doctor: is anything in the way of the lab, why, and which one command repairs it.
+"""The doctor: whether anything is in the way of the lab, why, and which one command repairs it.
 
-It works where little else does: without libvirt, without a daemon, without images, as root. It only
-looks; all it starts is the session's daemon, as every lab does.
+It works where little else does: without libvirt, without a daemon, without images, as root. It only looks; the one
+thing it starts is the session's daemon, as every lab does.
 
-Knows: the rooms below, to ask them. Must not know: widgets.
+Knows: the rooms below, which it asks. Must not know: widgets.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def examine(*, lab: Lab | None = None, home: Path | None = None, uri: str = SESS
     """Look at this computer and return what is in the way of the lab.
 
     Args:
-        lab: an open lab, whose folder of labs is looked at; None: the one in force.
-        home: a folder of labs, instead.
+        lab: an open lab, whose folder of labs is examined; None: the folder set by LABKIT_HOME, or the default.
+        home: a folder of labs to examine instead.
         uri: of the hypervisor.
     """
     labs = home or (lab.home.parent if lab is not None else labs_folder())
@@ -81,7 +81,7 @@ def _checks(labs: Path, uri: str) -> Iterator[Check]:
 
 
 def _look(slug: str, check: Callable[[], Check | None]) -> Iterator[Check]:
-    """Yield what a check finds; a host that does not even let us look is a finding too."""
+    """Yield what a check finds; if the host does not even let it look, that is a finding too."""
     try:
         found = check()
     except OSError as error:
@@ -93,14 +93,14 @@ def _look(slug: str, check: Callable[[], Check | None]) -> Iterator[Check]:
 
 
 def _look_at(error: OSError) -> str:
-    """Return the command that shows who may use the file an error is about."""
+    """Return the command that shows who may use the file that an error is about."""
     return f"namei -l {shlex.quote(str(error.filename))}" if error.filename else "dmesg | tail"
 
 
 def _may_ask(uri: str) -> bool:
-    """Whether the session may be asked: it has a daemon, and means for us what it says.
+    """Whether a hypervisor can be asked: its daemon is installed or running, and we are not root.
 
-    For root "the session" would be the system's hypervisor; without a daemon libvirt waits for one.
+    For root, the session's URI would lead to the system's hypervisor; without a daemon, libvirt would wait for one.
     """
     if uri != SESSION:
         return True

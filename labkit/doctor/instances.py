@@ -1,6 +1,6 @@
-"""Hypervisor instances that labs have beside the session's own: which run, and which belong to no lab any more.
+"""Hypervisor instances of labs beside the session's own: which run, and which belong to a lab that is gone.
 
-Knows: where a lab keeps them. Must not know: how one is brought to an end.
+Knows: where a lab keeps them. Must not know: how one is ended.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from labkit.model.diagnosis import Check, Status
 
 
 def check_neighbours(labs: Path) -> Check:
-    """Whether a neighbour runs whose lab is gone; names those that run for a lab."""
+    """Check whether a neighbour runs whose lab is gone; also names those that run for a lab."""
     slug = "neighbours"
     lost = [(pid, folder) for pid, folder in _find_daemons(labs) if not _has_lab(folder)]
     if lost:

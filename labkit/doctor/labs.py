@@ -21,11 +21,11 @@ from labkit.model.diagnosis import Check, Status
 
 
 def check_configuration(inquiry: Inquiry) -> Check | None:
-    """Whether the daemon that answers keeps its machines where the next one would look for them."""
+    """Check whether the daemon that answers keeps its machines where the next daemon would look for them."""
     slug = "configuration"
     used = config_folder(inquiry.uri)
     if used is None:
-        return None  # it does not let us look
+        return None  # it cannot be seen
     said = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     folder = used / "libvirt/qemu"
     if used == said or (used.exists() and said.exists() and used.samefile(said)):
@@ -51,7 +51,7 @@ def check_configuration(inquiry: Inquiry) -> Check | None:
 
 
 def check_labs(labs: Path, inquiry: Inquiry) -> Check:
-    """Whether every lab is where it was, and libvirt knows the machines of its record."""
+    """Check whether every lab is where it was, and whether libvirt knows the machines in its record."""
     slug = "labs"
     troubles = [*_find_displaced(labs), *_find_forgotten(labs, inquiry)]
     if not troubles:
@@ -61,7 +61,7 @@ def check_labs(labs: Path, inquiry: Inquiry) -> Check:
 
 
 def _find_displaced(labs: Path) -> Iterator[tuple[str, str, str]]:
-    """What is to be said of labs that were moved or copied or do not know who they are; cause; repair."""
+    """Sentences about labs that were moved, copied or have lost their identity; the cause; the repair."""
     for home in sorted(path.parent for path in labs.glob("*/disks")):
         try:
             standing = find_standing(home, read_place(home))
@@ -85,7 +85,7 @@ def _lost() -> str:
 
 
 def _find_forgotten(labs: Path, inquiry: Inquiry) -> Iterator[tuple[str, str, str]]:
-    """What is to be said of labs with machines that libvirt does not know; cause; repair."""
+    """Sentences about labs with machines that libvirt does not know; the cause; the repair."""
     known = {domain.id for domain in inquiry.marked}
     for home in sorted(path.parent for path in labs.glob("*/record.json")):
         try:

@@ -1,6 +1,6 @@
-"""What was left behind: machines of labs that are gone, processes and sockets without a machine, acts cut short.
+"""What was left behind: machines of labs that are gone, processes and sockets without a machine, interrupted acts.
 
-Knows: what a lab leaves on the host. Must not know: how it is brought to an end.
+Knows: what a lab leaves on the host. Must not know: how that is removed or ended.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from labkit.model.orphan import OrphanFacts, find_orphans
 from labkit.units import format_size
 
 MOST_ORPHANS = 3
-"""How many files that nobody needs are told one by one."""
+"""Up to how many orphans are named one by one."""
 
 
 def check_unfinished(labs: Path) -> Check:
-    """Whether acts were cut short: they stand in a journal, and no one is at work on their machines."""
+    """Check for interrupted acts: those in a journal whose machines nobody is at work on."""
     slug = "unfinished-acts"
     found = sorted(path for path in labs.glob("*/journal/*.jsonl") if not _is_at_work(path))
     if not found:
@@ -66,15 +66,15 @@ def check_unfinished(labs: Path) -> Check:
 
 
 def check_orphans(labs: Path, uri: str) -> Check:
-    """Whether there are files in the labs' folders that nobody needs."""
-    from labkit.engine.session import read_lab  # it needs libvirt, without which the doctor must go on
+    """Check for files in the labs' folders that nobody needs."""
+    from labkit.engine.session import read_lab  # needs libvirt, without which the doctor must work
 
     slug = "orphans"
     found: dict[str, list[OrphanFacts]] = {}
     for name in (name for name in list_labs(labs) if not is_let_go(labs / name)):
-        with contextlib.suppress(LabError):  # what is wrong with such a lab is said elsewhere
+        with contextlib.suppress(LabError):  # other checks say what is wrong with such a lab
             orphans = find_orphans(read_lab(name, home=labs, uri=uri)).values()
-            if nobodys := [orphan for orphan in orphans if not orphan.unreturned]:  # else the machine comes back
+            if nobodys := [orphan for orphan in orphans if not orphan.unreturned]:  # the others' machines come back
                 found[name] = nobodys
     if not found:
         return Check(slug=slug, status=Status.OK, what=_("Every file of the labs is needed by somebody."))
@@ -98,18 +98,18 @@ def check_orphans(labs: Path, uri: str) -> Check:
 
 
 def _is_at_work(path: Path) -> bool:
-    """Whether somebody holds the locks of an act's machines; an act that is not readable is not at work."""
+    """Whether somebody holds the locks of an act's machines; of an act that cannot be read, nobody does."""
     try:
         entry = read_entry(path)
     except HostTrouble:
         return False
     if entry is None:
-        return True  # it ended this instant
+        return True  # it has just ended
     return entry.ours and bool(find_busy(path.parent.parent / "locks", entry.plan.locks))
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether an act can be read, and this computer did not write it for this folder."""
+    """Whether an act can be read and was not written by this computer for this folder."""
     try:
         entry = read_entry(path)
     except HostTrouble:
@@ -118,7 +118,7 @@ def _is_foreign(path: Path) -> bool:
 
 
 def check_machines(labs: Path, inquiry: Inquiry) -> Check:
-    """Whether machines carry our mark whose lab is gone."""
+    """Check for machines with our mark whose lab is gone."""
     slug = "leftover-machines"
     ids = _lab_ids(labs)
     found = [domain for domain in inquiry.marked if domain.lab_id not in ids and _lab_is_gone(domain)]
@@ -127,7 +127,7 @@ def check_machines(labs: Path, inquiry: Inquiry) -> Check:
     folders = sorted({_folder_of(domain) for domain in found})
     virsh = f"virsh -c {shlex.quote(inquiry.uri)}"
     names = shlex.join(domain.name for domain in found)
-    forget = f'{virsh} undefine "$m" --snapshots-metadata --nvram'  # refused where memory would go with it
+    forget = f'{virsh} undefine "$m" --snapshots-metadata --nvram'  # refused if that would delete saved memory
     loop = f'for m in {names}; do {virsh} destroy "$m"; {forget}; done'
     return Check(
         slug=slug,
@@ -151,17 +151,17 @@ def _lab_ids(labs: Path) -> frozenset[str]:
 
 
 def _folder_of(domain: MarkedDomain) -> Path:
-    """Where the lab's folder was, by its machine's disks."""
+    """Where the lab's folder was, judging by a machine's disks."""
     return Path(domain.paths[0]).parent.parent if domain.paths else Path("?")
 
 
 def _lab_is_gone(domain: MarkedDomain) -> bool:
-    """Whether no folder is left that its disks were in: labs elsewhere (another home) are not gone."""
+    """Whether the folders of its disks are gone; so labs in another home do not count as gone."""
     return not any(Path(path).parent.parent.is_dir() for path in domain.paths)
 
 
 def check_processes(labs: Path, inquiry: Inquiry) -> Check:
-    """Whether QEMU processes with images of ours run that the hypervisor does not know."""
+    """Check for QEMU processes with our images that the hypervisor does not know."""
     slug = "leftover-processes"
     elsewhere = find_guests(labs)
     found = [pid for pid, id_ in _guests_of(labs) if id_ not in inquiry.active and pid not in elsewhere]
@@ -178,7 +178,7 @@ def check_processes(labs: Path, inquiry: Inquiry) -> Check:
 
 
 def _guests_of(labs: Path) -> Iterator[tuple[int, str]]:
-    """Yield process id and machine id of each of our QEMU processes that has an image of these labs open."""
+    """Yield the process id and machine id of each of our QEMU processes that has an image of these labs open."""
     for process in psutil.process_iter(["name", "cmdline", "uids"]):
         arguments = process.info["cmdline"] or []
         if not (process.info["name"] or "").startswith("qemu-system") or "-uuid" not in arguments[:-1]:
@@ -190,7 +190,7 @@ def _guests_of(labs: Path) -> Iterator[tuple[int, str]]:
 
 
 def check_sockets() -> Check:
-    """Whether sockets of machines are left that nobody listens on."""
+    """Check for sockets of machines that nobody listens on."""
     slug = "leftover-sockets"
     found = list(_stale_sockets())
     if not found:
@@ -216,7 +216,7 @@ def _stale_sockets() -> Iterator[Path]:
     runtime = session_runtime_folder()
     paths = sorted(runtime.glob("*.agent"))
     for top in (find_config_folder() / "libvirt/qemu", runtime / "libvirt"):
-        for folder, _folders, names in os.walk(top):  # what may not be read is left out
+        for folder, _folders, names in os.walk(top):  # leaves out what it may not read
             paths += (Path(folder) / name for name in sorted(names))
     for path in paths:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What is lost: images that somebody needs and that are gone or damaged, and all seals of a lab.
+"""What is lost: images that somebody needs and that are gone or damaged, and the seals of a lab.
 
 Knows: the rooms below. Must not know: widgets, how what is lost is brought back.
 """
@@ -18,13 +18,13 @@ from labkit.plans.accepting import say_seals_are_gone
 
 
 def check_losses(labs: Path, uri: str) -> Check:
-    """Whether every image that somebody needs is there and can be read."""
-    from labkit.engine.session import read_lab  # which needs libvirt: without it, that alone is said
+    """Check whether every image that somebody needs is there and can be read."""
+    from labkit.engine.session import read_lab  # needs libvirt, without which the doctor must work
 
     slug = "losses"
     found: dict[str, tuple[Loss, ...]] = {}
     for name in list_labs(labs):
-        with contextlib.suppress(LabError):  # what is wrong with such a lab is said elsewhere
+        with contextlib.suppress(LabError):  # other checks say what is wrong with such a lab
             if losses := find_losses(read_lineage(read_lab(name, home=labs, uri=uri))):
                 found[name] = losses
     if not found:
@@ -48,12 +48,12 @@ def check_losses(labs: Path, uri: str) -> Check:
 
 
 def check_seals(labs: Path, uri: str) -> Check:
-    """Whether every lab knows what its frozen images were when they froze."""
-    from labkit.engine.session import read_lab  # which needs libvirt: without it, that alone is said
+    """Check whether every lab has the seals of its frozen images."""
+    from labkit.engine.session import read_lab  # needs libvirt, without which the doctor must work
 
     slug = "seals"
     for name in list_labs(labs):
-        with contextlib.suppress(LabError):  # what is wrong with such a lab is said elsewhere
+        with contextlib.suppress(LabError):  # other checks say what is wrong with such a lab
             if said := say_seals_are_gone(read_lab(name, home=labs, uri=uri)):
                 what = _("{lab}: {what}").format(lab=name, what=said[0])
                 return Check(slug=slug, status=Status.NOTE, what=what, cause=said[1])

@@ -1,4 +1,4 @@
-"""The parts the lab is made of: guest images, accelerator, libvirt and its daemon, QEMU, Python.
+"""The parts that the lab needs: guest images, accelerator, libvirt and its daemon, QEMU, Python.
 
 Knows: which versions and features the lab needs. Must not know: labs.
 """
@@ -27,7 +27,7 @@ from labkit.storage.guest_images import find_other_versions, read_course_list, r
 
 LEAST_LIBVIRT, LEAST_QEMU = (9, 0), (7, 2)
 PYTHONS = ((3, 11), (3, 14))
-"""The oldest and the newest Python the lab is tested with."""
+"""The oldest and the newest Python that the lab is tested with."""
 
 FORMATS = frozenset({"raw", "qcow2", "vdi", "vmdk", "vpc", "vhdx"})
 
@@ -40,7 +40,7 @@ TRIED = Path(__file__).parents[2] / "images" / "versions.json"
 
 
 def check_guest_images(images: Path, tried: Path = TRIED) -> Check:
-    """Whether the guests' images are built, and of the packages that everybody's are of."""
+    """Check whether the guest images are built, and of the same packages as everybody's."""
     wanted, there = read_course_list(images), read_guest_images(images)
     missing = [name for name in wanted if name not in there]
     if wanted and not missing and (others := find_other_versions(images, tried)):
@@ -81,7 +81,7 @@ def check_guest_images(images: Path, tried: Path = TRIED) -> Check:
 
 
 def check_accelerator(images: Path) -> Check:
-    """Who runs the guests' instructions; a translator is worth knowing, and no trouble."""
+    """Say who runs the guests' instructions; a translator is a note, not a trouble."""
     slug = "accelerator"
     try:
         facts = choose_accelerator(images)
@@ -106,7 +106,7 @@ def check_accelerator(images: Path) -> Check:
 
 
 def check_daemon(inquiry: Inquiry) -> Check:
-    """Whether the hypervisor's daemon is installed and answers."""
+    """Check whether the hypervisor's daemon is installed and answers."""
     slug, status = "daemon", Status.TROUBLE
     if inquiry.reached:
         what = _("The daemon of {uri} answers (process {pid}).").format(uri=inquiry.uri, pid=inquiry.pid)
@@ -153,7 +153,7 @@ def check_daemon(inquiry: Inquiry) -> Check:
 
 
 def find_daemon_program() -> str | None:
-    """Return the daemon's program, or None; libvirt looks beyond PATH, and obeys LIBVIRTD_PATH."""
+    """Return the daemon's program, or None; like libvirt, look beyond PATH and obey LIBVIRTD_PATH."""
     said = os.environ.get("LIBVIRTD_PATH")
     if said is not None:
         return said if os.access(said, os.X_OK) else None
@@ -162,7 +162,7 @@ def find_daemon_program() -> str | None:
 
 
 def check_versions(inquiry: Inquiry) -> Check:
-    """Whether libvirt, QEMU and Python are new enough."""
+    """Check whether libvirt, QEMU and Python are new enough."""
     libvirt = inquiry.capabilities.daemon if inquiry.capabilities else ""
     qemu = read_qemu_version()
     python = ".".join(map(str, sys.version_info[:3]))
@@ -192,7 +192,7 @@ def check_versions(inquiry: Inquiry) -> Check:
 
 
 def check_capabilities(inquiry: Inquiry) -> Check | None:
-    """Whether the hypervisor offers our machine type, and qemu-img our formats; None where none was asked."""
+    """Check whether the hypervisor offers our machine type, and qemu-img our formats; None if it was not asked."""
     slug = "capabilities"
     try:
         missing = sorted(FORMATS - read_formats())
@@ -237,7 +237,7 @@ def check_capabilities(inquiry: Inquiry) -> Check | None:
 
 
 def read_qemu_version() -> str:
-    """Return the version of QEMU in the path, or ""."""
+    """Return the version of the QEMU in PATH, or ""."""
     try:
         done = subprocess.run([X86_64.emulator, "--version"], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):

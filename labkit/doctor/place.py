@@ -1,4 +1,4 @@
-"""The place the lab works in: user, runtime folder, room for sockets, disk and memory.
+"""Where the lab works: user, runtime folder, room for sockets' paths, disk and memory.
 
 Knows: the operating system. Must not know: libvirt.
 """
@@ -22,11 +22,11 @@ from labkit.units import GIB, MIB, format_size
 LEAST_SPACE = 1 * GIB
 """Bytes that must be free for labs."""
 LEAST_MEMORY = 512 * MIB
-"""Bytes that must be free for one guest and its process; twice that is comfortable."""
+"""Bytes of memory that must be free for one guest and its process; twice that is comfortable."""
 
 
 def check_user() -> Check:
-    """Whether we are somebody the session's hypervisor serves: anyone but user 0."""
+    """Check whether the session's hypervisor serves our user: anyone but user 0."""
     slug = "user"
     if os.geteuid() == 0:
         return Check(
@@ -47,7 +47,7 @@ def check_user() -> Check:
 
 
 def check_runtime_folder() -> Check:
-    """Whether XDG_RUNTIME_DIR, where sockets live, is there, ours and closed to others."""
+    """Check whether XDG_RUNTIME_DIR, the folder of sockets, exists, is ours and is closed to others."""
     slug, status = "runtime-folder", Status.TROUBLE
     text = os.environ.get("XDG_RUNTIME_DIR", "")
     folder = Path(text)
@@ -85,10 +85,10 @@ def check_runtime_folder() -> Check:
 
 
 def check_socket_length(config: Path, daemon: int | None = None) -> Check:
-    """Whether the sockets of a machine with a long name fit into the system's limit.
+    """Check whether the paths of sockets are short enough for a machine with a long name.
 
     Args:
-        config: the folder in which the daemon keeps its definitions, as it was told. daemon: its process id.
+        config: the folder in which the daemon keeps its definitions, as in its own environment. daemon: its process id.
     """
     slug = "socket-length"
     path = longest_socket(config)
@@ -112,7 +112,7 @@ def check_socket_length(config: Path, daemon: int | None = None) -> Check:
 
 
 def longest_socket(config: Path) -> Path:
-    """Return the longest path of a socket of a machine with a long name, or of its daemon.
+    """Return the longest path of a socket of the daemon or of a machine with a long name.
 
     Args:
         config: the folder in which the daemon keeps its definitions.
@@ -122,9 +122,9 @@ def longest_socket(config: Path) -> Path:
 
 
 def _shorten(config: Path, daemon: int | None) -> str:
-    """Return the command after which the same folder has a short name: a link to it, for the daemon's next start.
+    """Return the command that gives the same folder a short name: a link to it, for the daemon's next start.
 
-    Its machines stay where they are, and guests go on while no daemon runs.
+    The machines stay where they are, and guests go on while no daemon runs.
     """
     steps = [] if daemon is None else [f"kill {daemon}", f"tail --pid={daemon} -f /dev/null"]
     if len(os.fsencode(longest_socket(session_config_folder()))) > SOCKET_LIMIT or not steps:
@@ -134,7 +134,7 @@ def _shorten(config: Path, daemon: int | None) -> str:
 
 
 def check_disk_space(labs: Path) -> Check:
-    """Whether the disk with the labs has room."""
+    """Check whether the disk with the labs has room."""
     folder = next(parent for parent in (labs, *labs.parents) if parent.is_dir())
     free = free_bytes(folder)
     what = _("{free} are free for labs in {folder}.").format(free=format_size(free), folder=labs)
@@ -152,7 +152,7 @@ def check_disk_space(labs: Path) -> Check:
 
 
 def check_memory() -> Check:
-    """Whether there is memory for guests."""
+    """Check whether there is enough memory for guests."""
     memory = psutil.virtual_memory()
     what = _("{free} of {all} of memory are available.").format(
         free=format_size(memory.available), all=format_size(memory.total)

@@ -1,9 +1,9 @@
-"""What of the user's own settings changes the lab, or would have.
+"""Settings of the user's own that change the lab, or would have changed it.
 
-`./lab` drops variables that lead its programs elsewhere (`deploy/environment.sh` has the table) and names them in
+`./lab` drops variables that would mislead its programs (`deploy/environment.sh` has the table) and names them in
 LABKIT_DROPPED. Some files it cannot leave out: libvirt's session daemon reads the user's, Jupyter the system's.
 
-Knows: variables and configuration files of the programs the lab stands on. Must not know: what these programs do.
+Knows: variables and configuration files of the programs that the lab uses. Must not know: what these programs do.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from labkit.model.diagnosis import Check, Status
 from labkit.units import GIB, format_size
 
 _LEADING_ELSEWHERE = ("LIBVIRT_", "VIRSH_", "PYTHONHOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH")
-"""Beginnings of variables that matter where labkit was not started by ./lab."""
+"""How the names of variables begin that matter if labkit was not started by ./lab."""
 
 _DAEMONS_FILES = ("libvirtd.conf", "virtqemud.conf", "qemu.conf", "virtlogd.conf", "libvirt.conf")
 _JUPYTERS_FOLDERS = (Path("/etc/jupyter"), Path("/usr/local/etc/jupyter"))
 
 LEAST_ADDRESSES = 4 * GIB
-"""Bytes of address space that a translated guest's process and Node want."""
+"""Bytes of address space that the process of a translated guest, or Node, needs."""
 
 
 def check_variables() -> Check:
-    """Whether variables of the user's lead programs elsewhere; ./lab has dropped them."""
+    """Check for variables of the user's that would mislead programs; ./lab has dropped them."""
     slug = "variables"
     inside = "LABKIT_DROPPED" in os.environ
     dropped = os.environ.get("LABKIT_DROPPED", "").split()
@@ -55,9 +55,9 @@ def check_variables() -> Check:
 
 
 def check_settings_files() -> Check:
-    """Whether there are files of settings that the lab cannot leave out: the daemon's, and Jupyter's for all users."""
+    """Check for settings files that the lab cannot leave out: the daemon's, and Jupyter's for all users."""
     slug = "settings-files"
-    config = find_config_folder() / "libvirt"  # as the daemon was told, whatever the variable says by now
+    config = find_config_folder() / "libvirt"  # as in the daemon's environment, whatever the variable says by now
     files = [config / name for name in _DAEMONS_FILES if _says_something(config / name)]
     files += [file for folder in _JUPYTERS_FOLDERS for file in sorted(folder.glob("jupyter_*config.*"))]
     if not files:
@@ -72,7 +72,7 @@ def check_settings_files() -> Check:
 
 
 def check_limits() -> Check:
-    """Whether limits of the session leave room for guests; ./lab has raised those that may be raised."""
+    """Check whether the session's limits leave room for guests; ./lab has raised those that may be raised."""
     slug = "limits"
     addresses, size = (resource.getrlimit(which)[0] for which in (resource.RLIMIT_AS, resource.RLIMIT_FSIZE))
     if addresses != resource.RLIM_INFINITY and addresses < LEAST_ADDRESSES:
@@ -91,7 +91,7 @@ def check_limits() -> Check:
 
 
 def _says_something(file: Path) -> bool:
-    """Whether a file of settings holds more than comments."""
+    """Whether a settings file holds more than comments."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

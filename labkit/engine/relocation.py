@@ -1,21 +1,20 @@
-"""A lab's folder that was moved, copied or carried elsewhere becomes a lab where it is; one is let go.
+"""Making a moved, copied or carried folder a lab where it is now; and letting a lab go.
 
-First its record is changed to tell of the new place, whole or not at all; then files and definitions follow it,
-machine by machine, each step of which may be repeated; last its place is written down. So whatever interrupts this,
-the command given again goes on, and nothing is asked of the hypervisor that the record does not hold.
-Of a copy's original nothing is read but its definitions, and nothing is changed.
-Knows: the rooms below. Must not know: who asked.
+First the record is changed to the new place, whole or not at all; then files and definitions follow, machine by
+machine, in steps that may be repeated; last `lab.json` is written. So after any interruption the same command goes on
+where it was, and everything it needs is in the record. Of a copy's original only the definitions are read, and nothing
+is changed.
+Knows: the rooms below. Must not know: who asks.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import uuid
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from labkit.engine.at_rest import as_known, check_all_off, check_nothing_begun, how_to_end, open_again
 from labkit.engine.executor import Executor
 from labkit.engine.folders import data_folder
 from labkit.engine.following import follow
@@ -23,45 +22,37 @@ from labkit.engine.journal import read_entries
 from labkit.engine.lease import lease_of
 from labkit.engine.lease_files import drop_all
 from labkit.engine.locks import find_busy, lab_lock
-from labkit.engine.older import find_older, join_older, read_older
+from labkit.engine.older import find_older
 from labkit.engine.place import (
     Place,
     Standing,
     command,
     find_standing,
-    find_twin,
     here,
-    place_file,
     read_place,
     write_place,
 )
 from labkit.engine.record import read_writer
 from labkit.engine.record_file import read_record, write_record
-from labkit.engine.saved_memory import keep_saved
 from labkit.engine.workspace import Workspace, open_workspace
-from labkit.errors import Busy, HostTrouble, LabError, WrongState
+from labkit.errors import Busy, LabError, WrongState
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.instances import Instance, find_instances
-from labkit.hypervisor.process import find_pid
 from labkit.hypervisor.record_xml import copy_record, move_record
 from labkit.hypervisor.recording import (
-    find_owners,
     read_machines,
-    read_saved,
-    with_uri,
 )
 from labkit.language import _, ngettext
-from labkit.model.record import LabRecord, MachineRecord
+from labkit.model.record import LabRecord
 from labkit.storage.files import host_errors
-from labkit.storage.whole_files import free_name
 
 
 def settle_place(workspace: Workspace, connection: Connection) -> list[str]:
-    """Write down where a lab is that is being opened; returns what there is to tell, a sentence each.
+    """Record the place of a lab that is being opened; returns sentences for its user.
 
-    Where another path leads to the same folder and the old one does not, its definitions follow. An older folder
-    brought back from a backup is told where it matters: libvirt knows a newer state, whose images are not in it.
+    If another path leads to the same folder and the old one no longer does, its definitions follow. If the folder is an
+    older one from a backup and libvirt knows a newer state, whose images are missing, a sentence says so.
     """
     home = workspace.home
     place = read_place(home)
@@ -69,19 +60,19 @@ def settle_place(workspace: Workspace, connection: Connection) -> list[str]:
     if place.path not in ("", str(home)):
         return move_lab(home, connection)
     if place != now:
-        with contextlib.suppress(LabError):  # who may only look at the lab looks all the same
+        with contextlib.suppress(LabError):  # a lab that may only be read can be opened all the same
             write_place(home, now)
     return find_older(workspace, connection)
 
 
 def move_lab(home: Path, connection: Connection) -> list[str]:
-    """Let a folder be the lab that it was elsewhere; returns what was done, a sentence each.
+    """Make a moved folder the lab at its new place; returns what was done, a sentence each.
 
     Raises:
-        WrongState: a machine of it is on, or it is still at its old place. Busy: an act is at work in it.
+        WrongState: a machine of it is on, or the lab is still at its old place. Busy: an act is under way in it.
 
-    An act that was cut short in the old place moves along, and is one of another place from now on: it is ended when
-    that is asked for (`foreign_acts`).
+    An act that was interrupted at the old place moves along and counts as foreign from now on: it is ended on request
+    (`foreign_acts`).
     """
     place = read_place(home)
     if find_standing(home, place) is Standing.COPIED:
@@ -100,11 +91,11 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
         old = place.path or record.home
         elsewhere = record.writer not in ("", read_writer(workspace.locks, connection.uri))
         newer = {id_: each for id_, each in known.items() if not (elsewhere and record.find(id_))}
-        seen = _as_known(home, record, connection, newer)  # what was worked on elsewhere since is as the record tells
-        _check_all_off(connection, replace(record, machines=(*record.machines, *seen)))
+        seen = as_known(home, record, connection, newer)  # not those worked on elsewhere since
+        check_all_off(connection, replace(record, machines=(*record.machines, *seen)))
         moved = _move(record, replace(record, machines=seen, lost=(), home=old), home)
         write_record(home, moved)
-        for instance in find_instances(home / "instances"):  # what follows removes them; their daemons are elsewhere
+        for instance in find_instances(home / "instances"):  # before `follow` removes their folders
             Instance(folder=Path(old) / "instances" / instance.folder.name).end_running()
         follow(home, moved, old)
         domains = Domains(connection)
@@ -112,17 +103,17 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
             if (there := known.get(machine.id)) is not None and there.xml != machine.xml:
                 domains.undefine(machine.id)
         write_place(home, replace(here(home, place), let_go=False))
-    return [_("The lab {name} is in {home} now.").format(name=home.name, home=home), *_open(workspace, connection)]
+    return [_("The lab {name} is in {home} now.").format(name=home.name, home=home), *open_again(workspace, connection)]
 
 
 def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False) -> list[str]:
-    """Let a copy of a lab's folder be a lab of its own; returns what was done, a sentence each.
+    """Make a copy of a lab's folder a lab of its own; returns what was done, a sentence each.
 
     Args:
-        keep_identity: whether its guests stay who their disks say they are, twins of the originals.
+        keep_identity: whether its guests keep the identities on their disks, as twins of the originals.
 
     Raises:
-        WrongState: it is no copy, or an act was under way when it was made.
+        WrongState: it is not a copy, or an act was under way when it was made.
     """
     place = read_place(home)
     if place.path == str(home):
@@ -133,16 +124,16 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
     workspace = _workspace(home, place.id)
     with lab_lock(workspace.locks):
         if find_standing(home, place) is Standing.COPIED:
-            drop_all(workspace.locks)  # what came along tells of the original
+            drop_all(workspace.locks)  # the copied files are about the original
         lease_of(workspace.locks).require()
-        _check_nothing_begun(
+        check_nothing_begun(
             home,
             _("Open the lab in {old}, which ends the act, and copy its folder again; or move this one.").format(
                 old=place.path
             ),
         )
         record = _read(home, place.id, place.path)
-        if record.lab_id == place.id and record.home != str(home):  # else a first attempt got as far as this
+        if record.lab_id == place.id and record.home != str(home):  # else an earlier attempt has got this far
             if read_record(home) is None:
                 record = replace(record, machines=tuple(read_machines(connection, place.id).values()))
             new_id = str(uuid.uuid4())
@@ -163,11 +154,11 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
         "The lab {name} is a lab of its own now, with {count} machines; the original was left as it is.",
         count,
     )
-    return [told.format(name=home.name, count=count), *_open(workspace, connection)]
+    return [told.format(name=home.name, count=count), *open_again(workspace, connection)]
 
 
 def let_go(home: Path, connection: Connection) -> list[str]:
-    """Let the hypervisor forget a lab's machines; the folder stays whole, and brings them back when it is opened.
+    """Let the hypervisor forget a lab's machines; the folder stays whole, and they come back when it is opened.
 
     Raises:
         WrongState: a machine of it is on or saved.
@@ -175,14 +166,14 @@ def let_go(home: Path, connection: Connection) -> list[str]:
     workspace = open_workspace(home.name, home.parent)
     place = read_place(workspace.home)
     with lab_lock(workspace.locks):
-        _check_nothing_begun(workspace.home, _how_to_end(workspace.home))
+        check_nothing_begun(workspace.home, how_to_end(workspace.home))
         executor = Executor(workspace, Domains(connection))
         executor.recorder.note()
         record = executor.recorder.read()
-        _check_all_off(connection, record)
+        check_all_off(connection, record)
         write_place(workspace.home, replace(here(workspace.home, place), let_go=True))
         for machine in record.machines:
-            with contextlib.suppress(LabError):  # it is not known here, or not any more
+            with contextlib.suppress(LabError):  # it is not known here (any more)
                 executor.domains.undefine(machine.id)
     count = len(record.machines)
     told = ngettext(
@@ -198,85 +189,6 @@ def let_go(home: Path, connection: Connection) -> list[str]:
     return [told.format(count=count, name=home.name, home=workspace.home), back]
 
 
-def restore_lab(home: Path, connection: Connection) -> list[str]:
-    """Find out again which lab a folder is whose `lab.json` is lost; returns what was done, a sentence each.
-
-    Raises:
-        WrongState: nothing is lost. HostTrouble: nothing tells which lab it is.
-    """
-    try:
-        place = read_place(home)
-    except FileNotFoundError:
-        pass
-    except HostTrouble:
-        with host_errors(home):
-            place_file(home).rename(free_name(place_file(home), "unreadable"))
-    else:
-        return _restore_from_record(home, place, connection)
-    record = read_record(home)
-    owners = frozenset({record.lab_id}) if record else find_owners(connection, str(home))
-    if len(owners) != 1:
-        raise HostTrouble(
-            _(
-                "Nothing tells which lab {home} is: it has no record, and no machine of libvirt has its disks there."
-            ).format(home=home),
-            _("Bring lab.json back from a backup; or take the disks into another lab, with lab.disks.import_file."),
-        )
-    path = record.home if record else str(home)
-    found = Place(id=next(iter(owners)), path=path)
-    if find_twin(home, found) is not None:
-        found = replace(found, path="")  # another folder is this lab too: which of both is asked when it is opened
-    write_place(home, here(home, found) if found.path == str(home) else found)
-    return [_("{home} is the lab {id} again.").format(home=home, id=found.id)]
-
-
-def _restore_from_record(home: Path, place: Place, connection: Connection) -> list[str]:
-    """Let machines be as the older records of the folder tell, that came with backups: all that were put aside.
-
-    It holds those of which libvirt knew a newer state. The others go on as they are: they were worked with since.
-    """
-    workspace = open_workspace(home.name, home.parent)
-    if not list(read_older(workspace)):  # nobody has opened it since
-        find_older(workspace, connection)
-    with lab_lock(workspace.locks):
-        _check_nothing_begun(home, _how_to_end(home))
-        older, record = [path for path, _record in read_older(workspace)], join_older(workspace)
-        if record is None:
-            raise WrongState(
-                _("There is nothing to restore of the lab {name}: its folder says which lab it is.").format(
-                    name=home.name
-                ),
-                _("Open it: Lab.open({name!r}).").format(name=home.name),
-            )
-        known = read_machines(connection, place.id)
-        _check_all_off(connection, replace(record, machines=(*record.machines, *known.values())))
-        now = read_record(home)
-        if now is not None:
-            shutil.copyfile(home / "record.json", free_name(home / "record.json", "newer"))
-        others = {id_: each for id_, each in known.items() if record.find(id_) is None}
-        write_record(home, _with_others(record, now, _as_known(home, now or record, connection, others)))
-        domains = Domains(connection)
-        for id_ in known.keys() - others.keys():
-            domains.undefine(id_)
-        for path in older:
-            path.rename(free_name(home / "record.json", "used"))
-    told = _("The machines of the lab {name} are as the folder's own record tells.")
-    return [told.format(name=home.name), *_open(workspace, connection)]
-
-
-def _with_others(record: LabRecord, now: LabRecord | None, others: tuple[MachineRecord, ...]) -> LabRecord:
-    """An older record, and other machines as they are now."""
-    ids = {each.id for each in others}
-    machines = (*others, *record.machines)
-    lost = [each for each in record.lost if each.machine_id not in ids]
-    lost += [each for each in now.lost if each.machine_id in ids] if now else []
-    made = {**(now.made if now else {}), **record.made}
-    return replace(record, machines=tuple(sorted(machines, key=lambda each: each.name)), lost=tuple(lost), made=made)
-
-
-# --- what all of them do --------------------------------------------------------------------------
-
-
 def _workspace(home: Path, lab_id: str) -> Workspace:
     for part in ("disks", "memory", "consoles", "journal", "locks"):
         with host_errors(home / part):
@@ -284,34 +196,8 @@ def _workspace(home: Path, lab_id: str) -> Workspace:
     return Workspace(name=home.name, id=lab_id, home=home, images=data_folder() / "images")
 
 
-def _open(workspace: Workspace, connection: Connection) -> list[str]:
-    """Bring back what the record knows and the hypervisor does not."""
-    executor = Executor(workspace, Domains(connection))
-    executor.enter()
-    return executor.told
-
-
-def _check_nothing_begun(home: Path, hint: str) -> None:
-    if entries := read_entries(home / "journal"):
-        titles = ", ".join(entry.plan.title for entry in entries)
-        raise WrongState(
-            ngettext(
-                "An act of the lab {name} has begun and not ended: {acts}.",
-                "Acts of the lab {name} have begun and not ended: {acts}.",
-                len(entries),
-            ).format(name=home.name, acts=titles),
-            hint,
-        )
-
-
-def _how_to_end(home: Path) -> str:
-    return _(
-        "Open the lab, which ends it; what this computer did not begin in this folder {command} shows, ends or drops."
-    ).format(command=f"{command('restore', home)} --journal")
-
-
 def _check_nobody_at_work(workspace: Workspace) -> None:
-    """Refuse to move a folder in which a kernel works on, though the folder got another name meanwhile."""
+    """Raise Busy if a kernel is still at work in the folder, although it has been renamed."""
     for entry in read_entries(workspace.journal):
         if find_busy(workspace.locks, entry.plan.locks):
             raise Busy(
@@ -324,49 +210,12 @@ def _read(home: Path, lab_id: str, path: str) -> LabRecord:
     return read_record(home) or LabRecord(lab_id=lab_id, home=path or str(home))
 
 
-def _as_known(
-    home: Path, record: LabRecord, connection: Connection, known: Mapping[str, MachineRecord]
-) -> tuple[MachineRecord, ...]:
-    """The machines that libvirt knows, as it knows them: it is the truth for all that are not just returning."""
-    known = {id_: each for id_, each in known.items() if (then := record.find(id_)) is None or not then.returning}
-    kept = keep_saved(home, connection, known, {id_: record.find(id_) for id_ in known})
-    return tuple(with_uri(each, instance="", uri=connection.uri) for each in kept.values())
-
-
 def _move(record: LabRecord, seen: LabRecord, home: Path) -> LabRecord:
-    """The record as it is where the lab is now: of what libvirt knows by that, of the rest as it was written down.
+    """The record moved to where the lab is now: machines that libvirt knows as it knows them, the others as recorded.
 
-    Each has the paths of its own: a first attempt may have written the one and not reached the other.
+    The two may have different paths, if an earlier attempt moved one and not the other.
     """
     there, known = (move_record(each, home=str(home), lab=home.name) for each in (record, seen))
     ids = {each.id for each in known.machines}
     machines = [*known.machines, *(each for each in there.machines if each.id not in ids)]
     return replace(there, machines=tuple(sorted(machines, key=lambda each: each.name)))
-
-
-def _check_all_off(connection: Connection, record: LabRecord) -> None:
-    running = sorted({each.name for each in record.machines if find_pid(each.id) is not None})
-    if running:
-        raise WrongState(
-            ngettext("{machines} is on.", "{machines} are on.", len(running)).format(machines=", ".join(running)),
-            ngettext(
-                "Shut it down where it runs, then do this again.",
-                "Shut them down where they run, then do this again.",
-                len(running),
-            ),
-        )
-    here = {each.id: each for each in record.machines}
-    kept = {id_ for id_, each in here.items() if each.saved and each.saved.in_folder}
-    if saved := [here[id_].name for id_ in read_saved(connection) - kept if id_ in here]:
-        raise WrongState(
-            ngettext(
-                "{machines} is saved, and libvirt has its memory where the lab's folder cannot keep it.",
-                "{machines} are saved, and libvirt has their memory where the lab's folder cannot keep it.",
-                len(saved),
-            ).format(machines=", ".join(saved)),
-            ngettext(
-                "Put the folder back, let it go on and shut it down; then do this again.",
-                "Put the folder back, let them go on and shut them down; then do this again.",
-                len(saved),
-            ),
-        )

@@ -1,4 +1,4 @@
-"""Experiments: what a restore does, what a write costs, who gets what of a shared host, how a guest's heart beats.
+"""Experiments: what a restore does, what a write costs, who gets how much of a shared host, how a guest's heart beats.
 
     from labkit.experiments import verify_restore, witness, Heartbeat, Divergence
 

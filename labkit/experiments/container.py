@@ -1,9 +1,9 @@
-"""`Container`: a system apart on the kernel that is there already: namespaces and a folder of its own, no machine.
+"""`Container`: an isolated system on the existing kernel, with namespaces and a folder of its own but no machine.
 
     with Container("box") as box:
         box.run("hostname; uname -r")
 
-Made by an ordinary user with `unshare` and `chroot` from the host's static busybox. Where a host lets no user
+An ordinary user makes it with `unshare` and `chroot` from the host's static busybox. If the host does not let users
 make namespaces, it is made inside a guest instead, if one is offered.
 Knows: Linux's namespaces, busybox. Must not know: labs, hypervisors.
 """
@@ -29,22 +29,22 @@ _LIMIT = 60.0
 """Seconds a command may take."""
 
 _OWN = ("--mount", "--uts", "--ipc", "--net", "--pid", "--fork")
-"""What a container has of its own: mounts, host name, messages, network, process numbers."""
+"""The namespaces of a container: mounts, host name, IPC, network, process ids."""
 
 _ON_HOST = ("unshare", "--user", "--map-root-user", *_OWN, "--kill-child")
 _IN_GUEST = ("unshare", "-m", "-u", "-i", "-n", "-p", "-f")
 
-_INSIDE = 'hostname "$1" && exec sh -c "$2"'  # /proc lets nobody but the host's root set the name
+_INSIDE = 'hostname "$1" && exec sh -c "$2"'  # through /proc only the host's root may set the name
 _ENTER = f'mount -t proc proc "$2/proc" && exec chroot "$2" /bin/sh -c \'{_INSIDE}\' sh "$1" "$3"'
 _ENTER_IN_GUEST = 'mount -t proc proc /proc && echo "$1" >/proc/sys/kernel/hostname && exec sh -c "$2"'
 
 
 class Container:
-    """A container; it is there from `with` on to the end of the block, and its processes only while they run.
+    """A container. It exists inside a `with` block, and has processes only while commands run.
 
     Args:
         name: its host name.
-        spare: a running machine. Where the host makes no container, one inside this guest takes its place.
+        spare: a running machine; if the host cannot make a container, one inside this guest takes its place.
     """
 
     def __init__(self, name: str, *, spare: Machine | None = None) -> None:
@@ -59,7 +59,7 @@ class Container:
         """Make it.
 
         Raises:
-            HostTrouble: the host makes none, and no machine was offered.
+            HostTrouble: the host cannot make one, and no machine was offered.
         """
         self._folder = Path(tempfile.mkdtemp(prefix="labkit-container-"))
         try:
@@ -75,14 +75,15 @@ class Container:
 
     @property
     def outside(self) -> Outside:
-        """The system that it was made in, whose kernel it runs on: this host, or the guest that took its place."""
+        """The system whose kernel it runs on: this host, or the guest that it was made in."""
         return Outside(self._spare if self._inside_guest else None)
 
     def run(self, command: str) -> CommandResult:
         """Run a line for the shell inside.
 
         Raises:
-            HostTrouble: it is not there (any more), or the command did not end. BadInput: it is no command.
+            HostTrouble: the container does not exist (any more), or the command did not end. BadInput: it is not a
+                command.
         """
         check_command(command)
         if self._inside_guest and self._spare is not None:
@@ -123,7 +124,7 @@ class Container:
 
 
 class Outside:
-    """What is around a container."""
+    """The system around a container."""
 
     def __init__(self, guest: Machine | None) -> None:
         self._guest = guest

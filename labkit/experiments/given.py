@@ -1,9 +1,9 @@
-"""What is handed to an experiment, checked before it begins: it may take minutes, and make and start things.
+"""The arguments of experiments, checked before one begins, since it may take minutes and make and start things.
 
     @checked
     def measure_load(machine: Machine, *, seconds: float = 2) -> Load: ...
 
-Knows: what experiments are made with. Must not know: which experiments there are.
+Knows: the kinds of arguments of experiments. Must not know: which experiments there are.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MOST_TIMES = 100_000
-"""How often an experiment does something at most: writes, rounds."""
+"""How often an experiment may do something at most: writes, rounds."""
 
 _MOST_COMMAND = 128 * 1024
 
 
 def check_machine(value: object, what: str) -> None:
-    """Return if it is a machine of a lab.
+    """Check that it is a machine of a lab.
 
     Raises:
         BadInput: it is something else.
@@ -40,7 +40,7 @@ def check_machine(value: object, what: str) -> None:
 
 
 def check_machines(value: object, what: str) -> list[Machine]:
-    """Return machines, of which there is at least one.
+    """Return the machines; there must be at least one.
 
     Raises:
         BadInput: it is something else.
@@ -56,10 +56,10 @@ def check_machines(value: object, what: str) -> list[Machine]:
 
 
 def check_times(value: Any, what: str) -> None:
-    """Return if it is how often something may be done.
+    """Check that it is how often something is to be done.
 
     Raises:
-        BadInput: no whole number above zero, or one that would never end.
+        BadInput: it is not a whole number above zero, or so large that the experiment would never end.
     """
     if check_count(value, what=what) > MOST_TIMES:
         raise BadInput(
@@ -72,7 +72,7 @@ def check_command(command: object) -> str:
     """Return a line for a shell.
 
     Raises:
-        BadInput: it is none, or too long.
+        BadInput: it is not text, or too long.
     """
     if isinstance(command, str) and 0 < len(command) <= _MOST_COMMAND and "\0" not in command:
         try:
@@ -85,7 +85,7 @@ def check_command(command: object) -> str:
 
 
 def find_target(machine: Machine, disk: Disk | str) -> str:
-    """Return what a guest calls one of its disks.
+    """Return the target of one of a machine's disks.
 
     Raises:
         NotFound: the machine has no such disk.

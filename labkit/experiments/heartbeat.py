@@ -1,10 +1,10 @@
-"""A guest's heartbeat: it counts on its console, and the host notes when each count arrives.
+"""A guest's heartbeat: the guest counts on its console, and the host records when each count arrives.
 
     with Heartbeat(vm) as heart:
         vm.migrate(other)
     heart.longest_pause
 
-A guest does not notice that it was stopped: its own clock stops with it. So the host's clock is asked.
+A guest does not notice that it was stopped, since its own clock stops with it. So the host's clock is used.
 Knows: machines. Must not know: why a guest pauses.
 """
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from labkit.machine import Machine
 
 PERIOD = 0.01
-"""Seconds a guest waits between two beats; it needs some more for each, under emulation most of all."""
+"""Seconds that a guest waits between two beats; each takes a little longer, especially under emulation."""
 
 _BEAT = re.compile(rb"beat (\d{1,18})")
 _LOOK = 0.002  # seconds between two looks at the console's log
 _FIRST_BEAT = 60.0
-_CHUNK, _LONGEST = 64 * KIB, 100  # bytes that are read at once, and of a line that has not ended
+_CHUNK, _LONGEST = 64 * KIB, 100  # the most bytes that are read at once, and of an unfinished line
 _MARK = "/run/heartbeat"
 _LOOP = (
     f": > {_MARK}; (n=0; while [ -e {_MARK} ]; do n=$((n+1)); echo beat $n; usleep {PERIOD * 1e6:.0f}; done)"
@@ -47,14 +47,14 @@ _LOOP = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """A beat: its number, and seconds of the host's monotonic clock at which it was seen."""
+    """A beat: its number, and when it was seen, in seconds of the host's monotonic clock."""
 
     number: int
     at: float
 
 
 class Heartbeat:
-    """Lets a running guest beat, and listens, while a `with` block lasts.
+    """Lets a running guest beat, and listens, during a `with` block.
 
     Attributes:
         beats: those heard, in order.
@@ -74,17 +74,17 @@ class Heartbeat:
 
     @property
     def period(self) -> float:
-        """The usual seconds from one beat to the next."""
+        """The median of the seconds from one beat to the next."""
         return statistics.median(self._pauses()) if len(self.beats) > 1 else 0.0
 
     @property
     def longest_pause(self) -> float:
-        """The most seconds from one beat to the next."""
+        """The longest time from one beat to the next, in seconds."""
         return max(self._pauses(), default=0.0)
 
     @property
     def lost(self) -> int:
-        """How many beats were not heard or heard twice: none, if one guest beat all the time."""
+        """How many beats were missed or heard twice: none if the same guest beat all the time."""
         numbers = [beat.number for beat in self.beats]
         return sum(abs(after - before - 1) for before, after in itertools.pairwise(numbers))
 
@@ -121,7 +121,7 @@ class Heartbeat:
 
     def _listen(self) -> None:
         rest = b""
-        with suppress(OSError), opened_plain(self._log) as log:  # none: then nothing is heard, which is told
+        with suppress(OSError), opened_plain(self._log) as log:  # no file: nothing is heard
             log.seek(self._position)
             while not self._over.is_set():
                 data = log.read(_CHUNK)

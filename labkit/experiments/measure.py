@@ -1,4 +1,4 @@
-"""Experiments that take many steps and no talking: the formats side by side, the cost of a first write.
+"""Experiments that measure: the formats side by side, the cost of a first write.
 
 Whatever an experiment creates it removes, also when it fails.
 Knows: the lab. Must not know: how results are drawn.
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from labkit.machine import Machine
 
 AT_ONCE = 3
-"""How many machines try to boot at once."""
+"""How many machines boot at the same time."""
 
 _BLOCK = 64 * KIB
 
 
 @checked
 def measure_formats(lab: Lab, *, capacity: str | int = "8 MiB", name: str = "measuring") -> tuple[FormatRow, ...]:
-    """Create an empty disk in every format, fixed and dynamic, and try whether a machine boots from such a one.
+    """Create an empty disk in every format, fixed and dynamic, and try whether a machine boots from such a disk.
 
     Args:
-        capacity: of the disks. name: what those of the disks and machines begin with; they are deleted afterwards.
+        capacity: of the disks. name: the beginning of the names of disks and machines, which are deleted afterwards.
 
     Returns:
-        A row for each, in the order of the formats.
+        A row for each disk, in the order of the formats.
 
     Raises:
         LabError: a disk or machine could not be created; the hint says why.
@@ -54,7 +54,7 @@ def measure_formats(lab: Lab, *, capacity: str | int = "8 MiB", name: str = "mea
 
 @checked
 def measure_copy_rate(lab: Lab) -> float:
-    """Return how many bytes a second a small copy in the lab's folder takes: an estimate for large ones.
+    """Return how fast a small copy in the lab's folder is, in bytes a second: an estimate for large ones.
 
     Raises:
         NoSpace, HostTrouble: the folder cannot be written to.
@@ -67,13 +67,13 @@ def is_slower(one: Sequence[float], other: Sequence[float]) -> bool:
     """Whether one series of durations is longer than another beyond doubt: the spreads do not overlap.
 
     Raises:
-        BadInput: they are no numbers.
+        BadInput: they are not series of numbers.
     """
     return spreads_apart(one, other)
 
 
 def _measure_format(lab: Lab, name: str, capacity: str | int, format: Format, allocation: Allocation) -> FormatRow:
-    if name in lab.disks:  # an experiment that was cut short
+    if name in lab.disks:  # left by an interrupted experiment
         lab.disks[name].delete()
     began = time.monotonic()
     disk = lab.disks.create(name, capacity=capacity, format=format, allocation=allocation)
@@ -93,7 +93,7 @@ def _measure_format(lab: Lab, name: str, capacity: str | int, format: Format, al
 
 
 def _with_boot(lab: Lab, name: str, row: FormatRow) -> FormatRow:
-    """Add whether the firmware finds the boot sector of a machine made in this format, and the sector speaks."""
+    """Add whether a machine whose disk has this format boots: the boot sector prints its greeting."""
     if not row.format.attachable:
         return row
     machine = lab.create(
@@ -118,20 +118,20 @@ def _with_boot(lab: Lab, name: str, row: FormatRow) -> FormatRow:
 def measure_cost(
     lab: Lab, *, writes: int = 1000, rounds: int = 3, timeout: float | None = 120, extended_l2: bool = False
 ) -> tuple[Timing, ...]:
-    """Write into fresh qcow2 images block by block, twice: fixed, dynamic, and dynamic on a full base.
+    """Write into new qcow2 images block by block, twice: fixed, dynamic, and dynamic on a full base.
 
-    From the host, without its page cache; one small write into each cluster. The rounds are interleaved, so
-    that a busy moment of the computer does not hit one kind alone.
+    The host writes, past its page cache, with one small write into each cluster. The rounds are interleaved, so that a
+    busy moment of the computer does not affect one kind alone.
 
     Args:
-        writes: in each pass. rounds: how often all is repeated. timeout: seconds in all.
+        writes: how many in each pass. rounds: how often everything is repeated. timeout: seconds in all.
         extended_l2: whether the dynamic images have subclusters.
 
     Returns:
         One timing for "fixed", "dynamic" and "on-base", in this order.
 
     Raises:
-        TimedOut: it took too long. NoSpace, HostTrouble: the host's.
+        TimedOut: it took too long. NoSpace, HostTrouble: the images cannot be written.
     """
     from labkit.storage.cost import DYNAMIC, FIXED, ON_BASE
     from labkit.storage.cost import measure_cost as measure
@@ -145,13 +145,13 @@ def measure_cost(
 def measure_cost_inside(
     lab: Lab, *, writes: int = 200, rounds: int = 3, name: str = "measuring", timeout: float = 300
 ) -> tuple[Timing, ...]:
-    """Let a guest write into fresh qcow2 disks block by block, twice: fixed, dynamic, and dynamic on a full base.
+    """Let a guest write into new qcow2 disks block by block, twice: fixed, dynamic, and dynamic on a full base.
 
-    As `measure_cost`, but from inside: the guest asks for blocks of 64 KiB past its own page cache, and each
-    request pays for the guest, too. The base is what the guest wrote before a snapshot was taken.
+    It is like `measure_cost`, but from inside: the guest writes blocks of 64 KiB past its own page cache, and each
+    request includes the cost of virtualization. The base is what the guest wrote before a snapshot was taken.
 
     Args:
-        writes: in each pass. rounds: how often all is repeated, each time with new disks.
+        writes: how many in each pass. rounds: how often everything is repeated, each time with new disks.
         name: of the machine, which is made for it and deleted afterwards. timeout: seconds for one pass.
 
     Returns:

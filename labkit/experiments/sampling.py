@@ -1,4 +1,4 @@
-"""Sampling clones that go their own ways.
+"""Sampling clones as they diverge.
 
     with Divergence([full, *links]) as samples:
         for vm in (full, *links):
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 class Divergence(Samples[DivergenceSample]):
-    """Samples of machines of one lab: how each goes its own way, and how much of the past they still share.
+    """Samples of machines of one lab: how much each has written for itself, and how much they still share.
 
     Args:
-        machines: one or more, all of one lab. interval: seconds from one look to the next.
+        machines: one or more, all of one lab. interval: seconds between two samples.
 
     Attributes:
-        linked: the names of those that were linked clones when the sampling began.
+        linked: the names of the machines that were linked clones when the sampling began.
     """
 
     def __init__(self, machines: Sequence[Machine], interval: float = 0.5) -> None:
@@ -61,9 +61,9 @@ class Divergence(Samples[DivergenceSample]):
 
 
 def look(lineage: Lineage, names: Iterable[str], seconds: float) -> DivergenceSample:
-    """Return what machines take of the host, from the lineage.
+    """Return how much of the host machines take, by the lineage.
 
-    What an image below a linked clone takes is shared, even if the original itself is not among the machines.
+    The bytes of an image below a linked clone count as shared, even if the original is not among the machines.
     """
     images, wanted = lineage.state.images, set(names)
     own = dict.fromkeys(sorted(wanted & set(lineage.named)), 0)

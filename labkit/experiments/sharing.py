@@ -1,4 +1,4 @@
-"""Experiments with guests that share a host: who gets what of its CPU and its disk, and what a guest finds in itself.
+"""Experiments with guests that share a host: who gets how much of its CPU and disk, and what a guest sees inside.
 
     shares = measure_sharing(a, b)
     with saturate(a, "noise"):
@@ -28,7 +28,7 @@ REQUEST = 4096
 """Bytes of each request of an experiment."""
 
 _NOW = "read now _ </proc/uptime; now=${now%.*}${now#*.}"
-"""Shell: hundredths of a second since the guest booted, without starting a program."""
+"""Shell code that reads hundredths of a second since the guest booted, without starting a program."""
 
 _COUNT = f"""
 {_NOW}; begin=$now; end=$((now + HUNDREDTHS)); rounds=0
@@ -57,7 +57,7 @@ dd if=/dev/zero of=/dev/TARGET bs={REQUEST} count=WRITES oflag=direct 2>/dev/nul
 """
 
 _NOISE = "/run/labkit-noise"
-"""Where a guest keeps the process that writes."""
+"""Where a guest keeps the id of the process that writes."""
 
 _LIST_DEVICES = """
 for device in /sys/bus/pci/devices/*; do
@@ -71,13 +71,13 @@ _LOOK = "cat /proc/sys/kernel/hostname; uname -r; cat /proc/sys/kernel/random/bo
 
 @checked
 def measure_sharing(a: Machine, b: Machine, *, seconds: float = 2, rounds: int = 3) -> tuple[Share, Share]:
-    """Let two running guests count, each alone and then both at once; in turns, so that a busy moment hits all.
+    """Let two running guests count, each alone and then both at once, in turns, so that a busy moment affects all.
 
     Args:
-        seconds: each time. rounds: how often all is repeated.
+        seconds: of each count. rounds: how often everything is repeated.
 
     Raises:
-        WrongState, GuestSilent: one of them does not run or answer.
+        WrongState, GuestSilent: one of them is not running or does not answer.
     """
     alone: tuple[list[Load], list[Load]] = ([], [])
     together: tuple[list[Load], list[Load]] = ([], [])
@@ -116,7 +116,7 @@ def measure_fsync(machine: Machine, *, seconds: float = 1, rounds: int = 5) -> t
     """Let a guest write small pieces to its system disk and wait for each until it is safe (`fsync`).
 
     Returns:
-        Milliseconds for one write, once a round; each the mean over `seconds`.
+        Milliseconds for one write, for each round; each is the mean over `seconds`.
     """
     return tuple(_milliseconds(machine, _for(seconds, _FSYNC)) for _round in range(rounds))
 
@@ -125,13 +125,13 @@ def measure_fsync(machine: Machine, *, seconds: float = 1, rounds: int = 5) -> t
 def measure_writes(
     machine: Machine, targets: Sequence[str], *, writes: int = 500, rounds: int = 5
 ) -> tuple[tuple[float, ...], ...]:
-    """Let a guest write to its disks past its page cache, in turns; what is on them is lost.
+    """Let a guest write to its disks past its page cache, in turns; their content is lost.
 
     Args:
-        targets: what the guest calls the disks. writes: of 4 KiB, each time. rounds: how often all is repeated.
+        targets: what the guest calls the disks. writes: how many, of 4 KiB, in each round. rounds: how many.
 
     Returns:
-        Milliseconds for one write, once a round, for each target.
+        Milliseconds for one write in each round, by target.
     """
     found: list[list[float]] = [[] for _target in targets]
     for _round in range(rounds):
@@ -143,7 +143,7 @@ def measure_writes(
 @checked
 @contextmanager
 def saturate(machine: Machine, disk: Disk | str) -> Iterator[None]:
-    """Let a guest write to one of its disks as fast as it can, until the `with` block ends; what is on it is lost."""
+    """Let a guest write to one of its disks as fast as it can, until the `with` block ends; its content is lost."""
     start_writing(machine, disk)
     try:
         yield
@@ -153,7 +153,7 @@ def saturate(machine: Machine, disk: Disk | str) -> Iterator[None]:
 
 @checked
 def start_writing(machine: Machine, disk: Disk | str) -> None:
-    """Let a guest write to one of its disks as fast as it can, until it ends; what is on the disk is lost."""
+    """Let a guest write to one of its disks as fast as it can, until `stop_writing`; the disk's content is lost."""
     target = find_target(machine, disk)
     loop = f"while :; do dd if=/dev/zero of=/dev/{target} bs={REQUEST} count=2000 oflag=direct 2>/dev/null; done"
     machine.run(f"setsid sh -c '{loop}' </dev/null >/dev/null 2>&1 & echo $! >{_NOISE}")
@@ -173,7 +173,7 @@ def is_writing(machine: Machine) -> bool:
 
 @checked
 def read_devices(machine: Machine) -> tuple[PciDevice, ...]:
-    """Return what a guest finds on its PCI bus, in the bus's order."""
+    """Return the devices on a guest's PCI bus, in the bus's order."""
     devices = []
     for line in _lines(machine, _LIST_DEVICES):
         with _understood(machine):
@@ -205,7 +205,7 @@ def look_inside(place: Machine | Container | Outside) -> System:
 
 @contextmanager
 def _understood(place: Machine | Container | Outside) -> Iterator[None]:
-    """Make an error of an answer that is none: what runs there may be anything."""
+    """Turn an unusable answer into an error: any program may be running there."""
     try:
         yield
     except (ValueError, IndexError) as error:

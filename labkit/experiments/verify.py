@@ -1,6 +1,6 @@
 """`verify_restore`: does a restore do what the lecture says? Readable, for notebooks and graders.
 
-Knows: the model, and the content of images through their hashes. Must not know: how a restore is done.
+Knows: the model, and hashes of images' content. Must not know: how a restore is done.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Witness:
-    """What a restore is judged by: the lab's state and the hashes of the images below a machine's snapshots."""
+    """What a restore is judged by: the lab's state, and the hashes of the images that a machine's snapshots keep."""
 
     state: LabState
     machine: str
@@ -36,7 +36,7 @@ class Witness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the lecture says of a restore, sentence by sentence, and whether it holds."""
+    """What the lecture says of a restore, sentence by sentence, and whether each holds."""
 
     configuration_restored: bool
     running_state_restored: bool
@@ -45,7 +45,7 @@ class Verdict:
     parents_unchanged: bool
 
     def __bool__(self) -> bool:
-        """Whether all of it holds."""
+        """Whether all sentences hold."""
         return all(getattr(self, name) for name in self.__slots__)
 
     def __repr__(self) -> str:
@@ -60,7 +60,7 @@ class Verdict:
 
 
 def witness(machine: Machine) -> Witness:
-    """Return what is there now, with a hash of each frozen image of the machine's snapshots."""
+    """Return the present state, with a hash of each frozen image of the machine's snapshots."""
     check_machine(machine, "machine")
     state = machine.lab.state
     name = machine.name
@@ -69,13 +69,13 @@ def witness(machine: Machine) -> Witness:
 
 
 def verify_restore(before: Witness, after: Witness, snapshot: str) -> Verdict:
-    """Compare what was there before and after a restore with what the lecture says.
+    """Compare the states before and after a restore with what the lecture says.
 
     Args:
-        before: as `witness` saw it before. after: and after. snapshot: the restored one's name.
+        before, after: what `witness` returned before and after the restore. snapshot: the restored snapshot's name.
 
     Raises:
-        BadInput: these are no witnesses. NotFound: there was no such snapshot, or the machine is gone.
+        BadInput: they are not witnesses. NotFound: there was no such snapshot, or the machine is gone.
     """
     for what, value in (("before", before), ("after", after)):
         if not isinstance(value, Witness):
@@ -111,7 +111,7 @@ def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes.
 
     Raises:
-        BadInput: it is no path. HostTrouble: it cannot be read.
+        BadInput: it is not a path. HostTrouble: it cannot be read.
     """
     place = check_path(path, what="path")
     with host_errors(place), opened_plain(place) as file:

@@ -1,9 +1,9 @@
 """What a guest's agent may answer: one strict, bounded function per command, from text into a value.
 
-A guest belongs to whoever is inside: its agent may be any program, and answer anything. Nothing of an answer is used
-before it has been found to be what the command promises; what is not is one sentence.
+A guest belongs to whoever is inside: its agent may be any program and answer anything. Nothing of an answer is used
+before it has been checked to be what the command promises; otherwise one sentence says so.
 
-Knows: the agent's answers. Must not know: how they came, what is done with them.
+Knows: the agent's answers. Must not know: how they arrive, what is done with them.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from labkit.errors import GuestError
 from labkit.language import _
 
 LONGEST: Final = 4 << 20
-"""Bytes of an answer; libvirt hands on no longer ones."""
+"""The most bytes of an answer; libvirt passes on no longer ones."""
 
 _MOST_PARTS: Final = 8
-"""Objects and lists in an answer: the ones we ask for have two."""
+"""How deep objects and lists in an answer may be nested: the answers we ask for have two levels."""
 
 _MOST_CODE: Final = 2**32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandStatus:
-    """How a command inside stands.
+    """The status of a command inside.
 
     Attributes:
-        exited: whether it has ended, and its output with it. exit_code: 128 + n: ended by signal n.
-        output, errors: what it printed; empty before it has ended.
+        exited: whether it has ended and its output is complete. exit_code: 128 + n if it was ended by signal n. output,
+            errors: what it printed; empty until it has ended.
     """
 
     exited: bool
@@ -41,7 +41,7 @@ class CommandStatus:
 
 
 def parse_nothing(text: str, *, subject: str) -> None:
-    """Return if it is the answer of a command that has nothing to tell: `guest-ping`, `guest-file-close`.
+    """Check the answer of a command without a result: `guest-ping`, `guest-file-close`.
 
     Raises:
         GuestError: it is something else.
@@ -76,7 +76,7 @@ def parse_handle(text: str, *, subject: str) -> int:
 
 
 def parse_written(text: str, *, subject: str, length: int) -> None:
-    """Return if `guest-file-write` has written all of so many bytes.
+    """Check that `guest-file-write` has written all `length` bytes.
 
     Raises:
         GuestError: it is something else.
@@ -86,7 +86,7 @@ def parse_written(text: str, *, subject: str, length: int) -> None:
 
 
 def parse_status(text: str, *, subject: str) -> CommandStatus:
-    """Return what `guest-exec-status` tells.
+    """Return the status in the answer of `guest-exec-status`.
 
     Raises:
         GuestError: it is something else.
@@ -106,7 +106,7 @@ def parse_status(text: str, *, subject: str) -> CommandStatus:
 
 
 def _read_return(text: str, subject: str) -> dict[str, object]:
-    """The fields of an answer's `return`."""
+    """The fields of `return` in an answer."""
     fields = _read(text, subject).get("return")
     if not isinstance(fields, dict):
         _refuse(subject, text)
@@ -114,7 +114,7 @@ def _read_return(text: str, subject: str) -> dict[str, object]:
 
 
 def _read(text: str, subject: str) -> dict[str, object]:
-    """The fields of an answer; text that holds more than we ask for is not even read."""
+    """The fields of an answer; a text that is longer or deeper than what we ask for is not parsed."""
     if len(text) > LONGEST or text.count("{") + text.count("[") > _MOST_PARTS:
         _refuse(subject, text)
     try:
@@ -143,7 +143,7 @@ def _refuse(subject: str, text: str) -> NoReturn:
 
 
 def wrong_answer(subject: str, text: str = "") -> GuestError:
-    """Return the error for an agent that answered something else than was asked for; `text` is what it said."""
+    """Return the error for an agent that did not answer what it was asked; `text` is what it said."""
     return GuestError(
         _("The agent of {name} answered something it should not.").format(name=subject),
         _("Is it the agent you know? Look at the guest's console, or restart the guest."),

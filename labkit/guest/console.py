@@ -1,8 +1,8 @@
-"""A guest's serial console: what it printed, from the log file; what is typed, through a sender.
+"""A guest's serial console: what it printed is read from the log file, what is typed goes through a sender.
 
-The hypervisor writes every byte of the serial line into a log file, so any number of readers follow it
-and none can stall the guest. The file lies in the lab's folder, which may come from anybody: how it is opened is the
-caller's, and no more of it is read at once than an honest log has.
+The hypervisor writes every byte of the serial line into a log file, so any number of readers can follow it and none can
+stall the guest. The file lies in the lab's folder, which may come from anybody: so the caller says how to open it, and
+no more of it is read at once than a genuine log has.
 
 Knows: a file and a function that sends bytes. Must not know: libvirt.
 """
@@ -35,7 +35,7 @@ class SerialConsole:
     """The serial console of one machine.
 
     Args:
-        subject: the machine's name. log: the file the hypervisor writes; may not exist yet. open_log: opens it.
+        subject: the machine's name. log: the file that the hypervisor writes; it may not exist yet. open_log: opens it.
         send: types bytes on the serial line.
     """
 
@@ -47,14 +47,14 @@ class SerialConsole:
 
     @checked
     def tail(self, lines: int = 20) -> str:
-        """Return the last lines that a terminal would show, oldest first: what was printed over or erased is gone."""
+        """Return the last lines that a terminal would show, oldest first, without what was overwritten or erased."""
         check_count(lines, what="lines")
         data = self._read(-_TAIL_BYTES)
         return "\n".join(show_lines(data.decode(errors="replace"))[-lines:])
 
     @property
     def position(self) -> int:
-        """Bytes printed so far: hand it to `since` or `expect` to look only at what comes after."""
+        """Bytes printed so far; pass it to `since` or `expect` to look only at what comes after."""
         try:
             return self._log.stat().st_size if self._log else 0
         except OSError:
@@ -62,11 +62,11 @@ class SerialConsole:
 
     @checked
     def since(self, position: int) -> str:
-        """Return what was printed from a position on (if negative, from the end), without control characters."""
+        """Return what was printed from a position on (a negative one: from the end), without control characters."""
         return _plain(self._read(position))
 
     def send(self, text: str, *, end: str = "\r") -> int:
-        """Type a line on the console, ended as the Enter key does; returns the position before it, for `expect`."""
+        """Type a line on the console, ended as by the Enter key; returns the position before it, for `expect`."""
         typed = _check_typed(text) + _check_typed(end)
         before = self.position
         self._send(typed)
@@ -74,7 +74,7 @@ class SerialConsole:
 
     @checked
     def expect(self, pattern: str, *, timeout: float = 60, position: int = 0) -> str:
-        r"""Wait until the console has printed something that matches and return it.
+        r"""Wait until the console has printed something that matches, and return that.
 
         Args:
             pattern: a regular expression, searched in the text without control characters.
@@ -127,7 +127,7 @@ def read_last_line(log: Path, open_log: Opening) -> str:
 
 
 def _read_log(log: Path, open_log: Opening, position: int) -> bytes:
-    """What is in a log from a position on, a negative one from its end; nothing where there is no plain file."""
+    """What a log holds from a position on (a negative one counts from its end); nothing if it is not a plain file."""
     try:
         with os.fdopen(open_log(log), "rb") as file:
             file.seek(position if position >= 0 else max(0, os.fstat(file.fileno()).st_size + position))
@@ -137,7 +137,7 @@ def _read_log(log: Path, open_log: Opening, position: int) -> bytes:
 
 
 def _check_typed(text: object) -> bytes:
-    """Return what is typed as bytes; all keys may be among it, also control characters."""
+    """Return what is to be typed as bytes; it may contain every key, also control characters."""
     try:
         typed = text.encode() if isinstance(text, str) else None
     except UnicodeEncodeError:

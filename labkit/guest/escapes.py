@@ -1,9 +1,9 @@
-"""What a stream for a terminal consists of: letters, control characters, escape sequences, however it was cut.
+"""A stream for a terminal taken apart into letters, control characters and escape sequences, wherever it was cut.
 
 A state machine after Paul Williams' diagram of the VT500 parser (https://vt100.net/emu/dec_ansi_parser), for streams in
-UTF-8: the control codes from 0x80 on count where they are letters of UTF-8, as xterm.js reads them; as single bytes
-they are no UTF-8, and shown as that. Whatever comes, each byte is looked at once, and nothing is kept but a sequence
-that has begun, up to a limit.
+UTF-8: the control codes from 0x80 on count if they are encoded in UTF-8, as xterm.js reads them; as single bytes they
+are invalid UTF-8 and are shown as that. Each byte is looked at only once, and nothing is kept but an unfinished
+sequence, up to a limit.
 
 Knows: ECMA-48. Must not know: what a sequence does, who shows it.
 """
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 LONGEST_SEQUENCE: Final = 256
-"""Bytes of a control sequence; a longer one is left out."""
+"""The most bytes of a control sequence; a longer one is left out."""
 
 LONGEST_STRING: Final = 4096
-"""Bytes of a text for the terminal itself, such as a title; a longer one is left out."""
+"""The most bytes of a text for the terminal itself, such as a title; a longer one is left out."""
 
 _PLAIN = re.compile(
     rb"(?:[\x00-\x1a\x1c-\x7f]|\xc2[\xa0-\xbf]|[\xc3-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]"
@@ -66,7 +66,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class String:
-    """A text for the terminal itself: its kind is "]" (OSC), "P" (DCS), "X", "^" or "_"."""
+    """A text for the terminal itself, of the kind "]" (OSC), "P" (DCS), "X", "^" or "_"."""
 
     kind: str
     data: bytes
@@ -86,29 +86,29 @@ class Parser:
         self._too_long = False
 
     def feed(self, data: bytes) -> Iterator[Part]:
-        """Yield the parts that end in these bytes; what has only begun comes with the bytes that end it."""
+        """Yield the parts that end in these bytes; an unfinished part comes with the bytes that end it."""
         data, place = self._held + data, 0
         self._held = b""
         while place < len(data):
             place, part = self._state(data, place)
             if part is not None:
                 yield part
-            if place < 0:  # a letter that has only begun
+            if place < 0:  # an unfinished letter
                 return
 
-    # --- the states: each looks from a place on, returns the place to go on from, and a part that ended there ---------
+    # --- the states: each reads from a place on, returns the place to go on from, and a part that ended there ---------
 
     def _ground(self, data: bytes, place: int) -> tuple[int, Part | None]:
         if plain := _PLAIN.match(data, place):
             return plain.end(), Plain(plain[0])
-        if whole := _WHOLE.match(data, place):  # the same at once as byte by byte, and quicker
+        if whole := _WHOLE.match(data, place):  # the same as byte by byte, only faster
             return whole.end(), Sequence(*whole.groups())
         if data[place] == _ESC:
             return self._begin(place + 1)
         return self._take_high(data, place) or (place + 1, Plain(self._as_shown(data[place])))
 
     def _take_high(self, data: bytes, place: int) -> tuple[int, Part | None] | None:
-        """Take a control code from 0x80 on, or hold a letter back that has only begun."""
+        """Take a control code from 0x80 on, or hold back an unfinished letter."""
         if data[place] == 0xC2 and place + 1 < len(data) and 0x80 <= data[place + 1] <= 0x9F:
             self._begin(place)
             return self._take_second(data[place + 1] - 0x40, place + 2)
@@ -119,11 +119,11 @@ class Parser:
 
     @staticmethod
     def _as_shown(byte: int) -> bytes:
-        """A byte that is no UTF-8: terminals show a sign for it, but some take those from 0x80 on for control codes."""
+        """A replacement for an invalid byte: terminals show a sign; some take bytes from 0x80 on for control codes."""
         return _NO_LETTER if byte < 0xA0 else bytes([byte])
 
     def _begin(self, place: int) -> tuple[int, None]:
-        """Be behind an ESC."""
+        """Begin after an ESC."""
         self._state, self._too_long = self._escape, False
         self._kept.clear()
         return place, None
@@ -141,7 +141,7 @@ class Parser:
         return place + 1, self._ended(Escape(bytes(self._kept), bytes([byte])))
 
     def _take_second(self, byte: int, place: int) -> tuple[int, Part | None]:
-        """Take what stands behind an ESC, and tells what begins."""
+        """Take the byte after an ESC, which says what begins."""
         if byte == 0x5B:
             self._state = self._sequence
             return place, None
@@ -175,7 +175,7 @@ class Parser:
             self._held = data[place:]
             return -1, None
         if byte == 0xC2 and 0x80 <= data[place + 1] <= 0x9F:
-            self._state = self._ground  # another control code begins something else
+            self._state = self._ground  # another control code: something else begins
             return place, None
         text = _TEXT.match(data, place)
         end = text.end() if text else place + 1
@@ -184,7 +184,7 @@ class Parser:
         return end, None
 
     def _string_end(self, data: bytes, place: int) -> tuple[int, Part | None]:
-        """Behind the ESC that has ended a text: it is followed by a backslash, or begins something else."""
+        """After the ESC that has ended a text: a backslash follows, or something else begins."""
         self._begin(place)
         if data[place] == 0x5C:
             self._state = self._ground
@@ -192,7 +192,7 @@ class Parser:
         return place, None
 
     def _take_control(self, byte: int, place: int) -> tuple[int, Part | None] | None:
-        """What holds within a sequence: control characters are obeyed at once, some end it, others begin again."""
+        """Take a control character inside a sequence: most are obeyed at once, some end it or begin a new one."""
         if byte == _ESC:
             return self._begin(place + 1)
         if byte in (_CAN, _SUB):
@@ -219,6 +219,6 @@ _INSIDE = re.compile(rb"([<-?]?)([0-9:;]*)([ -/]*)")
 
 
 def _read_sequence(inside: bytes, final: bytes) -> Sequence | None:
-    """The sequence, or None where marks stand in no order that has a meaning: terminals pass over it."""
+    """The sequence, or None if its marks are in an order without a meaning, so that terminals ignore it."""
     match = _INSIDE.fullmatch(inside)
     return Sequence(match[1], match[2], match[3], final) if match and final != b"\x7f" else None

@@ -1,7 +1,7 @@
-"""Following a serial console as it is printed: from the log's file, by any number of readers.
+"""Following a serial console in its log file as it is printed, by any number of readers.
 
-Knows: a file that grows, begins again with each boot and is put aside when it is long.
-Must not know: libvirt, who looks.
+Knows: a file that grows, begins anew with each boot and is put aside when it is long. Must not know: libvirt, who
+reads.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from pathlib import Path
 from labkit.guest.console import Opening
 
 HISTORY_BYTES = 256 * 1024
-"""How much of what was printed before is shown to who comes later."""
+"""How many bytes that were printed before are shown to a later viewer."""
 
 _CHUNK = 64 * 1024
 
 
 class LogFollower:
-    """The bytes of a console's log, from some way before its end on.
+    """The bytes of a console's log, from `HISTORY_BYTES` before its end on.
 
     Args:
-        log: the file; it may not be there yet. open_log: opens it.
+        log: the file; it may not exist yet. open_log: opens it.
     """
 
     def __init__(self, log: Path, open_log: Opening) -> None:
@@ -36,7 +36,7 @@ class LogFollower:
             return b""
         stat = os.fstat(self._file)
         if stat.st_size < self._at:
-            self._at = 0  # the guest was started again
+            self._at = 0  # the guest has been started again
         if data := os.pread(self._file, _CHUNK, self._at):
             self._at += len(data)
             return data
@@ -50,7 +50,7 @@ class LogFollower:
         return b""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

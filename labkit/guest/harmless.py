@@ -1,8 +1,8 @@
-"""What of a guest's stream a terminal may be shown: all that it obeys in silence, nothing that it answers.
+"""What a terminal may be shown of a guest's stream: everything that it obeys in silence, nothing that it answers.
 
-Every viewer's terminal would answer a question, also those who see it later, and the guest would take the answers for
-typing; some answers are chosen by who asks (a title, a colour, the clipboard). Terminals know many questions and learn
-new ones, so what may pass is listed, not what may not.
+The terminal of every viewer, also of later ones, would answer a query, and the guest would take the answers for typing;
+and the sender of some queries can choose the answer (a title, a colour, the clipboard). Terminals know many queries and
+new ones are added, so this module lists what may pass, not what may not.
 
 Knows: what terminals obey (xterm's "Control Sequences", xterm.js). Must not know: where the stream comes from.
 """
@@ -17,53 +17,53 @@ from labkit.guest.escapes import Escape, Parser, Part, Plain, Sequence, String
 _ENQ = b"\x05"
 
 _ESCAPES: Final = {
-    b"": b"6789=>DEHMNOVWc\\lmno|}~",  # cursor kept, moved; keypad; tabs; character sets; all as at the beginning
-    b"#": b"34568",  # sizes of lines, a test pattern
+    b"": b"6789=>DEHMNOVWc\\lmno|}~",  # save, restore and move the cursor; keypad; tabs; character sets; full reset
+    b"#": b"34568",  # line sizes, a test pattern
 }
 _CHARACTER_SETS: Final = re.compile(rb"[()*+.][!-/]?|[-/]")
 
 _SEQUENCES: Final = {
     (b"", b""): b"@ABCDEFGHIJKLMPSTXZ`abdefghjklmrsu",  # cursor, erasing, scrolling, colours, modes
     (b"?", b""): b"JKWhlrs",
-    (b">", b""): b"mu",  # how keys are sent
+    (b">", b""): b"mu",  # how keys are reported
     (b"<", b""): b"u",
     (b"=", b""): b"u",
-    (b"", b" "): b"@Aq",  # scrolling to the sides, the cursor's shape
+    (b"", b" "): b"@Aq",  # scrolling sideways, the cursor's shape
     (b"", b"!"): b"p",  # a soft reset
     (b"", b'"'): b"pq",
-    (b"", b"#"): b"PQpq{}",  # colours kept and taken back
+    (b"", b"#"): b"PQpq{}",  # colours saved and restored
     (b"", b"$"): b"rtvxz{",  # areas
     (b"", b"*"): b"x",
     (b"", b"'"): b"}~",
 }
-"""By private mark and intermediates: the last bytes of what is obeyed in silence."""
+"""The last bytes of sequences that are obeyed in silence, by private mark and intermediates."""
 
 _TITLES_KEPT: Final = re.compile(rb"2[23](?:;[0-9]*)?")
 
 _TOLD_AT_ONCE: Final = (b"1004", b"2031", b"2048")
-"""Modes in which a terminal tells at once whether it is looked at, its colours, its size."""
+"""Modes in which a terminal reports by itself: its focus, its colours, its size."""
 
 _STRINGS: Final = re.compile(
     rb"(?:[0127]|8|133);.*|(?:4|5|1[0-9]);(?!.*\?).*|10[45](?:;.*)?|11[0-9](?:;.*)?", re.DOTALL
 )
-"""Titles, folders, links, marks of prompts; colours, if they are given and not asked for."""
+"""Texts for the terminal that may pass: titles, folders, links, prompt marks; colours, if set and not queried."""
 
 _CONTROL_CODE: Final = re.compile("[\x80-\x9f]")
 
 
 class WithoutQueries:
-    """Takes from a stream what a terminal would answer, wherever the stream is cut."""
+    """Removes from a stream what a terminal would answer, wherever the stream is cut."""
 
     def __init__(self) -> None:
         self._parser = Parser()
 
     def __call__(self, data: bytes) -> bytes:
-        """Return the next bytes without queries; a sequence that has only begun comes with the bytes that end it."""
+        """Return the next bytes without queries; an unfinished sequence comes with the bytes that end it."""
         return b"".join(map(_show, self._parser.feed(data)))
 
 
 def _show(part: Part) -> bytes:
-    """The bytes of a part as a terminal of seven bits writes them, or none."""
+    """The bytes of a part in seven-bit form, or none."""
     match part:
         case Plain(data):
             return data.replace(_ENQ, b"")

@@ -1,6 +1,6 @@
-"""Who inside a guest keeps a command from ending: itself, or what it left in the background with its output open.
+"""What keeps a command inside a guest from ending: itself, or what it left in the background with its output open.
 
-    vm.run("server &")      the shell ends at once, and the server holds what it prints on
+    vm.run("server &")      the shell ends at once, but the server keeps its output open
 
 Knows: /proc of a Linux guest, as `ls` and `cat` print it. Must not know: how they are run there.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 LOOK: Final = "{ cat /proc/[0-9]*/stat; ls -l /proc/[0-9]*/fd/[0125]; } 2>/dev/null | head -c 1000000"
-"""A line for a shell that prints what `find_holders` reads."""
+"""A line for the guest's shell that prints what `find_holders` reads."""
 
 _STAT = re.compile(r"(\d{1,19}) \((.{0,64})\) [A-Za-z] (\d{1,19}) ")
 _LINK = re.compile(r".*/proc/(\d{1,19})/fd/([0125]) -> (pipe:\[\d{1,20}\])")
@@ -28,14 +28,15 @@ class Holder:
 
 
 def find_holders(printed: str, pid: int) -> tuple[Holder, ...]:
-    """Return what a command that has ended itself left behind with its output open; empty while it is at work itself.
+    """Return what a command that has ended left behind with its output open; empty while the command itself is at work.
 
     Args:
         printed: what `LOOK` printed. pid: the process the command was started as, see `limiting`.
     """
     names, parents, pipes = _read(printed)
     ours = {each for each in names if pid in _line_of(each, parents)}
-    # Who keeps the output reads from pipes; who waits for the command's exit code holds one of them as its fifth.
+    # The processes of `limiting` that keep the output read from pipes; while one of those pipes is some process's
+    # descriptor 5, the command itself has not ended.
     read = {pipe for each in ours if (pipe := pipes.get((each, 0))) and pipe != pipes.get((pid, 0))}
     if any(pipes.get((each, 5)) in read for each in ours):
         return ()
@@ -54,7 +55,7 @@ def _read(printed: str) -> tuple[Mapping[int, str], Mapping[int, int], Mapping[t
 
 
 def _line_of(pid: int, parents: Mapping[int, int]) -> set[int]:
-    """A process and all it descends from."""
+    """A process and all its ancestors."""
     line: set[int] = set()
     while pid not in line and pid in parents:
         line.add(pid)

@@ -1,9 +1,9 @@
-"""How a command runs inside a guest so that no output is too long for the way out, and what comes back of it.
+"""How a command is run inside a guest so that its output never gets too long for the agent, and how its result is read.
 
-What a command prints goes through pipes that keep its beginning and let the rest run away: the command is not slowed
-down, the guest's memory and disks are not filled, no file of it has to be removed, and it needs nothing but a shell,
-`head` and `cat`. (The agent itself keeps 16 MiB of each, and hands them over in one answer; libvirt gives up on 4 MiB,
-and after 10 MiB hears nothing of the agent until the guest is switched off.)
+What a command prints goes through pipes that keep the beginning and throw the rest away: the command is not slowed
+down, the guest's memory and disks do not fill up, no file has to be removed, and nothing is needed but a shell, `head`
+and `cat`. (The agent itself keeps 16 MiB each of output and errors and sends them in one answer; libvirt gives up at 4
+MiB, and after 10 MiB it can no longer reach the agent until the guest is switched off.)
 
 Knows: a guest's shell. Must not know: the agent's protocol.
 """
@@ -19,10 +19,10 @@ from typing import Final
 from labkit.units import MIB
 
 MOST_OUTPUT: Final = MIB
-"""Bytes that are kept of what a command prints, and as many of its errors."""
+"""How many bytes are kept of a command's output, and of its errors."""
 
 NO_PROGRAM: Final = "none"
-"""What is told in place of an exit code where there is no such program."""
+"""What is reported instead of an exit code if there is no such program."""
 
 _SCRIPT: Final = r"""mark=$1 most=$2 input=$3
 shift 3
@@ -39,9 +39,9 @@ work() {
 }
 { work "$@" 5>&1 >&3 3>&- 2>/dev/null | keep >&4 3>&-; } 3>&1 4>&2 | keep
 """
-"""A shell's script. 1 is where output goes, 5 where errors go, 4 the way out for errors: there the exit code is told,
-behind a mark that nobody can guess. `read` ends with 1 where nothing more comes, which saves a process; a shell that
-knows no such `read` says something else. The shell's own words, such as "Killed", are nobody's."""
+"""A shell script. Descriptor 1 is for output, 5 for errors, 4 the way out for errors; the exit code is reported there
+too, after a mark that nobody can guess. `read` returns 1 if nothing more comes, which saves a process; a shell without
+such a `read` returns another code. The shell's own messages, such as "Killed", are dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Limited:
     """A command line that runs a command within limits.
 
     Attributes:
-        argv: program and arguments, for the guest. mark: what its exit code is told behind.
+        argv: program and arguments, for the guest. mark: what precedes its exit code.
     """
 
     argv: tuple[str, ...]
@@ -58,11 +58,11 @@ class Limited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a limited command told.
+    """The result of a limited command.
 
     Attributes:
         output, errors: what it printed, up to `MOST_OUTPUT`. cut: whether there was more of either.
-        code: its exit code as text, `NO_PROGRAM`, or None: it was ended before it could tell.
+        code: its exit code as text, `NO_PROGRAM`, or None if it was ended before it could report one.
     """
 
     output: bytes
@@ -75,7 +75,7 @@ def limit_output(words: Sequence[str], *, input_file: str = "") -> Limited:
     """Return how to run a program with its arguments so that its output stays within limits.
 
     Args:
-        input_file: what it reads; the file's name is gone as soon as it is open.
+        input_file: a file with its input, or ""; the file is removed as soon as it is open.
     """
     mark = f"labkit-{secrets.token_hex(16)}"
     script = ("/bin/sh", "-c", _SCRIPT, "sh", mark, str(MOST_OUTPUT + 1), input_file)
@@ -83,9 +83,9 @@ def limit_output(words: Sequence[str], *, input_file: str = "") -> Limited:
 
 
 def read_limited(output: bytes, errors: bytes, mark: str) -> Told:
-    """Return what a limited command told by what came out of its two pipes.
+    """Return the result of a limited command from what came out of its two pipes.
 
-    The mark may stand anywhere among the errors: who tells the code does not wait for who hands them on.
+    The mark may be anywhere among the errors, since reporting the code does not wait until they are passed on.
     """
     sign = re.compile(re.escape(mark).encode() + rb":(\d{1,10}|none)\n")
     match = sign.search(errors)

@@ -1,8 +1,8 @@
-"""What a terminal would show of what was printed on it: what is printed over, erased or taken back is gone.
+"""What a terminal would show of a printed text, without what was overwritten, erased or deleted.
 
-Lines are as long as they are printed, since a guest breaks them itself where its line editor believes the edge to be;
-only for jumps to a place on the screen the terminal counts as one of 24 lines. (A terminal emulator such as pyte wants
-a width and takes forty times as long: a panel asks every second.)
+Lines may have any length, since a guest breaks them itself where its line editor assumes the edge; only for jumps to a
+place on the screen the terminal is taken to have 24 lines. (A terminal emulator such as pyte needs a width and takes
+forty times as long, and a panel asks every second.)
 
 Knows: control characters, escape sequences. Must not know: where they come from.
 """
@@ -12,13 +12,13 @@ from __future__ import annotations
 import re
 
 ROWS = 24
-"""How many lines the terminal's screen is high."""
+"""How many lines the screen of the terminal has."""
 
 _MOST_COLUMNS = 1000
-"""How far to the right the cursor can be sent."""
+"""How far to the right the cursor can be moved."""
 
 _TOKEN = re.compile(
-    r"(\x1b\[[0-9;?<=>!]*[ -/]*(?:[@-~]|\Z)"  # a sequence with numbers and a letter; or its beginning
+    r"(\x1b\[[0-9;?<=>!]*[ -/]*(?:[@-~]|\Z)"  # a control sequence, or its beginning
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|\Z)"  # a text for the terminal itself, such as a title
     r"|\x1b[ -/]*(?:[0-~]|\Z)"
     r"|[\x00-\x1f\x7f\x80-\x9f])"
@@ -28,7 +28,7 @@ _TAB = 8
 
 
 def show_lines(text: str) -> list[str]:
-    """Return the lines that a terminal shows after a text was printed on it, also those that have scrolled away.
+    """Return the lines that a terminal shows after printing a text, including those that have scrolled away.
 
     Empty lines at the end are left out.
     """

@@ -1,8 +1,8 @@
-"""Whether KVM is usable: only a guest that really ran proves it.
+"""Whether KVM is usable: only a guest that has really run with it proves that.
 
-The device may exist, open and even create a machine, and still not run one: a boot sector may greet and
-an operating system hang after it. So the probe is the Linux guest of the course, started by QEMU
-without libvirt. What it showed is kept until the host boots again or QEMU changes.
+The device may exist, can be opened and may even create a machine, and yet not run one: a boot sector may print its
+greeting where an operating system hangs. So the probe is the Linux guest of the course, started by QEMU without
+libvirt. The result is kept until the host boots again or QEMU changes.
 
 Knows: QEMU's command line, /dev/kvm. Must not know: libvirt, labs.
 """
@@ -31,8 +31,7 @@ from labkit.model.machine import Accelerator
 
 DEVICE = Path("/dev/kvm")
 TIME_LIMIT = 3.0
-"""Seconds a probe guest may take to say something. A translated one needs about as long: where KVM is
-slower than that, it brings nothing."""
+"""Seconds that a probe guest may take to say something; a translated one takes about as long."""
 
 _MEMORY = 128
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -41,7 +40,7 @@ _KEPT: dict[str, tuple[type, ...]] = {"spoke": (bool,), "seconds": (int, float),
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """How a probe ended: whether the guest spoke, after how many seconds, and QEMU's last words."""
+    """How a probe ended: whether the guest printed anything, after how many seconds, and QEMU's last words."""
 
     spoke: bool
     seconds: float
@@ -87,7 +86,7 @@ def find_accelerator(*, probe_image: GuestImage | None, cache: Path) -> Accelera
 
 
 def why_not_device(device: Path) -> str | None:
-    """Return why KVM's device cannot be opened by us, or None when it can."""
+    """Return why we cannot open KVM's device, or None if we can."""
     if platform.machine() != X86_64.name:
         return _("KVM cannot be used: the guests are for another kind of CPU than this host's.")
     if not device.exists():
@@ -106,7 +105,7 @@ def why_not_device(device: Path) -> str | None:
 def run_probe(
     accelerator: Accelerator, image: GuestImage, *, emulator: str = X86_64.emulator, limit: float = TIME_LIMIT
 ) -> Probe:
-    """Run a guest until it writes to its serial line, or the limit is over; nothing of it is left then.
+    """Run a guest until it writes to its serial line or the time is up; nothing of it is left afterwards.
 
     Args:
         accelerator: what to run it with.
@@ -141,7 +140,7 @@ def run_probe(
 
 
 def _wait_for_word(process: subprocess.Popen[bytes], deadline: float) -> tuple[bool, bool]:
-    """Return whether the guest wrote anything that is not white space, and whether QEMU ended before."""
+    """Return whether the guest wrote anything but white space, and whether QEMU ended before that."""
     pipe = cast(IO[bytes], process.stdout)
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
@@ -157,7 +156,7 @@ def _wait_for_word(process: subprocess.Popen[bytes], deadline: float) -> tuple[b
 
 
 def _arguments(accelerator: Accelerator, image: GuestImage) -> list[str]:
-    """Return QEMU's arguments: machine type and CPU as the lab's machines have, nothing but a serial line."""
+    """Return QEMU's arguments: the machine type and CPU of the lab's machines, and no device but a serial line."""
     arguments = ["-accel", accelerator.value, "-machine", X86_64.machine_type, "-m", str(_MEMORY), "-no-reboot"]
     arguments += ["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"]
     if image.kernel:
@@ -168,7 +167,7 @@ def _arguments(accelerator: Accelerator, image: GuestImage) -> list[str]:
 
 
 def _end_with_us() -> list[str]:
-    """Return what to put before a command so that it does not outlive this process, even a killed one."""
+    """Return the words to put before a command so that it does not outlive this process, even if that is killed."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
@@ -219,7 +218,7 @@ def _read_cache(cache: Path, key: list[str | int]) -> Probe | None:
 
 
 def _write_cache(cache: Path, key: list[str | int], probe: Probe) -> None:
-    """Keep the answer; where that cannot be done, the next one asks again."""
+    """Keep the answer; if that fails, the next call probes again."""
     kept = {
         "key": key,
         "probe": {"spoke": probe.spoke, "seconds": probe.seconds, "ended": probe.ended, "words": probe.words},

@@ -1,7 +1,7 @@
-"""Disks copied while their guest goes on: libvirt's backup of one instant, and what stops it.
+"""Copy disks as they are at one instant while their guest goes on (libvirt's backup), and end such a copy.
 
-QEMU copies what the guest is about to overwrite into the backup first. Where the host has no room for that, the
-guest's write fails and the guest is stopped; nothing is lost, and it goes on when the copying has ended.
+Before the guest overwrites something, QEMU copies it into the backup. If the host has no room for that, the guest's
+write fails and the guest is stopped; nothing is lost, and it goes on when the copying has ended.
 
 Knows: libvirt's backups, its agent calls. Must not know: plans, images, whose act it is part of.
 """
@@ -23,6 +23,7 @@ from labkit.hypervisor.channels import FLUSHES_WITHIN, agent_answers_soon
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_facts import read_stand
 from labkit.hypervisor.forgotten_backups import end_backup
+from labkit.hypervisor.unread_guests import take_over_unread
 from labkit.language import _
 from labkit.limits import Limit, OnBytes
 from labkit.model.image import Format
@@ -41,14 +42,14 @@ def back_up(
     on_bytes: OnBytes,
     limit: Limit,
 ) -> None:
-    """Copy what disks hold at one instant into images made beforehand, while the guest goes on.
+    """Copy what disks hold at one instant into existing empty images, while the guest goes on.
 
     Args:
-        targets: by what the guest calls a disk: the image's path and format. quiesce: let the guest's agent flush
+        targets: path and format of the image for each disk, by the disk's target. quiesce: let the guest's agent flush
             its file systems at that instant.
 
     Raises:
-        Cancelled, TimedOut: the limit's; the job has ended. NoSpace: the host's disk is full; the guest goes on.
+        Cancelled, TimedOut: from the limit; the job has ended. NoSpace: the host's disk is full; the guest goes on.
         HypervisorError: it failed.
     """
     reuse = libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL
@@ -86,7 +87,7 @@ def _wait_for_backup(
     while (job := connection.call(look)).get("type") != libvirt.VIR_DOMAIN_JOB_NONE:
         on_bytes(job.get("disk_processed", 0), job.get("disk_total", 0))
         limit.check()
-        if connection.raw() is not asked:  # its successor may never hear how it ended
+        if connection.raw() is not asked:  # a new daemon may never hear how the job ended
             raise ConnectionLost(
                 _("The hypervisor's daemon went away during the call."),
                 _("Guests go on without it. Do it again: the daemon is started again."),
@@ -102,7 +103,7 @@ def _wait_for_backup(
             _("Is the host's disk full? Free space, or stop the machine, and do it again."),
             details=words,
         )
-    on_bytes(end.get("disk_processed", 0), end.get("disk_total", 0))  # a short one may end before the first look
+    on_bytes(end.get("disk_processed", 0), end.get("disk_total", 0))  # a short job may end before the first look
     limit.check()
 
 
@@ -124,13 +125,15 @@ def _is_stopped_by_full_disk(connection: Connection, machine_id: str) -> bool:
 
 
 def abort_backup(connection: Connection, machine_id: str, *, thaw: bool) -> None:
-    """End a copy that nobody waits for any more, and let the guest go on; nothing, if there is none."""
+    """End a copy that nobody waits for any more, and let the guest go on; if there is no copy, do nothing."""
 
     def abort(raw: libvirt.virConnect) -> None:
+        if take_over_unread(connection, machine_id):
+            raw = connection.raw()
         if end_backup(connection, raw.lookupByUUIDString(machine_id)):
             raw = connection.raw()
         domain = raw.lookupByUUIDString(machine_id)
-        if read_stand(domain, saved=False)[1] is Reason.NO_SPACE:  # a stopped guest's agent is silent
+        if read_stand(domain, saved=False)[1] is Reason.NO_SPACE:  # the agent of a stopped guest does not answer
             with contextlib.suppress(libvirt.libvirtError):
                 domain.resume()
         if thaw:
@@ -145,7 +148,7 @@ def build_backup_xml(targets: Mapping[str, tuple[str, Format]]) -> str:
     """Return the XML that begins a backup.
 
     Args:
-        targets: by what the guest calls a disk: the image's path and format.
+        targets: path and format of the image for each disk, by the disk's target.
     """
     disks = [
         _E.disk(_E.target(file=path), _E.driver(type=format.driver), name=name, backup="yes", type="file")

@@ -1,10 +1,10 @@
-"""What a guest's QEMU has open, asked of itself: a daemon that was killed may have told it more than it noted.
+"""Which images a guest's QEMU has open, as QEMU says: a killed daemon may have told it more than it wrote down.
 
 libvirt lets QEMU open an image (`blockdev-add`), then lets a disk go on in it (`transaction`), and only then writes
-down that it has. The daemon that takes over believes what was written down. So QEMU may hold images that no disk uses,
-and that nobody would close until the guest ends: it locks their files, and the next image is refused, since libvirt
-gives it a name that is in use. Or a disk goes on in an image of which the daemon knows nothing: what the guest writes
-there would be lost at its next start.
+that down. If it is killed before, the next daemon knows only what was written down. So QEMU may hold open images that
+no disk uses, and nobody would close them until the guest ends: their files stay locked, and the next image is refused,
+since libvirt gives it a node name that is in use. Or a disk goes on in an image that the daemon does not know: what the
+guest writes there would be lost at its next start.
 
 Source: QEMU, `docs/interop/qmp-ref`; libvirt, `src/qemu/qemu_block.c` (how it names nodes).
 Knows: QEMU's block nodes, through libvirt. Must not know: plans, whose act it is part of.
@@ -30,19 +30,19 @@ from labkit.limits import Limit
 from labkit.model.machine import DiskSpec
 
 _OF_THE_DAEMON = re.compile(r"libvirt-(\d+)-")
-"""How libvirt begins a node's name; the number is the image's in the definition of the running guest."""
+"""How libvirt begins a node's name; the number is the image's index in the definition of the running guest."""
 
 
 def find_written(connection: Connection, machine_id: str) -> frozenset[str]:
-    """Return the images that a running guest's disks write into now, by absolute path; of one that is off, none."""
+    """Return the absolute paths of the images that a guest's disks write into now; none if the guest is off."""
     return frozenset(connection.read(lambda raw: _tops(raw.lookupByUUIDString(machine_id))))
 
 
 def close_forgotten(connection: Connection, machine_id: str) -> None:
-    """Let a guest's QEMU close what the daemon has let it open and does not know of any more.
+    """Let a guest's QEMU close the images that a daemon let it open and the present one does not know.
 
-    What a disk, a job or another image uses stays open: QEMU refuses to close it. Of a guest that is off there is
-    nothing to close.
+    An image that a disk, a job or another image uses stays open, since QEMU refuses to close it. For a guest that is
+    off nothing is done.
 
     Raises:
         LabError: libvirt's, translated.
@@ -55,7 +55,7 @@ def close_forgotten(connection: Connection, machine_id: str) -> None:
         known = {int(number) for number in parse(domain.XMLDesc(0)).xpath("//disk//@index")}
         nodes = ask(domain, "query-named-block-nodes", flat=True)
         forgotten = [node for node in nodes if (number := _number(node)) is not None and number not in known]
-        for node in sorted(forgotten, key=lambda node: node["drv"] == "file"):  # a format stands on its file
+        for node in sorted(forgotten, key=lambda node: node["drv"] == "file"):  # formats first: they use the files
             with contextlib.suppress(HypervisorError):  # it is in use
                 ask(domain, "blockdev-del", **{"node-name": node["node-name"]})
 
@@ -63,12 +63,12 @@ def close_forgotten(connection: Connection, machine_id: str) -> None:
 
 
 def go_back(connection: Connection, machine_id: str, disk: DiskSpec, old: DiskSpec, limit: Limit) -> None:
-    """Move what a running guest wrote into an overlay of which its daemon knows nothing down, and let it go on there.
+    """Move down what a running guest wrote into an overlay that its daemon does not know, and let it go on below.
 
-    To libvirt the disk has been on the old image all the time, so it is QEMU that is asked. Done twice is done once.
+    For libvirt the disk has been on the old image all the time, so QEMU is asked directly. It may be called again.
 
     Raises:
-        HypervisorError: QEMU refuses. LabError: libvirt's, translated. TimedOut: the limit's; the job goes on.
+        HypervisorError: QEMU refuses. LabError: libvirt's, translated. TimedOut: from the limit; the job goes on.
     """
     job = f"labkit-back-{disk.target}"
 
@@ -104,9 +104,9 @@ def _tops(domain: libvirt.virDomain) -> dict[str, str]:
 
 
 def _find_base(domain: libvirt.virDomain, path: str) -> str | None:
-    """The name of the node through which a disk's image is read: that of its format, for which filters may stand, too.
+    """The name of the node through which an image is read: the one for its format.
 
-    A raw image may have none but its file's: newer daemons leave the other out.
+    A raw image may have only a file node: newer daemons leave the format node out.
     """
     nodes = [node for node in ask(domain, "query-named-block-nodes", flat=True) if _file(node) == path]
     ours = [node for node in nodes if _number(node) is not None]
@@ -120,7 +120,7 @@ def _number(node: dict[str, Any]) -> int | None:
 
 
 def _file(node: dict[str, Any]) -> str:
-    """The path of the image's own file. QEMU tells options in place of a path where an image was opened with some."""
+    """The path of a node's own file; QEMU gives options instead of a path for an image that was opened with some."""
     text = str(node["file"])
     if not text.startswith("json:"):
         return text
@@ -131,12 +131,12 @@ def _file(node: dict[str, Any]) -> str:
 
 
 def _status(domain: libvirt.virDomain, job: str) -> str | None:
-    """How one of our jobs stands; None: there is none, or not any more."""
+    """The status of one of our jobs, or None if there is no such job (any more)."""
     return next((each["status"] for each in ask(domain, "query-jobs") if each["id"] == job), None)
 
 
 def ask(domain: libvirt.virDomain, command: str, **arguments: object) -> Any:
-    """Return what a guest's QEMU answers to a command of its machine protocol.
+    """Return the answer of a guest's QEMU to a command of its machine protocol (QMP).
 
     Raises:
         HypervisorError: it refuses.

@@ -26,10 +26,10 @@ class Capabilities:
     """What a hypervisor offers for guests of our architecture.
 
     Attributes:
-        library, daemon, qemu: versions such as "9.0.0"; "" where none is told.
+        library, daemon, qemu: versions such as "9.0.0"; "" if not given.
         emulator: path of the QEMU program libvirt would start, or "".
         machine_types: names and aliases, sorted, e.g. "pc-q35-7.2", "q35".
-        accelerators: what libvirt believes is usable; it does not try KVM out.
+        accelerators: those that libvirt believes usable; it does not try KVM out.
         reverts_external_snapshots: whether libvirt itself can go back to an external snapshot.
     """
 
@@ -43,7 +43,7 @@ class Capabilities:
 
 
 def read_capabilities(connection: libvirt.virConnect) -> Capabilities:
-    """Return what the hypervisor says of itself; takes seconds on a cold cache of libvirt's.
+    """Return what the hypervisor says of itself; takes seconds while libvirt's cache is empty.
 
     Raises:
         libvirt.libvirtError: as libvirt does; the caller translates.
@@ -77,7 +77,7 @@ def read_cpu_models(connection: libvirt.virConnect, accelerator: Accelerator, em
 
 
 def parse_capabilities(xml: str) -> Capabilities:
-    """Return what a capability document says of guests of our architecture (no versions are in it)."""
+    """Return what a capability document says of guests of our architecture; it contains no versions."""
     root = _parse(xml)
     for guest in root.iterfind("guest"):
         arch = guest.find(f"arch[@name='{X86_64.name}']")

@@ -1,4 +1,4 @@
-"""What libvirt carries to a guest and back: commands for its agent, bytes for its serial line.
+"""What libvirt carries between host and guest: commands for the agent, bytes for the serial line.
 
 Knows: libvirt's channels. Must not know: the agent's protocol, what is said.
 """
@@ -22,14 +22,14 @@ from labkit.hypervisor.errors import agent_refusal, agent_silence
 from labkit.language import _
 
 FLUSHES_WITHIN = 20
-"""Seconds the agent has to answer while it flushes; libvirt would wait for ever for a guest that was stopped."""
+"""Seconds that the agent has to answer while it flushes; libvirt would wait for ever for a guest that was stopped."""
 
-_SYNC = 10  # seconds: libvirt itself gives an agent five to answer anything at all
-_JOINS, _JOIN_STEP = 1.0, 0.05  # seconds: libvirt joins the line of a guest that goes on a moment after it does
+_SYNC = 10  # seconds; libvirt itself gives an agent five for its first answer
+_JOINS, _JOIN_STEP = 1.0, 0.05  # seconds: libvirt connects to the agent a moment after a guest goes on
 _NOT_JOINED = "agent is not connected"
 _CONSOLE_LOOK, _CONSOLE_QUIET, _CONSOLE_STEP = 3.0, 0.1, 0.01  # seconds
 _CONSOLE_CHUNK = 4096
-_ECHO = 8  # letters at the end of a line that tell it from others
+_ECHO = 8  # letters at the end of a line by which its echo is recognized
 _NOTHING_YET = -2
 _NO_ERROR = 0
 _PING = {"execute": "guest-ping"}
@@ -37,7 +37,7 @@ _PING = {"execute": "guest-ping"}
 
 @contextlib.contextmanager
 def agent_answers_soon(domain: libvirt.virDomain) -> Iterator[None]:
-    """Bound, while the block runs, how long libvirt waits for an answer of a domain's agent."""
+    """Limit how long libvirt waits for an answer of a domain's agent while the block runs."""
     domain.agentSetResponseTimeout(FLUSHES_WITHIN)
     try:
         yield
@@ -78,16 +78,16 @@ def agent_command(
     try:
         return ask()
     except HypervisorError as error:
-        # libvirt before 10 has one number for what the agent refused and for a line that broke; 11 may say nothing
-        # at all where the line breaks as it is asked.
+        # libvirt before 10 has one number both for a refusal by the agent and for a broken connection to it; 11 may
+        # give no error at all if the connection breaks during the call.
         if error.code not in (libvirt.VIR_ERR_INTERNAL_ERROR, _NO_ERROR):
             raise
         if command != _PING and _agent_answers(domains, machine_id, subject=subject):
             raise agent_refusal(error.details, subject=subject) from error
         raise agent_silence(error.details, subject=subject) from error
     except UnicodeDecodeError:
-        return ""  # it is no text, and so no answer: who reads it says so
-    except SystemError as error:  # how libvirt's Python tells the same
+        return ""  # not text, so not an answer: the caller reports that
+    except SystemError as error:  # libvirt's Python binding for the same case
         if isinstance(error.__cause__, UnicodeDecodeError):
             return ""
         raise
@@ -102,10 +102,10 @@ def _agent_answers(domains: Domains, machine_id: str, *, subject: str) -> bool:
 
 
 def open_serial_line(domains: Domains, machine_id: str, *, subject: str) -> int:
-    """Open the host's end of a running guest's serial line to type on it; returns a non-blocking descriptor.
+    """Open the host's end of a running guest's serial line for typing; returns a non-blocking descriptor.
 
-    Any number may have it open; each must read what comes and throw it away, or the guest waits for them: who
-    wants to see all that was printed follows the console's log.
+    Any number of processes may have it open. Each must read what comes and throw it away, or the guest waits for it; to
+    see everything that was printed, follow the console's log.
 
     Raises:
         WrongState: the guest does not run. HypervisorError: the line belongs to another user.
@@ -127,9 +127,9 @@ def open_serial_line(domains: Domains, machine_id: str, *, subject: str) -> int:
 def send_to_console(domains: Domains, machine_id: str, data: bytes, *, subject: str) -> None:
     """Type bytes on the guest's serial line; whoever else had the line open (virsh console) loses it.
 
-    QEMU looks only once a second whether somebody opened the line, and what is typed is lost if the line
-    is closed before. So it stays open until the guest has echoed the end of what was typed, or for a few seconds.
-    What nobody has read of an earlier answer comes first, and is no echo.
+    QEMU checks only once a second whether somebody has opened the line, and what is typed is lost if the line is closed
+    before. So it stays open until the guest has echoed the end of what was typed, or for a few seconds. Unread output
+    of an earlier answer comes first, and does not count as an echo.
     """
 
     def type_in(raw: libvirt.virConnect) -> None:
@@ -145,14 +145,14 @@ def send_to_console(domains: Domains, machine_id: str, data: bytes, *, subject: 
                     heard += said
                 time.sleep(_CONSOLE_STEP)
         finally:
-            with contextlib.suppress(libvirt.libvirtError):  # the guest may have ended of what was typed
+            with contextlib.suppress(libvirt.libvirtError):  # what was typed may have ended the guest
                 stream.abort()
 
     domains.connection.call(type_in, subject=subject)
 
 
 def _read_what_is_left(stream: libvirt.virStream) -> None:
-    """Read until nothing comes for a moment; a guest that never stops is not waited for."""
+    """Read until nothing comes for a moment, but not for ever if the guest never stops printing."""
     end = time.monotonic() + _CONSOLE_LOOK
     quiet = time.monotonic() + _CONSOLE_QUIET
     while time.monotonic() < min(quiet, end):
@@ -162,7 +162,7 @@ def _read_what_is_left(stream: libvirt.virStream) -> None:
 
 
 def _is_echoed(typed: bytes, heard: bytes) -> bool:
-    """Whether the guest has shown the end of what was typed; keys that show nothing: whether it has said anything."""
+    """Whether the guest has echoed the end of what was typed; after keys without one, printed anything."""
     text = typed.strip()
     shown = text.isascii() and text.decode().isprintable()
     return text[-_ECHO:] in heard if text and shown else bool(heard)

@@ -1,6 +1,6 @@
-"""The definition and the snapshots of a clone, made from its original's: text in, text out.
+"""The definition and the snapshots of a clone, made from those of its original: text in, text out.
 
-What makes a machine itself is changed: names, ids, addresses, disks, files. Everything else is the original's.
+What distinguishes machines is changed: names, ids, addresses, disks, files. Everything else stays as in the original.
 Knows: libvirt's domain and snapshot formats. Must not know: connections, plans.
 """
 
@@ -35,8 +35,8 @@ def clone_domain_xml(xml: str, spec: MachineSpec) -> str:
     for serial in domain.iterfind("devices/serial/log"):
         serial.set("file", spec.console_log or "")
     for address in domain.findall("devices/interface/mac"):
-        get_parent(address).remove(address)  # libvirt draws another
-    # What libvirt has chosen for the original's sockets and terminals it chooses again.
+        get_parent(address).remove(address)  # libvirt chooses another
+    # What libvirt has chosen for the original's sockets and terminals is left out, so that it chooses again.
     for source in (*domain.findall("devices/channel/source"), *domain.findall("devices/serial/source")):
         get_parent(source).remove(source)
     for label in domain.findall("seclabel"):
@@ -45,12 +45,12 @@ def clone_domain_xml(xml: str, spec: MachineSpec) -> str:
 
 
 def clone_memory_xml(xml: str, spec: MachineSpec) -> str:
-    """Return the XML that stands before a guest's memory, made that of a clone."""
+    """Return the definition at the beginning of a memory file, made that of a clone."""
     return without_backing_chains(clone_domain_xml(xml, spec))
 
 
 def clone_snapshot_xml(xml: str, spec: MachineSpec, paths: Mapping[str, str]) -> str:
-    """Return the XML of a clone's snapshot, without the memory of the original's.
+    """Return the XML of a clone's snapshot, without the memory that the original's may have.
 
     Args:
         xml: the original's. spec: the clone, which says who it is. paths: the copies of the original's images.
@@ -80,7 +80,7 @@ def clone_snapshot_xml(xml: str, spec: MachineSpec, paths: Mapping[str, str]) ->
 
 
 def _name_itself(domain: etree._Element, spec: MachineSpec) -> None:
-    """What the guest can ask its firmware and its kernel: who am I?"""
+    """Write the clone's identity where the guest can read it: for its firmware and on its kernel's command line."""
     for genid in domain.findall("genid"):
         domain.remove(genid)
     if spec.genid:
@@ -96,6 +96,6 @@ def _name_itself(domain: etree._Element, spec: MachineSpec) -> None:
 
 
 def get_parent(element: etree._Element) -> etree._Element:
-    """Return the element around one that has one."""
+    """Return the parent of an element that is not the root."""
     parent = element.getparent()
     return element if parent is None else parent

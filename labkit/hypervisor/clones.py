@@ -1,4 +1,4 @@
-"""Clones in libvirt: defined from their original's definition, with its snapshots; cut loose from it.
+"""Clones in libvirt: define them from their original's definition, give them its snapshots, let them stand alone.
 
 Knows: libvirt's domains and block jobs. Must not know: plans, images, whose act it is part of.
 """
@@ -24,7 +24,7 @@ _LOOK = 0.02  # seconds between two looks at a job
 
 
 def define_clones(connection: Connection, source_id: str, snapshot: str | None, specs: Sequence[MachineSpec]) -> None:
-    """Define clones with the configuration of a machine or of its snapshot; those already there are left alone."""
+    """Define clones with the configuration of a machine or of its snapshot; existing ones are left as they are."""
 
     def define(raw: libvirt.virConnect) -> None:
         known = {domain.UUIDString() for domain in raw.listAllDomains()}
@@ -48,7 +48,7 @@ def copy_snapshots(
     current: str | None,
     paths: Mapping[str, str],
 ) -> None:
-    """Give a clone the snapshots of its original, on the copies of its images; those already there stay.
+    """Give a clone the snapshots of its original, on the copies of its images; existing ones are left as they are.
 
     Args:
         names: parents first. current: the one the clone's state began from. paths: the copies, by original.
@@ -71,7 +71,7 @@ def copy_snapshots(
 
 
 def abort_pulls(connection: Connection, machine_id: str, disks: Iterable[DiskSpec]) -> None:
-    """End the block jobs that still copy into disks; what they have copied stays, and harms nothing."""
+    """End the block jobs that still copy into disks; what they have copied stays and does no harm."""
 
     def abort(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)

@@ -1,6 +1,6 @@
-"""What on this host tells of its hypervisor: the CPU's flags, the kernel's modules, its device, a probe.
+"""Clues to this host's hypervisor: the CPU's flags, the kernel's modules, its device, a probe.
 
-Concluding from it is the reader's: see `host.judge_hypervisor` for the reasons.
+Conclusions are left to the reader; see `host.judge_hypervisor` for the reasons.
 Knows: traces, the accelerator found. Must not know: how either was read.
 """
 
@@ -12,7 +12,7 @@ from labkit.model.host import AcceleratorFacts, Clue
 from labkit.model.machine import Accelerator
 
 _GUEST_MODES = ("vmx", "svm")
-"""The CPU flags that stand for a mode to run guests in: Intel's, AMD's."""
+"""The CPU flags for hardware virtualization: Intel's, AMD's."""
 
 
 def build_clues(traces: Traces, accelerator: AcceleratorFacts) -> tuple[Clue, ...]:

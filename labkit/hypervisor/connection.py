@@ -1,6 +1,6 @@
 """The connection to one hypervisor instance: opened once, reopened when its daemon went away.
 
-Every call has a time limit and leaves as one of our errors. Only local hypervisors are accepted, since
+Every call has a time limit, and every failure becomes one of our errors. Only local hypervisors are accepted, since
 images are local files.
 
 Knows: libvirt's connections. Must not know: domains' contents, plans, files.
@@ -32,12 +32,12 @@ R = TypeVar("R")
 
 DEFAULT_URI = "qemu:///session"
 CALL_LIMIT = 30.0
-"""Seconds a call may take unless its caller says otherwise."""
+"""Seconds that a call may take unless its caller says otherwise."""
 
 _POSTED_LIMIT = 5.0
-"""Seconds that closing waits for what was posted."""
+"""Seconds that closing waits for posted calls."""
 
-_PATIENCE_AT_FIRST, _PATIENCE = 2.0, 20.0  # seconds in which a daemon may refuse: one never met may not be there at all
+_PATIENCE_AT_FIRST, _PATIENCE = 2.0, 20.0  # seconds in which a daemon may refuse; there may be none at first
 
 
 def check_uri(uri: str) -> str:
@@ -48,7 +48,7 @@ def check_uri(uri: str) -> str:
     """
     try:
         parts = urlsplit(uri)
-    except ValueError:  # a bracket that is not closed, a sign that becomes another
+    except ValueError:  # an unclosed bracket, a character that normalization changes
         raise BadInput(
             _("{uri!r} is not a QEMU hypervisor.").format(uri=uri), _("Use {uri}.").format(uri=DEFAULT_URI)
         ) from None
@@ -70,7 +70,7 @@ def connect(uri: str = DEFAULT_URI, *, start: Callable[[], None] | None = None) 
     """Return this process's one connection to a hypervisor instance; each caller must `release` it.
 
     Args:
-        start: lets the instance's daemon run, called before each opening; None: libvirt starts it itself.
+        start: starts the instance's daemon if need be, called before each opening; None: libvirt starts it itself.
     """
     key = (uri, os.environ.get("XDG_RUNTIME_DIR", ""))
     with _shared_lock:
@@ -82,10 +82,11 @@ def connect(uri: str = DEFAULT_URI, *, start: Callable[[], None] | None = None) 
 
 
 class Connection:
-    """A connection that survives its daemon.
+    """A connection that survives the end of its daemon.
 
     Attributes:
-        uri: what it is connected to. runtime: the instance's runtime folder, where guests' sockets are; None: not ours.
+        uri: what it is connected to. runtime: the instance's runtime folder, where guests' sockets are; None if it is
+            not ours.
         events: the hub its events go to, across reconnections.
     """
 
@@ -112,7 +113,7 @@ class Connection:
         """Return the live libvirt connection, opening it (and with it the session's daemon) if need be.
 
         Raises:
-            HostTrouble: there is no daemon to be had.
+            HostTrouble: no daemon can be reached or started.
             ConnectionLost: this connection was closed.
         """
         with self._lock:
@@ -128,10 +129,10 @@ class Connection:
         return self._raw
 
     def call(self, verb: Callable[[libvirt.virConnect], R], *, subject: str = "", timeout: float = CALL_LIMIT) -> R:
-        """Return what `verb` answers on the live connection.
+        """Return the result of `verb`, called with the live connection.
 
         Args:
-            verb: called in a worker thread; libvirt releases Python's lock meanwhile.
+            verb: called in a worker thread; libvirt releases Python's global lock meanwhile.
             subject: the machine's name, for the error.
             timeout: seconds.
 
@@ -162,7 +163,7 @@ class Connection:
             raise translate(error, subject=subject) from error
 
     def read(self, verb: Callable[[libvirt.virConnect], R], *, subject: str = "", timeout: float = CALL_LIMIT) -> R:
-        """Return what `verb` answers; asks once more where the daemon went away, since reading changes nothing."""
+        """Return the result of `verb`; call it once more if the daemon went away, which is safe for reading."""
         try:
             return self.call(verb, subject=subject, timeout=timeout)
         except ConnectionLost:
@@ -171,14 +172,14 @@ class Connection:
             return self.call(verb, subject=subject, timeout=timeout)
 
     def post(self, verb: Callable[[libvirt.virConnect], object]) -> None:
-        """Call `verb` on the live connection without waiting for it; what it answers or raises is not heard."""
+        """Call `verb` with the live connection without waiting for it; its result and its errors are ignored."""
         raw = self.raw()
         with self._lock, contextlib.suppress(RuntimeError):  # just closed
             self._posted = [future for future in self._posted if not future.done()]
             self._posted.append(self._workers.submit(verb, raw))
 
     def release(self) -> None:
-        """Let go of a connection got from `connect`; the last one closes it."""
+        """Give back a connection that `connect` returned; when the last user does so, it is closed."""
         with _shared_lock:  # held while closing, so that nobody is handed a connection that is about to close
             self.users -= 1
             if self.users <= 0:
@@ -197,7 +198,7 @@ class Connection:
                 raw.unregisterCloseCallback()
                 raw.close()
             except libvirt.libvirtError:
-                pass  # the daemon is gone already
+                pass  # the daemon has already gone
 
     def _open(self) -> libvirt.virConnect:
         limit = time.monotonic() + (_PATIENCE_AT_FIRST if self._raw is None else _PATIENCE)
@@ -209,7 +210,7 @@ class Connection:
                 raw.setKeepAlive(5, 3)
                 return raw
             except libvirt.libvirtError as error:
-                # A daemon that is just ending or just starting refuses for a moment.
+                # A daemon that is just ending or starting refuses for a moment.
                 if time.monotonic() > limit:
                     raise HostTrouble(
                         _("The hypervisor {uri} cannot be opened.").format(uri=self.uri),
@@ -219,12 +220,12 @@ class Connection:
                 time.sleep(0.05)
 
     def _reconnect_after_loss(self, event: Event) -> None:
-        """Open again after a loss, so that events go on without anybody calling."""
+        """Open again after a loss, so that events go on even if nobody makes a call."""
         if event.kind is EventKind.CLOSED and not self.closed:
             try:
                 self.raw()
             except (HostTrouble, ConnectionLost):
-                return  # the next call tries again and tells
+                return  # the next call tries again and reports it
 
 
 def _closed() -> ConnectionLost:

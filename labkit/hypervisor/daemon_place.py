@@ -1,4 +1,4 @@
-"""The daemon that answers, and where it keeps its machines: by its own environment, not by what variables say now.
+"""The daemon that answers, and where it keeps its machines: found from its own environment, not from our variables.
 
 Knows: processes, libvirt's folders. Must not know: labs.
 """
@@ -19,25 +19,25 @@ _DAEMONS = ("libvirtd", "virtqemud")
 
 
 def config_folder(uri: str = "") -> Path | None:
-    """Return the folder with the configuration of the daemon that answers, or None: that cannot be seen."""
+    """Return the configuration folder of the daemon that answers, or None if that cannot be seen."""
     return _folder(uri, "XDG_CONFIG_HOME", ".config")
 
 
 def find_config_folder(uri: str = "") -> Path:
-    """Return the same folder; where it cannot be seen, the one that a daemon would use which this process starts."""
+    """Return the same folder; if it cannot be seen, the one that a daemon started by this process would use."""
     return config_folder(uri) or session_config_folder()
 
 
 def runtime_folder(uri: str = "") -> Path | None:
-    """Return the folder for the sockets of the daemon that answers, or None: that cannot be seen."""
+    """Return the folder for the sockets of the daemon that answers, or None if that cannot be seen."""
     return _folder(uri, "XDG_RUNTIME_DIR", None)
 
 
 def find_own_daemon(uri: str) -> psutil.Process | None:
-    """Return the daemon of a session, if it is a process that may be ended; None: there is none.
+    """Return the process of a session's daemon if we may end it, else None.
 
-    The system's daemon serves everybody. And where systemd listens on a daemon's socket, it is systemd that a look at
-    the socket finds.
+    The system's daemon serves everybody. And if systemd listens on the daemon's socket, looking at the socket finds
+    systemd.
     """
     if urlsplit(uri).path != "/session":
         return None
@@ -50,7 +50,7 @@ def find_own_daemon(uri: str) -> psutil.Process | None:
 
 
 def status_file(uri: str, domain: str) -> Path | None:
-    """Return where the daemon that answers notes how a guest stands, or None: that cannot be seen."""
+    """Return the file in which the daemon that answers records a guest's status, or None if that cannot be seen."""
     folder = runtime_folder(uri)
     return folder and folder / "libvirt" / "qemu" / "run" / f"{domain}.xml"
 

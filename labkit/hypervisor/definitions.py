@@ -1,8 +1,8 @@
-"""What an instance that cannot be asked has written down: its domains and snapshots, read from its folder.
+"""The stored domains and snapshots of an instance that cannot be asked, read from its folder.
 
     CONFIG/libvirt/qemu    NAME.xml  snapshot/NAME/SNAPSHOT.xml  save/NAME.save
 
-Source: libvirt keeps them there for its next start. Knows: these files. Must not know: connections, labs' folders.
+libvirt keeps them there for its next start. Knows: these files. Must not know: connections, labs' folders.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from labkit.model.snapshot import SnapshotTree
 
 
 def read_definitions(config: Path, lab_id: str) -> tuple[dict[str, MachineFacts], dict[str, SnapshotTree]]:
-    """Return a lab's machines and their snapshots, by name; a guest whose process lives counts as running.
+    """Return a lab's machines and their snapshots, by name; a guest that has a process counts as running.
 
     Args:
         config: the instance's folder for definitions.
@@ -46,6 +46,6 @@ def read_definitions(config: Path, lab_id: str) -> tuple[dict[str, MachineFacts]
 
 
 def _current(xml: str) -> str | None:
-    """Return a snapshot's name where its file says that the current state began from it."""
+    """Return a snapshot's name if its file says that the current state began from it, else None."""
     snapshot: etree._Element = parse(xml)
     return snapshot.findtext("name") if snapshot.findtext("active") == "1" else None

@@ -1,4 +1,4 @@
-"""The disks of a domain: attached and detached, grown, throttled; in the running guest and in the definition.
+"""Attach, detach, grow and throttle the disks of a domain, in the running guest and in the definition.
 
 Knows: libvirt's domains. Must not know: plans, images, whose act it is part of.
 """
@@ -21,7 +21,7 @@ _UNPLUG_LIMIT = 40.0  # seconds
 
 
 def attach(domains: Domains, machine_id: str, disk: DiskSpec) -> None:
-    """Attach a disk to the definition and, where there is one, to the running guest; once is enough."""
+    """Attach a disk to the definition and, if there is one, to the running guest; it may be called again."""
     xml = domain_xml.build_disk_xml(disk)
     for flag, persistent in _views(domains, machine_id):
         if domain_xml.find_disk_xml(domains.xml(machine_id, persistent=persistent), disk.target) is None:
@@ -29,10 +29,10 @@ def attach(domains: Domains, machine_id: str, disk: DiskSpec) -> None:
 
 
 def detach(domains: Domains, machine_id: str, target: str, limit: Limit) -> None:
-    """Take a disk from the running guest, wait until it has let go, and from the definition.
+    """Detach a disk from the running guest, wait until the guest has released it, then from the definition.
 
     Raises:
-        TimedOut: the guest does not let go of it; it stays attached.
+        TimedOut: the guest does not release it; it stays attached.
     """
     for flag, persistent in _views(domains, machine_id):
         xml = domain_xml.find_disk_xml(domains.xml(machine_id, persistent=persistent), target)

@@ -1,6 +1,6 @@
-"""libvirt's domains read as our values: what a machine is, how it stands and why, what it uses.
+"""libvirt's domains read as our values: what a machine is, its state and why, what it uses.
 
-Each function takes libvirt's own objects, and is called within a call of the connection.
+Each function takes libvirt's own objects and is called inside a `Connection.call`.
 Knows: libvirt's numbers of states and reasons. Must not know: connections.
 """
 
@@ -48,9 +48,10 @@ _REASONS = {
 def read_all(
     raw: libvirt.virConnect, lab_id: str, home: str
 ) -> tuple[dict[str, MachineFacts], dict[str, frozenset[str]]]:
-    """Return the machines of a lab by name; and by name all other domains, with the files they need.
+    """Return the machines of a lab by name, and the files that every other domain needs, by that domain's name.
 
-    Such a domain is none of ours (its mark was removed, it was made by hand), and yet what it names is not free.
+    The other domains do not carry the lab's mark (it was removed, or they were made by hand), and yet their files are
+    not free.
 
     Args:
         home: the lab's folder.
@@ -65,7 +66,7 @@ def read_all(
                 others[domain.name()] = _files_of(home, domain)
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                continue  # it went between the listing and the reading
+                continue  # it was removed between the listing and the reading
             raise
         if facts is not None:
             machines[facts.name] = facts
@@ -73,7 +74,7 @@ def read_all(
 
 
 def _files_of(home: str, domain: libvirt.virDomain) -> frozenset[str]:
-    """The files that a domain names; and, where one is below a folder, those that its snapshots name."""
+    """The files that a domain names; if one of them is below the folder, also those that its snapshots name."""
     texts = [domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), *([domain.XMLDesc(0)] if domain.isActive() else [])]
     files = _seen_from(home, texts)
     if not any(path.startswith(f"{home}/") for path in files):
@@ -82,7 +83,7 @@ def _files_of(home: str, domain: libvirt.virDomain) -> frozenset[str]:
 
 
 def _seen_from(home: str, texts: Iterable[str]) -> frozenset[str]:
-    """The files that definitions name; those below a folder as seen from there, whatever links lead to it."""
+    """The files that definitions name; those below the folder by its path, whatever links they are named through."""
     real = f"{os.path.realpath(home)}/"
     named = {path for text in texts for path in domain_xml.find_files(text)}
     places = {path: os.path.realpath(path) for path in named}
@@ -93,7 +94,7 @@ def _seen_from(home: str, texts: Iterable[str]) -> frozenset[str]:
 
 
 def read(domain: libvirt.virDomain, lab_id: str, *, saved: bool) -> MachineFacts | None:
-    """Return the machine a domain is, or None: it is not of this lab; `saved`: whether it has saved memory."""
+    """Return the machine that a domain is, or None if it is not of this lab. `saved`: whether it has saved memory."""
     spec = domain_xml.parse_domain_xml(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     if spec is None or spec.lab_id != lab_id:
         return None
@@ -104,26 +105,26 @@ def read(domain: libvirt.virDomain, lab_id: str, *, saved: bool) -> MachineFacts
 
 
 def read_stand(domain: libvirt.virDomain, *, saved: bool) -> tuple[MachineState, Reason]:
-    """Return a domain's state and why; of a guest that a disk stopped, whether the host lacks space.
+    """Return a domain's state and why; for a guest that a disk stopped, also whether the host lacks space.
 
-    QEMU remembers the first error of a disk until the guest is started again.
+    QEMU keeps the first error of a disk until the guest is started again.
     """
     state, reason = read_state(domain.state(), saved=saved)
     if reason is not Reason.IO_ERROR:
         return state, reason
     try:
         errors = domain.diskErrors()
-    except libvirt.libvirtError:  # it goes on already, or has just ended
+    except libvirt.libvirtError:  # it has already gone on, or has just ended
         return state, reason
     full = libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE in errors.values()
     return state, Reason.NO_SPACE if full else reason
 
 
 def read_state(raw: list[int], *, saved: bool) -> tuple[MachineState, Reason]:
-    """Return the state and the reason libvirt's pair of numbers stands for."""
+    """Return the state and the reason that libvirt's pair of numbers stands for."""
     number, why = raw[0], raw[1]
     if (number, why) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP):
-        number, why = libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED  # for an instant, at each start
+        number, why = libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED  # for an instant at each start
     reason = _REASONS.get((number, why), Reason.UNKNOWN)
     if number == libvirt.VIR_DOMAIN_SHUTDOWN:
         reason = Reason.SHUTTING_DOWN
@@ -133,7 +134,7 @@ def read_state(raw: list[int], *, saved: bool) -> tuple[MachineState, Reason]:
 
 
 def read_usage(domain: libvirt.virDomain, values: Mapping[str, Any]) -> MachineUsage:
-    """Return what a domain uses, from the statistics libvirt gives of it."""
+    """Return what a domain uses, from libvirt's statistics of it."""
     blocks = range(int(values.get("block.count", 0)))
     state, _reason = read_state([values.get("state.state", 0), values.get("state.reason", 0)], saved=False)
     return MachineUsage(

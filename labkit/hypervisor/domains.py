@@ -1,7 +1,7 @@
-"""Domains: what they are and how they stand, how they are defined and switched.
+"""Domains: reading, defining and switching them.
 
-Every domain is looked up by its UUID, each time: libvirt's handles do not survive a daemon. What is done to its
-disks and said to its guest stands in `disks.py` and `channels.py`, on top of this.
+Every domain is looked up by its UUID each time, since libvirt's handles do not survive a daemon. Work on its disks and
+talk with its guest are in `disks.py` and `channels.py`, on top of this module.
 Knows: libvirt's domains. Must not know: plans, images, whose act it is part of.
 """
 
@@ -37,10 +37,10 @@ from labkit.model.usage import MachineUsage
 R = TypeVar("R")
 
 ACT_NAMESPACE = "urn:labkit:act:1"
-"""The XML namespace of the mark an act leaves, so that other kernels hear of it."""
+"""The XML namespace of the mark that an act leaves, so that other kernels hear of it."""
 
 _ABORT_LIMIT, _ABORT_AGAIN = 30.0, 0.1
-_FIRST_DEFINE = 120.0  # seconds: the first one makes libvirt ask every emulator what it can
+_FIRST_DEFINE = 120.0  # seconds: the first definition makes libvirt ask every emulator for its capabilities
 
 _USAGE = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON
 _USAGE |= libvirt.VIR_DOMAIN_STATS_BLOCK
@@ -55,7 +55,7 @@ class Domains:
     # --- reading ----------------------------------------------------------------------------------
 
     def read_all(self, lab_id: str, home: str = "") -> tuple[dict[str, MachineFacts], dict[str, frozenset[str]]]:
-        """Return the machines of a lab by name; and by name all other domains, with the files they need.
+        """Return the machines of a lab by name, and the files that every other domain needs, by that domain's name.
 
         Args:
             home: the lab's folder, absolute.
@@ -63,7 +63,7 @@ class Domains:
         return self.connection.read(lambda raw: domain_facts.read_all(raw, lab_id, home))
 
     def read_one(self, machine_id: str, lab_id: str) -> MachineFacts | None:
-        """Return one machine of a lab, or None: there is none, or it is not of this lab."""
+        """Return one machine of a lab, or None if there is none, or it is not of this lab."""
 
         def look(raw: libvirt.virConnect) -> MachineFacts | None:
             domain = raw.lookupByUUIDString(machine_id)
@@ -84,7 +84,7 @@ class Domains:
         return self.connection.read(look)
 
     def is_active(self, machine_id: str) -> bool:
-        """Return whether the hypervisor has a process for a domain, one just starting or ending included."""
+        """Return whether a domain is active for the hypervisor, which includes starting and ending."""
         return bool(self.on(machine_id, lambda domain: domain.isActive()))
 
     def usage(self) -> Mapping[str, MachineUsage]:
@@ -102,11 +102,11 @@ class Domains:
     # --- definitions ------------------------------------------------------------------------------
 
     def define(self, spec: MachineSpec) -> None:
-        """Make a new machine known."""
+        """Define a new machine."""
         self.define_text(domain_xml.build_domain_xml(spec), subject=spec.name)
 
     def define_text(self, xml: str, *, subject: str = "") -> None:
-        """Make a machine known whose definition is written already; its sockets get their places on this instance."""
+        """Define a machine by a text; its sockets get their paths on this instance."""
         placed = place_sockets(xml, self.connection.runtime)
         self.connection.call(lambda raw: raw.defineXML(placed), subject=subject, timeout=_FIRST_DEFINE)
 
@@ -119,7 +119,7 @@ class Domains:
         self.define_text(domain_xml.change_domain_xml(self.xml(machine_id), changes))
 
     def rename(self, machine_id: str, domain_name: str, machine_name: str) -> None:
-        """Give a domain that is off another name, and tell its kernel's command line; once is enough."""
+        """Rename a domain that is off, also on its kernel's command line; it may be called again."""
 
         def give_name(domain: libvirt.virDomain) -> None:
             if domain.name() != domain_name:
@@ -129,7 +129,7 @@ class Domains:
         self.define_text(domain_xml.rename_in_domain_xml(self.xml(machine_id), machine_name), subject=machine_name)
 
     def repoint(self, machine_id: str, *disks: DiskSpec) -> None:
-        """Let a domain use other images for disks from its next start."""
+        """Let a domain use other images for disks from its next start on."""
         repointed = self.xml(machine_id)
         for disk in disks:
             repointed = domain_xml.repoint_in_domain_xml(repointed, disk)
@@ -146,12 +146,12 @@ class Domains:
         self.on(machine_id, lambda domain: domain.undefineFlags(flags))
 
     def announce(self, machine_ids: Iterable[str]) -> None:
-        """Make every other listener hear that these machines changed: an event of their metadata.
+        """Let every listener hear that these machines changed, by an event of their metadata.
 
-        It is not waited for. A machine that is gone is passed over: its end was an event itself.
+        Nothing waits for that. A machine that is gone is passed over, since its end was an event itself.
         """
         for machine_id in machine_ids:
-            with contextlib.suppress(LabError):  # no daemon: whoever reconnects looks again
+            with contextlib.suppress(LabError):  # no daemon: whoever reconnects reads again
                 self.connection.post(functools.partial(_announce, machine_id))
 
     # --- switching --------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ class Domains:
         """Boot a guest, or resume it where it was saved.
 
         Args:
-            cancel: set it to wait no longer for what an emulator that has just ended still holds.
+            cancel: set it to stop waiting for what an emulator that has just ended still holds.
 
         Raises:
             HostTrouble: the host has no room for the path of its monitor's socket.
@@ -201,8 +201,8 @@ class Domains:
         """Write memory and devices to a file and end the process; aborted when the time is up.
 
         Args:
-            cancel: set it to abort: libvirt's error is a HypervisorError. on_bytes: hears of (bytes done, in all).
-            then_runs: whether the guest runs or is paused when it goes on; None: as it is now.
+            cancel: set it to abort, which ends in a HypervisorError. on_bytes: called with bytes done and bytes in all.
+            then_runs: whether the guest runs (else is paused) when it goes on; None: as it is now.
 
         Raises:
             TimedOut, NoSpace, HypervisorError: it goes on as it was, and no file is left.
@@ -223,11 +223,11 @@ class Domains:
             self.on(machine_id, write, subject=subject, timeout=timeout)
         except TimedOut:
             self._abort(machine_id, ended, subject=subject)
-            if self.state(machine_id)[0] is not MachineState.SAVED:  # the abort may come too late
+            if self.state(machine_id)[0] is not MachineState.SAVED:  # else the abort came too late
                 raise
 
     def _look_on(self, machine_id: str, ended: threading.Event, cancel: threading.Event, on_bytes: OnBytes) -> None:
-        """Tell how far a job is until it has ended, and abort it when asked to."""
+        """Report how far a job is until it has ended, and abort it when asked to."""
         while not ended.wait(_ABORT_AGAIN):
             if cancel.is_set():
                 self._abort(machine_id, ended, subject="")
@@ -237,7 +237,7 @@ class Domains:
                     on_bytes(total - job.get("memory_remaining", 0), total)
 
     def _abort(self, machine_id: str, ended: threading.Event, *, subject: str) -> None:
-        """End a machine's job, and wait until it has ended; one that is about to begin is asked again."""
+        """Abort a machine's job and wait until it has ended; one that is about to begin is aborted again."""
         limit = Limit(_ABORT_LIMIT)
         while not limit.reached and not ended.is_set():
             with contextlib.suppress(LabError):  # it has just ended, or is about to begin
@@ -277,9 +277,9 @@ class Domains:
         reached: Callable[[], R | None],
         limit: Limit,
     ) -> R | None:
-        """Return what `reached` answers as soon as it is not None; None when the limit is reached.
+        """Return the first result of `reached` that is not None, or None when the limit is reached.
 
-        It is asked again after each event and each quarter of a second.
+        It is called again after each event, and every quarter of a second.
         """
         events = self.connection.events
         while True:
@@ -298,7 +298,7 @@ class Domains:
         subject: str = "",
         timeout: float = CALL_LIMIT,
     ) -> R:
-        """Do something with a domain in a worker's call, and return what it answered.
+        """Call a function with a domain in a worker thread, and return its result.
 
         Args:
             subject: the machine's name, for the errors. timeout: seconds.
@@ -313,7 +313,7 @@ def _announce(machine_id: str, raw: libvirt.virConnect) -> None:
 
 
 def mark_act(domain: libvirt.virDomain) -> None:
-    """Leave a mark in a domain's definition, of which every listener hears."""
+    """Leave a mark in a domain's metadata, of which every listener hears."""
     element = f"<act at='{time.time_ns()}'/>"
     flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
     domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, element, "labkit-act", ACT_NAMESPACE, flags)

@@ -1,4 +1,4 @@
-"""libvirt's errors as ours, told apart by their code, never by their text.
+"""libvirt's errors translated into ours, by their code as far as codes tell them apart.
 
 Codes: https://libvirt.org/html/libvirt-virterror.html. Knows: libvirt. Must not know: what was being done.
 """
@@ -27,20 +27,20 @@ from labkit.hypervisor.launching import is_held
 from labkit.language import _
 
 GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_AUTH_FAILED)
-"""Codes that say the daemon cannot be spoken to."""
+"""Codes which say that the daemon cannot be reached."""
 
-# Newer than the oldest libvirt we build with, which does not name them.
+# By number, since the oldest libvirt that we build with does not name them.
 _AGENT_COMMAND_TIMEOUT, _AGENT_COMMAND_FAILED = 112, 113
 
 _MOST_WORDS = 300
-"""Letters of an agent's own words that a message holds: a guest may say anything."""
+"""How many letters of an agent's words a message may have: a guest may say anything."""
 
 
 def agent_refusal(text: str, *, subject: str = "") -> GuestError:
-    """Return the error for what a guest's agent refused.
+    """Return the error for a refusal by a guest's agent.
 
     Args:
-        text: libvirt's words; the agent's own stand at their end.
+        text: libvirt's words, which end with the agent's own.
     """
     words = "".join(filter(str.isprintable, text.rpartition("error was ")[2].strip("'")[:_MOST_WORDS]))
     prefix = f"{subject}: " if subject else ""
@@ -89,7 +89,7 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
         return AlreadyExists(
             prefix + _("the hypervisor already has a machine of that name."), _("Choose another."), details=text
         )
-    if "previous migration" in text:  # QEMU's words, whether it is to keep memory, to save it or to send it
+    if "previous migration" in text:  # QEMU's words, for keeping memory, saving it and sending it
         return WrongState(
             prefix + _("QEMU keeps or sends the memory of a paused guest only once while it is paused."),
             _("Call resume(), and pause() if you like; then do it again."),
@@ -111,7 +111,7 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
         )
     if code == libvirt.VIR_ERR_RESOURCE_BUSY:
         return Busy(prefix + _("the hypervisor is busy with it."), _("Wait, then try again."), details=text)
-    # The helper that writes a guest's memory for libvirt hands on no number, only the system's words.
+    # libvirt's helper that writes a guest's memory passes on no error number, only the system's words.
     full = code == libvirt.VIR_ERR_OPERATION_FAILED and os.strerror(errno.ENOSPC) in text
     if full or (code == libvirt.VIR_ERR_SYSTEM_ERROR and (error.get_int1() or 0) == errno.ENOSPC):
         return NoSpace(prefix + _("the host's disk is full."), _("Free space, then do it again."), details=text)

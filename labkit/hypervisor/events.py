@@ -1,7 +1,7 @@
 """Events of the hypervisor: callbacks only enqueue values; one dispatcher thread hands them out.
 
-libvirt's default event loop runs in one daemon thread per process. An event never carries state: who
-hears it reads the state again. Only a time line, which reading is too slow for, takes `Event.stand`.
+libvirt's default event loop runs in one daemon thread per process. An event is not a source of state: whoever hears it
+reads the state again. Only a time line, for which reading is too slow, uses `Event.stand`.
 
 Knows: libvirt's event callbacks. Must not know: who listens.
 """
@@ -50,7 +50,7 @@ _STANDS = {
     },
     libvirt.VIR_DOMAIN_EVENT_CRASHED: {None: (MachineState.PAUSED, Reason.PANICKED)},
 }
-"""By libvirt's event and its detail: how a domain stands after it; None: any other detail."""
+"""A domain's state after an event and the reason, by libvirt's event and detail; detail None: any other."""
 
 
 Listener = Callable[[Event], None]
@@ -78,7 +78,7 @@ def _run_event_loop() -> None:
 
 
 class EventHub:
-    """A queue of events and one thread that hands each to every listener, in order."""
+    """A queue of events, and one thread that hands each event to every listener, in order."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -90,7 +90,7 @@ class EventHub:
         self._thread.start()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Hand every further event to `listener`; returns the call that ends it."""
+        """Hand every further event to `listener`; returns the function that ends this."""
         with self._lock:
             self._listeners.append(listener)
 
@@ -109,7 +109,7 @@ class EventHub:
         self.put(Event(kind=EventKind.STOP))
 
     def wait_beyond(self, count: int, timeout: float) -> int:
-        """Wait until more than `count` events have been handed out, or the time is up; returns how many were."""
+        """Wait until more than `count` events have been handed out or the time is up; returns how many have been."""
         with self.arrived:
             self.arrived.wait_for(lambda: self.count > count, timeout)
             return self.count
@@ -128,7 +128,7 @@ class EventHub:
                     _log.exception("a listener failed on %s", event)
 
     def register(self, connection: libvirt.virConnect) -> None:
-        """Hear of everything on this connection; again after every reconnection."""
+        """Register for all events of a connection; to be called again after every reconnection."""
 
         def hear(kind: EventKind) -> Callable[..., None]:
             return lambda _connection, domain, *rest: self.put(

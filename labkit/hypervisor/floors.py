@@ -1,7 +1,7 @@
-"""What the guests stand on: the floors from the hardware up to QEMU, from evidence only.
+"""What the guests stand on: the floors from the hardware up to QEMU, by evidence only.
 
-Reading (`read_traces`) is apart from concluding (`build_floors`). Nothing is guessed from a name alone: a
-file that a container's tool leaves behind proves a container only where the kernel agrees.
+Reading (`read_traces`) is apart from concluding (`build_floors`). Nothing is concluded from a name alone: a file that a
+container's tool leaves proves a container only if the kernel agrees.
 
 Knows: /proc, /sys and two small programs. Must not know: libvirt, labs.
 """
@@ -20,7 +20,7 @@ from labkit.model.host import Floor, FloorKind
 from labkit.model.machine import Accelerator
 
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
-"""The namespace the kernel itself starts with: PROC_PID_INIT_INO in Linux's include/linux/proc_ns.h."""
+"""The PID namespace that the kernel itself starts with: PROC_PID_INIT_INO in Linux's include/linux/proc_ns.h."""
 
 _DMI = ("sys_vendor", "product_name", "bios_vendor", "chassis_vendor", "board_vendor")
 _MARKERS = ("/.dockerenv", "/run/.containerenv", "/run/systemd/container")
@@ -48,20 +48,20 @@ _VENDORS = {
 }
 
 _NEVER_REAL = frozenset({"KVM", "QEMU", "VMware", "Xen", "Parallels", "bhyve", "Apple Virtualization"})
-"""Names that stand in the firmware of virtual machines alone; clouds rent real machines too."""
+"""Names that only the firmware of virtual machines has; clouds rent real machines too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traces:
-    """What this host's files and programs say, as text; "" or empty where they say nothing.
+    """What this host's files and programs say, as text; empty where they say nothing.
 
     Attributes:
         flags: the first CPU's flags. version: /proc/version. uid_map: of this process.
         cgroup: of the first process. pid_namespace: ours. root_file_system: the type of "/".
         dmi: what the firmware calls the computer, by DMI field. xen: /sys/hypervisor/type.
-        markers: files that containers' tools leave. distribution: its pretty name.
+        markers: files that container tools leave. distribution: its pretty name.
         modules: those of the kernel's hypervisor that are loaded or built in. kvm_device: whether /dev/kvm is there.
-        detected: program → its word for the virtual machine we are in ("none": it says we are in none).
+        detected: by program, its word for the virtual machine we are in ("none" if it says that we are in none).
     """
 
     flags: frozenset[str] = frozenset()
@@ -104,7 +104,7 @@ def read_traces(root: Path = Path("/"), *, detected: Mapping[str, str] | None = 
 
 
 def ask_programs() -> dict[str, str]:
-    """Return what systemd-detect-virt and lscpu say of the virtual machine we are in, where they do."""
+    """Return what systemd-detect-virt and lscpu say of the virtual machine we are in, if they say anything."""
     answers = {}
     word = _output(["systemd-detect-virt", "--vm"])
     if word:
@@ -191,7 +191,7 @@ def _container(traces: Traces) -> Floor | None:
     if _CONTAINER_WORDS.search(traces.cgroup):
         evidence.append(_("/proc/1/cgroup puts the first process into a container's control group."))
     if not evidence and traces.pid_namespace:
-        return None  # the marker files alone may be left from how this disk was made
+        return None  # marker files alone may be left over from how this disk was made
     evidence += [_("The file {marker} is there.").format(marker=marker) for marker in traces.markers]
     if not evidence:
         return None
@@ -255,7 +255,7 @@ def _link(path: Path) -> str:
 
 
 def _output(argv: list[str]) -> str:
-    """Return what a program prints, "" where it is missing or silent."""
+    """Return what a program prints, "" if it is missing or silent."""
     try:
         done = subprocess.run(
             argv,

@@ -1,9 +1,9 @@
-"""A backup that a daemon, killed since, had begun: the one that has taken over knows of it and cannot end it.
+"""A backup begun by a daemon that was then killed: the next daemon knows of it but cannot end it.
 
-libvirt 9.0 notes that a backup begins before it notes of what. Killed in between, or when QEMU has just ended the
-copying, the next daemon holds up the guest with a backup of which it says that its data are missing, or that never
-ends, and it says so again at each start: it reads that from the guest's status file. So the note is taken out of that
-file, and the daemon ended at once, which guests outlive; the next one knows of no backup.
+libvirt 9.0 first records that a backup begins, and only then what it copies. If it is killed in between, or just when
+QEMU has ended the copying, the next daemon blocks the guest with a backup that never ends, or whose data it calls
+missing. Each further daemon does the same, since it reads this from the guest's status file. So the entry is removed
+from that file and the daemon is ended at once, which guests survive; the next one knows of no backup.
 
 Source: libvirt, `src/qemu/qemu_backup.c`, `qemu_process.c` (qemuProcessRecoverJob).
 Knows: libvirt's status files, QEMU's jobs. Must not know: images, plans.
@@ -32,12 +32,12 @@ _TRIES = 3
 
 
 def end_backup(connection: Connection, domain: libvirt.virDomain) -> bool:
-    """End a guest's backup; returns whether it took the end of the daemon, so that the connection is another now."""
+    """End a guest's backup; returns whether the daemon had to be ended, so that there is a new connection now."""
     with contextlib.suppress(libvirt.libvirtError):
         domain.abortJob()
     if _has_ended(domain):
         return False
-    _end_copying(domain)
+    end_copying(domain)
     return _forget(connection, domain)
 
 
@@ -57,8 +57,8 @@ def _has_ended(domain: libvirt.virDomain) -> bool:
     return True
 
 
-def _end_copying(domain: libvirt.virDomain) -> None:
-    """Let QEMU end what it still copies, since libvirt does not know of it."""
+def end_copying(domain: libvirt.virDomain) -> None:
+    """Let QEMU end its copying itself, since libvirt does not know of it."""
     end = time.monotonic() + _ENDS_WITHIN
     while time.monotonic() < end and (jobs := [job for job in ask(domain, "query-jobs") if job["type"] == "backup"]):
         for job in jobs:
@@ -68,14 +68,14 @@ def _end_copying(domain: libvirt.virDomain) -> None:
 
 
 def _forget(connection: Connection, domain: libvirt.virDomain) -> bool:
-    """Take the note of a backup out of the status file and end the daemon, which may just write it once more."""
+    """Remove a backup's entry from the status file and end the daemon; again if the daemon has written it once more."""
     status = status_file(connection.uri, domain.name()) if find_own_daemon(connection.uri) else None
     if status is None:
         return False
     ended = False
     for _try in range(_TRIES):
         daemon = find_own_daemon(connection.uri)
-        if not _strike_out(status):
+        if not strike_out(status):
             break
         if daemon is not None:
             with contextlib.suppress(psutil.Error):
@@ -85,8 +85,8 @@ def _forget(connection: Connection, domain: libvirt.virDomain) -> bool:
     return ended
 
 
-def _strike_out(status: Path) -> bool:
-    """Take what is said of a backup out of a status file; returns whether there was anything."""
+def strike_out(status: Path) -> bool:
+    """Remove all that a status file says of a backup; returns whether there was anything."""
     try:
         root = parse(status.read_text())
     except (OSError, etree.XMLSyntaxError):

@@ -1,6 +1,6 @@
-"""The host's facts, put together from the kernel, the floors below us and the hypervisor's own words.
+"""The host's facts, put together from the kernel, the floors below us and what the hypervisor says.
 
-Knows: where each fact is to be had. Must not know: labs, widgets.
+Knows: where each fact comes from. Must not know: labs, widgets.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def read_host(accelerator: AcceleratorFacts, versions: tuple[str, str, str] = ("
 
 
 def judge_hypervisor(accelerator: Accelerator) -> tuple[HypervisorKind, tuple[str, ...]]:
-    """Return the hypervisor's kind, and the sentences that speak for it."""
+    """Return the hypervisor's kind, and sentences with the reasons for it."""
     if accelerator is Accelerator.KVM:
         return HypervisorKind.ARGUED, (
             _("For type 1: with KVM the kernel itself runs the guests, in a mode the CPU has for it."),

@@ -1,6 +1,6 @@
 """Questions to a hypervisor that may be missing, silent or broken: each has a time limit, none raises.
 
-Knows: libvirt, where it is there. Must not know: what the doctor makes of the answers.
+Knows: libvirt, where it is installed. Must not know: what the doctor concludes from the answers.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 OPEN_LIMIT = 12.0
-"""Seconds a daemon may take to start and to answer on a busy host."""
+"""Seconds that a daemon may take to start and to answer on a busy host."""
 CAPABILITIES_LIMIT = 20.0
-"""Seconds it may take to tell what QEMU can do: with a cold cache it asks QEMU first."""
+"""Seconds that it may take to say what QEMU can do: while its cache is empty it asks QEMU first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +42,13 @@ class MarkedDomain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inquiry:
-    """What came of asking a hypervisor.
+    """The result of asking a hypervisor.
 
     Attributes:
-        uri: whom. binding: whether Python can speak to libvirt at all.
-        reached: whether it answered in time. words: libvirt's, if it refused.
+        uri: the hypervisor's. binding: whether Python's libvirt module can be imported.
+        reached: whether it answered in time. words: libvirt's words, if it refused.
         pid: the process id of the session's daemon, or None.
-        capabilities: what it offers, or None: it did not say.
+        capabilities: what it offers, or None if it did not say.
         marked: the domains of labkit, of whatever lab. active: UUIDs of all domains that run.
     """
 
@@ -63,7 +63,7 @@ class Inquiry:
 
 
 def ask_hypervisor(uri: str) -> Inquiry:
-    """Ask a hypervisor what the doctor wants to know; a session's daemon starts for it where none runs."""
+    """Ask a hypervisor what the doctor wants to know; this starts the session's daemon if it is not running."""
     try:
         import libvirt
     except ImportError as error:
@@ -96,7 +96,7 @@ def find_daemon(uri: str = "") -> int | None:
     """Return the process id of a daemon, or None when no one listens on its socket.
 
     Args:
-        uri: of a hypervisor with a socket of its own; else the session's daemon is meant.
+        uri: of a hypervisor with its own socket; any other URI means the session's daemon.
     """
     folder = session_runtime_folder() / "libvirt"
     named = parse_qs(urlsplit(uri).query).get("socket")
@@ -110,7 +110,7 @@ def find_daemon(uri: str = "") -> int | None:
 
 
 def _ask(uri: str, question: Callable[[libvirt.virConnect], R], limit: float) -> R | None:
-    """Return the answer, or None: silence. A silent thread is left behind, to end with the program."""
+    """Return the answer, or None if there is none in time; the waiting thread is then left to end with the program."""
     import libvirt
 
     answers: list[R] = []
@@ -139,7 +139,7 @@ def _survey(connection: libvirt.virConnect) -> tuple[tuple[MarkedDomain, ...], f
 
     marked, active = [], set()
     for domain in connection.listAllDomains():
-        with contextlib.suppress(libvirt.libvirtError):  # it may be gone by now
+        with contextlib.suppress(libvirt.libvirtError):  # it may have gone by now
             if domain.isActive():
                 active.add(domain.UUIDString())
             found = _read_marked(domain)

@@ -1,12 +1,12 @@
-"""Further hypervisor instances of a user: session daemons with folders and a host identity of their own.
+"""Further hypervisor instances of a user: session daemons with their own folders and host identity.
 
 Two of them on one computer behave as two hosts that share a disk: neither sees the other's machines, and a
-guest can migrate from one to the other. Definitions are kept in the instance's folder, for good:
+guest can migrate from one to the other. Definitions are kept in the instance's folder until it is ended:
 
     FOLDER          uuid  config/ data/ cache/  daemon.conf  lock
     XDG_RUNTIME_DIR nNNNNN → FOLDER/config   nNNNNNr/    short names, since a socket's path has at most 107 bytes
 
-A daemon ends by itself when nobody has asked it anything for a while and none of its guests runs.
+A daemon ends by itself when nobody has been connected for a while and none of its guests runs.
 Source: https://libvirt.org/manpages/libvirtd.html. Knows: processes, folders. Must not know: labs, machines.
 """
 
@@ -39,7 +39,7 @@ _STARTS_WITHIN, _ENDS_WITHIN = 60, 30  # seconds
 _DAEMONS = (*_PROGRAMS, "virtlogd")
 
 _LOCKING = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""How its lock is opened: a link in its place is not followed, a pipe not waited for."""
+"""The flags to open its lock with: a link in its place is not followed, a pipe is not waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +47,14 @@ class Instance:
     """A hypervisor instance beside the session's own.
 
     Attributes:
-        folder: absolute; it holds all that is kept of it.
+        folder: absolute; it holds everything that is kept of it.
     """
 
     folder: Path
 
     @property
     def uri(self) -> str:
-        """What to connect to; its daemon must have been started."""
+        """The URI to connect to; its daemon must have been started."""
         return f"qemu+unix:///session?socket={self.socket}"
 
     @property
@@ -68,30 +68,30 @@ class Instance:
 
     @property
     def is_ended(self) -> bool:
-        """Whether it never was, or was ended: nobody starts it any more."""
+        """Whether it was never created, or was ended for good."""
         return not (self.folder / "uuid").exists()
 
     @property
     def runtime(self) -> Path:
-        """Its runtime folder: sockets and what is known of running guests."""
+        """Its runtime folder, with sockets and the status of running guests."""
         return self._short.with_name(f"{self._short.name}r")
 
     @property
     def socket(self) -> Path:
-        """Where its daemon listens."""
+        """The socket that its daemon listens on."""
         return self.runtime / "libvirt" / _PROGRAMS[_find_program()[0]]
 
     @property
     def has_machines(self) -> bool:
-        """Whether machines are defined there; asked without a daemon."""
+        """Whether machines are defined there; no daemon is asked."""
         return any((self.folder / "config" / "libvirt" / "qemu").glob("*.xml"))
 
     def arrival(self, machine_id: str) -> Path:
-        """Return the socket at which a migrating guest's memory arrives, in a folder of its own."""
+        """Return the socket at which a migrating guest's memory arrives; it has a folder of its own."""
         return self.runtime / f"{machine_id[:8]}.in" / "s"
 
     def create(self) -> None:
-        """Make its folder and draw its host identity; does nothing if they are there."""
+        """Make its folder and its host identity, if they do not exist yet."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._alone():
             if self.is_ended:
@@ -101,10 +101,10 @@ class Instance:
                 draft.rename(self.folder / "uuid")
 
     def start(self) -> None:
-        """Let its daemon run; does nothing if it does.
+        """Start its daemon, if it is not running yet.
 
-        One that was started for a folder which another has replaced since, from a backup say, is ended first: it
-        would go on with definitions that are not there. Its guests outlive that.
+        If the daemon was started for a folder that has since been replaced by another, from a backup for instance, it
+        is ended first: it would go on with definitions that no longer exist. Its guests survive that.
 
         Raises:
             HostTrouble: it does not start, or was ended for good.
@@ -123,14 +123,14 @@ class Instance:
                 self._run_daemon()
 
     def _find_daemon(self) -> int | None:
-        """The process id of its daemon, if that was started for the folder as it is."""
+        """The process id of its daemon, if that was started for the present folder; else None."""
         with contextlib.suppress(FileNotFoundError):
             if self._mark.read_text() != self._identity:
                 return None
         return self.daemon_pid()
 
     def daemon_pid(self) -> int | None:
-        """Return the process id of its daemon, or None: nobody listens."""
+        """Return the process id of its daemon, or None if nobody listens."""
         import struct
 
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
@@ -141,11 +141,11 @@ class Instance:
         return None
 
     def processes(self) -> list[psutil.Process]:
-        """Return its daemons and guests."""
+        """Return the processes of its daemons and guests."""
         return [process for process in psutil.process_iter(["name", "cmdline"]) if self._owns(process)]
 
     def end(self) -> None:
-        """End its daemons and guests and remove its folders. Once is enough.
+        """End its daemons and guests and remove its folders. It may be called again.
 
         Raises:
             HostTrouble: something cannot be ended or removed.
@@ -157,10 +157,10 @@ class Instance:
             self.end_running()
             shutil.rmtree(self.folder)
         with contextlib.suppress(OSError):
-            self.folder.parent.rmdir()  # unless there are others
+            self.folder.parent.rmdir()  # fails if there are others
 
     def end_running(self) -> None:
-        """End its daemons and guests, and remove what is outside of its folder, which may be gone. Once is enough.
+        """End its daemons and guests, and remove what is outside its folder, which may be gone. It may be called again.
 
         Raises:
             HostTrouble: something cannot be ended.
@@ -172,7 +172,7 @@ class Instance:
     # --- inside -----------------------------------------------------------------------------------
 
     def _end_processes(self, *, daemons_only: bool) -> None:
-        # Daemons first, so that nobody starts anything meanwhile.
+        # Daemons first, so that nothing is started meanwhile.
         found = sorted(self.processes(), key=lambda each: each.info["name"] not in _DAEMONS)
         chosen = [process for process in found if not daemons_only or process.info["name"] in _PROGRAMS]
         for process in chosen:
@@ -189,12 +189,12 @@ class Instance:
 
     @property
     def _mark(self) -> Path:
-        """Where it is written down for which folder the daemon was started."""
+        """The file that records which folder the daemon was started for."""
         return self.runtime / "folder"
 
     @property
     def _identity(self) -> str:
-        """What tells its folder from another in the same place."""
+        """What distinguishes its folder from another one at the same path."""
         info = (self.folder / "uuid").stat()
         return f"{info.st_dev} {info.st_ino} {info.st_ctime_ns}\n"
 
@@ -205,7 +205,7 @@ class Instance:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Two kernels do not start or end it at once."""
+        """Hold its lock, so that two kernels do not start or end it at once."""
         with open(os.open(self.folder / "lock", _LOCKING, 0o600), "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -220,7 +220,7 @@ class Instance:
         (self.folder / "daemon.conf").write_text(f'host_uuid = "{self.host_id}"\n')
 
     def _copy_what_is_known_of_emulators(self) -> None:
-        """A daemon without this cache asks every emulator again, which takes seconds."""
+        """Copy libvirt's cache: without it the daemon asks every emulator again, which takes seconds."""
         top = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         with contextlib.suppress(OSError, shutil.Error):
             known = Path("libvirt/qemu/capabilities")
@@ -277,7 +277,7 @@ def find_instances(folder: Path) -> list[Instance]:
 
 
 def _find_program() -> tuple[str, str]:
-    """Return the name and path of the daemon's program: one for all drivers, or QEMU's own."""
+    """Return the name and path of the daemon's program: the one for all drivers, or QEMU's own."""
     for name in _PROGRAMS:
         for place in (shutil.which(name), f"/usr/sbin/{name}"):
             if place and os.access(place, os.X_OK):

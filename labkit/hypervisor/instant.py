@@ -1,4 +1,4 @@
-"""Clones that go on from another machine's memory: what libvirt makes of the file, restoring it, the guest's clock.
+"""Clones that go on from another machine's memory: checking the file with libvirt, restoring, setting the clock.
 
 Knows: libvirt's domains and memory files. Must not know: how such a file is made, whose act it is part of.
 """
@@ -22,7 +22,7 @@ _SECURE = libvirt.VIR_DOMAIN_XML_SECURE
 
 
 def is_memory_of(connection: Connection, memory: str, spec: MachineSpec) -> bool:
-    """Return whether libvirt, as it runs here, takes a file for the memory of that machine on those disks."""
+    """Return whether this libvirt reads a file as the memory of that machine on those disks."""
     xml = connection.read(lambda raw: str(raw.saveImageGetXMLDesc(memory, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)))
     found = parse_domain_xml(xml)
     if found is None:
@@ -31,8 +31,22 @@ def is_memory_of(connection: Connection, memory: str, spec: MachineSpec) -> bool
     return (found.name, found.id) == (spec.name, spec.id) and disks == {disk.target: disk.path for disk in spec.disks}
 
 
+def save_to(connection: Connection, memory: str, spec: MachineSpec) -> None:
+    """Write a running guest's memory to a file, and end it."""
+
+    def save(raw: libvirt.virConnect) -> None:
+        raw.lookupByUUIDString(spec.id).save(memory)
+
+    connection.call(save, subject=spec.name, timeout=LONG)
+
+
+def versions(connection: Connection) -> str:
+    """Return the versions of libvirt and QEMU that a memory file may depend on."""
+    return connection.read(lambda raw: f"{raw.getLibVersion()} {raw.getVersion()}")
+
+
 def restore(connection: Connection, memory: str, spec: MachineSpec) -> None:
-    """Let a clone that is off have the guest of a memory file; it is paused."""
+    """Restore a memory file into a clone that is off; its guest is paused then."""
     paused = libvirt.VIR_DOMAIN_SAVE_PAUSED
 
     def go_on(raw: libvirt.virConnect) -> None:
@@ -42,7 +56,7 @@ def restore(connection: Connection, memory: str, spec: MachineSpec) -> None:
 
 
 def define_again(connection: Connection, source_id: str, snapshot: str, spec: MachineSpec) -> None:
-    """Give a clone back the definition it was born with: libvirt let the one in its memory replace it."""
+    """Give a clone its first definition back, which libvirt has replaced by the one in its memory file."""
 
     def define(raw: libvirt.virConnect) -> None:
         source = raw.lookupByUUIDString(source_id).snapshotLookupByName(snapshot)

@@ -1,4 +1,4 @@
-"""Long work of a running guest on its images: moving data up into its active image or down from it.
+"""Long jobs of a running guest on its images: moving data up into its active image or down from it.
 
 Knows: libvirt's jobs. Must not know: plans, whose act it is part of.
 """
@@ -22,7 +22,7 @@ LOOK = 0.1
 
 
 def wait_for_job(connection: Connection, machine_id: str, limit: Limit) -> None:
-    """Wait until the daemon is at work on a machine no more: it completes what an interrupted act began."""
+    """Wait until the daemon no longer works on a machine: it completes what an interrupted act began."""
 
     def is_idle(raw: libvirt.virConnect) -> bool:
         domain = raw.lookupByUUIDString(machine_id)
@@ -33,22 +33,22 @@ def wait_for_job(connection: Connection, machine_id: str, limit: Limit) -> None:
             if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
                 raise
             return False  # it has just ended: look again
-        with contextlib.suppress(libvirt.libvirtError):  # it may have no definition any more
-            mark_act(domain)  # a change waits until any job has ended, also one that is not told of
+        with contextlib.suppress(libvirt.libvirtError):  # it may no longer be defined
+            mark_act(domain)  # a change waits for the end of any job, also of one that jobInfo does not show
         return True
 
     wait_until(connection, is_idle, limit)
 
 
 def commit(connection: Connection, machine_id: str, disk: DiskSpec, old: DiskSpec, limit: Limit) -> None:
-    """Move what a running guest wrote into an overlay down into the image below it, and go on there.
+    """Move what a running guest wrote into an overlay down into the image below, and let the guest go on there.
 
-    Only right for an image that nothing else depends on: one whose snapshot did not come about.
+    The image below may have no other dependants: this is for a snapshot that was not completed.
     """
 
     def begin(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
-        if not domain.blockJobInfo(disk.target, 0):  # else it was begun by a process, or asked of a daemon, that died
+        if not domain.blockJobInfo(disk.target, 0):  # else a process or daemon that has died began it
             domain.blockCommit(disk.target, old.path, disk.path, 0, libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE)
 
     def is_ready(raw: libvirt.virConnect) -> bool:
@@ -66,17 +66,17 @@ def commit(connection: Connection, machine_id: str, disk: DiskSpec, old: DiskSpe
 def pull(
     connection: Connection, machine_id: str, target: str, onto: str | None, limit: Limit, on_bytes: OnBytes
 ) -> None:
-    """Move what lies between a running guest's active image and a lower one up into the active image.
+    """Move everything between a running guest's active image and a lower one up into the active image.
 
-    A pull that is under way already, begun by a process that was killed, is waited for. Broken off, the image
-    depends on what it did: what it got is only what it would have read there. Ended well, all of it is in the file.
+    A pull that a killed process began is waited for. If the pull is broken off, the image still depends on the same
+    images, and holds only copies of what they hold. If it ends well, everything is in the file.
 
     Args:
         onto: absolute path of the image it then depends on, or None: it stands alone.
-        on_bytes: hears of (bytes done, in all).
+        on_bytes: called with bytes done and bytes in all.
 
     Raises:
-        Cancelled, TimedOut: the limit's; the job has ended. LabError: libvirt's, translated.
+        Cancelled, TimedOut: from the limit; the job has ended. LabError: libvirt's, translated.
     """
 
     def begin(raw: libvirt.virConnect) -> None:
@@ -95,10 +95,10 @@ def pull(
             domain.blockJobAbort(target, 0)
         except libvirt.libvirtError:
             if domain.blockJobInfo(target, 0):
-                raise  # else it had ended by itself
+                raise  # else the job had just ended by itself
 
     try:
-        connection.call(begin)  # what returns an error may have begun all the same
+        connection.call(begin)  # an error may be returned although the job has begun
         while True:
             count = connection.events.count
             bytes_done = connection.read(look)
@@ -108,15 +108,15 @@ def pull(
             limit.check()
             connection.events.wait_beyond(count, min(limit.left, LOOK))
     except BaseException:
-        connection.call(abort)  # returns when the job has ended
+        connection.call(abort)  # it returns when the job has ended
         raise
     flush(connection, machine_id)
 
 
 def flush(connection: Connection, machine_id: str) -> None:
-    """Let a guest's QEMU write into its images what it holds back of them: where a job has moved data to.
+    """Let a guest's QEMU write the tables that it holds back, which say where a job has moved data to.
 
-    It does so whenever the guest's CPUs are stopped, so they stop for an instant.
+    It does so whenever the guest's CPUs are stopped, so they are stopped for an instant.
 
     Raises:
         LabError: libvirt's, translated; the guest may have ended.
@@ -124,7 +124,7 @@ def flush(connection: Connection, machine_id: str) -> None:
 
     def stop(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
-        if not ran:  # libvirt would do nothing
+        if not ran:  # paused already: suspend() would do nothing
             libvirt_qemu.qemuMonitorCommand(domain, '{"execute": "stop"}', 0)
         else:
             domain.suspend()
@@ -141,17 +141,17 @@ def flush(connection: Connection, machine_id: str) -> None:
     try:
         connection.call(stop)
     except ConnectionLost:
-        if ran:  # the daemon died between the two: the guest is not left standing
+        if ran:  # if the daemon died in between, the guest must not be left paused
             with contextlib.suppress(LabError):
                 connection.call(go_on)
         raise
 
 
 def wait_until(connection: Connection, is_over: Callable[[libvirt.virConnect], bool], limit: Limit) -> None:
-    """Look again and again, at least whenever something happens on the hypervisor, until it is over.
+    """Look again and again until something is over: at each event of the hypervisor, and in between.
 
     Raises:
-        Cancelled, TimedOut: the limit's. LabError: libvirt's, translated.
+        Cancelled, TimedOut: from the limit. LabError: libvirt's, translated.
     """
     events = connection.events
     while True:

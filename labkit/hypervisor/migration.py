@@ -1,7 +1,7 @@
-"""Moving a domain from one hypervisor instance to another, with what is kept of its snapshots.
+"""Moving a domain from one hypervisor instance to another, with the records of its snapshots.
 
-The daemons do it between themselves: one that was asked goes on when whoever asked has died, and one that
-loses the other brings the guest back. Memory goes through a UNIX socket; no port is opened.
+The daemons do it between themselves: they go on even if the process that asked has died, and a daemon that loses the
+other one brings the guest back. Memory goes through a UNIX socket; no port is opened.
 Source: https://libvirt.org/migration.html. Knows: libvirt's migration. Must not know: plans, images, labs.
 """
 
@@ -26,23 +26,24 @@ from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.domain_xml.changing import append_to_console_log
 from labkit.hypervisor.inquiry import find_daemon
 from labkit.hypervisor.launching import once_log_is_free
+from labkit.hypervisor.mapped_xml import read_memory_xml
 from labkit.hypervisor.snapshot_xml import definitions_in_snapshot_xml
 from labkit.hypervisor.sockets import place_sockets, runtime_folder
 from labkit.limits import NO_LIMIT, Limit, OnBytes
 from labkit.model.travel import SnapshotRecord, sort_records
 
 LONGEST = 3600.0
-"""Seconds a migration may take where no limit is set."""
+"""Seconds that a migration may take if no limit is set."""
 
-_LOOK = 0.05  # seconds between two looks at how far it is
-_DEAF_AFTER = 15.0  # seconds after an abort, when a daemon that still waits is asked whether it has missed its end
+_LOOK = 0.05  # seconds between two looks at its progress
+_DEAF_AFTER = 15.0  # seconds after an abort; if the daemon still waits then, QEMU is asked whether it has ended
 _ENDED = ("cancelled", "failed")  # in QEMU's words
 _LIVE = (
     libvirt.VIR_MIGRATE_LIVE
     | libvirt.VIR_MIGRATE_PEER2PEER
     | libvirt.VIR_MIGRATE_PERSIST_DEST
     | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
-    # libvirt takes a local disk for one that only one host sees; here both do, and QEMU's locks guard it.
+    # libvirt assumes that only one host sees a local disk; here both do, and QEMU's locks guard it.
     | libvirt.VIR_MIGRATE_UNSAFE
     | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
 )
@@ -68,16 +69,16 @@ def read_records(connection: Connection, machine_id: str) -> tuple[SnapshotRecor
 
 
 def read_definitions(connection: Connection, machine_id: str) -> tuple[str, dict[str, tuple[str, str | None]]]:
-    """Return a domain's definition and, by snapshot, the one it restores and the one it ran with (or None)."""
+    """Return a domain's definition and, by snapshot, the one it restores and the one the guest ran with (or None)."""
     xml = str(connection.read(lambda raw: raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)))
     records = read_records(connection, machine_id)
     return xml, {record.name: definitions_in_snapshot_xml(record.xml) for record in records}
 
 
 def drop_records(connection: Connection, machine_id: str, records: Sequence[SnapshotRecord]) -> None:
-    """Let libvirt forget these snapshots of a domain, tips first; their files stay. Once is enough.
+    """Let libvirt forget these snapshots of a domain, tips first; their files stay. It may be called again.
 
-    In any other order it would let those that are left record the images of the one that goes.
+    In any other order libvirt would write the images of a forgotten snapshot into the records of its children.
     """
 
     def drop(raw: libvirt.virConnect) -> None:
@@ -91,7 +92,7 @@ def drop_records(connection: Connection, machine_id: str, records: Sequence[Snap
 
 
 def give_records(connection: Connection, machine_id: str, records: Sequence[SnapshotRecord]) -> None:
-    """Tell libvirt of the snapshots of a domain, parents first; once is enough."""
+    """Tell libvirt of the snapshots of a domain, parents first; it may be called again."""
 
     def give(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
@@ -113,18 +114,18 @@ def migrate(
     limit: Limit,
     on_bytes: OnBytes,
 ) -> bool:
-    """Let a running or paused guest go over; it is defined there then, and here no more.
+    """Migrate a running or paused guest; afterwards it is defined there and no longer here.
 
     Args:
         to_uri: the other instance, as the daemon here reaches it. arrival: the socket for the memory, in a
             folder of its own.
-        limit: the migration is aborted when it is reached; the guest then goes on here.
+        limit: when it is reached the migration is aborted, and the guest goes on here.
 
     Returns:
-        Whether it went over in time; False: it was to be stopped, and had gone over before it could be.
+        Whether it went over in time; False if the migration was to be aborted but the guest had already gone over.
 
     Raises:
-        Cancelled, TimedOut: the limit's. LabError: libvirt's; look where the guest is.
+        Cancelled, TimedOut: from the limit. LabError: libvirt's; the caller must look where the guest is.
     """
     close_arrival(arrival)
     arrival.parent.mkdir(mode=0o700)
@@ -154,7 +155,7 @@ def migrate(
                 time.sleep(_LOOK)
             sending.result()
         except LabError:
-            limit.check()  # it was stopped because of the limit: that is what is told
+            limit.check()  # aborted because of the limit: raise that
             raise
         except BaseException:
             _abort(source, machine_id)
@@ -165,24 +166,25 @@ def migrate(
 
 
 def read_moving(connection: Connection, machine_id: str, there: Path | None) -> str:
-    """Return the definition a guest goes over with to the instance with that runtime folder."""
+    """Return the definition that a guest gets on the instance with that runtime folder."""
     return connection.read(lambda raw: _moving(raw.lookupByUUIDString(machine_id), there))
 
 
 def _moving(domain: libvirt.virDomain, there: Path | None) -> str:
-    return place_sockets(append_to_console_log(domain.XMLDesc(_MOVABLE)), there)
+    return place_sockets(append_to_console_log(read_memory_xml(domain.XMLDesc(_MOVABLE))), there)
 
 
 def close_arrival(arrival: Path) -> None:
-    """Remove the folder of an arrival's socket: a daemon that only now begins to receive cannot any more."""
+    """Remove the folder of an arrival socket, so that a daemon that only now begins to receive fails."""
     shutil.rmtree(arrival.parent, ignore_errors=True)
 
 
 def keep_images(source: Connection, machine_id: str) -> None:
-    """Let a guest that did not go over, and runs, have its images for sure.
+    """Make sure that a running guest that did not go over has its images.
 
-    QEMU gives them away just before it hands a guest over. Broken off at that moment, one older than 8.1 lets the
-    guest go on without them, and dies at the next write or move; it takes them back when the CPUs go on after a stop.
+    QEMU gives its images up just before it hands a guest over. If the migration is broken off at that moment, a QEMU
+    older than 8.1 lets the guest go on without them, and dies at the next write or migration. It takes them back when
+    the CPUs go on after a stop.
     """
 
     def stop_and_go(raw: libvirt.virConnect) -> None:
@@ -194,7 +196,7 @@ def keep_images(source: Connection, machine_id: str) -> None:
 
 
 def move_definition(source: Connection, target: Connection, machine_id: str) -> None:
-    """Define a domain that is off at another instance, then undefine it here; once is enough."""
+    """Define a domain that is off on another instance, then undefine it here; it may be called again."""
     try:
         xml = str(source.read(lambda raw: raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)))
     except NotFound:
@@ -204,7 +206,7 @@ def move_definition(source: Connection, target: Connection, machine_id: str) -> 
 
 
 def remove(connection: Connection, machine_id: str) -> bool:
-    """End and undefine the copy of a domain that did not become it; returns whether there was one."""
+    """End and undefine the copy of a domain on the side that it does not belong to; returns whether there was one."""
 
     def drop(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
@@ -225,7 +227,7 @@ def remove(connection: Connection, machine_id: str) -> bool:
 
 
 def keep(connection: Connection, machine_id: str) -> None:
-    """Make sure that a domain is still defined when its guest has ended; once is enough."""
+    """Make sure that a domain stays defined when its guest ends; it may be called again."""
 
     def define(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
@@ -255,10 +257,10 @@ def _abort(connection: Connection, machine_id: str) -> None:
 
 
 def _end_if_deaf(connection: Connection, machine_id: str) -> None:
-    """End the daemon where QEMU has ended a migration and the daemon waits for it all the same.
+    """End the daemon if QEMU has ended a migration and the daemon still waits for it.
 
-    libvirt 9.0 may miss it when a migration is aborted as it begins: its call never returns, and nothing can be done
-    with the machine any more. Guests go on without the daemon, and the next call starts it again.
+    libvirt 9.0 may miss the end of a migration that is aborted just as it begins: its call never returns, and nothing
+    can be done with the machine any more. Guests go on without the daemon, and the next call starts it again.
     """
 
     def ask(raw: libvirt.virConnect) -> str:

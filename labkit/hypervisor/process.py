@@ -1,4 +1,4 @@
-"""A running guest as its host sees it: one process of the emulator.
+"""A running guest as the host sees it: one process of the emulator.
 
 Knows: the process table of this host (through psutil). Must not know: what the guest does inside.
 """
@@ -16,7 +16,7 @@ import psutil
 from labkit.model.usage import GuestProcess
 
 _BEGAN = 19
-"""The field "starttime" of proc_pid_stat(5), counted behind the name."""
+"""The index of the field "starttime" of proc_pid_stat(5), counted after the name."""
 
 
 def find_pid(machine_id: str) -> int | None:
@@ -29,18 +29,23 @@ def find_pid(machine_id: str) -> int | None:
 
 
 def began_at(pid: int | None) -> float | None:
-    """Return when a process began, in seconds since 1970; None: it is not there.
+    """Return when a process began, in seconds since 1970, or None if there is no such process.
 
-    To a hundredth of a second: psutil knows only the second in which the host began.
+    It is precise to a hundredth of a second; psutil knows only the second in which the host booted.
     """
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(fields[_BEGAN]) / os.sysconf("SC_CLK_TCK")
+    if ticks := _began_ticks(pid):
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
     return None
 
 
+def _began_ticks(pid: int | None) -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_BEGAN])
+    return 0
+
+
 def find_pids(folder: str) -> list[int]:
-    """Return the process ids of emulators whose command line names a file in a folder."""
+    """Return the process ids of emulators whose command line names a file in this folder."""
     return [
         int(process.pid)
         for process in psutil.process_iter(["name", "cmdline"])
@@ -50,7 +55,7 @@ def find_pids(folder: str) -> list[int]:
 
 
 def find_tools(paths: Collection[str]) -> list[int]:
-    """Return the process ids of QEMU's tools (qemu-img, qemu-nbd, qemu-io) that name one of some files."""
+    """Return the process ids of QEMU's tools (qemu-img, qemu-nbd, qemu-io) that were given one of these files."""
     return [
         int(process.pid)
         for process in psutil.process_iter(["name", "cmdline"])
@@ -63,7 +68,7 @@ def read_process(machine_id: str, guest_memory: int) -> GuestProcess | None:
     """Return a running guest's process, or None when it has none.
 
     Args:
-        guest_memory: bytes of memory the machine has: its region is found by its size.
+        guest_memory: bytes of memory that the machine has; its region is found by this size.
     """
     pid = find_pid(machine_id)
     if pid is None:
@@ -81,6 +86,7 @@ def read_process(machine_id: str, guest_memory: int) -> GuestProcess | None:
                 guest_memory=guest_memory,
                 guest_memory_resident=_region_resident(process, guest_memory),
                 ancestors=tuple(parent.name() for parent in process.parents()),
+                began=100 * _began_ticks(pid) // os.sysconf("SC_CLK_TCK"),
             )
     except psutil.NoSuchProcess:
         return None

@@ -1,6 +1,6 @@
-"""Whether a recorded definition is given to libvirt: it may come from anywhere, and is used word for word.
+"""Whether a recorded definition may be given to libvirt: it may come from anywhere, and is used word for word.
 
-So nothing in it may name a file, a program or a device outside of the lab.
+So nothing in it may name a file, a program or a device outside the lab.
 Knows: libvirt's domain and snapshot formats, links. Must not know: connections, where the record is kept.
 """
 
@@ -21,13 +21,13 @@ _DEVICES = ("/dev/urandom", "/dev/random", "/dev/null")
 _TERMINALS = "/dev/pts/"
 _FILES = ("kernel", "initrd", "dtb", "nvram", "loader", "table")
 _FORBIDDEN = ("hostdev", "filesystem", "shmem", "tpm", "smartcard", "redirdev", "vsock", "crypto", "script", "iommu")
-_WORDS = ("name", "description", "title", "cmdline")  # whatever they say, it is no file
+_WORDS = ("name", "description", "title", "cmdline")  # elements whose text is never a file
 _QEMU_ALLOWED = (f"{{{QEMU_NAMESPACE}}}capabilities", f"{{{QEMU_NAMESPACE}}}del")
 _MOST_TEXT = 4 * 1024 * 1024  # characters of one definition
 
 
 def why_not_trust(machine: MachineRecord, home: str, images: str) -> str:
-    """Return why a recorded machine is not given to libvirt, one sentence, or "".
+    """Return why a recorded machine may not be given to libvirt, one sentence, or "".
 
     Args:
         home: the lab's folder. images: the folder of guest images.
@@ -44,7 +44,7 @@ def why_not_trust(machine: MachineRecord, home: str, images: str) -> str:
 
 
 def why_not_trust_snapshot(xml: str, home: str, images: str) -> str:
-    """Return why a recorded snapshot is not given to libvirt, one sentence, or ""; arguments as for `why_not_trust`."""
+    """Return why a recorded snapshot may not be given to libvirt, one sentence, or ""; see `why_not_trust`."""
     root = _read(xml)
     if root is None or not domains_of(root):
         return _("its definition cannot be read.")
@@ -54,9 +54,10 @@ def why_not_trust_snapshot(xml: str, home: str, images: str) -> str:
 
 
 def find_strange_things(xml: str, home: str) -> frozenset[str]:
-    """Return what the definition in a memory file names that is not the lab's; its kernels' folder is not judged.
+    """Return what the definition in a memory file names that is not the lab's; its kernel and initramfs are not judged.
 
-    Its emulator is: libvirt runs it to ask what it can do as soon as it reads the file, whatever is to be used then.
+    Its emulator is judged: as soon as libvirt reads the file it runs that emulator to ask what it can do, even if
+    another one will be used.
 
     Args:
         home: the lab's folder.
@@ -73,9 +74,9 @@ def find_strange_things(xml: str, home: str) -> frozenset[str]:
 
 
 def are_known(things: frozenset[str], xml: str, home: str) -> bool:
-    """Return whether libvirt's own definition of a snapshot names all those strange things, too: they are its user's.
+    """Return whether libvirt's own definition of a snapshot names all those strange things too: the user wanted them.
 
-    Devices of the host and the like are told by their kind alone, so they never count as known.
+    Devices of the host and the like are recorded only by their kind, so they never count as known.
     """
     try:
         known = find_strange_things(xml, home)
@@ -85,7 +86,7 @@ def are_known(things: frozenset[str], xml: str, home: str) -> bool:
 
 
 def _read(xml: str) -> etree._Element | None:
-    """A definition's root; None: it cannot be read."""
+    """A definition's root element, or None if it cannot be read."""
     try:
         return parse(xml) if len(xml) <= _MOST_TEXT else None
     except (etree.XMLSyntaxError, ValueError):
@@ -93,13 +94,13 @@ def _read(xml: str) -> etree._Element | None:
 
 
 def _is_its_own(machine: MachineRecord) -> bool:
-    """Whether a record's definition is of the machine that it says: one of another would take that one's place."""
+    """Whether a record's definition is that of the machine it names; another's would replace that other machine."""
     spec = parse_domain(parse(machine.xml))
     return spec is not None and (spec.id, spec.name, spec.domain_name) == (machine.id, machine.name, machine.domain)
 
 
 def is_readable(machine: MachineRecord) -> bool:
-    """Return whether the texts of a recorded machine are such as libvirt writes."""
+    """Return whether the XML texts of a recorded machine look like libvirt's."""
     texts = [machine.xml, *(snapshot.xml for snapshot in machine.snapshots)]
     try:
         roots = [parse(text) for text in texts if len(text) <= _MOST_TEXT]
@@ -112,10 +113,10 @@ def is_readable(machine: MachineRecord) -> bool:
 def _find_strange(
     root: etree._Element, home: str, images: str = "", *, but: Sequence[etree._Element] = ()
 ) -> Iterator[str]:
-    """What a definition names outside of the lab: files, devices, programs, arguments of the emulator.
+    """What a definition names outside the lab: files, devices, programs, arguments of the emulator.
 
     Args:
-        but: elements that are not judged; what they name is, wherever else it stands.
+        but: elements that are not judged; the same name in another element is.
     """
     yield from (str(entity.text) for entity in root.iter(etree.Entity))
     for element in root.iter():
@@ -123,7 +124,7 @@ def _find_strange(
         if any(each.tag == "metadata" for each in element.iterancestors()):
             continue
         if rest := (element.tail or "").strip():
-            yield rest  # libvirt would read as one text what is here in pieces; it never writes such
+            yield rest  # text in pieces, which libvirt would read as one and never writes itself
         if tag in _WORDS or not isinstance(element.tag, str):
             continue
         if tag.startswith(f"{{{QEMU_NAMESPACE}}}") and tag not in _QEMU_ALLOWED:
@@ -138,7 +139,7 @@ def _find_strange(
 
 
 def _is_inside(path: str, home: str, images: str) -> bool:
-    """Whether a path leads to one of the lab's files, also behind links, to a guest image or to a harmless device."""
+    """Whether a path leads, links followed, to a file of the lab, to a guest image or to a harmless device."""
     plain = os.path.normpath(path)
     if plain in _DEVICES or plain.startswith(_TERMINALS):
         return True
@@ -150,7 +151,7 @@ def _is_inside(path: str, home: str, images: str) -> bool:
 
 
 def _find_relative(element: etree._Element) -> list[str]:
-    """The names of files that an element has, where nothing but an absolute path is right: all others lead anywhere."""
+    """The file names in an element that are not absolute although they must be: they could lead anywhere."""
     if element.tag in _FILES:
         return [element.text.strip()] if element.text and element.text.strip() else []
     if element.tag not in ("source", "log") or next(element.iterancestors("interface"), None) is not None:
@@ -159,16 +160,16 @@ def _find_relative(element: etree._Element) -> list[str]:
 
 
 def _is_chosen_by_libvirt(element: etree._Element) -> bool:
-    """Whether it is the host's end of a channel or serial line, which `drop_what_libvirt_chooses` takes out."""
+    """Whether it is the host's end of a channel or serial line, which `drop_what_libvirt_chooses` removes."""
     parent = element.getparent()
     tag = None if parent is None else parent.tag
     return element.tag == "source" and tag in ("channel", "serial", "console")
 
 
 def drop_what_libvirt_chooses(domain: etree._Element) -> None:
-    """Take out its emulator, its label, the host's ends of channels and serial lines: chosen again wherever it is used.
+    """Remove emulator, security label, host's ends of channels and serial lines: libvirt chooses them again.
 
-    Nobody judges them, so no definition from a lab's folder is given to libvirt without this.
+    They are not judged here, so every definition from a lab's folder goes through this before libvirt gets it.
     """
     ends = [source for kind in ("channel", "serial", "console") for source in domain.iterfind(f"devices/{kind}/source")]
     for element in (*domain.findall("devices/emulator"), *domain.findall("seclabel"), *ends):
@@ -178,6 +179,6 @@ def drop_what_libvirt_chooses(domain: etree._Element) -> None:
 
 
 def domains_of(root: etree._Element) -> list[etree._Element]:
-    """Return the definitions in a domain's or a snapshot's text."""
+    """Return the `<domain>` elements in a domain's or a snapshot's text."""
     inside = [*root.findall("domain"), *root.findall("inactiveDomain")]
     return [root, *inside] if root.tag == "domain" else inside

@@ -1,6 +1,6 @@
-"""Recorded definitions made to fit where they come back: text in, text out.
+"""Recorded definitions adapted to the place where they come back: text in, text out.
 
-Another folder, another name of the lab, other identities, another computer.
+That place may be another folder, a lab of another name or identity, another computer.
 Knows: libvirt's domain and snapshot formats. Must not know: connections, where the record is kept.
 """
 
@@ -23,10 +23,10 @@ from labkit.model.travel import SnapshotRecord
 
 
 def settle_in(machine: MachineRecord, *, images: Path) -> MachineRecord:
-    """Return a machine as the computer it comes back on can take it: its emulator, its kernels' folder.
+    """Return a machine adapted to this computer: its emulator, the folder of its kernels.
 
     Args:
-        images: the folder of guest images here: a kernel of the same name there is the same kernel.
+        images: the folder of guest images here; a kernel of the same name there is the same kernel.
     """
 
     def change(root: etree._Element) -> None:
@@ -41,7 +41,7 @@ def settle_in(machine: MachineRecord, *, images: Path) -> MachineRecord:
 
 
 def settle_xml(xml: str) -> str:
-    """Return a definition, a snapshot's, or that in a memory file, without what libvirt chooses again."""
+    """Return a definition (of a domain, a snapshot or in a memory file) without what libvirt is to choose again."""
     root = parse(xml)
     for domain in domains_of(root):
         drop_what_libvirt_chooses(domain)
@@ -49,7 +49,7 @@ def settle_xml(xml: str) -> str:
 
 
 def settle_text(xml: str, now: str) -> str:
-    """Return the definition before a saved memory as the machine's own definition has its files now."""
+    """Return the definition in a saved memory with the files that the machine's own definition names now."""
     domain, definition = parse(xml), parse(now)
     drop_what_libvirt_chooses(domain)
     for path in ("os/kernel", "os/initrd"):
@@ -60,9 +60,9 @@ def settle_text(xml: str, now: str) -> str:
 
 
 def find_boot_file(images: Path, path: str) -> Path | None:
-    """Return where a kernel or initramfs is here: where it was, in the data folder; else there by its name; or None.
+    """Return where a kernel or initramfs is here: at its old path in the data folder, else by its name; or None.
 
-    Its name tells what is in it.
+    Its name contains a hash of its content.
     """
     if path.startswith(f"{images}{os.sep}") and os.path.exists(path):
         return Path(path)
@@ -72,7 +72,7 @@ def find_boot_file(images: Path, path: str) -> Path | None:
 
 
 def find_boot_files(machine: MachineRecord) -> list[str]:
-    """Return the kernels and initramfs that a machine's definition and snapshots name, absolute, each once."""
+    """Return the paths of the kernels and initramfs that a machine's definition and snapshots name, each once."""
     found: dict[str, None] = {}
     for text in (machine.xml, *(snapshot.xml for snapshot in machine.snapshots)):
         root = parse(text)
@@ -83,7 +83,7 @@ def find_boot_files(machine: MachineRecord) -> list[str]:
 
 
 def accelerate(machine: MachineRecord, accelerator: Accelerator) -> MachineRecord:
-    """Return a machine whose current definition is run by somebody else."""
+    """Return a machine with another accelerator in its current definition."""
     spec = parse_domain(parse(machine.xml))
     if spec is None or spec.accelerator is accelerator:
         return machine
@@ -91,7 +91,7 @@ def accelerate(machine: MachineRecord, accelerator: Accelerator) -> MachineRecor
 
 
 def move_record(record: LabRecord, *, home: str, lab: str) -> LabRecord:
-    """Return a record whose lab lies in another folder and has that folder's name; done twice is done once."""
+    """Return the record of a lab moved to another folder, whose name it takes; it may be applied again."""
 
     def change(root: etree._Element) -> None:
         _replace_paths(root, f"{record.home}{os.sep}", f"{home}{os.sep}")
@@ -112,11 +112,12 @@ def copy_record(
     genids: Mapping[str, str],
     keep: bool,
 ) -> LabRecord:
-    """Return the record of a copy of a lab: in another folder, with other ids; the original's is left as it is.
+    """Return the record of a copy of a lab, in another folder and with other ids.
 
     Args:
-        ids: the new UUIDs by the old ones. genids: the new generation ids by old UUID; without one it is kept.
-        keep: whether the guests stay who their disks say they are.
+        ids: the new UUIDs by the old ones. genids: the new generation ids by old UUID; where there is none, the old one
+            is kept.
+        keep: whether the guests keep the identities on their disks.
     """
     moved = move_record(record, home=home, lab=lab)
 
@@ -148,7 +149,7 @@ def copy_record(
 
 
 def change_memory_xml(xml: str, machine: MachineRecord, old: str, new: str) -> str:
-    """Return the definition before a guest's memory as that of its machine where the lab is now.
+    """Return the definition in a memory file, adapted to its machine and to where the lab is now.
 
     Args:
         old, new: the lab's folder then and now.
@@ -167,7 +168,7 @@ def change_memory_xml(xml: str, machine: MachineRecord, old: str, new: str) -> s
 
 
 def change_texts(machine: MachineRecord, change: Callable[[etree._Element], None]) -> MachineRecord:
-    """Return a machine all of whose texts were changed."""
+    """Return a machine with a change applied to all its XML texts."""
     return replace(
         machine,
         xml=_change(machine.xml, change),
@@ -195,7 +196,7 @@ def _replace_paths(root: etree._Element, old: str, new: str) -> None:
 
 
 def _name_lab(root: etree._Element, *, lab: str, lab_id: str) -> None:
-    """Let every definition say which lab it belongs to; the name that the hypervisor has for it follows."""
+    """Write into every definition which lab it belongs to, and the domain name that follows from that."""
     for domain in domains_of(root):
         owner = domain.find(f"metadata/{{{NAMESPACE}}}machine")
         name = domain.find("name")
@@ -210,7 +211,7 @@ def _name_lab(root: etree._Element, *, lab: str, lab_id: str) -> None:
 
 
 def _give_identity(root: etree._Element, ids: Mapping[str, str], genids: Mapping[str, str], *, keep: bool) -> None:
-    """What makes a machine itself: its UUID, its generation id, its addresses."""
+    """Give a machine its own identity: UUID, generation id, addresses."""
     for domain in domains_of(root):
         uuid = get_child(domain, "uuid")
         old = uuid.text or ""
@@ -223,7 +224,7 @@ def _give_identity(root: etree._Element, ids: Mapping[str, str], genids: Mapping
             genid.text = genids[old]
         for address in domain.findall("devices/interface/mac"):
             if old in genids:
-                get_parent(address).remove(address)  # libvirt draws another
+                get_parent(address).remove(address)  # libvirt chooses another
         spec, line = parse_domain(domain), domain.find("os/cmdline")
         if spec is not None and line is not None:
             line.text = identify(spec.boot.keeping_identity(keep=keep), spec.name)

@@ -1,4 +1,4 @@
-"""What a lab's folder keeps of its machines, read from libvirt and given back to it, word for word.
+"""The records of machines for a lab's folder: read from libvirt and given back to it, word for word.
 
 Knows: libvirt's definitions and snapshots. Must not know: where the record is kept, whose act it belongs to.
 """
@@ -28,7 +28,7 @@ _GONE = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT)
 
 
 def read_machines(connection: Connection, lab_id: str) -> dict[str, MachineRecord]:
-    """Return what libvirt knows of a lab's machines, by id; those that are only there while they run are left out."""
+    """Return what libvirt knows of a lab's machines, by id; transient ones are left out."""
 
     def read(raw: libvirt.virConnect) -> dict[str, MachineRecord]:
         domains = raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)
@@ -68,7 +68,7 @@ def active_images(machine: MachineRecord) -> list[str]:
 
 
 def find_disks(record: LabRecord) -> list[DiskSpec]:
-    """Return the disks that a lab's record names, as machines, their snapshots and lost snapshots have them."""
+    """Return the disks that a lab's record names in machines, their snapshots and lost snapshots."""
     specs = [spec for machine in record.machines if (spec := _read_spec(machine.xml))]
     records = [each for machine in record.machines for each in machine.snapshots]
     facts = filter(None, map(read_facts, [*records, *(lost.record for lost in record.lost)]))
@@ -82,30 +82,30 @@ def read_memories(machine: MachineRecord) -> list[str]:
 
 
 def define_again(connection: Connection, machine: MachineRecord) -> None:
-    """Make a machine known with its snapshots, as it was recorded; once is enough.
+    """Define a machine with its snapshots, as it was recorded; it may be called again.
 
     Raises:
-        LabError: libvirt refuses its definition, or one of its snapshots; what it knows then is not whole.
+        LabError: libvirt refuses its definition or one of its snapshots, and then knows only a part of the machine.
     """
     Domains(connection).define_text(machine.xml, subject=machine.name)
     give_records(connection, machine.id, machine.snapshots)
 
 
 def find_lost_points(lost: LostSnapshot) -> dict[str, LostPoint]:
-    """Return what is known of the images that a lost snapshot kept, by absolute path."""
+    """Return what the record says of the images that a lost snapshot kept, by absolute path."""
     facts = read_facts(lost.record)
     return {} if facts is None else _points(lost, facts)
 
 
 def read_forgotten(point: LostPoint) -> SnapshotFacts | None:
-    """Return the snapshot that kept an image, as the record tells of it; None: it tells of none."""
+    """Return the snapshot that kept an image, as far as the record knows it, or None."""
     if point.snapshot is None:
         return None
     return read_facts(SnapshotRecord(name=point.snapshot, parent=point.parent, xml=point.xml, current=False))
 
 
 def read_facts(record: SnapshotRecord) -> SnapshotFacts | None:
-    """Return the snapshot a record tells of, or None: its text is none of a machine of labkit."""
+    """Return the snapshot that a record describes, or None if its text has no mark of labkit."""
     try:
         return parse_snapshot_xml(record.xml)
     except (etree.XMLSyntaxError, ValueError, KeyError, StopIteration):
@@ -113,7 +113,7 @@ def read_facts(record: SnapshotRecord) -> SnapshotFacts | None:
 
 
 def is_alike(one: MachineRecord, other: MachineRecord) -> bool:
-    """Whether two records tell the same of a machine: its definition, its snapshots, their order, the current one."""
+    """Whether two records of a machine agree in its definition, its snapshots, their order and the current one."""
     if _read_spec(one.xml) != _read_spec(other.xml) or len(one.snapshots) != len(other.snapshots):
         return False
     pairs = zip(_by_name(one), _by_name(other), strict=True)
@@ -127,13 +127,13 @@ def _by_name(machine: MachineRecord) -> list[SnapshotRecord]:
 
 
 def is_same_snapshot(one: SnapshotRecord, other: SnapshotRecord) -> bool:
-    """Whether two records tell of one snapshot, whatever it is called: taken at one time, of the same images."""
+    """Whether two records are of the same snapshot, whatever its name: taken at the same time, of the same images."""
     here, there = read_facts(one), read_facts(other)
     return here.identity == there.identity if here and there else one.name == other.name
 
 
 def find_lost_images(machine: MachineRecord) -> dict[str, LostPoint]:
-    """Return what is known of the images of a machine that libvirt does not know, by absolute path."""
+    """Return what the record says of the images of a machine that libvirt does not know, by absolute path."""
     points: dict[str, LostPoint] = {}
     for snapshot in machine.snapshots:
         points |= find_lost_points(LostSnapshot(machine_id=machine.id, machine=machine.name, record=snapshot))
@@ -156,7 +156,7 @@ def find_lost_images(machine: MachineRecord) -> dict[str, LostPoint]:
 
 
 def find_files(machine: MachineRecord) -> frozenset[str]:
-    """Return the files of a recorded machine: images, saved memory of snapshots, what its serial line printed."""
+    """Return the files of a recorded machine: images, memory of snapshots, console logs."""
     facts = [each for each in map(read_facts, machine.snapshots) if each]
     specs = [spec for spec in (_read_spec(machine.xml), *(each.spec for each in facts)) if spec]
     logs = (spec.console_log for spec in specs if spec.console_log)
@@ -188,7 +188,7 @@ def _points(lost: LostSnapshot, facts: SnapshotFacts) -> dict[str, LostPoint]:
 
 
 def _read_or_gone(domain: libvirt.virDomain, lab_id: str) -> MachineRecord | None:
-    """A domain of the lab; None: another's, or one that goes this instant."""
+    """The record of a domain, or None if it is not of the lab or is just being removed."""
     try:
         xml = str(domain.XMLDesc(_INACTIVE))
         root = parse(xml)
@@ -218,7 +218,7 @@ def _read_snapshots(domain: libvirt.virDomain) -> tuple[SnapshotRecord, ...]:
 
 
 def _without_mark(domain: etree._Element) -> str:
-    """The text without the mark that each act leaves: it would differ after each."""
+    """The text without the mark that acts leave, which would be different after each act."""
     for mark in domain.findall(f"metadata/{{{ACT_NAMESPACE}}}act"):
         parent = mark.getparent()
         if parent is not None:
@@ -227,5 +227,5 @@ def _without_mark(domain: etree._Element) -> str:
 
 
 def with_uri(machine: MachineRecord, *, instance: str, uri: str) -> MachineRecord:
-    """Return a machine as it is kept: on which instance it is."""
+    """Return a machine with the instance it is on, as it is recorded."""
     return replace(machine, instance=instance, uri="" if instance else uri)

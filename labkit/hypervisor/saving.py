@@ -1,7 +1,7 @@
-"""Memory that libvirt keeps of saved machines: where the file is, and how a machine comes to be saved again.
+"""The memory that libvirt keeps of saved machines: finding its file, deleting an outdated one, saving a machine again.
 
-A daemon that dies at the end of a save, or when a guest has just taken its memory up, leaves the file beside a guest
-that goes on: once that is off, the next daemon would let it take up that memory again, over disks that are newer.
+A daemon that dies at the end of a save, or when a guest has just gone on from its memory, leaves the file although the
+guest runs on. Once the guest is off, the next start would restore that memory over disks that are newer.
 Knows: libvirt's managed save. Must not know: labs' folders.
 """
 
@@ -18,6 +18,7 @@ from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.daemon_place import config_folder
 from labkit.hypervisor.inquiry import find_daemon
 from labkit.hypervisor.launching import once_log_is_free
+from labkit.hypervisor.mapped_xml import read_memory_xml
 from labkit.hypervisor.process import began_at, find_pid
 from labkit.hypervisor.record_xml import settle_text
 from labkit.hypervisor.recording import read_saved
@@ -29,7 +30,7 @@ _LONG = 600.0  # seconds for calls that write or read a guest's memory
 
 
 def find_files(connection: Connection, names: Mapping[str, str]) -> dict[str, Path]:
-    """Return the files with the memory of those domains that are saved, by UUID, as far as they are found.
+    """Return the memory files of those domains that are saved, by UUID, as far as they are found.
 
     Args:
         names: of the domains, by UUID.
@@ -43,10 +44,11 @@ def find_files(connection: Connection, names: Mapping[str, str]) -> dict[str, Pa
 
 
 def drop_overtaken(connection: Connection, lab_id: str) -> list[str]:
-    """Delete the memory that is kept of a lab's machines although they went on since; returns their names.
+    """Delete saved memory of a lab's machines that have gone on since; returns their names.
 
-    That is so where it was written while the guest's process was there already; and where the guest runs although this
-    daemon is younger than its process, so has not let it take up its memory. One that is still starting has only that.
+    That is the case if the file was written while the present process of the guest existed; and if the guest runs and
+    its process is older than this daemon, which therefore did not restore it. A guest that is still starting may need
+    its file.
     """
     flags = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE | libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE
 
@@ -78,8 +80,8 @@ def drop_overtaken(connection: Connection, lab_id: str) -> list[str]:
 
 
 def _is_overtaken(file: Path, guest: float | None, daemon: float | None) -> bool:
-    """Whether a guest went on beside the file with its memory; with the times at which both processes began."""
-    with contextlib.suppress(OSError):  # it is just going
+    """Whether a guest has gone on although its memory file exists. guest, daemon: when their processes began."""
+    with contextlib.suppress(OSError):  # it is just being deleted
         return guest is not None and (guest < file.stat().st_mtime or (daemon is not None and guest < daemon))
     return False
 
@@ -90,18 +92,18 @@ def read_definition(connection: Connection, machine: MachineRecord) -> str:
 
 
 def save_again(connection: Connection, machine: MachineRecord, file: str, xml: str, *, was_running: bool) -> None:
-    """Let a machine that is off take up a memory, and save it at once, without its guest running in between.
+    """Restore a memory into a machine that is off and save it at once, without letting the guest run in between.
 
     Args:
-        file: with the memory; it stays as it is. xml: the definition in it.
+        file: the memory file, which stays as it is. xml: the definition in it.
     """
-    text = place_sockets(settle_text(xml, machine.xml), connection.runtime)
+    text = place_sockets(settle_text(read_memory_xml(xml), machine.xml), connection.runtime)
     then = libvirt.VIR_DOMAIN_SAVE_RUNNING if was_running else libvirt.VIR_DOMAIN_SAVE_PAUSED
 
     def save(raw: libvirt.virConnect) -> None:
         persistent = raw.lookupByUUIDString(machine.id).XMLDesc(_INACTIVE)
         raw.restoreFlags(file, text, libvirt.VIR_DOMAIN_SAVE_PAUSED)
-        raw.defineXML(persistent)  # libvirt let the memory's own definition replace it
+        raw.defineXML(persistent)  # restoring has replaced it with the one in the memory
         raw.lookupByUUIDString(machine.id).managedSave(then)
 
     connection.call(once_log_is_free(save), subject=machine.name, timeout=_LONG)

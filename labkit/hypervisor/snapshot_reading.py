@@ -16,13 +16,13 @@ from labkit.model.travel import SnapshotRecord
 
 
 def read_tree(domain: libvirt.virDomain) -> SnapshotTree:
-    """Return the snapshots of a domain; one that another kernel deletes meanwhile is not there any more."""
+    """Return the snapshots of a domain, without those that another kernel deletes meanwhile."""
     understood = map(snapshot_xml.parse_snapshot_xml, read_texts(domain).values())
     return make_tree({facts.name: facts for facts in understood if facts is not None}, current_name(domain))
 
 
 def tree_or_gone(domain: libvirt.virDomain) -> SnapshotTree | None:
-    """Return the snapshots of a domain, or None where another kernel has deleted it meanwhile."""
+    """Return the snapshots of a domain, or None if another kernel has deleted the domain meanwhile."""
     try:
         return read_tree(domain)
     except libvirt.libvirtError as error:
@@ -32,7 +32,7 @@ def tree_or_gone(domain: libvirt.virDomain) -> SnapshotTree | None:
 
 
 def read_texts(domain: libvirt.virDomain, flags: int = 0) -> dict[str, str]:
-    """Return what libvirt keeps of a domain's snapshots, by name; without those that go meanwhile."""
+    """Return the XML that libvirt keeps of a domain's snapshots, by name, without those deleted meanwhile."""
     found = {snapshot.getName(): _xml_or_gone(snapshot, flags) for snapshot in domain.listAllSnapshots()}
     return {name: text for name, text in found.items() if text is not None}
 
@@ -47,14 +47,14 @@ def _xml_or_gone(snapshot: libvirt.virDomainSnapshot, flags: int) -> str | None:
 
 
 def read_dropped(records: Sequence[SnapshotRecord]) -> SnapshotTree:
-    """Return the tree that records tell which libvirt was made to forget for a while."""
+    """Return the tree described by records that libvirt was made to forget for a while."""
     found = [(record, snapshot_xml.parse_snapshot_xml(record.xml)) for record in records]
     current = next((record.name for record in records if record.current), None)
     return make_tree({facts.name: facts for _record, facts in found if facts}, current)
 
 
 def make_tree(nodes: Mapping[str, SnapshotFacts], current: str | None) -> SnapshotTree:
-    """Return the tree of snapshots by name; a parent that is not among them is none."""
+    """Return the tree made of these snapshots; a parent that is not among them is ignored."""
     known = {
         name: replace(facts, parent=facts.parent if facts.parent in nodes else None) for name, facts in nodes.items()
     }

@@ -1,4 +1,4 @@
-"""libvirt's snapshot XML, both ways: what to take, and what was taken.
+"""libvirt's snapshot XML in both directions: for taking snapshots, and as kept of those taken.
 
 Text in, values out; values in, text out. No connection is needed.
 Knows: libvirt's snapshot format (https://libvirt.org/formatsnapshot.html). Must not know: connections, plans.
@@ -20,9 +20,9 @@ from labkit.model.snapshot import SnapshotFacts, SnapshotKind
 _E = ElementMaker()
 
 SAID_NAMESPACE = "urn:labkit:said:1"
-"""The XML namespace of what is known of a running guest besides: the last line on its console, its QEMU's version.
+"""The XML namespace of what labkit adds about a running guest: the last line on its console, its QEMU's version.
 
-It stands in the metadata of the definition the guest runs with."""
+It is kept in the metadata of the definition that the guest runs with."""
 
 _KINDS = {
     "shutoff": SnapshotKind.OFF,
@@ -33,7 +33,7 @@ _KINDS = {
 
 
 def build_snapshot_xml(name: str, description: str, memory: str | None, overlays: Sequence[DiskSpec]) -> str:
-    """Return the XML to take a snapshot with: every disk goes on in an image made beforehand.
+    """Return the XML to take a snapshot with: every disk goes on in an image that exists already.
 
     Args:
         memory: absolute path of the file for the memory, or None. overlays: the new active images.
@@ -56,18 +56,18 @@ def build_snapshot_xml(name: str, description: str, memory: str | None, overlays
 
 
 def build_said_xml(line: str, qemu: str) -> str:
-    """Return the element that keeps the last line on a guest's console, and the version of QEMU that runs it."""
+    """Return the element with the last line on a guest's console and the version of the QEMU that runs it."""
     return etree.tostring(_E.said(line, qemu=qemu), encoding="unicode")
 
 
 def parse_snapshot_xml(xml: str) -> SnapshotFacts | None:
-    """Return the snapshot an XML describes, or None where its machine carries no mark of labkit."""
+    """Return the snapshot that an XML describes, or None if its machine has no mark of labkit."""
     return _parse_snapshot(xml, language())
 
 
 @lru_cache(maxsize=4096)
 def _parse_snapshot(xml: str, _language: str) -> SnapshotFacts | None:
-    """What libvirt keeps of a snapshot seldom changes, and is read before each act: understood once, it is known."""
+    """Cached: what libvirt keeps of a snapshot seldom changes, and is read before each act."""
     snapshot = parse(xml)
     configuration = _configuration(snapshot)
     spec = None if configuration is None else parse_domain(configuration)
@@ -113,17 +113,17 @@ def reparent_in_snapshot_xml(xml: str, parent: str | None) -> str:
 
 
 def parent_in_snapshot_xml(xml: str) -> str | None:
-    """Return the name of the snapshot before one, or None."""
+    """Return the name of a snapshot's parent, or None."""
     return parse(xml).findtext("parent/name")
 
 
 def keep_definition(definition: str) -> str:
-    """Return a snapshot's XML that keeps a configuration and nothing else."""
+    """Return the XML of a snapshot that keeps a configuration and nothing else."""
     return etree.tostring(_E.domainsnapshot(parse(definition)), encoding="unicode")
 
 
 def definition_in_snapshot_xml(xml: str) -> str:
-    """Return the domain XML of the configuration a snapshot restores."""
+    """Return the domain XML of the configuration that a snapshot restores."""
     domain = _configuration(parse(xml))
     if domain is None:
         return ""
@@ -132,7 +132,7 @@ def definition_in_snapshot_xml(xml: str) -> str:
 
 
 def definitions_in_snapshot_xml(xml: str) -> tuple[str, str | None]:
-    """Return the domain XML of the configuration a snapshot restores, and of the guest as it ran where that differs."""
+    """Return the domain XML of the configuration that a snapshot restores, and that of the guest as it ran, or None."""
     snapshot = parse(xml)
     live = snapshot.find("domain")
     if live is None or snapshot.find("inactiveDomain") is None:
@@ -141,7 +141,7 @@ def definitions_in_snapshot_xml(xml: str) -> tuple[str, str | None]:
 
 
 def _configuration(snapshot: etree._Element) -> etree._Element | None:
-    """After a change of a running machine the two differ, and the inactive one is what was configured."""
+    """The element with the configuration: the inactive one, which differs after a running machine was reconfigured."""
     inactive = snapshot.find("inactiveDomain")
     return inactive if inactive is not None else snapshot.find("domain")
 

@@ -19,6 +19,7 @@ from labkit.hypervisor.channels import agent_answers_soon
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.launching import once_log_is_free
+from labkit.hypervisor.mapped_xml import read_memory_xml
 from labkit.hypervisor.record_xml import settle_xml
 from labkit.hypervisor.snapshot_reading import read_texts, tree_or_gone
 from labkit.hypervisor.sockets import place_sockets
@@ -32,10 +33,10 @@ LONG = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotHost:
-    """What a hypervisor would start a machine with.
+    """The versions with which a hypervisor would start a machine.
 
     Attributes:
-        qemu: the version of QEMU a machine would be started with. cpu_models: those a machine may have.
+        qemu: the version of QEMU. cpu_models: those that a machine may have.
     """
 
     qemu: str
@@ -43,10 +44,10 @@ class SnapshotHost:
 
 
 def deepest_chain(libvirt_version: int) -> int:
-    """Return the layers, base included, of the deepest disk with which a libvirt still starts a machine.
+    """Return how many layers, base included, a disk may have at most for a libvirt to start its machine.
 
-    Measured with 9.0.0 and 11.3.0. From 10.8 to before 12.0 it reads what QEMU answers with a parser that gives up
-    at a depth of nesting; else it counts layers itself.
+    Measured with 9.0.0 and 11.3.0. From 10.8 until before 12.0 libvirt reads QEMU's answers with a parser that gives up
+    at a certain depth; other versions count the layers themselves.
 
     Args:
         libvirt_version: of the daemon, as libvirt numbers them.
@@ -78,7 +79,7 @@ class DomainSnapshots:
         return self.connection.read(look)
 
     def read_host(self, accelerator: Accelerator) -> SnapshotHost:
-        """Return what this hypervisor would start a machine with; asked of it once."""
+        """Return the versions with which this hypervisor would start a machine; it is asked only once."""
         if accelerator not in self._hosts:
 
             def look(raw: libvirt.virConnect) -> SnapshotHost:
@@ -92,7 +93,7 @@ class DomainSnapshots:
         return self._hosts[accelerator]
 
     def deepest_chain(self) -> int:
-        """Return the layers, base included, of the deepest disk with which a machine still starts."""
+        """Return how many layers, base included, a disk may have at most for its machine to start here."""
         if self._deepest is None:
             self._deepest = deepest_chain(self.connection.read(lambda raw: raw.getLibVersion()))
         return self._deepest
@@ -103,11 +104,11 @@ class DomainSnapshots:
         return tuple(point.getName() for point in points)
 
     def xml(self, machine_id: str, name: str) -> str:
-        """Return what libvirt keeps of a snapshot."""
+        """Return the XML that libvirt keeps of a snapshot."""
         return str(self.connection.read(lambda raw: _snapshot(raw, machine_id, name).getXMLDesc(_SECURE)))
 
     def read_texts(self, machine_id: str) -> dict[str, str]:
-        """Return what libvirt keeps of each snapshot of a machine, by name."""
+        """Return the XML that libvirt keeps of each snapshot of a machine, by name."""
         return self.connection.read(lambda raw: read_texts(raw.lookupByUUIDString(machine_id), _SECURE))
 
     def take(
@@ -122,13 +123,13 @@ class DomainSnapshots:
         live: bool,
         quiesce: bool,
     ) -> None:
-        """Freeze every disk, go on in the overlays, keep the memory where a file for it is named; once is enough.
+        """Freeze every disk, go on in the overlays, keep the memory if a file is named; it may be called again.
 
         Args:
             said: the last line on a running guest's console, kept with its memory.
 
         Raises:
-            WrongState: the guest has ended in this instant; libvirt has noted a memory that there is not.
+            WrongState: the guest ended at this instant, and libvirt has recorded a memory that does not exist.
         """
         xml = snapshot_xml.build_snapshot_xml(name, description, memory, overlays)
         flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
@@ -142,7 +143,7 @@ class DomainSnapshots:
             domain = raw.lookupByUUIDString(machine_id)
             if _has(domain, name):
                 return
-            if memory is not None:  # what the guest's own definition says just now, the snapshot keeps
+            if memory is not None:  # the snapshot keeps what the guest's definition says at this moment
                 qemu = format_version(raw.getVersion())
                 element, key = snapshot_xml.build_said_xml(said, qemu), "labkit-said"
                 live_only = libvirt.VIR_DOMAIN_AFFECT_LIVE
@@ -178,10 +179,12 @@ class DomainSnapshots:
     def forget(self, machine_id: str, name: str, *, then_current: str | None = None) -> None:
         """Drop libvirt's record of a snapshot; its children become those of its parent; files stay.
 
-        The children move first: libvirt would else let them record the images of the one that goes.
+        The children are moved first: otherwise libvirt would write the images of the forgotten snapshot into their
+        records.
 
         Args:
-            then_current: what is to be current afterwards: a daemon that dies meanwhile forgets it. None: any.
+            then_current: the snapshot to be current afterwards, since a daemon that dies meanwhile loses it. None:
+                whichever is.
         """
 
         def drop(raw: libvirt.virConnect) -> None:
@@ -199,7 +202,7 @@ class DomainSnapshots:
     def define_from(
         self, machine_id: str, name: str, disks: Sequence[DiskSpec], accelerator: Accelerator | None
     ) -> None:
-        """Give a machine the configuration of a snapshot, on other images, and run by somebody else if one is named."""
+        """Give a machine the configuration of a snapshot, on other images, with another accelerator if one is named."""
         now = self.connection.read(lambda raw: str(raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)))
         definition = definition_from_xml(self.xml(machine_id, name), now, disks, accelerator)
         placed = place_sockets(definition, self.connection.runtime)
@@ -212,12 +215,12 @@ class DomainSnapshots:
         def restore(raw: libvirt.virConnect) -> None:
             persistent = raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)
             raw.restoreFlags(memory, _restored(raw, memory, disks, self.connection.runtime), state)
-            raw.defineXML(persistent)  # libvirt let the memory's own definition replace it
+            raw.defineXML(persistent)  # restoring has replaced it with the one in the memory
 
         self.connection.call(once_log_is_free(restore), timeout=LONG)
 
     def revive(self, machine_id: str, name: str, xml: str, *, parent: str | None) -> None:
-        """Make a snapshot known again; once is enough.
+        """Bring a forgotten snapshot back; it may be called again.
 
         Args:
             xml: what the lab's record kept of it. parent: the snapshot before it, or None.
@@ -232,7 +235,7 @@ class DomainSnapshots:
         self.connection.call(redo)
 
     def relabel(self, machine_id: str, name: str, new: str, description: str | None, *, current: bool) -> None:
-        """Give a snapshot another name or description, and its children their parent's new name.
+        """Give a snapshot another name or description, and let its children name it by the new one.
 
         Args:
             current: whether the current state begins from it.
@@ -256,10 +259,11 @@ class DomainSnapshots:
 
 
 def definition_from_xml(xml: str, now: str, disks: Iterable[DiskSpec], accelerator: Accelerator | None) -> str:
-    """Return the configuration that a snapshot's XML keeps, on other images, run by somebody else if one is named.
+    """Return the configuration that a snapshot's XML keeps, on other images, with another accelerator if one is named.
 
     Args:
-        now: the machine's definition, whose name it keeps: libvirt takes none of it under another one.
+        now: the machine's present definition, whose name is kept: libvirt does not accept another one for the same
+            UUID.
     """
     definition = snapshot_xml.definition_in_snapshot_xml(xml)
     if (spec := domain_xml.parse_domain_xml(now)) is not None:
@@ -272,13 +276,13 @@ def definition_from_xml(xml: str, now: str, disks: Iterable[DiskSpec], accelerat
 
 
 def revived_xml(xml: str, name: str, parent: str | None) -> str:
-    """Return what libvirt is told of a snapshot that it was made to forget, from what was kept of it."""
+    """Return the XML with which a forgotten snapshot is brought back, from the XML that was kept of it."""
     named = snapshot_xml.rename_in_snapshot_xml(settle_xml(xml), name=name)
     return snapshot_xml.reparent_in_snapshot_xml(named, parent)
 
 
 def read_restored(connection: Connection, memory: str, disks: Sequence[DiskSpec]) -> str:
-    """Return the definition a guest goes on with from a memory file, on other images."""
+    """Return the definition with which a guest goes on from a memory file, on other images."""
     return connection.read(lambda raw: _restored(raw, memory, disks, connection.runtime))
 
 
@@ -290,7 +294,7 @@ def _restored(raw: libvirt.virConnect, memory: str, disks: Sequence[DiskSpec], r
     xml = str(raw.saveImageGetXMLDesc(memory, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
     for disk in disks:
         xml = domain_xml.repoint_in_domain_xml(xml, disk)
-    return place_sockets(settle_xml(domain_xml.without_backing_chains(xml)), runtime)
+    return place_sockets(settle_xml(domain_xml.without_backing_chains(read_memory_xml(xml))), runtime)
 
 
 def _reparent(domain: libvirt.virDomain, children: Iterable[libvirt.virDomainSnapshot], parent: str | None) -> None:
@@ -301,7 +305,7 @@ def _reparent(domain: libvirt.virDomain, children: Iterable[libvirt.virDomainSna
 
 
 def _make_current(domain: libvirt.virDomain, name: str) -> None:
-    """Let a snapshot be the one the current state begins from; once is enough."""
+    """Make a snapshot the current one; it may be called again."""
     snapshot = domain.snapshotLookupByName(name)
     if not snapshot.isCurrent():
         flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT

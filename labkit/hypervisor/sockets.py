@@ -1,15 +1,16 @@
 """The sockets of a guest on this host: the agent's, whose path we choose, and the monitor's, which libvirt names.
 
-A socket's path has at most 107 bytes. libvirt would put the agent's below the configuration folder (up to 9.6), which
-is too long for many a home. So it gets a path of its own, right in the runtime folder of the hypervisor instance:
+A socket's path has at most 107 bytes. libvirt (up to 9.6) would put the agent's socket below the configuration folder,
+which makes a path that is too long for many homes. So it gets a path of its own, directly in the runtime folder of the
+hypervisor instance:
 
     RUNTIME FOLDER/0123456789ab.agent     the first digits of the machine's id
 
-The runtime folder is there whenever the instance's daemon is, so `virsh start` needs nobody to make a folder first,
-also after a logout that has removed all in it. Each instance has a runtime folder of its own: a guest that goes over
-from one to another listens on two paths, and the side that it leaves removes only its own.
+The runtime folder exists whenever the instance's daemon runs, so `virsh start` needs nobody to make a folder first, not
+even after a logout that has emptied it. Each instance has its own runtime folder: a guest that migrates from one to
+another has two paths, and the side that it leaves removes only its own.
 
-The monitor's socket stays below the configuration folder, and no definition can say otherwise.
+The monitor's socket stays below the configuration folder; no definition can change that.
 
 Source: libvirt, src/qemu/qemu_domain.c (qemuDomainSetPrivatePaths), src/conf/domain_conf.c (virDomainDefGetShortName).
 Knows: libvirt's domain format, its folders. Must not know: connections, labs.
@@ -29,13 +30,13 @@ from labkit.hypervisor.domain_xml.parsing import get_attribute, parse
 from labkit.language import _
 
 SOCKET_LIMIT = 107
-"""Bytes of a UNIX socket's path, without the final zero: Linux's `sun_path` has 108."""
+"""The most bytes of a UNIX socket's path, without the final zero: Linux's `sun_path` has 108."""
 
 SHORT_NAME = 20
-"""Bytes of a domain's name that libvirt takes into the names of its folders."""
+"""How many bytes of a domain's name libvirt uses in the names of its folders."""
 
 _ID_DIGITS = 12
-_MOST_STARTS = 9999  # libvirt numbers guests as they start, again with each daemon
+_MOST_STARTS = 9999  # libvirt numbers guests as they start, from 1 with each daemon
 
 
 def session_runtime_folder() -> Path:
@@ -44,14 +45,14 @@ def session_runtime_folder() -> Path:
 
 
 def session_config_folder() -> Path:
-    """Return the folder in which a daemon that this process starts keeps its definitions."""
+    """Return the folder in which a daemon started by this process keeps its definitions."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
 
 
 def runtime_folder(uri: str) -> Path | None:
-    """Return the runtime folder of the hypervisor instance that a URI names; None: it has none that is ours.
+    """Return the runtime folder of the hypervisor instance that a URI names, or None if that is not ours or not known.
 
-    The system's hypervisor has none, and one behind a socket of another name does not tell it.
+    The system's hypervisor has none of ours, and a socket of another name does not say where it is.
     """
     parts = urlsplit(uri)
     if parts.path != "/session":
@@ -64,14 +65,14 @@ def runtime_folder(uri: str) -> Path | None:
 
 
 def agent_socket(machine_id: str, folder: Path) -> Path:
-    """Return where the agent of a machine is reached on the instance with that runtime folder."""
+    """Return the socket of a machine's agent on the instance with that runtime folder."""
     return folder / f"{machine_id.replace('-', '')[:_ID_DIGITS]}.agent"
 
 
 def place_sockets(xml: str, folder: Path | None) -> str:
-    """Return a domain's XML with its agent's socket where it belongs on the instance with that runtime folder.
+    """Return a domain's XML with its agent's socket as it must be on the instance with that runtime folder.
 
-    The very same text where it is there already. With no folder (None) libvirt chooses.
+    If nothing changes the very same text is returned. Without a folder (None) libvirt chooses the path.
     """
     domain = parse(xml)
     channels = [each for each in domain.iterfind("devices/channel") if _is_agent(each)]
@@ -81,23 +82,23 @@ def place_sockets(xml: str, folder: Path | None) -> str:
 
 
 def find_agent_socket(xml: str) -> str | None:
-    """Return where a domain's XML puts its agent's socket, or None: libvirt chooses, or it has no agent."""
+    """Return where a domain's XML puts its agent's socket, or None if libvirt chooses or it has no agent."""
     channels = (each for each in parse(xml).iterfind("devices/channel") if _is_agent(each))
     return next((path for each in channels if (path := get_attribute(each, "source", "path"))), None)
 
 
 def monitor_socket(config: Path, name: str = "x" * SHORT_NAME, *, number: int = _MOST_STARTS) -> Path:
-    """Return where libvirt puts the monitor of a guest that it starts; as it stands here, the longest there can be.
+    """Return where libvirt puts the monitor of a guest that it starts; by default, the longest such path.
 
     Args:
-        config: XDG_CONFIG_HOME as its daemon has it. name: of the domain. number: the guest's, as they start.
+        config: XDG_CONFIG_HOME as its daemon has it. name: of the domain. number: libvirt's number of the guest.
     """
     short = os.fsdecode(os.fsencode(name)[:SHORT_NAME])
     return config / f"libvirt/qemu/lib/domain-{number}-{short}/monitor.sock"
 
 
 def name_room(config: Path) -> int:
-    """Return how many bytes of a domain's name fit into its monitor's path; none (< 1): no guest can start at all.
+    """Return how many bytes of a domain's name fit into its monitor's path; if less than 1, no guest can start.
 
     Args:
         config: XDG_CONFIG_HOME as its daemon has it.
@@ -106,7 +107,7 @@ def name_room(config: Path) -> int:
 
 
 def find_lack_of_room(name: str, config: Path) -> HostTrouble | None:
-    """Return the error of a guest whose monitor cannot have its path on this host, or None: it fits."""
+    """Return the error for a guest whose monitor's path is too long on this host, or None if it fits."""
     length = len(os.fsencode(monitor_socket(config, name, number=1)))
     if length <= SOCKET_LIMIT:
         return None
@@ -125,7 +126,7 @@ def _is_agent(channel: etree._Element) -> bool:
 
 
 def _put(channel: etree._Element, path: str | None) -> bool:
-    """Give a channel its path; returns whether that changes it."""
+    """Set the path of a channel; returns whether that changes it."""
     if get_attribute(channel, "source", "path") == (path or ""):
         return False
     for source in channel.findall("source"):

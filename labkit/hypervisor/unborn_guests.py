@@ -1,8 +1,8 @@
-"""Guests that a daemon, killed since, was about to start: it had noted that, and no emulator was there yet.
+"""Guests that a daemon was about to start when it was killed: it had recorded that, and no emulator existed yet.
 
-libvirt 9.0 takes such a note for a guest that is still being started, by nobody: whatever is asked of it waits for that
-to end, its end too, and each further daemon reads the note again. So the daemon is ended, which guests outlive, and the
-note removed; the next one knows the machine as it was before, off or saved.
+libvirt 9.0 takes such a status file for a guest that is still being started, although nobody starts it: every call for
+that guest, also one to end it, waits for ever, and each further daemon reads the file again. So the daemon is ended,
+which guests survive, and the file removed; the next daemon knows the machine as it was before, off or saved.
 
 Source: libvirt, `src/qemu/qemu_process.c` (qemuProcessReconnect).
 Knows: libvirt's status files, processes. Must not know: whose act it is part of.
@@ -24,14 +24,14 @@ from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.process import began_at, find_pid
 
 _TRIES = 3
-_MOMENT = 0.05  # seconds; times of processes and files are told apart no finer
+_MOMENT = 0.05  # seconds; the times of processes and files are no more precise
 _ENDS_WITHIN = 5.0  # seconds
 
 
 def free_unborn(connection: Connection, lab_id: str) -> list[str]:
-    """Let a lab's machines be as they were that are held up so; returns their names."""
+    """Free a lab's machines that are blocked in this way; returns their names."""
     freed: list[str] = []
-    for _try in range(_TRIES):  # somebody else may have called the next daemon before the note was gone
+    for _try in range(_TRIES):  # somebody else may have started a daemon before the file was gone
         starting = connection.read(lambda raw: _find_starting(raw, lab_id))
         daemon = find_own_daemon(connection.uri) if starting else None
         if daemon is None:
@@ -50,7 +50,7 @@ def free_unborn(connection: Connection, lab_id: str) -> list[str]:
 
 
 def _find_starting(raw: libvirt.virConnect, lab_id: str) -> dict[str, str]:
-    """The lab's machines that are being started and have no process yet: their domains' names by their own."""
+    """The lab's machines that are being started and have no process yet: their domains' names by machine name."""
     found: dict[str, str] = {}
     for domain in raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_PAUSED):
         starts = domain.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP]
@@ -61,9 +61,9 @@ def _find_starting(raw: libvirt.virConnect, lab_id: str) -> dict[str, str]:
 
 
 def _is_left_over(note: Path, daemon: float | None) -> bool:
-    """Whether a note of a guest without a process is older than the daemon: one that starts a guest notes it anew.
+    """Whether the status file of a guest without a process is older than the daemon, which would write a new one.
 
-    A daemon does not begin to start one in the moments in which it starts itself.
+    In the moments of its own start a daemon does not start guests.
     """
     with contextlib.suppress(OSError, etree.XMLSyntaxError):
         return (

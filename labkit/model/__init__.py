@@ -1,4 +1,4 @@
-"""The values labkit thinks in: frozen, compared by content, without any input or output.
+"""The values that labkit works with: frozen, compared by content, without any input or output.
 
 Knows: the words of the course. Must not know: libvirt, qemu-img, files, widgets.
 """

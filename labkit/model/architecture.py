@@ -1,6 +1,6 @@
-"""The kind of computer that a guest sees, as one value: what all that names it in a command or a definition asks.
+"""The kind of computer that a guest sees, as one value: every command or definition that depends on it asks this value.
 
-Another architecture is another value here, and a guest image built for it.
+To add an architecture, add a value here and build a guest image for it.
 Source: https://www.qemu.org/docs/master/system/targets.html, https://libvirt.org/formatdomain.html.
 Knows: names. Must not know: libvirt, QEMU's command line.
 """
@@ -15,11 +15,11 @@ class Architecture:
     """A kind of computer.
 
     Attributes:
-        name: as the kernel (`uname -m`), QEMU and libvirt call it. title: as people do.
-        machine_type: the machine QEMU imitates when no other is asked for.
-        cpu_model: the CPU it has then.
+        name: as the kernel (`uname -m`), QEMU and libvirt call it. title: as people call it.
+        machine_type: the machine type that QEMU imitates when no other is asked for.
+        cpu_model: its CPU when no other is asked for.
         console: the serial device that a Linux guest prints to, without /dev/.
-        features: of the firmware, that libvirt must be asked for.
+        features: those that libvirt must be asked for (`<features>`).
         package: Debian's package with QEMU for it.
     """
 
@@ -33,7 +33,7 @@ class Architecture:
 
     @property
     def emulator(self) -> str:
-        """QEMU's program for it."""
+        """The name of QEMU's program for it."""
         return f"qemu-system-{self.name}"
 
 
@@ -48,4 +48,4 @@ X86_64 = Architecture(
 )
 
 ARCHITECTURES = {each.name: each for each in (X86_64,)}
-"""Those that guests can have, by name."""
+"""The architectures that guests can have, by name."""

@@ -13,7 +13,7 @@ from enum import StrEnum
 from labkit.language import _
 
 FORMAT = 1
-"""Version of the JSON form; it grows when a key changes its meaning."""
+"""Version of the JSON format; it grows when a key changes its meaning."""
 
 
 class Status(StrEnum):
@@ -33,8 +33,8 @@ class Check:
 
     Attributes:
         slug: its name for programs, e.g. "disk-space"; it never changes.
-        status: how it came out. what: what is so, one sentence.
-        cause: why, one sentence, or "". repair: one command to type, or "": nothing is to be done.
+        status: how it came out. what: what was found, one sentence.
+        cause: why, one sentence, or "". repair: one command to type, or "" if nothing is to be done.
     """
 
     slug: str
@@ -67,7 +67,7 @@ class Diagnosis:
 
     @property
     def verdict(self) -> str:
-        """One sentence over all."""
+        """One sentence that sums up all checks."""
         if self.is_well:
             return _("Nothing is in the way of the lab.")
         return _("In the way of the lab: {names}.").format(names=", ".join(check.slug for check in self.troubles))

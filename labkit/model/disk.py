@@ -18,7 +18,7 @@ _NUMBERED = re.compile(r"(?P<disk>.+)\.(?P<number>[0-9]+)\.(?P<format>[a-z0-9]+)
 _IDE_DISKS = 4
 
 FLAT = "-flat.vmdk"
-"""How the name of the second file ends that a fixed VMDK has: the one with the data."""
+"""The ending of the name of a fixed VMDK's second file, the one with the data."""
 
 
 class Bus(StrEnum):
@@ -37,12 +37,12 @@ class Bus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFacts:
-    """A disk as it stands.
+    """A disk as it is now.
 
     Attributes:
         name: its name in the lab.
         layers: its images, top (active) → base.
-        machine: the name of the machine it is attached to, or None: it is free.
+        machine: the name of the machine it is attached to, or None if it is free.
         target: what that machine's guest calls it ("vdb"), or None.
         socket: the UNIX socket where it is served as another machine's storage, or None.
     """
@@ -117,9 +117,9 @@ def extent_path(path: str) -> str:
 
 
 def backing_name(image: str, backing: str) -> str:
-    """Return how an image's header names the image below it, both given by absolute path: from its own folder.
+    """Return how an image's header names the image below it: relative to its own folder. Both are absolute paths.
 
-    QEMU takes what stands before a colon for a protocol ("nbd:…"), unless a folder stands before it.
+    QEMU takes what precedes a colon for a protocol ("nbd:…"), unless a folder precedes it.
     """
     name = posixpath.relpath(backing, posixpath.dirname(image))
     return f"./{name}" if ":" in name.partition("/")[0] else name
@@ -137,7 +137,7 @@ def bus_of(target: str) -> Bus:
 
 
 def chain(images: Mapping[str, ImageFacts], path: str) -> tuple[ImageFacts, ...]:
-    """Return an image and all it is a difference to, top → base; ends where a file is missing."""
+    """Return an image and all the images below it, top → base; it ends where a file is missing."""
     layers: dict[str, ImageFacts] = {}
     image = images.get(path)
     while image is not None and image.path not in layers:
@@ -147,20 +147,20 @@ def chain(images: Mapping[str, ImageFacts], path: str) -> tuple[ImageFacts, ...]
 
 
 def name_of(images: Mapping[str, ImageFacts], disk: DiskSpec) -> str:
-    """Return a disk's name: where a tool has named its image in its own way, that of the layers below it."""
+    """Return a disk's name from its image's file name, or from the layers below if another tool has named the image."""
     ours = (layer.path for layer in chain(images, disk.path) if image_number(layer.path) >= 0)
     return disk_name(next(ours, disk.path)) if image_number(disk.path) < 0 and not disk.served else disk.name
 
 
 def find_lost(images: Mapping[str, ImageFacts], path: str) -> str | None:
-    """Return the image that a chain lacks: the first itself, or what the last one stands on; None: it is whole."""
+    """Return the missing image of a chain: its first one, or the one its last one stands on; None if it is whole."""
     layers = chain(images, path)
     lost = layers[-1].backing if layers else path
     return lost if lost is not None and lost not in images else None
 
 
 def layer_paths(images: Mapping[str, ImageFacts], path: str) -> tuple[str, ...]:
-    """Return an image and all it needs, top → base, as paths: also the last one where that is not there."""
+    """Return the paths of an image and all it needs, top → base, including a missing one at the end."""
     lost = find_lost(images, path)
     return (*(layer.path for layer in chain(images, path)), *(() if lost is None else (lost,)))
 
@@ -176,14 +176,14 @@ def find_disks(
 ) -> dict[str, DiskFacts]:
     """Return the disks of a lab by name, sorted: those attached, and the free ones.
 
-    A free disk's active image is one that nothing depends on and no machine uses; of several with one
-    name the newest is the disk.
+    A free disk's active image is one that nothing depends on and no machine uses; of several with the same disk name,
+    the newest is the disk.
 
     Args:
-        kept: images that snapshots keep: they are no disks. served: sockets of served disks, by name.
-        lacking: names of attached disks of which an image is not there. What else bears such a name is what that disk
-            once was, as in an older folder under newer definitions, and no disk of its own.
-        outside: images out of the lab's folder that attached disks are read from, by path.
+        kept: images that snapshots keep, which are not disks. served: sockets of served disks, by name.
+        lacking: names of attached disks that lack an image. Another image with such a name is what that disk once was
+            (an older folder under newer definitions), not a disk of its own.
+        outside: images outside the lab's folder that attached disks read, by path.
     """
     readable = {**images, **(outside or {})}
     disks: dict[str, DiskFacts] = {}

@@ -1,6 +1,6 @@
 """Events of the hypervisor as values.
 
-Knows: what can be told. Must not know: libvirt, who listens.
+Knows: what an event can say. Must not know: libvirt, who listens.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Event:
     """Something happened; `machine_id` is the UUID of the domain, or None for the connection itself.
 
     Attributes:
-        stand: how the machine stood right after it and why, where it was switched.
+        stand: the machine's state right after it and the reason, if it was switched.
     """
 
     kind: EventKind

@@ -1,6 +1,6 @@
-"""An image file from outside the lab, after it was looked at.
+"""An image file from outside the lab, after its inspection.
 
-Knows: the words of the course. Must not know: how it was looked at.
+Knows: the words of the course. Must not know: how it is inspected.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ class Foreign:
     """A file that a person brings, found to be a whole image that depends on nothing else.
 
     Attributes:
-        path: its (first) file, absolute, links followed. format: true by its own bytes.
+        path: its (first) file, absolute, links followed. format: as its own bytes say.
         capacity, length, allocated: bytes, the latter two of all its files.
         allocation: as its header says.
-        data: bytes that a dynamic copy of it holds, compressed ones unpacked.
-        files: all its files, absolute. seals: of each, what tells whether it has changed since.
+        data: bytes that a dynamic copy of it will hold, compressed data unpacked.
+        files: all its files, absolute. seals: for each file, what shows whether it has changed since.
     """
 
     path: str

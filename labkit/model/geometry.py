@@ -10,11 +10,11 @@ SECTOR = 512
 """Bytes of a sector."""
 
 MOST_SECTORS = 65535 * 16 * 255
-"""Sectors that a geometry can tell; beyond, the size in bytes alone counts."""
+"""The most sectors that a geometry can express; beyond that, only the size in bytes counts."""
 
 
 def vhd_capacity(capacity: int) -> int:
-    """Return the bytes a guest sees of a VHD that was asked to hold `capacity` bytes, a multiple of 512."""
+    """Return how many bytes a guest sees of a VHD made with `capacity` bytes, a multiple of 512."""
     wanted = capacity // SECTOR
     if wanted >= MOST_SECTORS:
         return capacity
@@ -26,7 +26,7 @@ def vhd_capacity(capacity: int) -> int:
 
 
 def _whole_cylinders(sectors: int) -> int:
-    """Return how many of some sectors whole cylinders hold."""
+    """Return how many of the sectors fit into whole cylinders."""
     if sectors >= 65535 * 16 * 63:
         heads, per_track = 16, 255
     else:

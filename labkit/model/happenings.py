@@ -1,7 +1,7 @@
-"""What happened to the machines of a lab: told from two readings of it, and from how a machine stands after an event.
+"""What happened to the machines of a lab: found by comparing two readings, and from a machine's state after an event.
 
-Two readings tell what was made, deleted, cloned or changed, whoever did it. Switching is too quick for them: each
-event of the hypervisor says how the machine stands after it.
+Two readings show what was made, deleted, cloned or changed, whoever did it. Switching is too quick for that: each event
+of the hypervisor carries the machine's state after it.
 
 Knows: the model. Must not know: where readings and events come from, how long they are kept.
 """
@@ -22,10 +22,10 @@ class HappeningKind(StrEnum):
     """What happened."""
 
     SEEN = "seen"
-    """It was there when looking began."""
+    """It was there when the watching began."""
     STARTED = "started"
     CONTINUED = "continued"
-    """It went on where it had been saved."""
+    """It was started and went on where it had been saved."""
     RESTORED = "restored"
     PAUSED = "paused"
     STOPPED_BY_DISK = "stopped by a disk"
@@ -58,9 +58,10 @@ class Happening:
     """One thing that happened to a machine.
 
     Attributes:
-        when: seconds since 1970, as it was heard of. machine_id, name: whose.
-        kind: what. about: the snapshot, disk or other machine it was about; empty where it says all.
-        state: the machine's state from then on, or None: it stayed as it was.
+        when: seconds since 1970, when labkit heard of it. machine_id, name: the machine's.
+        kind: what happened. about: the snapshot, disk or other machine it was about; empty where `kind` says
+            everything.
+        state: the machine's state from then on, or None if it stayed as it was.
     """
 
     when: float
@@ -72,7 +73,7 @@ class Happening:
 
 
 def kind_of(state: MachineState, reason: Reason, *, before: MachineState | None) -> HappeningKind:
-    """Return what brought a machine to a state, by the reason and by the state before (None: nobody knows)."""
+    """Return what brought a machine to a state, from the reason and the state before (None: not known)."""
     by_reason = {
         (MachineState.RUNNING, Reason.BOOTED): HappeningKind.STARTED,
         (MachineState.RUNNING, Reason.RESTORED): HappeningKind.CONTINUED
@@ -103,7 +104,7 @@ def kind_of(state: MachineState, reason: Reason, *, before: MachineState | None)
 
 
 def compare(before: LabState, after: LabState, *, when: float) -> tuple[Happening, ...]:
-    """Return what has been made, deleted and changed between two readings; not how machines were switched."""
+    """Return what was made, deleted and changed between two readings, but not how machines were switched."""
     old = {machine.id: machine for machine in before.machines.values()}
     new = {machine.id: machine for machine in after.machines.values()}
     found: list[Happening] = []
@@ -149,7 +150,7 @@ def _changes(old: MachineFacts, new: MachineFacts) -> Iterator[tuple[HappeningKi
     if (old.spec.memory, old.spec.vcpus) != (new.spec.memory, new.spec.vcpus):
         yield HappeningKind.CHANGED, ""
     before, after = ({disk.target: disk.name for disk in facts.spec.disks} for facts in (old, new))
-    if old.name == new.name:  # a machine's own disk takes the new name with it
+    if old.name == new.name:  # a renamed machine's own disk is renamed with it
         yield from ((HappeningKind.DETACHED, before[target]) for target in before if target not in after)
         yield from ((HappeningKind.ATTACHED, after[target]) for target in after if target not in before)
 
@@ -157,7 +158,7 @@ def _changes(old: MachineFacts, new: MachineFacts) -> Iterator[tuple[HappeningKi
 def _snapshots(old: SnapshotTree | None, new: SnapshotTree | None) -> Iterator[tuple[HappeningKind, str]]:
     before, after = old or SnapshotTree(), new or SnapshotTree()
     ages = {node.created for node in before.values()}, {node.created for node in after.values()}
-    if before.keys() != after.keys() and ages[0] != ages[1]:  # else one was only renamed
+    if before.keys() != after.keys() and ages[0] != ages[1]:  # else a snapshot was only renamed
         yield from ((HappeningKind.TAKEN, name) for name in after if name not in before)
         yield from ((HappeningKind.DROPPED, name) for name in before if name not in after)
     elif before.keys() == after.keys() and after.current != before.current and after.current is not None:

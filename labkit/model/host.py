@@ -42,10 +42,10 @@ class Floor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clue:
-    """Something on this host that tells of its hypervisor.
+    """Something on this host that says something about its hypervisor.
 
     Attributes:
-        source: where it is seen: a file, a program. says: what is seen there, a sentence.
+        source: where it was found: a file, a program. says: what was found there, a sentence.
     """
 
     source: str
@@ -55,8 +55,8 @@ class Clue:
 class HypervisorKind(StrEnum):
     """The textbooks' two kinds of hypervisor, and the case they argue about.
 
-    A *type 1* stands on the hardware, a *type 2* is a program of an operating system. With KVM the
-    operating system's kernel is the hypervisor, so there are reasons both ways: `ARGUED`.
+    A *type 1* runs on the hardware, a *type 2* is a program of an operating system. With KVM the operating system's
+    kernel is the hypervisor, so there are reasons for both: `ARGUED`.
     """
 
     TYPE_1 = "type 1"
@@ -70,7 +70,7 @@ class AcceleratorFacts:
 
     Attributes:
         accelerator: the one to use. why: one sentence.
-        probed: whether a guest was run for it just now (not before, not said by a variable).
+        probed: whether a guest was run just now to find it out (not earlier, and not set by a variable).
         seconds: what finding out took.
     """
 
@@ -82,7 +82,7 @@ class AcceleratorFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """Versions as text, "" where the thing is not there.
+    """Versions as text, "" where the thing is not installed.
 
     Attributes:
         libvirt: of the daemon; libvirt_library: of the client library, which may differ.
@@ -102,17 +102,17 @@ class Versions:
 class HostFacts:
     """This computer, as the lab sees it.
 
-    Its `repr` and its HTML name the facts and hold none, since they differ from computer to
-    computer: notebooks stay comparable. `describe()` tells them.
+    Its `repr` and its HTML name the facts without their values, since these differ from computer to computer and
+    notebooks must stay comparable. `describe()` has the values.
 
     Attributes:
         cpu: the CPU's model name. cpus: logical CPUs we may use.
         memory, memory_available: bytes; in all, and free for programs now.
         accelerator, why: who runs the guests' instructions, and how we know.
         floors: what the guests stand on, from the hardware up to the hypervisor.
-        hypervisor, evidence: its kind, and what speaks for it, a sentence each.
+        hypervisor, evidence: its kind, and the reasons for it, a sentence each.
         versions: of the parts.
-        clues: what tells of the hypervisor: the CPU's flags, the kernel's modules, ….
+        clues: what was found out about the hypervisor, from the CPU's flags, the kernel's modules, ….
     """
 
     cpu: str

@@ -39,7 +39,7 @@ class Format(StrEnum):
 
 
 class Allocation(StrEnum):
-    """Whether the host gave the whole capacity at once (fixed) or gives as the guest writes (dynamic)."""
+    """Whether the host gave the whole capacity at once (fixed) or gives space as the guest writes (dynamic)."""
 
     FIXED = "fixed"
     DYNAMIC = "dynamic"
@@ -55,10 +55,10 @@ class ImageFacts:
         allocation: as its header says; raw and qcow2 have no such mark and are fixed when the host has
             given at least the capacity.
         files: all its files, absolute: one, but two for a fixed VMDK.
-        backing: absolute path of the image it is a difference to, or None: it is a base.
-        backing_format: that one's format, as recorded beside its name; None: a base, or not recorded, and then
-            the image is of no use, since nothing is probed.
-        frozen: whether it is closed for writing (mode 0444).
+        backing: absolute path of the image below it, or None if it is a base.
+        backing_format: the format of the image below, as recorded beside its name. None: it is a base; or the format is
+            not recorded, and the image cannot be used, since formats are never probed.
+        frozen: whether its file is read-only (mode 0444).
         internal: how many snapshots another tool keeps inside it (`qemu-img snapshot -l`).
     """
 
@@ -77,7 +77,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Greeting:
-    """Where a guest image keeps the message it greets with: bytes `offset` … `offset + length`."""
+    """Where a guest image keeps its greeting: bytes `offset` to `offset + length`."""
 
     offset: int
     length: int
@@ -89,10 +89,10 @@ class GuestImage:
 
     Attributes:
         name: "tiny", "sector", ….
-        kernel, initramfs: absolute paths of content-addressed files, or None: boots through the BIOS.
+        kernel, initramfs: absolute paths of content-addressed files, or None if it boots through the BIOS.
         command_line: the base part of the kernel's command line.
-        disk: absolute path of the disk image that a machine gets a copy of; format, capacity: of it.
-        disk_bytes: bytes its file takes: what a copy copies.
+        disk: absolute path of the disk image that a machine gets a copy of; format, capacity: those of that image.
+        disk_bytes: bytes that its file takes and a copy copies.
         minimum_memory: bytes below which it does not boot.
         agent: whether it runs a guest agent.
         message: where its greeting is, or None.

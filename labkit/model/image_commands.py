@@ -1,8 +1,9 @@
-"""qemu-img's lines, each made once: a step shows it, and whoever carries the step out runs it.
+"""The command lines of qemu-img, each made in one place: a step shows it, whoever carries the step out runs it.
 
-They differ in one thing. An image is made under a draft's name and gets its own when it is whole (`storage/making.py`);
-from where the draft lies the image below it has another name, so there its capacity is given and it is not opened.
-*Fixed* means that qemu-img lays an image out with a place for each byte; the holes it leaves are filled after.
+The line shown and the line run differ in one thing. An image is made under a draft's name and gets its own name when it
+is whole (`storage/atomic.py`). The name of the image below would be another one from the draft's folder, so when it is
+run the capacity is given and the image below is not opened. *Fixed* means that qemu-img lays an image out with a place
+for each byte; the holes it leaves are filled afterwards.
 Source: QEMU docs/tools/qemu-img.rst. Knows: formats. Must not know: files, who runs what.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 from labkit.model.image import Allocation, Format
 
 Below = tuple[str, Format]
-"""The image below, as its name stands in a header, and its format."""
+"""The image below: its name as it is written in a header, and its format."""
 
 _FIXED = {
     Format.RAW: (),
@@ -19,7 +20,7 @@ _FIXED = {
     Format.VDI: ("static=on",),
     Format.VMDK: ("subformat=monolithicFlat",),
     Format.VHD: ("subformat=fixed",),
-    Format.VHDX: ("subformat=fixed", "block_state_zero=off"),  # else every block is born again at the end when written
+    Format.VHDX: ("subformat=fixed", "block_state_zero=off"),  # else a written block is allocated once more, at the end
 }
 
 
@@ -59,7 +60,7 @@ def convert_argv(
     """Return the line that copies what a chain of images holds into one image.
 
     Args:
-        into_made: whether the target was just made, empty, with a capacity of its own.
+        into_made: whether the target has just been made, empty, with its own capacity.
     """
     fixed = allocation is Allocation.FIXED
     return [
@@ -75,7 +76,7 @@ def rebase_argv(path: str, below: Below | None, *, only_name: bool = False) -> l
     """Return the line that lets a qcow2 image stand on another (None: on nothing), its content unchanged.
 
     Args:
-        only_name: whether that image holds the same as the one before, so that nothing is read.
+        only_name: whether that image holds the same as the one it replaces, so that no data need be compared.
     """
     how = "-u" if only_name else "-p"
     return ["qemu-img", "rebase", how, "-f", Format.QCOW2.driver, *(_below(below) or ("-b", "")), path]

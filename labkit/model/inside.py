@@ -1,4 +1,4 @@
-"""What is found inside a system: its PCI devices, and whose kernel it runs on.
+"""What can be seen inside a system: its PCI devices, and whose kernel it runs on.
 
 Knows: the words of the course, the numbers of PCI. Must not know: how a guest is asked.
 """
@@ -11,13 +11,13 @@ from typing import Final
 from labkit.language import _
 
 RED_HAT_VIRTIO: Final = 0x1AF4
-"""The PCI vendor of virtio devices: there is no such hardware."""
+"""The PCI vendor of virtio devices, which exist only in virtual machines."""
 
 RED_HAT_QEMU: Final = 0x1B36
-"""The PCI vendor of what QEMU invented for itself."""
+"""The PCI vendor of the devices that QEMU has invented."""
 
 _VIRTIO_OLD: Final = {0x1000: 1, 0x1001: 2, 0x1002: 5, 0x1003: 3, 0x1004: 8, 0x1005: 4}
-"""Virtio devices that also speak the protocol's first version have numbers of their own."""
+"""The device numbers of virtio devices that also speak the first version of the protocol."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class System:
 
     Attributes:
         name: its host name. kernel: the release of the kernel it runs on.
-        boot_id: what that kernel drew when it booted: two systems with the same one share one kernel.
+        boot_id: a random id that the kernel draws when it boots: two systems with the same id share one kernel.
         processes: how many processes it sees.
     """
 
@@ -111,11 +111,11 @@ def _kinds() -> dict[int, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
-    """What a command inside the guest said.
+    """The result of a command inside the guest.
 
     Attributes:
         stdout, stderr: text (undecodable bytes replaced). exit_code: 0 is success; 128 + n: ended by signal n.
-        cut: a sentence, if it said more than is kept of it; else empty.
+        cut: a sentence, if it printed more than is kept; else empty.
     """
 
     stdout: str

@@ -1,6 +1,6 @@
 """Lineage: all images, snapshots and machines of a lab, and who depends on whom, across machines.
 
-It is told from the image headers alone: nobody notes anywhere that a machine is a clone.
+It is derived from the image headers alone: that a machine is a clone is recorded nowhere.
 
 Knows: the model. Must not know: what is refused because of it, how it is drawn.
 """
@@ -57,7 +57,7 @@ class LineageNode:
 
     @property
     def machine(self) -> str | None:
-        """The machine it is or is a snapshot of, or None."""
+        """The machine that it is, or that it is a snapshot of; or None."""
         return self.name.partition("@")[0] if self.kind in (NodeKind.MACHINE, NodeKind.SNAPSHOT) else None
 
     @property
@@ -74,10 +74,10 @@ class Lineage:
     """Who depends on whom in a lab at one instant; made by `read_lineage`.
 
     Attributes:
-        state: what it was told from.
-        named: by machine, the images that its definition, its running guest and its snapshots name themselves.
-        users: by image, the machines that need it: they name it, or one that depends on it. Images that are
-            gone are among them.
+        state: what it was derived from.
+        named: by machine, the images that its definition, its running guest and its snapshots name directly.
+        users: by image, the machines that need it: they name it, or name one that depends on it. Missing images are
+            included.
     """
 
     state: LabState
@@ -85,7 +85,7 @@ class Lineage:
     users: Mapping[str, frozenset[str]]
 
     def own(self, machine: str) -> frozenset[str]:
-        """Return the images that are a machine's: those it names, and those that nobody else needs."""
+        """Return a machine's own images: those it names, and those it needs and nobody else does."""
         check_text(machine, what="machine")
         alone = {path for path, users in self.users.items() if users == {machine}}
         return self.named.get(machine, frozenset()) | alone
@@ -93,8 +93,8 @@ class Lineage:
     def dependants(self, of: LineageNode | str) -> tuple[LineageNode, ...]:
         """Return the machines, snapshots and free disks that need something, sorted.
 
-        A machine's dependants are those of *other* machines: its linked clones, theirs, and their snapshots. A
-        snapshot's are the machines that stand directly on it, its own machine left out.
+        A machine's dependants belong to *other* machines: its linked clones, their clones, and the snapshots of all
+        these. A snapshot's are the machines that stand directly on it, without its own machine.
 
         Args:
             of: a node, or its name: "web", "web@clean", or the path of a file.
@@ -133,7 +133,7 @@ class Lineage:
         return tuple(name for name in self.named if name != machine and self._first_foreign(name) & images)
 
     def original(self, machine: str) -> str | None:
-        """Return "machine@snapshot" that a linked clone stands on, or None: it stands alone."""
+        """Return the "machine@snapshot" that a linked clone stands on, or None if the machine stands alone."""
         check_text(machine, what="machine")
         foreign = self._first_foreign(machine)
         for name, tree in self.state.every_tree.items():
@@ -143,13 +143,13 @@ class Lineage:
         return None
 
     def foreign(self, machine: str) -> frozenset[str]:
-        """Return the images below a machine's own ones that it needs and that are not its own."""
+        """Return the images that a machine needs and that are not its own."""
         check_text(machine, what="machine")
         below = {path for path, users in self.users.items() if machine in users}
         return frozenset(below - self.own(machine))
 
     def unique_cost(self, of: LineageNode | str) -> int:
-        """Return the bytes of images that only this needs: what deleting it frees, others left as they are.
+        """Return the bytes of the images that only this needs: what deleting it alone would free.
 
         Args:
             of: a node, or its name: "web", "web@clean", or the path of a file.
@@ -206,7 +206,7 @@ class Lineage:
         return graph
 
     def text(self) -> str:
-        """Return who stands on whom as text: a line for each machine and snapshot, with the images below it."""
+        """Return who stands on whom as text: each machine, with the snapshot that a linked clone stands on."""
         lines = []
         for name in self.state.everywhere:
             original = self.original(name)
@@ -214,7 +214,7 @@ class Lineage:
         return "\n".join(lines)
 
     def points(self) -> Iterator[tuple[LineageNode, LineageNode]]:
-        """Yield what machines, snapshots and free disks need themselves, and which of them needs it."""
+        """Yield each image that a machine, snapshot or free disk names directly, with that node."""
         for name, machine in self.state.everywhere.items():
             node = LineageNode(NodeKind.MACHINE, name)
             yield from ((LineageNode(NodeKind.IMAGE, path), node) for path in _images_of(machine))
@@ -233,7 +233,7 @@ class Lineage:
     # --- inside -----------------------------------------------------------------------------------
 
     def _get(self, of: LineageNode | str) -> LineageNode:
-        """The node that is meant by itself or by its name."""
+        """The node, given as itself or by its name."""
         if isinstance(of, str):
             return self.find(of)
         if not isinstance(of, LineageNode):
@@ -244,14 +244,14 @@ class Lineage:
         return of
 
     def _edges(self) -> Iterator[tuple[LineageNode, LineageNode]]:
-        """Who is needed, by whom."""
+        """Pairs: what is needed, and what needs it."""
         for image in self.state.images.values():
             if image.backing is not None:
                 yield LineageNode(NodeKind.IMAGE, image.backing), LineageNode(NodeKind.IMAGE, image.path)
         yield from self.points()
 
     def _points_above(self, path: str) -> list[LineageNode]:
-        """The machines, snapshots and free disks whose disks stand on an image, or are it."""
+        """The machines, snapshots and free disks that name an image or one that stands on it."""
         return [
             point
             for needed, point in self.points()
@@ -271,7 +271,7 @@ class Lineage:
         return frozenset(found)
 
     def _roots_without(self, node: LineageNode) -> frozenset[str]:
-        """What is still needed when a machine with its snapshots, a snapshot or a free disk has gone."""
+        """The roots that are left once a node (a machine with its snapshots, a snapshot, a free disk) is gone."""
         state = self.state
         free = {disk.active.path for disk in state.disks.values() if disk.machine is None}
         if node.kind is NodeKind.DISK:
@@ -289,7 +289,7 @@ class Lineage:
             for path in _images_of(machine)
             if node != LineageNode(NodeKind.MACHINE, name)
         }
-        return frozenset(kept | active | free)
+        return frozenset(kept | active | free | state.claimed)
 
     def _alive(self, roots: Iterable[str]) -> set[str]:
         return {layer.path for root in roots for layer in chain(self.state.images, root)}

@@ -1,6 +1,6 @@
 """The lineage in words: what each point is, and the whole of it as `tree` draws it.
 
-Nothing in it is measured, so notebooks compare it.
+It contains nothing measured, so notebooks can compare it.
 Knows: points, the words of the course. Must not know: pictures.
 """
 
@@ -24,7 +24,7 @@ def point_word(lineage: Lineage, point: Point) -> str:
 
 
 def standing_word(lineage: Lineage, machine: str) -> str:
-    """Return what a machine stands on, or that it stands alone; and what of it is lost."""
+    """Return in words what a machine stands on, or that it stands alone, and which of its images are lost."""
     original = lineage.original(machine)
     lost = ", ".join(loss.file for loss in losses_of(lineage, machine))
     if lost and original:
@@ -64,7 +64,7 @@ def boot_line(lineage: Lineage, files: tuple[LineageNode, ...], machines: tuple[
 
 
 def list_boot_lines(lineage: Lineage) -> list[tuple[tuple[LineageNode, ...], tuple[LineageNode, ...]]]:
-    """Return the boot files that the same machines need together, and those machines."""
+    """Return the boot files grouped by the machines that need them: the files and the machines of each group."""
     together: dict[tuple[LineageNode, ...], tuple[LineageNode, ...]] = {}
     for file, machines in boot_files(lineage).items():
         together[machines] = (*together.get(machines, ()), file)
@@ -80,8 +80,8 @@ def lineage_text(
     """Return the lineage as `tree` draws it: each point under the one it stands on.
 
     Args:
-        marks: words to stand after points, e.g. `marks_of`.
-        grouped: whether equal siblings are one line.
+        marks: words to add after points, such as those of `marks_of`.
+        grouped: whether equal siblings are shown as one line.
     """
     marks = marks or {}
     points = find_points(lineage, marks=marks, grouped=grouped)
@@ -98,7 +98,7 @@ def lineage_text(
 
 
 def marks_of(lineage: Lineage, selected: LineageNode | None) -> dict[LineageNode, str]:
-    """Return the words for a selected node and for those that need it, the points in between included."""
+    """Return the words to add to a selected node and to all that need it, including the points in between."""
     if selected is None:
         return {}
     return {node: _("needs it") for node in find_needing(lineage, selected)} | {selected: _("selected")}
@@ -107,21 +107,21 @@ def marks_of(lineage: Lineage, selected: LineageNode | None) -> dict[LineageNode
 def find_needing(lineage: Lineage, selected: LineageNode) -> tuple[LineageNode, ...]:
     """Return all that stands on a node, directly or not: other machines, and their snapshots and disks.
 
-    Of a snapshot these are the clones that stand directly on it, which keep it from being deleted, and all on them.
+    For a snapshot: the clones that stand directly on it, which keep it from being deleted, and all that stands on them.
     """
     direct = lineage.dependants(selected)
     if selected.kind is not NodeKind.SNAPSHOT:
         return direct
     clones = {node.machine for node in direct}
     needing: set[LineageNode] = set()
-    for point in find_points(lineage, grouped=False):  # each after the one it stands on
+    for point in find_points(lineage, grouped=False):  # each comes after the one it stands on
         if point.node.machine in clones or point.below in needing:
             needing.add(point.node)
     return tuple(sorted(needing))
 
 
 def list_lines(points: tuple[Point, ...]) -> Iterator[str]:
-    """Yield what stands before each point's name: "├─ ", "│  └─ " …; linked clones hang on dots."""
+    """Yield what precedes each point's name: "├─ ", "│  └─ " …; the lines to linked clones are dotted."""
     for place, point in enumerate(points):
         if not point.depth:
             yield ""
@@ -133,7 +133,7 @@ def list_lines(points: tuple[Point, ...]) -> Iterator[str]:
 
 
 def _goes_on(points: tuple[Point, ...], place: int, depth: int) -> bool:
-    """Whether a later point hangs on the same line at this depth."""
+    """Whether a later point continues the vertical line at this depth."""
     for later in points[place + 1 :]:
         if later.depth == depth:
             return True

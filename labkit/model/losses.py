@@ -1,4 +1,4 @@
-"""What is lost: images that somebody needs and that are not there, or that are there and cannot be read.
+"""What is lost: images that somebody needs and that are missing or cannot be read.
 
 Knows: the lineage. Must not know: what is refused because of it, how it is repaired.
 """
@@ -22,9 +22,9 @@ class LossKind(StrEnum):
 
     GONE = "gone"
     DAMAGED = "damaged"
-    """Its file is there, and its beginning is not that of an image."""
+    """Its file is there, but does not begin as an image does."""
     OUTSIDE = "outside"
-    """It lies outside of the lab's folder, where nobody looks after it."""
+    """It lies outside the lab's folder, where labkit does not look after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +33,9 @@ class Loss:
 
     Attributes:
         path: its file, absolute. kind: what is wrong with it.
-        replaced: what stands in its place, where that is no file.
+        replaced: what is there instead, where that is not a file.
         needed_by: the machines, snapshots and free disks that need it, sorted.
-        disks: the disks that read it now, as machine and disk name, sorted: where it can be brought back.
+        disks: the disks that read it now, as machine and disk name, sorted: those whose `relink` can bring it back.
     """
 
     path: str
@@ -51,7 +51,7 @@ class Loss:
 
     @property
     def what(self) -> str:
-        """What is lost, in a sentence."""
+        """What is wrong, in a sentence."""
         says = {
             LossKind.GONE: _("The image {file} is gone."),
             LossKind.DAMAGED: _("The image {file} is there but cannot be read: {why}."),
@@ -62,7 +62,7 @@ class Loss:
 
     @property
     def sentence(self) -> str:
-        """What is lost, and who needs it."""
+        """What is wrong and who needs the image, in sentences."""
         who = ngettext("{names} needs it.", "{names} need it.", len(self.needed_by))
         return _("{what} {who}").format(what=self.what, who=who.format(names=span(self.needed_by)))
 
@@ -92,12 +92,12 @@ def find_losses(lineage: Lineage) -> tuple[Loss, ...]:
 
 
 def losses_of(lineage: Lineage, machine: str) -> tuple[Loss, ...]:
-    """Return what a machine or a snapshot of it needs and cannot use, by path."""
+    """Return the images that a machine or one of its snapshots needs and cannot use, by path."""
     return tuple(loss for loss in find_losses(lineage) if any(node.machine == machine for node in loss.needed_by))
 
 
 def _points(lineage: Lineage) -> Iterator[tuple[str, LineageNode]]:
-    """The images that machines, snapshots and free disks name themselves."""
+    """The images that machines, snapshots and free disks name directly."""
     return ((needed.name, point) for needed, point in lineage.points() if needed.kind is NodeKind.IMAGE)
 
 

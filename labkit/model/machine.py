@@ -1,4 +1,4 @@
-"""A machine as a value: what it is defined to be (`MachineSpec`) and how it stands (`MachineFacts`).
+"""A machine as a value: what it is defined to be (`MachineSpec`) and its state now (`MachineFacts`).
 
 Knows: the words of the course. Must not know: libvirt, XML, files.
 """
@@ -16,7 +16,7 @@ _FOLDER_BYTES = 20
 _KEEP = "labkit.identity=keep"
 
 DEFAULT_CPU = X86_64.cpu_model
-"""The CPU model of QEMU's machines when none is asked for."""
+"""The CPU model that a machine gets when no other is asked for."""
 
 
 class Accelerator(StrEnum):
@@ -27,7 +27,7 @@ class Accelerator(StrEnum):
 
 
 class Chipset(StrEnum):
-    """Which PC a machine imitates: one of 2007 (`Q35`: PCI Express), or one of 1996 (`PC`: PCI, IDE disks)."""
+    """Which PC a machine imitates: a PC of 2007 (`Q35`: PCI Express), or a PC of 1996 (`PC`: PCI, IDE disks)."""
 
     Q35 = "q35"
     PC = "pc"
@@ -64,7 +64,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskSpec:
-    """A disk as attached to a machine.
+    """A disk attached to a machine.
 
     Attributes:
         name: the disk's name in the lab, e.g. "web.vda".
@@ -96,11 +96,11 @@ class Boot:
 
     @property
     def keeps_identity(self) -> bool:
-        """Whether the guest stays who its disk says it is, instead of taking a new identity as a clone."""
+        """Whether the guest keeps the identity on its disk, instead of taking a new one."""
         return _KEEP in self.command_line.split(" ")
 
     def keeping_identity(self, *, keep: bool) -> Boot:
-        """Return the same, with the guest told to keep its disk's identity or not."""
+        """Return the same, with or without the order to the guest to keep the identity on its disk."""
         words = [word for word in self.command_line.split(" ") if word != _KEEP]
         return replace(self, command_line=" ".join([*words, _KEEP] if keep and self.kernel else words))
 
@@ -121,8 +121,8 @@ class MachineSpec:
         panic_device: whether the hypervisor hears of a panic of the guest's kernel.
         agent: whether a guest agent is expected to answer.
         pinned_to: the host CPU all its vCPUs are bound to, or None.
-        genid: the generation id (UUID) that tells the guest that it is another copy.
-        chipset: which PC it imitates. architecture: the kind of computer, by its name (`ARCHITECTURES`).
+        genid: the generation id (UUID); a new one tells the guest that it is another copy.
+        chipset: which PC it imitates. architecture: the name of its kind of computer (a key of `ARCHITECTURES`).
     """
 
     name: str
@@ -165,14 +165,14 @@ class MachineChanges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineFacts:
-    """A machine as it stands.
+    """A machine as it is now.
 
     Attributes:
         spec: its (persistent) definition.
         live: the definition the running guest was started with; None when off or saved.
-        state, reason: where it is and why. Out of reach: it runs, and this hypervisor has lost it or never had it.
-        process: of a guest out of reach, its process id, where it can be seen.
-        host: of a guest out of reach, the other computer that it runs on; "": this one.
+        state, reason: its state and why. *Out of reach*: it runs, but this hypervisor has lost it or never had it.
+        process: for a guest out of reach, its process id, if this host can see it.
+        host: for a guest out of reach, the other computer that it runs on; "" for this one.
     """
 
     spec: MachineSpec
@@ -199,7 +199,7 @@ class MachineFacts:
 
     @property
     def is_out_of_reach(self) -> bool:
-        """Whether it runs where this hypervisor cannot reach it: nothing is done with it but cutting its power."""
+        """Whether it runs where this hypervisor cannot reach it: all that can be done then is to cut its power."""
         return self.reason is Reason.OUT_OF_REACH
 
     @property
@@ -212,10 +212,10 @@ class MachineFacts:
 
 
 def domain_name(lab: str, machine: str) -> str:
-    """Return the name of a machine's domain: names are global to a hypervisor, labs are not.
+    """Return the name of a machine's domain: domain names are global to a hypervisor, machine names only to a lab.
 
-    libvirt makes a folder of a name's first 20 bytes and cannot start a guest when they end within a letter
-    (seen in 9.0 to 11.3, whose session daemons know no UTF-8). Such a name is written in ASCII, by Punycode.
+    libvirt names a folder by the first 20 bytes of a domain's name, and cannot start the guest when they end within a
+    letter (seen in 9.0 to 11.3, whose session daemons do not know UTF-8). Such a name is written in ASCII, as Punycode.
     """
     name = machine if lab == "default" else f"{lab}.{machine}"
     return name if _can_be_cut(name) else _PUNYCODE + name.encode("punycode").decode()
@@ -286,7 +286,7 @@ def _is_reached(machine: MachineFacts) -> bool:
 
 
 def say_out_of_reach(machine: MachineFacts) -> str:
-    """Return the sentence about a guest that runs out of reach: as which process, on which computer."""
+    """Return the sentence about a guest out of reach: as which process it runs, on which computer."""
     from labkit.language import _
 
     if machine.host:

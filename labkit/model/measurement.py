@@ -1,6 +1,6 @@
 """What experiments measure, as values: how a disk grew, how long something took, what a format costs.
 
-Knows: numbers and when two of them can be told apart. Must not know: how anything is measured.
+Knows: numbers, and when two series of them differ. Must not know: how anything is measured.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class GrowthSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DivergenceSample:
-    """What clones and their original take of the host at one instant.
+    """How much space of the host clones and their original take at one instant.
 
     Attributes:
         seconds: since the sampling began.
@@ -47,7 +47,7 @@ class DivergenceSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """What a disk was written at over one stretch of time: seconds, requests and bytes a second."""
+    """How fast a disk was written to over one stretch of time: its seconds, and requests and bytes a second."""
 
     start: float
     end: float
@@ -76,10 +76,10 @@ def rates(samples: Sequence[GrowthSample], *, least: float = 0.5) -> tuple[Rate,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long the same work took, several times over.
+    """How long the same work took, for several runs.
 
     Attributes:
-        slug: what was done, one of the course's words: "fixed", "dynamic", "on-base", ….
+        slug: what was done: "fixed", "dynamic", "on-base", ….
         first, again: seconds of each run: writing blocks for the first time, and once more.
     """
 
@@ -89,7 +89,7 @@ class Timing:
 
     @property
     def first_costs_more(self) -> bool:
-        """Whether first writes took longer than rewrites, beyond doubt: every one longer than any other."""
+        """Whether first writes took longer than rewrites, beyond doubt: every first write longer than every rewrite."""
         return is_slower(self.first, self.again)
 
 
@@ -105,11 +105,11 @@ def median(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatRow:
-    """A disk format as measured on this host.
+    """What was measured of a disk format on this host.
 
     Attributes:
         capacity, length, allocated: bytes, of an empty disk. seconds: to create it.
-        boots: whether a machine booted from such a disk; None: not tried, since none can use it.
+        boots: whether a machine booted from such a disk; None: not tried, since no machine can use it.
     """
 
     format: Format
@@ -123,11 +123,11 @@ class FormatRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a busy guest got done for a while, and what it believes to have had.
+    """How much a busy guest got done in a while, and how much of the CPU it believes it had.
 
     Attributes:
         rate: rounds of its loop a second.
-        busy, stolen: parts of the time (0 to 1) in which its kernel says that its CPU worked, and that the
+        busy, stolen: parts of the time (0 to 1) in which, as its kernel says, its CPU worked, and in which the
             hypervisor gave that CPU to others.
     """
 
@@ -138,7 +138,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """What one guest got of a CPU, alone and beside others; several times over."""
+    """How much of a CPU one guest got, alone and beside others, in several runs."""
 
     name: str
     alone: tuple[Load, ...]
@@ -151,16 +151,16 @@ class Share:
 
     @property
     def part(self) -> float:
-        """What it got done together, measured by what it got done alone (medians)."""
+        """How much it got done beside the others, as a part of what it got done alone (medians)."""
         alone = median([load.rate for load in self.alone])
         return median([load.rate for load in self.together]) / alone if alone else 0.0
 
     @property
     def busy(self) -> float:
-        """How busy it believed to be beside the others: a part of the time, 0 to 1."""
+        """How busy it believed it was beside the others: a part of the time, 0 to 1."""
         return median([load.busy for load in self.together])
 
     @property
     def stolen(self) -> float:
-        """What it says was taken from it beside the others: a part of the time, 0 to 1."""
+        """How much of the time it says was taken from it beside the others, 0 to 1."""
         return median([load.stolen for load in self.together])

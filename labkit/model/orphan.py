@@ -1,7 +1,7 @@
-"""Orphans: files in the lab's folder that nobody needs, and why nobody does.
+"""Orphans: files in the lab's folder that nobody needs, and why.
 
-No act touches them. They come about where something outside of labkit forgot what they were: virsh dropped a
-snapshot's metadata, a machine was undefined by hand, an older state of the folder was brought back.
+No act touches them. They arise when something other than labkit made libvirt or the folder forget what they were: virsh
+dropped a snapshot's metadata, a machine was undefined by hand, an older state of the folder was brought back.
 
 Knows: the state. Must not know: how files are read, what is done with orphans.
 """
@@ -34,12 +34,12 @@ class OrphanFacts:
 
     Attributes:
         path: absolute. files: all files of it (a fixed VMDK is two). allocated: bytes the host gives them.
-        disk: the name of the disk it was made for, by its file name; "" for what is no image.
+        disk: the name of the disk it was made for, from its file name; "" if it is not an image.
         machine: the machine that has a disk of that name now, or None.
-        snapshot: the name of the snapshot that kept it, where the lab's record knows one.
-        aside: whether a record names it that was put aside when another state of the folder was brought back.
-        unreturned: the machine it is of, where the record knows that and libvirt does not.
-        chain: the images that it stands on, top → base; the last one is named also where it is gone.
+        snapshot: the name of the snapshot that kept it, if the lab's record knows one.
+        aside: whether it is named by a record that was put aside when another state of the folder was brought back.
+        unreturned: the machine that it belongs to, if the record knows that machine and libvirt does not.
+        chain: the images that it stands on, top → base; the last one is named even if it is gone.
         above: the orphans that stand on it, by path.
     """
 
@@ -57,7 +57,7 @@ class OrphanFacts:
 
     @property
     def name(self) -> str:
-        """The name of its file, by which it is asked for; with its folder where that is not the images'."""
+        """The name of its file, used as its key; with the folder if it is not in the folder of images."""
         folder, name = posixpath.split(self.path)
         return name if posixpath.basename(folder) == "disks" else f"{posixpath.basename(folder)}/{name}"
 
@@ -102,7 +102,7 @@ class OrphanFacts:
 
 
 def find_orphans(state: LabState) -> dict[str, OrphanFacts]:
-    """Return the files that nobody needs by file name, sorted; what acts are at work with is not among them."""
+    """Return the files that nobody needs, by file name, sorted; without those that acts are at work with."""
     lost = [image for path, image in state.images.items() if path not in state.alive and path not in state.pending]
     found = [*(_image(state, image) for image in lost), *(_stray(state, path) for path in state.strays)]
     return {orphan.name: orphan for orphan in sorted(found, key=lambda orphan: orphan.name)}
@@ -129,13 +129,13 @@ def _image(state: LabState, image: ImageFacts) -> OrphanFacts:
 
 
 def find_point(state: LabState, path: str) -> LostPoint | None:
-    """Return what the record tells of the snapshot that kept an image or a memory file; None: it tells nothing."""
+    """Return what the record says of the snapshot that kept an image or a memory file; None if it says nothing."""
     memories = (point for point in state.forgotten.values() if point.memory == path)
     return state.forgotten.get(path) or next(memories, None)
 
 
 def parts_of(state: LabState, point: LostPoint) -> tuple[str, ...]:
-    """Return the images that a snapshot kept of which the record tells, disk by disk, be they there or not."""
+    """Return the images that a snapshot known from the record kept, disk by disk, whether they exist or not."""
     whose = (point.machine_id, point.xml)
     return tuple(path for path, each in state.forgotten.items() if (each.machine_id, each.xml) == whose)
 
@@ -151,7 +151,7 @@ def _stray(state: LabState, path: str) -> OrphanFacts:
     return OrphanFacts(
         path=path,
         kind=OrphanKind.MEMORY if memory else OrphanKind.OTHER,
-        files=(path,),
+        files=(path, *state.beside([path])),
         allocated=state.stray_bytes.get(path, 0),
         machine=owners[0] if owners else None,
         snapshot=point.snapshot if point and owners else None,

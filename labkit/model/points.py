@@ -1,7 +1,7 @@
 """The lineage as a forest of points: what can be gone back to, what goes on being written, and the images between.
 
-A *point* is a snapshot, the current state of a machine, a free disk, or a layer that is no point any more although
-several things stand on it. Between a point and the one below it lie the images written in between: a *stretch* for
+A *point* is a snapshot, the current state of a machine, a free disk, or a layer that belongs to none of these although
+several things stand on it. Between a point and the one below it lie the images written in that time: a *stretch* for
 each disk. Both the drawing and the panel of the lineage walk this forest, in this order.
 
 Knows: the lineage. Must not know: how it is drawn.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 FEWEST_GROUPED = 4
-"""How many equal siblings are needed before they are shown as one."""
+"""From how many equal siblings on they are shown as one."""
 
 _DIGITS = re.compile(r"(\d+)")
 _DIGEST = re.compile(r"^[0-9a-f]{16,}-")
@@ -35,15 +35,16 @@ class Point:
 
     Attributes:
         node: what it is; of kind IMAGE for a layer without a name.
-        below: the point it stands on, or None: its images begin here.
+        below: the point it stands on, or None if its images stand on nothing.
         depth: how many points lie below it.
-        stretches: for each disk the images between `below` and here, top → base, absolute paths; where several
-            equal ones are one point, those of the first. images: all of them, of all equals.
-        kind: of a snapshot, what it keeps; else None.
+        stretches: for each disk the images between `below` and here, top → base, absolute paths; of a group, those of
+            its first point. images: all of them, of a group those of all its points.
+        kind: what it keeps, if it is a snapshot; else None.
         missing: images of its own stretches that are not there, absolute paths.
-        lost: all that it needs and that are not there, also below it.
-        is_linked: whether it stands on something of another machine; of_clone: or one of its machine below it does.
-        equals: what is shown as one with it: equal siblings, itself the first; only itself where there are none.
+        lost: the missing images that it needs, also below its own.
+        is_linked: whether it stands on a point of another machine. of_clone: whether it does, or a point of the same
+            machine below it.
+        equals: the nodes that are shown as this one: itself first, then its equal siblings, if any.
     """
 
     node: LineageNode
@@ -60,7 +61,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """Its name, or the span of names of those it stands for, e.g. "seat-01 … seat-20"."""
+        """Its name, or the span of names of the group it stands for, e.g. "seat-01 … seat-20"."""
         if len(self.equals) < 2:
             return self.node.label
         return f"{self.equals[0].label} … {self.equals[-1].label}"
@@ -77,7 +78,7 @@ def find_points(
     """Return the points of a lab, each after the one it stands on, branch by branch.
 
     Args:
-        marks: what is said of some nodes: only those of which the same is said are equal.
+        marks: words about some nodes; siblings are equal only if their words are.
         grouped: whether four and more equal siblings (linked clones on one point, without snapshots) are one point.
     """
     owners = _find_owners(lineage)
@@ -127,7 +128,7 @@ def plain_label(node: LineageNode) -> str:
 
 
 def span(nodes: Iterable[LineageNode]) -> str:
-    """Return names, those that only differ by their number as a span: "web, seat-01 … seat-20"."""
+    """Return names in a row, with a span for those that differ only in their number: "web, seat-01 … seat-20"."""
     families: dict[str, list[str]] = {}
     for name in sorted((node.label for node in nodes), key=natural):
         families.setdefault(_DIGITS.sub("#", name), []).append(name)
@@ -144,7 +145,7 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _find_owners(lineage: Lineage) -> dict[str, LineageNode]:
-    """Return whose point each image is: a snapshot's before a machine's, a layer's own where several stand on it."""
+    """Return the point each image is of: a snapshot before a machine; a layer alone where the chain forks or ends."""
     state = lineage.state
     owners: dict[str, LineageNode] = {}
     for name, tree in state.snapshots.items():
@@ -159,12 +160,12 @@ def _find_owners(lineage: Lineage) -> dict[str, LineageNode]:
         if free.machine is None:
             owners.setdefault(free.active.path, LineageNode(NodeKind.DISK, free.name))
     on = Counter(image.backing for image in state.images.values() if image.backing is not None)
-    layers = (path for path in sorted({*state.images, *on}) if on[path] != 1)  # several stand on it, or nothing does
+    layers = (path for path in sorted({*state.images, *on}) if on[path] != 1)  # one image on it: part of a stretch
     return {path: LineageNode(NodeKind.IMAGE, path) for path in layers} | owners
 
 
 def _named(lineage: Lineage, owners: Mapping[str, LineageNode]) -> dict[LineageNode, tuple[str, ...]]:
-    """Return the images that each point names itself, in the order of its disks."""
+    """Return the images that each point names directly, in the order of its disks."""
     state = lineage.state
     named: dict[LineageNode, tuple[str, ...]] = {}
     for name, tree in state.snapshots.items():
@@ -214,7 +215,7 @@ def _make_point(
 
 
 def _sorted(lineage: Lineage, below: LineageNode | None, points: list[Point]) -> list[Point]:
-    """Own snapshots first, by age, then the machine that goes on here, then what others made of it, by name."""
+    """Sort a machine's snapshots by age, then its current state, then other machines' points by name."""
     own = below.machine if below is not None else None
     kinds = [NodeKind.SNAPSHOT, NodeKind.MACHINE, NodeKind.DISK, NodeKind.IMAGE]
     ages = {
@@ -240,7 +241,7 @@ def _sorted(lineage: Lineage, below: LineageNode | None, points: list[Point]) ->
 def _group(
     children: list[Point], above: Mapping[LineageNode | None, list[Point]], marks: Mapping[LineageNode, str]
 ) -> list[Point]:
-    """Show equal siblings as one: linked clones that nothing stands on, alike in their disks."""
+    """Make equal siblings one point: linked clones that nothing stands on and whose disks are alike."""
     alike: dict[tuple[object, ...], list[Point]] = {}
     for child in children:
         single = child.node.kind is not NodeKind.MACHINE or not child.is_linked or child.missing

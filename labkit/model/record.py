@@ -1,7 +1,7 @@
 """The record of a lab: what the hypervisor knew of its machines, so that the lab's folder is the whole lab.
 
-The hypervisor is the truth for a machine it knows; the record brings back what it does not.
-Knows: the words of the course. Must not know: files, libvirt, what its texts say inside.
+For a machine that the hypervisor knows, the hypervisor's word counts; what it does not know comes back from the record.
+Knows: the words of the course. Must not know: files, libvirt, what the XML texts in it say.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from labkit.model.travel import SnapshotRecord
 
 RECORD_VERSION = 1
-"""The form of records that this labkit writes and reads."""
+"""The version of the format of records that this labkit writes and reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskMark:
-    """What an active image was when its machine was saved: bytes, nanoseconds since 1970, hash (None: too large)."""
+    """An active image when its machine was saved: bytes, modification time in ns since 1970, hash (None: too large)."""
 
     size: int
     mtime_ns: int
@@ -29,8 +29,8 @@ class SavedMemory:
     """The memory of a saved machine.
 
     Attributes:
-        in_folder: whether the lab's folder has it; else only the hypervisor has.
-        disks: what its active images were, by file name.
+        in_folder: whether it is in the lab's folder; else only the hypervisor has it.
+        disks: its active images as they were then, by file name.
     """
 
     in_folder: bool
@@ -43,12 +43,12 @@ class MachineRecord:
 
     Attributes:
         id: its UUID. name: in the lab. domain: the hypervisor's name for it.
-        xml: its persistent definition, as it was kept.
-        snapshots: parents before children; one may be the current one.
+        xml: its persistent definition, as the hypervisor kept it.
+        snapshots: parents before children; at most one is the current one.
         instance: the lab's hypervisor instance it is on, "" for the session's own.
-        uri: how that was reached, for the session's own.
-        saved: its memory, where it is saved; None: it is not.
-        returning: whether it is being defined again; what the hypervisor knows of it meanwhile is not whole.
+        uri: where the session's own instance was reached.
+        saved: its memory, if it is saved; else None.
+        returning: whether it is being defined again; meanwhile the hypervisor knows only a part of it.
     """
 
     id: str
@@ -64,7 +64,7 @@ class MachineRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeFor:
-    """What an image was made for: a disk, and the machine that used it first ("": none, a free disk)."""
+    """What an image was made for: a disk, and the machine that used it first ("" for a free disk)."""
 
     disk: str
     machine_id: str = ""
@@ -73,7 +73,7 @@ class MadeFor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostSnapshot:
-    """A snapshot that the hypervisor was made to forget by another program, while its machine stayed known."""
+    """A snapshot that another program made the hypervisor forget, while its machine stayed known."""
 
     machine_id: str
     machine: str
@@ -85,11 +85,11 @@ class LostPoint:
     """What the record knows of an image that the hypervisor has forgotten.
 
     Attributes:
-        machine_id, machine, disk: whose it was, and which disk's.
-        snapshot: the snapshot that kept it, or None: it was the active one of a machine that is gone.
-        description, parent, memory: of that snapshot; `memory` is the file with its memory, or None.
+        machine_id, machine, disk: the machine and the disk it belonged to.
+        snapshot: the snapshot that kept it, or None if it was the active image of a machine that is gone.
+        description, parent, memory: those of the snapshot; `memory` is the file with its memory, or None.
         xml: what the hypervisor kept of the snapshot (or of the machine), to be given back.
-        why_not_trusted: why that is not given to the hypervisor, one sentence; "": nothing speaks against it.
+        why_not_trusted: why `xml` is not given to the hypervisor, one sentence; "" if nothing speaks against it.
     """
 
     machine_id: str
@@ -108,11 +108,12 @@ class LabRecord:
     """What a lab's folder keeps of its machines.
 
     Attributes:
-        lab_id: whose it is. home: the folder that the paths in its texts begin with (absolute).
+        lab_id: whose it is. home: the lab's folder when it was written; paths in its XML texts begin with it
+            (absolute).
         machines: sorted by name. lost: snapshots that only the record knows.
         made: what each image was made for, by its path within the folder, such as "disks/web.vda.0.qcow2".
-        writer: beside which definitions it was last written, as `read_writer` tells; "": not known.
-        version: of this form.
+        writer: the host and definitions beside which it was last written, see `read_writer`; "" if not known.
+        version: of the format.
     """
 
     lab_id: str
@@ -125,11 +126,11 @@ class LabRecord:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it says nothing of any machine or image."""
+        """Whether it holds no machine and no image."""
         return not (self.machines or self.lost or self.made)
 
     def find(self, machine_id: str) -> MachineRecord | None:
-        """Return what it says of a machine, or None."""
+        """Return its entry for a machine, or None."""
         return next((machine for machine in self.machines if machine.id == machine_id), None)
 
 
@@ -150,18 +151,18 @@ def update_record(
     removed: frozenset[str] | None = None,
     same: SameSnapshot = _have_one_name,
 ) -> LabRecord:
-    """Return a record brought up to what the hypervisor knows now.
+    """Return the record, brought up to date with what the hypervisor knows now.
 
-    What has vanished by an act of labkit's is dropped. What has vanished by another hand is kept: a machine as it
-    was, a snapshot among the lost.
+    What an act of labkit removed is dropped. What vanished otherwise is kept: a machine as it was, a snapshot among
+    `lost`.
 
     Args:
-        found: the machines that the hypervisor was asked for, by id.
-        asked: the ids of those machines of the old record that it was asked for.
-        own: names of the machines that the act which ends now was about.
-        others: names of those other acts are at work on: they write down themselves what came of them.
-        removed: the ids of the machines that the act let the hypervisor forget; None: those of its names that are gone.
-        same: whether two records tell of one snapshot: a name may be given again to another.
+        found: the machines that the hypervisor knows, by id.
+        asked: the ids of the machines of the old record that the hypervisor was asked about.
+        own: the names of the machines of the act that ends now.
+        others: the names of the machines that other acts are at work on; those acts will record the results themselves.
+        removed: the ids of the machines that the act removed from the hypervisor; None: all of `own` that are gone.
+        same: whether two records are of the same snapshot, since another snapshot may get the same name later.
     """
     kept: dict[str, MachineRecord] = {}
     lost = list(old.lost)
@@ -174,7 +175,7 @@ def update_record(
             kept[machine.id] = new
             lost += [] if is_own else _find_vanished(machine, new, same)
         elif machine.id not in removed if removed is not None else not is_own:
-            kept[machine.id] = machine  # a name may be another machine's by now
+            kept[machine.id] = machine  # by id: the name may be another machine's by now
     for id_, machine in found.items():
         if id_ not in kept and (machine.name in own or machine.name not in others):
             kept[id_] = machine

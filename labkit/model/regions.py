@@ -15,26 +15,26 @@ from labkit.language import _
 
 
 class RegionKind(StrEnum):
-    """What a host has for a stretch of a disk."""
+    """What the host holds for a stretch of a disk."""
 
     DATA = "data"
     """Bytes in a file."""
     ZERO = "zero"
-    """Told to be zeros, without bytes that say so: a mark in the image, or a hole in its file."""
+    """Zeros for which no bytes are stored: a mark in the image, or a hole in its file."""
     ABSENT = "absent"
     """Nothing: no layer has been written there, so it reads as zeros."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """A stretch of a disk that is served in one way.
+    """A stretch of a disk that is held in one way.
 
     Attributes:
         start, length: bytes, as the guest counts them.
-        kind: what the host has.
-        layer: index of the image that serves it, top → base; None where it is absent.
-        path: absolute path of the file that holds it, or None: no bytes are held.
-        offset: of its first byte in that file, or None: none, or they are compressed.
+        kind: what the host holds.
+        layer: index of the image that it is read from, top → base; None where it is absent.
+        path: absolute path of the file that holds it, or None if no bytes are held.
+        offset: of its first byte in that file, or None if no bytes are held or they are compressed.
     """
 
     start: int
@@ -51,7 +51,7 @@ class Region:
 
 
 def join_regions(regions: Iterable[Region]) -> tuple[Region, ...]:
-    """Return regions with neighbours that continue each other made one."""
+    """Return the regions, with neighbours that continue each other joined."""
     joined: list[Region] = []
     for region in regions:
         last = joined[-1] if joined else None
@@ -67,7 +67,7 @@ def join_regions(regions: Iterable[Region]) -> tuple[Region, ...]:
 
 
 def find_region(regions: Sequence[Region], offset: int) -> Region | None:
-    """Return the region a byte of the disk lies in, or None: it lies outside."""
+    """Return the region that a byte of the disk lies in, or None if it lies outside."""
     place = bisect.bisect_right(regions, offset, key=lambda region: region.start) - 1
     return regions[place] if place >= 0 and regions[place].start <= offset < regions[place].end else None
 

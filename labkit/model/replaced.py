@@ -1,6 +1,6 @@
-"""What stands in the place of an image that cannot be read, in words: a file written over, a link, a folder.
+"""What there is in the place of an image that cannot be read, in words: a file written over, a link, a folder.
 
-Knows: words. Must not know: how it is found out.
+Knows: the words. Must not know: how it is found out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from labkit.language import _
 
 
 class Replaced(StrEnum):
-    """What has an image's name and is no file."""
+    """What is there under an image's name instead of a file."""
 
     LINK = "link"
     FOLDER = "folder"
@@ -20,7 +20,7 @@ class Replaced(StrEnum):
 
 
 def say_what_stands(replaced: Replaced | None) -> str:
-    """Return why an image cannot be read, to stand in a sentence; None: there is a file."""
+    """Return why an image cannot be read, as a part of a sentence. None as the argument: there is a file."""
     return {
         None: _("another program has written over its beginning"),
         Replaced.LINK: _("a link has been put in its place, and labkit follows none"),

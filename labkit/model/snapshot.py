@@ -21,7 +21,7 @@ class SnapshotKind(StrEnum):
     OFF = "off"
     """Taken while the machine was off: nothing else."""
     RUNNING = "running"
-    """Memory and devices: the guest goes on from that instant."""
+    """Also memory and devices: the guest goes on from that instant."""
     PAUSED = "paused"
     """The same, and the guest stays paused."""
     DISK_ONLY = "disk-only"
@@ -29,7 +29,7 @@ class SnapshotKind(StrEnum):
 
 
 def snapshot_word(kind: SnapshotKind) -> str:
-    """Return the word for what a snapshot was taken of."""
+    """Return the word for the state that a snapshot was taken in."""
     return {
         SnapshotKind.OFF: _("off"),
         SnapshotKind.RUNNING: _("running"),
@@ -47,9 +47,9 @@ class SnapshotFacts:
         created: seconds since 1970. kind: what it keeps.
         spec: the configuration it restores; its disks are the frozen images.
         memory: absolute path of the file that holds the memory, or None.
-        said: the last line on the guest's console then; empty where there is none, or it did not run.
+        said: the last line on the guest's console at that time; empty if there was none, or the guest was off.
         qemu: the version of QEMU that wrote the memory, such as "7.2.22"; empty where it is not known.
-        excuse: why labkit cannot work with it (taken by another tool in another way), or None.
+        excuse: why labkit cannot work with it (another tool took it in another way), or None.
     """
 
     name: str
@@ -65,12 +65,12 @@ class SnapshotFacts:
 
     @property
     def disks(self) -> tuple[DiskSpec, ...]:
-        """The disks at that point: targets and frozen images."""
+        """Its disks: targets and frozen images."""
         return self.spec.disks
 
     @property
     def identity(self) -> tuple[int, str | None, tuple[str, ...]]:
-        """What tells it from others, whatever it is called: when it was taken, its memory, its images."""
+        """What distinguishes it from other snapshots, whatever its name: when it was taken, its memory, its images."""
         return self.created, self.memory, tuple(disk.path for disk in self.disks)
 
     @property
@@ -109,12 +109,12 @@ class SnapshotTree(Mapping[str, SnapshotFacts]):
         return len(self.nodes)
 
     def children(self, name: str | None) -> tuple[str, ...]:
-        """Return the names of the snapshots right after one (None: the roots), oldest first."""
+        """Return the names of a snapshot's children (of None: the roots), oldest first."""
         _check(name)
         return tuple(node.name for node in self.nodes.values() if node.parent == name)
 
     def branch(self, name: str) -> tuple[str, ...]:
-        """Return a snapshot's name and those of all after it, parents first."""
+        """Return the names of a snapshot and of all its descendants, parents first."""
         check_text(name, what="name")
         below = (deeper for child in self.children(name) for deeper in self.branch(child))
         return (name, *below)
@@ -132,7 +132,7 @@ class SnapshotTree(Mapping[str, SnapshotFacts]):
         """Return the tree as `tree` draws it, the current state marked.
 
         Args:
-            notes: words to stand after snapshots, by name.
+            notes: words to add after snapshots, by name.
         """
         if not isinstance(notes, Mapping | None):
             raise BadInput(

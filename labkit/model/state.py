@@ -14,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from labkit.model.disk import DiskFacts, disk_name, find_disks, find_lost
 from labkit.model.image import GuestImage, ImageFacts
 from labkit.model.machine import MachineFacts, MachineState, Reason
+from labkit.model.mapped import files_beside
 from labkit.model.record import LostPoint, MadeFor
 from labkit.model.replaced import Replaced
 from labkit.model.snapshot import SnapshotTree
 
 
 def alive_among(images: Mapping[str, ImageFacts], roots: Iterable[str]) -> frozenset[str]:
-    """Return the images that some roots need, themselves included; roots that are not among the images are foreign."""
+    """Return the images that some roots need, themselves included; roots that are not among `images` are ignored."""
     alive: set[str] = set()
     for root in roots:
         path: str | None = root
@@ -35,9 +36,9 @@ class OpenAct:
     """An act that has begun and not ended.
 
     Attributes:
-        act: the verb, e.g. "create". subject: what it is about. names: of the machines it reads and changes.
+        act: the verb, e.g. "create". subject: the name it is about. names: those of the machines it reads and changes.
         done, steps: how many of its steps are done, and how many it has.
-        at_work: whether somebody is at it; else it was interrupted, and the next act ends it.
+        at_work: whether somebody is carrying it out; else it was interrupted, and the next act ends it.
     """
 
     act: str
@@ -58,32 +59,34 @@ class LabState:
         snapshots: the trees of the machines that have any, by machine name.
         images: the disk images in the lab's folder, by absolute path.
         guest_images: what new machines can be made of, by name.
-        taken_names: names of domains of this hypervisor that are not of this lab.
-        busy: names of machines an act is at work on, in this or another process.
-        acts: the acts under way or interrupted, the one that went on last as the last.
-        memories: the files in the lab's folder for saved memory.
+        taken_names: the names of this hypervisor's domains that do not belong to this lab.
+        busy: the names of machines that an act is at work on, in this or another process.
+        acts: the acts under way or interrupted, the one with the latest progress last.
+        memories: the files in the lab's folder with memory of snapshots, and those to map it.
         served: the sockets of the disks that are served as another machine's storage, by disk name.
-        strays: files in the lab's folders that belong to nothing, absolute paths.
-        damaged: files in the folder of disks that are named as images, or needed as such, and cannot be read.
-        replaced: which of those are no files, and what they are.
-        stray_bytes: what the host gives each of them.
-        claimed: images that domains not of this lab need, or files outside of its folder stand on.
-        outside: images out of the lab's folder that its own definitions and snapshots need, by path.
-        pending: files that acts of the journal name: whether they are needed shows when these acts have ended.
+        strays: other files in the lab's folders, which labkit cannot account for, absolute paths.
+        damaged: files that have an image's name, or are needed as images, and cannot be read as such.
+        replaced: those of them that are not files, and what they are.
+        stray_bytes: the bytes that the host gives each stray.
+        claimed: images that domains of others need, or that files outside the lab's folder stand on.
+        outside: images outside the lab's folder that its own definitions and snapshots need, by path.
+        pending: files that acts in the journal name; whether they are needed is known when those acts have ended.
         given: files that seals and definitions name, whether they are there or not.
-        sealed: whether anything is known of what frozen images were when they froze (`seals.json`), or none is.
-        made: what the record tells that images were made for, by path.
-        forgotten: what the record tells of images whose snapshot libvirt was made to forget, by path.
-        aside: what records tell of images that were put aside when another state of the folder was brought back, by
-            path: no act makes them unneeded, since somebody may still take such a record.
-        unreturned: files of machines that the record knows and no hypervisor does: the machine's name by path; the
-            images among them are no free disks.
-        unsettled: whether other acts kept changing the lab while it was read: to be looked at, not to be planned on.
+        sealed: whether there are any seals, that is, whether anything is known of the frozen images as they froze.
+        made: what images were made for, as the record says, by path.
+        forgotten: what the record says of images whose snapshot libvirt was made to forget, by path.
+        aside: by path, the images named in records that were put aside when another state of the folder was brought
+            back. They are never dead, since somebody may still go back to such a record.
+        unreturned: files of machines that the record knows and no hypervisor does: the machine's name by path. The
+            images among them are not free disks.
+        unsettled: whether other acts kept changing the lab while it was read: such a state may be shown, but not
+            planned on.
         instance: the hypervisor instance all this is seen from, "" for the session's own.
         elsewhere, elsewhere_snapshots: machines of the lab on its other instances, and their trees, by name.
-        places: the instance each of those is on, by machine name.
+        places: the instance that each of those machines is on, by machine name.
         instances: the folders of the lab's other instances, by name.
-        unreachable: why one of them could not be asked, by name; its machines are as it has written them down.
+        unreachable: why an instance could not be asked, by its name; its machines are then read from the definitions it
+            has stored.
     """
 
     lab: str
@@ -133,7 +136,7 @@ class LabState:
 
     @property
     def disks(self) -> Mapping[str, DiskFacts]:
-        """The lab's disks by name, sorted: attached and free; looked for once, since plans ask many times."""
+        """The lab's disks by name, sorted: attached and free. Found once and kept, since plans ask many times."""
         if not self._found:
             kept = self.kept | self.claimed | self.unreturned.keys() | self.aside.keys()
             self._found.append(
@@ -149,7 +152,7 @@ class LabState:
         return self._found[0]
 
     def _lacking(self) -> frozenset[str]:
-        """The names of attached disks of which an image is not there, whatever program has named their images."""
+        """The names of attached disks that lack an image, whichever program named their images."""
         folder = posixpath.join(self.home, "disks", "")
         found: set[str] = set()
         for name, machine in self.everywhere.items():
@@ -163,7 +166,7 @@ class LabState:
 
     @property
     def readable(self) -> Mapping[str, ImageFacts]:
-        """The images that disks are read from, by path: those in the lab's folder, and those outside."""
+        """All images that disks read, by path: those in the lab's folder, and those outside."""
         return {**self.images, **self.outside} if self.outside else self.images
 
     @property
@@ -174,14 +177,14 @@ class LabState:
 
     @property
     def roots(self) -> frozenset[str]:
-        """The images that somebody needs: active ones of machines, free disks, those of snapshots, claimed ones."""
+        """The images that somebody needs: those of snapshots, active ones of machines and free disks, claimed ones."""
         return self.claims | frozenset(
             disk.active.path for disk in self.disks.values() if disk.machine is None or disk.socket
         )
 
     @property
     def claims(self) -> frozenset[str]:
-        """The roots without the free disks: what a definition or a snapshot of whatever side names."""
+        """The roots without the free disks: what a definition or a snapshot on any instance names, or others claim."""
         machines = (*self.machines.values(), *self.elsewhere.values())
         active = (disk.path for machine in machines for disk in machine.spec.disks)
         live = (disk.path for machine in machines if machine.live for disk in machine.live.disks)
@@ -196,7 +199,7 @@ class LabState:
 
     @property
     def needed(self) -> frozenset[str]:
-        """Every file that a definition or a snapshot of whatever side names: images, saved memory, consoles' logs."""
+        """Every file that a definition or a snapshot on any instance names: images, saved memory, console logs."""
         nodes = [node for tree in self.every_tree.values() for node in tree.nodes.values()]
         specs = (*(machine.spec for machine in self.everywhere.values()), *(node.spec for node in nodes))
         memories = (node.memory for node in nodes if node.memory)
@@ -204,7 +207,7 @@ class LabState:
 
     @property
     def named(self) -> frozenset[str]:
-        """Every path of a file that is there, or that anything names: no new file ever gets one of these."""
+        """Every path that a file has, or that anything names: a new file never gets one of these."""
         if "named" not in self._sets:
             backings = (image.backing for image in self.images.values() if image.backing)
             files = (file for image in self.images.values() for file in image.files)
@@ -212,12 +215,16 @@ class LabState:
             self._sets["named"] = self.needed.union(self.images, backings, files, loose)
         return self._sets["named"]
 
+    def beside(self, memories: Iterable[str | None]) -> tuple[str, ...]:
+        """Return the existing files to map the memory of snapshots."""
+        return tuple(path for path in files_beside(memories) if path in self.memories)
+
     def find_machine(self, machine_id: str) -> MachineFacts | None:
-        """Return the machine of an id here; None: there is none."""
+        """Return the machine with this id on this instance, or None."""
         return next((facts for facts in self.machines.values() if facts.id == machine_id), None)
 
     def with_stand(self, machine_id: str, state: MachineState, reason: Reason) -> LabState:
-        """Return the lab with one machine in another state, all else as it was read."""
+        """Return the lab with one machine in another state and everything else unchanged."""
         active = state in (MachineState.RUNNING, MachineState.PAUSED)
         machines = {
             name: replace(each, state=state, reason=reason, live=(each.live or each.spec) if active else None)
@@ -249,7 +256,7 @@ class LabState:
             disk.path for name in names for node in self.snapshots.get(name, {}).values() for disk in node.disks
         }
         above = sorted(image.path for image in self.images.values() if image.backing in named)
-        digest.update(repr(above).encode())  # whoever has begun to depend on them
+        digest.update(repr(above).encode())  # the images that have come to depend on them
         for image in map(self.images.get, paths):
             digest.update(repr(image and (image.path, image.format, image.capacity, image.backing)).encode())
         return digest.hexdigest()

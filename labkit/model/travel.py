@@ -1,6 +1,6 @@
-"""Values of machines that travel: what a hypervisor keeps of their snapshots, what an archive holds.
+"""Values for machines that move: what a hypervisor keeps of their snapshots, what an archive holds.
 
-Knows: the words of the course. Must not know: libvirt, what its texts say inside, how an archive is laid out.
+Knows: the words of the course. Must not know: libvirt, what the XML texts say, how an archive is laid out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class SnapshotRecord:
     """What the hypervisor keeps of a snapshot, to be given back word for word.
 
     Attributes:
-        name: the snapshot's. parent: the name of the one before it, or None. xml: the record itself.
+        name: the snapshot's. parent: the name of the one before it, or None. xml: the hypervisor's text.
         current: whether the machine's current state began from it.
     """
 
@@ -54,9 +54,8 @@ class CarriedFile:
 
     Attributes:
         name: in the archive, e.g. "disks/web.vda.0.qcow2". kind: what it is.
-        length: bytes of the file. full: whether the host had given all of them.
-        stored, sha256: bytes that the archive holds of it, and their hash; holes are not stored. 0 and "" before
-            it is written.
+        length: bytes of the file. full: whether the host had allocated all of them.
+        stored, sha256: bytes of it in the archive, which holds no holes, and their hash; 0 and "" before it is written.
     """
 
     name: str
@@ -88,7 +87,7 @@ class CarriedPoint:
 
     Attributes:
         xml: its definition as the hypervisor kept it; never used as it is.
-        disks: names in the archive of its images, by target. boot: those of what it boots from: kernel, initramfs.
+        disks: the names in the archive of its images, by target. boot: the names of its kernel and initramfs.
         live_xml: of a snapshot of a running machine, the definition it ran with, or None.
     """
 
@@ -100,7 +99,7 @@ class CarriedPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarriedSnapshot:
-    """A snapshot in an archive; as in `SnapshotFacts`, `memory` a name in the archive."""
+    """A snapshot in an archive. The attributes are those of `SnapshotFacts`; `memory` is a name in the archive."""
 
     name: str
     description: str
@@ -116,7 +115,7 @@ class Manifest:
     """What an archive holds: a machine with its snapshots.
 
     Attributes:
-        version: of this form. machine: the name it had.
+        version: of the format. machine: the name it had.
         snapshots: parents before children. current: the snapshot its current state began from, or None.
     """
 
@@ -135,4 +134,4 @@ class Manifest:
 
 
 MANIFEST_VERSION = 1
-"""The form of manifests that this labkit writes and reads."""
+"""The version of the format of manifests that this labkit writes and reads."""

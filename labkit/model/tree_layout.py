@@ -1,4 +1,4 @@
-"""Where the points of a tree go: a row and a lane each. The drawing and the panels lay them out alike.
+"""Where the points of a tree are drawn: each in a row and a lane. The drawing and the panels lay them out alike.
 
 Each point has a row of its own, so that names never touch; a branch begins one lane further right. The order is that
 of `SnapshotTree.text()`.
@@ -25,7 +25,7 @@ Place = tuple[int, int]
 """Row and lane, both from 0."""
 
 Line = list[tuple[float, float]]
-"""Lanes and rows, from a point down to another."""
+"""A polyline of lanes and rows, from a point down to another."""
 
 
 def tree_graph(tree: SnapshotTree) -> nx.DiGraph[str]:
@@ -58,7 +58,7 @@ def arrange(graph: nx.DiGraph[N]) -> dict[N, Place]:
 
 
 def find_way(parent: Place, child: Place) -> Line:
-    """Return the way from a point to one below it, in lanes and rows."""
+    """Return the line from a point to one below it, in lanes and rows."""
     (above, lane), (below, other) = parent, child
     if lane == other:
         return [(lane, above), (lane, below)]

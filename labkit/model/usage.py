@@ -1,6 +1,6 @@
-"""What running machines use and may use, as the hypervisor counts it.
+"""What running machines use, and the limits they have, as the hypervisor counts it.
 
-Knows: numbers. Must not know: who counts, libvirt.
+Knows: numbers. Must not know: libvirt, how anything is counted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from labkit.model.machine import MachineState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskLimits:
-    """How fast a disk may work at most: requests and bytes a second; 0: as fast as it can."""
+    """How fast a disk may work at most: requests and bytes a second; 0: no limit."""
 
     iops: int = 0
     bytes_per_second: int = 0
@@ -42,7 +42,7 @@ class MachineUsage:
     Attributes:
         machine_id: its UUID.
         state: its state.
-        cpu_time: seconds of host CPU used since it started.
+        cpu_time: seconds of host CPU that it has used since it started.
         memory: bytes the host really gave its process (resident), 0 when off.
         disks: what each disk did since it started.
     """
@@ -74,8 +74,9 @@ class GuestProcess:
         resident: bytes of host memory it holds, translated code and libraries included.
         ancestors: the programs that started it, its parent first, up to the first process.
         guest_memory: bytes of the region that is the guest's RAM.
-        guest_memory_resident: bytes of that region that the host really gave, or None where the
-            process may not be looked into.
+        guest_memory_resident: bytes of that region that the host really gave, or None if that may not be read of the
+            process.
+        began: hundredths of a second from the host's boot to its start; with the pid, it is unique.
     """
 
     pid: int
@@ -86,3 +87,4 @@ class GuestProcess:
     guest_memory: int
     guest_memory_resident: int | None
     ancestors: tuple[str, ...] = ()
+    began: int = 0

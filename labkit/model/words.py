@@ -1,6 +1,6 @@
 """The words of the model in the reader's language: states, reasons, acts.
 
-Knows: the model, the catalogues. Must not know: who says them.
+Knows: the model, the catalogues. Must not know: where they are shown.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def state_word(state: MachineState) -> str:
 
 
 def stand_word(facts: MachineFacts) -> str:
-    """Return the words for a machine's state, and that it is out of reach where it is: "running, out of reach"."""
+    """Return the words for a machine's state; if it is out of reach they say so: "running, out of reach"."""
     state = state_word(facts.state)
     if not facts.is_out_of_reach:
         return state
@@ -41,7 +41,7 @@ def count_words(state: MachineState, count: int) -> str:
 
 
 def reason_word(reason: Reason) -> str:
-    """Return the words for why a machine is in its state; empty where nobody knows or it goes without saying."""
+    """Return the words for why a machine is in its state; empty if that is not known or goes without saying."""
     return {
         Reason.UNKNOWN: "",
         Reason.BOOTED: _("booted"),

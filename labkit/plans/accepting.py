@@ -1,8 +1,8 @@
-"""Plans that take changed frozen images for what they are now: they are closed for writing and sealed again.
+"""Plans that accept changed frozen images as they are now: they are made read-only and sealed again.
 
-Nothing in them is written. It is the way out where no copy of the old content is left, and an act of its own, since
-every snapshot and clone on such an image reads the new content from then on.
-Knows: the lineage, steps. Must not know: how a change is noticed, files.
+Their content is not written to. Accepting is the way out where no copy of the old content is left. It is an act of its
+own, since every snapshot and clone on such an image reads the new content from then on.
+Knows: the lineage, steps. Must not know: how a change is found, files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def plan_accept(state: LabState, changed: Container[str], machine: str) -> Plan:
     """Plan to accept what the frozen images of a machine and its snapshots hold.
 
     Args:
-        changed: the frozen images that no longer are what they were; those without any seal count too.
+        changed: the frozen images that are no longer what they were, and those without a seal.
     """
     steps, notes = seal_as_they_are(state, find_frozen_of(state, machine), changed)
     return Plan(
@@ -39,7 +39,7 @@ def plan_accept(state: LabState, changed: Container[str], machine: str) -> Plan:
 
 
 def say_seals_are_gone(state: LabState) -> tuple[str, str] | None:
-    """Return what is to be said where all seals of a lab are gone, and how one goes on; None: they are there."""
+    """Return the sentence to say if all seals of a lab are gone, with what to do; None if they are there."""
     frozen = find_unsealed(state)
     if not frozen:
         return None
@@ -64,9 +64,9 @@ def plan_accept_disk(state: LabState, changed: Container[str], disk: DiskFacts) 
 def seal_as_they_are(
     state: LabState, paths: Iterable[str], changed: Container[str]
 ) -> tuple[tuple[Step, ...], tuple[str, ...]]:
-    """Return the step that seals the changed ones among some images as they are now, if any, and what is to be said.
+    """Return the step that seals the changed ones among some images as they are now, if any, and notes for the plan.
 
-    Where all seals are gone, all count as changed.
+    If all seals are gone, all images count as changed.
     """
     unsealed = find_unsealed(state)
     chosen = sorted(path for path in paths if path in changed or path in unsealed)

@@ -1,6 +1,6 @@
 """Why a machine cannot go into an archive or come out of one: one pure function for each reason.
 
-What an archive tells of itself is taken for a claim: nothing is relied on that is not checked here first.
+What an archive says of itself is only a claim: labkit relies on nothing that is not checked here first.
 Knows: the model. Must not know: which steps an act has, how an archive is laid out.
 """
 
@@ -24,21 +24,21 @@ from labkit.plans.plan import Refusal
 from labkit.units import GIB, KIB, MIB, TIB, is_storable
 
 MOST_CAPACITY = 2 * TIB
-"""A larger image is taken for a trap, or for a mistake."""
+"""A larger image is refused as a trap or a mistake."""
 
 _FILE = re.compile(r"(disks|memory|boot)/[^/.][^/]{0,250}")
 _TARGET = re.compile(r"(vd|hd)[a-z]|sd[a-d]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_BOOT = 512 * MIB
 _MOST_MEMORY = 256 * GIB
-_MOST_DESCRIPTOR = 64 * KIB  # bytes of the first file of a VMDK of two: a text that names the other
+_MOST_DESCRIPTOR = 64 * KIB  # bytes of the first file of a two-file VMDK: a text that names the other
 _DEEPEST = 200
 _MOST_SNAPSHOTS = 1000
 _MOST_FILES = 9_999
-_MOST_DISKS = 500  # of all its snapshots together
-_MOST_NAME = 240  # bytes: libvirt makes a file name of a snapshot's, and something more behind it while it writes
+_MOST_DISKS = 500  # in all snapshots together
+_MOST_NAME = 240  # bytes: libvirt makes a file name of it, and appends to that while it writes
 _MOST_XML = MIB
-_LATEST = 250_000_000_000  # seconds since 1970: later there is no calendar
+_LATEST = 250_000_000_000  # seconds since 1970: the calendar functions end soon after that
 
 
 def why_not_export(
@@ -56,7 +56,7 @@ def why_not_export(
     """Return why a machine cannot be written into an archive.
 
     Args:
-        exists, no_folder: what is at the target. there: those files that are there. needed: bytes.
+        exists, no_folder: what was found at the target. there: those of the machine's files that exist. needed: bytes.
     """
     name = posixpath.basename(target)
     if exists:
@@ -120,7 +120,7 @@ def why_not_arrive(
     """Return why a machine from an archive cannot become one of this lab.
 
     Args:
-        specs: the machine as it will be, then as its snapshots need it. taken_ids: UUIDs of machines there are.
+        specs: the machine as it will be, then as each snapshot has it. taken_ids: UUIDs of existing machines.
     """
     spec = specs[0]
     if refusal := why_not_name(state, spec.name):
@@ -128,7 +128,10 @@ def why_not_arrive(
     if spec.id in taken_ids:
         return Refusal(
             why=_("The very machine is here already: one with its id {id}.").format(id=spec.id),
-            ways_out=(_('Bring it in as another one: identity="new".'),),
+            ways_out=(
+                _("To move it, delete it where it was first."),
+                _('To have a copy, bring it in as another one: identity="new".'),
+            ),
         )
     for each in specs:
         if refusal := why_not_sized(memory=each.memory, vcpus=each.vcpus, host_memory=host_memory, host_cpus=host_cpus):
@@ -138,7 +141,7 @@ def why_not_arrive(
 
 
 def why_not_readable(machine: str, manifest: Manifest) -> Refusal | None:
-    """Return why an archive could not be brought in again, from what it will tell before anything is written."""
+    """Return why an archive could not be imported again; asked with its manifest before anything is written."""
     files = tuple(replace(file, sha256="0" * 64) for file in manifest.files)
     if why := why_not_manifest(replace(manifest, files=files)):
         return Refusal(
@@ -149,7 +152,7 @@ def why_not_readable(machine: str, manifest: Manifest) -> Refusal | None:
 
 
 def why_not_manifest(manifest: Manifest) -> str | None:
-    """Return what is wrong with what an archive tells of itself, or None."""
+    """Return what is wrong with the manifest of an archive, or None."""
     if manifest.version != MANIFEST_VERSION:
         return _("it was written by another version of labkit")
     if not manifest.machine.isprintable() or len(manifest.machine.encode()) > _MOST_NAME:
@@ -202,7 +205,7 @@ def _why_not_images(manifest: Manifest) -> str | None:
             return _("{file} has a format that no machine can use so").format(file=name)
         if not 0 < image.capacity <= MOST_CAPACITY:
             return _("{file} claims {size} bytes").format(file=name, size=image.capacity)
-    depths: dict[str, int] = {}  # of images whose layers below are all there
+    depths: dict[str, int] = {}  # of images that have all the layers below them
     for name in images:
         above: list[str] = []
         below: str | None = name
@@ -256,7 +259,7 @@ def _why_not_snapshots(manifest: Manifest) -> str | None:
 
 
 def _is_snapshot_name(name: str) -> bool:
-    """Whether libvirt can keep a snapshot of a name; other tools give names that labkit does not."""
+    """Whether libvirt can keep a snapshot of this name; other tools allow names that labkit does not."""
     plain = name.isprintable() and "/" not in name and not name.startswith(".")
     return plain and 0 < len(name.encode()) <= _MOST_NAME
 

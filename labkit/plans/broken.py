@@ -1,7 +1,7 @@
-"""Why what a plan would read cannot be used: a frozen image is gone, cannot be read, or is not what it was.
+"""Why images that a plan would read cannot be used: a frozen image is gone, cannot be read, or is not what it was.
 
-One function for every plan that reads, copies, merges or puts something on frozen images, whatever their mode.
-Knows: the model. Must not know: how a change is noticed, which steps an act has, who asks.
+One function for every plan that reads, copies, merges or builds on frozen images, whatever their file mode.
+Knows: the model. Must not know: how a change is found, which steps an act has, who asks.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from labkit.printing import quote
 
 
 def find_frozen(state: LabState) -> frozenset[str]:
-    """Return the images whose content never changes: those that snapshots keep, and those that others stand on."""
+    """Return the images whose content must never change: those that snapshots keep, and those that others stand on."""
     below = {image.backing for image in state.images.values() if image.backing}
     return frozenset((below | state.kept) & state.images.keys())
 
 
 def find_unsealed(state: LabState) -> frozenset[str]:
-    """Return the frozen images of which nobody knows what they were, since all seals are gone."""
+    """Return the frozen images that cannot be checked since all seals are gone: all of them then, else none."""
     return frozenset() if state.sealed else find_frozen(state)
 
 
 def find_frozen_of(state: LabState, machine: str) -> frozenset[str]:
-    """Return the frozen images that a machine and its snapshots read, those of other machines included."""
+    """Return the frozen images that a machine and its snapshots read, including those of other machines."""
     active = {disk.path for disk in state.machines[machine].spec.disks}
     kept = {disk.path for node in state.snapshots.get(machine, {}).values() for disk in node.disks}
     return frozenset({image.path for path in active | kept for image in chain(state.images, path)} - active)
@@ -46,11 +46,11 @@ def why_broken(
     *,
     may_lie_outside: bool = False,
 ) -> Refusal | None:
-    """Return why disks cannot be used: an image of theirs is gone, is damaged, or was written to by another program.
+    """Return why disks cannot be used: one of their images is gone, damaged, or was written to by another program.
 
     Args:
-        machine: whose disks they are; None: they are free. changed: the frozen images that no longer are what they
-            were. may_lie_outside: whether an image may lie out of the lab's folder: what it holds is only read.
+        machine: whose disks they are; None: they are free. changed: the frozen images that are no longer what they
+            were. may_lie_outside: whether an image may lie outside the lab's folder, since it is only read.
     """
     readable = state.readable
     for disk in (replace(disk, name=name_of(readable, disk)) for disk in disks if not disk.served):
@@ -76,18 +76,18 @@ def why_broken_disk(
 
 
 def why_broken_image(state: LabState, machine: str, image: ImageFacts, changed: Container[str]) -> Refusal | None:
-    """Return why an image of a machine cannot be used, or what it stands on, as `why_broken` does."""
+    """Return why an image of a machine, or one that it stands on, cannot be used, as `why_broken` does."""
     return why_broken(state, machine, [_spec(image, disk_name(image.path), None)], changed)
 
 
 def notes_of_outside(state: LabState, paths: Iterable[str]) -> list[str]:
-    """Return what is to be said of images out of the lab's folder that a machine has now and not any more then."""
+    """Return the notes about images outside the lab's folder that the machine will no longer have after the act."""
     said = _("{file} lies outside of the lab's folder: it stays there, and is no disk of the lab from then on.")
     return [said.format(file=path) for path in paths if path in state.outside]
 
 
 def find_damaged(state: LabState, disk: str) -> str | None:
-    """Return the path of a file that bears the name of a disk's image and cannot be read as one, or None."""
+    """Return the path of a file that has the name of a disk's image but cannot be read as one, or None."""
     return next((path for path in sorted(state.damaged) if disk_name(path) == disk), None)
 
 
@@ -114,7 +114,7 @@ def _away(state: LabState, disk: DiskSpec, path: str) -> Refusal:
 
 def _lost(state: LabState, machine: str | None, disk: DiskSpec, path: str) -> Refusal:
     inside = posixpath.join(state.home, "")
-    file = posixpath.basename(path) if path.startswith(inside) else path  # elsewhere nobody would look for it
+    file = posixpath.basename(path) if path.startswith(inside) else path  # elsewhere the name alone would not be found
     back = (
         _("Bring the file back, or say where it is now: {call}.").format(call=_relink(machine, disk))
         if machine

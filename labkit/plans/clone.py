@@ -1,6 +1,6 @@
 """Plans of clones: full ones that stand alone, linked ones that stand on a snapshot of their original.
 
-Each is a pure function of the lab's state, a survey and a request whose ids were drawn beforehand.
+Each is a pure function of the lab's state, a survey and a request that already holds the new ids.
 Knows: the model, steps. Must not know: libvirt, files.
 """
 
@@ -27,16 +27,16 @@ from labkit.plans.clone_request import (
     origin_of,
 )
 from labkit.plans.disk_excuses import why_no_room
-from labkit.plans.instant import with_waking
+from labkit.plans.instant import notes_of_mapping, with_waking
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot import SnapshotSurvey, plan_take
 from labkit.plans.steps import CreateOverlay, FreezeImages, LinkImages, Step, TakeSnapshot
 
 OVERLAY_BYTES = 200 * 1024
-"""Bytes the host gives an empty differencing image."""
+"""Bytes that an empty differencing image takes on the host."""
 
 BASE_NAME = "clone-base"
-"""How the snapshots are named that are taken for linked clones, with a number behind."""
+"""The name, followed by a number, of snapshots that are taken for linked clones."""
 
 
 def plan_clone(state: LabState, survey: CloneSurvey, request: CloneRequest) -> Plan:
@@ -67,7 +67,7 @@ def _plan_linked(state: LabState, survey: CloneSurvey, request: CloneRequest) ->
         if take.refusal:
             return _plan(state, request, refusal=take.refusal)
         overlays = [step for step in take.steps if isinstance(step, CreateOverlay)]
-        # The clones need the disks alone: nobody will go on from its memory.
+        # The clones need only the disks: nobody will go on from the memory.
         taking = [replace(step, memory=None) for step in take.steps if isinstance(step, TakeSnapshot)]
         freezing = [step for step in take.steps if isinstance(step, FreezeImages)]
         steps = [*overlays, *links, *taking, definition, *freezing]
@@ -79,7 +79,7 @@ def _plan_linked(state: LabState, survey: CloneSurvey, request: CloneRequest) ->
 
 
 def _base(state: LabState, survey: CloneSurvey, machine: str) -> Plan:
-    """The plan of the snapshot that linked clones stand on where none is named."""
+    """The plan to take the snapshot that linked clones stand on if none is named."""
     tree = state.snapshots.get(machine, SnapshotTree())
     number = 1
     while f"{BASE_NAME}-{number}" in tree:
@@ -91,7 +91,7 @@ def _base(state: LabState, survey: CloneSurvey, machine: str) -> Plan:
 
 
 def _notes(state: LabState, survey: CloneSurvey, request: CloneRequest) -> list[str]:
-    """What to know of the content and the identity of the clones beforehand."""
+    """What a person should know beforehand of the clones' content and identity."""
     source = state.machines[request.machine]
     notes = []
     if request.snapshot is None and source.is_active and not (survey.quiesce and source.state is MachineState.RUNNING):
@@ -99,6 +99,7 @@ def _notes(state: LabState, survey: CloneSurvey, request: CloneRequest) -> list[
     elif request.snapshot is None and source.state is MachineState.SAVED:
         notes.append(_("The saved memory stays with the original: the disks are copied as after a power cut."))
     elif request.instant:
+        notes += notes_of_mapping(state, survey, request)
         if not origin_of(state, request).agent:
             notes.append(_("It has no agent to be told who it is: it takes itself for the original until it boots."))
     elif request.snapshot is not None and state.snapshots[source.name][request.snapshot].has_memory:

@@ -1,4 +1,4 @@
-"""How the content of disks gets into full clones: by the file, by the chain, or while the guest goes on.
+"""How the content of disks gets into full clones: as a file, as a whole chain, or from a running guest.
 
 Knows: the model, steps. Must not know: libvirt, files, what is refused.
 """
@@ -32,14 +32,14 @@ from labkit.plans.steps import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copies:
-    """The steps that make full clones, and what to know of them."""
+    """The steps that make full clones, and notes about them."""
 
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
 
 
 def full_copies(state: LabState, survey: CloneSurvey, request: CloneRequest) -> Copies:
-    """Return the steps of clones whose disks stand alone, each in its disk's format and allocation."""
+    """Return the steps of clones whose disks are one image each, in the format and allocation of the original disk."""
     origin = origin_of(state, request)
     chains = [chain(state.images, disk.path) for disk in origin.disks]
     new = name_disks(state, origin.disks, [layers[-1].format for layers in chains], request)
@@ -53,7 +53,7 @@ def full_copies(state: LabState, survey: CloneSurvey, request: CloneRequest) -> 
             if draft != disk:
                 steps.append(_conversion(layers, draft, disk.path))
                 drafts.append(DeleteFiles(paths=(draft.path,), bytes=_content(layers)))
-        for disks in new[1:]:  # of the same instant as the first
+        for disks in new[1:]:  # copies of the first, so all are of the same instant
             steps += (
                 _copy(survey, request, _as_copied(layers, first), disk.path)
                 for layers, first, disk in zip(chains, new[0], disks, strict=True)
@@ -65,7 +65,7 @@ def full_copies(state: LabState, survey: CloneSurvey, request: CloneRequest) -> 
 
 
 def tree_copies(state: LabState, survey: CloneSurvey, request: CloneRequest) -> Copies:
-    """Return the steps of clones with the whole tree of snapshots: every image is copied, in the same order."""
+    """Return the steps of clones with the whole tree of snapshots: every image is copied, the lowest first."""
     source = state.machines[request.machine]
     tree = state.snapshots.get(request.machine, SnapshotTree())
     origin = source.spec
@@ -103,7 +103,7 @@ def _is_live(state: LabState, request: CloneRequest) -> bool:
 
 
 def _copy(survey: CloneSurvey, request: CloneRequest, layers: tuple[ImageFacts, ...], target: str) -> Step:
-    """Copy a disk nobody writes to: the file, where there is only one, else what its layers hold together."""
+    """Copy a disk that nobody writes to: its file if it has only one, else what its layers hold together."""
     top = layers[0]
     if len(layers) == 1 and len(top.files) == 1:
         shared = request.reflink and survey.reflinks
@@ -127,7 +127,7 @@ def _conversion(layers: tuple[ImageFacts, ...], source: ImageFacts | DiskSpec, t
 
 
 def _is_sparse(layers: tuple[ImageFacts, ...]) -> bool:
-    """Whether a running guest's disk must be copied by way of a qcow2: else every zero would take its place."""
+    """Whether a running guest's disk must be copied by way of a qcow2: else its zeros would take up space."""
     base = layers[-1]
     return base.allocation is Allocation.DYNAMIC and base.format is not Format.QCOW2
 
@@ -138,14 +138,14 @@ def _draft(disk: DiskSpec) -> DiskSpec:
 
 
 def _as_copied(layers: tuple[ImageFacts, ...], disk: DiskSpec) -> tuple[ImageFacts, ...]:
-    """What the copy of a disk will be: one image, of its base's format and allocation."""
+    """The copy of a disk as it will be: one image, of its base's format and allocation."""
     base = layers[-1]
     files = (disk.path, *[extent_path(disk.path)] * (len(base.files) - 1))
     return (replace(base, path=disk.path, files=files, capacity=layers[0].capacity, allocated=_content(layers)),)
 
 
 def _content(layers: tuple[ImageFacts, ...]) -> int:
-    """Bytes a copy of a disk takes, about."""
+    """About how many bytes a copy of a disk takes."""
     capacity = layers[0].capacity
     fixed = layers[-1].allocation is Allocation.FIXED
     return capacity if fixed else min(capacity, sum(layer.allocated for layer in layers))
@@ -162,7 +162,8 @@ def _backup(
     """Copy the disks of a running guest, all of one instant.
 
     Args:
-        pairs: the original's disk and the clone's. within_tree: whether the copies will stand on copies of layers.
+        pairs: a disk of the original and the clone's copy. within_tree: whether the copies will stand on copies of
+            layers.
     """
     source = state.machines[request.machine]
     disks = []
@@ -198,7 +199,7 @@ def _copied_disk(disk: DiskSpec, path: str) -> DiskSpec:
 
 
 def _place_trees(state: LabState, request: CloneRequest, tree: SnapshotTree) -> Iterator[dict[str, str]]:
-    """For each clone: the place of the copy of every image that the machine or a snapshot of it needs."""
+    """For each clone: the path of the copy of every image that the machine or a snapshot of it needs."""
     points = [state.machines[request.machine].spec.disks, *(node.disks for node in tree.nodes.values())]
     by_name: dict[str, DiskSpec] = {}
     needed: dict[str, list[str]] = {}
@@ -230,11 +231,11 @@ def _copy_layer(
     *,
     backed_up: bool,
 ) -> Iterator[Step]:
-    """Copy one image of a tree, and let the copy stand on the copy of what the original stands on.
+    """Copy one image of a tree, and let the copy stand on the copy of the image below the original.
 
     Args:
-        old: the original image. source: what is copied: it, or the clone of it made first. backed_up: whether the
-            copy is there already and holds the whole disk.
+        old: the original image. source: the file that is copied: the original, or the first clone's copy of it.
+            backed_up: whether the copy exists already and holds the whole disk.
     """
     image = state.images[old]
     if not backed_up:
@@ -260,7 +261,7 @@ def _copied_tree(
 
 
 def _frozen_files(state: LabState, tree: SnapshotTree, places: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
-    """The files of the copies that snapshots keep."""
+    """The files of the copies that must be frozen, since the copied snapshots keep them."""
     kept = dict.fromkeys(disk.path for node in tree.nodes.values() for disk in node.disks)
     return tuple(
         file

@@ -22,12 +22,12 @@ from labkit.units import format_size
 
 
 def why_not_clone(state: LabState, survey: CloneSurvey, request: CloneRequest) -> Refusal | None:
-    """Return why no such clones can be made."""
+    """Return why the clones asked for cannot be made."""
     source = state.machines[request.machine]
     tree = state.snapshots.get(request.machine, SnapshotTree())
     refusal = _why_not_such(request) or _why_not_named(state, request)
     if refusal is None and request.snapshot is not None:
-        refusal = why_not_there(source, tree, request.snapshot)  # there is none, or it is a foreign one
+        refusal = why_not_there(source, tree, request.snapshot)  # there is no such snapshot, or a foreign one
     if refusal:
         return refusal
     origin = origin_of(state, request)

@@ -1,4 +1,4 @@
-"""What is asked for when a machine is cloned, and what becomes of it: names, ids, disks of the clones.
+"""The request for clones, and what follows from it: the names, ids and disks of the clones.
 
 Knows: the model. Must not know: how the content of disks is copied, what is refused.
 """
@@ -21,13 +21,23 @@ class CloneKind(StrEnum):
     """What a clone's disks are."""
 
     FULL = "full"
-    """Copies: the clone stands alone."""
+    """Copies; the clone stands alone."""
     LINKED = "linked"
-    """Differencing images on a snapshot of the original: the clone stands on it."""
+    """Differencing images on a snapshot of the original; the clone stands on that."""
+
+
+class Mapping(StrEnum):
+    """Whether clones can map the memory that they go on from, and so share what they have not written."""
+
+    READY = "ready"
+    """The files to map it exist."""
+    CAN_BE_MADE = "can be made"
+    NO = "no"
+    """Each clone reads it, as any other guest does."""
 
 
 class Identity(StrEnum):
-    """Who the guest of a clone, or of a machine from an archive, is."""
+    """Who the guest of a clone, or of an imported machine, takes itself for."""
 
     NEW = "new"
     KEEP = "keep"
@@ -48,11 +58,11 @@ class CloneRequest:
     """Clones as asked for.
 
     Attributes:
-        machine: the original's name. clones: one or many. snapshot: what they are cloned from; None: as it is now.
+        machine: the original's name. clones: one or many. snapshot: what they are cloned from; None: the current state.
         snapshots: whether a full clone gets the whole tree of snapshots.
         reflink: whether copies share blocks with the original where the file system can.
-        many: whether a number of them was asked for, be it one.
-        instant: whether they go on from the snapshot's memory at once, instead of being born off.
+        many: whether `count` was given, even if it was 1.
+        instant: whether they go on from the snapshot's memory at once, instead of being off at first.
     """
 
     machine: str
@@ -78,9 +88,9 @@ class CloneSurvey:
     Attributes:
         free_bytes: free on the file system of the lab's folder. host_memory: bytes this host has.
         quiesce: whether the guest's agent answers. reflinks: whether the file system can share blocks.
-        changed: frozen images that another tool has written to. deepest: layers this libvirt can start.
-        free_memory: bytes of memory that this host can give now. snapshots: what is known of the original's memory
-            files, where clones are to go on from one.
+        changed: frozen images that another tool has written to. deepest: how many layers this libvirt can start.
+        free_memory: bytes of memory that this host can give now. snapshots: what was measured of the original's memory
+            files, for clones that go on from one. mapping: whether they can map it.
     """
 
     free_bytes: int
@@ -91,6 +101,7 @@ class CloneSurvey:
     deepest: int = 190
     free_memory: int = 0
     snapshots: SnapshotSurvey | None = None
+    mapping: Mapping = Mapping.NO
 
 
 def origin_of(state: LabState, request: CloneRequest) -> MachineSpec:
@@ -120,7 +131,7 @@ def name_disks(
 def bear(
     state: LabState, request: CloneRequest, origin: MachineSpec, disks: Iterable[tuple[DiskSpec, ...]]
 ) -> tuple[MachineSpec, ...]:
-    """Return what each clone is: the origin's configuration, its own name, ids, console and disks."""
+    """Return each clone's spec: the origin's configuration, with the clone's own name, ids, console and disks."""
     keep = request.identity is Identity.KEEP
     logs = [free_console_log(state, name) for name in request.names]
     return tuple(
@@ -138,7 +149,7 @@ def bear(
 
 
 def define(state: LabState, request: CloneRequest, specs: tuple[MachineSpec, ...]) -> DefineClones:
-    """Return the step that makes clones known."""
+    """Return the step that defines the clones."""
     source = state.machines[request.machine]
     return DefineClones(
         source_id=source.id,

@@ -1,6 +1,6 @@
 """The plan of a new machine with its own copy of a guest image.
 
-A pure function of the lab's state, a survey and a request whose ids were drawn beforehand.
+A pure function of the lab's state, a survey and a request that already holds the new ids.
 Knows: the model, steps. Must not know: libvirt, files.
 """
 
@@ -40,7 +40,7 @@ class IfExists(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateRequest:
-    """A new machine as asked for; ids drawn before planning.
+    """A new machine as asked for, with its new ids.
 
     Attributes:
         memory: bytes. message: what an image such as `sector` greets with, or None for its own.
@@ -105,7 +105,7 @@ def _why_not_create(state: LabState, survey: Survey, request: CreateRequest) -> 
 
 
 def _why_not_name(state: LabState, name: str, replaced: MachineFacts | None) -> Refusal | None:
-    """Return why a name cannot be had; where a machine of this lab has it, a call may say what becomes of that."""
+    """Return why a name cannot be used; if a machine of this lab has it, one way out is `if_exists`."""
     refusal = why_not_name(state, name, allow=replaced)
     if refusal is None or name not in state.machines:
         return refusal

@@ -1,7 +1,7 @@
-"""Plans of acts that bring disks, hand them to machines, and remove them: create, import, attach, detach, delete.
+"""Plans of acts that make disks, attach and detach them, and delete them: create, import, attach, detach, delete.
 
 Each is a pure function of the lab's state, a survey and a request.
-Knows: the model, steps. Must not know: libvirt, files, qemu-img's doings.
+Knows: the model, steps. Must not know: libvirt, files, how qemu-img works.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class DiskSurvey:
     Attributes:
         free_bytes: free on the file system of the lab's folder.
         mounted: where a running guest has its disks mounted, by target ("vdb" → "/mnt/data").
-        changed: frozen images that no longer are what they were.
+        changed: frozen images that are no longer what they were.
     """
 
     free_bytes: int
@@ -132,7 +132,7 @@ def plan_attach(
     """Plan to attach a free disk to a machine, as the guest's next disk.
 
     Args:
-        changed: frozen images that no longer are what they were.
+        changed: frozen images that are no longer what they were.
     """
     disk, facts = state.disks[name], state.machines[machine]
     target = free_target((spec.target for spec in facts.spec.disks), bus)
@@ -154,7 +154,7 @@ def plan_attach(
 
 
 def plan_detach(state: LabState, survey: DiskSurvey, name: str, machine: str) -> Plan:
-    """Plan to take a disk from its machine; it stays in the lab, with its content, as a free disk."""
+    """Plan to detach a disk from its machine; it stays in the lab, with its content, as a free disk."""
     disk, facts = state.disks[name], state.machines[machine]
     refusal = None
     if disk.machine != machine or disk.target is None:
@@ -215,7 +215,7 @@ def plan_delete(state: LabState, name: str, held: Collection[str] = ()) -> Plan:
             dependants=(disk.machine,),
         )
     refusal = refusal or why_served(disk) or why_held(disk, held) or why_not_change_disk(state, disk)
-    roots = state.roots - {disk.active.path} | state.claims  # snapshots keep theirs
+    roots = state.roots - {disk.active.path} | state.claims  # those of snapshots stay
     dead = set(find_unneeded(state, roots, {name, disk_name(disk.active.path)}))
     images = [image for image in disk.layers if image.path in dead]
     paths = tuple(file for image in images for file in image.files)
@@ -224,7 +224,7 @@ def plan_delete(state: LabState, name: str, held: Collection[str] = ()) -> Plan:
 
 
 def notes_of_format(format: Format, capacity: int) -> list[str]:
-    """Return what to know beforehand of a new image that is to hold `capacity` bytes: a VHD may hold more."""
+    """Return notes about a new image of `capacity` bytes: a VHD may get more."""
     given = vhd_capacity(capacity) if format is Format.VHD else capacity
     if given == capacity:
         return []
@@ -244,7 +244,7 @@ def disk_plan(
     refusal: Refusal | None = None,
     notes: Iterable[str] = (),
 ) -> Plan:
-    """Return the plan of an act on disks, the first of which it is about."""
+    """Return the plan of an act on disks; the first of them is its subject."""
     names = tuple(machines)
     return Plan(
         act=act,

@@ -1,7 +1,7 @@
-"""Plans of acts that write a disk again or let it grow: convert, resize, compact.
+"""Plans of acts that rewrite a disk or let it grow: convert, resize, compact.
 
 Each is a pure function of the lab's state, a survey and a request.
-Knows: the model, steps. Must not know: libvirt, files, qemu-img's doings.
+Knows: the model, steps. Must not know: libvirt, files, how qemu-img works.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from labkit.plans.steps import ConvertImage, DeleteFiles, GrowImage, RepointDisk
 _GROWS_IN_PLACE = (Format.RAW, Format.QCOW2)
 
 _UNMARKED = (Format.RAW, Format.QCOW2)
-"""Formats that do not record an allocation: a dynamic disk that is full cannot be told from a fixed one."""
+"""Formats that do not record an allocation: a full dynamic disk looks just like a fixed one."""
 
 
 def plan_convert(
@@ -51,7 +51,7 @@ def plan_convert(
     """Plan a new disk with the same content in another format; the old one stays.
 
     Args:
-        as_is: whether frozen images below may have been changed: what they hold now is wanted.
+        as_is: whether frozen images below may have been changed, since what they hold now is wanted.
     """
     disk = state.disks[name]
     needed = disk.capacity if allocation is Allocation.FIXED else disk.allocated
@@ -171,11 +171,11 @@ def _replacement(
     needed: int,
     holder: MachineFacts | None,
 ) -> list[Step]:
-    """Copy a disk's one image to its next, let its machine use that, delete the old."""
+    """Copy a disk's only image into its next one, let its machine use that, delete the old one."""
     old = disk.active
     target = next_image_path(state, disk.name, old.format)
     steps: list[Step] = [_conversion(disk, target, old.format, allocation, capacity, needed)]
     if holder is not None and disk.target is not None:
         spec = DiskSpec(name=disk.name, target=disk.target, path=target, format=old.format)
         steps.append(RepointDisk(machine_id=holder.id, domain=holder.spec.domain_name, disk=spec))
-    return [*steps, DeleteFiles(paths=old.files, bytes=old.allocated)]
+    return [*steps, DeleteFiles(paths=old.files, bytes=old.allocated, is_copied=True)]

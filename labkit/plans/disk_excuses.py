@@ -19,16 +19,16 @@ from labkit.plans.plan import Refusal
 from labkit.units import GIB, MIB, TIB, format_size
 
 SPACE_MARGIN = 64 * MIB
-"""Bytes of the host's disk that no act may use up."""
+"""Bytes of the host's disk that every act must leave free."""
 
 SECTOR = 512
 """Bytes of a sector: a capacity is a multiple of it."""
 
 FIRST_TARGETS = ("vda", "sda", "hda")
-"""What guests call the disk that they start from."""
+"""The target of the disk that a guest starts from."""
 
 LARGEST = {Format.VHD: 2040 * GIB, Format.VMDK: 2 * TIB - 64 * 1024}
-"""Bytes of the largest capacity a format can have, where it is less than a host may ask for."""
+"""The largest capacity of each format in bytes, if it is less than somebody may ask for."""
 
 
 def why_not_name(state: LabState, name: str) -> Refusal | None:
@@ -130,9 +130,9 @@ def why_no_system(state: LabState, machine: MachineFacts) -> Refusal | None:
 
 
 def why_not_from_here(state: LabState, disk: DiskFacts, machine: str) -> Refusal | None:
-    """Return why a disk cannot be attached to a machine: what it stands on is kept by another's snapshots.
+    """Return why a disk cannot be attached to a machine: another machine's snapshots keep what it stands on.
 
-    A linked clone gets its own disk back: that is named after it.
+    A linked clone may get its own disk back, which is named after the clone.
     """
     layers = {image.path for image in disk.layers}
     keepers = sorted(
@@ -168,7 +168,7 @@ def why_not_bus(disk: DiskFacts, machine: MachineFacts, bus: Bus) -> Refusal | N
 
 
 def why_ide_stays(machine: MachineFacts) -> Refusal:
-    """Return why IDE disks of a machine that is not off neither come nor go."""
+    """Return why an IDE disk cannot be attached or detached: the machine is not off."""
     return Refusal(
         why=_("{machine} is {state}: an IDE disk is plugged in or pulled out with the power off.").format(
             machine=machine.name, state=state_word(machine.state)
@@ -178,7 +178,7 @@ def why_ide_stays(machine: MachineFacts) -> Refusal:
 
 
 def why_elsewhere(state: LabState, disk: DiskFacts) -> Refusal | None:
-    """Return why a disk cannot be changed from here: its machine is on another instance of the lab."""
+    """Return why a disk cannot be changed from here: its machine is on another hypervisor instance of the lab."""
     if disk.machine is None or disk.machine in state.machines or disk.machine not in state.elsewhere:
         return None
     place = state.places[disk.machine]
@@ -211,7 +211,7 @@ def why_not_still(state: LabState, disk: DiskFacts) -> Refusal | None:
 
 
 def why_served(disk: DiskFacts) -> Refusal | None:
-    """Return why a disk's images are in other hands: it is served as another machine's storage."""
+    """Return why a disk's images cannot be used: it is served as another machine's storage."""
     if disk.socket is None:
         return None
     return Refusal(
@@ -221,10 +221,10 @@ def why_served(disk: DiskFacts) -> Refusal | None:
 
 
 def why_held(disk: DiskFacts, held: Collection[str]) -> Refusal | None:
-    """Return why a free disk is not free all the same: a process has one of its files open.
+    """Return why a free disk cannot be used even so: a process has one of its files open.
 
     Args:
-        held: those of its files.
+        held: those of its files that a process has open.
     """
     names = [posixpath.basename(path) for path in held]
     if not names:
@@ -261,7 +261,7 @@ def why_not_single(disk: DiskFacts) -> Refusal | None:
 
 
 def why_internal(images: Iterable[ImageFacts]) -> Refusal | None:
-    """Return why images cannot be frozen, given up or written again: another tool keeps snapshots inside them."""
+    """Return why images cannot be frozen, deleted or rewritten: another tool keeps snapshots inside them."""
     image = next((image for image in images if image.internal), None)
     if image is None:
         return None

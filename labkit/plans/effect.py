@@ -1,4 +1,4 @@
-"""What a plan leaves behind: the lab's state as it will be, told from the plan's steps before anything is done.
+"""What a plan will leave behind: the lab's state as it will be, worked out from its steps before anything is done.
 
 Knows: plans, the model. Must not know: what any step does, how the state is drawn.
 """
@@ -13,8 +13,8 @@ from labkit.plans.plan import Plan
 def state_after(state: LabState, plan: Plan) -> LabState:
     """Return the lab as it will be when a plan is carried out; a refused plan changes nothing.
 
-    Sizes are those that the plan foresees. What an act leaves undone (a file that somebody else needs, a layer that
-    cannot be merged just now) its outcome tells.
+    Sizes are those that the plan expects. What an act then leaves undone (a file that somebody else needs, a layer that
+    cannot be merged just now) is reported in its outcome.
     """
     for step in plan.steps:
         state = step.after(state)

@@ -1,6 +1,6 @@
-"""The plan of a machine's way into a file, with all its snapshots.
+"""The plan that writes a machine, with all its snapshots, into a file.
 
-An archive holds whole chains: of a linked clone also the images it stands on, byte for byte, so that every
+An archive holds whole chains byte for byte, for a linked clone also the images that it stands on, so that every
 snapshot keeps what it stands on and nothing is converted.
 Knows: the model, steps. Must not know: libvirt, files, how an archive is laid out.
 """
@@ -37,10 +37,11 @@ class ExportSurvey:
     """What had to be measured for an export.
 
     Attributes:
-        free_bytes: free where the archive goes. exists: whether there is a file of its name, or no such folder.
+        free_bytes: free where the archive goes. exists: whether the target exists already; no_folder: whether its
+            folder is missing.
         xml: the machine's definition. records: by snapshot, its definition and the one it ran with, or None.
-        changed: frozen images that no longer are what they were; memories: what is wrong with memory files, by path.
-        lengths: bytes of each file that is there, by path; allocated: what the host gave for memory and boot files.
+        changed: frozen images that are no longer what they were; memories: what is wrong with memory files, by path.
+        lengths: bytes of each file that exists, by path; allocated: bytes that the host gives memory and boot files.
     """
 
     free_bytes: int

@@ -1,4 +1,4 @@
-"""The disk a new machine is made with: a guest image's content, in the format and allocation asked for.
+"""The first disk of a new machine: a guest image's content, in the format and allocation asked for.
 
 Knows: guest images, steps. Must not know: machines, files.
 """
@@ -22,7 +22,7 @@ class FirstDisk:
     """A new machine's disk as asked for.
 
     Attributes:
-        name: the disk's. image: whose content it gets. format, allocation: of it.
+        name: the disk's. image: the guest image whose content it gets. format, allocation: the disk's.
         message: what the guest greets with, or None for the image's own.
     """
 
@@ -34,7 +34,7 @@ class FirstDisk:
 
     @property
     def bytes(self) -> int:
-        """Bytes the host will give it, about."""
+        """About how many bytes the host will give it."""
         return self.image.capacity if self.allocation is Allocation.FIXED else self.image.disk_bytes
 
     @property
@@ -52,9 +52,9 @@ class FirstDisk:
         )
 
     def plan(self, state: LabState) -> tuple[DiskSpec, list[Step], list[Step]]:
-        """Return the disk as attached, the steps that make it, and those that remove what was on the way to it.
+        """Return the disk as attached, the steps that make it, and those that remove its drafts.
 
-        A message is written into a copy as the guest image is; only then can that become another format.
+        A message is written into a copy in the guest image's own format; only then can the copy be converted.
         """
         path = next_image_path(state, self.name, self.format)
         draft = path

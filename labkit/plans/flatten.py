@@ -1,4 +1,4 @@
-"""Plans that repair what a clone stands on: flatten lets it stand alone, relink brings a lost base back.
+"""Plans about what a clone stands on: flatten lets it stand alone, relink brings a lost image back.
 
 Each is a pure function of the lab's state, a survey and a request.
 Knows: the lineage, steps. Must not know: libvirt, files.
@@ -30,14 +30,14 @@ from labkit.units import format_size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlattenSurvey:
-    """What had to be measured: bytes free in the lab's folder; frozen images another tool has written to."""
+    """What had to be measured: bytes free in the lab's folder; frozen images that another tool has written to."""
 
     free_bytes: int
     changed: frozenset[str] = frozenset()
 
 
 def plan_flatten(state: LabState, survey: FlattenSurvey, machine: str) -> Plan:
-    """Plan to let a clone stand alone: what it still reads from its original moves into its own lowest images."""
+    """Plan to let a clone stand alone: what it still reads from its original is copied into its own lowest images."""
     facts = state.machines[machine]
     lineage = read_lineage(state)
     cuts = _cuts(lineage, facts)
@@ -58,7 +58,7 @@ def plan_flatten(state: LabState, survey: FlattenSurvey, machine: str) -> Plan:
     steps: list[Step] = [_pulling(facts, cuts, needed)] if facts.is_active else _replacing(state, cuts)
     if dead:
         files = tuple(file for image in dead for file in image.files)
-        steps.append(DeleteFiles(paths=files, bytes=sum(image.allocated for image in dead)))
+        steps.append(DeleteFiles(paths=files, bytes=sum(image.allocated for image in dead), is_copied=True))
     notes = (_("Then {machine} takes up to {size} more of its own.").format(machine=machine, size=format_size(needed)),)
     return _plan("flatten", state, machine, machine, steps=steps, notes=notes)
 
@@ -69,8 +69,8 @@ class RelinkSurvey:
 
     Attributes:
         free_bytes: free in the lab's folder. size, allocated: bytes of the file; sha256: the hash of its content.
-        seals: the hashes of what images were when they froze, by absolute path.
-        changed: frozen images that no longer are what they were.
+        seals: the hashes of images as they froze, by absolute path.
+        changed: frozen images that are no longer what they were.
     """
 
     free_bytes: int
@@ -84,7 +84,7 @@ class RelinkSurvey:
 def plan_relink(state: LabState, survey: RelinkSurvey, machine: str, disk: str, file: str) -> Plan:
     """Plan to put a file in the place of an image below a disk that is gone or was changed.
 
-    Only a file that is proven by its seal to hold the same is taken; the file itself stays where it is.
+    Only a file that is proven by the image's seal to hold the same is accepted; the file itself stays where it is.
     """
     facts = state.machines[machine]
     spec = find_disk(facts, disk)
@@ -131,7 +131,7 @@ def _nodes(state: LabState, machine: str) -> Iterable[tuple[DiskSpec, ...]]:
 
 
 def _cuts(lineage: Lineage, facts: MachineFacts) -> list[ImageFacts]:
-    """The images that must stand alone then: a running machine's active ones, else the lowest that are its own."""
+    """The images that will stand alone: a running machine's active ones, else the lowest ones that are its own."""
     own = lineage.own(facts.name)
     live = facts.is_active and not lineage.state.snapshots.get(facts.name)
     found: dict[str, ImageFacts] = {}
@@ -145,7 +145,7 @@ def _cuts(lineage: Lineage, facts: MachineFacts) -> list[ImageFacts]:
 
 
 def _moved(state: LabState, image: ImageFacts) -> int:
-    """Bytes of the image that stands alone then, about."""
+    """About how many bytes an image will have when it stands alone."""
     return min(image.capacity, sum(layer.allocated for layer in chain(state.images, image.path)))
 
 
@@ -211,7 +211,7 @@ def _replacing(state: LabState, cuts: list[ImageFacts]) -> list[Step]:
 
 
 def _no_longer_needed(lineage: Lineage, facts: MachineFacts, cuts: list[ImageFacts]) -> list[ImageFacts]:
-    """What of the machine's own lay below the cuts and nobody else needs: children before parents."""
+    """The machine's own images below the cuts that nobody else needs, children before parents."""
     state = lineage.state
     own = own_disks(facts, state.snapshots.get(facts.name, SnapshotTree()))
     cut = {image.path: replace(image, backing=None) for image in cuts}
@@ -222,7 +222,7 @@ def _no_longer_needed(lineage: Lineage, facts: MachineFacts, cuts: list[ImageFac
 
 
 def _broken(state: LabState, machine: str, disk: DiskSpec, changed: frozenset[str]) -> list[str]:
-    """What is lost or changed of a disk: below it as it is now, and as the machine's snapshots have it."""
+    """The lost or changed images of a disk: below it as it is now, and as the machine's snapshots have it."""
     kept = (each for node in _nodes(state, machine) for each in node if disk.name == each.name)
     broken: dict[str, None] = {}
     for path in (disk.path, *(each.path for each in kept)):
@@ -235,7 +235,7 @@ def _broken(state: LabState, machine: str, disk: DiskSpec, changed: frozenset[st
 
 
 def _files_of(state: LabState, path: str) -> tuple[str, ...]:
-    """The files of an image; of one that cannot be read, the one that bears its name."""
+    """The files of an image; if it cannot be read, the file of its name."""
     return state.images[path].files if path in state.images else (path,)
 
 

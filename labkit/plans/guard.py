@@ -1,8 +1,8 @@
 """The guard: no act harms what others depend on. One pure function for each danger, None where there is none.
 
-A linked clone stands on the frozen images of another machine's snapshot. The hypervisor knows nothing of that: it
-would start, merge or delete a base that clones use. What depends on what is told from the image headers alone.
-Nor does it know whether an image is still what it was when it froze: what is broken is in `broken`.
+A linked clone stands on the frozen images of another machine's snapshot. The hypervisor knows nothing of that: it would
+start, merge or delete a base that clones use. What depends on what is read from the image headers alone. Whether an
+image is still what it was when it froze is the question of `broken`.
 
 Knows: the lineage. Must not know: which steps an act has, who asks.
 """
@@ -21,7 +21,7 @@ from labkit.plans.plan import Refusal
 
 
 def why_not_reached(state: LabState, names: Iterable[str]) -> Refusal | None:
-    """Return why nothing is done with machines that run out of the hypervisor's reach, or None: none of them does."""
+    """Return why nothing can be done with machines that run out of the hypervisor's reach, or None."""
     for name in names:
         facts = state.everywhere.get(name)
         if facts is not None and facts.is_out_of_reach:
@@ -97,9 +97,9 @@ def why_not_write(state: LabState, disks: Iterable[DiskSpec]) -> Refusal | None:
 
 
 def dependants_of_content(lineage: Lineage, path: str) -> tuple[LineageNode, ...]:
-    """Return who would be harmed if a machine's active image were written to: all but the machine it is active in.
+    """Return who would be harmed if a machine's active image were written to: all except that machine itself.
 
-    A snapshot that only a record knows which was put aside counts: somebody may take that record.
+    A snapshot that only a record put aside knows counts too: somebody may go back to that record.
     """
     state = lineage.state
     snapshots = [
@@ -115,7 +115,7 @@ def dependants_of_content(lineage: Lineage, path: str) -> tuple[LineageNode, ...
 
 
 def may_merge(lineage: Lineage, machine: str, *images: str) -> bool:
-    """Whether layers may be rewritten or dropped by a merge: only this machine needs them."""
+    """Whether a merge may rewrite or drop layers: whether only this machine needs them."""
     return all(lineage.users.get(path, frozenset()) <= {machine} for path in images)
 
 

@@ -1,4 +1,4 @@
-"""The plan of a machine's way out of a file, with all its snapshots; what comes in gets names of its own.
+"""The plan that makes a machine, with all its snapshots, from an archive; all its files get new names.
 
 Knows: the model, steps. Must not know: libvirt, files, how an archive is laid out.
 """
@@ -36,7 +36,7 @@ _NAMELESS = "disk"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryStart:
-    """What stands before a memory's stream, as it will; skip: bytes that stand there in the archive."""
+    """What will precede QEMU's stream in a memory file. skip: the bytes that precede it in the archive."""
 
     xml: str
     cookie: str
@@ -47,11 +47,11 @@ class MemoryStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A machine that comes in, with all its texts made ours.
+    """A machine that comes in, with all its XML rebuilt by labkit.
 
     Attributes:
-        archive: absolute path. spec, xml: the machine and its definition. specs: all that its snapshots need.
-        records: what the hypervisor is told of its snapshots; points: what they are. memories: by name in the archive.
+        archive: absolute path. spec, xml: the machine and its definition. specs: those of its snapshots.
+        records: what the hypervisor is told of its snapshots; points: the snapshots. memories: by name in the archive.
     """
 
     archive: str
@@ -71,7 +71,7 @@ class ImportSurvey:
     Attributes:
         free_bytes: free on the file system of the lab's folder. host_memory, host_cpus: of this host.
         accelerator: who runs the instructions here. taken_ids: UUIDs of all machines of the hypervisors.
-        boot_folder: where kernels are. there: those of the archive's boot files that are there already, by path.
+        boot_folder: the folder of kernels. there: those of the archive's boot files that are in it already, by path.
     """
 
     free_bytes: int
@@ -120,7 +120,7 @@ def adopt_spec(
     console_log: str,
     accelerator: Accelerator,
 ) -> MachineSpec:
-    """Return a machine from elsewhere at one point of its past as one of this lab."""
+    """Return a machine from elsewhere, at one point of its past, as a machine of this lab."""
     formats = {image.files[0]: image.format for image in manifest.images}
     disks = tuple(
         DiskSpec(name=disk_name(targets[file]), target=target, path=targets[file], format=formats[file])
@@ -235,7 +235,7 @@ def _name_disks(state: LabState, manifest: Manifest, machine: str) -> dict[str, 
     for point in (manifest.point, *(snapshot.point for snapshot in manifest.snapshots)):
         for file in point.disks.values():
             name: str | None = file
-            while name is not None and name not in old:  # what lies below belongs to it, whoever it was made for
+            while name is not None and name not in old:  # the images below belong to that disk too
                 old[name] = disk_name(file)
                 name = images[name].backing
     new: dict[str, str] = {}
@@ -247,7 +247,7 @@ def _name_disks(state: LabState, manifest: Manifest, machine: str) -> dict[str, 
 
 
 def _plain_name(name: str) -> str:
-    """A name from elsewhere as one that a disk of labkit may have: no colon, no blank, nothing that means something."""
+    """A name from elsewhere, made into one that a disk of labkit may have: no colon, no space, no special character."""
     plain = _STRANGE.sub("-", unicodedata.normalize("NFC", name)).lstrip("._-")
     return plain[:_MOST_LETTERS] or _NAMELESS
 

@@ -1,4 +1,4 @@
-"""Plans of acts on machines there are: configure, rename, delete, clean. `creation` plans a new one.
+"""Plans of acts on existing machines: configure, rename, delete, clean. `creation` plans a new one.
 
 Each is a pure function of the lab's state, a survey and a request.
 Knows: the model, steps. Must not know: libvirt, files.
@@ -47,8 +47,8 @@ class Survey:
         host_memory: bytes of memory this host has. host_cpus: its logical CPUs.
         free_bytes: free on the file system of the lab's folder.
         accelerator: who will run the instructions of new machines.
-        name_room: bytes of a domain's name that fit into the path of its monitor's socket; the first 20 count.
-        config: the folder, with a name too long, that leaves no more room.
+        name_room: how many bytes of a domain's name fit into the path of its monitor's socket; libvirt uses at most 20.
+        config: the configuration folder, whose long name leaves so little room.
     """
 
     host_memory: int
@@ -145,7 +145,7 @@ def plan_clean(state: LabState) -> Plan:
     begun = sorted(path for path in state.pending - state.claimed - named if path not in state.images)
     rest = (*files_of(state, free), *_kept_elsewhere(state), *begun)
     removal += [StopServing(disk=disk, socket=socket) for disk, socket in state.served.items()]
-    if orphans:  # before what they stand on, which would stay for their sake
+    if orphans:  # first, since what they stand on would stay for their sake
         removal.append(DeleteFiles(paths=tuple(sorted(orphans)), bytes=allocated_by(state, orphans)))
     if rest:
         removal.append(DeleteFiles(paths=rest, bytes=allocated_by(state, free)))
@@ -181,7 +181,8 @@ def _kept_elsewhere(state: LabState) -> tuple[str, ...]:
     """The files, beside images, of machines on the lab's other instances."""
     logs = (machine.spec.console_log for machine in state.elsewhere.values())
     nodes = (node for tree in state.elsewhere_snapshots.values() for node in tree.values())
-    files = (*logs, *(node.memory for node in nodes))
+    memories = [node.memory for node in nodes]
+    files = (*logs, *memories, *state.beside(memories))
     return tuple(path for path in files if path and path.startswith(f"{state.home}/"))
 
 
@@ -195,7 +196,7 @@ def machine_plan(
     notes: Iterable[str] = (),
     names: tuple[str, ...] = (),
 ) -> Plan:
-    """Return the plan of an act on one machine; `names`: all it is about, if that is more than the subject."""
+    """Return the plan of an act on one machine; `names`: all machines it is about, if that is more than the subject."""
     about = names or (subject,)
     return Plan(
         act=act,

@@ -14,9 +14,9 @@ from labkit.plans.plan import Refusal
 from labkit.units import format_size
 
 LONGEST_DOMAIN = 240
-"""Bytes of a domain's name: libvirt makes file names of it, and those end at 255."""
+"""The most bytes of a domain's name: libvirt makes file names of it, which may have 255."""
 
-_SHORT_NAME = 20  # bytes of a domain's name that libvirt takes into the names of its folders
+_SHORT_NAME = 20  # bytes of a domain's name that libvirt uses in the names of its folders
 
 
 def why_not_name(state: LabState, name: str, *, allow: MachineFacts | None = None) -> Refusal | None:
@@ -50,10 +50,10 @@ def why_not_name(state: LabState, name: str, *, allow: MachineFacts | None = Non
 
 
 def why_not_named_here(state: LabState, name: str, *, room: int, folder: str) -> Refusal | None:
-    """Return why a machine of this name could never start on this host: its monitor's socket needs a path.
+    """Return why a machine of this name could never start on this host: the path of its monitor's socket is too long.
 
     Args:
-        room: bytes of a domain's name that fit in, of which the first 20 count. folder: which leaves no more.
+        room: how many bytes of a domain's name fit in. folder: the folder whose long name leaves no more.
     """
     if len(domain_name(state.lab, name).encode()[:_SHORT_NAME]) <= room:
         return None
@@ -66,10 +66,10 @@ def why_not_named_here(state: LabState, name: str, *, room: int, folder: str) ->
 
 
 def why_not_sized(*, memory: int, vcpus: int, host_memory: int, host_cpus: int, minimum: int = 0) -> Refusal | None:
-    """Return why a host cannot give a machine so much, or a guest cannot do with so little.
+    """Return why a machine cannot have this size: the host cannot give so much, or the guest needs more.
 
     Args:
-        memory, host_memory, minimum: bytes; the last is what the guest needs.
+        memory, host_memory, minimum: bytes; `minimum` is what the guest needs.
     """
     if memory > host_memory:
         return Refusal(

@@ -1,6 +1,6 @@
-"""Why a guest cannot go on from the memory a snapshot keeps: what it needs is gone, or this host is another one.
+"""Why a guest cannot go on from the memory that a snapshot keeps: what it needs is gone, or this host differs.
 
-Each refusal offers the disks alone. Knows: the model. Must not know: which steps an act has.
+Each refusal offers to restore the disks alone. Knows: the model. Must not know: which steps an act has.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from labkit.plans.snapshot_survey import MemoryFault, SnapshotSurvey
 
 
 def why_not_from_memory(state: LabState, survey: SnapshotSurvey, snapshot: SnapshotFacts) -> Refusal | None:
-    """Return why a guest cannot go on from a snapshot's memory; None too where it keeps none."""
+    """Return why a guest cannot go on from a snapshot's memory; None also if the snapshot keeps none."""
     if snapshot.memory is None:
         return None
     disks_only = _disks_only(snapshot)
@@ -40,7 +40,7 @@ def why_not_from_memory(state: LabState, survey: SnapshotSurvey, snapshot: Snaps
 
 
 def why_renamed(facts: MachineFacts, snapshot: SnapshotFacts) -> Refusal | None:
-    """Return why a machine cannot go on from a snapshot's memory: libvirt takes it under the name of then alone."""
+    """Return why a machine cannot go on from a snapshot's memory: libvirt restores it only under its old name."""
     then = snapshot.spec
     if snapshot.memory is None or then.domain_name == facts.spec.domain_name:
         return None
@@ -60,7 +60,7 @@ def _disks_only(snapshot: SnapshotFacts) -> str:
 
 
 def why_bad_memory(snapshots: Iterable[SnapshotFacts], faults: Mapping[str, MemoryFault]) -> Refusal | None:
-    """Return why snapshots cannot be carried elsewhere with their memory: a file of it is of no use."""
+    """Return why snapshots cannot be carried elsewhere with their memory: a memory file cannot be used."""
     for snapshot in snapshots:
         if snapshot.memory is not None and (fault := faults.get(snapshot.memory)):
             return Refusal(
@@ -86,7 +86,7 @@ def describe_fault(fault: MemoryFault, memory: str, snapshot: str) -> str:
 
 
 def is_foreign_accelerator(survey: SnapshotSurvey, snapshot: SnapshotFacts) -> bool:
-    """Whether this host has no use of the hardware that ran a snapshot's guest; translation runs everywhere."""
+    """Whether a snapshot's guest ran on hardware virtualization that this host lacks; translation runs everywhere."""
     return snapshot.spec.accelerator is Accelerator.KVM and survey.accelerator is Accelerator.TCG
 
 
@@ -108,5 +108,5 @@ def _why_other_host(survey: SnapshotSurvey, snapshot: SnapshotFacts) -> str | No
 
 
 def _series(version: str) -> list[str]:
-    """The part of a version that says what QEMU writes and reads: repairs change only what follows."""
+    """The part of a version that decides what QEMU writes and reads: bug-fix releases change only the rest."""
     return version.split(".")[:2]

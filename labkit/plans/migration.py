@@ -1,7 +1,7 @@
-"""The plan of a machine's way to another hypervisor instance of its lab.
+"""The plan that moves a machine to another hypervisor instance of its lab.
 
-Its snapshots come along: the hypervisor lets no machine go of which it keeps snapshots, so what it keeps is
-written down in the plan, dropped, and given to the other instance.
+Its snapshots come along. The hypervisor does not let a machine go while it keeps snapshots of it, so its records of
+them are written into the plan, dropped, and given to the other instance.
 Knows: the model, steps. Must not know: libvirt, files.
 """
 
@@ -28,11 +28,11 @@ class MigrationSurvey:
 
     Attributes:
         to: the other instance's name in the lab, "" for the session's own. to_uri, arrival: as in `MigrateMachine`.
-        same_lab: whether the other side sees the lab's folder. reached: whether it answers.
-        taken_names: names of domains there that are not of this lab.
+        same_lab: whether the other side works on the same lab's folder. reached: whether it answers.
+        taken_names: the names of domains there that do not belong to this lab.
         records: what the hypervisor here keeps of the machine's snapshots, parents first.
-        lost: files that the machine or its snapshots boot from and that are not there.
-        changed: frozen images that no longer are what they were.
+        lost: missing files that the machine or its snapshots boot from.
+        changed: frozen images that are no longer what they were.
     """
 
     to: str
@@ -47,7 +47,7 @@ class MigrationSurvey:
 
 
 def plan_migrate(state: LabState, survey: MigrationSurvey, machine: str) -> Plan:
-    """Plan to let a machine go over: live where its guest is on, else by its definition."""
+    """Plan to migrate a machine: live if its guest is on, else by its definition."""
     facts = state.machines[machine]
     refusal = why_not_migrate(state, survey, facts)
     domain = facts.spec.domain_name
@@ -81,7 +81,7 @@ def plan_migrate(state: LabState, survey: MigrationSurvey, machine: str) -> Plan
 
 
 def why_not_migrate(state: LabState, survey: MigrationSurvey, facts: MachineFacts) -> Refusal | None:
-    """Return why a machine cannot go over, or None."""
+    """Return why a machine cannot be migrated, or None."""
     return _why_not_there(state, survey, facts) or _why_not_away(state, survey, facts)
 
 
@@ -154,7 +154,7 @@ def _why_not_away(state: LabState, survey: MigrationSurvey, facts: MachineFacts)
 
 
 def _find_clones(state: LabState, machine: str) -> tuple[str, ...]:
-    """The names of the other machines that stand on images a machine names itself."""
+    """The names of the other machines that stand on images that this machine names."""
     own = _named(state, machine)
     others = (name for name in state.everywhere if name != machine)
     return tuple(name for name in others if own & _needed(state, name))

@@ -1,7 +1,7 @@
-"""The names of files that an act makes: numbered beyond everything that any side knows, so that none is ever reused.
+"""The names of files that an act makes: numbered beyond every name known to any side, so that none is ever reused.
 
-A name that was given before may stand in a snapshot that was forgotten, in a seal, in an act that is under way, or in
-the definitions of an older or newer state of the lab: a new file of that name would silently take the other's place.
+A name that was used before may still be in a forgotten snapshot, in a seal, in an act under way, or in the definitions
+of an older or newer state of the lab: a new file of that name would silently take the other's place.
 
 Knows: the state. Must not know: which act asks.
 """
@@ -18,10 +18,10 @@ from labkit.model.state import LabState
 
 
 def next_image_path(state: LabState, disk: str, format: Format, *, beyond: int = 0) -> str:
-    """Return the path of a disk's next image, numbered beyond all that were ever named.
+    """Return the path of a disk's next image, numbered beyond all names that are known.
 
     Args:
-        beyond: how many of the next numbers are planned for already.
+        beyond: how many of the next numbers the plan uses already.
     """
     numbers = (image_number(path) for path in state.named if disk_name(path) == disk)
     number = 1 + max(numbers, default=-1) + beyond
@@ -29,20 +29,20 @@ def next_image_path(state: LabState, disk: str, format: Format, *, beyond: int =
 
 
 def free_memory_paths(state: LabState, machine: str) -> Iterable[str]:
-    """Yield the paths that a machine's next saved memories can have."""
+    """Yield free paths for the memory of a machine's next snapshots."""
     return _free(state, "memory", machine, "mem")
 
 
 def free_console_log(state: LabState, name: str) -> str:
-    """Return a file for a new machine's console: its name may be another's old one, whose log lives on."""
+    """Return a free path for a new machine's console log; one that was renamed keeps the log of its old name."""
     return next(iter(_free(state, "consoles", name, "log")))
 
 
 def free_disk_name(state: LabState, wanted: str, taken: Iterable[str] = ()) -> str:
-    """Return a disk's name that no image ever had, with a number behind it where need be.
+    """Return a disk's name that no image ever had: `wanted`, with a number after it if need be.
 
     Args:
-        taken: names that are planned for already.
+        taken: names that the plan uses already.
     """
     used = {*map(disk_name, state.named), *state.disks, *taken}
     names = itertools.chain([wanted], (f"{wanted}-{number}" for number in itertools.count(2)))

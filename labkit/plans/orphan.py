@@ -35,9 +35,9 @@ class OrphanSurvey:
     """What had to be measured for a plan about an orphan.
 
     Attributes:
-        changed: the frozen images that another program has written to, orphans among them.
+        changed: the frozen images that another program has written to, including orphans.
         bad_memories: what is wrong with the memory file of the snapshot that kept it, by path.
-        why_not_back: why the machine stays away that it is of and that libvirt has forgotten; "": that comes back.
+        why_not_back: why the forgotten machine that it belongs to cannot come back; "" if it can.
     """
 
     changed: frozenset[str] = frozenset()
@@ -46,7 +46,7 @@ class OrphanSurvey:
 
 
 def plan_adopt(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts, name: str) -> Plan:
-    """Plan a free disk with what an orphan holds: a new image on it, so that the file itself stays as it is."""
+    """Plan a free disk with an orphan's content: a new image on top of it, so that the file itself stays as it is."""
     image = state.images.get(orphan.path)
     if image is None:
         refusal: Refusal | None = Refusal(
@@ -73,10 +73,10 @@ def plan_adopt(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts, name:
 
 
 def plan_revive(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts, name: str | None) -> Plan:
-    """Plan to make the snapshot known again that an orphan was kept by, with all its images and its memory.
+    """Plan to bring back the snapshot that kept an orphan, with all its images and its memory.
 
     Args:
-        name: the snapshot's from now on; None: the one it had.
+        name: the snapshot's new name; None: the one it had.
     """
     point = find_point(state, orphan.path)
     if point is None or orphan.machine is None or orphan.snapshot is None:
@@ -106,7 +106,7 @@ def plan_revive(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts, name
 
 
 def _specs(state: LabState, paths: Iterable[str]) -> tuple[DiskSpec, ...]:
-    """Images that are there as the disks they were made for."""
+    """The existing ones among some images, as the disks they were made for."""
     points, images = state.forgotten, state.images
     return tuple(
         DiskSpec(
@@ -123,7 +123,7 @@ def _specs(state: LabState, paths: Iterable[str]) -> tuple[DiskSpec, ...]:
 def _why_not_back(
     state: LabState, survey: OrphanSurvey, orphan: OrphanFacts, point: LostPoint, name: str
 ) -> Refusal | None:
-    """Why a snapshot cannot be made known again: what it needs is gone, in use, or not what it was."""
+    """Why a snapshot cannot be brought back: what it needs is gone, in use, or not what it was."""
     as_disks = _("Bring its images back as free disks: adopt().")
     if point.why_not_trusted:
         why = _("{name} is in the lab's record only, and is not given to the hypervisor: {why}")
@@ -158,7 +158,7 @@ def _why_not_back(
 
 
 def _why_broken(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts, paths: Sequence[str]) -> Refusal | None:
-    """Why images that nobody needs cannot be built upon, as `why_broken` tells; with an orphan's ways out."""
+    """Why images that nobody needs cannot be built upon, as `why_broken` finds; with the ways out that orphans have."""
     disks = _specs(state, paths)
     refusal = why_broken(state, None, disks, survey.changed)
     if refusal is None or why_broken(state, None, disks, ()) is not None:
@@ -172,7 +172,7 @@ def _why_broken(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts, path
 
 
 def plan_accept_orphan(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts) -> Plan:
-    """Plan to accept what the images hold that an orphan, and the snapshot that kept it, are read from."""
+    """Plan to accept the images, as they are now, that an orphan and the snapshot that kept it read."""
     point = find_point(state, orphan.path)
     parts = parts_of(state, point) if point else (orphan.path,)
     layers = {layer.path for path in parts for layer in chain(state.images, path)}
@@ -194,7 +194,7 @@ def plan_discard(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts) -> 
 
 
 def plan_discard_all(state: LabState, orphans: Sequence[OrphanFacts], subject: str) -> Plan:
-    """Plan to delete orphans for good, but for those of machines that libvirt was made to forget: these come back."""
+    """Plan to delete orphans for good, except those of forgotten machines, which can come back."""
     of_machines = {orphan.path: orphan.unreturned for orphan in orphans if orphan.unreturned}
     staying = alive_among(state.images, of_machines) | of_machines.keys()
     going = [orphan for orphan in orphans if orphan.path not in staying]
@@ -220,7 +220,7 @@ def _deleting(
 
 
 def _why_of_a_machine(survey: OrphanSurvey, orphan: OrphanFacts) -> Refusal | None:
-    """Why nothing is done to a file of a machine that libvirt was made to forget: with it the machine comes back."""
+    """Why a file of a machine that libvirt was made to forget is left alone: the machine can come back with it."""
     if not orphan.unreturned or survey.why_not_back:
         return None
     return Refusal(why=orphan.why, ways_out=(_way_back(), _("Then delete what you do not want of it.")))
@@ -231,7 +231,7 @@ def _way_back() -> str:
 
 
 def _from_the_top(orphans: Sequence[OrphanFacts]) -> list[OrphanFacts]:
-    """Orphans in an order in which each goes before what it stands on."""
+    """Orphans sorted so that each comes before the one it stands on."""
     known = {orphan.path: orphan for orphan in orphans}
 
     def height(orphan: OrphanFacts) -> int:

@@ -37,7 +37,7 @@ class Offer:
     """A way out of a refusal that is an act itself.
 
     Attributes:
-        machine: whose frozen images they are, "": a free disk's. disk: which it is about.
+        machine: the machine whose frozen images it is about, "" for a free disk's. disk: the disk it is about.
     """
 
     kind: OfferKind
@@ -53,7 +53,7 @@ class Refusal:
         why: one sentence that names the thing and its state.
         ways_out: what to do first, each a sentence or a call to type.
         offers: those of them that are acts themselves, for panels.
-        for_calls: further ways out that only who types a call has: a form has no such field.
+        for_calls: further ways out for those who type a call; the forms of panels have no field for them.
         dependants: names of those who depend on it.
     """
 
@@ -74,7 +74,7 @@ class Files:
     """The files a plan touches, absolute paths in the order of its steps.
 
     Attributes:
-        drafts: those it makes on the way and takes away again; they are in no other list.
+        drafts: temporary files that it makes and removes; they are in no other list.
     """
 
     created: tuple[str, ...] = ()
@@ -84,12 +84,12 @@ class Files:
 
     @property
     def made(self) -> tuple[str, ...]:
-        """All that come into being, drafts included."""
+        """All files that it makes, drafts included."""
         return (*self.created, *self.drafts)
 
 
 class Folder(Protocol):
-    """A folder's path, be it text or a `Path`: plans themselves touch no file."""
+    """The path of a folder as an argument, either text or a `Path`: plans themselves touch no file."""
 
     def __fspath__(self) -> str:
         """Return it as text."""
@@ -104,16 +104,16 @@ class Plan:
     """What an act would do.
 
     Attributes:
-        act: the verb, e.g. "create". subject: the machine's name it is about.
-        home: the lab's folder, which previews shorten away.
+        act: the verb, e.g. "create". subject: the name of the machine or disk it is about.
+        home: the lab's folder, which previews leave out of paths.
         steps: in the order they run; empty when refused or when there is nothing to do.
         refusal: why it is not done, or None.
-        names, disks: the machines and disks it reads and changes; basis: their fingerprint when it was made.
-        notes: what to know beforehand, a sentence each.
+        names, disks: the machines and disks it reads and changes. basis: their fingerprint when the plan was made.
+        notes: what a person should know beforehand, a sentence each.
         whole_lab: whether nothing else may go on in the lab meanwhile.
-        instance: the hypervisor instance it is carried out on, noted when it is; "" for the session's own.
-        running: those of its machines that were running, and not paused, when it was begun; noted then.
-        scribe: who writes what its commands read; no part of the value.
+        instance: the hypervisor instance it is carried out on, set when it is begun; "" for the session's own.
+        running: those of its machines that were running (not paused) when it was begun; set then.
+        scribe: writes the files that its commands read; not part of the value.
     """
 
     act: str
@@ -131,24 +131,25 @@ class Plan:
     scribe: Scribe | None = field(init=False, default=None, compare=False, repr=False)
 
     def written_by(self, scribe: Scribe) -> Plan:
-        """Return the same plan, which can write what its commands read."""
+        """Return the same plan with a scribe, so that it can write the files that its commands read."""
         plan = replace(self)
         object.__setattr__(plan, "scribe", scribe)
         return plan
 
     def write(self, folder: str | Folder) -> tuple[str, ...]:
-        """Write the files that its commands read, made of what the hypervisor knows now.
+        """Write the files that its commands read, made from what the hypervisor knows now.
 
         The commands, typed in order in the lab's folder before anything else changes, do what the act does.
 
         Args:
-            folder: there already; `lab.home` to type the commands: they read the files where they are typed.
+            folder: an existing one; `lab.home` if the commands are to be typed, since they read the files there.
 
         Returns:
             The names of the files, in the order they are read.
 
         Raises:
-            BadInput: the plan comes from a journal or is no act's: nobody is asked. HostTrouble: the host's.
+            BadInput: the plan has no scribe: it comes from a journal, or from no act. HostTrouble: the files cannot be
+                written.
         """
         if self.scribe is None:
             raise BadInput(
@@ -164,7 +165,7 @@ class Plan:
 
     @property
     def links(self) -> dict[str, str]:
-        """The guest images' files that its commands name: by the short name that `write` gives each, its path."""
+        """The files of guest images that its commands name, by the short names that `write` gives them."""
         touched = [step.touches for step in self.steps]
         paths = (
             path
@@ -176,9 +177,10 @@ class Plan:
 
     @property
     def locks(self) -> tuple[str, ...]:
-        """The names of the locks it needs: a space keeps disks apart from machines.
+        """The names of the locks it needs; those of disks contain a space, so that no machine can have the same.
 
-        An act about neither, on files that belong to nothing, has one too: a free lock tells of an interrupted act.
+        An act on neither, about files that belong to nothing, needs one too: a journalled act whose lock is free was
+        interrupted.
         """
         return (*self.names, *(f"disk {disk}" for disk in self.disks)) or ("loose files",)
 
@@ -194,7 +196,7 @@ class Plan:
 
     @property
     def files(self) -> Files:
-        """The files it leaves, rewrites and deletes, and those that are there only while it is carried out."""
+        """The files it makes, rewrites and deletes, and those that exist only while it is carried out."""
         touched = [step.touches for step in self.steps]
         created = [path for each in touched for path in each.creates]
         rewritten = [path for each in touched for path in each.rewrites]
@@ -209,14 +211,25 @@ class Plan:
         )
 
     @property
+    def lost(self) -> tuple[str, ...]:
+        """The files that it deletes and whose content is in no other file afterwards."""
+        kept = {path for step in self.steps for path in step.touches.keeps}
+        return tuple(path for path in self.files.deleted if path not in kept)
+
+    @property
     def named(self) -> frozenset[str]:
-        """Every file of the lab's folder that any of its steps names, to read it, make it, change or delete it."""
+        """Every file in the lab's folder that any of its steps names, to read, make, change or delete it."""
         return frozenset(_paths_in(self.steps, posixpath.join(self.home, "")))
 
     @property
     def bytes_copied(self) -> int:
-        """Bytes its steps write on the host."""
-        return sum(step.touches.copied for step in self.steps)
+        """Bytes that its steps write on the host, including zeros."""
+        return sum(step.touches.copied for step in self.steps) + self.bytes_filled
+
+    @property
+    def bytes_filled(self) -> int:
+        """Bytes its steps fill with zeros on the host."""
+        return sum(step.touches.filled for step in self.steps)
 
     @property
     def bytes_freed(self) -> int:
@@ -225,7 +238,7 @@ class Plan:
 
     @property
     def commit_point(self) -> int | None:
-        """Index of the first step that cannot be undone: from it there is only forward; None without one."""
+        """Index of the first step that cannot be undone (from there on the act only goes forward), or None."""
         later = (index for index, step in enumerate(self.steps) if step.phase is not Phase.CREATE)
         return next(later, None)
 
@@ -243,7 +256,7 @@ class Plan:
         """Return the plan as text: its steps as commands, or its refusal.
 
         Args:
-            sizes: whether to tell the bytes copied and freed, which differ between hosts.
+            sizes: whether to show the bytes copied and freed, which differ between hosts.
         """
         title = self.title
         if self.refusal:
@@ -272,16 +285,16 @@ class Plan:
         return "\n".join(lines)
 
     def _shorten(self, command: str) -> str:
-        """Return commands as they are typed in the lab's folder, guest images by what `write` names them there."""
+        """Return commands as typed in the lab's folder, with the short names that `write` gives guest images there."""
         for short, path in self.links.items():
             command = command.replace(path, short)
         return "\n".join(map(self._shorten_line, command.splitlines()))
 
     def _shorten_line(self, command: str) -> str:
-        """Leave the lab's folder out; what the daemon behind virsh is told, which is elsewhere, begins with it."""
+        """Leave out the lab's folder; paths given to virsh begin with $PWD, since its daemon runs in another folder."""
         home = posixpath.join(self.home, "")
         quoted = quote(home)
-        within = home if quoted == home else quoted[1:-1]  # as it stands between a word's quotes
+        within = home if quoted == home else quoted[1:-1]  # as it is written inside quotes
         there = "" if not command.startswith("virsh ") else "$PWD/" if quoted == home else "'\"$PWD\"'/"
         return command.replace(within, there)
 
@@ -293,7 +306,7 @@ class Plan:
 
 
 def _paths_in(value: object, folder: str) -> Iterator[str]:
-    """Yield the paths below a folder that stand anywhere in a value made of dataclasses and tuples."""
+    """Yield the paths below a folder that occur anywhere in a value made of dataclasses, tuples and lists."""
     if isinstance(value, str):
         if value.startswith(folder):
             yield value

@@ -1,12 +1,12 @@
-"""What files are needed: the pure functions from which all deleting and merging follows.
+"""Which files are needed: the pure functions from which all deleting and merging follows.
 
 An image is *alive* if it is a root or a root depends on it. Roots are the active images of machines, the
 free disks, the frozen images of snapshots, and what domains of others name. Data moves only up, never down: an
-anonymous layer (alive, no root) with exactly one child may be merged into that child.
+anonymous layer (alive, but not a root) with exactly one child may be merged into that child.
 
 An act deletes only what it made unneeded itself: images of its own disks that were alive before it (`find_unneeded`).
-What nobody needed before is an *orphan*: no act touches it, nor what it stands on. And since others may act between
-the plan and the deleting, it is judged once more when it is done (`sort_out`).
+What nobody needed before is an *orphan*: no act touches it, nor what it stands on. And since others may act between the
+plan and the deleting, the question is asked again right before (`sort_out`).
 
 Knows: the model. Must not know: how files are deleted or merged.
 """
@@ -26,11 +26,11 @@ from labkit.model.state import LabState, alive_among
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reclaim:
-    """The work that is left when only some images are roots.
+    """What there is to delete and to merge when only some images are roots.
 
     Attributes:
         dead: images nothing needs, absolute paths, children before parents.
-        anonymous: layers that are no point any more, with their only child: (layer, child), top → base.
+        anonymous: layers that are not roots, with their only child: (layer, child), top → base.
         shared: those with several children: (layer, children), top → base.
     """
 
@@ -40,23 +40,23 @@ class Reclaim:
 
 
 class Need(StrEnum):
-    """Why a file stays that an act was to delete."""
+    """Why a file that an act was to delete stays."""
 
     NAMED = "named"
     """A machine or a snapshot names it, or stands on it."""
     ACT = "act"
     """Another act is at work with it, or was interrupted."""
     BELOW = "below"
-    """A file that is not this act's to delete stands on it."""
+    """A file that this act may not delete stands on it."""
     HELD = "held"
     """A process has it open."""
     FOLDER = "folder"
-    """It is a folder with something in it that nobody has looked at."""
+    """It is a folder, and not empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reclaimed:
-    """What of some files may be deleted now.
+    """Which of some files may be deleted now.
 
     Attributes:
         doomed: those that may, in the order given. spared: why the others stay, by path.
@@ -70,7 +70,7 @@ def reclaim(images: Mapping[str, ImageFacts], roots: Iterable[str]) -> Reclaim:
     """Return what is dead and what may be merged.
 
     Args:
-        images: all images by path. roots: paths that somebody needs; those not among the images are foreign.
+        images: all images by path. roots: paths that somebody needs; those that are not among the images are ignored.
     """
     wanted = set(roots)
     alive = alive_among(images, wanted)
@@ -94,7 +94,7 @@ def find_unneeded(
     machine: str = "",
     then: Mapping[str, ImageFacts] | None = None,
 ) -> tuple[str, ...]:
-    """Return the images that an act makes unneeded and that are its own to delete, children before parents.
+    """Return the images that an act makes unneeded and may delete as its own, children before parents.
 
     Args:
         roots: what is still needed after the act. disks: the names of the act's own disks.
@@ -106,15 +106,15 @@ def find_unneeded(
     wanted = orphans.union(roots, state.aside)
     dead = reclaim(images, wanted | hidden_below(state, images, wanted)).dead
     own = [path for path in dead if _is_own(state, path, disks, machine)]
-    below = alive_among(images, images.keys() - set(own))  # what stands on an image of its own and is another's
+    below = alive_among(images, images.keys() - set(own))  # what others' images stand on, even if it is the act's own
     return tuple(path for path in own if path not in below)
 
 
 def _is_own(state: LabState, path: str, disks: Collection[str], machine: str) -> bool:
-    """Whether an image was made for an act's own disks or machine: by the record, else by the name of its file.
+    """Whether an image was made for an act's own disks or machine, by the record or else by the name of its file.
 
-    A disk of ours may have gone to another machine, with its images; of an image that another program has named its
-    file says nothing.
+    One of our disks may have gone to another machine, with its images; and the file name says nothing if another
+    program named the image.
     """
     made = state.made.get(path)
     if machine and made and made.machine_id and image_number(path) < 0:
@@ -123,10 +123,10 @@ def _is_own(state: LabState, path: str, disks: Collection[str], machine: str) ->
 
 
 def hidden_below(state: LabState, images: Mapping[str, ImageFacts], needed: Collection[str]) -> frozenset[str]:
-    """Return the images that may lie below one that is needed and gone, or that cannot be read.
+    """Return the images that may lie below one that is needed and missing or unreadable.
 
-    What such an image stands on nobody can tell until it is brought back: it may be any that ever froze. In an older
-    folder under newer definitions that is also one which a snapshot names, and which was not frozen yet.
+    What such an image stands on is unknown until it is brought back: it may be any image that ever froze. In an older
+    folder under newer definitions it may also be one that a snapshot names and that was not frozen yet.
     """
     folder = f"{state.home}/disks/"
     named = {backing for path in alive_among(images, needed) if (backing := images[path].backing)}.union(needed)
@@ -138,9 +138,9 @@ def hidden_below(state: LabState, images: Mapping[str, ImageFacts], needed: Coll
 
 
 def own_disks(machine: MachineFacts, tree: SnapshotTree) -> frozenset[str]:
-    """Return the names of a machine's own disks: those it has, and those its snapshots have.
+    """Return the names of a machine's own disks: those it has now, and those its snapshots have.
 
-    A disk's images bear the disk's name, also after the machine was renamed.
+    The names in its images' file names count too: these keep the disk's old name when the machine is renamed.
     """
     specs = [machine.spec, *(node.spec for node in tree.values()), *([machine.live] if machine.live else [])]
     used = [disk for spec in specs for disk in spec.disks if not disk.served]
@@ -148,11 +148,11 @@ def own_disks(machine: MachineFacts, tree: SnapshotTree) -> frozenset[str]:
 
 
 def sort_out(state: LabState, files: Iterable[str], named: Collection[str]) -> Reclaimed:
-    """Return which files nobody needs, now that an act has come to deleting them.
+    """Return which of the files that an act is about to delete nobody needs.
 
     Args:
-        state: read after all else of the act was done. files: those to delete, of images all their files.
-        named: the files that other acts of the journal name.
+        state: read after everything else of the act was done. files: those to delete; of images, all their files.
+        named: the files that other acts in the journal name.
     """
     wanted = tuple(dict.fromkeys(files))
     going = {path for path, image in state.images.items() if set(image.files) & set(wanted)}

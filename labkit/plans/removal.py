@@ -1,4 +1,4 @@
-"""What goes with machines that go: their domains, the images nothing else needs, saved memory, consoles.
+"""What is removed together with machines: domains, images that nothing else needs, saved memory, console logs.
 
 Knows: the model, steps. Must not know: which acts ask.
 """
@@ -15,10 +15,10 @@ from labkit.plans.steps import CutPower, DeleteFiles, Step, UndefineMachine
 
 
 def removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
-    """Return the steps that remove machines with all that is theirs alone, whatever state they are in.
+    """Return the steps that remove machines with everything that only they need, whatever state they are in.
 
-    For each: cut its power where it has some, undefine it, delete its own images that nothing else needs, the saved
-    memory and the console's log. Images made for other machines are theirs, also where only this one stood on them.
+    For each: cut its power if it is on, undefine it, delete its own images that nothing else needs, the memory of its
+    snapshots and its console log. Images made for other machines stay, even if only this one stood on them.
     """
     steps: list[Step] = []
     roots = state.roots
@@ -34,16 +34,17 @@ def removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
         before = {path for step in steps if isinstance(step, DeleteFiles) for path in step.paths}
         images = tuple(path for path in dead if path not in before)
         missing = tuple(path for path in sorted(own) if path not in state.images)
-        rest = tuple(node.memory for node in tree.nodes.values() if node.memory)
+        memories = [node.memory for node in tree.nodes.values() if node.memory]
+        rest = (*memories, *state.beside(memories))
         log = (machine.spec.console_log,) if machine.spec.console_log else ()
         named = (*files_of(state, images), *missing, *rest, *log)
-        files = tuple(path for path in named if path.startswith(f"{state.home}/"))  # never what is somebody else's
+        files = tuple(path for path in named if path.startswith(f"{state.home}/"))  # never what lies elsewhere
         steps.append(DeleteFiles(paths=files, bytes=allocated_by(state, images)))
     return steps
 
 
 def files_of(state: LabState, paths: Iterable[str]) -> tuple[str, ...]:
-    """Return all files of some images; an image that cannot be read is one file."""
+    """Return all files of some images; an image that cannot be read counts as one file."""
     return tuple(file for path in paths for file in (state.images[path].files if path in state.images else (path,)))
 
 

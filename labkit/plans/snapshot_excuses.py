@@ -100,7 +100,7 @@ def why_not_restore(
     *,
     save_current: str | None,
 ) -> Refusal | None:
-    """Return why a machine's disks cannot come back to a snapshot; of its memory see `memory_excuses`."""
+    """Return why a machine's disks cannot come back to a snapshot; for its memory see `memory_excuses`."""
     refusal = why_not_delete(survey, facts, tree, name) or (why_not_named(tree, save_current) if save_current else None)
     if refusal:
         return refusal
@@ -153,7 +153,7 @@ def _refuse_depth(machine: str, depth: int) -> Refusal:
 def is_same_disk(images: Mapping[str, ImageFacts], one: DiskSpec, other: DiskSpec) -> bool:
     """Whether two images of a machine are the same disk at different times: same name, same base.
 
-    A disk of which a tool has named an image in its own way is known by its place in the machine.
+    If another tool has named an image of the disk in its own way, the disk is known by its target.
     """
     bases = [[image.path for image in chain(images, disk.path)][-1:] for disk in (one, other)]
     by_hand = any(image_number(disk.path) < 0 for disk in (one, other))
@@ -162,7 +162,7 @@ def is_same_disk(images: Mapping[str, ImageFacts], one: DiskSpec, other: DiskSpe
 
 
 def _why_disk_in_use(state: LabState, facts: MachineFacts, snapshot: SnapshotFacts) -> Refusal | None:
-    """Another disk that has got the name of one of the snapshot's can be moved aside only while it is free."""
+    """Return why a disk of a snapshot cannot come back: one of its name is in use, and cannot be moved aside."""
     for disk in snapshot.disks:
         holder = state.disks[disk.name].machine if disk.name in state.disks else None
         if holder is None or any(is_same_disk(state.readable, mine, disk) for mine in facts.spec.disks):
@@ -177,7 +177,7 @@ def _why_disk_in_use(state: LabState, facts: MachineFacts, snapshot: SnapshotFac
 
 
 def why_not_there(facts: MachineFacts, tree: SnapshotTree, name: str) -> Refusal | None:
-    """Return why there is nothing to work on: no such snapshot, or labkit cannot work with one of the tree."""
+    """Return why there is nothing to work on: there is no such snapshot, or labkit cannot work with one of the tree."""
     if name not in tree:
         known = ", ".join(tree) or _("none yet")
         return Refusal(
@@ -198,7 +198,7 @@ def _why_foreign(tree: SnapshotTree) -> Refusal | None:
 
 
 def why_not_delete(survey: SnapshotSurvey, facts: MachineFacts, tree: SnapshotTree, name: str) -> Refusal | None:
-    """Return why a snapshot cannot be deleted: there is none, or the machine is in other hands too."""
+    """Return why a snapshot cannot be deleted: there is none, or another tool works on the machine too."""
     return why_not_there(facts, tree, name) or _why_checkpoints(survey, facts)
 
 

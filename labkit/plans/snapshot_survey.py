@@ -18,11 +18,11 @@ class MemoryFault(StrEnum):
     CUT = "cut"
     """It is shorter than it was."""
     DAMAGED = "damaged"
-    """It does not begin as such a file."""
+    """It does not begin as a memory file does."""
     CHANGED = "changed"
-    """It holds something else than when it was written."""
+    """It does not hold what it held when it was written."""
     FOREIGN = "foreign"
-    """It belongs to other images than those of its snapshot."""
+    """It belongs to images other than those of its snapshot."""
     STRANGE = "strange"
     """The definition in it names files, programs or devices that are not the lab's."""
 
@@ -34,13 +34,13 @@ class SnapshotSurvey:
     Attributes:
         free_bytes: free on the file system of the lab's folder.
         quiesce: whether the guest's agent answers, so that it can flush its file systems.
-        memory_bytes: sizes of the memory files, by path. bad_memories: what is wrong with those that are no use.
-        deepest: layers of a disk with which this libvirt still starts a machine.
-        lost: files that snapshots boot from and that are not there.
-        changed: frozen images that another tool has written to, of the whole lab.
-        checkpoints: names of the checkpoints that another tool has made on the machine.
-        accelerator: who runs instructions on this host, or None: it does not matter.
-        cpu_models: those this host offers, or None: they do not matter. qemu: its version, or "": likewise.
+        memory_bytes: sizes of the memory files, by path. bad_memories: what is wrong with those that cannot be used.
+        deepest: the most layers of a disk with which this libvirt starts a machine.
+        lost: missing files that snapshots boot from.
+        changed: frozen images of the whole lab that another tool has written to.
+        checkpoints: names of the checkpoints that another tool has made of the machine.
+        accelerator: who runs instructions on this host, or None if it does not matter.
+        cpu_models: those this host offers, or None if they do not matter. qemu: its version, or "" likewise.
     """
 
     free_bytes: int

@@ -1,9 +1,10 @@
-"""An extension of Jupyter's server: a machine's console, over the server's own terminals.
+"""An extension of Jupyter's server: a machine's console, through the server's own terminals.
 
-    POST labkit/console       {lab, machine, home, uri, language} -> {name}: a terminal that is joined to the machine
+    POST labkit/console       {lab, machine, home, uri, language} -> {name}: of a terminal with the machine's console
     GET  labkit/static/FILE   the console's front end
 
-Knows: Jupyter's server and its terminals, how a machine is reached. Must not know: how its line is read, kernels.
+Knows: Jupyter's server and its terminals, how a machine is reached. Must not know: how its serial line is read,
+kernels.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A machine's console as a named terminal of Jupyter's: made when it is asked for, shared by all who look.
+"""A machine's console as a named terminal of Jupyter's: made when it is first asked for, shared by all viewers.
 
-Jupyter's terminals carry it over a websocket of the server's, so a busy kernel does not hold it up; each keeps what
-was printed for who comes later, and ends with its process. That process is `labkit console`, never a shell.
+Jupyter's terminals send it over a websocket of the server, so a busy kernel does not hold it up. Each keeps what was
+printed for later viewers, and ends with its process. That process is `labkit console`, never a shell.
 
-Knows: Jupyter's terminal manager, how a machine is reached. Must not know: how its line is read, kernels.
+Knows: Jupyter's terminal manager, how a machine is reached. Must not know: how its serial line is read, kernels.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from labkit.errors import BadInput, HostTrouble, LabError, NotFound, WrongState
 from labkit.language import _
 
 PREFIX = "labkit_"
-"""How the names of our terminals begin."""
+"""How the names of labkit's terminals begin."""
 
 _STATUS: list[tuple[type[LabError], int]] = [(NotFound, 404), (WrongState, 409), (BadInput, 400)]
 
 
 class ConsoleHandler(APIHandler):
-    """See the module."""
+    """The handler of `POST labkit/console`."""
 
     auth_resource = "terminals"
 
     @web.authenticated
     @authorized
     async def post(self) -> None:
-        """Make sure that a running machine has a terminal, and tell its name.
+        """Make sure that a running machine has a terminal, and answer with its name.
 
-        Answers 404 where the lab has no such machine, 409 where it does not run, each with `message` and `hint`.
+        Answers 404 if the lab has no such machine, 409 if it is not running, each with `message` and `hint`.
         """
         try:
             words = _read_words(self.get_json_body())
@@ -62,14 +62,14 @@ class ConsoleHandler(APIHandler):
 
 
 class Terminals(TerminalManager):
-    """Jupyter's terminals; a shell never gets a console's name.
+    """Jupyter's terminals, where a shell never gets a console's name.
 
-    JupyterLab asks for the terminals of its last session by name. Where a console has ended meanwhile, it would be
-    given a shell on the host instead of the guest's.
+    JupyterLab asks for the terminals of its last session by name. If a console has ended meanwhile, it would get a
+    shell on the host instead of the guest's.
     """
 
     def create(self, **options: Any) -> dict[str, Any]:
-        """Make a terminal; one with a console's name must have a console's command."""
+        """Make a terminal; a console's name is only given together with a console's command."""
         if str(options.get("name", "")).startswith(PREFIX) and "shell_command" not in options:
             raise web.HTTPError(404, _("This console has ended. Open it again from its panel."))
         return dict(super().create(**options))
@@ -92,7 +92,7 @@ def _find_running(words: dict[str, str]) -> str:
 
 
 def _join(terminals: TerminalManager, machine_id: str, words: dict[str, str]) -> str:
-    """Return the name of the machine's terminal, made if there is none."""
+    """Return the name of the machine's terminal, which is made if there is none."""
     name = PREFIX + machine_id.replace("-", "")
     if name not in terminals.terminals:
         options = [f"--{key}={words[key]}" for key in ("lab", "home", "uri") if key in words]

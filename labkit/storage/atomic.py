@@ -1,7 +1,7 @@
-"""A place to make an image in, so that whatever bears an image's name is whole.
+"""A place to make an image in, so that every file with an image's name is whole.
 
-An image is made in a hidden folder beside its place and renamed into it when it is on the disk. A process
-killed half way leaves that folder and nothing else; the next attempt, or `discard`, removes it.
+An image is made in a hidden folder beside its final place and renamed when it is on the disk. A process that is killed
+halfway leaves that folder and nothing else; the next attempt, or `discard`, removes it.
 Knows: files. Must not know: how an image is made.
 """
 
@@ -25,15 +25,15 @@ _PREFIX = ".making-"
 
 @contextmanager
 def creating(target: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Give the path to make an image at; when the block ends well the image stands at `target`, durable.
+    """Yield the path to make an image at; when the block ends without an error the image is at `target`, durable.
 
-    Every file made beside it moves along (a fixed VMDK has two); after an error nothing is left.
+    All files made beside it are renamed too (a fixed VMDK has two); after an error nothing is left.
 
     Args:
-        replace: whether it takes the place of what is there, at one blow.
+        replace: whether it atomically replaces what is there.
 
     Raises:
-        AlreadyExists: there is such a file. NoSpace, HostTrouble: the host's.
+        AlreadyExists: there is such a file. NoSpace, HostTrouble: it cannot be written.
     """
     if os.path.lexists(target) and not replace:
         raise AlreadyExists(
@@ -53,34 +53,34 @@ def creating(target: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def draft_folder(target: Path) -> Path:
-    """Return the hidden folder in which an image is made; it exists only while it is made."""
+    """Return the hidden folder in which an image is made; it exists only meanwhile."""
     return target.parent / f"{_PREFIX}{hashlib.sha256(target.name.encode(errors='surrogateescape')).hexdigest()[:16]}"
 
 
 def is_draft_folder(path: Path) -> bool:
-    """Whether this is a folder in which an image was to be made; a killed attempt leaves it."""
+    """Whether this is a folder that a killed attempt to make an image may have left."""
     return path.name.startswith(_PREFIX) and path.is_dir() and not path.is_symlink()
 
 
 def discard(target: Path) -> None:
-    """Remove what a killed attempt to make an image has left; nothing, if there was none."""
+    """Remove what a killed attempt to make an image has left, if there was one."""
     shutil.rmtree(draft_folder(target), ignore_errors=True)
 
 
 def remove_image(path: Path, format: Format) -> None:
-    """Remove an image that was just made, with all its files, and what a killed attempt has left."""
+    """Remove an image that has just been made, with all its files, and what a killed attempt has left."""
     discard(path)
     try:
         made = headers.read_image(path, format).files
     except FileNotFoundError:
         return
     except HostTrouble:
-        made = (str(path),)  # a power cut has left the name and not the content
+        made = (str(path),)  # after a power cut: the name is there, the content is not
     delete_files(reversed(made))
 
 
 def _publish(folder: Path, target: Path) -> None:
-    parts = sorted(folder.iterdir(), key=lambda part: part.name == target.name)  # the one with the name comes last
+    parts = sorted(folder.iterdir(), key=lambda part: part.name == target.name)  # the image's own file last
     for part in parts:
         sync_file(part)
     for part in parts:

@@ -1,10 +1,10 @@
-"""JSON from files that anyone may have written: bounded before it is understood, then made a value of strict types.
+"""JSON from files that anyone may have written: checked against limits first, then made a value of strict types.
 
     data = read_json(path, Kind, most=MIB)      a plain file of at most so many bytes, as a value of that type
 
-Bytes, depth and the number of values are counted on the text itself, before anything is made of it. Then nothing
-is taken for what it is not: no number for a text, no text for a list of its letters. What is wrong is one error,
-`Damaged`, whose text says why and stands within the reader's own sentence.
+Bytes, depth and the number of values are counted in the text itself, before it is parsed. Then no value is converted: a
+number is not accepted as a text, nor a text as a list of its letters. Everything wrong is one error, `Damaged`, whose
+text says why and becomes a part of the caller's sentence.
 Knows: JSON, types. Must not know: what the values mean.
 """
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEEPEST = 32
-"""Lists and tables that may lie in one another."""
+"""How deep lists and tables may be nested."""
 
 MOST_VALUES = 200_000
-"""Values that one text may hold."""
+"""The most values that one text may hold."""
 
 MOST_NUMBER = 2**63 - 1
-"""The largest whole number that is believed; sizes, times and counts of files are smaller."""
+"""The largest whole number that is accepted; sizes, times and counts of files are smaller."""
 
 _TOKEN = re.compile(rb'[^\[\]{},"]*+(?:([\[\]{},])|"(?:[^"\\]++|\\.?)*+"?|\Z)', re.DOTALL)
 
 
 class Damaged(ValueError):
-    """What a file holds is not what it should be; the text says why, to stand within a sentence."""
+    """The content of a file is not what it should be; the text says why, as a part of a sentence."""
 
 
 def read_json(
@@ -47,24 +47,24 @@ def read_json(
     """Return what a file holds, as a value of a type.
 
     Args:
-        kind: a dataclass, `dict[str, …]`, `list[…]`, or `object`: any JSON. most: bytes that are read.
-        values: how many it may hold. follow: whether a link is followed. extra: as for `structure`.
+        kind: a dataclass, `dict[str, …]`, `list[…]`, or `object` for any JSON. most: the most bytes it may have.
+        values: the most values it may hold. follow: whether a link is followed. extra: as for `structure`.
 
     Raises:
-        Damaged: it is larger, too deep, no JSON, or of another form. OSError: the host's; a pipe, a device, a folder
-            or a link among them (`NotPlain`).
+        Damaged: it is too large, too deep, not JSON, or of another form. OSError: it cannot be read; `NotPlain` if it
+            is a pipe, a device, a folder or a link.
     """
     return structure(parse_json(read_plain(path, most + 1, follow=follow), most=most, values=values), kind, extra=extra)
 
 
 def parse_json(text: bytes | str, *, most: int, values: int = MOST_VALUES, depth: int = DEEPEST) -> object:
-    """Return what a text in JSON says; a key that stands twice, or a number that is none, is not accepted.
+    """Return the value of a JSON text; a repeated key or a number that is not finite is refused.
 
     Args:
-        most: bytes it may have. values, depth: how many it may hold, and in how many lists within one another.
+        most: the most bytes it may have. values, depth: the most values it may hold, and how deep they may be nested.
 
     Raises:
-        Damaged: it is larger, deeper, or no JSON.
+        Damaged: it is too large, too deep, or not JSON.
     """
     data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     if len(data) > most:
@@ -74,15 +74,15 @@ def parse_json(text: bytes | str, *, most: int, values: int = MOST_VALUES, depth
         return json.loads(data, object_pairs_hook=_table, parse_constant=_refuse_constant)
     except Damaged:
         raise
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of thousands of digits
         raise Damaged(_("it is not written as it should be")) from error
 
 
 def structure(value: object, kind: type[T], *, extra: bool = True) -> T:
-    """Return a value of JSON as one of a type.
+    """Return a JSON value as a value of a type.
 
     Args:
-        extra: whether keys that the type does not know are passed over.
+        extra: whether keys that the type does not know are ignored; else they are an error.
 
     Raises:
         Damaged: it is of another form, or holds half a character.
@@ -92,7 +92,7 @@ def structure(value: object, kind: type[T], *, extra: bool = True) -> T:
 
 
 def structure_with(converter: JsonConverter, value: object, kind: Any) -> Any:
-    """As `structure`, by a converter that was made here and knows more types.
+    """Do as `structure` does, with a converter from `make_strict_converter` that knows more types.
 
     Raises:
         Damaged: it is of another form.
@@ -101,7 +101,7 @@ def structure_with(converter: JsonConverter, value: object, kind: Any) -> Any:
         return value if kind is object else converter.structure(value, kind)
     except Damaged:
         raise
-    except Exception as error:  # whatever a converter raises about what it was given: its kinds are many
+    except Exception as error:  # converters raise many kinds of errors about their input
         raise Damaged(_("it holds something else than it should")) from error
 
 
@@ -112,11 +112,11 @@ def strict_converter(*, extra: bool = True) -> JsonConverter:
 
 
 def make_strict_converter(*, extra: bool = True, halves: bool = False) -> JsonConverter:
-    """Return a converter that takes each value for what it is in JSON, and no other; for types of its own.
+    """Return a new converter that accepts a value only as what it is in JSON; the caller may register types with it.
 
     Args:
-        extra: whether keys that a type does not know are passed over.
-        halves: whether texts may hold halves of characters: names of files that are not in UTF-8.
+        extra: whether keys that a type does not know are ignored; else they are an error.
+        halves: whether texts may hold halves of characters (lone surrogates), as names of files that are not UTF-8 do.
     """
     from cattrs.preconf.json import make_converter  # only when a file is read: it costs 30 ms
 
@@ -131,10 +131,10 @@ def make_strict_converter(*, extra: bool = True, halves: bool = False) -> JsonCo
 
 
 def _measure(data: bytes, values: int, depth: int) -> None:
-    """Count what a text is made of, text, brackets and commas, without making anything of it."""
+    """Count the strings, brackets and commas of a text without parsing it."""
     deep = 0
     for count, token in enumerate(_TOKEN.finditer(data)):
-        if count > 4 * values:  # a value in a table: its name, itself, a comma, at most a bracket
+        if count > 4 * values:  # a value in a table has a name, itself, a comma and at most a bracket
             raise Damaged(_("it holds more than {most} values").format(most=values))
         if (sign := token[1]) in (b"[", b"{"):
             deep += 1
@@ -197,7 +197,7 @@ def _text(value: Any, kind: Any) -> str:
 
 
 def _any_text(value: Any, kind: type[str]) -> str:
-    return kind(_expect(value, str))  # a word of an enumeration is a text too, but not any text is one
+    return kind(_expect(value, str))  # an enumeration's value must be a text, and one of its words
 
 
 def _truth(value: Any, _kind: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What qemu-img says of images: sound, alike, of what size.
+"""What qemu-img says of images: whether they are sound, whether two are alike, what they are.
 
 Source: QEMU docs/tools/qemu-img.rst (check, compare, info).
 Knows: qemu-img's words. Must not know: libvirt, plans.
@@ -18,17 +18,17 @@ from labkit.storage.process import run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCheck:
-    """What qemu-img finds in an image's own tables: errors, and whether the format can be checked."""
+    """What qemu-img finds in an image's own tables: how many errors, and whether the format can be checked at all."""
 
     errors: int
     known: bool = True
 
 
 def check(path: Path, format: Format, *, limit: Limit = NO_LIMIT) -> ImageCheck:
-    """ImageCheck an image's own tables; what a guest wrote into it is not looked at.
+    """Check an image's own tables; the guest's data in it are not looked at.
 
     Raises:
-        HostTrouble: it cannot be read. Cancelled, TimedOut: the limit's.
+        HostTrouble: it cannot be read. Cancelled, TimedOut: from the limit.
     """
     argv = ["qemu-img", "check", "--output=json", "-f", format.driver, str(path)]
     done = run(argv, limit=limit, accept=(0, 2, 3, 63))
@@ -39,20 +39,20 @@ def check(path: Path, format: Format, *, limit: Limit = NO_LIMIT) -> ImageCheck:
 
 
 def compare(one: Path, one_format: Format, other: Path, other_format: Format, *, limit: Limit = NO_LIMIT) -> bool:
-    """Whether a guest would read the same from two images; what one has beyond the other must be zeros.
+    """Whether a guest would read the same from two images; what a longer one has in addition must be zeros.
 
     Raises:
-        HostTrouble: one cannot be read. Cancelled, TimedOut: the limit's.
+        HostTrouble: one cannot be read. Cancelled, TimedOut: from the limit.
     """
     argv = ["qemu-img", "compare", "-f", one_format.driver, "-F", other_format.driver, str(one), str(other)]
     return run(argv, limit=limit, accept=(0, 1)).code == 0
 
 
 def info(path: Path, format: Format, *, limit: Limit = NO_LIMIT) -> dict[str, Any]:
-    """Return what `qemu-img info --output=json` says of an image; also of one in use, reading only.
+    """Return what `qemu-img info --output=json` says of an image; it may be in use, since it is only read.
 
     Raises:
-        HostTrouble: it cannot be read. Cancelled, TimedOut: the limit's.
+        HostTrouble: it cannot be read. Cancelled, TimedOut: from the limit.
     """
     argv = ["qemu-img", "info", "-U", "--output=json", "-f", format.driver, str(path)]
     told: dict[str, Any] = json.loads(run(argv, limit=limit).output)

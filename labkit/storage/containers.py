@@ -22,7 +22,7 @@ from labkit.storage.vhdx import VHDX_MAGIC, read_vhdx
 _SECTOR = 512
 
 MOST_OFFSET = 2**63 - 1
-"""Bytes that a file or a disk may have: hosts count in signed numbers of 64 bits."""
+"""The most bytes that a file or a disk may have: hosts count in signed 64-bit numbers."""
 
 
 def read_header(file: int, format: Format) -> Header:
@@ -44,7 +44,7 @@ def read_header(file: int, format: Format) -> Header:
 
 
 def true_format(file: int) -> Format | None:
-    """Return the format an open file's magic bytes tell, or None: it has none of ours (raw has no magic)."""
+    """Return the format that an open file's magic bytes show, or None if they show none of ours (raw has no magic)."""
     start = os.pread(file, 512, 0)
     if start.startswith(_QCOW2_MAGIC):
         return Format.QCOW2
@@ -69,14 +69,14 @@ def _read_raw(file: int) -> Header:
 _QCOW2_MAGIC = b"QFI\xfb"
 _QCOW2 = struct.Struct(">4sIQIIQI")  # magic, version, backing offset and length, cluster bits, capacity, encryption
 _QCOW2_V2_LENGTH = 72
-_QCOW2_SNAPSHOTS = 60  # where their number stands
+_QCOW2_SNAPSHOTS = 60  # where their number is
 _CORRUPT, _DATA_FILE = 2, 4  # incompatible features
 _BACKING_FORMAT = 0xE2792ACA  # a header extension
 _MOST_ENTRIES = 4 * 1024 * 1024  # of the first table, as in QEMU
 
 
 def is_blank_qcow2(file: int) -> bool:
-    """Whether no cluster of an open qcow2 image was ever written: its first table leads nowhere."""
+    """Whether no cluster of an open qcow2 image was ever written: its first table is empty."""
     try:
         entries, at = struct.unpack_from(">IQ", os.pread(file, 4096, 0), 36)
     except struct.error as error:
@@ -157,7 +157,7 @@ _EXTENT = re.compile(
 )
 _OFFSET = re.compile(r"[0-9]{0,15}")
 _EXTENT_START = re.compile(r"^(?:RW|RDONLY|NOACCESS)\s", re.MULTILINE)
-_BLANK_LINES = re.compile(r"\n\s+")  # taken together first: else each of them would be looked through to the end
+_BLANK_LINES = re.compile(r"\n\s+")  # joined first: otherwise each would be searched to its end
 _PARENT_KEY = "parentFileNameHint"  # QEMU looks for it anywhere
 _PARENT = re.compile(r'\s*=\s*"([^"\r\n]{0,1023})"')
 _MOST_EXTENTS = 256  # QEMU opens them all, each time
@@ -168,13 +168,13 @@ def _read_vmdk(file: int) -> Header:
     start = os.pread(file, 4096, 0)
     if start.startswith(_VMDK_MAGIC):
         _magic, version, _flags, sectors, grain, at, length = _VMDK.unpack_from(start)
-        if version not in (1, 2, 3) or not grain or not 0 < sectors < 2**54:  # without a size it would name extents
+        if version not in (1, 2, 3) or not grain or not 0 < sectors < 2**54:  # without a capacity it would name extents
             raise BadHeader(_("its header holds impossible values"))
         text = _text(os.pread(file, min(length * _SECTOR, _DESCRIPTOR_MOST), at * _SECTOR)) if at else ""
         return Header(capacity=sectors * _SECTOR, allocation=Allocation.DYNAMIC, backing=_find_parent(text))
     if not _is_descriptor(start):
         raise BadHeader(_("it does not begin as a VMDK image"))
-    if os.fstat(file).st_size > _DESCRIPTOR_MOST:  # QEMU would read more of it than is read here
+    if os.fstat(file).st_size > _DESCRIPTOR_MOST:  # QEMU would read more of it than we do
         raise BadHeader(_("its list of files is too long"))
     text = _BLANK_LINES.sub("\n", _text(os.pread(file, _DESCRIPTOR_MOST, 0)).lstrip())
     matches = list(_EXTENT.finditer(text))
@@ -204,7 +204,7 @@ def _read_vmdk(file: int) -> Header:
 
 
 def _find_parent(text: str) -> str | None:
-    """Return the image that a descriptor names as the one below, "?" where it cannot be read, or None."""
+    """Return the image below that a descriptor names, "?" if the name cannot be read, or None."""
     _before, key, after = text.partition(_PARENT_KEY)
     if not key:
         return None

@@ -1,7 +1,7 @@
 """What a disk's first writes cost, measured on this host: fixed, dynamic, dynamic on a base, cluster sizes.
 
-The host's page cache is left out (O_DIRECT), one write at a time. Repetitions are interleaved, so that a slow
-moment of the host falls on all alike.
+Writes go past the host's page cache (O_DIRECT), one at a time. Repetitions are interleaved, so that a slow moment of
+the host affects all subjects alike.
 Source: QEMU docs/tools/qemu-img.rst (bench).
 Knows: qemu-img bench. Must not know: guests, figures.
 """
@@ -33,7 +33,7 @@ class Subject:
 
     Attributes:
         slug: names it in results. format, allocation: of the image.
-        on_base: whether it is a difference to an image full of data, so that a first write copies.
+        on_base: whether it stands on an image full of data, so that a first write copies.
         cluster_size: bytes, qcow2 only; None: the usual 64 KiB. extended_l2: 32 subclusters in each cluster.
     """
 
@@ -79,17 +79,17 @@ def measure_cost(
     """Write blocks into new images for the first time and once more; nothing is left afterwards.
 
     Args:
-        folder: on the file system to measure; up to three images of writes x step bytes fit there.
-        writes: how many. size: bytes of each. step: bytes from one to the next; a step of a cluster or more
-            makes each write of the first pass a first one.
-        repetitions: of the whole. on_run: hears of (runs done, in all).
+        folder: on the file system to measure, with room for up to three images of writes x step bytes.
+        writes: how many. size: bytes of each. step: bytes from one to the next; with a step of a cluster or more, each
+            write of the first pass goes to an unused cluster.
+        repetitions: of everything. on_run: called with runs done and runs in all.
 
     Returns:
-        Per subject, in order, the seconds of every repetition of both passes.
+        For each subject, in order, the seconds of every repetition of both passes.
 
     Raises:
-        HostTrouble: the file system cannot do without the page cache. NoSpace: it is full.
-        Cancelled, TimedOut: the limit's.
+        HostTrouble: the file system does not support O_DIRECT. NoSpace: it is full.
+        Cancelled, TimedOut: from the limit.
     """
     capacity = -(-writes * step // MIB) * MIB
     first: dict[str, list[float]] = {subject.slug: [] for subject in subjects}

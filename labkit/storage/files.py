@@ -1,4 +1,4 @@
-"""Files of images: copied with progress, patched, deleted; durable before they are relied on.
+"""Files of images: copying with progress, patching, deleting, and making them durable before anything relies on them.
 
 Knows: the file system of the host. Must not know: libvirt, plans.
 """
@@ -51,21 +51,21 @@ def host_errors(path: Path | str) -> Iterator[None]:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for us alone, whatever the umask; what is there stays open.
+    """Make a folder and the missing ones above it, private (0700) whatever the umask; existing ones keep their mode.
 
     Raises:
-        HostTrouble, NoSpace: the host's; also where something else is in its place.
+        HostTrouble, NoSpace: it cannot be made, also because something else is in its place.
     """
     with host_errors(folder):
         for missing in [each for each in (folder, *folder.parents) if not each.exists()][::-1]:
             missing.mkdir(mode=0o700, exist_ok=True)
-            missing.chmod(0o700)  # the umask may have taken from us what we need
+            missing.chmod(0o700)  # the umask may have taken away permissions that we need
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 def close_folder(folder: Path) -> None:
-    """Take what others may do in a folder of ours, for one whose purpose is ours alone.
+    """Take away all permissions of others on a folder of ours that nobody else is meant to use.
 
     A link, a folder of somebody else and one with special bits (such as /tmp has) are left as they are.
     """
@@ -81,12 +81,12 @@ def close_folder(folder: Path) -> None:
 
 
 def copy_file(source: Path, target: Path, *, on_bytes: OnBytes, limit: Limit = NO_LIMIT, reflink: bool = True) -> None:
-    """Copy a file, holes kept; blocks are shared with the source where the file system can.
+    """Copy a file with its holes; it shares blocks with the source where the file system can.
 
     The copy is on the disk, under its name, when this returns; after an error nothing is left of it.
 
     Raises:
-        NoSpace, HostTrouble: the host's. Cancelled, TimedOut: the limit's.
+        NoSpace, HostTrouble: it cannot be copied. Cancelled, TimedOut: from the limit.
     """
     with host_errors(source):
         reader = os.fdopen(open_plain(source, follow=True), "rb")
@@ -105,7 +105,7 @@ def copy_file(source: Path, target: Path, *, on_bytes: OnBytes, limit: Limit = N
 
 
 def write_padded(path: Path, offset: int, length: int, text: str) -> None:
-    """Write a text into a file at a fixed place, filled up with zeros to `length` bytes."""
+    """Write a text into a file at a fixed place, padded with zeros to `length` bytes."""
     data = text.encode().ljust(length, b"\0")
     with host_errors(path), path.open("r+b") as file:
         file.seek(offset)
@@ -125,7 +125,7 @@ def is_written(path: Path, offset: int, length: int, text: str) -> bool:
 
 
 def open_lock(path: Path) -> BufferedWriter:
-    """Open a file to lock it, made on first use; a pipe or a link in its place is an error at once."""
+    """Open a file for locking, making it on first use; a pipe or a link in its place is an error at once."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -134,33 +134,33 @@ def open_lock(path: Path) -> BufferedWriter:
 
 
 def open_draft(path: Path) -> TextIO:
-    """Open a new file to write a text into, for us alone; what bears its name goes: a link would lead elsewhere."""
+    """Open a new private text file for writing; an old file of its name is removed, since it might be a link."""
     path.unlink(missing_ok=True)
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w")
 
 
 def delete_files(paths: Iterable[str]) -> None:
-    """Delete files, those already gone included."""
+    """Delete files; it is no error if some are gone already."""
     for path in map(Path, paths):
         with host_errors(path):
             path.unlink(missing_ok=True)
 
 
 def list_files(*folders: Path) -> list[str]:
-    """Return the absolute paths of the files in some folders, sorted; a folder that is not there has none."""
+    """Return the absolute paths of the files in some folders, sorted; a missing folder has none."""
     return sorted(str(path) for folder in folders for path in folder.glob("*"))
 
 
 def rename_file(old: Path, new: Path) -> None:
-    """Give a file another name in its folder, durably; done twice is done once.
+    """Give a file another name in its folder, durably; it may be called again.
 
     Raises:
-        AlreadyExists: both are there, so the new one is somebody else's. HostTrouble: neither is there.
+        AlreadyExists: both exist, so the new one is somebody else's. HostTrouble: neither exists.
     """
     with host_errors(old):
         if os.path.lexists(new):
             if not os.path.lexists(old):
-                return  # it was done before
+                return  # it has been done already
             raise AlreadyExists(
                 _("{old} cannot be named {new}: another program has put a file of that name there.").format(
                     old=old.name, new=new.name
@@ -172,7 +172,7 @@ def rename_file(old: Path, new: Path) -> None:
 
 
 def freeze_files(paths: Iterable[str]) -> None:
-    """Close files for writing (mode 0444), what is in them durable: from now on it never changes."""
+    """Make files read-only (mode 0444) and their content durable: from now on it never changes."""
     for path in map(Path, paths):
         with host_errors(path):
             sync_file(path)
@@ -188,9 +188,9 @@ def can_share_blocks(folder: Path) -> bool:
 
 
 def measure_copy_rate(folder: Path, *, size: int = 8 * 1024 * 1024) -> float:
-    """Return how many bytes a second a small copy of data takes in a folder, until they are on the disk.
+    """Return how fast a small copy in a folder gets onto the disk, in bytes a second.
 
-    An estimate for larger copies: what the host keeps in memory and what others write meanwhile are not in it.
+    This is an estimate for larger copies: it ignores the host's cache and what others write meanwhile.
     """
     with host_errors(folder), tempfile.TemporaryFile(dir=folder) as one, tempfile.TemporaryFile(dir=folder) as other:
         one.write(os.urandom(size))
@@ -203,7 +203,7 @@ def measure_copy_rate(folder: Path, *, size: int = 8 * 1024 * 1024) -> float:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the bytes free for us on a folder's file system."""
+    """Return the bytes that are free for us on a folder's file system."""
     with host_errors(folder):
         info = os.statvfs(folder)
     return info.f_bavail * info.f_frsize
@@ -230,7 +230,7 @@ def sync_folder(folder: Path) -> None:
 def sync_soon(*paths: Path) -> None:
     """Make files and the names in folders durable, in this order, without waiting for it.
 
-    For what may be lost in a power cut within the next moment: what is gone meanwhile is passed over.
+    For what may be lost if the power fails within the next moment. Files that are gone by then are passed over.
     """
 
     def work() -> None:
@@ -238,7 +238,7 @@ def sync_soon(*paths: Path) -> None:
             with suppress(OSError):
                 (sync_folder if path.is_dir() else sync_file)(path)
 
-    with suppress(RuntimeError):  # the process is ending: the host writes it by itself
+    with suppress(RuntimeError):  # the process is ending: the host writes them by itself
         _later.submit(work)
 
 

@@ -1,8 +1,8 @@
-"""Image files from outside: looked at without trust. `bringing` makes an image of the lab from one.
+"""Image files from outside, inspected without trust. `importing` makes an image of the lab from one.
 
-An image can name other files and servers (a backing file, a data file, a VMDK's extents) and can claim to be
-what it is not. So its own bytes are read first, by us; only when they name nothing but its own files is
-qemu-img asked, with the format given, with little memory and time.
+An image can name other files and servers (a backing file, a data file, a VMDK's extents) and can pretend to be what it
+is not. So labkit reads its bytes first; only if they name nothing but its own files is qemu-img asked, with the format
+given and with little memory and time.
 Knows: headers, the host's files, qemu-img's words. Must not know: libvirt, plans.
 """
 
@@ -29,7 +29,7 @@ from labkit.storage.process import run
 from labkit.units import TIB
 
 MOST_CAPACITY = 2 * TIB
-"""A larger image is taken for a trap, or for a mistake."""
+"""A larger image is refused as a trap or a mistake."""
 
 _SECONDS = 20.0
 _SUFFIXES = {
@@ -40,15 +40,15 @@ _SUFFIXES = {
 
 
 def inspect(path: Path, format: Format | None = None, *, most: int = MOST_CAPACITY) -> Foreign:
-    """Look at a file from outside.
+    """Inspect a file from outside.
 
     Args:
-        path: of the file. format: what it is said to be; None: what its name says, or without a known
-            ending its own bytes. most: bytes of capacity that are accepted.
+        path: of the file. format: what it is said to be; None: as the ending of its name says, or if that is unknown
+            its own bytes. most: the largest capacity in bytes that is accepted.
 
     Raises:
-        NotFound: there is no such file. BadInput: it is no regular file, not of that format, damaged,
-            encrypted, too large, or it names other files. HostTrouble: it cannot be read.
+        NotFound: there is no such file. BadInput: it is not a regular file, not of that format, damaged, encrypted, too
+            large, or names other files. HostTrouble: it cannot be read.
     """
     name = path.name
     try:
@@ -76,7 +76,7 @@ def inspect(path: Path, format: Format | None = None, *, most: int = MOST_CAPACI
     if (length := sum(part.st_size for _file, part in parts)) > LONGEST:
         why = _("its file is {length} bytes long, which no disk needs").format(length=length)
         raise _refused(name, why, _("Convert it where it was made: qemu-img convert writes what it holds."))
-    capacity = ask_capacity(name, real, true, files)  # QEMU's word holds: its versions count some VHDs differently
+    capacity = ask_capacity(name, real, true, files)  # QEMU's answer counts, since its versions differ about some VHDs
     _refuse_size(name, capacity, most)
     allocated = sum(part.st_blocks for _file, part in parts) * 512
     return Foreign(
@@ -93,7 +93,7 @@ def inspect(path: Path, format: Format | None = None, *, most: int = MOST_CAPACI
 
 
 def _agree(name: str, said: Format | None, true: Format | None) -> Format:
-    """Return the format, if what is said and what the bytes tell are one."""
+    """Return the format, if the claimed one and the one that the bytes show agree."""
     claimed = said or _SUFFIXES.get(name.rpartition(".")[2].lower()) or true
     if claimed is None:
         raise BadInput(
@@ -166,7 +166,7 @@ def _look_at_extent(name: str, path: str, extent: Extent) -> tuple[str, os.stat_
 
 
 def ask_capacity(name: str, path: str, format: Format, files: Sequence[str]) -> int:
-    """Return the capacity qemu-img counts, and make sure that it saw no other files than we did.
+    """Return the capacity as qemu-img counts it, and make sure that it saw no other files than we did.
 
     Args:
         name: for the error. files: those it may depend on.
@@ -187,7 +187,7 @@ def ask_capacity(name: str, path: str, format: Format, files: Sequence[str]) -> 
 
 
 def rename_backing(path: Path, below: str, format: Format) -> None:
-    """Let a qcow2 image from outside depend on the file `below` in its folder; only its header is changed.
+    """Let a qcow2 image from outside depend on the file `below` in the same folder; only its header is changed.
 
     Raises:
         HostTrouble: qemu-img cannot read it.
@@ -211,7 +211,7 @@ def _caged(name: str, argv: Sequence[str]) -> dict[str, Any]:
 
 
 def seal_of(info: os.stat_result) -> tuple[int, int, int]:
-    """Return what tells that a file is the same, and unchanged: its number, length and time."""
+    """Return what shows that a file is the same and unchanged: its inode number, length and times."""
     return info.st_ino, info.st_size, info.st_mtime_ns
 
 

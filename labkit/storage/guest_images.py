@@ -1,6 +1,6 @@
 """The guest images built by `images/build.py`, read from their manifests.
 
-Knows: the manifests' form (images/README.md). Must not know: what is made of them.
+Knows: the form of manifests (images/README.md). Must not know: what the images are used for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from labkit.storage.plain import opened_plain, read_plain
 from labkit.units import KIB, MIB, TIB, check_name
 
 _DIGITS = 16
-"""Digits of its content's SHA-256 that a file's name begins with."""
+"""How many digits of the SHA-256 of its content a file's name begins with."""
 
 _LIST = "course.list"
 _MOST_LIST = 64 * KIB
@@ -33,10 +33,10 @@ def read_guest_images(folder: Path) -> dict[str, GuestImage]:
 
 
 def find_other_versions(folder: Path, tried: Path) -> list[str]:
-    """Return the packages that images are made of in another version than was tried, "name version", sorted.
+    """Return the packages that images were made of in a version other than the tried one: "name version", sorted.
 
     Args:
-        tried: the file that says which were; where there is none, nothing is compared.
+        tried: the file with the tried versions; if there is none, nothing is compared.
     """
     try:
         known = _Table(read_json(tried, object, most=_MOST_MANIFEST))
@@ -51,7 +51,7 @@ def find_other_versions(folder: Path, tried: Path) -> list[str]:
 
 
 def read_course_list(folder: Path) -> tuple[str, ...]:
-    """Return the names of the guest images that the course needs, sorted; none where nothing was built yet."""
+    """Return the names of the guest images that the course needs, sorted; none if nothing has been built yet."""
     try:
         text = read_plain(folder / _LIST, _MOST_LIST, follow=True).decode()
     except (OSError, ValueError):
@@ -60,7 +60,7 @@ def read_course_list(folder: Path) -> tuple[str, ...]:
 
 
 def find_damaged(image: GuestImage) -> list[str]:
-    """Return those of an image's files whose content is not what their names say, or that cannot be read.
+    """Return the files of a guest image whose content is not what their names say, or that cannot be read.
 
     A file's name begins with the first digits of the SHA-256 of its content.
     """
@@ -79,7 +79,7 @@ def is_as_named(path: Path) -> bool:
 
 
 def _read(manifest: Path) -> GuestImage | None:
-    """Return the image a manifest tells of; None where it tells of none that a machine can be made of."""
+    """Return the guest image that a manifest describes, or None if no machine can be made of it."""
     try:
         data = _Table(read_json(manifest, object, most=_MOST_MANIFEST, follow=True))
         disk, message = data.table("disk"), data.get("message")
@@ -97,7 +97,7 @@ def _read(manifest: Path) -> GuestImage | None:
             message=_message(_Table(message)) if message else None,
         )
         check_name(image.name, what="")
-    except (OSError, ValueError):  # among them what is damaged, and a name that none can have
+    except (OSError, ValueError):  # includes Damaged, and names that no file can have
         return None
     parts = (image.kernel, image.initramfs, image.disk)
     greets = image.message is None or image.message.offset + image.message.length <= image.capacity
@@ -114,9 +114,9 @@ def _is_plain(path: str) -> bool:
 
 
 class _Table:
-    """A table of a manifest, each value of it taken for what it must be. By hand, since each look at a lab reads them.
+    """A table of a manifest that checks the type of each value; by hand, since every reading of a lab uses it.
 
-    All of its ways raise Damaged where something else stands there.
+    All its methods raise Damaged if the value is of another type.
     """
 
     def __init__(self, value: object) -> None:
@@ -128,12 +128,12 @@ class _Table:
         return iter(self._values)
 
     def get(self, key: str) -> object:
-        """Return what stands there, or None."""
+        """Return the value of a key, or None."""
         value: object = self._values.get(key)
         return value
 
     def table(self, key: str) -> _Table:
-        """Return a table within."""
+        """Return a table."""
         return _Table(self.get(key))
 
     def text(self, key: str) -> str:
@@ -151,7 +151,7 @@ class _Table:
         return value
 
     def file(self, key: str, folder: Path) -> str | None:
-        """Return a file in the manifest's own folder, absolute, or None: there is none."""
+        """Return the absolute path of a file in the manifest's own folder, or None if none is named."""
         if self.get(key) is None:
             return None
         path = PurePosixPath(self.text(key))

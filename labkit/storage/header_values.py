@@ -11,7 +11,7 @@ from labkit.model.image import Allocation
 
 
 class BadHeader(Exception):
-    """A file's header is not one of its format, or is damaged; says what is wrong."""
+    """A file's header does not fit its format, or is damaged; the text says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +31,11 @@ class Header:
     Attributes:
         capacity: bytes the guest sees, as QEMU counts them.
         allocation: None where the format has no such mark (raw, qcow2).
-        backing: name of the image it is a difference to, as written; backing_format: as written.
-        data_file: whether the data lie in another file that is not part of the format's own set.
+        backing: the name of the image below, as written; backing_format: as written.
+        data_file: whether the data are in another file that does not belong to the format's own set.
         encrypted, corrupt: marks.
-        internal: snapshots that QEMU keeps inside the image.
-        extents: a VMDK's pieces that lie in other files, in order.
+        internal: how many snapshots QEMU keeps inside the image.
+        extents: a VMDK's pieces in other files, in order.
     """
 
     capacity: int

@@ -1,7 +1,7 @@
-"""What images say of themselves, as facts: three sizes, allocation, files, what they are a difference to.
+"""What images say of themselves, as facts: three sizes, allocation, files, the image below.
 
 The format is always given, never probed; a file that is not what its name says is an error, not a guess.
-No other program is run, and a header that was read is not read again until its file has changed.
+No other program is run, and a header is not read again until its file has changed.
 Knows: image headers and the host's files. Must not know: libvirt, plans.
 """
 
@@ -23,10 +23,10 @@ from labkit.storage.header_values import BadHeader, Extent, Header
 from labkit.storage.plain import open_plain, opened_plain
 
 SETTLED = 100_000_000
-"""Nanoseconds a file must have been left alone: what is written sooner may bear the same time as what was read."""
+"""Nanoseconds that a file must be unchanged to be remembered: two writes in a short time may leave the same time."""
 
 KNOWN_AT_MOST = 20_000
-"""Images whose facts are remembered."""
+"""How many images' facts are remembered."""
 
 _known: dict[tuple[str, Format], tuple[tuple[int, ...], ImageFacts]] = {}
 _DRIVERS = {format.driver: format for format in Format}
@@ -41,8 +41,8 @@ def read_image(path: Path, format: Format) -> ImageFacts:
         path: absolute. format: of the image; never probed.
 
     Raises:
-        FileNotFoundError: it is gone. HostTrouble: its header is not of that format or damaged, it is no
-            regular file, or it depends on something that is not another image file.
+        FileNotFoundError: it is gone. HostTrouble: its header is of another format or damaged, it is not a regular
+            file, or it depends on something other than an image file.
     """
     return _read(str(path), format)
 
@@ -63,7 +63,7 @@ def is_blank(path: Path) -> bool:
 
 
 def is_blank_or_gone(path: Path) -> bool:
-    """Whether nothing was ever written into a qcow2 image, or it is not there.
+    """Whether nothing was ever written into a qcow2 image, or it does not exist.
 
     Raises:
         HostTrouble: it cannot be read.
@@ -75,7 +75,7 @@ def is_blank_or_gone(path: Path) -> bool:
 
 
 def is_image_name(path: str) -> bool:
-    """Whether a file bears the name of an image: that ends in its format."""
+    """Whether a file has the name of an image, which ends with its format."""
     name = os.path.basename(path)
     return name.rpartition(".")[2] in _FORMATS and not name.endswith(FLAT) and not name.startswith(".")
 
@@ -83,18 +83,18 @@ def is_image_name(path: str) -> bool:
 def read_folder(folder: Path) -> dict[str, ImageFacts]:
     """Return the images in a folder by absolute path, sorted; their names end in their format.
 
-    Files that cannot be read as what their names say are left out: `find_broken` names them.
+    Files that cannot be read as their names say are left out; `find_broken` returns those.
     """
     return _scan(folder)[0]
 
 
 def find_broken(folder: Path) -> dict[str, HostTrouble]:
-    """Return, by absolute path, the files of a folder that are named as images but cannot be read as such."""
+    """Return the absolute paths of the files in a folder that are named as images but cannot be read as such."""
     return _scan(folder)[1]
 
 
 def read_chain(path: Path, format: Format) -> tuple[ImageFacts, ...]:
-    """Return an image and all it is a difference to, top → base.
+    """Return an image and all images below it, top → base.
 
     Raises:
         FileNotFoundError: one is gone. HostTrouble: one cannot be read, or they form a ring.
@@ -147,7 +147,7 @@ def _read(path: str, format: Format) -> ImageFacts:
 
 
 def _mark(info: os.stat_result) -> tuple[int, ...]:
-    """What of a file changes when it is written to, replaced, opened or closed for writing."""
+    """What changes when a file is written to, replaced, made read-only or writable."""
     return info.st_dev, info.st_ino, info.st_size, info.st_blocks, info.st_mode, info.st_mtime_ns, info.st_ctime_ns
 
 
@@ -204,7 +204,7 @@ def _stat_extent(path: str, extent: Extent) -> os.stat_result:
 
 
 def is_plain_name(name: str | None) -> bool:
-    """Whether a name is that of a file in the same folder, and nothing else."""
+    """Whether a name is a plain file name, so a file in the same folder."""
     return bool(name) and name not in (".", "..") and not set(name or "") & set("/:\0\n")
 
 

@@ -1,9 +1,9 @@
-"""Whether a process has an image open: the locks that QEMU and its tools hold on it, seen without any daemon.
+"""Whether a process has an image open, by the locks that QEMU and its tools hold on it; no daemon is needed.
 
-QEMU locks bytes 100–299 of every file of a chain that it has open, for what it does with it and for what it lets
-others do. One can ask for such a lock without taking it, through a descriptor that may only read, so that this also
-answers for frozen images, and disturbs nobody. What QEMU holds on another host is seen where the file system carries
-locks to its server; else it is not.
+QEMU locks bytes 100–299 of every file of a chain that it has open: for what it does with the file and for what others
+may not do. One can ask for such a lock without taking it, and a read-only descriptor is enough. So this also works for
+frozen images, and disturbs nobody. A QEMU on another host is seen only if the file system passes locks on to its
+server.
 
 Source: QEMU, `block/file-posix.c` (RAW_LOCK_PERM_BASE, RAW_LOCK_SHARED_BASE). Knows: locks of files. Must not know:
 whose image it is.
@@ -28,12 +28,12 @@ _NO_LOCKS_HERE = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 def is_held(path: str | Path) -> bool:
-    """Return whether a process, of whatever user, has a file open as an image; a file that is not there is not held.
+    """Return whether a process of any user has a file open as an image; a missing file is not held.
 
-    A file system without locks holds none, and QEMU takes none there.
+    On a file system without locks the answer is no, since QEMU takes none there.
 
     Raises:
-        HostTrouble: the file cannot be looked into, so it cannot be said.
+        HostTrouble: the file cannot be opened, so the question cannot be answered.
     """
     with host_errors(path):
         try:

@@ -1,6 +1,6 @@
-"""Images from outside brought into the lab: converted from a copy that nobody else can change, looked at again.
+"""Images from outside brought into the lab: copied to where nobody else can change them, inspected again, converted.
 
-Knows: how an image is looked at, the host's files. Must not know: libvirt, plans, formats.
+Knows: how an image is inspected, the host's files. Must not know: libvirt, plans, formats.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ def bring_in(
     inherit: Sequence[int] = (),
     capacity: int | None = None,
 ) -> None:
-    """Make an image of the lab from a foreign one; that one is only read. After an error nothing is left.
+    """Make an image of the lab from a foreign one, which is only read. After an error nothing is left.
 
     Args:
-        foreign: as looked at. target: absolute; the image to make. capacity: as for `convert`.
-        on_bytes: hears of (bytes done, in all), copy and conversion together.
+        foreign: as inspected. target: absolute; the image to make. capacity: as for `convert`.
+        on_bytes: called with bytes done and bytes in all, of copy and conversion together.
 
     Raises:
-        BadInput: the file has changed since it was looked at, or while it was copied. AlreadyExists: there
-            is such a file as the target. NoSpace: the host has less than copy and image need.
-        HostTrouble: the host's. Cancelled, TimedOut: the limit's.
+        BadInput: the file has changed since its inspection, or while it was copied. AlreadyExists: the target exists.
+        NoSpace: there is not enough room for both the copy and the image.
+        HostTrouble: a file cannot be read or written. Cancelled, TimedOut: from the limit.
     """
     image = max(foreign.capacity, capacity or 0) if allocation is Allocation.FIXED else foreign.data
     if foreign.allocated + image > free_bytes(target.parent):
@@ -97,5 +97,5 @@ def bringing_folder(target: Path) -> Path:
 
 
 def discard(target: Path) -> None:
-    """Remove what a killed attempt to bring an image in has left; nothing, if there was none."""
+    """Remove what a killed attempt to bring an image in has left, if there was one."""
     shutil.rmtree(bringing_folder(target), ignore_errors=True)

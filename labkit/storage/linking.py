@@ -1,4 +1,4 @@
-"""Many differencing images on one frozen image, and images put into the place of others.
+"""Many differencing images on one frozen image; names of images below rewritten; images replaced.
 
 Knows: qcow2 images and their names. Must not know: libvirt, plans.
 """
@@ -28,12 +28,12 @@ def link(
 ) -> None:
     """Create an empty differencing image under each path, all in the folder of the first.
 
-    One is made by qemu-img. The others are copies of it: they have the same header, and nothing else in them.
+    One is made by qemu-img. The others are copies of it, since all have the same header and no data.
     """
     first, *others = paths
     capacity = read_image(backing, backing_format).capacity
     below = backing_name(str(first), str(backing))
-    with creating(first) as place:  # what is made beside it moves along: all appear at once, and are synced together
+    with creating(first) as place:  # the copies beside it are renamed too: all appear together, synced together
         argv = create_argv(str(place), Format.QCOW2, capacity, below=(below, backing_format))
         run(argv, limit=limit, inherit=inherit)
         data = place.read_bytes()
@@ -43,12 +43,12 @@ def link(
 
 
 def name_backing(path: Path, backing: Path, backing_format: Format) -> None:
-    """Write another name of the image below into a qcow2's header; that image must hold the same as before."""
+    """Write another name for the image below into a qcow2's header; the image of that name must hold the same."""
     run(rebase_argv(str(path), (backing_name(str(path), str(backing)), backing_format), only_name=True))
 
 
 def replace_image(draft: Path, path: Path, *, frozen: bool) -> None:
-    """Put a file in another's place at one instant; once is enough."""
+    """Put a file in another's place atomically; it may be called again."""
     with host_errors(path):
         if draft.exists():
             draft.chmod(0o444 if frozen else 0o600)

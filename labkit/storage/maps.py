@@ -1,6 +1,6 @@
-"""Maps of disks, read from qemu-img in one call; for VHDX, which qemu-img cannot map, from its block table.
+"""Maps of disks, read by one call of qemu-img; for VHDX, which qemu-img cannot map, from its block table.
 
-Only reading: the image may be in use, and its map is then of that instant.
+Images are only read, so they may be in use; the map is then that of this instant.
 Sources: QEMU docs/tools/qemu-img.rst (map).
 Knows: qemu-img's map and VHDX's. Must not know: libvirt, plans.
 """
@@ -27,9 +27,9 @@ from labkit.units import TIB
 __all__ = ["LONGEST", "locate", "read_map"]
 
 LONGEST = 64 * TIB
-"""Bytes of a file that is asked for its map: QEMU goes through all clusters of a qcow2, written or not (some 3 s)."""
+"""The longest file of which a map is read: QEMU goes through all clusters of a qcow2, written or not (some 3 s)."""
 
-_UNMARKED = (Format.VDI, Format.VHD, Format.VHDX)  # QEMU does not tell their absent blocks from zeros
+_UNMARKED = (Format.VDI, Format.VHD, Format.VHDX)  # QEMU does not distinguish their absent blocks from zeros
 
 
 def read_map(layers: Sequence[ImageFacts], *, limit: Limit = NO_LIMIT) -> tuple[Region, ...]:
@@ -39,8 +39,8 @@ def read_map(layers: Sequence[ImageFacts], *, limit: Limit = NO_LIMIT) -> tuple[
         layers: its images, top → base.
 
     Raises:
-        HostTrouble: an image cannot be read, or the layers are not these any more.
-        Cancelled, TimedOut: the limit's.
+        HostTrouble: an image cannot be read, or the layers have changed.
+        Cancelled, TimedOut: from the limit.
     """
     top = layers[0]
     _check_plain(layers)
@@ -54,7 +54,7 @@ def read_map(layers: Sequence[ImageFacts], *, limit: Limit = NO_LIMIT) -> tuple[
 
 
 def _check_plain(layers: Sequence[ImageFacts]) -> None:
-    """Make sure that qemu-img opens these layers and no others, and nothing that it would wait for."""
+    """Make sure that qemu-img will open these layers and no others, and that all are plain files."""
     if layers[-1].backing is not None:
         raise _trouble(layers[-1], _("what it is a difference to is gone"))
     for layer in layers:

@@ -1,4 +1,4 @@
-"""The beginning of a file with a guest's saved memory: the definition in it, read and exchanged.
+"""The header of a file with a guest's saved memory, which holds a definition: reading and replacing it.
 
     16 bytes "LibvirtQemudSave", five little-endian numbers (version, bytes of the text, was running,
     compression, where the cookie begins in the text), reserved: 92 bytes; the text: the definition, NUL, the
@@ -17,22 +17,22 @@ from labkit.storage.plain import opened_plain
 from labkit.units import MIB
 
 MOST_TEXT = 8 * MIB
-"""Bytes of text that are believed."""
+"""The most bytes of text that are accepted."""
 
 _MAGIC = b"LibvirtQemudSave"
 _HEADER = struct.Struct("<16s5I56x")
 _VERSION = 2
 _STREAM = b"QEVM"
-_ROOM = 1024  # bytes at least that libvirt may later need for a longer text
+_ROOM = 1024  # bytes kept free at least, for a longer text that libvirt may write later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryHeader:
-    """What stands before QEMU's stream.
+    """What precedes QEMU's stream.
 
     Attributes:
-        xml, cookie: the definition, and what the hypervisor noted beside it ("" for none).
-        was_running: 0: paused, 1: running, others as libvirt has them. compression: libvirt's number.
+        xml, cookie: the definition, and what libvirt keeps beside it ("" for none).
+        was_running: 0: paused, 1: running, other numbers as in libvirt. compression: libvirt's number.
         length: bytes up to the stream.
     """
 
@@ -44,10 +44,10 @@ class MemoryHeader:
 
 
 def parse_header(start: bytes) -> MemoryHeader:
-    """Return the header from the first bytes of a memory file (`header_bytes` of it at least).
+    """Return the header from the first bytes of a memory file, at least as many as `header_bytes` says.
 
     Raises:
-        ValueError: it is none, or one of another version.
+        ValueError: it is not a memory file, or of another version.
     """
     text_length = _text_length(start)
     _magic, _version, _length, was_running, compression, cookie_at = _HEADER.unpack_from(start)
@@ -64,22 +64,22 @@ def parse_header(start: bytes) -> MemoryHeader:
 
 
 def header_bytes(start: bytes) -> int:
-    """Return the bytes up to the stream from the first 92 bytes of a memory file.
+    """Return how many bytes precede the stream, from the first 92 bytes of a memory file.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a memory file.
     """
     return _HEADER.size + _text_length(start)
 
 
 def build_header(header: MemoryHeader, *, length: int | None = None) -> bytes:
-    """Return the bytes before the stream; inverse of `parse_header`.
+    """Return the bytes of a header; inverse of `parse_header`.
 
     Args:
-        length: how many there are to be; None: as many as it takes.
+        length: how many bytes there must be; None: as many as needed.
 
     Raises:
-        ValueError: it takes more.
+        ValueError: more are needed.
     """
     xml, cookie = header.xml.encode() + b"\0", header.cookie.encode() + b"\0" if header.cookie else b""
     text = xml + cookie
@@ -95,7 +95,7 @@ def read_header(path: Path) -> MemoryHeader:
     """Return the header of a memory file.
 
     Raises:
-        ValueError: it has none, or one of another version. OSError: the host's.
+        ValueError: it has none, or one of another version. OSError: it cannot be read.
     """
     with opened_plain(path, follow=True) as file:
         start = file.read(_HEADER.size)
@@ -103,10 +103,10 @@ def read_header(path: Path) -> MemoryHeader:
 
 
 def has_stream(path: Path, header: MemoryHeader) -> bool:
-    """Whether QEMU's stream begins behind a memory file's header; what is compressed has another beginning.
+    """Whether QEMU's stream begins after a memory file's header; of a compressed one, whether there is anything.
 
     Raises:
-        OSError: the host's.
+        OSError: it cannot be read.
     """
     with opened_plain(path, follow=True) as file:
         file.seek(header.length)
@@ -115,13 +115,13 @@ def has_stream(path: Path, header: MemoryHeader) -> bool:
 
 
 def exchange_header(path: Path, header: MemoryHeader) -> None:
-    """Write another header into a memory file, in the room that libvirt has left there; the stream stays where it is.
+    """Write another header into a memory file, in the room that libvirt has left; the stream stays where it is.
 
     Args:
-        header: with the `length` of the one that is there.
+        header: with the `length` of the present one.
 
     Raises:
-        ValueError: there is no room for it. OSError: the host's.
+        ValueError: there is no room for it. OSError: it cannot be written.
     """
     start = build_header(header, length=header.length)
     with path.open("r+b") as file:

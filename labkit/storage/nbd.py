@@ -1,7 +1,7 @@
-"""An image served as blocks over a UNIX socket with NBD: another machine's storage, as a SAN gives it.
+"""An image served as blocks over a UNIX socket with NBD: storage on another machine, as in a SAN.
 
-The server is a process of its own that outlives us; it is found again by the socket in its command line, so
-that it can be ended also after a crash.
+The server is a process of its own that outlives ours. It is found again by the socket in its command line, so it can be
+ended after a crash, too.
 Source: QEMU docs/tools/qemu-nbd.rst.
 Knows: qemu-nbd and processes. Must not know: libvirt, plans.
 """
@@ -22,7 +22,7 @@ from labkit.model.image import Format
 from labkit.storage.process import run_daemon
 
 _LONGEST = 107  # bytes of a UNIX socket's path
-_PATIENCE = 5.0  # seconds to end in good order
+_PATIENCE = 5.0  # seconds to end in an orderly way
 
 
 def start_server(
@@ -35,20 +35,21 @@ def start_server(
     room: int | None = None,
     limit: Limit = NO_LIMIT,
 ) -> int:
-    """Serve an image until it is stopped; done when the server answers.
+    """Serve an image until the server is stopped; returns when it answers.
 
     Args:
-        image: absolute; nobody else may have it open. socket: absolute path, at most 107 bytes; one left
-            by a server that is gone is replaced. export: the name clients ask for.
-        room: bytes the image's file may become long; what would go beyond fails as on a full disk. None: no end.
+        image: absolute; nobody else may have it open. socket: absolute path, at most 107 bytes; a socket left by a
+            server that has ended is replaced. export: the name that clients ask for.
+        room: how long the image's file may become, in bytes; writes beyond that fail as on a full disk. None: no limit.
 
     Returns:
-        The server's process id; the running one's, if this image is served there already: it has that room now.
+        The server's process id; if this image is served there already, that of the running server, which gets the new
+        room.
 
     Raises:
         BadInput: the socket's path is too long. Busy: another image is served there.
         HostTrouble: qemu-nbd is missing, or the image cannot be served.
-        Cancelled, TimedOut: the limit's.
+        Cancelled, TimedOut: from the limit.
     """
     if len(os.fsencode(socket)) > _LONGEST:
         raise BadInput(
@@ -62,7 +63,7 @@ def start_server(
         raise Busy(_("Another image is served at {socket}.").format(socket=socket.name), _("Stop that server first."))
     socket.unlink(missing_ok=True)
     argv = [
-        *("env", "--ignore-signal=XFSZ"),  # a file that may not grow is an error of one request, not the server's end
+        *("env", "--ignore-signal=XFSZ"),  # a file that may not grow then fails a request, and does not end the server
         *("qemu-nbd", "--fork", "--persistent", "--shared=0", f"--socket={socket}", f"--export-name={export}"),
         *("--discard=unmap", *(("--read-only",) if read_only else ()), f"--format={format.driver}", str(image)),
     ]
@@ -77,7 +78,7 @@ def start_server(
 
 
 def _give_room(server: int, room: int | None) -> None:
-    """Let the file a server writes become so long and no longer: `ulimit -f`, for a process that runs."""
+    """Limit how long the file that a server writes may become: `ulimit -f` for a running process."""
     most = resource.RLIM_INFINITY if room is None else room
     resource.prlimit(server, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
@@ -89,7 +90,7 @@ def find_server(socket: Path) -> int | None:
 
 
 def is_alive(socket: Path) -> bool:
-    """Whether a server takes connections at a socket."""
+    """Whether a server accepts connections at a socket."""
     with sockets.socket(sockets.AF_UNIX) as client:
         client.settimeout(1.0)
         try:
@@ -100,7 +101,7 @@ def is_alive(socket: Path) -> bool:
 
 
 def stop_server(socket: Path) -> None:
-    """End the server at a socket, what it holds written to its image; nothing, if there is none."""
+    """End the server at a socket, if there is one; it first writes what it holds to its image."""
     server = _find(socket)
     if server is not None:
         try:

@@ -1,7 +1,7 @@
-"""The one way to open a file that anyone may have put there: a plain file is opened, anything else is an error.
+"""The one way to open a file that anyone may have put in its place: plain files are opened, anything else is an error.
 
-A pipe would make the reader wait for ever, a device may act when it is touched, a link leads elsewhere. So a file is
-opened without waiting, and what was opened is looked at, not what bore the name before.
+A pipe would make the reader wait for ever, a device may act when it is opened, a link leads elsewhere. So a file is
+opened without waiting, and then the opened file itself is checked, not what had the name before.
 Knows: the host's files. Must not know: what is in them.
 """
 
@@ -21,20 +21,20 @@ _MODE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 class NotPlain(OSError):
-    """It is a folder, a pipe, a device, a socket or a link; `strerror` says so in words."""
+    """It is a folder, a pipe, a device, a socket or a link; `strerror` says which."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(errno.EINVAL, _("it is no plain file"), str(path))
 
 
 def open_plain(path: str | Path, *, follow: bool = False) -> int:
-    """Return a descriptor of a plain file, open for reading; the caller closes it. This never waits.
+    """Return a descriptor of a plain file opened for reading, which the caller closes. This never waits.
 
     Args:
-        follow: whether the file may be reached through a link. In the lab's folder none is.
+        follow: whether the file may be reached through a link; in a lab's folder it may not.
 
     Raises:
-        NotPlain: it is something else. OSError: the host's (FileNotFoundError among them).
+        NotPlain: it is something else. OSError: it cannot be opened (for instance FileNotFoundError).
     """
     try:
         file = os.open(path, _MODE if follow else _MODE | os.O_NOFOLLOW)
@@ -52,7 +52,7 @@ def open_plain(path: str | Path, *, follow: bool = False) -> int:
 
 @contextmanager
 def opened_plain(path: str | Path, *, follow: bool = False) -> Iterator[BufferedReader]:
-    """Open a plain file for reading as `open_plain` does, and close it.
+    """Open a plain file for reading as `open_plain` does, and close it at the end of the block.
 
     Raises:
         As `open_plain`.

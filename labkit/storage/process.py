@@ -1,7 +1,7 @@
 """The one door to QEMU's disk tools: argv in, text out.
 
-A child ends with the limit it was given; a failure is shown as a line to paste into a terminal.
-Knows: processes and how these tools speak of trouble. Must not know: what is asked of them.
+A child is ended when its limit is reached; a failure is shown as a line to paste into a terminal.
+Knows: processes, and how these tools report errors. Must not know: what they are asked to do.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from labkit.limits import NO_LIMIT, Limit
 from labkit.units import GIB, MIB, format_size
 
 MOST_OUTPUT = 16 * MIB
-"""Bytes of a tool's words that are listened to."""
+"""The most bytes of output that are accepted of a tool."""
 
 _CAGE = ("prlimit", f"--as={GIB}", "--cpu=10", "--core=0", "--")
 _TICK = 0.05  # seconds between two looks at the limit
@@ -54,14 +54,14 @@ def run(
     Args:
         argv: the tool and its arguments; no shell is involved.
         limit: the child is ended when it is reached.
-        inherit: descriptors the child keeps open: locks that must outlive this process.
-        on_fraction: hears of 0 … 1 as the tool's `-p` tells it.
-        accept: exit codes that are an answer, not a failure.
-        caged: whether it works on a file that anyone may have made: with little memory and time.
+        inherit: descriptors that the child keeps open: locks that must outlive this process.
+        on_fraction: called with 0 … 1 as the tool's option `-p` reports it.
+        accept: exit codes that are answers, not failures.
+        caged: whether it gets only little memory and time, since it works on a file that anyone may have made.
 
     Raises:
-        NoSpace: the host's disk is full. HostTrouble: the tool is missing, failed, was killed, or did not stop
-            talking; the details hold the line to paste. Cancelled, TimedOut: the limit's; the child has ended.
+        NoSpace: the host's disk is full. HostTrouble: the tool is missing, failed, was killed, or printed too much; the
+            details hold the line to paste. Cancelled, TimedOut: from the limit; the child has ended.
     """
     with _child([*_CAGE, *argv] if caged else argv, inherit=inherit) as child:
         output, errors = _listen(child, limit, on_fraction)
@@ -69,17 +69,17 @@ def run(
             raise _endless(argv)
         code = child.wait()
     if code not in accept:
-        raise _failure(argv, code, errors or output)  # qemu-io tells its errors among its output
+        raise _failure(argv, code, errors or output)  # qemu-io prints its errors on stdout
     return Done(code=code, output=output, errors=errors)
 
 
 def run_daemon(argv: Sequence[str], *, limit: Limit = NO_LIMIT) -> None:
-    """Run a tool that leaves a server behind; done when the tool itself has ended. No lock is inherited.
+    """Run a tool that leaves a server behind; returns when the tool itself has ended. No lock is inherited.
 
     Raises:
         As `run`.
     """
-    with tempfile.TemporaryFile() as errors:  # the server keeps it open: a pipe would never end
+    with tempfile.TemporaryFile() as errors:  # a file: the server keeps it open, so a pipe would never end
         with _child(argv, output=subprocess.DEVNULL, errors=errors.fileno()) as child:
             while child.poll() is None:
                 limit.check()
@@ -106,7 +106,7 @@ def _child(
             stderr=errors,
             pass_fds=tuple(inherit),
             env={**os.environ, "LC_ALL": "C"},
-            start_new_session=True,  # Ctrl-C in a terminal reaches us, and we end the child
+            start_new_session=True,  # Ctrl-C in a terminal reaches only us, and we end the child
         )
     except OSError as error:
         raise HostTrouble(
@@ -119,13 +119,13 @@ def _child(
             yield child
         finally:
             if child.poll() is None:
-                child.kill()  # it may sit in a long write: it has nothing to tidy, its files are ours to delete
+                child.kill()  # it may be in a long write; it has nothing to tidy, and we delete its files
 
 
 def _listen(
     child: subprocess.Popen[bytes], limit: Limit, on_fraction: Callable[[float], None] | None
 ) -> tuple[str | None, str]:
-    """Return what it said on both ways; None: it says more than is listened to. Of its progress nothing is kept."""
+    """Return what it printed on stdout and stderr, without its progress; None if that was too much."""
     assert child.stdout is not None and child.stderr is not None  # noqa: S101, PT018 — we asked for pipes
     heard: dict[int, bytearray] = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
     with selectors.DefaultSelector() as selector:

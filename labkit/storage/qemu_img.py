@@ -1,6 +1,6 @@
 """Images made, converted and grown with qemu-img, always with the format given.
 
-*Fixed* is truly allocated, written with zeros, in every format: qemu-img lays the image out, we fill its holes.
+*Fixed* means truly allocated, written with zeros, in every format: qemu-img lays the image out, labkit fills its holes.
 A new image appears under its name only when it is whole and on the disk.
 Source: QEMU docs/tools/qemu-img.rst.
 Knows: qemu-img's words. Must not know: libvirt, plans.
@@ -48,15 +48,16 @@ def create(
     Args:
         path: absolute. capacity: bytes, a multiple of 512; VHD rounds it up to a disk geometry.
         allocation: fixed is written with zeros before this returns.
-        backing: absolute; the image it will be a difference to (qcow2 only). Its name is recorded
-            relative to `path`, with `backing_format`; it is not opened.
+        backing: absolute; the image that it will stand on (qcow2 only). Its name is recorded relative to `path`, with
+            `backing_format`; it is not opened.
         cluster_size: bytes; extended_l2: subclusters; both qcow2 only.
-        replace: whether it takes the place of one that is there, at one blow.
-        on_bytes: hears of zeros written. limit: time and cancellation. inherit: locks the child keeps.
+        replace: whether it atomically replaces an existing one.
+        on_bytes: called with zeros written and zeros in all. limit: time and cancelling. inherit: locks that the child
+            keeps.
 
     Raises:
-        BadInput: options that the format lacks. AlreadyExists: there is such a file.
-        NoSpace, HostTrouble: the host's. Cancelled, TimedOut: the limit's.
+        BadInput: options that the format does not have. AlreadyExists: the file exists. NoSpace, HostTrouble: it cannot
+            be written. Cancelled, TimedOut: from the limit.
     """
     if format is not Format.QCOW2 and (backing or cluster_size or extended_l2):
         raise BadInput(
@@ -90,19 +91,19 @@ def convert(
     inherit: Sequence[int] = (),
     capacity: int | None = None,
 ) -> None:
-    """Copy what an image, with all layers below it, holds into a new image of any format.
+    """Copy what an image holds, with all layers below it, into a new image of any format.
 
     The source is only read. After an error nothing is left of the target.
 
     Args:
         source, target: absolute. capacity: bytes of the target, at least the source's; None: the same.
-        on_bytes: hears of (bytes done, in all): the data of the source, or the capacity if fixed.
-        limit: time and cancellation. inherit: locks the child keeps.
+        on_bytes: called with bytes done and bytes in all: the data of the source, or the capacity if fixed.
+        limit: time and cancelling. inherit: locks that the child keeps.
 
     Raises:
-        BadInput: the capacity is smaller. AlreadyExists: there is such a file as the target.
-        FileNotFoundError: the source, or a layer of it, is gone. NoSpace, HostTrouble: the host's.
-        Cancelled, TimedOut: the limit's.
+        BadInput: the capacity is smaller. AlreadyExists: the target exists.
+        FileNotFoundError: the source, or a layer of it, is gone. NoSpace, HostTrouble: it cannot be written.
+        Cancelled, TimedOut: from the limit.
     """
     layers = read_chain(source, source_format)
     old = layers[0].capacity
@@ -138,16 +139,16 @@ def resize(
 ) -> None:
     """Grow an image in place; a fixed one stays fixed. After an error it has its old capacity.
 
-    Done again after a crash, it goes on where it was.
+    Called again after a crash, it goes on where it was.
 
     Args:
         path: absolute; no machine may have it open. format: raw or qcow2. capacity: bytes.
-        allocation: what it is to be; None: what it is.
-        on_bytes: hears of zeros written.
+        allocation: the new one; None: the same.
+        on_bytes: called with zeros written and zeros in all.
 
     Raises:
-        BadInput: another format, or a smaller capacity. NoSpace, HostTrouble: the host's.
-        Cancelled, TimedOut: the limit's.
+        BadInput: another format, or a smaller capacity. NoSpace, HostTrouble: it cannot be written.
+        Cancelled, TimedOut: from the limit.
     """
     facts = read_image(path, format)
     if format not in (Format.RAW, Format.QCOW2):
@@ -175,9 +176,10 @@ def resize(
 
 
 def _write_zeros(path: Path, on_bytes: OnBytes, limit: Limit, inherit: Sequence[int]) -> None:
-    """Write zeros where a qcow2 has no place in its file yet.
+    """Write zeros wherever a qcow2 has no place in its file yet.
 
-    They go through its own tables, which stay right if it fails: `resize --preallocation` would leave them wrong.
+    They are written through its own tables, which stay valid if this fails; `resize --preallocation` would leave them
+    invalid.
     """
     holes = [region for region in read_map(read_chain(path, Format.QCOW2), limit=limit) if region.offset is None]
     pieces = [(at, min(_PIECE, hole.end - at)) for hole in holes for at in range(hole.start, hole.end, _PIECE)]
@@ -190,7 +192,7 @@ def _write_zeros(path: Path, on_bytes: OnBytes, limit: Limit, inherit: Sequence[
 
 
 def _shrink_back(facts: ImageFacts, inherit: Sequence[int]) -> None:
-    """Give an image its old capacity: what was added has never been used."""
+    """Give an image its old capacity back: what was added has never been used."""
     if facts.format is Format.RAW:
         os.truncate(facts.path, facts.length)
     elif read_image(Path(facts.path), facts.format).capacity != facts.capacity:
@@ -214,7 +216,8 @@ def rebase(
 ) -> None:
     """Let a qcow2 image depend on a lower layer (None: on nothing), its content unchanged.
 
-    What lies between moves up into it. Broken off, it still depends on what it did, and can be done again.
+    What the layers in between hold is copied up into it. If that is broken off, it depends on the same image as before,
+    and can be rebased again.
 
     Args:
         path: absolute; no process may have it open. backing: absolute; its name is recorded relative.
@@ -230,5 +233,5 @@ def rebase(
 
 
 def commit(path: Path, format: Format, *, limit: Limit = NO_LIMIT, inherit: Sequence[int] = ()) -> None:
-    """Move what a differencing image holds down into the image below it, on which nothing else may depend."""
+    """Move what a differencing image holds down into the image below, on which nothing else may depend."""
     run(["qemu-img", "commit", "-q", "-d", "-f", format.driver, str(path)], limit=limit, inherit=inherit)

@@ -1,8 +1,8 @@
-"""The footer of a VHD: how large the disk is, which is not as plain as it should be.
+"""The footer of a VHD: how large the disk is, which is less simple than it should be.
 
-A footer tells the size twice: in bytes, and as cylinders, heads and sectors, which round. Which of the two
-counts depends on the program that made the image. For the programs in the lists below every QEMU agrees; for the
-others versions differ (7.2 takes the geometry, 10 the bytes), so the QEMU of this host is asked.
+A footer has the size twice: in bytes, and as cylinders, heads and sectors, which is a rounded size. Which of them
+counts depends on the program that made the image. For the programs in the lists below all versions of QEMU agree; for
+others they differ (7.2 takes the geometry, 10 the bytes), so this host's QEMU is asked.
 Sources: Microsoft's VHD specification 1.0; QEMU block/vpc.c.
 Knows: bytes. Must not know: folders, what an image is for.
 """
@@ -31,7 +31,7 @@ _ASK_LIMIT = 10.0
 
 
 def find_footer(file: int) -> bytes:
-    """Return the footer of an open file, or b"" where there is none; dynamic images begin with a copy."""
+    """Return the footer of an open file, or b"" if there is none; dynamic images begin with a copy of it."""
     footer = os.pread(file, _SECTOR, 0)
     if not footer.startswith(_MAGIC):
         size = os.fstat(file).st_size
@@ -43,7 +43,7 @@ def read_vhd(file: int) -> Header:
     """Return what an open file's footer says.
 
     Raises:
-        BadHeader: it is no VHD, or damaged. OSError: it cannot be read.
+        BadHeader: it is not a VHD, or damaged. OSError: it cannot be read.
     """
     footer = find_footer(file)
     if not footer:
@@ -52,7 +52,7 @@ def read_vhd(file: int) -> Header:
         raise BadHeader(_("its footer is damaged"))
     size, cylinders, heads, sectors, kind = struct.unpack_from(">QHBBI", footer, 0x30)
     geometry, maker = cylinders * heads * sectors, footer[0x1C:0x20]
-    if kind == 4:  # a differencing image; QEMU does not know them
+    if kind == 4:  # a differencing image, which QEMU does not support
         return Header(capacity=size // _SECTOR * _SECTOR, backing="?")
     if kind not in _ALLOCATION:
         raise BadHeader(_("its footer holds impossible values"))
@@ -67,7 +67,7 @@ def read_vhd(file: int) -> Header:
 
 @lru_cache(maxsize=64)
 def _ask_qemu(path: str, _footer: bytes) -> int:
-    """Return the capacity as this host's QEMU sees it; asked once for each footer."""
+    """Return the capacity as this host's QEMU sees it; cached for each footer."""
     argv = ["qemu-img", "info", "-U", "-f", Format.VHD.driver, "--output=json", path]
     try:
         return int(json.loads(run(argv, limit=Limit(_ASK_LIMIT), caged=True).output)["virtual-size"])

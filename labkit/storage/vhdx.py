@@ -27,12 +27,12 @@ _LEAVE_ALLOCATED, _HAS_PARENT = 1, 2
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 2**20, 2**28  # bytes, as in the next three
 _LARGEST = 64 * 2**40
 _MOST_TABLE = 4 * 2**20
-_PRESENT = (6, 7)  # fully and partly; a block in any other state reads as zeros
+_PRESENT = (6, 7)  # fully and partly present; a block in any other state reads as zeros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VhdxLayout:
-    """Where a VHDX keeps its blocks: bytes per block and per sector, the block table's place, marks."""
+    """How a VHDX is laid out: bytes per block and per sector, where the block table is, marks."""
 
     capacity: int
     block_size: int
@@ -73,7 +73,7 @@ def read_vhdx_layout(file: int) -> VhdxLayout:
 
 
 def _table(data: bytes, magic: bytes, *, count_at: int, first: int, entry: str) -> dict[bytes, int]:
-    """Return a VHDX table's entries: identifier → offset."""
+    """Return the entries of a VHDX table: the offset by identifier."""
     if not data.startswith(magic):
         raise BadHeader(_("its tables are damaged"))
     line = struct.Struct(entry)

@@ -1,4 +1,4 @@
-"""Small files that say what a lab is: written whole or not at all. They are read through `bounded.py`.
+"""Small files with the data of a lab, written whole or not at all. They are read through `bounded.py`.
 
 Knows: files. Must not know: what is in them.
 """
@@ -14,11 +14,11 @@ from pathlib import Path
 from labkit.storage.files import open_draft, sync_folder
 
 _NO_SECOND_NAMES = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What a file system says that has no hard links."""
+"""The errors of file systems without hard links."""
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all, durably, for us alone."""
+    """Write a private file whole or not at all, durably."""
     draft = path.with_name(f"{path.name}.part")
     try:
         with open_draft(draft) as file:
@@ -33,10 +33,10 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Write a file that is not there yet, whole and durably, for us alone; of several who do, one is the first.
+    """Write a new private file whole and durably; if several processes try, only one succeeds.
 
     Raises:
-        FileExistsError: another was. OSError: the host's.
+        FileExistsError: another was first. OSError: it cannot be written.
     """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")  # its mode is 0600
     draft = Path(name)
@@ -52,13 +52,13 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def put_new(draft: Path, path: Path) -> None:
-    """Give a file that is written whole its name, if nobody has that name yet; the draft may be left, or gone.
+    """Give a completely written file its name if no file has it yet; the draft may be left over, or gone.
 
-    A second name is taken at one instant by one of several, however many computers see the folder. FAT and exFAT have
-    no second names; a stick is seen by one computer, so there a lock on the folder makes one of several the first.
+    Only one of several processes can make a hard link of that name, however many computers see the folder. FAT and
+    exFAT have no hard links; but only one computer sees a stick, so there a lock on the folder decides who is first.
 
     Raises:
-        FileExistsError: another was first. OSError: the host's.
+        FileExistsError: another was first. OSError: it cannot be done.
     """
     try:
         os.link(draft, path)
@@ -76,6 +76,6 @@ def put_new(draft: Path, path: Path) -> None:
 
 
 def free_name(path: Path, ending: str) -> Path:
-    """Return a name beside a file that is not taken: what was put aside before is never overwritten."""
+    """Return a free name beside a file, so that what was put aside before is never overwritten."""
     names = (path.with_name(f"{path.name}.{number}.{ending}") for number in range(1, 10_000))
     return next(name for name in names if not os.path.lexists(name))

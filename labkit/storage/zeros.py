@@ -1,4 +1,4 @@
-"""Zeros written into a file's holes, so that the host has really given every byte of it.
+"""Zeros written into a file's holes, so that the host has really allocated every byte of it.
 
 Knows: one file. Must not know: formats.
 """
@@ -15,17 +15,17 @@ from labkit.storage.files import host_errors
 from labkit.units import MIB
 
 _ZEROS = memoryview(bytes(4 * MIB))
-_SYNC_EVERY = 64 * MIB  # so that progress tells what is on the disk, and cancelling does not wait for the rest
+_SYNC_EVERY = 64 * MIB  # so that progress shows what is on the disk, and cancelling is quick
 
 
 def fill_holes(path: Path, on_bytes: OnBytes, limit: Limit = NO_LIMIT) -> None:
-    """Write zeros into every hole of a file; what it holds is left alone, its length stays.
+    """Write zeros into every hole of a file; its data and its length stay as they are.
 
-    Safe only while nobody else writes the file. It is on the disk when this returns; after an error the
+    It is safe only while nobody else writes to the file. Everything is on the disk when it returns; after an error the
     file reads as before.
 
     Raises:
-        NoSpace, HostTrouble: the host's. Cancelled, TimedOut: the limit's.
+        NoSpace, HostTrouble: it cannot be written. Cancelled, TimedOut: from the limit.
     """
     with host_errors(path), path.open("r+b", buffering=0) as file:
         holes = list(find_holes(file.fileno()))
@@ -56,5 +56,5 @@ def find_holes(file: int) -> Iterator[tuple[int, int]]:
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
-            position = size  # nothing but a hole is left
+            position = size  # only a hole is left
         yield start, position

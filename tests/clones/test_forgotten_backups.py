@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,11 +78,23 @@ def _read(status: Path) -> etree._Element:
     return etree.fromstring(status.read_bytes())
 
 
+def _leave_all(_status: Path) -> None:
+    """The copying has ended while no daemon was there."""
+
+
 def _forget_of_what(status: Path) -> None:
     """What a daemon leaves that dies after it has noted that a backup begins, and before it notes of what."""
     root = _read(status)
     (noted,) = root.findall("backups")
     root.remove(noted)
+    status.write_bytes(etree.tostring(root))
+
+
+def _forget_how_far(status: Path) -> None:
+    """What a daemon leaves that dies after it has noted of what, and before it notes how far each disk is with it."""
+    root = _read(status)
+    for disk in root.iterfind("backups/domainbackup/disks/disk"):
+        disk.attrib.pop("state", None)
     status.write_bytes(etree.tostring(root))
 
 
@@ -95,8 +107,10 @@ def _wait_until_copied(home: Path) -> None:
     raise AssertionError("QEMU has stopped copying")
 
 
-def test_a_machine_is_free_again_though_the_next_daemon_does_not_know_what_was_copied(
-    web: Machine, instance: Instance
+@pytest.mark.parametrize("kernel", ["dies too", "goes on"])
+@pytest.mark.parametrize("leave", [_leave_all, _forget_of_what, _forget_how_far], ids=["all", "what", "how far"])
+def test_a_machine_is_free_again_whatever_its_next_daemon_can_read(
+    web: Machine, instance: Instance, leave: Callable[[Path], None], kernel: str
 ) -> None:
     lab, process, held = web.lab, web.process, content(web)
     neighbour = find_daemon(lab.neighbour().session.connection.uri)
@@ -106,13 +120,23 @@ def test_a_machine_is_free_again_though_the_next_daemon_does_not_know_what_was_c
         daemon = instance.daemon()
         _stop_within_a_backup(web, other, daemon, status)
         _wait_until_copied(lab.home)
-        _forget_of_what(status)
+        leave(status)
         daemon.kill()  # now that all is noted: the next one may be called by anybody at once
         daemon.wait(WAIT)
-        other.kill()
-        with Lab.open(lab.name) as again:
-            (told,) = again.recovered
-    assert "clone web → copy was interrupted and taken back" in told
+        if kernel == "goes on":
+            assert other.process.pid is not None
+            os.kill(other.process.pid, signal.SIGCONT)
+            answer = other.answer()
+            assert answer.error == "ConnectionLost", answer
+            told = [answer.hint]
+        else:
+            other.kill()
+            with Lab.open(lab.name) as again:
+                told = list(again.recovered)
+    assert any("lost sight of web," in sentence for sentence in told) == (
+        leave is _forget_how_far and kernel != "goes on"
+    )
+    assert any("clone web → copy was interrupted and taken back" in sentence for sentence in told)
     assert list(lab.machines) == ["web"]
     assert not lab.orphans
     assert process is not None

@@ -13,6 +13,7 @@ def environment_of_vagrant(folder: Path) -> dict[str, str]:
         "VAGRANT_DOTFILE_PATH": str(folder / "state"),
         "VAGRANT_DEFAULT_PROVIDER": "libvirt",
         "VAGRANT_CHECKPOINT_DISABLE": "1",
+        "LIBVIRT_DEFAULT_URI": "qemu:///system",  # Vagrant is called outside of the lab's environment
         "LC_ALL": "C.UTF-8",
     }
 

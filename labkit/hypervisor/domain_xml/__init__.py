@@ -1,4 +1,4 @@
-"""A machine's definition as libvirt's domain XML: building it, parsing it, changing one that is there.
+"""A machine's definition as libvirt's domain XML: building it, parsing it, changing an existing one.
 
 Text in, values out; values in, text out. No connection is needed.
 Knows: libvirt's domain format (https://libvirt.org/formatdomain.html). Must not know: connections, plans.

@@ -1,9 +1,9 @@
-"""A definition from elsewhere made ours: rebuilt from values, and of the text only what hardware it had.
+"""A definition from elsewhere made ours: rebuilt from values, taking only the hardware from its text.
 
-A definition can name any file, program or device of the host. So none of its text is used but what matches
-patterns here: which PC, where on its buses the devices are, what the CPU can. A guest that goes on from its
-memory must find the same.
-Text in, text out. Knows: libvirt's domain format. Must not know: connections, plans, archives.
+A definition can name any file, program or device of the host. So nothing of its text is used except what matches the
+patterns here: which PC it is, where on its buses the devices are, what its CPU can do. A guest that goes on from its
+memory must find all that unchanged. Text in, text out. Knows: libvirt's domain format. Must not know: connections,
+plans, archives.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STATES = {
 }
 _LONGEST = 1024 * 1024
 _MOST_CONTROLLERS = 64
-_INDEX = re.compile(r"\d{1,2}")  # libvirt makes all controllers up to the highest
+_INDEX = re.compile(r"\d{1,2}")  # libvirt makes all controllers up to the highest index
 _MOST_FEATURES = 1000
 
 
@@ -43,7 +43,7 @@ def read_foreign(xml: str) -> MachineSpec:
     """Return the machine that a definition from elsewhere describes.
 
     Raises:
-        ValueError: it describes none of labkit's, or is no such text.
+        ValueError: it does not describe a machine of labkit, or is not a definition.
     """
     spec = parse_domain(_parse(xml))
     if spec is None:
@@ -54,13 +54,13 @@ def read_foreign(xml: str) -> MachineSpec:
 
 
 def adopt_domain_xml(xml: str, spec: MachineSpec, *, tag: str = "domain") -> str:
-    """Return the definition of a machine of ours with the hardware that a definition from elsewhere tells.
+    """Return the definition of a machine of ours, with the hardware of a definition from elsewhere.
 
     Args:
-        spec: whatever else it is: names, ids, files. tag: of the element to return.
+        spec: everything else: names, ids, files. tag: the name of the element to return.
 
     Raises:
-        ValueError: it is no such text.
+        ValueError: it is not a definition.
     """
     foreign, ours = _parse(xml), parse(build_domain_xml(spec))
     machine_type = get_attribute(foreign, "os/type", "machine")
@@ -79,10 +79,10 @@ def adopt_domain_xml(xml: str, spec: MachineSpec, *, tag: str = "domain") -> str
 
 
 def adopt_cookie(cookie: str) -> str:
-    """Return of what libvirt notes beside a saved memory only the CPU; "" where it tells none.
+    """Return only the CPU from what libvirt keeps beside a saved memory (the cookie); "" if it has none.
 
     Raises:
-        ValueError: it is no such text.
+        ValueError: it is not a cookie.
     """
     if not cookie:
         return ""
@@ -103,10 +103,11 @@ def build_adopted_snapshot(
     inactive: str,
     spec: MachineSpec,
 ) -> str:
-    """Return what libvirt is told of a snapshot from elsewhere, to be kept as if it had taken it.
+    """Return the XML with which libvirt is told of a snapshot from elsewhere, to keep as if it had taken it itself.
 
     Args:
-        domain, inactive: definitions from `adopt_domain_xml`: as it ran, as it was configured. spec: of the latter.
+        domain, inactive: definitions from `adopt_domain_xml`: as it ran, and as it was configured. spec: that of
+            `inactive`.
     """
     snapshot = _E.domainsnapshot(
         _E.name(name),

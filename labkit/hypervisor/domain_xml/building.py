@@ -64,7 +64,7 @@ def build_cpu(model: str) -> etree._Element:
 
 
 def build_pins(vcpus: int, cpuset: str) -> list[etree._Element]:
-    """Return the elements that bind every vCPU to the same CPUs of the host."""
+    """Return the elements that bind every vCPU to the same host CPUs."""
     return [_E.vcpupin(vcpu=str(index), cpuset=cpuset) for index in range(vcpus)]
 
 
@@ -74,7 +74,7 @@ def domain_type(accelerator: Accelerator) -> str:
 
 
 def identify(boot: Boot, name: str) -> str:
-    """Return the kernel's command line with the machine's name in a form fit for a host name."""
+    """Return the kernel's command line, with the machine's name in a form that can be a host name."""
     return f"{boot.command_line} labkit.name={host_name(name)}"
 
 
@@ -116,15 +116,15 @@ def _features(spec: MachineSpec) -> etree._Element:
 
 
 def build_translation() -> etree._Element:
-    """Return the element that keeps QEMU's own translation of instructions within bounds."""
+    """Return the element that limits the memory of QEMU's translation of instructions."""
     return _E.tcg(_E("tb-cache", str(TRANSLATION_BUFFER // MIB), unit="MiB"))
 
 
 def build_plain_questions() -> etree._Element:
     """Return the element by which libvirt asks a new QEMU for all features of its CPU at once, as a bit map.
 
-    Else it asks for each by name, 400 questions, which QEMU reads byte by byte: 0.3 s of CPU time at every start.
-    The answers are the same for a translated CPU; one of the host has features that are in no bit map.
+    Otherwise it asks for each by name: 400 questions, which QEMU reads byte by byte, 0.3 s of CPU time at every start.
+    The answers are the same for a translated CPU; a host's CPU has features that are in no bit map.
     """
     return _Q.capabilities(_Q("del", capability="cpu-unavailable-features"))
 
@@ -157,7 +157,7 @@ def _agent() -> etree._Element:
 
 def _disk(disk: DiskSpec) -> etree._Element:
     if disk.served:
-        # While the server is away a request pauses the guest instead of failing; resumed, it is asked again.
+        # While the server is away a request pauses the guest instead of failing; on resuming, it is made again.
         host = _E.host(transport="unix", socket=disk.path)
         return _E.disk(
             _E.driver(

@@ -1,4 +1,4 @@
-"""Changes of a domain XML that is there: text in, text out; whatever is not asked for stays as it is.
+"""Changes of an existing domain XML: text in, text out; whatever is not asked for stays as it is.
 
 Knows: libvirt's domain format. Must not know: connections, plans.
 """
@@ -46,7 +46,7 @@ def rename_in_domain_xml(xml: str, name: str, *, domain: str | None = None) -> s
     """Return the XML with a machine's new name in its kernel's command line.
 
     Args:
-        domain: the domain's name; None: it has it already.
+        domain: the domain's new name; None: leave that as it is.
     """
     root = parse(xml)
     if domain is not None:
@@ -58,7 +58,7 @@ def rename_in_domain_xml(xml: str, name: str, *, domain: str | None = None) -> s
 
 
 def repoint_in_domain_xml(xml: str, spec: DiskSpec) -> str:
-    """Return the XML in which a disk is another image; what lies below it is read from its header."""
+    """Return the XML in which a disk uses another image; libvirt reads what is below from the image's header."""
     domain = parse(xml)
     for disk in domain.iterfind("devices/disk"):
         if get_attribute(disk, "target", "dev") == spec.target:
@@ -69,7 +69,7 @@ def repoint_in_domain_xml(xml: str, spec: DiskSpec) -> str:
 
 
 def without_backing_chains(xml: str) -> str:
-    """Return the XML without what libvirt noted of the layers below each disk: it reads them again."""
+    """Return the XML without what libvirt wrote of the layers below each disk, so that it reads them again."""
     domain = parse(xml)
     for disk in domain.iterfind("devices/disk"):
         _forget_chain(disk)
@@ -77,7 +77,7 @@ def without_backing_chains(xml: str) -> str:
 
 
 def accelerate_in_domain_xml(xml: str, accelerator: Accelerator) -> str:
-    """Return the XML of a machine whose instructions somebody else runs."""
+    """Return the XML of a machine with another accelerator."""
     domain = parse(xml)
     domain.set("type", domain_type(accelerator))
     features = get_child(domain, "features")
@@ -92,7 +92,7 @@ def accelerate_in_domain_xml(xml: str, accelerator: Accelerator) -> str:
 
 
 def append_to_console_log(xml: str) -> str:
-    """Return the XML of a guest that comes from elsewhere: its console's log goes on instead of beginning again."""
+    """Return the XML of a guest that comes from another instance: its console log is continued, not begun again."""
     domain = parse(xml)
     for log in (*domain.iterfind("devices/serial/log"), *domain.iterfind("devices/console/log")):
         log.set("append", "on")

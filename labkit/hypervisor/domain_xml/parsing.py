@@ -1,4 +1,4 @@
-"""A machine, its disks and whose they are, read from libvirt's domain XML.
+"""A machine, its disks and its owner, read from libvirt's domain XML.
 
 Text or elements in, values out. Knows: libvirt's domain format. Must not know: connections, plans.
 """
@@ -43,18 +43,18 @@ class Owner:
 
 @lru_cache(maxsize=512)
 def find_files(xml: str) -> frozenset[str]:
-    """Return the files that a domain's or snapshot's XML names: of disks and what lies below them, of memory."""
+    """Return the files that a domain's or snapshot's XML names: images of disks and those below them, memory."""
     return frozenset(path for element in parse(xml).iter() if (path := element.get("file", "")).startswith("/"))
 
 
-@lru_cache(maxsize=512)  # most of what is read before each act has been read before
+@lru_cache(maxsize=512)  # most of what is read before an act has been read before
 def parse_domain_xml(xml: str) -> MachineSpec | None:
-    """Return the machine a domain XML describes, or None where it carries no mark of labkit."""
+    """Return the machine that a domain XML describes, or None if it has no mark of labkit."""
     return parse_domain(parse(xml))
 
 
 def parse_domain(domain: etree._Element) -> MachineSpec | None:
-    """Return the machine a `<domain>` element describes, or None where it carries no mark of labkit."""
+    """Return the machine that a `<domain>` element describes, or None if it has no mark of labkit."""
     owner = find_owner(domain)
     if owner is None:
         return None
@@ -90,7 +90,7 @@ def parse_domain(domain: etree._Element) -> MachineSpec | None:
 
 
 def find_owner(domain: etree._Element) -> Owner | None:
-    """Return the mark of labkit in a domain, or None: it is somebody else's."""
+    """Return the mark of labkit in a domain, or None if it is somebody else's."""
     element = domain.find(f"metadata/{{{NAMESPACE}}}machine")
     return None if element is None else parse_owner(element)
 
@@ -106,7 +106,7 @@ def parse_owner(element: etree._Element) -> Owner:
 
 
 def parse_disk(element: etree._Element) -> DiskSpec:
-    """Return the disk of a `<disk>` element; its name in the lab is in its image's file name."""
+    """Return the disk that a `<disk>` element describes; its name in the lab comes from its image's file name."""
     target = get_attribute(element, "target", "dev")
     if element.get("type") == "network":
         name, socket = get_attribute(element, "source", "name"), get_attribute(element, "source/host", "socket")
@@ -121,7 +121,7 @@ def parse_disk(element: etree._Element) -> DiskSpec:
 
 
 def parse_limits(xml: str) -> dict[str, DiskLimits]:
-    """Return how fast each disk of a domain may work, by the disk's name in the lab."""
+    """Return the limits of each disk of a domain, by the disk's name in the lab."""
     return {
         parse_disk(disk).name: DiskLimits(
             iops=int(disk.findtext("iotune/total_iops_sec") or 0),
@@ -137,7 +137,7 @@ def find_serial_line(xml: str) -> str | None:
 
 
 def find_disk_xml(xml: str, target: str) -> str | None:
-    """Return the XML of the disk a domain has under a target, or None."""
+    """Return the XML of a domain's disk with this target, or None."""
     for disk in parse(xml).iterfind("devices/disk"):
         if get_attribute(disk, "target", "dev") == target:
             return etree.tostring(disk, encoding="unicode")
@@ -148,7 +148,7 @@ def find_disk_files(xml: str) -> tuple[str, ...]:
     """Return the paths of the image files a domain's XML names, in its order.
 
     Raises:
-        ValueError: it is no domain's XML.
+        ValueError: it is not a domain's XML.
     """
     try:
         domain = parse(xml)
@@ -161,7 +161,7 @@ def find_disk_files(xml: str) -> tuple[str, ...]:
 
 
 def parse(xml: str) -> etree._Element:
-    """Return the root element of a trusted hypervisor's XML (entities and network are off all the same)."""
+    """Return the root element of XML from a trusted hypervisor; entities and the network are off all the same."""
     return etree.fromstring(xml.encode(), _PARSER)
 
 
@@ -171,7 +171,7 @@ def get_child(domain: etree._Element, tag: str) -> etree._Element:
 
 
 def get_attribute(element: etree._Element, path: str, name: str) -> str:
-    """Return an attribute of an element below, or "": there is no such element or attribute."""
+    """Return an attribute of an element below, or "" if there is no such element or attribute."""
     child = element.find(path)
     return "" if child is None else child.get(name, "")
 

@@ -1,6 +1,6 @@
 """Plans of acts on snapshots: take, restore, delete, rename, describe.
 
-Each is a pure function of the lab's state, a survey and a request. What files go is `reclaim`'s answer.
+Each is a pure function of the lab's state, a survey and a request. Which files are deleted is decided by `reclaim`.
 Knows: the model, steps. Must not know: libvirt, files.
 """
 

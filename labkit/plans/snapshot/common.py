@@ -1,4 +1,4 @@
-"""What the plans of snapshots share: the tree of a machine, overlays, the plan's frame.
+"""What the plans of snapshots share: a machine's tree, overlays, the frame of the plan.
 
 Knows: the model, steps. Must not know: libvirt, files.
 """
@@ -37,8 +37,8 @@ def make_plan(
     """Return the plan of an act on one snapshot.
 
     Args:
-        act: the verb. machine, name: whose snapshot, which. steps, refusal, notes: as in `Plan`.
-        disks: free disks it changes too.
+        act: the verb. machine, name: the machine and its snapshot. steps, refusal, notes: as in `Plan`.
+        disks: free disks that it changes too.
     """
     locked = () if refusal else tuple(disks)
     return Plan(
@@ -57,7 +57,7 @@ def make_plan(
 def make_overlays(
     state: LabState, disks: Iterable[DiskSpec], already: Mapping[str, int] | None = None
 ) -> tuple[DiskSpec, ...]:
-    """Return the new active images of disks, numbered beyond all there are (and those planned already)."""
+    """Return the new active images of disks, numbered beyond all existing ones (and those planned already)."""
     beyond = already or {}
     named = [(disk, name_of(state.images, disk)) for disk in disks]
     return tuple(

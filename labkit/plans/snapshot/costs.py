@@ -1,4 +1,4 @@
-"""What each snapshot costs: told from the plans to delete it.
+"""What each snapshot costs: taken from the plans to delete it.
 
 Knows: plans, the model. Must not know: how a step is carried out, how trees are drawn.
 """

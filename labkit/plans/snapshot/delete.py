@@ -1,4 +1,4 @@
-"""Plans to delete a snapshot or a branch: what nobody needs goes, anonymous layers are merged up where that is cheap.
+"""Plans to delete a snapshot or a branch; anonymous layers are merged up where that is cheap.
 
 Knows: the model, steps, what files are still needed. Must not know: libvirt, files.
 """
@@ -27,11 +27,11 @@ from labkit.plans.steps import DeleteFiles, ForgetSnapshot, MergeLayer, Step
 from labkit.units import MIB, format_size
 
 MERGE_BOUND = 256 * MIB
-"""Bytes up to which a layer that is no point any more is merged away by itself."""
+"""Bytes up to which an anonymous layer is merged away without being asked for."""
 
 
 class Merge(StrEnum):
-    """Which layers that are no point any more are merged up."""
+    """Which anonymous layers are merged up."""
 
     AUTO = "auto"
     ALWAYS = "always"
@@ -44,8 +44,8 @@ def plan_delete(
     """Plan to delete a snapshot (or it and all after it); the content of every other state stays as it is.
 
     Args:
-        merge: which layers that are no point any more are merged up: "auto": those where that is cheap;
-            "always": those too that are large or have several children, which copies or adds space; "never".
+        merge: which anonymous layers are merged up: "auto": those where that is cheap; "always": also those that are
+            large or have several children, which copies or adds bytes; "never".
     """
     facts, tree = state.machines[machine], tree_of(state, machine)
     refusal = why_not_delete(survey, facts, tree, name)
@@ -74,6 +74,7 @@ def plan_delete(
         return make_plan("delete", state, machine, name, refusal=refusal)
     dead = find_unneeded(state, roots, own_disks(facts, tree), machine=facts.id)
     memories = [node.memory for node in gone if node.memory]
+    memories += state.beside(memories)
     clean_ups = [_deletion(state, survey, dead, memories)] if dead or memories else []
     return make_plan("delete", state, machine, name, steps=[*forgets, *clean_ups, *merges], notes=notes)
 
@@ -88,13 +89,13 @@ def _deletion(state: LabState, survey: SnapshotSurvey, dead: Iterable[str], memo
 def _merges(
     state: LabState, facts: MachineFacts, roots: frozenset[str], *, always: bool
 ) -> tuple[list[Step], list[str]]:
-    """Merge anonymous layers up into their children, the topmost first; tell which stay."""
+    """Merge anonymous layers up into their children, the topmost first; also return notes about those that stay."""
     images = dict(state.images)
     steps: list[Step] = []
     notes: list[str] = []
     refused: set[str] = set()
     lineage = read_lineage(state)
-    orphans = (set(images) - state.alive).union(state.aside)  # not its to rewrite, and they stand on what is below
+    orphans = (set(images) - state.alive).union(state.aside)  # not ours to rewrite
     while True:
         work = reclaim(images, roots | orphans)
         pairs = [*((layer, (child,)) for layer, child in work.anonymous), *work.shared]
@@ -118,12 +119,12 @@ def _merges(
 def _why_not_merge(
     state: LabState, survey: SnapshotSurvey, machine: str, merges: Iterable[Step], freed: Iterable[str]
 ) -> Refusal | None:
-    """Return why layers cannot be merged: something would be read that is not what it was.
+    """Return why layers cannot be merged: an image that would be read is not what it was.
 
-    What lies below counts too: only what differs from it is moved up.
+    The images below count too: only what differs from them is moved up.
 
     Args:
-        freed: the images that are no points any more: what stands on them must be there all the way down.
+        freed: the images that no snapshot keeps any more: what stands on them must be whole all the way down.
     """
     above = [(image, frozenset[str]()) for image in state.images.values() if image.backing in set(freed)]
     merged = [(state.images[step.child], survey.changed) for step in merges if isinstance(step, MergeLayer)]
@@ -160,11 +161,11 @@ def _merge_steps(
     below = images.get(layer.backing) if layer.backing else None
     others = any(disk_name(layer.path) != disk_name(each.path) or each.format is not Format.QCOW2 for each in children)
     if others or below is None or layer.internal:
-        return None  # a base carries the disk's format, and much of its content: it stays
+        return None  # a base stays: it has the disk's format and much of its content
     active = {disk.path: disk.target for disk in (facts.live or facts.spec).disks} if facts.is_active else {}
     held = _held(state)
     if any(child.path in held and child.path not in active for child in children):
-        return None  # QEMU has it open, or a saved memory names it
+        return None  # QEMU has the child open, or a saved memory names it
     return [
         MergeLayer(
             layer=layer.path,
@@ -183,7 +184,7 @@ def _merge_steps(
 
 
 def _held(state: LabState) -> frozenset[str]:
-    """The images below running, paused and saved machines: their order must stay as it is."""
+    """The images of running, paused and saved machines, whose chains must stay as they are."""
     on = (machine for machine in state.everywhere.values() if machine.state != MachineState.OFF)
     specs = (machine.live or machine.spec for machine in on)
     return frozenset(image.path for spec in specs for disk in spec.disks for image in chain(state.images, disk.path))

@@ -1,4 +1,4 @@
-"""Plans of another name or description for a snapshot.
+"""Plans to give a snapshot another name or description.
 
 Knows: the model, steps. Must not know: libvirt.
 """
@@ -15,7 +15,7 @@ from labkit.plans.steps import RelabelSnapshot
 def plan_relabel(
     state: LabState, machine: str, name: str, *, new: str | None = None, description: str | None = None
 ) -> Plan:
-    """Plan another name or description for a snapshot."""
+    """Plan to give a snapshot another name or description."""
     facts, tree = state.machines[machine], tree_of(state, machine)
     act = "rename" if new is not None else "describe"
     refusal = why_not_there(facts, tree, name) or (why_not_named(tree, new) if new not in (None, name) else None)

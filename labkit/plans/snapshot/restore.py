@@ -1,4 +1,4 @@
-"""Plans to bring a machine back to a snapshot; the current state goes, unless it is saved first.
+"""Plans to bring a machine back to a snapshot; the current state is discarded, unless it is saved first.
 
 Knows: the model, steps, what files are still needed. Must not know: libvirt, files.
 """
@@ -44,11 +44,11 @@ def plan_restore(
     run: bool = True,
     memory: bool = True,
 ) -> Plan:
-    """Plan to bring a machine back to a snapshot; the current state goes, unless it is saved first.
+    """Plan to bring a machine back to a snapshot; the current state is discarded, unless it is saved first.
 
     Args:
         save_current: name of a snapshot to take first, or None. run: whether a guest whose memory was kept
-            runs again (else it is left saved). memory: False: come back to the disks only, off.
+            runs again (else it is left saved). memory: False: come back to the disks only; the machine is off then.
     """
     facts, tree = state.machines[machine], tree_of(state, machine)
     refusal = why_not_restore(state, survey, facts, tree, name, save_current=save_current)
@@ -133,7 +133,7 @@ def _switch_to(
 
 
 def _move_aside(state: LabState, snapshot: SnapshotFacts) -> tuple[list[Step], list[str]]:
-    """A disk detached since the snapshot comes back on a new image; the free one keeps its content, renamed."""
+    """Let disks detached since the snapshot come back on new images; the free ones keep their content, renamed."""
     steps: list[Step] = []
     notes = []
     taken: list[str] = []
@@ -151,7 +151,7 @@ def _move_aside(state: LabState, snapshot: SnapshotFacts) -> tuple[list[Step], l
 
 
 def _changes_of_disks(state: LabState, facts: MachineFacts, snapshot: SnapshotFacts) -> list[str]:
-    """Disks attached since the snapshot are detached and stay whole."""
+    """The notes on disks attached since the snapshot: they are detached and stay whole."""
     return [
         _("{disk} was attached since: it is detached, and stays whole.").format(disk=disk.name)
         for disk in facts.spec.disks
@@ -168,7 +168,7 @@ def _removal(
         for path, disk in zip(dropped, facts.spec.disks, strict=True)
         if any(is_same_disk(state.readable, disk, kept) for kept in snapshot.disks)
     ]
-    passing = tuple(path for path in gone if path not in state.readable)  # made by this act: the state was saved first
+    passing = tuple(path for path in gone if path not in state.readable)  # made by this act, to save the state
     needed = {step.backing for step in creates if isinstance(step, CreateOverlay)}
     roots = (state.roots - set(gone)) | needed | state.claimed
     dead = find_unneeded(state, roots, own_disks(facts, tree_of(state, facts.name)), machine=facts.id)

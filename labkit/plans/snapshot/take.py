@@ -1,4 +1,4 @@
-"""Plans to take a snapshot: every disk freezes and goes on in a new image, memory is kept where there is one.
+"""Plans to take a snapshot: every disk freezes and goes on in a new image; the memory of a guest that is on is kept.
 
 Knows: the model, steps. Must not know: libvirt, files.
 """
@@ -19,11 +19,11 @@ from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import FreezeImages, TakeSnapshot
 
 DEEP = 20
-"""Layers from which on a plan warns."""
+"""From this many layers on, a plan warns."""
 
 
 def plan_take(state: LabState, survey: SnapshotSurvey, machine: str, name: str, description: str) -> Plan:
-    """Plan to freeze a machine's disks, and its memory where it runs, as a point to come back to."""
+    """Plan to freeze a machine's disks, and its memory if it is on, as a point to come back to."""
     facts, tree = state.machines[machine], tree_of(state, machine)
     refusal = why_not_take(state, survey, facts, tree, name)
     if refusal:
@@ -42,7 +42,7 @@ def make_taking(
     description: str,
     overlays: tuple[DiskSpec, ...],
 ) -> TakeSnapshot:
-    """Return the step that takes a snapshot, with a file for the memory where it can be kept."""
+    """Return the step that takes a snapshot, with a file for the memory if that can be kept."""
     memory = None
     if facts.is_active and why_only_disks(state, facts) is None:
         memory = next(iter(free_memory_paths(state, facts.name)))
@@ -62,7 +62,7 @@ def make_taking(
 
 
 def make_freezing(state: LabState, disks: Iterable[DiskSpec]) -> FreezeImages:
-    """Return the step that closes the images of disks for writing."""
+    """Return the step that makes the images of disks read-only and seals them."""
     files = (file for disk in disks if disk.path in state.images for file in state.images[disk.path].files)
     return FreezeImages(paths=tuple(files))
 

@@ -1,9 +1,9 @@
 """The closed set of steps plans are made of, by family.
 
-Each step says all of itself (`BaseStep`): the command a person would type, the files it touches, the lab after it. It
-belongs to a phase; these run in order: *create* (can be undone), *switch* (the first is the commit point: from there
-only forward), *clean up*. How the steps of a family are carried out stands in the module of the same name in
-`engine/steps/`.
+Each step describes itself completely (`BaseStep`): the command a person would type, the files it touches, the lab after
+it. It belongs to one of three phases, which run in this order: *create* (can be undone), *switch* (the first such step
+is the commit point: from there on only forward), *clean up*. How the steps of a family are carried out is in the module
+of the same name in `engine/steps/`.
 
 Knows: the model. Must not know: how a step is carried out.
 """
@@ -24,7 +24,7 @@ from labkit.plans.steps.image import (
     RenameImage,
     WriteMessage,
 )
-from labkit.plans.steps.instant import CopyMemory, WakeClones
+from labkit.plans.steps.instant import CopyMemory, MapMemory, WakeClones
 from labkit.plans.steps.layer import DeleteFiles, FreezeImages, GrowImage, MergeLayer, RebaseImage
 from labkit.plans.steps.machine import ConfigureMachine, CutPower, DefineMachine, RenameMachine, UndefineMachine
 from labkit.plans.steps.migration import DropRecords, EndInstance, GiveRecords, MigrateMachine
@@ -39,7 +39,7 @@ SnapshotStep = TakeSnapshot | ForgetSnapshot | ReviveSnapshot | RelabelSnapshot
 RestoreStep = DropSaved | DefineFromSnapshot | MarkCurrent | RestoreMemory
 CloneStep = LinkImages | BackUpDisks | DefineClones | CopySnapshots
 FlattenStep = PullBases | ReplaceImage
-InstantStep = CopyMemory | WakeClones
+InstantStep = CopyMemory | MapMemory | WakeClones
 MigrationStep = DropRecords | MigrateMachine | GiveRecords | EndInstance
 ArchiveStep = WriteArchive | UnpackImage | UnpackMemory | UnpackBootFile | DefineAdopted
 
@@ -63,13 +63,14 @@ CreateStep = (
     | LinkImages
     | BackUpDisks
     | CopyMemory
+    | MapMemory
     | DropRecords
     | WriteArchive
     | UnpackImage
     | UnpackMemory
     | UnpackBootFile
 )
-"""Those of the phase *create*: each has a way back."""
+"""The steps of the phase *create*: each can be undone."""
 
 __all__ = [
     "ArchiveStep",
@@ -108,6 +109,7 @@ __all__ = [
     "LayerStep",
     "LinkImages",
     "MachineStep",
+    "MapMemory",
     "MarkCurrent",
     "MergeLayer",
     "MigrateMachine",

@@ -1,4 +1,4 @@
-"""The lab with one thing in it changed: what `after` of the steps is written with.
+"""The lab's state with one thing in it changed: the functions that the steps' `after` is written with.
 
 Knows: the model. Must not know: which steps there are.
 """
@@ -16,7 +16,7 @@ from labkit.model.snapshot import SnapshotFacts, SnapshotTree, sort_nodes
 from labkit.model.state import LabState
 
 EMPTY_BYTES = 196 * 1024
-"""Bytes the host gives an empty differencing image, about."""
+"""About how many bytes an empty differencing image takes on the host."""
 
 
 # --- images -------------------------------------------------------------------------------------
@@ -31,7 +31,7 @@ def new_image(
     allocation: Allocation = Allocation.DYNAMIC,
     below: tuple[str, Format] | None = None,
 ) -> ImageFacts:
-    """Return an image as it is when it was just made."""
+    """Return an image as it is right after it was made."""
     flat = format is Format.VMDK and allocation is Allocation.FIXED
     return ImageFacts(
         path=path,
@@ -53,17 +53,17 @@ def overlay_on(state: LabState, path: str, backing: str, backing_format: Format)
 
 
 def with_images(state: LabState, *images: ImageFacts) -> LabState:
-    """Return the lab with these images, in the place of those with the same path."""
+    """Return the lab with these images, which replace those with the same path."""
     return replace(state, images={**state.images, **{image.path: image for image in images}})
 
 
 def with_image(state: LabState, path: str, change: Callable[[ImageFacts], ImageFacts]) -> LabState:
-    """Return the lab with one image changed; one that is not there is none."""
+    """Return the lab with one image changed; nothing changes if there is no such image."""
     return with_images(state, change(state.images[path])) if path in state.images else state
 
 
 def without_files(state: LabState, paths: Iterable[str]) -> LabState:
-    """Return the lab without some files, be they images, memory, or nobody's."""
+    """Return the lab without some files, which may be images, memory, or strays."""
     gone = set(paths)
     return replace(
         state,
@@ -75,7 +75,7 @@ def without_files(state: LabState, paths: Iterable[str]) -> LabState:
 
 
 def alone(state: LabState, path: str) -> ImageFacts:
-    """Return an image that has got all it read from below."""
+    """Return an image once it holds everything that it read from below."""
     layers = chain(state.images, path)
     allocated = min(layers[0].capacity, sum(layer.allocated for layer in layers))
     return replace(layers[0], backing=None, backing_format=None, allocated=allocated)
@@ -85,12 +85,12 @@ def alone(state: LabState, path: str) -> ImageFacts:
 
 
 def find_machine(state: LabState, machine_id: str) -> MachineFacts | None:
-    """Return the machine of an id on this side, or None."""
+    """Return the machine with this id on this hypervisor instance, or None."""
     return next((facts for facts in state.machines.values() if facts.id == machine_id), None)
 
 
 def with_new_machines(state: LabState, *specs: MachineSpec, on: MachineState = MachineState.OFF) -> LabState:
-    """Return the lab with machines as they are defined, off or running."""
+    """Return the lab with further machines, off or running."""
     live = on is not MachineState.OFF
     new = {
         spec.name: MachineFacts(spec=spec, live=spec if live else None, state=on, reason=Reason.UNKNOWN)
@@ -100,7 +100,7 @@ def with_new_machines(state: LabState, *specs: MachineSpec, on: MachineState = M
 
 
 def with_machine(state: LabState, machine_id: str, change: Callable[[MachineFacts], MachineFacts]) -> LabState:
-    """Return the lab with one machine changed, its snapshots its own under another name too."""
+    """Return the lab with one machine changed; if it gets another name, it keeps its snapshots."""
     old = find_machine(state, machine_id)
     if old is None:
         return state
@@ -121,12 +121,12 @@ def without_machine(state: LabState, machine_id: str) -> LabState:
 
 
 def with_specs(facts: MachineFacts, change: Callable[[MachineSpec], MachineSpec]) -> MachineFacts:
-    """Return a machine with its definition changed, and what its guest runs with likewise."""
+    """Return a machine with its definition changed, and its running guest's definition likewise."""
     return replace(facts, spec=change(facts.spec), live=facts.live and change(facts.live))
 
 
 def using(spec: MachineSpec, disks: Iterable[DiskSpec]) -> MachineSpec:
-    """Return a definition with disks in the place of those with the same targets."""
+    """Return a definition with these disks, which replace those with the same targets."""
     disks = {disk.target: disk for disk in (*spec.disks, *disks)}.values()
     return replace(spec, disks=tuple(disks))
 
@@ -141,7 +141,7 @@ def tree_of(state: LabState, machine_id: str) -> SnapshotTree:
 
 
 def with_tree(state: LabState, machine_id: str, tree: SnapshotTree) -> LabState:
-    """Return the lab with other snapshots of a machine."""
+    """Return the lab with a machine's snapshots replaced."""
     facts = find_machine(state, machine_id)
     if facts is None:
         return state
@@ -155,5 +155,5 @@ def make_tree(nodes: Iterable[SnapshotFacts], current: str | None) -> SnapshotTr
 
 
 def newest(tree: SnapshotTree) -> int:
-    """Return a time after that of all snapshots of a tree, in seconds since 1970."""
+    """Return a time later than that of all snapshots of a tree, in seconds since 1970."""
     return 1 + max((node.created for node in tree.nodes.values()), default=0)

@@ -1,4 +1,4 @@
-"""Steps that carry a machine into a file and out of one.
+"""Steps that write a machine into an archive and bring one from an archive.
 
 Knows: the model. Must not know: how a step is carried out.
 """
@@ -41,7 +41,8 @@ class WriteArchive(BaseStep):
     """Write a machine with its snapshots into one file.
 
     Attributes:
-        target: absolute. sources: for each file, its name in the archive and its absolute path. bytes: about, in all.
+        target: absolute. sources: for each file, its name in the archive and its absolute path. bytes: about how many
+            are written.
     """
 
     target: str
@@ -78,7 +79,8 @@ class UnpackImage(BaseStep):
     """Make a disk image of the lab from one in an archive.
 
     Attributes:
-        names: its files in the archive, its own first; targets: where they go, absolute; hashes: of what is stored.
+        names: its files in the archive (a fixed VMDK has two, the descriptor first); targets: their absolute paths
+            here; hashes: of the stored bytes.
         backing: absolute path of the image below it, of `backing_format`; None: it is a base.
         full: whether the host gives all of its bytes at once. bytes: what is written.
     """
@@ -99,7 +101,7 @@ class UnpackImage(BaseStep):
     @property
     def command(self) -> str:
         unpack = [unpack_line(self.archive, *each) for each in zip(self.names, self.targets, strict=True)]
-        if len(self.names) > 1:  # the first names the second
+        if len(self.names) > 1:  # the first file names the second
             old, new = posixpath.basename(self.names[1]), posixpath.basename(self.targets[1])
             unpack.append(line("sed", "-i", f's|"{old}"|"{new}"|', self.targets[0]))
         rebase = ""
@@ -126,11 +128,11 @@ class UnpackImage(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnpackMemory(BaseStep):
-    """Bring the memory of a snapshot from an archive, with a definition of ours before it.
+    """Unpack the memory of a snapshot, with a definition made by labkit at its beginning.
 
     Attributes:
-        xml, cookie: what stands before QEMU's stream from now on; skip: bytes that stood there.
-        was_running, compression: the hypervisor's numbers.
+        xml, cookie: what will precede QEMU's stream; skip: the bytes that precede it in the archive.
+        was_running, compression: numbers from the header of libvirt's save file.
     """
 
     archive: str
@@ -169,7 +171,7 @@ class UnpackMemory(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnpackBootFile(BaseStep):
-    """Bring a kernel or an initramfs that is not here yet."""
+    """Unpack a kernel or an initramfs that this host does not have yet."""
 
     archive: str
     name: str
@@ -198,13 +200,13 @@ class UnpackBootFile(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefineAdopted(BaseStep):
-    """Make a machine known that came from elsewhere, on the hardware it had, with its snapshots: all or nothing.
+    """Define a machine that came from elsewhere, on the hardware it had, with its snapshots: all or nothing.
 
-    A hypervisor may refuse what an archive tells of a snapshot, and would refuse it for ever.
+    A hypervisor may refuse the record of a snapshot, and would then refuse it every time.
 
     Attributes:
         spec: the machine. xml: its definition. records: what the hypervisor is told of its snapshots, parents first.
-        points: what these snapshots are.
+        points: these snapshots as values.
     """
 
     spec: MachineSpec
@@ -245,5 +247,5 @@ class DefineAdopted(BaseStep):
 
 
 def unpack_line(archive: str, name: str, target: str) -> str:
-    """Return the line that takes one file out of an archive."""
+    """Return the command line that takes one file out of an archive."""
     return f"{line('tar', '-xOf', archive, name)} > {quote(target)}"

@@ -1,6 +1,6 @@
-"""What all steps share: what each must say of itself, and commands as a person would type them.
+"""What all steps share: what each must say of itself, and how commands are written as a person would type them.
 
-A step that leaves one of these out is no step: mypy names it where it is written, and where it is made.
+If a class leaves one of these out, mypy says so where it is written and where it is made.
 Knows: the model. Must not know: which steps there are.
 """
 
@@ -27,23 +27,23 @@ class Phase(StrEnum):
 
 
 class OnCancel(StrEnum):
-    """What becomes of a step that is being done when its act is cancelled."""
+    """What happens to a step under way when its act is cancelled."""
 
     GOES_ON = "goes on"
     """It is done to its end."""
     STOPS = "stops"
-    """It stops in its middle and counts as not done."""
+    """It stops halfway and counts as not done."""
     LEAVES_THE_REST = "leaves the rest"
-    """It stops in its middle and counts as done; what it has not done is told."""
+    """It stops halfway and counts as done; a remark says what it has not done."""
 
 
 class Outside(StrEnum):
-    """Why a file that a step makes or ends lies outside the lab's folder."""
+    """Why a file that a step makes or removes lies outside the lab's folder."""
 
     EXPORT = "export"
-    """Wherever its owner wants an archive."""
+    """An archive: it lies wherever its owner wants it."""
     BOOT_FILE = "boot file"
-    """Among the guest images, shared by all labs."""
+    """A file in the folder of guest images, which all labs share."""
     SERVED = "served"
     """The socket of a disk that is served."""
     ARRIVAL = "arrival"
@@ -55,28 +55,33 @@ class Touched:
     """The files that a step touches, absolute paths, and the bytes it moves.
 
     Attributes:
-        creates: those that come into being. rewrites: those whose content changes, or that are exchanged.
-        deletes: those that go. moves: those that go on under another name, which is among the others.
-        hands_over: those it gives the hypervisor to write, or whose mode it changes; their content is not its own work.
-        elsewhere: those that do not lie in the lab's folder, with the reason.
-        reads: those it reads alone. stands_on: images it reads with all below them, with their formats.
-        copied, freed: bytes it writes on the host and gives back to it, about.
+        creates: those it makes. rewrites: those whose content it changes or that it exchanges.
+        deletes: those it removes. keeps: those of them whose content is in another file by then.
+        moves: those it renames; the new name is in one of the other fields.
+        hands_over: those that it lets the hypervisor write, or whose mode it changes: it does not write their content
+            itself.
+        elsewhere: those outside the lab's folder, with the reason.
+        reads: those it reads without what is below them. stands_on: images that it reads with all images below, and
+            their formats.
+        copied, filled, freed: about how many bytes it copies, fills with zeros and gives back to the host.
     """
 
     creates: tuple[str, ...] = ()
     rewrites: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
     moves: tuple[str, ...] = ()
     hands_over: tuple[str, ...] = ()
     elsewhere: tuple[tuple[Outside, str], ...] = ()
     reads: tuple[str, ...] = ()
     stands_on: tuple[tuple[str, Format], ...] = ()
     copied: int = 0
+    filled: int = 0
     freed: int = 0
 
     @property
     def confined(self) -> tuple[str, ...]:
-        """What must lie in the lab's folder: all that is written, deleted, or given the hypervisor to write."""
+        """The files that must lie in the lab's folder: all that are written, deleted or handed over."""
         away = {path for _place, path in self.elsewhere}
         paths = (*self.creates, *self.rewrites, *self.deletes, *self.moves, *self.hands_over)
         return tuple(path for path in paths if path not in away)
@@ -98,7 +103,7 @@ class BaseStep(ABC):
     @property
     @abstractmethod
     def on_cancel(self) -> OnCancel:
-        """What becomes of it when its act is cancelled meanwhile."""
+        """What happens to it when its act is cancelled meanwhile."""
 
     @property
     @abstractmethod
@@ -107,13 +112,13 @@ class BaseStep(ABC):
 
     @property
     def papers(self) -> tuple[str, ...]:
-        """The files that its command reads and that nobody has yet: `Plan.write` writes them."""
+        """The names of the files that its command reads and that do not exist yet: `Plan.write` writes them."""
         return ()
 
     @property
     @abstractmethod
     def word(self) -> str:
-        """What is going on while it is carried out, e.g. "copying an image"."""
+        """What is happening while it is carried out, in words, e.g. "copying an image"."""
 
     @property
     @abstractmethod
@@ -122,7 +127,7 @@ class BaseStep(ABC):
 
     @abstractmethod
     def after(self, state: LabState) -> LabState:
-        """Return the lab as it is when the step is done; sizes are those that the plan foresees."""
+        """Return the lab as it is once the step is done; sizes are those that the plan expects."""
 
 
 def line(*words: str) -> str:
@@ -131,7 +136,7 @@ def line(*words: str) -> str:
 
 
 def lines(*each: str) -> str:
-    """Return command lines one below the other; empty ones are none."""
+    """Return command lines one below the other, without empty ones."""
     return "\n".join(filter(None, each))
 
 
@@ -146,7 +151,7 @@ def snapshot_paper(domain: str, snapshot: str) -> str:
 
 
 def own_step(why: str) -> str:
-    """Return the line of what no command line can do: a shell passes over it.
+    """Return a comment line for what no command can do; a shell ignores it.
 
     Args:
         why: one sentence that says what labkit does, and why nobody can type it.
@@ -155,21 +160,21 @@ def own_step(why: str) -> str:
 
 
 def below(path: str, backing: str, format: Format) -> tuple[str, Format]:
-    """Return the image below another, as its name stands in that one's header."""
+    """Return the image below another, by the name that is written in that one's header."""
     return backing_name(path, backing), format
 
 
 def fill_lines(*paths: str) -> str:
-    """Return the lines that let the host give files every byte of their length; what they hold stays."""
+    """Return the lines that let the host allocate every byte of some files; their content stays."""
     named = map(quote, paths)
     return lines(*(f'fallocate --posix --length "$(stat -c %s {path})" {path}' for path in named))
 
 
 def image_paths(disks: Iterable[DiskSpec]) -> tuple[str, ...]:
-    """Return the images of disks; one that another program serves has none here."""
+    """Return the paths of the disks' images, without disks that another program serves."""
     return tuple(disk.path for disk in disks if not disk.served)
 
 
 def written_by(spec: MachineSpec) -> tuple[str, ...]:
-    """Return what a guest of this definition writes: its disks, and what it prints."""
+    """Return the files that a guest of this definition writes: its disks' images and its console log."""
     return (*image_paths(spec.disks), *([spec.console_log] if spec.console_log else []))

@@ -42,7 +42,7 @@ from labkit.plans.steps.base import (
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkImages(BaseStep):
-    """Create differencing images on one frozen image, one for each clone: empty, all is read from below.
+    """Create differencing images on one frozen image, one for each clone: empty, reading everything from below.
 
     Attributes:
         paths: absolute, in the order of the clones.
@@ -92,7 +92,7 @@ class BackUpDisks(BaseStep):
     """Copy the disks of a running or paused guest, all of one instant, while it goes on.
 
     Attributes:
-        quiesce: whether its agent flushes its file systems at that instant. bytes: about what is written.
+        quiesce: whether its agent flushes its file systems at that instant. bytes: about how many are written.
     """
 
     machine_id: str
@@ -139,11 +139,11 @@ class BackUpDisks(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefineClones(BaseStep):
-    """Make clones known: the definition of a machine or of its snapshot, with other names, ids and disks.
+    """Define clones: by the definition of a machine or of its snapshot, with other names, ids and disks.
 
     Attributes:
         source_id, source_domain: the machine they are clones of. snapshot: whose definition they get; None: its own.
-        many: whether a number of them was asked for, be it one.
+        many: whether `count` was given, even if it was 1.
     """
 
     source_id: str
@@ -180,7 +180,7 @@ class CopySnapshots(BaseStep):
     """Give a clone the snapshot tree of its original, on the copies of its images.
 
     Attributes:
-        source_id, source_domain: the original. spec: the clone. paths: (image of the original, its copy).
+        source_id, source_domain: the original. spec: the clone. paths: pairs of an original's image and its copy.
         names: the snapshots, parents first. current: the one the current state began from, or None.
     """
 
@@ -224,7 +224,7 @@ class CopySnapshots(BaseStep):
                 for disk, path in ((disk, copies.get(disk.path, disk.path)) for disk in node.disks)
             )
             kind = SnapshotKind.DISK_ONLY if node.memory else node.kind
-            then = replace(  # as the original was configured then, with the clone's identity
+            then = replace(  # the original's configuration at that time, with the clone's identity
                 node.spec,
                 **{name: getattr(self.spec, name) for name in ("name", "lab", "lab_id", "id", "genid", "console_log")},
                 disks=disks,

@@ -63,7 +63,7 @@ class AttachDisk(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetachDisk(BaseStep):
-    """Take a disk from a machine, from the running guest as well as from the definition."""
+    """Detach a disk from a machine, from the running guest as well as from the definition."""
 
     machine_id: str
     domain: str

@@ -18,11 +18,11 @@ from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, line, li
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullBases(BaseStep):
-    """Copy all that disks of a running guest still read from below up into their active images.
+    """Copy everything that disks of a running guest still read from below up into their active images.
 
     Attributes:
-        disks: the active images, which stand alone then. bases: what each stands on until then.
-        bytes: about what is copied.
+        disks: the active images, which then stand alone. bases: what each of them stood on.
+        bytes: about how many are copied.
     """
 
     machine_id: str
@@ -53,10 +53,10 @@ class PullBases(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaceImage(BaseStep):
-    """Put a new image of the same content in an image's place; what depends on it notices nothing.
+    """Put a new image with the same content in an image's place; what depends on it notices nothing.
 
     Attributes:
-        draft: the new image, absolute. path: its place. frozen: whether it is closed for writing there.
+        draft: the new image, absolute. path: its place. frozen: whether it is made read-only there.
     """
 
     draft: str

@@ -38,7 +38,7 @@ class CopyImage(BaseStep):
     @property
     def command(self) -> str:
         reflink = "auto" if self.reflink else "never"
-        # The copy of what is closed for writing is open.
+        # The copy of a read-only file must be writable.
         return line("cp", "--no-preserve=mode", f"--reflink={reflink}", self.source, self.target)
 
     @property
@@ -91,10 +91,10 @@ class WriteMessage(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateImage(BaseStep):
-    """Create an empty image; a fixed one is written with zeros all through.
+    """Create an empty image; a fixed one is filled with zeros.
 
     Attributes:
-        path: absolute. capacity: bytes. bytes: what is written at once.
+        path: absolute. capacity: bytes. bytes: how many are written at once.
         cluster_size: bytes, or None for the format's default. extended_l2: subclusters (qcow2).
     """
 
@@ -120,7 +120,7 @@ class CreateImage(BaseStep):
 
     @property
     def touches(self) -> Touched:
-        return Touched(creates=(self.path,), copied=self.bytes)
+        return Touched(creates=(self.path,), filled=self.bytes)
 
     def after(self, state: LabState) -> LabState:
         made = new_image(self.path, self.format, self.capacity, self.bytes, allocation=self.allocation)
@@ -133,9 +133,9 @@ class ConvertImage(BaseStep):
     """Copy the content of a chain of images into one new image that stands alone.
 
     Attributes:
-        source, target: absolute paths. capacity: bytes, at least the source's. bytes: what is copied, about.
+        source, target: absolute paths. capacity: bytes, at least the source's. bytes: about how many are copied.
         larger: whether the capacity is more than the source's.
-        as_is: whether what lies below may have been changed: what can be read now is wanted.
+        as_is: whether the images below may have been changed, since what can be read now is wanted.
     """
 
     source: str
@@ -174,10 +174,10 @@ class ConvertImage(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BringImage(BaseStep):
-    """Make an image of the lab from a file somebody brought, which is only read.
+    """Make an image of the lab from a file that somebody brought, which is only read.
 
     Attributes:
-        source: the file, as it was looked at. bytes: what is written, about.
+        source: the file, as inspected. bytes: about how many are written.
     """
 
     source: Foreign
@@ -264,7 +264,7 @@ class RenameImage(BaseStep):
 
 
 def _filling(path: str, format: Format, allocation: Allocation) -> str:
-    """The line that fills the holes of a fixed image: qemu-img leaves them."""
+    """The line that fills the holes that qemu-img leaves in a fixed image."""
     if allocation is not Allocation.FIXED:
         return ""
     return fill_lines(extent_path(path) if format is Format.VMDK else path)

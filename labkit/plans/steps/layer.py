@@ -1,4 +1,4 @@
-"""Steps on images that are there: what they stand on, how much they hold, whether they are closed, that they go.
+"""Steps on existing images: change what they stand on or their capacity, freeze them, merge them, delete them.
 
 Knows: the model. Must not know: how a step is carried out.
 """
@@ -23,7 +23,7 @@ class GrowImage(BaseStep):
 
     Attributes:
         machine_id, domain, target: of the running machine it is attached to, or None.
-        bytes: what is written at once (a fixed image).
+        bytes: how many are written at once (fixed images only).
     """
 
     path: str
@@ -44,7 +44,7 @@ class GrowImage(BaseStep):
         argv = resize_argv(self.path, self.format, self.capacity)
         if self.allocation is not Allocation.FIXED:
             return line(*argv)
-        # labkit writes the zeros through the image's own tables instead, which stay right if it is cut short.
+        # labkit writes the zeros through the image's own tables instead, which stay valid if that is interrupted.
         laid_out = ["--preallocation=metadata"] if self.format is Format.QCOW2 else []
         return lines(line(*argv[:2], *laid_out, *argv[2:]), fill_lines(self.path))
 
@@ -66,7 +66,7 @@ class RebaseImage(BaseStep):
     """Let a copied image depend on the copy of what its original depends on.
 
     Attributes:
-        exact: whether the image's content must stay, although what is below holds something else; else only the
+        exact: whether data must be copied to keep the image's content, since the images below differ; else only the
             name in its header changes, since both hold the same.
     """
 
@@ -98,10 +98,10 @@ class RebaseImage(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreezeImages(BaseStep):
-    """Close images for writing: something depends on their content now.
+    """Make images read-only and seal them: something depends on their content from now on.
 
     Attributes:
-        paths: all files of them. known: whether they froze before: what was sealed then counts, not what they are now.
+        paths: all files of them. known: whether they froze before: then the old seal counts, not what they are now.
     """
 
     paths: tuple[str, ...]
@@ -134,10 +134,10 @@ class MergeLayer(BaseStep):
 
     Attributes:
         layer, child, onto: absolute paths; onto None: the layer was a base, and the child becomes one.
-        bytes: about what is copied.
-        keeps_layer: whether other images still depend on the layer when this is done.
-        machine_id, domain, target: of the running machine whose active image the child is, or None.
-        frozen: whether the child is closed for writing and sealed.
+        bytes: about how many are copied.
+        keeps_layer: whether other images still depend on the layer afterwards. machine_id, domain, target: of the
+            running machine whose active image the child is, or None.
+        frozen: whether the child is read-only and sealed.
     """
 
     layer: str
@@ -179,6 +179,7 @@ class MergeLayer(BaseStep):
         return Touched(
             rewrites=(self.child,),
             deletes=() if self.keeps_layer else (self.layer,),
+            keeps=(self.layer,),
             hands_over=(self.layer,) if self.keeps_layer else (),
             stands_on=((self.child, Format.QCOW2),),
             copied=self.bytes,
@@ -196,11 +197,13 @@ class DeleteFiles(BaseStep):
     """Delete files that nothing needs any more.
 
     Attributes:
-        paths: absolute; bytes: what they give back to the host.
+        paths: absolute. bytes: how many are given back to the host.
+        is_copied: whether their content is in another file by then.
     """
 
     paths: tuple[str, ...]
     bytes: int
+    is_copied: bool = False
     phase: ClassVar[Phase] = Phase.CLEAN_UP
     on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
@@ -214,7 +217,7 @@ class DeleteFiles(BaseStep):
 
     @property
     def touches(self) -> Touched:
-        return Touched(deletes=self.paths, freed=self.bytes)
+        return Touched(deletes=self.paths, keeps=self.paths if self.is_copied else (), freed=self.bytes)
 
     def after(self, state: LabState) -> LabState:
         return without_files(state, self.paths)

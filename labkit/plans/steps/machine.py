@@ -19,7 +19,7 @@ from labkit.units import KIB
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefineMachine(BaseStep):
-    """Make a new machine known to the hypervisor."""
+    """Define a new machine."""
 
     spec: MachineSpec
     phase: ClassVar[Phase] = Phase.SWITCH
@@ -51,7 +51,7 @@ class ConfigureMachine(BaseStep):
     """Change a machine's definition; a running guest sees it at its next start.
 
     Attributes:
-        pinned: whether its vCPUs are bound to a CPU of the host: new ones are too.
+        pinned: whether its vCPUs are bound to a CPU of the host; new vCPUs will be, too.
     """
 
     machine_id: str
@@ -119,7 +119,7 @@ class RenameMachine(BaseStep):
     @property
     def command(self) -> str:
         rename = line("virsh", "domrename", self.old_domain, self.new_domain)
-        return lines(rename, line("virsh", "define", *self.papers))  # its kernel is told the name too
+        return lines(rename, line("virsh", "define", *self.papers))  # the name is also on its kernel's command line
 
     @property
     def papers(self) -> tuple[str, ...]:

@@ -30,10 +30,10 @@ from labkit.plans.steps.base import (
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropRecords(BaseStep):
-    """Let the hypervisor forget the snapshots of a machine that moves; it would refuse to let it go.
+    """Let the hypervisor forget the snapshots of a machine that moves; it would refuse the migration otherwise.
 
     Attributes:
-        records: what it kept of them, parents first: whatever happens, they are given back from here.
+        records: what it kept of them, parents first; whatever happens, they are given back from here.
     """
 
     machine_id: str
@@ -62,18 +62,18 @@ class DropRecords(BaseStep):
         return Touched()
 
     def after(self, state: LabState) -> LabState:
-        return state  # whoever looks meanwhile reads them in the plan
+        return state  # until they are given back, readers find them in the plan
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrateMachine(BaseStep):
-    """Let a machine go over to another instance; its guest runs on there, and exactly there.
+    """Migrate a machine to another instance; its guest goes on there, and only there.
 
     Attributes:
-        to: the other instance's name in the lab, "" for the session's own. to_uri: how it is reached.
+        to: the other instance's name in the lab, "" for the session's own. to_uri: its libvirt URI.
         arrival: the socket at which the guest's memory arrives there, absolute.
-        live: whether the guest is on; else only its definition moves. runs: whether it is not paused.
+        live: whether the guest is on; else only its definition moves. runs: whether it is running, not paused.
     """
 
     machine_id: str
@@ -131,10 +131,10 @@ class MigrateMachine(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveRecords(BaseStep):
-    """Tell the instance a machine has come to what its snapshots are.
+    """Give the instance that a machine has come to the records of its snapshots.
 
     Attributes:
-        to: its name in the lab. to_uri: how it is reached; "": it is the one the plan is carried out on.
+        to: its name in the lab. to_uri: its libvirt URI; "" if it is the one that the plan is carried out on.
     """
 
     machine_id: str
@@ -170,7 +170,7 @@ class GiveRecords(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndInstance(BaseStep):
-    """End a hypervisor instance of the lab, with every machine on it; its folder goes.
+    """End a hypervisor instance of the lab, with every machine on it, and delete its folder.
 
     Attributes:
         instance: its name in the lab. folder: absolute.

@@ -28,7 +28,7 @@ from labkit.plans.steps.base import (
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropSaved(BaseStep):
-    """Delete a machine's saved memory: it is off then."""
+    """Delete a machine's saved memory; the machine is off then."""
 
     machine_id: str
     domain: str
@@ -57,7 +57,7 @@ class DefineFromSnapshot(BaseStep):
     """Give a machine that is off the configuration of a snapshot, on new overlays.
 
     Attributes:
-        accelerator: who is to run it where the snapshot's cannot be had here, or None.
+        accelerator: who is to run it if this host lacks the snapshot's accelerator, or None.
     """
 
     machine_id: str
@@ -132,7 +132,7 @@ class RestoreMemory(BaseStep):
     """Let the guest go on from a snapshot's memory, on new overlays.
 
     Attributes:
-        paused: it stays paused. saved: it is left saved, to go on when it is started.
+        paused: whether it stays paused. saved: whether it is left saved, to go on when it is started.
     """
 
     machine_id: str
@@ -151,7 +151,7 @@ class RestoreMemory(BaseStep):
         running, definition = self.papers
         return lines(
             line("virsh", "restore", self.memory, "--xml", running, state),
-            line("virsh", "define", definition),  # the memory's own has taken its place
+            line("virsh", "define", definition),  # the restore has replaced it with the memory's own
             line("virsh", "managedsave", self.domain, then) if self.saved else "",
         )
 

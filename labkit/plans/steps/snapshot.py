@@ -39,13 +39,13 @@ from labkit.plans.steps.base import (
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeSnapshot(BaseStep):
-    """Freeze a machine's disks and go on in overlays; a running guest's memory is kept where a file is named.
+    """Freeze a machine's disks and go on in overlays; a running guest's memory is kept if a file is named.
 
     Attributes:
         memory: absolute path of the file for the memory, or None.
         frozen, overlays: the active images before and after, disk by disk.
-        console: absolute path of the log of its serial console, whose last line is kept with the memory, or None.
-        live: whether the guest runs; quiesce: whether its agent flushes its file systems meanwhile.
+        console: absolute path of its console log, whose last line is recorded with the memory, or None.
+        live: whether the guest is on. quiesce: whether its agent flushes its file systems meanwhile.
         parent: the snapshot that was current before, or None.
     """
 
@@ -71,7 +71,7 @@ class TakeSnapshot(BaseStep):
         text = [f"--description={self.description}"] if self.description else []
         create = ["virsh", "snapshot-create-as", self.domain, self.name, *text]
         take = line(*create, *memory, *quiesce, "--reuse-external", "--atomic", *specs)
-        # A running guest's new chain would be noted in its definition, which then fits no chain that was merged.
+        # libvirt writes a running guest's new chain into its definition, where it would be wrong after a merge.
         note = _("noted before what the console said last, and which QEMU it was; nothing else tells them later.")
         return lines(
             take,
@@ -125,8 +125,9 @@ class ForgetSnapshot(BaseStep):
     """Drop libvirt's record of a snapshot; its children become those of its parent.
 
     Attributes:
-        then_current: the snapshot the current state begins from afterwards; None: whichever did before.
-        children: the snapshots taken after it. Whose parent is forgotten would record its images: they move first.
+        then_current: the snapshot that the current state begins from afterwards; None: the same as before.
+        children: the snapshots taken right after it. They are moved to its parent first, since a snapshot whose parent
+            is forgotten would take over that one's images.
         current_child: the one of them that the current state begins from, or None.
     """
 
@@ -175,10 +176,10 @@ class ForgetSnapshot(BaseStep):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviveSnapshot(BaseStep):
-    """Make a snapshot known again that libvirt was made to forget; its images and its memory are still there.
+    """Bring back a snapshot that libvirt was made to forget; its images and its memory are still there.
 
     Attributes:
-        xml: what libvirt kept of it. parent: the snapshot before it that there is still, or None.
+        xml: what libvirt kept of it. parent: the nearest snapshot before it that still exists, or None.
         frozen: its images. memory: absolute path of the file with its memory, or None.
     """
 
@@ -293,7 +294,7 @@ class RelabelSnapshot(BaseStep):
 
 
 def _doubled(path: str) -> str:
-    """Return a path as virsh reads it among others in one word: a comma is two."""
+    """Return a path as virsh reads it in a list separated by commas: with its own commas doubled."""
     return path.replace(",", ",,")
 
 

@@ -40,6 +40,11 @@
     node.replaceChildren(noteOf(data[VIEW]), still);
   }
 
+  // A drawing's text is what it shows, in words. JupyterLab gives pictures no description of their own.
+  function describe(app, image) {
+    image.alt = String(findOutput(app, image)?.data["text/plain"] ?? "");
+  }
+
   // In a notebook that is not trusted JupyterLab shows the still version by itself, and does not say so.
   function noteStill(app, node) {
     const { data } = findOutput(app, node) ?? {};
@@ -99,6 +104,7 @@
       for (const node of document.querySelectorAll(".jp-OutputArea-output.jupyter-widgets")) {
         if (node.textContent === LOST) showStill(app, node);
       }
+      for (const image of document.querySelectorAll(".jp-RenderedImage img:not([alt])")) describe(app, image);
       for (const node of document.querySelectorAll(".jp-OutputArea-output.jp-RenderedHTMLCommon:not(.jupyter-widgets, .labkit-looked)")) {
         node.classList.add("labkit-looked");
         noteStill(app, node);
@@ -125,7 +131,7 @@
   const plugin = {
     id: "labkit:notebooks",
     description: "Opens a terminal as a tab when a page asks for it; says of panels of an earlier kernel that they are old, and runs " +
-      "their cells again; opens explanations once their cells have run.",
+      "their cells again; opens explanations once their cells have run; describes pictures.",
     autoStart: true,
     activate: (app) => {
       document.addEventListener("labkit-open-terminal", (event) => {

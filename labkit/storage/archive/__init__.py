@@ -1,7 +1,7 @@
-"""Archives of machines: a tar file that any tar unpacks, read by us as if an enemy had made it.
+"""Archives of machines: a tar file that any tar can unpack, and that labkit reads as if an enemy had made it.
 
     disks/…  memory/…  boot/…     the files, holes left out (GNU's sparse form 1.0, in pax headers)
-    labkit.json                   the manifest, last: an archive that was cut short has none
+    labkit.json                   the manifest, last, so an archive that was cut short has none
 
 Source: GNU tar manual, "Storing Sparse Files"; POSIX pax. Knows: tar, hashes. Must not know: images, machines.
 """

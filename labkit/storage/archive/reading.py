@@ -1,7 +1,7 @@
 """Reading an archive that anyone may have made.
 
-Only plain files are read; a name is compared with the manifest and never becomes a path. Every number is
-checked against the length of the archive before it is used, and the content of each file against its hash.
+Only plain files are read. A name is compared with the manifest and never becomes a path. Every number is checked
+against the length of the archive before it is used, and the content of each file against its hash.
 Knows: tar, hashes. Must not know: images, machines.
 """
 
@@ -24,10 +24,10 @@ from labkit.storage.plain import NotPlain, opened_plain
 from labkit.units import KIB, MIB
 
 MOST_MANIFEST = 32 * MIB
-"""Bytes a manifest may have."""
+"""The most bytes that a manifest may have."""
 
 MOST_SEGMENTS = 200_000
-"""Pieces of data between holes that a sparse file may have in an archive."""
+"""The most pieces of data between holes that a sparse file in an archive may have."""
 
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 4 * MIB
@@ -45,7 +45,7 @@ class Member:
 
     Attributes:
         name: as written there. start, stored: where its bytes are in the archive, and how many.
-        sparse: whether they begin with a map of where they belong. length: bytes of the file.
+        sparse: whether those bytes begin with a map of where they belong. length: bytes of the unpacked file.
     """
 
     name: str
@@ -56,10 +56,11 @@ class Member:
 
 
 def read_members(path: Path) -> list[Member]:
-    """Return the files in an archive; nothing of them is read but where they are.
+    """Return where the files in an archive are; their content is not read.
 
     Raises:
-        NotFound: there is no such file. BadInput: it is no archive of the lab's form. HostTrouble: it cannot be read.
+        NotFound: there is no such file. BadInput: it is not an archive of labkit's form. HostTrouble: it cannot be
+            read.
     """
     try:
         with opened_plain(path, follow=True) as archive:
@@ -78,7 +79,7 @@ def read_bytes(path: Path, member: Member, most: int) -> bytes:
     """Return the first bytes of a file in an archive, at most `most`; it must not be sparse.
 
     Raises:
-        HostTrouble: the archive cannot be read any more.
+        HostTrouble: the archive can no longer be read.
     """
     with host_errors(path), opened_plain(path, follow=True) as archive:
         archive.seek(member.start)
@@ -99,11 +100,11 @@ def unpack(
     """Write the content of a file in an archive into an open, empty file, holes as holes.
 
     Args:
-        sha256: of its stored bytes. begin: written instead of the first `skip` bytes (of a file that is not sparse).
+        sha256: of its stored bytes. begin: written instead of the first `skip` bytes (the file must not be sparse).
 
     Raises:
-        BadInput: its bytes are not those of the hash; the target is to be thrown away.
-        NoSpace, HostTrouble: the host's. Cancelled, TimedOut: the limit's.
+        BadInput: its bytes do not have this hash; the caller must throw the target away.
+        NoSpace, HostTrouble: the target cannot be written. Cancelled, TimedOut: from the limit.
     """
     digest = hashlib.sha256()
     with host_errors(path), opened_plain(path, follow=True) as archive:
@@ -184,7 +185,7 @@ def _read_members(archive: BinaryIO, name: str) -> Iterator[Member]:
 
 
 def _read_pax(text: bytes, name: str) -> tuple[str, int | None]:
-    """Return the name a header tells, a long one or a sparse file's, and the latter's length; no other is accepted."""
+    """Return a file's name, and a sparse file's length, from a pax header; any other content is refused."""
     values: dict[bytes, bytes] = {}
     position = 0
     while match := _PAX_RECORD.match(text, position):
@@ -202,7 +203,7 @@ def _read_pax(text: bytes, name: str) -> tuple[str, int | None]:
 
 
 def _take_map(take: Callable[[int], bytes], member: Member, name: str) -> list[tuple[int, int]]:
-    """Read the map at the beginning of a sparse file's bytes, block by block, and check it."""
+    """Read and check the map at the beginning of a sparse file's bytes, block by block."""
     blocks: list[bytes] = []
     lines, wanted = 0, 1
     while lines < wanted:

@@ -27,16 +27,16 @@ MANIFEST = "labkit.json"
 
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 4 * MIB
-_MOST_NAME = 80  # bytes; a header has room for 100, and what marks a sparse file stands before its name
-_SPARSE_FROM = 256 * KIB  # bytes of holes from which on they are left out
+_MOST_NAME = 80  # bytes; a header has room for 100, and the mark of a sparse file precedes the name
+_SPARSE_FROM = 256 * KIB  # from this many bytes on, holes are left out
 
 Segments = Sequence[tuple[int, int]]
-"""Where a file has data: (offset, bytes), ascending."""
+"""The pieces of data in a file: (offset, bytes), ascending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file to be written into an archive: its name there, where it is, and whether holes may be left out."""
+    """A file to be written into an archive: its name there, its path, and whether its holes may be left out."""
 
     name: str
     path: Path
@@ -45,7 +45,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What the archive holds of a file: bytes, and their hash."""
+    """What the archive holds of a file: the number of bytes, and their hash."""
 
     stored: int
     sha256: str
@@ -59,13 +59,14 @@ def write_archive(
     on_bytes: OnBytes,
     limit: Limit = NO_LIMIT,
 ) -> None:
-    """Write an archive; it is whole and on the disk when it has its name, and after an error nothing is left.
+    """Write an archive; it gets its name when it is whole and on the disk, and after an error nothing is left.
 
     Args:
         manifest: called with what was written of each file, by name; returns the manifest's text.
 
     Raises:
-        NoSpace, HostTrouble, AlreadyExists: the host's. Cancelled, TimedOut: the limit's.
+        AlreadyExists: there is such a file.
+        NoSpace, HostTrouble: it cannot be written. Cancelled, TimedOut: from the limit.
     """
     total = sum(source.path.stat().st_blocks * 512 for source in sources)
     written: dict[str, Written] = {}
@@ -132,7 +133,7 @@ def _find_data(file: int, length: int) -> Segments:
 
 
 def _join(segments: Segments, most: int) -> Segments:
-    """Return where a file has data as at most so many pieces: where they are too many, small holes count as data."""
+    """Return the pieces of data in a file, at most `most` of them: if there are more, small holes count as data."""
     hole = _BLOCK
     while len(segments) > most:
         hole *= 2
@@ -153,7 +154,7 @@ def _build_map(segments: Segments) -> bytes:
 
 
 def _short(name: str) -> str:
-    """As much of a name as a header has room for; the whole one then stands in a header before it."""
+    """As much of a name as a header has room for; the whole name is then in a pax header before it."""
     return name.encode()[:_MOST_NAME].decode(errors="ignore")
 
 
@@ -168,7 +169,7 @@ def _pax_header(values: Mapping[str, str]) -> bytes:
 
 
 def _pax_record(key: str, value: str) -> bytes:
-    """One line that begins with its own length."""
+    """A record of a pax header: a line that begins with its own length."""
     rest = f" {key}={value}\n".encode()
     length = len(rest)
     while length != len(rest) + len(str(length)):
@@ -177,12 +178,12 @@ def _pax_record(key: str, value: str) -> bytes:
 
 
 def _header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
-    """A header with GNU's form of large numbers and POSIX's mark: tar looks for sparse files behind that one only."""
+    """A header with GNU's form of large numbers and POSIX's magic: only after that does tar look for sparse files."""
     info = tarfile.TarInfo(name)
     info.type, info.size, info.mode = kind, size, 0o600
     block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
     block[257:265] = b"ustar\x0000"
-    block[148:156] = b" " * 8  # as it is while its sum is taken
+    block[148:156] = b" " * 8  # blanks while its checksum is computed
     block[148:156] = b"%06o\0 " % sum(block)
     return bytes(block)
 
