@@ -154,7 +154,7 @@ class Overview:
 _STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:46em;margin:2em auto;padding:0 1em;color:#222;background:#fff}"
     "h2{margin:1.6em 0 .2em}td,th{padding:.15em 1em .15em 0;text-align:left;vertical-align:top}"
-    ".elsewhere{color:#767676}"
+    "td:last-child{white-space:nowrap}.elsewhere{color:#767676}"
 )
 
 

@@ -152,6 +152,8 @@ def test_update_beside_local_changes_loses_nothing(server: Server, window: Windo
     expect(page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell").first).to_contain_text(
         "3 + 3", timeout=MINUTE
     )
+    begun = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell.jp-mod-active")
+    expect(begun).to_contain_text("1 · Sum")
 
 
 def publish(path: Path, source: str) -> None:
