@@ -1,10 +1,11 @@
 """Predictions: a question before the experiment, and afterwards the answer beside what was measured.
 
-    predict("boot-time")                shows the question; never blocks, "I don't know" is an answer
+    predict("boot-time")                lets the question be answered; never blocks, "I don't know" is an answer
     predict("boot-time").reveal(4.1)    shows what was chosen beside what was measured
 
-What was measured comes from the run. The answer is kept in the progress file. The static twins never contain the
-answer, and contain what was observed only if it is the same on every computer.
+The question itself stands in the prose above, so that it is read before anything runs. What the machine says comes from
+the run; what is chosen after it is no prediction any more. An answer is kept in the progress file; the static twins
+never hold it, and hold what was observed only where every computer observes the same.
 
 Knows: the course's texts, progress, panels. Must not know: how anything is measured.
 """
@@ -60,6 +61,12 @@ class Question:
     text: str
     options: tuple[Option, ...]
     varies: bool
+
+    @property
+    def markdown(self) -> str:
+        """The question with its options, as it stands in a notebook."""
+        head = _("Predict:")
+        return "\n".join([f"**{head}** {self.text}", "", *(f"- {option.text}" for option in self.options)])
 
     def option(self, slug: str) -> Option:
         """Return an option by its name; KeyError when there is none."""
@@ -126,26 +133,57 @@ class Prediction(Panel):
         options = {option.slug: option for option in self.question.options}
         return options.get(slug or "")
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the choice was made after the machine had answered."""
+        return self._progress.is_late(self.slug)
+
+    @property
+    def is_revealed(self) -> bool:
+        """Whether the machine has answered."""
+        return self._progress.is_revealed(self.slug)
+
+    @checked
+    def choose(self, option: str) -> Prediction:
+        """Choose an option by its name, where there is no button to press.
+
+        Raises:
+            BadInput: the question has none of that name.
+        """
+        options = {each.slug: each for each in self.question.options}
+        if option not in options:
+            raise BadInput(
+                _("{observed!r} is no answer to {slug!r}.").format(observed=Shown(option), slug=self.slug),
+                _("Give one of: {names}.").format(names=", ".join(options)),
+            )
+        self._progress.record_answer(self.slug, option)
+        for panel in list(_shown[self.slug]):
+            panel.redraw()
+        return self
+
     def reveal(self, observed: object) -> Revealed:
-        """Return what was observed, to be shown beside the choice.
+        """Return what was observed, to be shown beside the choice; what is chosen from now on is late.
 
         Args:
             observed: what the run observed; see `Question.classify`.
         """
-        return Revealed(self, observed)
+        revealed = Revealed(self, observed)
+        self._progress.record_revealed(self.slug)
+        for panel in list(_shown[self.slug]):
+            panel.redraw()
+        return revealed
 
     def line(self) -> str:
-        """Return the question and the options."""
-        options = "".join(f"\n  ( ) {option.text}" for option in self.question.options)
-        return f"{self.question.text}{options}"
+        """Return how to answer; the question stands above."""
+        first, *others = (f'"{option.slug}"' for option in self.question.options)
+        call = f'predict("{self.slug}").choose({first})'
+        return _("Choose an answer: {call}, or {others}.").format(call=call, others=", ".join(others))
 
     def body(self, *, live: bool) -> Node:
         """Return the question; see `Panel.body`."""
-        question = self.question
-        head = tag("p", tag("strong", _("Predict:") + " "), question.text)
+        question, choice, done = self.question, self.choice, self._is_settled()
         if not live:
-            return tag("div", head, tag("ul", *[tag("li", option.text) for option in question.options]))
-        choice = self.choice
+            return tag("p", _("Run this cell to choose an answer."))
         buttons = [
             tag(
                 "button",
@@ -156,29 +194,35 @@ class Prediction(Panel):
                 data_action="choose",
                 data_choice=option.slug,
                 aria_pressed="true" if choice == option else "false",
+                aria_disabled="true" if done else None,
+                title=self._word() if done else None,
             )
             for option in question.options
         ]
-        word = _("Your prediction is kept; you may change it.") if choice else _("Choose one, then go on.")
         return tag(
             "div",
-            head,
             tag("div", *buttons, class_="labkit-options", role="group", aria_label=question.text),
-            tag("p", word, class_="labkit-quiet", role="status"),
+            tag("p", self._word(), class_="labkit-quiet", role="status"),
         )
 
-    def __repr__(self) -> str:
-        return _("Predict:") + f" {self.line()}"
+    def _is_settled(self) -> bool:
+        return self.is_revealed and self.choice is not None and not self.is_late
+
+    def _word(self) -> str:
+        if self._is_settled():
+            return _("Your prediction is kept as it was: the machine has answered.")
+        if self.is_revealed:
+            return _("The machine has answered already: what you choose now does not count as predicted.")
+        return _("Your prediction is kept; you may change it.") if self.choice else _("Choose one, then go on.")
 
     def _choose(self, values: Values) -> None:
-        option = self.question.option(values.get("choice", ""))
-        self._progress.record_answer(self.slug, option.slug)
-        for panel in list(_shown[self.slug]):
-            panel.redraw()
+        self.choose(values.get("choice", ""))
 
 
 class Revealed(Panel):
     """What was predicted, beside what was observed."""
+
+    needs_section = True
 
     def __init__(self, prediction: Prediction, observed: object) -> None:
         super().__init__()
@@ -197,6 +241,8 @@ class Revealed(Panel):
         choice = self._prediction.choice
         if choice is None:
             return _("You have not predicted anything.")
+        if self._prediction.is_late:
+            return _("You chose after the machine had answered: that does not count as predicted.")
         if choice.slug == UNKNOWN:
             return _("You said that you did not know; now you do.")
         if choice == self.observed:
@@ -213,7 +259,8 @@ class Revealed(Panel):
         if not live:
             return tag("div", question, tag("p", self._machine_says()))
         choice = self._prediction.choice
-        you = tag("p", _("You predicted: {answer}").format(answer=choice.text)) if choice else None
+        words = _("You chose afterwards: {answer}") if self._prediction.is_late else _("You predicted: {answer}")
+        you = tag("p", words.format(answer=choice.text)) if choice else None
         return tag(
             "div",
             question,

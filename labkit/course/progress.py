@@ -1,4 +1,4 @@
-"""What a student has answered and solved: one small file in the data folder.
+"""What a student has answered, solved and measured: one small file in the data folder.
 
 All kernels, languages and notebooks share it. Writers take turns, and a reader sees the file before or after a change,
 never half of one. Of what others have written into it, only well-formed entries are used; if the file was not fully
@@ -16,7 +16,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -40,8 +40,37 @@ _MOST = MIB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
+    """What was chosen for a prediction.
+
+    Attributes:
+        choice: the option's slug. at: when, ISO 8601. late: whether the machine had answered before.
+    """
+
     choice: str
     at: str = ""
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A figure that a student has measured.
+
+    Attributes:
+        value, unit: as it was kept; "s", "B" or "". spread: the largest minus the smallest of several, in its unit.
+        host: which computer it was, a word of its own. accelerator: who ran the guests. at: when, ISO 8601.
+    """
+
+    slug: str
+    value: float
+    unit: str = ""
+    spread: float | None = None
+    host: str = ""
+    accelerator: str = ""
+    at: str = ""
+
+    def is_of(self, host: str, accelerator: str) -> bool:
+        """Whether it was measured on that computer with that accelerator: others are not comparable."""
+        return (self.host, self.accelerator) == (host, accelerator)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +84,9 @@ class _Content:
 
     student: str = ""
     predictions: dict[str, _Answer] = field(default_factory=dict)
+    revealed: dict[str, _Done] = field(default_factory=dict)
     exercises: dict[str, _Done] = field(default_factory=dict)
+    results: dict[str, Kept] = field(default_factory=dict)
     understood: bool = True
 
 
@@ -89,9 +120,41 @@ class CourseProgress:
         answer = self._read().predictions.get(slug)
         return answer.choice if answer else None
 
+    def is_late(self, slug: str) -> bool:
+        """Whether that was chosen after the machine had answered."""
+        answer = self._read().predictions.get(slug)
+        return answer is not None and answer.late
+
+    def is_revealed(self, slug: str) -> bool:
+        """Whether the machine has answered a prediction."""
+        return slug in self._read().revealed
+
     def record_answer(self, slug: str, choice: str) -> None:
-        """Store an answer; it replaces an earlier one."""
-        self._change(lambda content: content.predictions.update({slug: _Answer(choice=choice, at=_now())}))
+        """Keep an answer; it replaces an earlier one, but for one that was given before the machine's own."""
+
+        def answer(content: _Content) -> None:
+            late, before = slug in content.revealed, content.predictions.get(slug)
+            if not (late and before and not before.late):
+                content.predictions[slug] = _Answer(choice=choice, at=_now(), late=late)
+
+        self._change(answer)
+
+    def record_revealed(self, slug: str) -> None:
+        """Keep that the machine has answered a prediction; the first time counts."""
+        if not self.is_revealed(slug):
+            self._change(lambda content: content.revealed.setdefault(slug, _Done(at=_now())))
+
+    def results(self) -> list[Kept]:
+        """Return the figures that were kept, the oldest first."""
+        return sorted(self._read().results.values(), key=lambda kept: kept.at)
+
+    def record_result(self, kept: Kept) -> Kept:
+        """Keep a figure, with the time; it replaces the one of the same computer and accelerator."""
+        kept = replace(kept, at=_now())
+        self._change(
+            lambda content: content.results.update({f"{kept.slug} {kept.host} {kept.accelerator}".strip(): kept})
+        )
+        return kept
 
     def is_done(self, slug: str) -> bool:
         """Whether an exercise has once been found done."""
@@ -107,6 +170,7 @@ class CourseProgress:
         def drop(content: _Content) -> None:
             for slug in slugs:
                 content.predictions.pop(slug, None)
+                content.revealed.pop(slug, None)
                 content.exercises.pop(slug, None)
 
         self._change(drop)
@@ -172,7 +236,9 @@ def _understand(data: bytes) -> _Content:
     except Damaged:
         content.understood = False
     content.predictions = _take(content, table.get("predictions", {}), _Answer)
+    content.revealed = _take(content, table.get("revealed", {}), _Done)
     content.exercises = _take(content, table.get("exercises", {}), _Done)
+    content.results = _take(content, table.get("results", {}), Kept)
     return content
 
 

@@ -23,7 +23,7 @@ def put_right(connection: Connection, lab_id: str) -> list[str]:
     unread = _("The hypervisor had lost sight of {machine}, which runs on: it knows it again.")
     told: list[str] = []
     with contextlib.suppress(LabError):  # no daemon: nothing to repair
-        told += [unread.format(machine=name.partition(".")[2]) for name in take_over_unread(connection, lab_id)]
+        told += [unread.format(machine=name) for name in take_over_unread(connection, lab_id)]
         told += [unborn.format(machine=name) for name in free_unborn(connection, lab_id)]
         told += [overtaken.format(machine=name) for name in drop_overtaken(connection, lab_id)]
     return told

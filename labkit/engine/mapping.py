@@ -1,7 +1,8 @@
-"""A snapshot's memory made so that clones can map it, and what such guests leave behind made that of any other.
+"""Making a snapshot's memory mappable for clones, and making what such guests save like any other guest's.
 
-What is mapped must be, byte for byte, what was made: QEMU notices nothing, and a guest would run into whatever stands
-there. So the pages are looked at by their seal, and the devices by their hash, each time before a guest gets them.
+Mapped files must be, byte for byte, what they were when made: QEMU would not notice a change, and the guest would run
+on whatever they hold. So each time before a guest gets them the pages are checked by their seal, and the devices by
+their hash.
 Knows: the rooms below, seals. Must not know: plans, steps.
 """
 
@@ -32,7 +33,7 @@ from labkit.storage.memory_file import MemoryHeader
 
 
 def can_be_mapped(memory: Path) -> bool:
-    """Return whether guests could map what a file holds: it is of a kind that is known here."""
+    """Return whether guests could map the memory in a file, that is, whether its kind is known here."""
     try:
         header = memory_file.read_header(memory)
         memory_stream.find_memory(memory, header.length)
@@ -42,7 +43,7 @@ def can_be_mapped(memory: Path) -> bool:
 
 
 def is_whole(memory: Path) -> bool:
-    """Return whether the files to map a memory are beside it, and what they were when they were made."""
+    """Return whether the files to map a memory exist beside it, and are what they were when they were made."""
     pages, devices = Path(pages_of(str(memory))), Path(devices_of(str(memory)))
     folder = memory.parent.parent / "disks"
     known = seals.find_seals(folder)
@@ -56,10 +57,10 @@ def is_whole(memory: Path) -> bool:
 
 
 def make(memory: Path, *, on_bytes: OnBytes, limit: Limit) -> None:
-    """Make the files to map a memory, and seal them; in the place of such as are there.
+    """Make the files to map a memory, and seal them; they replace existing ones.
 
     Raises:
-        ValueError: it is of a kind that is not known here. LabError: the host's, the limit's.
+        ValueError: its kind is not known here. LabError: the files cannot be made, or the limit was reached.
     """
     pages, devices = Path(pages_of(str(memory))), Path(devices_of(str(memory)))
     seals.break_seals([str(pages), str(devices)])
@@ -77,10 +78,10 @@ def make(memory: Path, *, on_bytes: OnBytes, limit: Limit) -> None:
 
 
 def read_devices(memory: Path) -> bytes:
-    """Return what else there is of a guest whose memory is mapped: the stream with its devices.
+    """Return the rest of a guest whose memory is mapped: the stream with the state of its devices.
 
     Raises:
-        WrongState: the files are not what they were when they were made. HostTrouble: the host's.
+        WrongState: the files are not what they were when they were made. HostTrouble: they cannot be read.
     """
     if not is_whole(memory):
         raise WrongState(_("the files to map it are not what they were when they were made."))
@@ -93,10 +94,10 @@ def build_waking_xml(memory: Path, spec: MachineSpec, runtime: Path | None) -> s
     """Return the definition with which a clone maps a memory.
 
     Args:
-        runtime: the runtime folder of the hypervisor instance it is to run on.
+        runtime: the runtime folder of the hypervisor instance that it is to run on.
 
     Raises:
-        ValueError: the memory is of a kind that is not known here. OSError: the host's.
+        ValueError: the kind of the memory is not known here. OSError: it cannot be read.
     """
     header = memory_file.read_header(memory)
     block = memory_stream.find_memory(memory, header.length)
@@ -105,18 +106,19 @@ def build_waking_xml(memory: Path, spec: MachineSpec, runtime: Path | None) -> s
 
 
 def as_clone(header: MemoryHeader, spec: MachineSpec, runtime: Path | None) -> MemoryHeader:
-    """Return what stands before a guest's memory, made that of a clone."""
+    """Return the header of a memory file, made that of a clone."""
     xml = clone_memory_xml(settle_xml(read_memory_xml(header.xml)), spec)
     return replace(header, xml=place_sockets(xml, runtime))
 
 
 def make_like_any_other(memory: Path) -> None:
-    """Make the memory that a guest leaves behind which had its own mapped that of any other; once is enough.
+    """Make a memory file of a guest that had its memory mapped like that of any other guest; it may be called again.
 
-    First the stream, then what tells of it: broken off in between, it is found and done again.
+    The stream is changed first and the header, which says that it is needed, last: so an interrupted change is done
+    again.
 
     Raises:
-        ValueError: it is of a kind that is not known here. HostTrouble: the host's.
+        ValueError: its kind is not known here. HostTrouble: it cannot be read or written.
     """
     with host_errors(memory):
         header = memory_file.read_header(memory)
@@ -127,7 +129,7 @@ def make_like_any_other(memory: Path) -> None:
 
 
 def make_saved_like_any_other(connection: Connection, machine_id: str, domain: str) -> None:
-    """Do so with what libvirt keeps of a saved machine, as far as it is found: it can be started as it is, too."""
+    """Do the same for libvirt's file of a saved machine, if it is found; the machine could be started as it is, too."""
     with contextlib.suppress(LabError, OSError, ValueError):
         for file in saving.find_files(connection, {machine_id: domain}).values():
             make_like_any_other(file)

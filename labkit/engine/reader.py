@@ -261,7 +261,7 @@ def _find_strays(
     specs = [spec for machine in machines.values() for spec in (machine.spec, machine.live) if spec]
     known |= {disk.path for spec in (*specs, *(node.spec for node in nodes)) for disk in spec.disks}
     known |= {path for path in (*(spec.console_log for spec in specs), *(node.memory for node in nodes)) if path}
-    known.update(files_beside(list_files(workspace.memory)))  # they go where the memory goes
+    known.update(files_beside(list_files(workspace.memory)))  # they belong to that memory
     made = {str(draft_folder(Path(path))) for path in busy} | {extent_path(path) for path in busy}
     found: dict[str, int] = {}
     for path in list_files(workspace.disks, workspace.memory, workspace.consoles):

@@ -147,5 +147,5 @@ def survey_snapshots(machine: Handle, state: LabState, name: str, *, ask_guest: 
 
 
 def _measure(paths: Iterable[str]) -> dict[str, int]:
-    """The bytes that the host gives files, as far as they are there."""
+    """The bytes that the host gives each of the existing files."""
     return {path: Path(path).stat().st_blocks * 512 for path in paths if Path(path).exists()}

@@ -54,7 +54,7 @@ class Drawing:
         return self.text
 
     def _repr_mimebundle_(self, **_options: object) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-        """Return the picture and its twin, which is also the picture's alternative text where a page is made of it."""
+        """Return the picture and its twin, which is the picture's alternative text on a page made of the notebook."""
         data = {"text/plain": self.text, "image/png": base64.b64encode(self.to_png()).decode()}
         return data, {"image/png": {"alt": self.text}}
 

@@ -6,6 +6,7 @@ Knows: values. Must not know: how a guest was asked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
@@ -88,7 +89,7 @@ def draw_kernels(systems: Mapping[str, System], ax: Axes | None = None) -> Drawi
                 system.processes,
             ).format(place=place_word(place), name=system.name, count=system.processes)
             below = _("kernel {letter}\n{release}\nboot {id}…").format(
-                letter="ABC"[letters[place]], release=system.kernel, id=system.boot_id[:8]
+                letter=_letter(letters[place]), release=system.kernel, id=system.boot_id[:8]
             )
             _draw_box(axes, number, 1.1, above, style.GROUND)
             _draw_box(axes, number, 0.0, below, ground)
@@ -100,7 +101,8 @@ def kernel_words(systems: Mapping[str, System]) -> str:
     """Return which systems share a kernel."""
     letters = _letters(systems)
     return "\n".join(
-        _("{place}: kernel {letter}").format(place=place_word(place), letter="ABC"[letters[place]]) for place in systems
+        _("{place}: kernel {letter}").format(place=place_word(place), letter=_letter(letters[place]))
+        for place in systems
     )
 
 
@@ -117,6 +119,12 @@ def _letters(systems: Mapping[str, System]) -> dict[str, int]:
         if system.boot_id not in kernels:
             kernels.append(system.boot_id)
     return {place: kernels.index(system.boot_id) for place, system in systems.items()}
+
+
+def _letter(number: int) -> str:
+    """A, B, …, Z, A2, …: the same letter means the same kernel."""
+    rounds, place = divmod(number, len(ascii_uppercase))
+    return ascii_uppercase[place] + (str(rounds + 1) if rounds else "")
 
 
 def _draw_box(axes: Axes, left: float, bottom: float, words: str, ground: str) -> None:

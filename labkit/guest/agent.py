@@ -115,15 +115,15 @@ def run(
 
 
 def run_own(channel: Channel, argv: Sequence[str], *, limit: Limit, stdin: bytes = b"") -> CommandResult:
-    """Run a program of ours inside the guest, of which we know that it says little: without what bounds the output.
+    """Run a program of labkit's own inside the guest, which prints little, without the programs that limit output.
 
-    A guest that has just gone on has to translate every program anew, so one costs less time than six.
+    A guest that has just gone on must translate every program anew, so one program costs less time than six.
 
     Args:
-        argv: program and arguments, no shell. stdin: what it reads, at most 32 KiB.
+        argv: program and arguments, no shell. stdin: its input, at most 32 KiB.
 
     Raises:
-        TimedOut, Cancelled: the limit's. GuestSilent, GuestError: the agent's; there is no such program, too.
+        TimedOut, Cancelled: from the limit. GuestSilent, GuestError: from the agent, also if there is no such program.
     """
     pid = _start(channel, argv, stdin, timeout=min(limit.left, 10))
     status = _wait(channel, pid, limit)

@@ -1,6 +1,6 @@
-"""Guests that map their memory from a file: begun with it, given the state of their devices, made like any other.
+"""Guests that map their memory from a file: starting one, giving it the state of its devices, saving it like any other.
 
-Knows: libvirt's domains, QEMU's way of taking in a guest. Must not know: how the files are made, whose act it is.
+Knows: libvirt's domains, QEMU's incoming migration. Must not know: how the files are made, whose act it is.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from labkit.hypervisor.mapped_xml import plain_memory_xml
 from labkit.hypervisor.snapshots import LONG
 from labkit.language import _
 
-_LOOK = 0.003  # seconds between two looks whether QEMU has taken in what it was sent
+_LOOK = 0.003  # seconds between two looks whether QEMU has read what it was sent
 _WITHIN = 60.0
-_WAITS = "inmigrate"  # in QEMU's words: for the state of its devices
+_WAITS = "inmigrate"  # QEMU's word: it waits for the state of the devices
 _ID_DIGITS = 12
 
 
 def waking_socket(machine_id: str, runtime: Path) -> Path:
-    """Return where a guest that is being woken is given the state of its devices.
+    """Return the socket through which a guest that is being woken gets the state of its devices.
 
     Args:
-        runtime: the runtime folder of its hypervisor instance: a socket's path must be short.
+        runtime: the runtime folder of its hypervisor instance, since a socket's path must be short.
     """
     return runtime / f"{machine_id.replace('-', '')[:_ID_DIGITS]}.waking"
 
 
 def wake(connection: Connection, machine_id: str, xml: str, devices: bytes, *, subject: str) -> None:
-    """Let a machine that is off have a guest of this definition; it is paused, and its own definition stays.
+    """Give a machine that is off a guest with this definition, paused; the machine keeps its own definition.
 
     Args:
-        xml: with the arguments to map its memory. devices: the stream with all else.
+        xml: the definition with the arguments to map its memory. devices: the stream with everything else.
 
     Raises:
-        LabError: its QEMU does not take it; the machine is off again.
+        LabError: its QEMU does not accept the stream; the machine is off again.
     """
     runtime = connection.runtime
     if runtime is None:
@@ -82,7 +82,7 @@ def wake(connection: Connection, machine_id: str, xml: str, devices: bytes, *, s
 
 
 def is_waiting(connection: Connection, machine_id: str) -> bool:
-    """Return whether a guest still waits for the state of its devices: whoever was to send it has ended."""
+    """Return whether a guest still waits for the state of its devices, since whoever was to send it has ended."""
     try:
         answer = connection.read(lambda raw: _command(raw.lookupByUUIDString(machine_id), "query-status"))
     except LabError:
@@ -97,7 +97,7 @@ def end(connection: Connection, machine_id: str) -> None:
 
 
 def keep_like_any_other(connection: Connection, machine_id: str, snapshot: str) -> None:
-    """Let libvirt keep a snapshot of a guest that has its memory mapped as that of any other; once is enough."""
+    """Make libvirt's record of a snapshot of a guest with mapped memory like any other; it may be called again."""
     secure = libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE
 
     def redo(raw: libvirt.virConnect) -> None:

@@ -1,7 +1,7 @@
-"""A definition whose guest maps its memory from a file: text in, text out.
+"""Definitions whose guests map their memory from a file: text in, text out.
 
-libvirt has no element that names the file, so QEMU is told by arguments. They stand in the definition that a guest runs
-with and nowhere else: whatever is stored or sent goes on without the file.
+libvirt has no element that names the file, so QEMU gets arguments. They are only in the definition that a guest runs
+with; every definition that is stored or sent elsewhere is without them.
 Knows: libvirt's domain and snapshot formats. Must not know: connections, what is in the file.
 """
 
@@ -21,11 +21,11 @@ _OBJECT = re.compile(rf"memory-backend-(?:file|ram),id=(?:{_NAMES}),size=(\d+),.
 _MACHINE = re.compile(rf"memory-backend=({_NAMES})")
 _LIKE_ANY_OTHER = "x-use-canonical-path-for-ramblock-id=off"
 _OTHERWISE = ("memoryBacking", "maxMemory", "cpu/numa", "devices/memory", "numatune")
-"""Where a definition says itself what its memory is."""
+"""The elements in which a definition may itself say what kind of memory the guest has."""
 
 
 def is_mappable(xml: str) -> bool:
-    """Return whether nothing in a definition says what kind of memory its guest has."""
+    """Return whether a definition leaves the kind of its guest's memory open, so that it can be mapped."""
     domain = parse(xml)
     return not any(domain.findall(path) for path in _OTHERWISE) and not _find_ours(domain)
 
@@ -34,7 +34,7 @@ def map_memory_xml(xml: str, name: str, length: int, pages: str) -> str:
     """Return a definition whose guest maps its memory and waits for the state of its devices.
 
     Args:
-        name: of the memory, as the stream with that state has it. length: bytes. pages: the file, absolute.
+        name: of the memory in the stream with that state. length: bytes. pages: the file, absolute.
     """
     domain = parse(xml)
     line = domain.find(_LINE)
@@ -47,9 +47,9 @@ def map_memory_xml(xml: str, name: str, length: int, pages: str) -> str:
 
 
 def read_memory_xml(xml: str) -> str:
-    """Return the definition with which a guest that had its memory mapped goes on and reads it: without the file.
+    """Return the definition with which a guest that had its memory mapped goes on by reading it, without the file.
 
-    The very same text where none is mapped.
+    If nothing is mapped the very same text is returned.
     """
     domain = parse(xml)
     for argument in (ours := _find_ours(domain)):
@@ -63,7 +63,7 @@ def read_memory_xml(xml: str) -> str:
 
 
 def plain_memory_xml(xml: str) -> str:
-    """Return a definition, or a snapshot's, of a guest like any other; the very same text where none is mapped."""
+    """Return a definition or a snapshot's XML like that of any other guest; the very same text if nothing is mapped."""
     root = parse(xml)
     ours = [argument for domain in _domains(root) for argument in _find_ours(domain)]
     for argument in ours:
@@ -78,7 +78,7 @@ def _domains(root: etree._Element) -> list[etree._Element]:
 
 
 def _find_ours(domain: etree._Element) -> list[etree._Element]:
-    """The arguments by which a guest has its memory mapped, each option with its value."""
+    """The arguments by which a guest's memory is mapped, each option with its value."""
     arguments = domain.findall(f"{_LINE}/{_ARGUMENT}")
     values = [argument.get("value", "") for argument in arguments]
     pairs = list(zip(arguments, arguments[1:], values, values[1:], strict=False))

@@ -24,12 +24,13 @@ from labkit.hypervisor.daemon_place import find_own_daemon, runtime_folder
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.forgotten_backups import end_copying, strike_out
 from labkit.hypervisor.process import find_pid
+from labkit.model.machine import machine_name
 
 _ENDS_WITHIN = 5.0  # seconds
 
 
 def take_over_unread(connection: Connection, of: str) -> list[str]:
-    """Make the hypervisor take over the guests that it has lost in this way; returns their domains' names.
+    """Make the hypervisor take over the guests that it has lost in this way; returns the machines' names.
 
     Args:
         of: the id of a lab, or of one machine.
@@ -41,21 +42,24 @@ def take_over_unread(connection: Connection, of: str) -> list[str]:
     daemon = find_own_daemon(connection.uri)
     if daemon is None:
         return []
-    for note in notes.values():
+    for note, _machine in notes.values():
         strike_out(note)
     with contextlib.suppress(psutil.Error):
         daemon.kill()
         daemon.wait(_ENDS_WITHIN)
-    return connection.read(lambda raw: [note.stem for id_, note in notes.items() if _take_over(raw, id_)])
+    return connection.read(lambda raw: [machine for id_, (_note, machine) in notes.items() if _take_over(raw, id_)])
 
 
 def _names_of_active(raw: libvirt.virConnect) -> frozenset[str]:
     return frozenset(domain.name() for domain in raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
 
 
-def _find_unread(folder: Path, active: frozenset[str], of: str) -> dict[str, Path]:
-    """The status files that the daemon cannot read, of guests that run although it takes them for off, by machine."""
-    found: dict[str, Path] = {}
+def _find_unread(folder: Path, active: frozenset[str], of: str) -> dict[str, tuple[Path, str]]:
+    """The status files that the daemon cannot read, of guests that run although it takes them for off.
+
+    With the machine's name, by its id.
+    """
+    found: dict[str, tuple[Path, str]] = {}
     for note in folder.glob("*.xml"):
         if note.stem in active:
             continue
@@ -65,7 +69,8 @@ def _find_unread(folder: Path, active: frozenset[str], of: str) -> dict[str, Pat
             unread = root.xpath("backups/domainbackup/disks/disk[@backup='yes' and not(@state)]")
             asked = of in (*ids, *root.xpath("domain/metadata/*/@lab-id"))
             if asked and unread and str(find_pid(ids[0])) == root.get("pid"):
-                found[ids[0]] = note
+                labs = root.xpath("domain/metadata/*/@lab")
+                found[ids[0]] = note, machine_name(labs[0] if labs else "", note.stem)
     return found
 
 

@@ -62,7 +62,7 @@ class LabState:
         taken_names: the names of this hypervisor's domains that do not belong to this lab.
         busy: the names of machines that an act is at work on, in this or another process.
         acts: the acts under way or interrupted, the one with the latest progress last.
-        memories: the files in the lab's folder for saved memory, and those to map it.
+        memories: the files in the lab's folder with memory of snapshots, and those to map it.
         served: the sockets of the disks that are served as another machine's storage, by disk name.
         strays: other files in the lab's folders, which labkit cannot account for, absolute paths.
         damaged: files that have an image's name, or are needed as images, and cannot be read as such.
@@ -216,7 +216,7 @@ class LabState:
         return self._sets["named"]
 
     def beside(self, memories: Iterable[str | None]) -> tuple[str, ...]:
-        """Return the files that are there to map memories that snapshots keep."""
+        """Return the existing files to map the memory of snapshots."""
         return tuple(path for path in files_beside(memories) if path in self.memories)
 
     def find_machine(self, machine_id: str) -> MachineFacts | None:

@@ -30,10 +30,10 @@ class Mapping(StrEnum):
     """Whether clones can map the memory that they go on from, and so share what they have not written."""
 
     READY = "ready"
-    """Its files are there."""
+    """The files to map it exist."""
     CAN_BE_MADE = "can be made"
     NO = "no"
-    """Each reads it, as any guest does."""
+    """Each clone reads it, as any other guest does."""
 
 
 class Identity(StrEnum):

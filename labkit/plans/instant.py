@@ -24,13 +24,13 @@ EXTRA_BYTES = {Accelerator.TCG: 112 * MIB, Accelerator.KVM: 48 * MIB}
 """Bytes that a guest's process takes besides the guest's memory: QEMU, and the code it has translated."""
 
 MAPPED_BYTES = {Accelerator.TCG: 64 * MIB, Accelerator.KVM: 32 * MIB}
-"""Bytes that a guest's process takes at first where it maps its memory: more only with what it writes."""
+"""Bytes that a guest's process takes at first if it maps its memory; it takes more only by writing."""
 
 SECONDS_EACH = {Accelerator.TCG: 1.8, Accelerator.KVM: 0.4}
 """About how many seconds a clone takes from being off to answering under its new identity."""
 
 MAPPED_SECONDS = {Accelerator.TCG: 0.5, Accelerator.KVM: 0.2}
-"""The same where it maps its memory."""
+"""The same if it maps its memory."""
 
 
 def why_not_instant(state: LabState, survey: CloneSurvey, request: CloneRequest) -> Refusal | None:
@@ -87,10 +87,10 @@ def _why_no_memory(survey: CloneSurvey, request: CloneRequest, snapshot: Snapsho
 
 
 def host_bytes(spec: MachineSpec, count: int, *, mapped: bool) -> int:
-    """Return about how much of the host's memory clones take when they have gone on.
+    """Return about how much of the host's memory clones take once they have gone on.
 
     Args:
-        mapped: whether they map their memory: they have it once, and of their own what they write.
+        mapped: whether they map their memory, so that it is there once, and besides only what each writes.
     """
     if mapped:
         return spec.memory + count * MAPPED_BYTES[spec.accelerator]
@@ -129,13 +129,13 @@ def with_waking(state: LabState, survey: CloneSurvey, request: CloneRequest, ste
 
 
 def _mapping(state: LabState, memory: str, size: int) -> MapMemory:
-    """The step that makes the files to map a memory; such as are there are not what they were."""
+    """The step that makes the files to map a memory; existing ones are replaced, since they are not what they were."""
     pages, devices = files_beside([memory])
     return MapMemory(memory=memory, pages=pages, devices=devices, bytes=size, anew=bool(state.beside([memory])))
 
 
 def notes_of_mapping(state: LabState, survey: CloneSurvey, request: CloneRequest) -> list[str]:
-    """Return what is to be said of how clones come to the memory that they go on from."""
+    """Return the notes on how clones get the memory that they go on from."""
     snapshot = state.snapshots[request.machine][request.snapshot or ""]
     if survey.mapping is Mapping.NO:
         return [_("The memory of {name} cannot be mapped here: each clone reads all of it.").format(name=snapshot.name)]

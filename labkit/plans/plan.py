@@ -212,7 +212,7 @@ class Plan:
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """The files it deletes whose content stands nowhere else then."""
+        """The files that it deletes and whose content is in no other file afterwards."""
         kept = {path for step in self.steps for path in step.touches.keeps}
         return tuple(path for path in self.files.deleted if path not in kept)
 
@@ -223,7 +223,7 @@ class Plan:
 
     @property
     def bytes_copied(self) -> int:
-        """Bytes its steps write on the host, what they fill with zeros included."""
+        """Bytes that its steps write on the host, including zeros."""
         return sum(step.touches.copied for step in self.steps) + self.bytes_filled
 
     @property

@@ -1,10 +1,10 @@
-"""What stands behind the header of a file with a guest's memory: QEMU's stream, taken apart and put right.
+"""QEMU's stream, which follows the header of a memory file: taking it apart, and renaming the memory in it.
 
     "QEVM", version; the configuration; the section "ram": first the blocks with their names and lengths, then their
-    pages, in any order, each behind its offset and its flags; then the devices, which nobody here looks into.
+    pages, in any order, each after its offset and its flags; then the devices, which are not looked into here.
 
-A guest's own memory is one of the blocks. Its pages, laid out in a file as the guest sees them, can be mapped by any
-number of guests; the rest of the stream is then small, and tells all else.
+A guest's own memory is one of the blocks. If its pages are laid out in a file as the guest sees them, any number of
+guests can map them; the rest of the stream is then small and holds everything else.
 
 Source: QEMU, docs/devel/migration, migration/ram.c, migration/savevm.c. Knows: bytes. Must not know: libvirt, guests.
 """
@@ -27,17 +27,17 @@ from labkit.units import KIB, MIB
 
 _BEGIN: Final = b"QEVM\0\0\0\3"
 _CONFIGURATION, _START, _PART, _END, _SUBSECTION, _FOOTER = 0x07, 0x01, 0x02, 0x03, 0x05, 0x7E
-_FILL, _SIZES, _PAGE, _STOP, _SAME = 0x02, 0x04, 0x08, 0x10, 0x20  # flags of what stands in the section "ram"
+_FILL, _SIZES, _PAGE, _STOP, _SAME = 0x02, 0x04, 0x08, 0x10, 0x20  # flags in the section "ram"
 _FLAGS = 4 * KIB - 1
 _PAGE_BYTES = 4 * KIB
-_AT_ONCE = 256  # pages that are written by one call
+_AT_ONCE = 256  # pages that are written with one call
 _ZEROS = bytes(_PAGE_BYTES)
 _BUFFER = MIB
 _WORD, _NUMBER = struct.Struct(">Q"), struct.Struct(">I")
 
 _Part = tuple[int, bytes, int, int, bytes]
-"""What stands there: its kind (0: whatever is only passed on), the block's name and where that stands (0: it is the
-last one's), the block's length or the page's place, and the bytes."""
+"""A part of the stream: its kind (0: only passed on), the block's name and where that is (0: the same as the last one),
+the block's length or the page's place, and the bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Block:
     """The block with a guest's memory.
 
     Attributes:
-        name: as the stream has it. length: bytes.
+        name: as in the stream. length: bytes.
     """
 
     name: str
@@ -56,10 +56,10 @@ def find_memory(path: Path, start: int) -> Block:
     """Return the block with a guest's memory.
 
     Args:
-        start: where the stream begins.
+        start: the offset at which the stream begins.
 
     Raises:
-        ValueError: it is a stream of another kind. OSError: the host's.
+        ValueError: it is a stream of another kind. OSError: it cannot be read.
     """
     with _opened(path, start) as (reader, _file):
         for kind, name, _at, value, _bytes in _walk(reader):
@@ -71,16 +71,18 @@ def find_memory(path: Path, start: int) -> Block:
 def split(
     path: Path, start: int, pages: BinaryIO, rest: BinaryIO, *, on_bytes: OnBytes = unheard, limit: Limit = NO_LIMIT
 ) -> Block:
-    """Write a guest's memory as it sees it, and all else of the stream, with the block's name of a mapped one.
+    """Write a guest's memory as the guest sees it, and the rest of the stream, where the block has its mapped name.
 
     Args:
-        start: where the stream begins. pages, rest: open and empty; what the memory is full of zeros stays a hole.
+        start: the offset at which the stream begins. pages, rest: open and empty files; zeros in the memory become
+            holes.
 
     Returns:
         The block, under its new name.
 
     Raises:
-        ValueError: it is a stream of another kind. OSError: the host's. Cancelled, TimedOut: the limit's.
+        ValueError: it is a stream of another kind. OSError: it cannot be read or written. Cancelled, TimedOut: from the
+            limit.
     """
     whole = path.stat().st_size
     memory = Block(name="", length=0)
@@ -115,12 +117,12 @@ def split(
 
 
 def unmap(path: Path, start: int) -> bool:
-    """Give the memory of a guest that had it mapped the name that it has in any other; returns whether it had one.
+    """Rename mapped memory as in any other guest's stream; returns whether there was anything to rename.
 
-    What is written is as long as what was there: broken off in between, it is done again.
+    Both names have the same length, so an interrupted call is simply repeated.
 
     Raises:
-        ValueError: it is a stream of another kind. OSError: the host's.
+        ValueError: it is a stream of another kind. OSError: it cannot be written.
     """
     plain = {mapped.encode(): name.encode() for name, mapped in MAPPED_NAMES.items()}
     with _opened(path, start) as (reader, _file):
@@ -156,7 +158,7 @@ class _Layer:
         self.count = 0
 
     def put(self, offset: int, page: bytes) -> None:
-        """Lay a page out; the later one of two counts."""
+        """Lay a page out; of two for the same place the later one counts."""
         self.count += 1
         if page == _ZEROS and offset not in self._written:
             return
@@ -168,7 +170,7 @@ class _Layer:
         self._next = offset + len(page)
 
     def end(self, length: int) -> None:
-        """Write what waits; the file has its whole length then."""
+        """Write what is still waiting; then the file has its full length."""
         self._flush()
         os.ftruncate(self._descriptor, length)
 
@@ -191,7 +193,7 @@ class _Reader:
         """Return the next bytes.
 
         Raises:
-            ValueError: there are not so many.
+            ValueError: there are fewer.
         """
         data = self._file.read(count)
         if len(data) < count:
@@ -204,11 +206,11 @@ class _Reader:
         return int(_WORD.unpack(self.take(8))[0])
 
     def name(self) -> bytes:
-        """Return a name behind its length."""
+        """Return a name, which follows its length."""
         return self.take(self.take(1)[0])
 
     def peek(self) -> int:
-        """Return the next byte, which stays; -1 at the end."""
+        """Return the next byte without taking it; -1 at the end."""
         data = self._file.peek(1)
         return data[0] if data else -1
 
@@ -221,7 +223,7 @@ def _opened(path: Path, start: int) -> Iterator[tuple[_Reader, BufferedReader[Fi
 
 
 def _walk(reader: _Reader) -> Iterator[_Part]:
-    """Yield what stands in a stream up to the end of the section "ram"; the reader then stands behind it.
+    """Yield the parts of a stream up to the end of the section "ram", where the reader is afterwards.
 
     Raises:
         ValueError: it is a stream of another kind.
@@ -273,10 +275,10 @@ def _read_configuration(reader: _Reader) -> bytes:
 
 
 def _walk_section(reader: _Reader, last: bytes) -> Iterator[_Part]:
-    """Yield what stands in one part of the section "ram".
+    """Yield the items in one part of the section "ram".
 
     Args:
-        last: the block of the page before, which the next one may be of without naming it.
+        last: the block of the previous page, to which the next page may belong without naming it.
     """
     while True:
         word = reader.word()

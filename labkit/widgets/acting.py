@@ -132,7 +132,7 @@ class Acting:
         self._drawn = time.monotonic()
 
     def fail(self, error: Exception) -> None:
-        """Show an error in the panel; what was asked about before is not asked any more."""
+        """Show an error in the panel; the plan that was asked about before is no longer shown."""
         with self._lock:
             self._plan = None
             self._error = error if isinstance(error, LabError) else as_lab_error(error)

@@ -35,6 +35,9 @@ class Panel:
     follows_disks: ClassVar[bool] = False
     """Whether it shows sizes of disks, which change without an event."""
 
+    needs_section: ClassVar[bool] = False
+    """Whether its cell needs what the cells above have measured, and not only names that the lab gives."""
+
     shows_states: ClassVar[bool] = True
     """Whether it shows states of machines; else it waits for the reading that follows an event."""
 
@@ -121,7 +124,7 @@ class Panel:
             plan = self.acting.plan
             return tag(
                 "section",
-                parts.render_stale(),
+                parts.render_stale(section=self.needs_section),
                 tag("div", body, key="body"),
                 *self.acting.render(lost=self.losses(plan) if plan else (), held=self.held),
                 tag("div", parts.render_view_choices(), key="view"),
@@ -145,7 +148,10 @@ class Panel:
                     "version_major": 2,
                     "version_minor": 0,
                     "model_id": self._view.model_id,
-                    "note": _("This panel is as it was saved. Run the cells again: it is live then."),
+                    "note": _("This panel is a picture of the past, as it was saved.")
+                    + " "
+                    + parts.say_what_to_run(section=self.needs_section),
+                    "run": [_("Run them"), "section" if self.needs_section else "cell"],
                 }
         self.displayed()
         return bundle

@@ -144,15 +144,38 @@ def choices(
     return tag("label", label, tag("select", *words, name=name, **attributes))
 
 
-def render_stale() -> Node:
-    """Return what a panel says when its kernel is gone (`kernel.js`); the style sheet shows it only then."""
+def say_what_to_run(*, section: bool) -> str:
+    """Return how a panel whose kernel has left comes back: which cells are run again.
+
+    Args:
+        section: whether it needs what its section has measured, and not only its names.
+    """
+    if section:
+        return _("Run the set-up cell, and this section from its first cell to this one.")
+    return _("Run the set-up cell, this section's first cell, and this one.")
+
+
+def render_stale(*, section: bool = False) -> Node:
+    """Return what a panel says whose kernel has left (`kernel.js`); the style sheet shows it only then.
+
+    The button is shown where our extension of JupyterLab hears it.
+    """
+    run = tag(
+        "button",
+        _("Run them"),
+        type="button",
+        class_="labkit-button labkit-run-again",
+        data_run_again="section" if section else "cell",
+    )
     return tag(
-        "p",
-        _("The kernel was restarted or has ended, and what this panel shows is old: run its cell again."),
+        "div",
+        tag("p", _("The kernel was restarted or has ended: this panel is a picture of the past."), " ",
+            say_what_to_run(section=section)),
+        run,
         class_="labkit-stale labkit-note",
         role="alert",
         key="stale",
-    )
+    )  # fmt: skip
 
 
 def render_view_choices() -> Node:

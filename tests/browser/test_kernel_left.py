@@ -80,7 +80,7 @@ def test_page_loaded_after_a_restart_shows_the_panel_as_it_was_saved(page: Page)
     save(page)
     page.reload()
     output = page.locator(".jp-OutputArea-output").last
-    expect(output).to_contain_text("This panel is as it was saved. Run the cells again")
+    expect(output).to_contain_text("This panel is a picture of the past, as it was saved.")
     expect(output).to_contain_text("16 MiB")
     expect(page.get_by_text("Error displaying widget")).to_have_count(0)
     expect(page.locator(".jp-RenderedImage img")).to_have_attribute("alt", PICTURE)

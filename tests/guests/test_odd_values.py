@@ -16,7 +16,7 @@ import pytest
 
 from labkit import Lab, experiments, widgets
 from labkit.acts.act import Act, BoundAct
-from labkit.course import exercise, predict
+from labkit.course import exercise, keep, predict
 from labkit.course.exercise import Exercise
 from labkit.course.prediction import Prediction
 from labkit.disk import Disk
@@ -208,6 +208,7 @@ CALLS: dict[str, Call | None] = {
     "experiments.Container": Call(right={"name": NAMES}, name="a/b", spare=None),
     "Container.run": Call(command="true"),
     "predict": Call(slug="boot-time"),
+    "keep": Call(slug="boot-time", value=1.5, unit="s", spread=None, lab=LAB),
     "exercise": Call(slug="first-boot", lab=None),
     "Exercise.check": Call(),
     "Exercise.hint": Call(),
@@ -248,6 +249,7 @@ CALLS: dict[str, Call | None] = {
     "LineagePanel": Call(lab=LAB, node=None),
     "MachinePanel": Call(where=WEB, name=None),
     "SnapshotPanel": Call(where=WEB, name=None),
+    "Prediction.choose": Call(option="blink"),
     "Prediction.reveal": Call(observed=1),
     "Prediction.line": Call(),
 }
@@ -258,7 +260,7 @@ def found() -> set[str]:
     """All that is public and can be called; of panels only what they add to a panel."""
     given = {name for name in experiments.__all__ if callable(getattr(experiments, name))}
     tried = {f"experiments.{name}" for name in given - {kind.__name__ for kind in VALUES}}
-    names = {"predict", "exercise", *(panel.__name__ for panel in PANELS), *tried}
+    names = {"predict", "keep", "exercise", *(panel.__name__ for panel in PANELS), *tried}
     for kind in CLASSES:
         for name in dir(kind):
             if name.startswith("_") or (kind is Prediction and name not in vars(Prediction)):
@@ -304,7 +306,7 @@ class Place:
             "SnapshotTree": lambda: machine.snapshots.tree,
         }
         if not kind:
-            functions: dict[str, Callable[..., Any]] = {"predict": predict, "exercise": exercise}
+            functions: dict[str, Callable[..., Any]] = {"predict": predict, "keep": keep, "exercise": exercise}
             return functions.get(name) or getattr(widgets, name)
         called: Callable[..., Any] = getattr(subjects[kind](), method)
         return called

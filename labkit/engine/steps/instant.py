@@ -34,7 +34,7 @@ ANSWERS_WITHIN = 60.0
 """Seconds in which a guest that goes on must be told who it is."""
 
 MOST_AT_ONCE = 8
-"""Guests that are given their memory at the same moment, where there are as many CPUs."""
+"""How many guests at most get their memory at the same time, if there are as many CPUs."""
 
 _SEED_BYTES = 256
 _RENEW = "/bin/labkit-renew"
@@ -81,7 +81,7 @@ def undo(step: CopyMemory | MapMemory, _context: Context) -> None:
 
 
 def _map_memory(step: MapMemory, context: Context) -> None:
-    """Make the files to map a memory; where that cannot be, the clones read it, and that is told when they do."""
+    """Make the files to map a memory; if that fails, the clones read the memory, and remarks then say so."""
     with contextlib.suppress(ValueError):
         mapping.make(Path(step.memory), on_bytes=context.on_bytes, limit=context.limit)
 
@@ -108,9 +108,9 @@ def _wake(step: WakeClones, context: Context) -> None:
 
 
 def _restore_all(step: WakeClones, context: Context) -> list[MachineSpec]:
-    """Let the clones have the memory, paused, as many at once as there are CPUs; returns those that have it.
+    """Give the clones the memory, paused, as many at once as there are CPUs; returns those that have got it.
 
-    What they read is one file, in which each writes its definition first: that is done one after the other.
+    Clones that read it do so one after the other, since each must first write its definition into the same file.
     """
     woken: list[MachineSpec] = []
     whole, done = sum(spec.memory for spec in step.specs), 0
@@ -154,7 +154,7 @@ def _restore(step: WakeClones, spec: MachineSpec, context: Context, reading: thr
         if not mapped.is_waiting(context.domains.connection, spec.id):
             instant.define_again(context.domains.connection, step.source_id, step.snapshot, spec)
             return True
-        mapped.end(context.domains.connection, spec.id)  # whoever woke it has ended in between
+        mapped.end(context.domains.connection, spec.id)  # the process that woke it ended in between
     try:
         if not all(headers.is_blank(Path(disk.path)) for disk in spec.disks):
             raise WrongState(_("its disks have been written to since."))
@@ -170,7 +170,7 @@ def _restore(step: WakeClones, spec: MachineSpec, context: Context, reading: thr
 
 
 def _map(step: WakeClones, spec: MachineSpec, context: Context) -> bool:
-    """Let a clone map the memory; whether it could. Else it reads it, and that is told."""
+    """Let a clone map the memory; returns whether it could. If not, a remark says that it reads the memory instead."""
     connection, memory = context.domains.connection, Path(step.memory)
     try:
         devices = mapping.read_devices(memory)
@@ -186,7 +186,7 @@ def _map(step: WakeClones, spec: MachineSpec, context: Context) -> bool:
 
 
 def _read(step: WakeClones, spec: MachineSpec, context: Context) -> None:
-    """Let a clone read the memory, from a copy in which its definition stands."""
+    """Let a clone read the memory, from a copy into which its definition is written."""
     connection, memory, copy = context.domains.connection, Path(step.memory), Path(step.copy)
     if step.mapped and not copy.exists():
         files.copy_file(memory, copy, on_bytes=unheard, limit=context.limit)

@@ -56,7 +56,7 @@ class Touched:
 
     Attributes:
         creates: those it makes. rewrites: those whose content it changes or that it exchanges.
-        deletes: those it removes. keeps: those of them whose content stands in another file by then.
+        deletes: those it removes. keeps: those of them whose content is in another file by then.
         moves: those it renames; the new name is in one of the other fields.
         hands_over: those that it lets the hypervisor write, or whose mode it changes: it does not write their content
             itself.

@@ -64,8 +64,8 @@ class MapMemory(BaseStep):
     """Make the files by which clones map a snapshot's memory: its pages as the guest sees them, and all else.
 
     Attributes:
-        memory: absolute, which is only read. pages, devices: the files it makes, absolute. bytes: what is written.
-        anew: whether such files are there, and are not what they were.
+        memory: absolute, only read. pages, devices: the files it makes, absolute. bytes: how many are written.
+        anew: whether such files exist already and are not what they were.
     """
 
     memory: str
@@ -184,7 +184,7 @@ class WakeClones(BaseStep):
         written = tuple(path for spec in self.specs for path in written_by(spec))
         if not self.mapped:
             return Touched(rewrites=(self.copy,), hands_over=written, reads=(self.memory,))
-        # What is mapped is looked at for each clone: one that must not map it reads the memory.
+        # The files are checked for each clone; a clone that must not map them reads the memory.
         return Touched(creates=(self.copy,), deletes=(self.copy,), hands_over=written, reads=(self.memory,))
 
     def after(self, state: LabState) -> LabState:
@@ -192,5 +192,5 @@ class WakeClones(BaseStep):
 
 
 def waking_paper(domain: str) -> str:
-    """Return the name of the file with the definition a clone is woken with."""
+    """Return the name of the file with the definition that a clone is woken with."""
     return f"{domain}.waking.xml"

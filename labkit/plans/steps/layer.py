@@ -198,7 +198,7 @@ class DeleteFiles(BaseStep):
 
     Attributes:
         paths: absolute. bytes: how many are given back to the host.
-        is_copied: whether what they hold stands in another file by now.
+        is_copied: whether their content is in another file by then.
     """
 
     paths: tuple[str, ...]

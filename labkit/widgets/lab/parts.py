@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from labkit.language import _, ngettext
 from labkit.model.happenings import Happening
-from labkit.model.lineage import Lineage
+from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.lineage_text import standing_word
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.points import span
@@ -103,11 +103,17 @@ def _render_room(allocated: int, promised: int, free: int) -> Child:
 
 
 def sizes_of(state: LabState) -> dict[str, int]:
-    """Return the bytes that the host has given each machine's active images, by machine name."""
+    """Return the bytes that the host has given each machine's own images, those of its snapshots included, by name.
+
+    What a clone stands on is the original's.
+    """
+    lineage = read_lineage(state)
     sizes: Counter[str] = Counter()
-    for disk in state.disks.values():
-        if disk.machine is not None:
-            sizes[disk.machine] += disk.active.allocated
+    for path, image in state.images.items():
+        users = lineage.users.get(path, frozenset())
+        owners = [name for name in users if path in lineage.named[name]] or (users if len(users) == 1 else ())
+        for owner in owners:
+            sizes[owner] += image.allocated
     return sizes
 
 
@@ -192,7 +198,12 @@ def render_row(
         tag("div", opener, machine_parts.render_state(facts), class_="labkit-who"),
         tag("div", trace, class_="labkit-past"),
         tag("div", *meters, class_="labkit-meters", key="meters"),
-        tag("div", format_size(size), class_="labkit-size", title=_("what its disks take on the host")),
+        tag(
+            "div",
+            format_size(size),
+            class_="labkit-size",
+            title=_("what its disks and their snapshots take on the host"),
+        ),
         tag("div", acts, class_="labkit-switches", key="switches"),
         tag("div", under_way, key="work", class_="labkit-below"),
         tag("div", details, key="details", class_="labkit-below"),
