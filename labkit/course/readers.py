@@ -191,12 +191,14 @@ def read_image_names(lab: Lab, *disks: str) -> dict[str, str]:
 
 
 def why_not_start(machine: Machine) -> str:
-    """Return why a machine would not start, "" for nothing."""
+    """Return why a machine would not start, "" for nothing; files are named from the lab's folder."""
     try:
         refusal = machine.snapshots.why_not_start()
     except LabError as error:
-        return error.message
-    return refusal.why if refusal else ""
+        why = error.message
+    else:
+        why = refusal.why if refusal else ""
+    return why.replace(f"{machine.lab.home}/", "")
 
 
 def _names(lab: Lab, layers: Sequence[ImageFacts]) -> tuple[str, ...]:

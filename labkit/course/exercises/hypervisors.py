@@ -123,8 +123,10 @@ class OtherController(MachineExercise):
     @property
     def questions(self) -> Mapping[str, Mapping[str, str]]:
         """What stands on the disk, read through the controller; after a boot it may take a moment to be there."""
+        has = 'has() { grep -q " $1$" /proc/partitions; }'
+        wait = f"{has}; has vdb || for try in 1 2 3 4 5; do has sda && break; sleep 1; done"
         block = f"dd if=/dev/sda bs={BLOCK} skip={self.place // BLOCK} count=1 | head -c 8"
-        return {self.machine: {"ide": f"grep -q ' sda$' /proc/partitions && {block}"}}
+        return {self.machine: {"ide": f"{wait}; has sda && {block}"}}
 
     def prepare(self) -> None:
         """Start it with a virtio disk, and let it write the mark there, among other things."""
