@@ -237,13 +237,15 @@ def _find_damaged(
 
 
 def _find_replaced(paths: Iterable[str]) -> dict[str, Replaced]:
-    """Those of some paths that are no files, and what they are."""
+    """Those of some paths that are no files that this user may read, and what they are."""
     found: dict[str, Replaced] = {}
     for path in paths:
         with contextlib.suppress(OSError):  # gone this instant
             mode = os.lstat(path).st_mode
             if not stat.S_ISREG(mode):
                 found[path] = _KINDS.get(stat.S_IFMT(mode), Replaced.OTHER)
+            elif not os.access(path, os.R_OK):
+                found[path] = Replaced.LOCKED
     return found
 
 

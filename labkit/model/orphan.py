@@ -75,7 +75,7 @@ class OrphanFacts:
             return _("A record of the folder names it that was put aside; `labkit lab restore` takes that record.")
         if self.in_use:
             return _(
-                "It is the snapshot {name} of {machine}, which another program made libvirt forget; its image is in use."
+                "It is the snapshot {name} of {machine}, which another program made libvirt forget; it is in use."
             ).format(name=self.snapshot, machine=self.machine)
         if self.snapshot:
             return _("It is the snapshot {name} of {machine}, which another program made libvirt forget.").format(

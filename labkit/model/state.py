@@ -217,8 +217,8 @@ class LabState:
     def remembered(self, *, but: str = "") -> frozenset[str]:
         """Return the images of snapshots that libvirt was made to forget and that the record still knows.
 
-        They are no roots, since nobody can be brought back to them as it is; no free disks, and no act's to delete or to
-        rewrite, since the machine can have such a snapshot again.
+        They are no roots, since nobody can be brought back to them as it is; no free disks, and no act's to delete or
+        to rewrite, since the machine can have such a snapshot again.
 
         Args:
             but: the id of a machine that goes, and its snapshots with it.
