@@ -142,9 +142,8 @@ def host_of(addresses: Sequence[Address]) -> str:
 
 def start_page(root: Path) -> str:
     """Return the notebook to begin with, in the language that was asked for."""
-    pages = [
-        f"notebooks/{language}/00-your-lab.ipynb" for language in (os.environ.get("LABKIT_LANGUAGE") or "en", "en")
-    ]
+    languages = (os.environ.get("LABKIT_LANGUAGE") or "en", "en")
+    pages = [f"{language}/{page}.ipynb" for language in languages for page in ("index", "00-your-lab")]
     return next((page for page in pages if (root / page).exists()), pages[-1])
 
 

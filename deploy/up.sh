@@ -44,14 +44,33 @@ offer_to_save() {
   esac
 }
 
+# Students work in copies of their own, so that the checkout can be brought up to date. Before there were any they worked
+# in the checkout: what they have changed there becomes their copy, and stays where it is, too.
+make_copies() {
+  local committed='' words=()
+  if [ ! -e "$DATA/work/.labkit" ] && is_changed; then
+    committed=$(mktemp -d)
+    git -C "$ROOT" archive HEAD notebooks | tar -x -C "$committed"
+    words=(--originals "$committed/notebooks" --edited "$ROOT/notebooks")
+  fi
+  # an error says itself what is wrong, and nobody is kept from the copies there are
+  (cd -- "$ROOT" && python -m labkit.cli course update "${words[@]}" >&2) || true
+  [ -n "$committed" ] || return 0
+  rm -rf -- "$committed"
+  say "The notebooks of the checkout itself are as you have left them. \`git restore notebooks\` there lets git pull go on."
+}
+
+is_changed() { [ -n "$(git -C "$ROOT" diff --name-only HEAD -- notebooks 2>/dev/null)" ]; }
+
 main() {
   local log=$DATA/jupyter/server.log status=0
   umask 077 # what students make in JupyterLab is theirs alone
+  make_copies
   : >"$log"
   trap stop INT TERM HUP
   # In a session of its own, so that Ctrl-C comes here alone; it ends with this script, however that ends. It tells the
   # address on stdout and what is in the way on stderr, and its other words go into the log.
-  setsid setpriv --pdeathsig TERM python "$ROOT/deploy/serve.py" "$ROOT" "$FIRST_PORT" "$START_LIMIT" \
+  setsid setpriv --pdeathsig TERM python "$ROOT/deploy/serve.py" "$DATA/work" "$FIRST_PORT" "$START_LIMIT" \
     3>&1 4>&2 </dev/null >"$log" 2>&1 &
   server=$!
   wait "$server" || status=$?

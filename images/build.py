@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Builds the guest images of the course from Debian's packages, the same ones on every host.
+"""Builds the guest images of the course from Debian's packages: the same images on every host.
 
     python3 images/build.py --into FOLDER [--force | --check] [tiny] [sector]
 
-Needs no root and no network beyond Debian's package archive. An image that its recipe would make
-again is left as it is. `README.md` beside this file says what is in the images and how to add one.
+Needs no root and no network beyond Debian's package archive. An image that its recipe would make just the same is left
+as it is. `README.md` beside this file says what is in the images and how to add one.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def build(name: str, store: Store, *, force: bool) -> None:
     """Build one image into the store, unless the same one is there.
 
     Raises:
-        BuildError: it cannot be built; the store is as it was, but for blobs that nothing names yet.
+        BuildError: it cannot be built; the store is as it was, except for blobs that nothing names yet.
     """
     if platform.machine() != architecture.NAME:
         raise BuildError(f"The guest images are for {architecture.NAME}; this computer is {platform.machine()}.")
@@ -91,7 +91,7 @@ def build(name: str, store: Store, *, force: bool) -> None:
 
 
 def tell_other_versions(name: str, manifest: Manifest) -> None:
-    """Say of which packages an image has other versions than those that the course was tried with."""
+    """Name the packages whose versions in an image differ from those that the course was tried with."""
     tried = json.loads((HERE / "versions.json").read_text()).get(name, {})
     here = manifest.get("packages", {})
     others = [f"{package} {here.get(package, '-')} (tried: {tried.get(package, '-')})"
@@ -102,7 +102,7 @@ def tell_other_versions(name: str, manifest: Manifest) -> None:
 
 
 def recipe_of(name: str) -> str:
-    """Return the hash of all that decides what an image will be, but for the packages' versions."""
+    """Return the hash of everything that decides what an image will be, except the packages' versions."""
     return recipe_hash([HERE / "builder", HERE / name])
 
 
@@ -113,7 +113,7 @@ def fail(sentence: str) -> int:
 
 
 def interrupt(*_: object) -> None:
-    """Let an end asked for by signal clean up as Ctrl-C does."""
+    """Make a signal to end clean up as Ctrl-C does."""
     raise KeyboardInterrupt
 
 

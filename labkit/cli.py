@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
-from labkit import cli_lab
+from labkit import cli_course, cli_lab
 from labkit.errors import BadInput, HostTrouble, LabError, NotFound
 from labkit.language import _
 from labkit.printing import tell
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_lab.add_commands(
         commands.add_parser("lab", help=_("the labs: where they are; moved, copied, let go, brought back"))
     )
+    cli_course.add_commands(commands.add_parser("course", help=_("your copies of the notebooks, and your progress")))
     verify = commands.add_parser("verify", help=_("read every frozen image whole: is it what it was?"))
     verify.add_argument("--lab", default=None, help=_("the lab's name; without it: all labs"))
     verify.set_defaults(run=_verify)

@@ -203,7 +203,7 @@ class Lab:
             plan: as `.plan(...)` of an act returned it.
             on_progress: called with a `Progress` before each step and as bytes are copied.
             cancel: set it to stop; heeded while the progress says so (`can_cancel`): up to the commit point, and after
-            it where clones still wait to be woken or layers to be merged.
+                it where clones still wait to be woken or layers to be merged.
             timeout: seconds; heeded for as long as `cancel` is.
 
         Raises:

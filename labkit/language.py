@@ -66,7 +66,11 @@ def say_again(value: Any) -> Any:
 
 def _(message: str) -> str:
     """Return the message in the language in force."""
-    return Message(_catalogue().gettext(message), partial(_, message))
+    catalogue = _catalogue()
+    found = catalogue.gettext(message)
+    if found == message:  # a word that also has a plural is kept with it, where gettext does not look
+        found = catalogue.ngettext(message, message, 1)
+    return Message(found, partial(_, message))
 
 
 def ngettext(singular: str, plural: str, number: int) -> str:

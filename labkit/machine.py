@@ -319,8 +319,8 @@ class Machine:
 
         Raises:
             WrongState: not running, or no agent. GuestSilent: the agent does not answer. GuestError: it answers
-            nonsense, or there is no such program. TimedOut: the time is up, also where only a child in the background
-            is left that holds the output open; write "server >/dev/null 2>&1 &".
+                nonsense, or there is no such program. TimedOut: the time is up, also where only a child in the
+                background is left that holds the output open; write "server >/dev/null 2>&1 &".
         """
         result = inside.run(self._handle, command, timeout=timeout, stdin=stdin, cancel=cancel)
         if result.cut:

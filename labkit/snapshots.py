@@ -124,7 +124,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
         Args:
             name: of the snapshot. save_current: take a snapshot of this name first; None: the current state is
-            discarded.
+                discarded.
             run: whether a guest whose memory was kept runs again; False leaves it saved.
             memory: False: come back to the disks only; the machine is off then.
 

@@ -17,6 +17,7 @@ from labkit.engine.progress import OnProgress, of_one_step, watching
 from labkit.language import _, ngettext
 from labkit.limits import Limit, unheard
 from labkit.model.lineage import read_lineage
+from labkit.model.mapped import files_beside
 from labkit.model.state import LabState
 from labkit.plans.accepting import say_seals_are_gone
 from labkit.plans.broken import find_frozen
@@ -120,7 +121,8 @@ def verify(
 
 def _memories(state: LabState) -> set[str]:
     nodes = (node for tree in state.every_tree.values() for node in tree.nodes.values())
-    return {node.memory for node in nodes if node.memory and node.memory in state.memories}
+    memories = [node.memory for node in nodes if node.memory and node.memory in state.memories]
+    return {*memories, *state.beside(memories)}
 
 
 def _readers(state: LabState, file: str) -> tuple[str, ...]:
@@ -132,5 +134,5 @@ def _readers(state: LabState, file: str) -> tuple[str, ...]:
         f"{machine}@{node.name}"
         for machine, tree in state.every_tree.items()
         for node in tree.nodes.values()
-        if file in (node.memory, *(disk.path for disk in node.disks))
+        if file in (node.memory, *files_beside([node.memory]), *(disk.path for disk in node.disks))
     )

@@ -46,7 +46,7 @@ def clone(
         snapshots: whether a full clone gets the whole tree of snapshots.
         reflink: whether copied files share blocks with the original where the file system can.
         instant: whether linked clones run at once: each goes on from the memory of the snapshot, under its own name.
-        One that cannot do so boots instead, and a sentence says so.
+            One that cannot do so boots instead, and a sentence says so.
         timeout: seconds.
 
     Returns:

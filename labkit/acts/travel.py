@@ -74,7 +74,7 @@ def import_machine(
     Args:
         file: the archive. name: of the machine; None: the one it had.
         identity: "keep": it is the same machine; "new": it is another one, and the guest takes its new name when it
-        next boots.
+            next boots.
         timeout: seconds.
 
     Returns:

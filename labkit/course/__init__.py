@@ -1,12 +1,26 @@
 """The course inside the notebooks: predictions, exercises, progress; all named by slug.
 
-Knows: the lab as a student uses it, panels. Must not know: the insides of either.
+Knows: the lab as a student uses it, panels. Must not know: how either works inside.
 """
 
 from labkit.course.catalogue import exercise
+from labkit.course.course_panel import CoursePanel
 from labkit.course.exercise import Exercise
 from labkit.course.prediction import Prediction, predict
+from labkit.course.results import keep, recall
 from labkit.course.stopwatch import Stopwatch, time_steps
 from labkit.course.tidy import rewind, tidy
 
-__all__ = ["Exercise", "Prediction", "Stopwatch", "exercise", "predict", "rewind", "tidy", "time_steps"]
+__all__ = [
+    "CoursePanel",
+    "Exercise",
+    "Prediction",
+    "Stopwatch",
+    "exercise",
+    "keep",
+    "predict",
+    "recall",
+    "rewind",
+    "tidy",
+    "time_steps",
+]

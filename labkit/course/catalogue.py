@@ -29,21 +29,24 @@ EXERCISES: Final[dict[str, type[Exercise]]] = {
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Exercise) and "slug" in vars(kind)
 }
-"""All exercises by slug; a class without one of its own is what several share."""
+"""All exercises by slug; a class without a slug of its own is a base of several."""
+
+ALIASES: Final[dict[str, str]] = {kind.alias: slug for slug, kind in EXERCISES.items() if vars(kind).get("alias")}
+"""The slugs of exercises by the names they had before, which go on being understood."""
 
 
 @checked
 def exercise(slug: str, lab: Lab | None = None) -> Exercise:
-    """Return an exercise; it is neither started nor checked by that.
+    """Return an exercise, without starting or checking it.
 
     Args:
-        slug: its name in the course.
+        slug: its name in the course, the same in every language; an earlier one is understood, too.
         lab: where its machines are; None: the lab `default`.
 
     Raises:
-        NotFound: the course has none of that name.
-        BadInput: `lab` is something else than a lab.
+        NotFound: the course has none of that name. BadInput: `lab` is not a lab.
     """
+    slug = ALIASES.get(slug, slug)
     if slug not in EXERCISES:
         raise NotFound(
             _("There is no {slug!r} in the course.").format(slug=slug),

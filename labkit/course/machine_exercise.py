@@ -1,85 +1,70 @@
-"""What exercises on running machines share: their start, a mark in memory that a reboot wipes out, common answers.
+"""What exercises on running machines share: their start, a mark on each disk, common judgements.
 
 Knows: the lab as a student uses it. Must not know: any one exercise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from labkit.course.exercise import Exercise, Result
-from labkit.errors import GuestError, TimedOut
+from labkit.course.exercise import Exercise
+from labkit.course.reading import MachineReading, Reading
+from labkit.course.result import Result, wrong
+from labkit.course.warm import start_warm
+from labkit.disk import Disk
 from labkit.language import _
 from labkit.machine import Machine
-from labkit.model.machine import MachineState
 from labkit.model.words import state_word
 
 MEMORY = "96 MiB"
 """Of each machine: several run at once."""
 
-IN_MEMORY, ON_DISK = "/run/labkit-mark", "/root/labkit-mark"
-"""Where a guest keeps the student's mark: lost when it reboots, kept."""
-
-PATIENCE = 30.0
-"""Seconds a guest may take to answer a check."""
+ON_DISK = "/root/labkit-mark"
+"""Where a guest keeps the student's mark."""
 
 
 class MachineExercise(Exercise):
-    """An exercise whose start is some machines; without them nothing is begun."""
-
-    def look(self) -> Result:
-        """Tell that nothing is begun or that a machine is gone, or look at the work."""
-        missing = [name for name in self.machines if name not in self.lab.machines]
-        if len(missing) == len(self.machines):
-            return self.not_begun(_("There is no machine {name}.").format(name=self.machine))
-        if missing:
-            return self.broken(_("The machine {name} is gone.").format(name=missing[0]))
-        return self.look_closer()
-
-    def look_closer(self) -> Result:
-        """Look at the work, with all machines there."""
-        raise NotImplementedError
+    """An exercise whose start is some machines."""
 
     def vm(self, name: str) -> Machine:
         """Return one of its machines."""
         return self.lab.machines[name]
 
-    def boot(self, *, start: bool = True, **options: Any) -> list[Machine]:
-        """Create its machines and start them, each with the mark in its memory and on its disk."""
-        machines = [self.lab.create(name, memory=MEMORY, **options) for name in self.machines]
-        if start:
-            for machine in machines:
-                machine.start()
-            with ThreadPoolExecutor(max_workers=len(machines)) as pool:
-                list(pool.map(self._mark, machines))
+    def boot(self, *disks: Disk, **options: Any) -> list[Machine]:
+        """Create its machines and let them run, each with the mark on its disk; the first gets these disks, too."""
+        machines = [self.lab.create(name, memory=MEMORY, **options) for name in self.given]
+        with ThreadPoolExecutor(max_workers=len(machines)) as pool:
+            list(pool.map(self._begin, machines))
+        for disk in disks:
+            machines[0].attach(disk)
         return machines
 
-    def _mark(self, machine: Machine) -> None:
-        machine.wait_ready()
-        machine.run(f"echo {self.mark} | tee {IN_MEMORY} >{ON_DISK}; sync")
+    def _begin(self, machine: Machine) -> None:
+        start_warm(machine)
+        machine.run(f"echo {self.mark} >{ON_DISK}; sync")
 
-    def says(self, name: str, command: str) -> str | None:
-        """Return what a command printed inside a machine, or None: it does not run, or does not answer."""
-        machine = self.vm(name)
-        if machine.state is not MachineState.RUNNING:
-            return None
-        try:
-            return machine.run(command, timeout=PATIENCE).stdout.strip()
-        except (GuestError, TimedOut):
-            return None
 
-    def why_not_untouched(self, name: str) -> Result | None:
-        """Return what is wrong if a machine does not run on as it was started, or None."""
-        state = self.vm(name).state
-        if state is not MachineState.RUNNING:
-            return self.wrong(
-                _("{name} is {state}, and it was to be left alone.").format(name=name, state=state_word(state)),
+def why_not_untouched(before: Reading, now: Reading, names: Sequence[str]) -> Result | None:
+    """Return what is wrong if one of some machines does not run on as it was started, or None."""
+    for name in names:
+        was, there = before.machines[name], now.machines[name]
+        if not there.runs:
+            return wrong(
+                _("{name} is {state}, and it was to be left alone.").format(name=name, state=state_word(there.state)),
                 _("Bring it back; if it lost its memory, call ex.start()."),
+                "ex.start()",
             )
-        if self.says(name, f"cat {IN_MEMORY}") != self.mark:
-            return self.wrong(
+        if was_restarted(was, there):
+            return wrong(
                 _("You restarted {name}, too: it has lost its memory.").format(name=name),
                 _("Call ex.start(), and touch only the machine that the task speaks of."),
+                "ex.start()",
             )
-        return None
+    return None
+
+
+def was_restarted(was: MachineReading, now: MachineReading) -> bool:
+    """Whether a machine that runs is not in the boot that it was in: another process, or another boot in the same."""
+    return was.process != now.process or (now.said is not None and was.boot != now.boot)

@@ -1,10 +1,11 @@
-"""Predictions: a question before the experiment, and afterwards the answer beside what the machine says.
+"""Predictions: a question before the experiment, and afterwards the answer beside what was measured.
 
-    predict("boot-time")                shows the question; never blocks, "I don't know" is an answer
+    predict("boot-time")                lets the question be answered; never blocks, "I don't know" is an answer
     predict("boot-time").reveal(4.1)    shows what was chosen beside what was measured
 
-What the machine says comes from the run. An answer is kept in the progress file; the static twins never
-hold it, and hold what was observed only where every computer observes the same.
+The question itself stands in the prose above, so that it is read before anything runs. What the machine says comes from
+the run; what is chosen after it is no prediction any more. An answer is kept in the progress file; the static twins
+never hold it, and hold what was observed only where every computer observes the same.
 
 Knows: the course's texts, progress, panels. Must not know: how anything is measured.
 """
@@ -25,10 +26,10 @@ from labkit.widgets.panel import Panel
 from labkit.widgets.tree import Node, tag
 
 _shown: dict[str, weakref.WeakSet[Panel]] = {}
-"""The panels about each prediction: an answer given in one shows in all."""
+"""The panels of each prediction, since an answer given in one is shown in all."""
 
 _MOST = 1e300
-"""What a measurement stays below."""
+"""All measurements are below this number."""
 
 UNKNOWN = "unknown"
 """The option "I don't know"; every prediction has it."""
@@ -39,7 +40,7 @@ class Option:
     """A possible answer.
 
     Attributes:
-        slug: its name. text: what it says. below: numbers under this one belong to it, or None.
+        slug: its name. text: what it says. below: observed numbers below this belong to it, or None.
     """
 
     slug: str
@@ -61,6 +62,12 @@ class Question:
     options: tuple[Option, ...]
     varies: bool
 
+    @property
+    def markdown(self) -> str:
+        """The question with its options, as it stands in a notebook."""
+        head = _("Predict:")
+        return "\n".join([f"**{head}** {self.text}", "", *(f"- {option.text}" for option in self.options)])
+
     def option(self, slug: str) -> Option:
         """Return an option by its name; KeyError when there is none."""
         return {option.slug: option for option in self.options}[slug]
@@ -69,8 +76,8 @@ class Question:
         """Return the option that an observation belongs to.
 
         Args:
-            observed: a number where the options are ranges, else an option's slug; True and False are
-                "yes" and "no".
+            observed: a number if the options are ranges, else an option's slug; True and False stand for "yes" and
+                "no".
 
         Raises:
             BadInput: it belongs to none.
@@ -104,7 +111,7 @@ def read_question(slug: str) -> Question:
 
 
 class Prediction(Panel):
-    """A question with its options; the reader chooses one, and may choose another."""
+    """A question with its options; the reader chooses one, and may change the choice."""
 
     def __init__(self, slug: str, *, progress: CourseProgress | None = None) -> None:
         super().__init__()
@@ -126,26 +133,57 @@ class Prediction(Panel):
         options = {option.slug: option for option in self.question.options}
         return options.get(slug or "")
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the choice was made after the machine had answered."""
+        return self._progress.is_late(self.slug)
+
+    @property
+    def is_revealed(self) -> bool:
+        """Whether the machine has answered."""
+        return self._progress.is_revealed(self.slug)
+
+    @checked
+    def choose(self, option: str) -> Prediction:
+        """Choose an option by its name, where there is no button to press.
+
+        Raises:
+            BadInput: the question has none of that name.
+        """
+        options = {each.slug: each for each in self.question.options}
+        if option not in options:
+            raise BadInput(
+                _("{observed!r} is no answer to {slug!r}.").format(observed=Shown(option), slug=self.slug),
+                _("Give one of: {names}.").format(names=", ".join(options)),
+            )
+        self._progress.record_answer(self.slug, option)
+        for panel in list(_shown[self.slug]):
+            panel.redraw()
+        return self
+
     def reveal(self, observed: object) -> Revealed:
-        """Return what the machine says, to be shown beside the choice.
+        """Return what was observed, to be shown beside the choice; what is chosen from now on is late.
 
         Args:
             observed: what the run observed; see `Question.classify`.
         """
-        return Revealed(self, observed)
+        revealed = Revealed(self, observed)
+        self._progress.record_revealed(self.slug)
+        for panel in list(_shown[self.slug]):
+            panel.redraw()
+        return revealed
 
     def line(self) -> str:
-        """Return the question and the options."""
-        options = "".join(f"\n  ( ) {option.text}" for option in self.question.options)
-        return f"{self.question.text}{options}"
+        """Return how to answer; the question stands above."""
+        first, *others = (f'"{option.slug}"' for option in self.question.options)
+        call = f'predict("{self.slug}").choose({first})'
+        return _("Choose an answer: {call}, or {others}.").format(call=call, others=", ".join(others))
 
     def body(self, *, live: bool) -> Node:
         """Return the question; see `Panel.body`."""
-        question = self.question
-        head = tag("p", tag("strong", _("Predict:") + " "), question.text)
+        question, choice, done = self.question, self.choice, self._is_settled()
         if not live:
-            return tag("div", head, tag("ul", *[tag("li", option.text) for option in question.options]))
-        choice = self.choice
+            return tag("p", _("Run this cell to choose an answer."))
         buttons = [
             tag(
                 "button",
@@ -156,29 +194,35 @@ class Prediction(Panel):
                 data_action="choose",
                 data_choice=option.slug,
                 aria_pressed="true" if choice == option else "false",
+                aria_disabled="true" if done else None,
+                title=self._word() if done else None,
             )
             for option in question.options
         ]
-        word = _("Your prediction is kept; you may change it.") if choice else _("Choose one, then go on.")
         return tag(
             "div",
-            head,
             tag("div", *buttons, class_="labkit-options", role="group", aria_label=question.text),
-            tag("p", word, class_="labkit-quiet", role="status"),
+            tag("p", self._word(), class_="labkit-quiet", role="status"),
         )
 
-    def __repr__(self) -> str:
-        return _("Predict:") + f" {self.line()}"
+    def _is_settled(self) -> bool:
+        return self.is_revealed and self.choice is not None and not self.is_late
+
+    def _word(self) -> str:
+        if self._is_settled():
+            return _("Your prediction is kept as it was: the machine has answered.")
+        if self.is_revealed:
+            return _("The machine has answered already: what you choose now does not count as predicted.")
+        return _("Your prediction is kept; you may change it.") if self.choice else _("Choose one, then go on.")
 
     def _choose(self, values: Values) -> None:
-        option = self.question.option(values.get("choice", ""))
-        self._progress.record_answer(self.slug, option.slug)
-        for panel in list(_shown[self.slug]):
-            panel.redraw()
+        self.choose(values.get("choice", ""))
 
 
 class Revealed(Panel):
-    """What was predicted, beside what the machine says."""
+    """What was predicted, beside what was observed."""
+
+    needs_section = True
 
     def __init__(self, prediction: Prediction, observed: object) -> None:
         super().__init__()
@@ -188,15 +232,17 @@ class Revealed(Panel):
 
     @property
     def observed(self) -> Option:
-        """The option that the machine's answer belongs to."""
+        """The option that the observation belongs to."""
         return self._prediction.question.option(self._observed)
 
     @property
     def verdict(self) -> str:
-        """The comparison, as a sentence; a prediction is never marked."""
+        """The comparison, as a sentence; predictions are not graded."""
         choice = self._prediction.choice
         if choice is None:
             return _("You have not predicted anything.")
+        if self._prediction.is_late:
+            return _("You chose after the machine had answered: that does not count as predicted.")
         if choice.slug == UNKNOWN:
             return _("You said that you did not know; now you do.")
         if choice == self.observed:
@@ -204,7 +250,7 @@ class Revealed(Panel):
         return _("Not as you predicted: what explains the difference?")
 
     def line(self) -> str:
-        """Return the question, and the machine's answer where all machines give the same."""
+        """Return the question, and what was observed if that is the same on all computers."""
         return f"{self._prediction.question.text}\n  {self._machine_says()}"
 
     def body(self, *, live: bool) -> Node:
@@ -213,7 +259,8 @@ class Revealed(Panel):
         if not live:
             return tag("div", question, tag("p", self._machine_says()))
         choice = self._prediction.choice
-        you = tag("p", _("You predicted: {answer}").format(answer=choice.text)) if choice else None
+        words = _("You chose afterwards: {answer}") if self._prediction.is_late else _("You predicted: {answer}")
+        you = tag("p", words.format(answer=choice.text)) if choice else None
         return tag(
             "div",
             question,
@@ -233,7 +280,7 @@ class Revealed(Panel):
 
 @checked
 def predict(slug: str) -> Prediction:
-    """Return a prediction to show: a question, its options, and what was chosen.
+    """Return a prediction to show: a question, its options, and the choice.
 
     Raises:
         NotFound: the course has none of that name.

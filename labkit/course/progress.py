@@ -1,8 +1,8 @@
-"""What a student has answered and solved: one small file in the data folder.
+"""What a student has answered, solved and measured: one small file in the data folder.
 
-It survives kernels, languages and notebooks. Writers take turns, and a reader sees the file before or
-after a change, never half of one. What others have written into it is believed as far as it is what it should be; when
-the file is next written, one that was not all understood is kept beside it, under a name of its own.
+All kernels, languages and notebooks share it. Writers take turns, and a reader sees the file before or after a change,
+never half of one. Of what others have written into it, only well-formed entries are used; if the file was not fully
+understood, it is kept under another name when it is next written.
 
 Knows: the file. Must not know: questions, exercises.
 """
@@ -16,7 +16,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -35,13 +35,42 @@ T = TypeVar("T")
 FORMAT = 1
 
 _MOST = MIB
-"""Bytes of the file that are read."""
+"""The most bytes of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
+    """What was chosen for a prediction.
+
+    Attributes:
+        choice: the option's slug. at: when, ISO 8601. late: whether the machine had answered before.
+    """
+
     choice: str
     at: str = ""
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A figure that a student has measured.
+
+    Attributes:
+        value, unit: as it was kept; "s", "B" or "". spread: the largest minus the smallest of several, in its unit.
+        host: which computer it was, a word of its own. accelerator: who ran the guests. at: when, ISO 8601.
+    """
+
+    slug: str
+    value: float
+    unit: str = ""
+    spread: float | None = None
+    host: str = ""
+    accelerator: str = ""
+    at: str = ""
+
+    def is_of(self, host: str, accelerator: str) -> bool:
+        """Whether it was measured on that computer with that accelerator: others are not comparable."""
+        return (self.host, self.accelerator) == (host, accelerator)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +80,13 @@ class _Done:
 
 @dataclass(slots=True, kw_only=True)
 class _Content:
-    """What the file holds; `understood`: all that it holds."""
+    """The content of the file. `understood`: whether every entry was well-formed."""
 
     student: str = ""
     predictions: dict[str, _Answer] = field(default_factory=dict)
+    revealed: dict[str, _Done] = field(default_factory=dict)
     exercises: dict[str, _Done] = field(default_factory=dict)
+    results: dict[str, Kept] = field(default_factory=dict)
     understood: bool = True
 
 
@@ -76,7 +107,7 @@ class CourseProgress:
 
     @property
     def student(self) -> str:
-        """The student's id, drawn once: marks that exercises ask for derive from it."""
+        """The student's random id, made once; the marks that exercises use derive from it."""
 
         def draw(content: _Content) -> str:
             content.student = content.student or str(uuid.uuid4())
@@ -89,16 +120,48 @@ class CourseProgress:
         answer = self._read().predictions.get(slug)
         return answer.choice if answer else None
 
+    def is_late(self, slug: str) -> bool:
+        """Whether that was chosen after the machine had answered."""
+        answer = self._read().predictions.get(slug)
+        return answer is not None and answer.late
+
+    def is_revealed(self, slug: str) -> bool:
+        """Whether the machine has answered a prediction."""
+        return slug in self._read().revealed
+
     def record_answer(self, slug: str, choice: str) -> None:
-        """Keep an answer; it replaces an earlier one."""
-        self._change(lambda content: content.predictions.update({slug: _Answer(choice=choice, at=_now())}))
+        """Keep an answer; it replaces an earlier one, but for one that was given before the machine's own."""
+
+        def answer(content: _Content) -> None:
+            late, before = slug in content.revealed, content.predictions.get(slug)
+            if not (late and before and not before.late):
+                content.predictions[slug] = _Answer(choice=choice, at=_now(), late=late)
+
+        self._change(answer)
+
+    def record_revealed(self, slug: str) -> None:
+        """Keep that the machine has answered a prediction; the first time counts."""
+        if not self.is_revealed(slug):
+            self._change(lambda content: content.revealed.setdefault(slug, _Done(at=_now())))
+
+    def results(self) -> list[Kept]:
+        """Return the figures that were kept, the oldest first."""
+        return sorted(self._read().results.values(), key=lambda kept: kept.at)
+
+    def record_result(self, kept: Kept) -> Kept:
+        """Keep a figure, with the time; it replaces the one of the same computer and accelerator."""
+        kept = replace(kept, at=_now())
+        self._change(
+            lambda content: content.results.update({f"{kept.slug} {kept.host} {kept.accelerator}".strip(): kept})
+        )
+        return kept
 
     def is_done(self, slug: str) -> bool:
-        """Whether an exercise was once found done."""
+        """Whether an exercise has once been found done."""
         return slug in self._read().exercises
 
     def record_done(self, slug: str) -> None:
-        """Keep that an exercise is done; the first time counts."""
+        """Store that an exercise is done; the first time counts."""
         self._change(lambda content: content.exercises.setdefault(slug, _Done(at=_now())))
 
     def forget(self, *slugs: str) -> None:
@@ -107,15 +170,16 @@ class CourseProgress:
         def drop(content: _Content) -> None:
             for slug in slugs:
                 content.predictions.pop(slug, None)
+                content.revealed.pop(slug, None)
                 content.exercises.pop(slug, None)
 
         self._change(drop)
 
     def _read(self) -> _Content:
-        """Return the file's contents, as far as they are what they should be.
+        """Return the well-formed entries of the file.
 
         Raises:
-            HostTrouble: it is there, but cannot be read.
+            HostTrouble: it exists but cannot be read.
         """
         with host_errors(self.path):
             try:
@@ -143,14 +207,14 @@ class CourseProgress:
         return result
 
     def _keep_aside(self) -> None:
-        """Give the file a second name, which no file has, and say so."""
+        """Give the file a second, unused name, and say so."""
         for number in itertools.count(1):
             aside = self.path.with_suffix(f".{number}.unreadable")
             try:
-                put_new(self.path, aside)  # where it has to move away for that, it is written again at once
+                put_new(self.path, aside)  # if that moves it away, it is written anew right after
             except FileExistsError:
                 continue
-            tell(  # the student should hear of it, wherever it is found
+            tell(  # the student should see this, wherever it happens
                 _(
                     "Not all of {name} could be understood: it was kept as {aside}, and what was understood goes on."
                 ).format(name=self.path.name, aside=aside)
@@ -159,7 +223,7 @@ class CourseProgress:
 
 
 def _understand(data: bytes) -> _Content:
-    """Take from a file what is what it should be, entry by entry."""
+    """Take the well-formed entries from the file's text."""
     content = _Content()
     try:
         table = _table(parse_json(data, most=_MOST))
@@ -172,7 +236,9 @@ def _understand(data: bytes) -> _Content:
     except Damaged:
         content.understood = False
     content.predictions = _take(content, table.get("predictions", {}), _Answer)
+    content.revealed = _take(content, table.get("revealed", {}), _Done)
     content.exercises = _take(content, table.get("exercises", {}), _Done)
+    content.results = _take(content, table.get("results", {}), Kept)
     return content
 
 

@@ -1,6 +1,6 @@
 """A stopwatch for experiments: marks on the way, and the seconds in between.
 
-What it measured differs in every run, so its `repr` tells only the marks; the figures draw the seconds.
+What it measures differs in every run, so its `repr` has only the marks; the figures draw the seconds.
 
 Knows: the clock, the course's texts. Must not know: what is measured.
 """
@@ -29,17 +29,17 @@ class Mark:
 
 
 class Stopwatch:
-    """Runs from the moment it is made."""
+    """A stopwatch that runs from the moment it is made."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._marks: list[Mark] = []
 
     def mark(self, slug: str) -> None:
-        """Keep this moment.
+        """Mark this moment.
 
         Args:
-            slug: a name that the course has words for, or any other, which is then its label.
+            slug: a name that the course has words for, or any other, which then is the label, too.
         """
         texts = read_texts("marks")
         label = say(texts[slug]) if slug in texts else slug
@@ -47,7 +47,7 @@ class Stopwatch:
 
     @property
     def marks(self) -> tuple[Mark, ...]:
-        """The moments kept, in order."""
+        """The marked moments, in order."""
         return tuple(self._marks)
 
     @property
@@ -56,7 +56,7 @@ class Stopwatch:
         return self._marks[-1].seconds if self._marks else time.monotonic() - self._began
 
     def __add__(self, later: Stopwatch) -> Stopwatch:
-        """Return the moments of both, as if the later one had begun when this one was read last."""
+        """Return the moments of both, as if the later stopwatch had been started at this one's `seconds`."""
         both = Stopwatch()
         both._marks = [*self._marks, *(replace(mark, seconds=mark.seconds + self.seconds) for mark in later._marks)]
         return both
@@ -66,7 +66,7 @@ class Stopwatch:
 
 
 def time_steps(**steps: Callable[[], object]) -> Stopwatch:
-    """Take steps one after the other and mark when each was done.
+    """Call functions one after the other and mark when each was done.
 
     Args:
         steps: what to call, by slug (see `Stopwatch.mark`).

@@ -1,6 +1,6 @@
 """The course's texts: TOML files beside this module, each text in every language of the lab.
 
-Knows: the files. Must not know: what is asked, or what the answer is.
+Knows: the files. Must not know: what the texts say.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def find_text(name: str, slug: str) -> Mapping[str, Any]:
     """Return the table of one slug.
 
     Raises:
-        NotFound: there is none; the hint lists what there is.
+        NotFound: there is none; the hint lists those that exist.
     """
     texts = read_texts(name)
     if slug not in texts:

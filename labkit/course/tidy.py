@@ -1,4 +1,4 @@
-"""What lets cells be run again: `tidy` clears away what a run has left, `rewind` goes back before a snapshot.
+"""Functions that let cells be run again: `tidy` removes what a run has left, `rewind` goes back before a snapshot.
 
 Knows: the lab as a student uses it, which machines belong to exercises. Must not know: notebooks.
 """
@@ -17,10 +17,10 @@ AT_ONCE = 8
 
 
 def tidy(lab: Lab, *names: str) -> None:
-    """Cut the power of these machines and delete them with their disks, then these disks; all others stay.
+    """Cut the power of these machines and delete them with their disks; then delete free disks of these names.
 
-    A disk is unmounted and taken from its machine first. What is not there is left out, and what belongs to
-    exercises stays, also when it is named.
+    A disk is unmounted and detached first. Names that do not exist are ignored, and what belongs to exercises stays
+    even if it is named.
     """
     machines = [lab.machines[name] for name in names if name in lab.machines and name not in exercise_machines()]
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
@@ -34,9 +34,10 @@ def tidy(lab: Lab, *names: str) -> None:
 
 
 def rewind(machine: Machine, *names: str) -> None:
-    """Go back to where each of these snapshots was taken, and forget it with all that came after it.
+    """Go back to where each of these snapshots was taken, and delete it with all that came after it.
 
-    So a cell that takes them can be run again and finds what it found the first time; those not there are left out.
+    So a cell that takes them can be run again and finds what it found the first time. Names that do not exist are
+    ignored.
     """
     for name in names:
         if name in machine.snapshots:
@@ -53,6 +54,6 @@ def _let_go(lab: Lab, disk: Disk) -> None:
     if facts.machine is not None:
         machine = lab.machines[facts.machine]
         if machine.state is MachineState.RUNNING:
-            machine.run(f"umount /dev/{facts.target}")  # fails where it is not mounted, and that is as good
+            machine.run(f"umount /dev/{facts.target}")  # fails if it is not mounted, which does not matter
         machine.detach(disk)
     disk.stop_serving()

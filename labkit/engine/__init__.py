@@ -1,4 +1,4 @@
-"""Carrying plans out, and coming back from whatever interrupted them.
+"""Carrying plans out, and recovering from whatever interrupts them.
 
 Knows: plans, the three rooms below, the lab's folder. Must not know: widgets, Jupyter.
 """

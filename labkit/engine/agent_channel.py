@@ -1,4 +1,4 @@
-"""The way to a machine's agent: the guest's protocol over the hypervisor's channel.
+"""The channel to a machine's agent: the guest's protocol over the hypervisor's channel.
 
 Knows: both rooms. Must not know: what is asked.
 """
@@ -14,7 +14,7 @@ from labkit.hypervisor.domains import Domains
 
 
 def agent_channel(domains: Domains, machine_id: str, name: str) -> Channel:
-    """Return the way to a machine's agent; `name` stands in the errors."""
+    """Return the channel to a machine's agent; `name` is the machine's in errors."""
 
     def send(command: Mapping[str, Any], timeout: float) -> str:
         return channels.agent_command(domains, machine_id, command, subject=name, timeout=timeout)

@@ -1,6 +1,6 @@
-"""Archives of machines: looked at before they are believed, and made ours before they are unpacked.
+"""Archives of machines: checked before anything in them is used, and rewritten as ours before they are unpacked.
 
-Knows: the rooms below. Must not know: the order of steps, the journal, who asked.
+Knows: the rooms below. Must not know: the order of steps, the journal, who asks.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from labkit.storage.bounded import Damaged, parse_json, structure
 from labkit.units import TIB
 
 MOST_MEMORY = 16 * TIB
-"""Bytes of memory that a definition from elsewhere may ask for; the host has less, and says so."""
+"""The most bytes of memory that a definition from elsewhere may ask for; the host may have less."""
 
 MOST_VCPUS = 1024
-"""Virtual CPUs, likewise."""
+"""The most virtual CPUs, likewise."""
 
 _MOST_COMMAND_LINE = 2000
 _MOST_IMAGE_NAME = 60
-_MOST_WHY = 200  # letters of a parser's own words
+_MOST_WHY = 200  # letters of a parser's message that are shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivalIdentity:
-    """Who a machine from an archive becomes: its name, its id (None: the one it had), its generation id (likewise)."""
+    """The name, id and generation id that a machine from an archive gets; None for an id: the one it had."""
 
     name: str
     id: str | None = None
@@ -43,10 +43,10 @@ class ArrivalIdentity:
 
 
 def inspect_archive(path: Path) -> Manifest:
-    """Return what an archive says it holds, where that agrees with itself and with what is in it.
+    """Return an archive's manifest, after checking it against itself and against the archive's content.
 
     Raises:
-        NotFound: there is no such file. BadInput: it is not one that is brought in; says why.
+        NotFound: there is no such file. BadInput: it cannot be imported; the message says why.
     """
     members = archive.read_members(path)
     if not members or members[-1].name != archive.MANIFEST:
@@ -78,10 +78,10 @@ def adopt(
     boot_folder: str,
     accelerator: Accelerator,
 ) -> Arrival:
-    """Return a machine from an archive as one of ours: every text of it built again.
+    """Return a machine from an archive as one of ours, with every XML text of it rebuilt.
 
     Raises:
-        BadInput: a text of it is no definition of a machine.
+        BadInput: one of its texts is not the definition of a machine.
     """
     targets = lay_out(state, manifest, identity.name, boot_folder)
     log = free_console_log(state, identity.name)

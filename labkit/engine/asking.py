@@ -1,9 +1,9 @@
-"""A lab's folder at another path: moved or copied? Asked where somebody sits at a terminal, as VMware asks.
+"""A lab's folder at another path: was it moved or copied? Somebody at a terminal is asked, as VMware does.
 
-In a notebook, in a program and where many labs are looked through at once nobody is asked: that it was moved or copied
-is the error then, with the command for either.
+In a notebook, in a program and where many labs are looked at in turn nobody is asked: then it is an error, with the
+command for each of the two cases.
 
-Knows: terminals, the two verbs. Must not know: what they do.
+Knows: terminals, the two verbs. Must not know: how a lab is moved or copied.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _may_ask = contextvars.ContextVar("may_ask", default=True)
 
 @contextmanager
 def nobody_asked() -> Iterator[None]:
-    """Ask nothing meanwhile: of several labs none was named."""
+    """Ask no question inside the block: several labs are looked at, and the user named none of them."""
     token = _may_ask.set(False)
     try:
         yield
@@ -38,7 +38,7 @@ def settle(relocated: Relocated, uri: str | None) -> list[str]:
     """Ask whether a lab was moved or copied, and do it; returns what was done, a sentence each.
 
     Raises:
-        WrongState: nobody can be asked, or nobody says; then nothing was changed.
+        WrongState: nobody can be asked, or there is no answer; nothing was changed then.
     """
     verb = _VERBS.get(_ask(relocated)) if _can_ask() else None
     if verb is None:
@@ -51,7 +51,7 @@ def settle(relocated: Relocated, uri: str | None) -> list[str]:
 
 
 def _can_ask() -> bool:
-    """Whether somebody reads what is written and can type: a notebook's kernel has no terminal."""
+    """Whether somebody can read a question and type an answer; a notebook's kernel has no terminal."""
     return _may_ask.get() and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 

@@ -1,6 +1,6 @@
-"""A lab at rest, with no act begun and no machine on: asked for before its folder moves or is put back.
+"""Whether a lab is at rest, with no act begun and no machine on: checked before its folder is moved or restored.
 
-Knows: the record, the journal, what libvirt knows of a lab. Must not know: what is done to the lab then.
+Knows: the record, the journal, what libvirt knows of a lab. Must not know: what is done to the lab.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from labkit.model.record import LabRecord, MachineRecord
 
 
 def open_again(workspace: Workspace, connection: Connection) -> list[str]:
-    """Bring back what the record knows and the hypervisor does not."""
+    """Bring back the machines that the record knows and the hypervisor does not."""
     executor = Executor(workspace, Domains(connection))
     executor.enter()
     return executor.told
 
 
 def check_nothing_begun(home: Path, hint: str) -> None:
-    """Refuse a lab in which an act was begun and not ended (WrongState, with this hint)."""
+    """Raise WrongState, with this hint, if an act in the lab has begun and not ended."""
     if entries := read_entries(home / "journal"):
         titles = ", ".join(entry.plan.title for entry in entries)
         raise WrongState(
@@ -44,7 +44,7 @@ def check_nothing_begun(home: Path, hint: str) -> None:
 
 
 def how_to_end(home: Path) -> str:
-    """The hint that goes with it where the lab is this computer's own."""
+    """The hint for `check_nothing_begun` if the lab is this computer's own."""
     return _(
         "Open the lab, which ends it; what this computer did not begin in this folder {command} shows, ends or drops."
     ).format(command=f"{command('restore', home)} --journal")
@@ -53,14 +53,14 @@ def how_to_end(home: Path) -> str:
 def as_known(
     home: Path, record: LabRecord, connection: Connection, known: Mapping[str, MachineRecord]
 ) -> tuple[MachineRecord, ...]:
-    """The machines that libvirt knows, as it knows them: it is the truth for all that are not just returning."""
+    """The machines that libvirt knows, as it knows them, without those that are just being brought back."""
     known = {id_: each for id_, each in known.items() if (then := record.find(id_)) is None or not then.returning}
     kept = keep_saved(home, connection, known, {id_: record.find(id_) for id_ in known})
     return tuple(with_uri(each, instance="", uri=connection.uri) for each in kept.values())
 
 
 def check_all_off(connection: Connection, record: LabRecord) -> None:
-    """Refuse a lab of which a machine is on, or saved where its folder cannot keep the memory (WrongState)."""
+    """Raise WrongState if a machine of the lab is on, or saved where its folder cannot keep the memory."""
     running = sorted({each.name for each in record.machines if find_pid(each.id) is not None})
     if running:
         raise WrongState(

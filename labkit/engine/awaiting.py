@@ -18,14 +18,14 @@ from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.words import reason_word, state_word
 
 STARTS_WITHIN = 2.0
-"""Seconds that a machine is given to run, if somebody else is just starting it."""
+"""Seconds to wait for a machine to run, in case somebody else is just starting it."""
 
 
 def wait_ready(machine: Handle, *, timeout: float, cancel: threading.Event | None = None) -> None:
     """Wait until the guest's agent answers (without an agent: until its console says something).
 
     Raises:
-        WrongState: it is not running nor just being started, or ends meanwhile. Cancelled.
+        WrongState: it is neither running nor being started, or ends meanwhile. Cancelled.
         GuestSilent: `timeout` seconds have passed; it goes on running.
     """
     _comes_to_run(machine, Limit(timeout, cancel=cancel))
@@ -42,7 +42,7 @@ def wait_ready(machine: Handle, *, timeout: float, cancel: threading.Event | Non
             details=console.tail(),
         )
     if not answered:
-        if machine.state is MachineState.RUNNING:  # somebody has just let it go on
+        if machine.state is MachineState.RUNNING:  # somebody has just resumed it
             return wait_ready(machine, timeout=max(0.0, limit.left), cancel=cancel)
         raise _ended(machine, facts.name, console)
     return None
@@ -69,21 +69,21 @@ def _ended(machine: Handle, name: str, console: SerialConsole) -> WrongState:
 
 
 def _has_answered(machine: Handle, facts: MachineFacts, console: SerialConsole) -> bool | None:
-    """True: ready. False: it ended. None: not yet."""
+    """True if it is ready, False if it is no longer running, None if neither."""
     if machine.state is not MachineState.RUNNING:
         return False
     if not facts.spec.agent:
-        # A machine that goes on from its saved memory has been ready before, and may have nothing to say.
+        # A machine that goes on from saved memory was ready before, and may print nothing.
         return True if console.position or facts.reason is Reason.RESTORED else None
     try:
         agent.ping(machine.channel(facts.name), timeout=2)
     except (GuestSilent, TimedOut, ConnectionLost, WrongState):
-        return None  # its state may have changed since: the next look tells
+        return None  # its state may have changed: the next look decides
     return True
 
 
 def wait_for_state(machine: Handle, wanted: MachineState, *, timeout: float) -> None:
-    """Wait until it is in a state, whoever brings it there.
+    """Wait until it is in a state, whoever causes that.
 
     Raises:
         TimedOut: `timeout` seconds have passed; the message names its state.
@@ -98,12 +98,12 @@ def wait_for_state(machine: Handle, wanted: MachineState, *, timeout: float) -> 
 
 
 def _comes_to_run(machine: Handle, limit: Limit) -> None:
-    """Wait a little until it runs; longer while somebody is at work on it: a start takes its time on a busy host."""
+    """Wait a little until it runs; longer while somebody is at work on it, since a start takes long on a busy host."""
     while not comes_to(machine, MachineState.RUNNING, limit.within(STARTS_WITHIN)) and not limit.reached:
         if not machine.is_held:
             return
 
 
 def comes_to(machine: Handle, wanted: MachineState, limit: Limit) -> bool:
-    """Whether it is in a state before the limit is reached."""
+    """Wait until it is in a state; returns whether it was before the limit was reached."""
     return machine.domains.wait_for(lambda: True if machine.state is wanted else None, limit) is not None

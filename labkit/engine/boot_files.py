@@ -1,8 +1,8 @@
-"""The kernels and initramfs that a lab's machines boot from, kept in its folder too: without them it is not the lab.
+"""The kernels and initramfs that a lab's machines boot from, kept in the lab's folder too, to make it complete.
 
-    home/boot/0123456789abcdef-vmlinuz    a further name of the file in the data folder where the file system can
+    home/boot/0123456789abcdef-vmlinuz    a hard link to the file in the data folder, or a copy
 
-A name begins with the hash of what is in the file, so a file of the same name is the same file.
+A name begins with a hash of the content, so files of the same name are the same.
 Knows: files. Must not know: libvirt's calls, plans.
 """
 
@@ -23,12 +23,12 @@ from labkit.storage.guest_images import is_as_named
 
 
 def boot_folder(home: Path) -> Path:
-    """Return where a lab keeps them."""
+    """Return the folder in which a lab keeps them."""
     return home / "boot"
 
 
 def keep_boot_files(home: Path, record: LabRecord) -> None:
-    """Keep in a lab's folder what its machines boot from, and no more than that; what cannot be kept is passed over."""
+    """Keep in a lab's folder just the files that its machines boot from; those that cannot be kept are passed over."""
     needed = _find_needed(record.machines)
     folder = boot_folder(home)
     there = {path.name for path in folder.glob("*")}
@@ -39,11 +39,11 @@ def keep_boot_files(home: Path, record: LabRecord) -> None:
     for name in there - needed.keys():
         (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        folder.rmdir()  # where nothing is left in it
+        folder.rmdir()  # if it is empty
 
 
 def bring_boot_files(home: Path, images: Path, machines: Iterable[MachineRecord]) -> None:
-    """Give this computer's data folder the boot files that these machines need and it lacks."""
+    """Put the boot files that these machines need and this computer's data folder lacks into that folder."""
     for name, path in _find_needed(machines).items():
         kept, target = boot_folder(home) / name, images / "blobs" / name
         if find_boot_file(images, str(path)) is None and kept.exists() and is_as_named(kept):
@@ -57,12 +57,12 @@ def _find_needed(machines: Iterable[MachineRecord]) -> dict[str, Path]:
 
 
 def _put(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where the file system has no such thing or another holds it."""
+    """Give a file a hard link, or copy it if the file system has none or is another one."""
     with contextlib.suppress(FileExistsError):
         try:
             os.link(source, target)
         except FileExistsError:
             raise
         except OSError:
-            with contextlib.suppress(LabError):  # no room: the machine starts all the same, where it is
+            with contextlib.suppress(LabError):  # no room: here the machine starts all the same
                 copy_file(source, target, on_bytes=unheard)

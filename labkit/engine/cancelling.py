@@ -1,7 +1,7 @@
-"""Whether an act can still be cancelled, told with its progress: what is not heeded is not offered.
+"""Whether an act can still be cancelled, for its progress reports: a Cancel button is only offered while it is heeded.
 
-Up to its commit point an act is taken back, and each step waits for a look at the cancel button. From there on it goes
-to its end; only what is a gain and no duty is then left undone: a merge, clones that are not woken yet.
+Up to its commit point a cancelled act is taken back, and the button is checked before each step. From there on an act
+goes to its end, and cancelling only leaves out what is optional: a merge, clones that are not woken yet.
 
 Knows: plans and their commit points. Must not know: how a step is done, who presses the button.
 """
@@ -13,10 +13,10 @@ from labkit.plans.steps import OnCancel
 
 
 def heeds_cancel(plan: Plan, index: int, *, at_end: bool = False) -> bool:
-    """Return whether a plan that is at a step can still be cancelled.
+    """Return whether an act that is at a certain step can still be cancelled.
 
     Args:
-        index: of the step. at_end: whether that has nothing left to stop.
+        index: of the step. at_end: whether the step itself is as good as done.
     """
     commit = plan.commit_point
     last = len(plan.steps) - 1 if commit is None else commit

@@ -1,9 +1,9 @@
-"""Which computer this is, and since which start of it: what a lab's folder that is seen by two of them is told.
+"""The identity of this computer and of its present start, for a lab's folder that two computers may see.
 
-The boot id tells one running kernel from every other: where it is the same, locks tell the truth. Machine ids are equal
-in classrooms of copied computers; so the computer is told by a number drawn once and kept where folders are its own
-(/var/tmp), together with the addresses of its network cards. It is asked only to tell a restart of this very computer
-from another one.
+The boot id distinguishes one running kernel from every other: if two processes have the same one, locks work between
+them. Machine ids may be equal in classrooms of cloned computers. So a computer is identified by a random number kept in
+a local folder (/var/tmp), together with the addresses of its network cards. That is needed only to distinguish a
+restart of this computer from another computer.
 
 Knows: the operating system. Must not know: labs.
 """
@@ -31,7 +31,7 @@ class Computer:
     """A computer since its last start.
 
     Attributes:
-        boot: the id of this start. id: the computer's own, the same after a restart; "": not known.
+        boot: the id of this start. id: the computer's own, the same after a restart; "" if not known.
         name: its host name, for people.
     """
 
@@ -44,14 +44,14 @@ def read_computer(boot_id: Path = BOOT_ID, kept: Path = KEPT) -> Computer:
     """Return which computer this is.
 
     Args:
-        boot_id: the file with the kernel's boot id. kept: a folder that outlives a restart.
+        boot_id: the file with the kernel's boot id. kept: a local folder that survives a restart.
     """
     boot = boot_id.read_text().strip()
     return Computer(boot=boot, id=_read_id(kept), name=socket.gethostname() or "?")
 
 
 def _read_id(kept: Path) -> str:
-    """The computer's id; "" where none can be kept, and then a restart counts as another computer."""
+    """The computer's id, or "" if none can be kept; then a restart counts as another computer."""
     path = kept / f"labkit-computer-{os.geteuid()}"
     with contextlib.suppress(OSError):
         if not path.exists():
@@ -59,13 +59,13 @@ def _read_id(kept: Path) -> str:
                 write_new(path, secrets.token_hex(16).encode())
         info = path.lstat()
         if info.st_uid == os.geteuid() and path.is_file() and not path.is_symlink():
-            os.utime(path)  # what is old there is cleared away
+            os.utime(path)  # the system deletes old files there
             return hashlib.sha256("\n".join([path.read_text(), *_cards()]).encode()).hexdigest()
     return ""
 
 
 def _cards() -> list[str]:
-    """The addresses of the network cards that are in it, sorted."""
+    """The addresses of the computer's physical network cards, sorted."""
     found = []
     for card in _CARDS.glob("*"):
         with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
-"""What an act writes and deletes lies inside its lab: checked in one place, before it begins and before it is ended.
+"""An act writes and deletes only inside its lab: checked here, before an act begins and before recovery ends it.
 
-Exceptions, each named: an export's one target, boot files in the folder of guest images, the sockets that labkit itself
-has made. Links are followed: a folder that leads out of the lab is not inside it.
+The exceptions: an export's one target, boot files in the folder of guest images, and sockets that labkit itself has
+made. Links are followed: a folder whose link leads out of the lab is not inside it.
 
 Knows: the lab's folder. Must not know: how steps are carried out.
 """
@@ -27,7 +27,7 @@ _ARRIVAL = re.compile(r"[0-9a-f]{8}\.in/s")
 
 
 def check_confined(plan: Plan, workspace: Workspace) -> None:
-    """Do nothing where a plan stays inside its lab.
+    """Make sure that a plan stays inside its lab.
 
     Raises:
         Refused: it does not.
@@ -52,7 +52,7 @@ def _way_back(path: Path) -> str:
 
 
 def find_outside(plan: Plan, workspace: Workspace) -> str | None:
-    """Return the first path that a plan writes or deletes outside its lab, or None: there is none."""
+    """Return the first path outside its lab that a plan writes or deletes, or None."""
     resolve = cache(_resolve_folder)
     home = workspace.home.resolve()
     if plan.steps and Path(plan.home).resolve() != home:
@@ -68,7 +68,7 @@ def _resolve_folder(folder: Path) -> Path:
 
 
 def _is_in(path: Path, home: Path, folder: Path) -> bool:
-    """Whether a file is in a lab: by its folder, with links followed, and not through one that is the file itself."""
+    """Whether a file is in a lab: its folder is, links followed, and the file itself is not a link."""
     inside = path.is_absolute() and ".." not in path.parts and folder.is_relative_to(home)
     return inside and (not path.is_symlink() or path.resolve().is_relative_to(home))
 
@@ -80,10 +80,10 @@ def _odd_sockets_and_boot_files(steps: tuple[Step, ...], workspace: Workspace) -
 
 
 def _is_ours(place: Outside, path: Path, workspace: Workspace) -> bool:
-    """Whether a file outside the lab's folder is one that an act may make or end for the reason it gives."""
+    """Whether an act may make or remove a file outside the lab's folder for the reason it gives."""
     match place:
         case Outside.EXPORT:
-            return True  # where its owner wants it
+            return True  # wherever its owner wants it
         case Outside.SERVED:
             ours = path.parent.parts[-2:] == ("labkit", workspace.id[:8])
             return ours and _SERVED.fullmatch(path.name) is not None

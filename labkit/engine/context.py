@@ -1,4 +1,4 @@
-"""What steps are carried out with: the hypervisor, a limit, and who hears of it.
+"""What steps are carried out with: the hypervisor, a limit, and who is told of progress and remarks.
 
 Knows: the rooms below. Must not know: the steps.
 """
@@ -20,7 +20,7 @@ from labkit.model.state import LabState
 
 
 class Copying(TypedDict):
-    """What every call that copies data takes; see `Context`."""
+    """The arguments of every call that copies data; see `Context`."""
 
     on_bytes: OnBytes
     limit: Limit
@@ -32,14 +32,14 @@ class Context:
     """What steps are carried out with.
 
     Attributes:
-        workspace: the lab's folder. read: returns the lab as it is, as one cut.
+        workspace: the lab's folder. read: returns the present state of the lab, as one consistent cut.
         entry: the act's file in the journal. has_lab_lock: whether the lab's lock is held already.
-        whole_lab: whether the act is about the whole lab, so that no other one counts.
-        domains, snapshots: the hypervisor's. instances: the lab's others, for what goes over.
-        on_bytes: hears of (bytes done, in all). limit: time and cancellation.
-        inherit: descriptors of locks that child processes keep holding if we die.
-        tell: hears a sentence about what did not come out as planned, though the act has been completed.
-        spare: hears of a file that was to be deleted and stays.
+        whole_lab: whether the act is about the whole lab, so that other acts in the journal are ignored.
+        domains, snapshots: the hypervisor's. instances: the lab's hypervisor instances, for migrations.
+        on_bytes: called with bytes done and bytes in all. limit: time and cancelling.
+        inherit: descriptors of locks that child processes go on holding if we die.
+        tell: called with a sentence about what did not come out as planned in an act that was completed.
+        spare: called with the path of a file that was to be deleted and stays.
     """
 
     workspace: Workspace
@@ -59,9 +59,9 @@ class Context:
 
     @property
     def copying(self) -> Copying:
-        """What every call that copies data takes, as such calls name it."""
+        """The arguments of calls that copy data, by the names that those have for them."""
         return {"on_bytes": self.on_bytes, "limit": self.limit, "inherit": self.inherit}
 
     def has_guest(self, machine_id: str) -> bool:
-        """Whether a machine has a guest now, running or paused: its images are QEMU's then."""
+        """Whether a machine's guest is on (running or paused), so that QEMU has its images open."""
         return self.domains.state(machine_id)[0] in (MachineState.RUNNING, MachineState.PAUSED)

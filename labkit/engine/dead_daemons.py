@@ -1,6 +1,6 @@
-"""What a daemon that died in the middle of switching a guest has left behind: put right before anything else is done.
+"""Repairing what a daemon left behind that died while it switched a guest, before anything else is done.
 
-Switching is no act: there is no journal that would tell of it. What is left is seen in what the next daemon believes.
+Switching is not an act, so no journal has an entry of it. What was left behind shows in what the next daemon believes.
 Knows: the rooms below. Must not know: who asks, steps.
 """
 
@@ -17,13 +17,13 @@ from labkit.language import _
 
 
 def put_right(connection: Connection, lab_id: str) -> list[str]:
-    """Free a lab's machines that are held up, and delete memory from which guests went on; a sentence for each."""
+    """Free a lab's blocked machines, delete saved memory from which guests have gone on; returns sentences about it."""
     unborn = _("Starting {machine} was cut short before its emulator was there: it is as it was before.")
     overtaken = _("Saving {machine} was cut short: it went on, and the memory that was written is deleted.")
     unread = _("The hypervisor had lost sight of {machine}, which runs on: it knows it again.")
     told: list[str] = []
-    with contextlib.suppress(LabError):  # no daemon: there is nobody who would believe anything
-        told += [unread.format(machine=name.partition(".")[2]) for name in take_over_unread(connection, lab_id)]
+    with contextlib.suppress(LabError):  # no daemon: nothing to repair
+        told += [unread.format(machine=name) for name in take_over_unread(connection, lab_id)]
         told += [unborn.format(machine=name) for name in free_unborn(connection, lab_id)]
         told += [overtaken.format(machine=name) for name in drop_overtaken(connection, lab_id)]
     return told

@@ -1,8 +1,8 @@
-"""Deleting what an act made unneeded: judged when it is done, under the lab's lock, by whoever does it.
+"""Deleting what an act made unneeded; whether it still is gets decided right before, under the lab's lock.
 
-A plan names what will be unneeded. Until that is deleted others may have acted: another kernel, virsh, somebody who
-brought a backup back. So the lab is read again, and what somebody needs, what another act names and what a process has
-open stays where it is, and is told. In recovery it is the same: what the plan of an interrupted act says is old.
+A plan names what will be unneeded. Before that is deleted others may have acted: another kernel, virsh, somebody who
+brought a backup back. So the lab is read again, and a file that somebody needs, that another act names or that a
+process has open stays, and a remark says so. Recovery does the same, since the plan of an interrupted act may be old.
 
 Knows: the rooms below, the journal. Must not know: which act it is.
 """
@@ -28,14 +28,14 @@ from labkit.storage.atomic import is_draft_folder
 from labkit.storage.image_locks import is_held
 
 PATIENCE = 120.0
-"""Seconds to wait for the lab's lock: whoever holds it plans, or ends interrupted acts."""
+"""Seconds to wait for the lab's lock, whose holder is planning, or ending interrupted acts."""
 
 
 def delete_unneeded(paths: Iterable[str], context: Context) -> None:
-    """Delete those of some files that nobody needs; what stays is told. Done twice is done once.
+    """Delete those of some files that nobody needs; a remark names those that stay. It may be called again.
 
     Raises:
-        Busy: others hold the lab's lock for too long. HostTrouble: the host does not let a file go.
+        Busy: others hold the lab's lock for too long. HostTrouble: a file cannot be deleted.
     """
     wanted = tuple(paths)
     there = [path for path in wanted if os.path.lexists(path)]
@@ -73,7 +73,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_somebodys_folder(path: str) -> bool:
-    """Whether it is a folder that labkit did not make, with something in it: what that is nobody has looked at."""
+    """Whether it is a folder with something in it that labkit did not make."""
     return not is_draft_folder(Path(path)) and _is_folder(Path(path)) and bool(os.listdir(path))
 
 
@@ -89,7 +89,7 @@ def is_in_use(path: str) -> bool:
     try:
         return is_held(path)
     except LabError:
-        return False  # it cannot be read at all, so nobody reads it; whether it can be deleted shows then
+        return False  # nobody can read it, so nobody uses it; deleting may still fail
 
 
 def _stays(path: str, reason: Need) -> str:

@@ -1,9 +1,9 @@
-"""The lines of an act's file in the journal: each with a code, read within bounds.
+"""The lines of an act's file in the journal: each is signed with a code, and they are read within limits.
 
     CODE {"act": "delete", …}      the plan
-    CODE {"done": 0}               a step, when it has been carried out
+    CODE {"done": 0}               a step that has been carried out
 
-A code is made of the file's name, the line's number and its text, so that no line can be put elsewhere.
+A code is made from the file's name, the line's number and its text, so that no line can be moved to another place.
 Knows: the form of lines. Must not know: what plans and steps are.
 """
 
@@ -21,22 +21,22 @@ from labkit.storage.plain import read_plain
 from labkit.units import MIB
 
 MOST = 64 * MIB
-"""Bytes of an act's file that are read."""
+"""The most bytes of an act's file."""
 
 MOST_FOREIGN = 4 * MIB
-"""Letters of a plan that is not ours that are looked into."""
+"""The most letters of a plan that is not ours in which paths are exchanged."""
 
 END = "\n"
-"""What ends a line; one without it was cut short."""
+"""The end of a line; a line without it was cut short."""
 
-_LEAST_PARTS = 3  # of the path of a lab's folder: /, home, name
+_LEAST_PARTS = 3  # parts of the path of a lab's folder: /, home, name
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the lines of an act's file, each with its end; a named pipe or a file without end is not waited for.
+    """Return the lines of an act's file, with their ends; this never waits, not even for a pipe.
 
     Raises:
-        ValueError: it is too long, or no text. OSError: the host's; a pipe, a device or a link among them.
+        ValueError: it is too long, or not text. OSError: it cannot be read, or is a pipe, a device or a link.
     """
     content = read_plain(path, MOST + 1)
     if len(content) > MOST:
@@ -45,30 +45,30 @@ def read_lines(path: Path) -> list[str]:
 
 
 def build_line(path: Path, number: int, text: str) -> str:
-    """Return a line with its code, for its place in a file; `text_of` and `is_right` take it apart."""
+    """Return a line with its code, for its place in a file; `text_of` and `is_right` read it."""
     return f"{sign(_words(path, number, text))} {text}{END}"
 
 
 def _words(path: Path, number: int, text: str) -> str:
-    """What is signed: a line at its place, so that none can be put elsewhere."""
+    """What is signed: a line together with its place."""
     return f"{path.name}\n{number}\n{text}"
 
 
 def text_of(line: str) -> str:
-    """Return a line without its code, where it has one."""
+    """Return a line without its code, if it has one."""
     return _split(line)[1]
 
 
 def is_right(path: Path, number: int, line: str) -> bool:
-    """Return whether this computer's labkit wrote a line, at this place of this file."""
+    """Return whether this computer's labkit wrote a line at this place in this file."""
     code, text = _split(line)
     return is_signed(_words(path, number, text), code)
 
 
 def count_signed(path: Path, lines: Sequence[str]) -> int:
-    """Return how many steps are reported done: lines after the first, up to one that somebody has changed.
+    """Return how many steps are reported done: the lines after the first, up to one with a wrong code.
 
-    A last line that was cut short tells of a step that may have been done; it counts.
+    A last line that was cut short counts, since its step may have been done.
     """
     right = (is_right(path, number, line) for number, line in enumerate(lines, 1))
     count = sum(1 for _each in itertools.takewhile(bool, right))
@@ -76,16 +76,16 @@ def count_signed(path: Path, lines: Sequence[str]) -> int:
 
 
 def _split(line: str) -> tuple[str, str]:
-    """A line's code and text; the code is "" where it has none."""
+    """A line's code and text; the code is "" if there is none."""
     code, space, text = line.removesuffix(END).partition(" ")
     return (code, text) if space and not code.startswith("{") else ("", line)
 
 
 def move_plan(text: str, home: Path) -> str:
-    """Return a plan's text with the folder of its lab exchanged for another: its paths are taken relative to the lab.
+    """Return a plan's text with the folder of its lab replaced by another, so that its paths are relative to the lab.
 
     Raises:
-        ValueError: it is no plan's text.
+        ValueError: it is not the text of a plan.
     """
     document = parse_json(text, most=4 * MOST_FOREIGN)
     if not isinstance(document, dict):
@@ -97,7 +97,7 @@ def move_plan(text: str, home: Path) -> str:
 
 
 def _exchange(value: object, old: str, new: str) -> object:
-    """A value of JSON in which a folder, wherever it stands in a text, is another."""
+    """A JSON value in which one folder is replaced by another in every text."""
     if isinstance(value, str):
         return new if value == old else value.replace(f"{old}/", f"{new}/")
     if isinstance(value, list):

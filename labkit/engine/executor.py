@@ -1,8 +1,8 @@
-"""Carrying a plan out: check that it still holds, write it down, do it, strike it out.
+"""Carrying a plan out: check that it still holds, write it into the journal, do it, remove it from the journal.
 
-After any error what is there decides, not what was reported: see `recovery`.
+After an error the state of the lab decides, not what was reported; see `recovery`.
 
-Knows: the order of things. Must not know: how a step is done, who asked for it.
+Knows: the order of things. Must not know: how a step is done, who asks for it.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ from labkit.plans.plan import Plan
 from labkit.plans.steps import CreateOverlay, Step
 
 SETTLES = 200
-"""How often the lab is read again before it is acted on: while its lock is held nobody begins an act."""
+"""How often the lab is read at most to get a settled state to act on; nobody begins an act while its lock is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What really happened.
+    """What really happened in an act.
 
     Attributes:
-        plan: what was carried out. seconds: how long it took.
-        remarks: what did not come out as planned though the act is done, a sentence each: a layer that stays.
+        plan: the plan that was carried out. seconds: how long it took.
+        remarks: what did not come out as planned although the act was completed, a sentence each.
         spared: the files that were to be deleted and stay, since somebody needs them.
     """
 
@@ -73,7 +73,7 @@ class Executor:
     """Carries out the plans of one lab.
 
     Attributes:
-        recovery: what ends its interrupted acts.
+        recovery: ends the lab's interrupted acts.
     """
 
     def __init__(self, workspace: Workspace, domains: Domains, instances: Instances | None = None) -> None:
@@ -96,23 +96,23 @@ class Executor:
 
     @property
     def returning(self) -> Returning:
-        """What brings back the machines that the hypervisor has forgotten."""
+        """The object that brings back the machines that the hypervisor has forgotten."""
         return Returning(self.workspace, self.domains, self.instances, self.recorder)
 
     @property
     def told(self) -> list[str]:
-        """What became of the interrupted acts it found, a sentence each."""
+        """What became of interrupted acts, a sentence each."""
         return self.recovery.told
 
     def read(self) -> LabState:
-        """Return the lab as it is now; unsettled where others keep changing it, to be looked at."""
+        """Return the lab as it is now, to look at; `unsettled` if others keep changing it."""
         return read_state(self.workspace, self.domains, self.snapshots, self.instances)
 
     def read_settled(self) -> LabState:
         """Return the lab as it is now, to act on it.
 
         Raises:
-            Busy: other acts change it too quickly to be read at one instant.
+            Busy: other acts change it too quickly for a consistent reading.
         """
         state = read_state(self.workspace, self.domains, self.snapshots, self.instances, looks=SETTLES)
         if state.unsettled:
@@ -173,16 +173,16 @@ class Executor:
                 )
                 self._run(plan, record, on_progress or unheard, context)
             if plan.whole_lab:
-                strike_out_all(self.workspace.journal)  # what could not be ended is gone with all the rest
-        with contextlib.suppress(LabError):  # the act is done; who is listed is looked at again soon
+                strike_out_all(self.workspace.journal)  # acts that could not be ended are gone with the lab
+        with contextlib.suppress(LabError):  # the act is done; the list is updated again soon
             self.lease.guests.update(self.find_running)
         self.domains.announce(ids)
         return Outcome(plan=plan, seconds=time.monotonic() - began, remarks=tuple(remarks), spared=tuple(spared))
 
     def recover(self) -> None:
-        """End every interrupted act exactly before or exactly after, and say so in `told`, a sentence each.
+        """End every interrupted act exactly before or exactly after, and add a sentence for each to `told`.
 
-        Acts that somebody is at work on are not waited for.
+        This does not wait for acts that are under way.
         """
         if not self.lease.is_available():
             return
@@ -193,10 +193,10 @@ class Executor:
                 self.recovery.mend_seals()
 
     def enter(self) -> None:
-        """Do as `recover` when the lab is opened; first what the hypervisor has forgotten comes back from the record.
+        """Recover when the lab is opened: first bring back forgotten machines, then end interrupted acts.
 
-        An act that was cut short is ended on the machines that it was about, so these must be there. A lab that is
-        another computer's is only looked at.
+        An interrupted act is ended on the machines that it was about, so these must exist first. A lab that is another
+        computer's is only read.
         """
         if not self.lease.is_available():
             return
@@ -207,10 +207,10 @@ class Executor:
             self.recorder.note_quietly()
 
     def bring_back(self) -> list[str]:
-        """Let the hypervisor know again, while the lab is open, the machines that it was made to forget.
+        """Define again, while the lab is open, the machines that the hypervisor was made to forget.
 
         Returns:
-            What became of each, a sentence.
+            A sentence for each: what became of it.
 
         Raises:
             Busy: others hold the lab's lock. WrongState: the lab is another computer's.
@@ -221,7 +221,7 @@ class Executor:
         return [*told, *self.returning.find_elsewhere()]
 
     def find_running(self) -> dict[str, str]:
-        """Return the names of the machines that run on this computer, by id, on whatever instance of the lab."""
+        """Return the names of the machines that run on this computer, by id, on all instances of the lab."""
         found = self.domains.read_all(self.workspace.id, str(self.workspace.home))[0]
         here = see_all(found, self.domains, {}).values()
         there = () if self.instances.is_alone else self.instances.read_elsewhere().machines.values()
@@ -231,7 +231,7 @@ class Executor:
         return (*plan.locks, *every_lock(self.workspace.locks)) if plan.whole_lab else plan.locks
 
     def _check_fresh(self, plan: Plan) -> LabState:
-        """Return the lab as it is, where the plan still holds."""
+        """Return the present state of the lab, after checking that the plan still holds."""
         state = self.read_settled()
         self.recorder.note_if_changed(state)
         if state.fingerprint(plan.names, plan.disks) != plan.basis:
@@ -242,7 +242,7 @@ class Executor:
             )
         if refusal := why_not_reached(state, plan.names):
             raise Refused(refusal.why, refusal.hint, plan=plan)
-        # What is found at these places from now on was made by this act: it may be taken back.
+        # Whatever is found at these paths later was made by this act, so it may be removed when the act is taken back.
         if there := [path for path in plan.files.made if os.path.lexists(path)]:
             raise AlreadyExists(
                 _("There is already a file {name}.").format(name=os.path.basename(there[0])),
@@ -258,7 +258,7 @@ class Executor:
                 together = _count_together(plan.steps[done:])
                 if commit is None or done <= commit:
                     context.limit.check()
-                    if not plan.only_cleans_up:  # that can only be completed: it looks again at what it merges
+                    if not plan.only_cleans_up:  # such a plan can only be completed, and checks what it merges itself
                         check_intact(plan.home, plan.steps[done : None if done == commit else done + together])
                 indices = range(done, done + together)
                 theirs = [replace(context, on_bytes=_reporter(on_progress, index, plan)) for index in indices]
@@ -275,7 +275,7 @@ class Executor:
             record.close()
 
     def _after_error(self, entry: Entry, error: BaseException, context: Context) -> None:
-        """Bring the lab to one side of the commit point; add to the error what became of the act."""
+        """Bring the lab to one side of the commit point, and add to the error's hint what became of the act."""
         try:
             sentence = self.recovery.settle(entry, inherit=context.inherit, has_lab_lock=context.has_lab_lock)
         except LabError as trouble:
@@ -296,7 +296,7 @@ class Executor:
         )
 
     def _at(self, instance: str) -> Executor:
-        """Return the one that carries out acts on another hypervisor instance of the lab."""
+        """Return the executor for another hypervisor instance of the lab."""
         domains = self.instances.domains(instance)
         return Executor(self.workspace, domains, self.instances.seen_from(instance))
 
@@ -307,13 +307,13 @@ def _running(state: LabState, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _count_together(steps: Sequence[Step]) -> int:
-    """Return how many of the next steps can be done at the same time: the overlays of several disks."""
+    """Return how many of the next steps can be done at the same time: overlays of several disks can."""
     overlays = itertools.takewhile(lambda step: isinstance(step, CreateOverlay), steps)
     return max(1, sum(1 for _ in overlays))
 
 
 def _do_together(steps: Sequence[Step], contexts: Sequence[Context]) -> None:
-    """Do steps that know nothing of each other; all have ended when this returns or raises."""
+    """Do independent steps at the same time; all have ended when this returns or raises."""
     if len(steps) == 1:
         do_step(steps[0], contexts[0])
         return

@@ -1,4 +1,4 @@
-"""Where labkit's data and its labs are: by the environment, else in the user's data folder.
+"""Where labkit's data and its labs are: as the environment says, else in the user's data folder.
 
 Knows: the environment. Must not know: what is in the folders.
 """
@@ -26,10 +26,10 @@ def labs_folder(home: str | Path | None = None) -> Path:
 
 
 def _place(folder: str | Path) -> Path:
-    """Return a folder's absolute path; `~` is the user's own folder, `~name` another's.
+    """Return a folder's absolute path; `~` is the user's home folder, `~name` another user's.
 
     Raises:
-        BadInput: there is no such user, or no folder from which the path could be counted.
+        BadInput: there is no such user, or the path is relative and the current folder is gone.
     """
     try:
         return Path(folder).expanduser().absolute()

@@ -1,6 +1,6 @@
-"""The files of a lab follow its record to the folder in which it is now: backing names, memory; each once is enough.
+"""The files of a lab are adapted to the folder that it is in now: backing names, memory. It may be done again.
 
-Knows: the rooms below. Must not know: why the lab is elsewhere, definitions that the hypervisor has.
+Knows: the rooms below. Must not know: why the lab has moved, the hypervisor's definitions.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from labkit.units import MIB
 
 
 def follow(home: Path, record: LabRecord, old: str) -> None:
-    """Let the files of a lab follow its record to where it is; repeated it changes nothing more.
+    """Adapt the files of a lab to the folder that it is in now; it may be called again.
 
     Args:
-        old: the folder in which they were.
+        old: the folder that they were in.
     """
-    shutil.rmtree(home / "instances", ignore_errors=True)  # the record replaces what they knew
+    shutil.rmtree(home / "instances", ignore_errors=True)  # the record has all that they knew
     _name_backings_here(home, record, old)
     for machine in record.machines:
         if is_readable(machine):
@@ -63,7 +63,7 @@ def own_files(home: Path) -> None:
 
 
 def _name_backings_here(home: Path, record: LabRecord, old: str) -> None:
-    """Let no image name the one below it by a path of the old folder; those that labkit makes never do."""
+    """Rewrite headers that name the image below by a path in the old folder; those that labkit makes never do."""
     changed = []
     for image in _find_images(home, record, old):
         if image.backing is None or image.backing_format is None or _is_in(home, image.backing):
@@ -78,7 +78,7 @@ def _name_backings_here(home: Path, record: LabRecord, old: str) -> None:
 
 
 def _find_images(home: Path, record: LabRecord, old: str) -> list[ImageFacts]:
-    """The images of the folder, also those which other programs made and whose names do not tell their format."""
+    """The images in the folder, including those of other programs whose names do not show their format."""
     images = read_folder(home / "disks")
     todo: list[tuple[str, Format | None]] = [(disk.path, disk.format) for disk in find_disks(record) if not disk.served]
     todo += [(image.backing, image.backing_format) for image in images.values() if image.backing]
@@ -87,14 +87,14 @@ def _find_images(home: Path, record: LabRecord, old: str) -> list[ImageFacts]:
         path = _brought_here(named, home, old)
         if path in images or not _is_in(home, path) or format is None:
             continue
-        with contextlib.suppress(OSError, LabError):  # what is not there or not whole is told where it is needed
+        with contextlib.suppress(OSError, LabError):  # what is wrong with it is said where it is needed
             images[path] = image = read_image(Path(path), format)
             todo += [(image.backing, image.backing_format)] if image.backing else []
     return list(images.values())
 
 
 def _brought_here(path: str, home: Path, old: str) -> str:
-    """Where a file of the folder is now; where nobody knows the old one, its name tells."""
+    """Where a file of the old folder is now; if the old folder is not known, its name decides."""
     if _is_in(home, path) or (old and not path.startswith(f"{old}{os.sep}")):
         return path
     return str(home / "disks" / os.path.basename(path))
@@ -105,11 +105,11 @@ def _is_in(home: Path, path: str) -> bool:
 
 
 def _rewrite_memory(home: Path, file: Path, machine: MachineRecord, old: str) -> None:
-    """Let the definition in a memory file name the machine and the files as they are now."""
+    """Adapt the definition in a memory file to the machine's present name and files."""
     try:
         header = memory_file.read_header(file)
     except (OSError, ValueError):
-        return  # it is not there or not whole, which is told when it is to be restored
+        return  # missing or damaged: restoring it will say so
     xml = change_memory_xml(header.xml, machine, old, str(home))
     if xml == header.xml:
         return
@@ -128,7 +128,7 @@ def _rewrite_memory(home: Path, file: Path, machine: MachineRecord, old: str) ->
 
 @contextmanager
 def _writable(file: Path) -> Iterator[None]:
-    """Open a closed file for writing, for as long as this takes."""
+    """Make a read-only file writable inside the block."""
     mode = file.stat().st_mode & 0o777
     file.chmod(mode | 0o200)
     try:

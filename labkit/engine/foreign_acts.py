@@ -1,8 +1,8 @@
-"""Acts in a lab's journal that this computer did not write for this folder: shown, and ended only when told to.
+"""Acts in a lab's journal that this computer did not write for this folder: they are shown, and ended only on request.
 
-A lab that was carried here in the middle of an act has one; so has a folder from somebody who means harm. Which of them
-it is nobody can see. So it is shown what its end would be, and it is ended when its owner says so, and only where
-that reaches no file outside the lab, no machine of others, and hands no text of unknown origin to the hypervisor.
+A lab that was carried here in the middle of an act has one; so may a folder from somebody who means harm, and nobody
+can see the difference. So labkit shows how the act would end, and ends it when its owner says so, and only if that
+touches no file outside the lab, no machine of others, and gives the hypervisor no text of unknown origin.
 
 Knows: the journal, recovery. Must not know: who asks.
 """
@@ -41,13 +41,13 @@ _BEYOND = MigrateMachine | EndInstance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignAct:
-    """An act of the journal that is not ours.
+    """An act in the journal that is not ours.
 
     Attributes:
-        entry: as it stands there, its paths taken relative to the lab.
-        completes: whether its end is to complete it; else it is taken back.
+        entry: the act as in the journal, with its paths relative to the lab.
+        completes: whether ending it would complete it; else it would be taken back.
         end: what would be done, as a plan.
-        why_not: why it can only be dropped, or None.
+        why_not: why it can only be dropped, or None if it can be ended.
     """
 
     entry: Entry
@@ -57,7 +57,7 @@ class ForeignAct:
 
     @property
     def text(self) -> str:
-        """What it is and how it would end, several lines."""
+        """What it is and how it would end, in several lines."""
         title = self.entry.plan.title
         if self.why_not:
             return _("{act}: it can only be dropped. {why}").format(act=title, why=self.why_not)
@@ -66,7 +66,7 @@ class ForeignAct:
 
 
 def find_foreign_acts(executor: Executor) -> list[ForeignAct]:
-    """Return the acts of a lab's journal that are not ours, in the order of the journal; nothing is done."""
+    """Return the acts in a lab's journal that are not ours, in the journal's order; nothing is changed."""
     state = executor.read()
     entries = (entry for entry in read_entries(executor.workspace.journal) if not entry.ours)
     return [_judge(entry, state, executor) for entry in entries]
@@ -76,14 +76,14 @@ def end_foreign_act(act: ForeignAct, executor: Executor) -> list[str]:
     """End an act as it was shown; returns what became of it, a sentence each.
 
     Raises:
-        Refused: it can only be dropped. NotFound: it is not there any more as it was shown.
+        Refused: it can only be dropped. NotFound: it is gone, or no longer as it was shown.
     """
     if act.why_not:
         raise Refused(act.why_not, _("Drop it: then nothing of it is done."))
     executor.lease.require()
     with lab_lock(executor.workspace.locks):
         with MachineLocks(executor.workspace.locks, act.entry.plan.locks):
-            pass  # whoever is at work on it is on another computer, and that has no lease
+            pass  # if another computer is at work on it, that has no lease
         if read_entry(act.entry.path) != act.entry:
             raise NotFound(_("That act is not in the journal any more."), _("Look again at what is there."))
         write_again(act.entry)
@@ -93,7 +93,7 @@ def end_foreign_act(act: ForeignAct, executor: Executor) -> list[str]:
 
 
 def drop_foreign_act(act: ForeignAct, executor: Executor) -> None:
-    """Strike an act out of the journal; nothing of it is done, and files that it had begun stay as they are."""
+    """Remove an act from the journal; nothing of it is done, and files that it had begun stay as they are."""
     executor.lease.require()
     with lab_lock(executor.workspace.locks), MachineLocks(executor.workspace.locks, act.entry.plan.locks):
         strike_out(act.entry.path)
@@ -132,7 +132,7 @@ def _why_not_end(plan: Plan, executor: Executor) -> str | None:
 
 
 def _foreign_ids(plan: Plan, executor: Executor) -> list[str]:
-    """The machines of others that a plan names."""
+    """The ids of machines of others that a plan names."""
     state = executor.read()
     ours = {facts.id for facts in state.everywhere.values()}
     known = executor.domains.read_ids()

@@ -1,7 +1,7 @@
-"""The list of the guests that run on this computer, which other computers read that see the same lab (lease.py).
+"""The list of the guests that run on this computer, for other computers that see the same lab (lease.py).
 
-A machine is listed before it can run, and struck out only when it is seen off here: by the hypervisor and by the table
-of processes. A list that names too many costs a question; one that names too few would cost a disk.
+A machine is listed before it can run, and struck out only when both the hypervisor and the process table show that it
+is off here. A list with too many names costs a question; one with too few could cost a disk.
 
 Knows: the lease's files, processes of this computer. Must not know: the hypervisor.
 """
@@ -22,26 +22,26 @@ from labkit.storage.files import host_errors
 
 
 class GuestList:
-    """The guests of one lab on one computer, since its last start."""
+    """The guests of one lab on this computer, since the computer's last start."""
 
     def __init__(self, folder: Path, computer: Computer) -> None:
         self.folder = folder
         self.computer = computer
 
     def listed(self) -> list[GuestMark]:
-        """Return who is on it."""
+        """Return the listed guests."""
         found = lease_files.read_guests(self.folder)
         return [mark for _path, computer, marks in found if computer.boot == self.computer.boot for mark in marks]
 
     def expect(self, machines: Iterable[tuple[str, str]]) -> None:
-        """List machines that may run from now on, by id and name, before they do."""
+        """List machines, given by id and name, before they may run."""
         with lab_lock(self.folder / "lease"), host_errors(self.folder):
             listed = {mark.id: mark for mark in self.listed()}
             fresh = {id_: GuestMark(id=id_, name=name, pid=None) for id_, name in machines if id_ not in listed}
             self._write(listed, [*listed.values(), *fresh.values()])
 
     def note(self, machine_id: str, name: str, *, runs: bool) -> None:
-        """List a machine that runs, with its process, or strike out one that is seen off."""
+        """List a machine that runs, with its process, or strike out one that is off."""
         with lab_lock(self.folder / "lease"), host_errors(self.folder):
             listed = {mark.id: mark for mark in self.listed()}
             marks = [mark for id_, mark in listed.items() if id_ != machine_id]
@@ -50,7 +50,7 @@ class GuestList:
             self._write(listed, marks)
 
     def update(self, find_guests: Callable[[], Mapping[str, str]]) -> None:
-        """List all machines that run, and strike out those that are seen off.
+        """List all machines that run, and strike out those that are off.
 
         Args:
             find_guests: returns the names of the lab's running machines by id.
@@ -67,7 +67,7 @@ class GuestList:
             lease_files.write_guests(self.folder, self.computer, marks)
 
     def _may_run(self, mark: GuestMark) -> bool:
-        """Whether a guest that the hypervisor takes for off is just being begun, or runs out of its reach."""
+        """Whether a guest that the hypervisor takes for off is just being started, or runs out of its reach."""
         return is_held(self.folder, mark.name) or find_pid(mark.id) is not None
 
 

@@ -1,4 +1,4 @@
-"""`Handle`: one machine of a lab as the engine holds it: by its id, looked up at every question.
+"""`Handle`: one machine of a lab as the engine refers to it: by its id, looked up anew for every question.
 
 Knows: the session, the guest's agent and console. Must not know: plans, the façade.
 """
@@ -31,11 +31,11 @@ from labkit.storage.plain import open_plain
 __all__ = ["Excuse", "Handle", "SerialConsole", "reach_machine"]
 
 Excuse = Callable[[MachineFacts], str | None]
-"""Says why a machine as it is cannot be switched so, or None: `why_not_start` and its like."""
+"""Says why a machine cannot be switched now, or None: `why_not_start` and the like."""
 
 
 class Handle:
-    """A machine that may be renamed, switched or deleted by others at any instant.
+    """A machine, which others may rename, switch or delete at any instant.
 
     Args:
         machine_id: the domain's UUID. name: the machine's name in the lab, as last seen.
@@ -53,16 +53,16 @@ class Handle:
 
     @property
     def domains(self) -> Domains:
-        """Those of the hypervisor instance it is on."""
+        """The domains of the hypervisor instance it is on."""
         return self.session.domains
 
     @property
     def lease(self) -> Lease:
-        """Who works on the lab."""
+        """The lab's lease: whose the lab is."""
         return self.session.executor.lease
 
     def follow(self, instance: str) -> None:
-        """Look for it on another side of the lab from now on."""
+        """Look for it on another hypervisor instance of the lab from now on."""
         self.session = self.session.sides[instance]
 
     def find(self) -> tuple[LabState, str]:
@@ -92,7 +92,7 @@ class Handle:
 
     @property
     def stands(self) -> tuple[MachineState, Reason]:
-        """Where it is now and why; quicker than all the facts.
+        """Its state now and why; quicker than reading all the facts.
 
         Raises:
             NotFound: it was deleted.
@@ -108,17 +108,17 @@ class Handle:
 
     @property
     def state(self) -> MachineState:
-        """Where it is now."""
+        """Its state now."""
         return self.stands[0]
 
     @property
     def reason(self) -> Reason:
-        """Why it is there."""
+        """Why it is in that state."""
         return self.stands[1]
 
     @property
     def is_held(self) -> bool:
-        """Whether somebody, here or in another kernel, is switching it just now or at work on it."""
+        """Whether anybody, here or in another kernel, is switching it or at work on it just now."""
         return is_held(self.workspace.locks, self.last_name)
 
     @property
@@ -128,7 +128,7 @@ class Handle:
 
     @property
     def process(self) -> GuestProcess | None:
-        """The process it is on the host, read now; None when it is off or saved."""
+        """Its process on the host, read now; None when it is off or saved."""
         facts = self.facts
         return read_process(self.id, (facts.live or facts.spec).memory) if facts.is_active else None
 
@@ -144,14 +144,14 @@ class Handle:
         )
 
     def channel(self, name: str) -> Channel:
-        """Return the way to its agent; `name` stands in the errors."""
+        """Return the channel to its agent; `name` is the machine's in errors."""
         return agent_channel(self.domains, self.id, name)
 
     def check(self, why_not: Excuse, hint: str) -> MachineFacts:
-        """Return the facts where there is no excuse.
+        """Return the facts if there is no excuse.
 
         Raises:
-            WrongState: there is one; `hint` says what to do first.
+            WrongState: there is an excuse; `hint` says what to do first.
         """
         facts = self.facts
         if excuse := why_not(facts):
@@ -160,7 +160,7 @@ class Handle:
 
     @contextmanager
     def switching(self, why_not: Excuse, hint: str) -> Iterator[str]:
-        """Hold the machine for a switch and give its name: no act may be at work on it, and no excuse stand.
+        """Hold the machine for a switch and yield its name; no act may be at work on it, and there must be no excuse.
 
         Raises:
             Busy: an act is at work on it, or was interrupted and cannot be ended. WrongState: there is an excuse.
@@ -179,7 +179,7 @@ class Handle:
 
     @contextmanager
     def _listed(self, name: str) -> Iterator[None]:
-        """Let other computers know meanwhile that it may run, and afterwards whether it does."""
+        """List the machine for other computers while it may run, and afterwards if it does."""
         self.lease.guests.expect([(self.id, name)])
         try:
             yield
@@ -199,7 +199,7 @@ class Handle:
 def reach_machine(
     lab: str, machine: str, *, home: str | Path | None = None, uri: str | None = None
 ) -> Iterator[Handle]:
-    """Give the handle of a machine that a lab owns, without opening the lab.
+    """Yield the handle of a machine of a lab, without opening the lab.
 
     Args:
         lab: its name. machine: a name there, or an id. home, uri: as `Lab.open` takes them.

@@ -1,6 +1,6 @@
 """The host of a lab: its accelerator, chosen by a probe guest, and its facts.
 
-Knows: which guest probes, and where the answer is kept. Must not know: how it is found out.
+Knows: which guest probes, and where the answer is kept. Must not know: how probing works.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from labkit.hypervisor.connection import Connection
 
 PROBE = "tiny"
-"""The guest that tries KVM out: an operating system, since a boot sector may run where none does."""
+"""The guest that tries KVM out: an operating system, since a boot sector may run where no operating system does."""
 
 
 def choose_accelerator(images: Path) -> AcceleratorFacts:
-    """Return the accelerator for new machines; free of cost but for the first time after a boot.
+    """Return the accelerator for new machines; only the first call after a boot of the host takes time.
 
     Args:
         images: the folder of guest images.

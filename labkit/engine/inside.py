@@ -1,4 +1,4 @@
-"""Asking inside a running guest, through its agent: does it answer, run this, where are its disks.
+"""Asking a running guest through its agent: whether it answers, to run a command, where its disks are mounted.
 
 Knows: the handle of a machine, the agent. Must not know: plans, the façade.
 """
@@ -20,19 +20,19 @@ from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.words import reason_word, state_word
 
 FINDS_A_DISK = 30.0
-"""Seconds a running guest may take to find a disk that was attached to it."""
+"""Seconds that a running guest may take to find a newly attached disk."""
 
 AT_ONCE, TELLS_WITHIN = 3.0, 15.0
-"""Seconds in which an agent answers on a busy host, and tells what is mounted."""
+"""Seconds in which an agent must answer, on a busy host, what is mounted."""
 
 _SHOWN = 200
-"""Letters of a command that an error shows."""
+"""How many letters of a command an error shows."""
 
 _GO_ON = (Reason.RESTORED, Reason.MIGRATED)
 
 
 def answers(machine: Handle) -> bool:
-    """Whether it runs and its agent answers at once."""
+    """Whether it is running and its agent answers at once."""
     facts = machine.facts
     if model.why_not_run(facts):
         return False
@@ -44,7 +44,7 @@ def answers(machine: Handle) -> bool:
 
 
 def _wait_until_heard(machine: Handle, facts: MachineFacts, limit: Limit) -> None:
-    """A guest that goes on from its memory runs a moment before the hypervisor is connected to its agent."""
+    """Wait for the agent: the hypervisor connects to that of a guest that goes on from memory a moment later."""
     if facts.reason in _GO_ON:
         machine.domains.wait_for(lambda: answers(machine) or None, limit.within(AT_ONCE))
 
@@ -57,11 +57,11 @@ def run(
     stdin: bytes = b"",
     cancel: threading.Event | None = None,
 ) -> CommandResult:
-    """Run a command inside the guest, as root, and return what it said.
+    """Run a command inside the guest, as root, and return its result.
 
     Args:
         command: a line for the guest's shell, or a sequence: program and arguments, no shell.
-        timeout: seconds; after them the command is ended. stdin: bytes the command reads.
+        timeout: seconds; then the command is ended. stdin: the command's input.
 
     Raises:
         WrongState: not running, no agent, or paused meanwhile. GuestSilent: the agent does not answer. TimedOut.
@@ -84,7 +84,7 @@ def run(
 
 
 def wait_for_device(machine: Handle, disk: str) -> None:
-    """A running guest needs a moment to find a new disk; one whose agent is silent is not waited for."""
+    """Wait a moment until a running guest has found a new disk; if its agent is silent, do not wait."""
     target = next((spec.target for spec in machine.facts.spec.disks if spec.name == disk), None)
     if target is not None and answers(machine):
         with contextlib.suppress(GuestError, TimedOut, WrongState):
@@ -92,7 +92,7 @@ def wait_for_device(machine: Handle, disk: str) -> None:
 
 
 def find_mounted(machine: Handle) -> dict[str, str]:
-    """Where the running guest has its disks mounted, by target; empty where no agent answers."""
+    """Return where the running guest has its disks mounted, by target; empty if no agent answers."""
     facts = machine.facts
     if model.why_not_run(facts):
         return {}

@@ -1,9 +1,9 @@
-"""The hypervisor instances a lab's machines can be on: the session's own, and those in the lab's folder.
+"""The hypervisor instances that a lab's machines can be on: the session's own, and those in the lab's folder.
 
     home/NAME/instances/INSTANCE    one folder each (hypervisor/instances.py)
 
-The session's own has the name "". All see the same disks, so whoever reads a lab reads all of them: an image
-that nobody needs here may be needed there.
+The session's own has the name "". All see the same disks, so every reading of a lab reads all instances: an image that
+nobody needs here may be needed there.
 Knows: connections, the lab's folder. Must not know: plans.
 """
 
@@ -30,7 +30,7 @@ from labkit.model.snapshot import SnapshotTree
 SESSION = ""
 """The name of the session's own instance."""
 
-_TRY_AGAIN = 20.0  # seconds for which an instance that does not start is not tried
+_TRY_AGAIN = 20.0  # seconds for which an instance that did not start is not tried again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Elsewhere:
     """The machines of a lab on its other instances: facts, trees and instance, by machine name.
 
     Attributes:
-        unreachable: why an instance could not be asked, by its name; what it has written down is believed.
+        unreachable: why an instance could not be asked, by its name; its stored definitions are used then.
     """
 
     machines: Mapping[str, MachineFacts] = field(default_factory=dict)
@@ -48,11 +48,11 @@ class Elsewhere:
 
 
 class Instances:
-    """A lab's instances, seen from one of them; each is connected to when it is first needed.
+    """A lab's instances, seen from one of them; they are connected to when first needed.
 
     Args:
-        own: the name of the one they are seen from. domains: its domains.
-        session_uri: how the session's own instance is reached.
+        own: the name of the instance they are seen from. domains: those of that instance.
+        session_uri: the URI of the session's own instance.
     """
 
     def __init__(self, workspace: Workspace, own: str, domains: Domains, session_uri: str = DEFAULT_URI) -> None:
@@ -72,11 +72,11 @@ class Instances:
         return others
 
     def folder(self, name: str) -> Path:
-        """Return where an instance's folder is."""
+        """Return the path of an instance's folder."""
         return self.workspace.home / "instances" / name
 
     def instance(self, name: str) -> Instance:
-        """Return an instance of the lab's folder."""
+        """Return an instance in the lab's folder."""
         return Instance(folder=self.folder(name))
 
     def names(self) -> list[str]:
@@ -85,11 +85,11 @@ class Instances:
 
     @property
     def is_alone(self) -> bool:
-        """Whether the lab has only this one."""
+        """Whether the lab has only this instance."""
         return self.own == SESSION and not self.names()
 
     def domains(self, name: str) -> Domains:
-        """Return the domains of an instance, whose daemon is started if need be.
+        """Return the domains of an instance, starting its daemon if need be.
 
         Raises:
             HostTrouble: it cannot be reached.
@@ -103,7 +103,7 @@ class Instances:
             return known
 
     def uri_of(self, name: str) -> str:
-        """Return the URI by which the daemon of another instance reaches an instance."""
+        """Return the URI by which other instances' daemons reach this instance."""
         if name != SESSION:
             return self.instance(name).uri
         if self.session_uri != DEFAULT_URI:
@@ -113,7 +113,7 @@ class Instances:
         return f"qemu+unix:///session?socket={next((path for path in sockets if path.exists()), sockets[-1])}"
 
     def arrival(self, name: str, machine_id: str) -> Path:
-        """Return the socket at which the memory of a machine arrives that comes to an instance."""
+        """Return the socket at which a migrating machine's memory arrives at an instance."""
         if name != SESSION:
             return self.instance(name).arrival(machine_id)
         return session_runtime_folder() / f"{machine_id[:8]}.in" / "s"
@@ -134,23 +134,24 @@ class Instances:
         return Elsewhere(machines=machines, snapshots=snapshots, places=places, unreachable=unreachable)
 
     def end(self, name: str) -> None:
-        """End an instance with every machine on it; its folder goes. Once is enough."""
+        """End an instance with every machine on it, and remove its folder. It may be called again."""
         with self._lock:
             known = self._known.pop(name, None)
         if known is not None:
-            known.connection.close()  # whoever still uses it hears that it is closed; nobody starts it again
+            known.connection.close()  # later users get an error, so nobody starts it again
         self.instance(name).end()
 
     def release(self) -> None:
-        """Let go of the connections that were opened."""
+        """Release the connections that were opened."""
         with self._lock:
             while self._opened:
                 self._opened.pop().release()
 
     def _ask(self, name: str) -> tuple[dict[str, MachineFacts], dict[str, SnapshotTree], str]:
-        """The lab's machines on an instance, their trees, and why it could not be asked: "" where it could.
+        """The lab's machines on an instance, their trees, and why it could not be asked, or "".
 
-        One that could not is left alone for a while: to try takes time, and the lab is read often.
+        An instance that could not be asked is left alone for a while, since trying takes time and the lab is read
+        often.
         """
         since, why = self._unreachable.pop(name, (0.0, ""))
         if not why or time.monotonic() - since > _TRY_AGAIN:
@@ -174,7 +175,7 @@ class Instances:
         return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
 
     def _others(self) -> list[str]:
-        """The other instances on which machines may be."""
+        """The other instances that may have machines."""
         others = [name for name in self.names() if name != self.own and self.instance(name).has_machines]
         return others if self.own == SESSION else [SESSION, *others]
 

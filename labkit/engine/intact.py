@@ -1,8 +1,8 @@
-"""Whether what a step is about to read is still what it was when the plan was made: asked again right before it.
+"""Whether the images that a step is about to read are still intact: checked again right before the step.
 
-Another program may write to a frozen image between the look at a plan and its carrying out. Asking costs a look at
-each file's size and time.
-Knows: steps, seals, headers. Must not know: how a step is carried out, what becomes of an act that stops here.
+Another program may write to a frozen image after the plan was made. The check costs a look at each file's size and
+time.
+Knows: steps, seals, headers. Must not know: how a step is carried out, what happens to an act that stops here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from labkit.storage.headers import read_chain
 
 
 def check_intact(home: str, steps: Iterable[Step]) -> None:
-    """Refuse to go on where a frozen file that steps read is gone, cannot be read, or holds something else.
+    """Raise an error if a frozen file that steps read is gone, cannot be read, or holds something else.
 
     Args:
-        home: the lab's folder; what lies elsewhere is passed over.
+        home: the lab's folder; files elsewhere are not checked.
 
     Raises:
         WrongState, HostTrouble: the message names the file.
@@ -32,14 +32,14 @@ def check_intact(home: str, steps: Iterable[Step]) -> None:
 
 
 def why_not_intact(home: str, steps: Iterable[Step]) -> str | None:
-    """Return why steps cannot be done, as `check_intact` does, or None."""
+    """Return why steps cannot be done, or None; see `check_intact`."""
     disks, memory = Path(home, "disks"), Path(home, "memory")
     files: dict[str, None] = {}
     for step in steps:
         files |= dict.fromkeys(path for path in step.touches.reads if Path(path).parent in (disks, memory))
         for path, format in step.touches.stands_on:
             top = Path(path)
-            if top.parent != disks or not top.exists():  # not there yet: an earlier step makes it
+            if top.parent != disks or not top.exists():  # does not exist yet: an earlier step makes it
                 continue
             try:
                 files |= dict.fromkeys(file for layer in read_chain(top, format) for file in layer.files)

@@ -1,15 +1,15 @@
-"""The journal: each act is written down before it begins, and struck out when it has ended.
+"""The journal: each act is written into it before it begins, and removed when it has ended.
 
-One file per act, one JSON line each for the plan and for every step done. A file whose lock is free belongs to an act
-that was interrupted. The lab's lock file grows by a byte whenever an act begins, has done a step, or ends: who has seen
-the same length before and after reading the lab has read it at one instant.
+One file per act, one JSON line each for the plan and for every step done. A file whose locks are free belongs to an act
+that was interrupted. The lab's lock file grows by a byte whenever an act begins, has done a step, or ends: a reading of
+the lab is consistent if that length is the same before and after it.
 
-Each line begins with a code (entry_lines.py). An act is ours where its plan has the right one and is about this folder;
-whatever else stands in a journal is shown and never carried out: a folder may come from anybody.
+Each line begins with a code (entry_lines.py). An act is ours if its plan has the right code and is about this folder.
+Anything else in a journal is shown and never carried out, since a folder may come from anybody.
 
-What is written outlives the kernel at once. It outlives a power cut where that matters: the plan before the
-first step, and before the commit point that all is ready for it. Behind the commit point the state itself
-tells what was done, and no guest is left that a step done again could harm.
+What is written survives the death of the kernel at once. It survives a power cut where that matters: the plan, before
+the first step; and before the commit point, that all steps before it are done. After the commit point the state itself
+shows what was done, and after a power cut no guest runs that a repeated step could harm.
 
 Knows: the form of the file. Must not know: how steps are carried out.
 """
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from cattrs.preconf.json import JsonConverter
 
 MOST_ENTRY = 64 * MIB
-"""Bytes of an act in the journal."""
+"""The most bytes of an act in the journal."""
 
 MOST_LINE = 60 * MIB
-"""Bytes of its plan; the texts of a thousand snapshots take less."""
+"""The most bytes of its plan; the XML of a thousand snapshots takes less."""
 
 
 _COUNTING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""How the lab's lock file is opened to count: a link in its place is not followed, a pipe not waited for."""
+"""The flags to open the lab's lock file for counting: a link in its place is not followed, a pipe is not waited for."""
 
 _MOST_WORDS = 400  # letters of an error's details
 
@@ -58,7 +58,7 @@ class Entry:
 
     Attributes:
         path: its file. plan: what was to be done. done: how many steps were reported done.
-        ours: whether this computer's labkit wrote it, for this folder. Else its paths are taken relative to the lab,
+        ours: whether this computer's labkit wrote it for this folder. If not, its paths are relative to the lab here,
             and nothing of it is carried out.
     """
 
@@ -69,14 +69,14 @@ class Entry:
 
 
 class Record:
-    """An act being written down."""
+    """The file of an act under way, to which steps are added."""
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self._commit = plan.commit_point
         self.path = folder / f"{uuid.uuid4().hex}.jsonl"
         self._lines = 1
         with host_errors(self.path):
-            # The plan is whole before it has its name: a power cut leaves no half-written act.
+            # The file gets its name when the plan is complete in it: a power cut leaves no half-written act.
             draft = self.path.with_suffix(".part")
             try:
                 self._write(draft, build_line(self.path, 0, dump_plan(plan)), lasting=True)
@@ -88,7 +88,7 @@ class Record:
         count(folder)
 
     def step_done(self, index: int) -> None:
-        """Write down that a step has been carried out."""
+        """Record that a step has been carried out."""
         with host_errors(self.path):
             line = build_line(self.path, self._lines, json.dumps({"done": index}))
             self._write(self.path, line, lasting=index + 1 == self._commit)
@@ -96,7 +96,7 @@ class Record:
         count(self.path.parent)
 
     def close(self) -> None:
-        """Strike the act out."""
+        """Remove the act from the journal."""
         strike_out(self.path)
 
     @staticmethod
@@ -111,8 +111,8 @@ class Record:
 def strike_out(path: Path) -> None:
     """Remove an act from the journal.
 
-    That is not waited for: the next act makes the folder durable before its first step, and an act that a power cut
-    brings back is ended once more, which changes nothing.
+    This is durable a moment later, at the latest before the next act's first step. If a power cut brings the act
+    back, it is ended once more, which changes nothing.
     """
     with host_errors(path):
         path.unlink(missing_ok=True)
@@ -121,16 +121,16 @@ def strike_out(path: Path) -> None:
 
 
 def strike_out_all(folder: Path) -> None:
-    """Remove every act from a journal: nothing is left that they were about."""
+    """Remove every act from a journal, when nothing is left that they were about."""
     for path in find_entries(folder):
         strike_out(path)
 
 
 def find_entries(folder: Path) -> list[Path]:
-    """Return the files of the acts in a journal, the one that was written to last as the last.
+    """Return the files of the acts in a journal, by the time of their last change.
 
-    When an act began nothing tells for certain. Nothing depends on it either: acts that have not ended need different
-    locks, since none begins before those that stand in its way have ended; so each is ended by itself.
+    When an act began is not known for certain. Nothing depends on it: acts that have not ended need different locks,
+    since none begins before those in its way have ended. So each is ended by itself.
     """
     found = []
     for path in folder.glob("*.jsonl"):
@@ -140,10 +140,10 @@ def find_entries(folder: Path) -> list[Path]:
 
 
 def read_entry(path: Path) -> Entry | None:
-    """Return an act of the journal, or None: it has ended this instant.
+    """Return an act in the journal, or None if it has just ended.
 
     Raises:
-        HostTrouble: the file holds no act that this labkit understands.
+        HostTrouble: the file does not hold an act that this labkit understands.
     """
     try:
         first, *rest = read_lines(path)
@@ -166,10 +166,10 @@ def read_entry(path: Path) -> Entry | None:
 
 
 def write_again(entry: Entry) -> None:
-    """Make an act of a journal ours, as it stands in the value: from now on it is ended as one that was interrupted.
+    """Make an act in the journal ours, exactly as given: from now on it is ended like any interrupted act.
 
     Raises:
-        HostTrouble: it cannot be written; it stands as it did.
+        HostTrouble: it cannot be written; the journal is as before.
     """
     lines = [dump_plan(entry.plan), *(json.dumps({"done": index}) for index in range(entry.done))]
     draft = entry.path.with_suffix(".part")
@@ -184,13 +184,13 @@ def write_again(entry: Entry) -> None:
 
 
 def set_aside(path: Path) -> None:
-    """Take a file that cannot be read out of the journal; it is kept beside it."""
+    """Take a file that cannot be read out of the journal, by giving it another name."""
     with host_errors(path), contextlib.suppress(FileNotFoundError):
         path.rename(path.with_suffix(".unreadable"))
 
 
 def find_drafts(folder: Path) -> list[Path]:
-    """Return the drafts of acts that are just being written down, or never began."""
+    """Return the drafts of acts that are just being written, or never began."""
     return [path for path in folder.glob("*.part") if not path.is_dir()]
 
 
@@ -202,10 +202,10 @@ def drop_drafts(folder: Path) -> None:
 
 
 def count(folder: Path) -> None:
-    """Tell who is just reading the lab that something has changed in it.
+    """Let everybody who is just reading the lab know that something has changed.
 
-    Written after what it tells of: a reading that began before and ended after has seen another number. Bytes are
-    appended, so two who count at once count twice; on a full disk the file grows by a hole instead.
+    It is called after the change, so a reading that began before and ends after it sees another number. Bytes are
+    appended, so two processes that count at once count twice; on a full disk the file grows by a hole instead.
     """
     place = _counter(folder)
     try:
@@ -218,7 +218,7 @@ def count(folder: Path) -> None:
 
 
 def read_count(folder: Path) -> int:
-    """Return how often something was told; 0 where nothing ever was."""
+    """Return how often `count` was called; 0 if never."""
     place = _counter(folder)
     with host_errors(place):
         try:
@@ -228,7 +228,7 @@ def read_count(folder: Path) -> int:
 
 
 def _counter(folder: Path) -> Path:
-    """The file of the lab's lock: its length is the number."""
+    """The lab's lock file, whose length is the number."""
     return folder.parent / "lock"
 
 
@@ -247,12 +247,12 @@ def read_entries(folder: Path, *, but: Path | None = None) -> list[Entry]:
 
 
 def find_unfinished(entries: Iterable[Entry]) -> frozenset[str]:
-    """Return the files that acts are making: they are there only when the act has ended."""
+    """Return the files that acts are making; they count as existing only once the act has ended."""
     unfinished: set[str] = set()
     for entry in entries:
         commit = entry.plan.commit_point
         if not entry.ours:
-            continue  # it must not hide what is there
+            continue  # a foreign act must not hide existing files
         if commit is None or entry.done < commit:
             unfinished.update(entry.plan.files.made)
     return frozenset(unfinished)
@@ -267,7 +267,7 @@ def dump_plan(plan: Plan) -> str:
     """Return a plan as one line of JSON; inverse of `load_plan`.
 
     Raises:
-        BadInput: it is so long that it could not be read again, and so not be ended after a crash.
+        BadInput: it is too long to be read again, so it could not be ended after a crash.
     """
     line = str(_converter().dumps(plan))
     if len(line) > MOST_LINE:
@@ -284,7 +284,7 @@ def load_plan(line: bytes | str) -> Plan:
     """Return the plan from one line of JSON.
 
     Raises:
-        Damaged: it is none, or none that this labkit understands.
+        Damaged: it is not a plan, or none that this labkit understands.
     """
     plan: Plan = structure_with(_converter(), parse_json(line, most=MOST_ENTRY), Plan)
     return plan
@@ -292,9 +292,9 @@ def load_plan(line: bytes | str) -> Plan:
 
 @functools.cache
 def _converter() -> JsonConverter:
-    """Made when the first act is written or read, since looking at a lab needs none."""
+    """The converter; made when first needed, since reading a lab without acts does not need it."""
     from cattrs.strategies import configure_tagged_union
 
-    converter = make_strict_converter(halves=True)  # an archive's path may be in any bytes
+    converter = make_strict_converter(halves=True)  # an archive's path may be any bytes
     configure_tagged_union(Step, converter)
     return converter

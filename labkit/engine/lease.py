@@ -1,13 +1,13 @@
-"""Whose a lab's folder is, when two computers see it (NFS, a cluster): acts and switches are one computer's at a time.
+"""Whose a lab is, if two computers see its folder (NFS, a cluster): only one computer at a time may act and switch.
 
-Locks do not tell everywhere what another computer does, and its hypervisor cannot be asked. So the lab is one
-computer's since one of its starts, told by the boot id; where that is the same nothing is asked. Another one takes it
-over by itself when no kernel there has the lab open (its counter has not changed for `DEAD_AFTER` seconds of *our*
-clock; the clocks of computers are never compared) and no guest stands in its list. A guest's entry never expires: only
-a labkit on that computer strikes it out, when it sees it off. With guests listed a lab is taken over by a command that
-names them.
+Locks do not always show what another computer does, and its hypervisor cannot be asked. So a lab belongs to one start
+of one computer, identified by its boot id; if that is the same, nothing is asked. Another computer takes the lab by
+itself when no kernel there has it open (no counter has changed for `DEAD_AFTER` seconds of *our* clock; clocks of
+computers are never compared) and no guest is listed there. A guest's entry never expires: only a labkit on that
+computer removes it, when it sees that the guest is off. While guests are listed, only a command that names them takes
+the lab over.
 
-After a restart the same computer has another boot id; what ran there before it is dead, and that can be seen here.
+After a restart the same computer has another boot id; everything that ran before has ended, and is treated so.
 
 Knows: the lease's files, processes of this computer. Must not know: plans, what is done under it.
 """
@@ -33,24 +33,24 @@ from labkit.language import _
 from labkit.storage.files import host_errors
 
 RENEWED_EVERY = 10.0
-"""Seconds between two signs of life of a kernel."""
+"""Seconds between two signs of life that a kernel gives."""
 
 DEAD_AFTER = 60.0
-"""Seconds of the reader's own clock after which a kernel that gives no sign is dead."""
+"""Seconds of the reader's own clock without a sign of life after which a kernel counts as dead."""
 
 SETTLES = 2.0
-"""Seconds after which a lab that was taken from another computer is looked at again."""
+"""Seconds after which it is checked again that a lab taken from another computer is still ours."""
 
 _LOOK = 0.5  # seconds between two looks at the signs of others
-_SAME_START = 2.0  # seconds: two readings of when a process was started
+_SAME_START = 2.0  # seconds: by how much two readings of one process's start time may differ
 
 
 class Lease:
     """A lab's lease as this process sees it.
 
     Args:
-        locks: the folder of the lab's locks. computer: which one this is; None: asked of the system.
-        clock: seconds since some instant, of this computer alone.
+        locks: the folder of the lab's locks. computer: this computer; None: read from the system.
+        clock: returns seconds since some instant, on this computer only.
 
     Attributes:
         guests: those that run on this computer.
@@ -77,7 +77,7 @@ class Lease:
         return holder is not None and holder.boot == self.computer.boot
 
     def require(self) -> None:
-        """Do nothing where the lab is this computer's, and take it where nobody has it any more.
+        """Make sure that the lab is this computer's; take it if it is nobody's any more.
 
         Raises:
             Busy: another computer has it; the message names it and its guests.
@@ -94,7 +94,7 @@ class Lease:
         self._take()
 
     def why_not_take(self) -> str | None:
-        """Return why the lab cannot be had without a command, or None: it is ours, or nobody's any more."""
+        """Return why the lab cannot be taken without a command, or None if it is ours, or nobody's any more."""
         if self.is_ours:
             return None
         guests = [f"{mark.name} ({computer.name}, {mark.pid or '?'})" for computer, mark in self._guests_of_others()]
@@ -111,9 +111,9 @@ class Lease:
         return None
 
     def take_over(self) -> tuple[str, ...]:
-        """Take the lab although guests of another computer are listed; returns them. Call it when told to only.
+        """Take the lab although guests of another computer are listed; returns their names. Only call it on request.
 
-        It waits until no kernel there gives a sign any more, `DEAD_AFTER` seconds at most.
+        It waits up to `DEAD_AFTER` seconds to be sure that no kernel there gives signs of life.
 
         Raises:
             Busy: a kernel there gives signs of life.
@@ -147,7 +147,7 @@ class Lease:
                 lease_files.remove_holder(self.folder, holder)
             lease_files.make_holder(self.folder, self.computer)
             if holder is not None and holder.id != self.computer.id:
-                time.sleep(SETTLES)  # another may have judged as we did, at the same time
+                time.sleep(SETTLES)  # another computer may have come to the same conclusion at the same time
             if not self.is_ours:
                 raise Busy(_("Another computer has just taken this lab."), _("Open it again to see which."))
             for kernel in left:
@@ -157,11 +157,11 @@ class Lease:
     # --- who else there is ------------------------------------------------------------------------
 
     def guests_elsewhere(self) -> Mapping[str, tuple[str, int | None]]:
-        """Return the guests that run on other computers: the computer's name and the process, by machine id."""
+        """Return the guests that run on other computers: the computer's name and the process id, by machine id."""
         return {mark.id: (computer.name, mark.pid) for computer, mark in self._guests_of_others()}
 
     def _guests_of_others(self) -> list[tuple[Computer, GuestMark]]:
-        """The guests listed for other computers; those of this one before its restart that are off are left out."""
+        """The guests listed for other computers, without those of this computer before its restart that are off."""
         found = []
         for _path, computer, marks in lease_files.read_guests(self.folder):
             if computer.boot != self.computer.boot:
@@ -170,18 +170,18 @@ class Lease:
         return found
 
     def _kernels_of_holder(self) -> list[KernelMark]:
-        """The kernels of the other computer that has the lab; those of a third one only look, as we do."""
+        """The kernels of the other computer that has the lab; those of a third computer are only readers, like us."""
         holder = lease_files.read_holder(self.folder)
         if holder is None or holder.boot == self.computer.boot:
             return []
         return [kernel for kernel in lease_files.read_kernels(self.folder) if kernel.computer.boot == holder.boot]
 
     def _was_here(self, computer: Computer) -> bool:
-        """Whether that was this computer, before it was started again."""
+        """Whether a mark is of this computer, before its restart."""
         return computer.id != "" and computer.id == self.computer.id
 
     def _lives(self, kernel: KernelMark) -> bool:
-        """Whether a kernel of another start may live: seen here, or by a counter that has changed lately."""
+        """Whether a kernel of another start may be alive: by its process here, or by a counter that has changed."""
         if self._was_here(kernel.computer):
             return _runs(kernel)
         now = self._clock()
@@ -194,7 +194,7 @@ class Lease:
     # --- signs of life ----------------------------------------------------------------------------
 
     def join(self, find_guests: Callable[[], Mapping[str, str]]) -> str | None:
-        """Give signs of life from now on; returns why the lab is not ours, or None: it is.
+        """Give signs of life from now on; returns why the lab is not ours, or None if it is.
 
         Args:
             find_guests: returns the names of the lab's running machines by id.
@@ -213,7 +213,7 @@ class Lease:
         return None
 
     def is_available(self) -> bool:
-        """Return whether the lab is ours, and take it where nobody has it any more."""
+        """Return whether the lab is ours, after taking it if it is nobody's any more."""
         try:
             self.require()
         except LabError:
@@ -221,8 +221,8 @@ class Lease:
         return True
 
     def leave(self, find_guests: Callable[[], Mapping[str, str]]) -> None:
-        """Give no more signs; the last one on this computer gives the lab back, where no guest runs."""
-        with contextlib.suppress(LabError):  # the daemon is away: what is listed stays
+        """Stop giving signs of life; the last kernel on this computer gives the lab back if no guest runs."""
+        with contextlib.suppress(LabError):  # the daemon is away: listed guests stay listed
             if self.is_ours and self.guests.listed():
                 self.guests.update(find_guests)
         self._users -= 1
@@ -239,7 +239,7 @@ class Lease:
 
     def _renew(self, stop: threading.Event, find_guests: Callable[[], Mapping[str, str]]) -> None:
         while not stop.wait(RENEWED_EVERY):
-            with contextlib.suppress(Exception):  # a folder that is gone, a daemon that is away: the next time
+            with contextlib.suppress(Exception):  # the folder is gone or the daemon away: try again next time
                 if not self.folder.is_dir():
                     return
                 self._give_sign()
@@ -251,20 +251,20 @@ class Lease:
     def _give_sign(self) -> None:
         self._counter += 1
         started = psutil.Process().create_time()
-        with contextlib.suppress(OSError):  # a folder that cannot be written: whoever acts is told
+        with contextlib.suppress(OSError):  # the folder cannot be written: acts will report that
             lease_files.write_kernel(
                 self.folder, self.computer, pid=os.getpid(), started=started, counter=self._counter
             )
 
     def _bury(self) -> None:
-        """Remove the signs of this computer's kernels that were killed."""
+        """Remove the files of this computer's kernels that were killed."""
         for kernel in lease_files.read_kernels(self.folder):
             if kernel.computer.boot == self.computer.boot and not _runs(kernel):
                 kernel.path.unlink(missing_ok=True)
 
 
 def _runs(kernel: KernelMark) -> bool:
-    """Whether a kernel's process is here, and is not a later one with the same number."""
+    """Whether a kernel's process runs here, and is not a later one with the same id."""
     with contextlib.suppress(psutil.Error):
         return abs(psutil.Process(kernel.pid).create_time() - kernel.started) < _SAME_START
     return False
@@ -279,7 +279,7 @@ _leases_lock = threading.Lock()
 
 
 def lease_of(locks: Path) -> Lease:
-    """Return this process's one lease of the lab with that folder of locks."""
+    """Return the one lease that this process has of the lab with this folder of locks."""
     key = os.getpid(), locks
     with _leases_lock:
         if key not in _leases:

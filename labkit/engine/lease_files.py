@@ -1,11 +1,11 @@
-"""The files by which computers that see one lab's folder know of each other, in the folder of its locks.
+"""The files through which computers that see the same lab know of each other, in the folder of its locks.
 
-    lease.holder            whose the lab is now: one computer since one start
-    BOOT.PID.kernel         a kernel that has the lab open, with a counter that grows while it lives
+    lease.holder            whose the lab is: one start of one computer
+    BOOT.PID.kernel         a kernel that has the lab open, with a counter that grows while it is alive
     BOOT.guests             the guests that run on a computer, each with its process
 
-Each file has one writer: a kernel its own, a computer its guests; the holder's is made under another name and linked.
-What cannot be read is of a computer that nobody knows, and is not passed over.
+Each file has one writer: a kernel writes its own, a computer its guests; the holder's is made under another name and
+then linked. A file that cannot be read counts as that of an unknown computer, and is not ignored.
 
 Knows: the form of the files. Must not know: what follows from them.
 """
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 HOLDER = "lease.holder"
 
-_MOST = 256 * KIB  # bytes of a file that are read
+_MOST = 256 * KIB  # the most bytes of a file that are read
 _UNKNOWN = Computer(boot="?", id="", name="?")
 
 
@@ -67,7 +67,7 @@ _UNKNOWN_GUESTS = _Guests(**asdict(_UNKNOWN), guests=(_Guest(id="", name="?", pi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelMark:
-    """A kernel that has the lab open: on which computer, as which process, since when (seconds), its counter."""
+    """A kernel that has the lab open: its computer, its process id and start time (seconds), its counter."""
 
     path: Path
     computer: Computer
@@ -78,7 +78,7 @@ class KernelMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestMark:
-    """A guest that runs, or may run: the machine's id and name, its process (None: not known)."""
+    """A guest that runs, or may run: the machine's id and name, its process id (None: not known)."""
 
     id: str
     name: str
@@ -86,13 +86,13 @@ class GuestMark:
 
 
 def read_holder(folder: Path) -> Computer | None:
-    """Return whose the lab is, or None: nobody's."""
+    """Return whose the lab is, or None if it is nobody's."""
     holder = _read(folder / HOLDER, Computer, _UNKNOWN)
     return None if holder is None else _plain(holder)
 
 
 def make_holder(folder: Path, computer: Computer) -> bool:
-    """Make a lab a computer's that is nobody's; returns whether it could: another may have been faster."""
+    """Give a lab that is nobody's to a computer; returns whether that worked: another may have been faster."""
     draft = folder / f"lease-{uuid.uuid4().hex}.draft"
     try:
         _write(draft, asdict(computer))
@@ -105,7 +105,7 @@ def make_holder(folder: Path, computer: Computer) -> bool:
 
 
 def remove_holder(folder: Path, computer: Computer) -> bool:
-    """Make a lab nobody's that is a certain computer's; returns whether it was that one's, and is not any more."""
+    """End a computer's hold on a lab; returns whether the lab was that computer's."""
     aside = folder / f"lease-{uuid.uuid4().hex}.draft"
     try:
         (folder / HOLDER).rename(aside)
@@ -115,7 +115,7 @@ def remove_holder(folder: Path, computer: Computer) -> bool:
         if read := _read(aside, Computer, _UNKNOWN):
             if _plain(read) == computer:
                 return True
-            with contextlib.suppress(FileExistsError):  # somebody else's, who was faster: it is put back
+            with contextlib.suppress(FileExistsError):  # another computer was faster: put its file back
                 put_new(aside, folder / HOLDER)
         return False
     finally:
@@ -123,13 +123,13 @@ def remove_holder(folder: Path, computer: Computer) -> bool:
 
 
 def drop_all(folder: Path) -> None:
-    """Let a lab be nobody's: what came along in a copy of its folder tells of the original."""
+    """Make a lab nobody's, since the files in a copy of its folder are about the original."""
     for path in (folder / HOLDER, *folder.glob("*.kernel"), *folder.glob("*.guests")):
         path.unlink(missing_ok=True)
 
 
 def write_kernel(folder: Path, computer: Computer, *, pid: int, started: float, counter: int) -> Path:
-    """Write that a kernel lives; returns its file."""
+    """Write a kernel's sign of life; returns its file."""
     path = folder / f"{computer.boot}.{pid}.kernel"
     _write_in_place(path, {**asdict(computer), "pid": pid, "started": started, "counter": counter})
     return path
@@ -145,7 +145,7 @@ def read_kernels(folder: Path) -> Iterator[KernelMark]:
 
 
 def write_guests(folder: Path, computer: Computer, guests: list[GuestMark]) -> None:
-    """Write which guests run on a computer; none: the file goes."""
+    """Write which guests run on a computer; if there are none, remove the file."""
     path = folder / f"{computer.boot}.guests"
     if guests:
         _write_in_place(path, {**asdict(computer), "guests": [asdict(guest) for guest in guests]})
@@ -154,7 +154,7 @@ def write_guests(folder: Path, computer: Computer, guests: list[GuestMark]) -> N
 
 
 def read_guests(folder: Path) -> Iterator[tuple[Path, Computer, list[GuestMark]]]:
-    """Yield the guests of each computer, with the file they stand in."""
+    """Yield the guests of each computer, with the file that lists them."""
     for path in _find_marks(folder, "*.guests"):
         if read := _read(path, _Guests, _UNKNOWN_GUESTS):
             marks = [GuestMark(id=each.id, name=harmless(each.name)[:80], pid=each.pid) for each in read.guests]
@@ -167,13 +167,13 @@ def _find_marks(folder: Path, pattern: str) -> list[Path]:
 
 
 def _plain(computer: Computer) -> Computer:
-    """A computer whose name may be shown."""
+    """The computer, with a name that may be shown."""
     name = "".join(char for char in computer.name if char.isprintable())[:80]
     return Computer(boot=computer.boot, id=computer.id, name=name)
 
 
 def _read(path: Path, kind: type[T], unknown: T) -> T | None:
-    """What a file says; None: it is not there. One that cannot be understood is of a computer that nobody knows."""
+    """The content of a file, None if there is none, or `unknown` if it cannot be understood."""
     try:
         return read_json(path, kind, most=_MOST)
     except FileNotFoundError:

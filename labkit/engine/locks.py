@@ -1,8 +1,8 @@
-"""Locks of a lab: one short lock to plan and register, and one for each machine for the long work.
+"""Locks of a lab: one that is held briefly to begin an act, and one for each machine and disk for the long work.
 
-They are locks of open files (`F_OFD_SETLK`), so they end with the process that holds them and its children, to
-which they are handed on, and one can ask who holds them without taking them: to look at a lab is in nobody's way.
-Acts hold a machine's lock alone; switching a guest shares it.
+They are locks of open files (`F_OFD_SETLK`), so they end with the process that holds them and the children that inherit
+them. One can ask for them without taking them, so readers are in nobody's way. Acts hold a machine's lock exclusively;
+switching a guest shares it.
 
 Knows: lock files. Must not know: what they guard.
 """
@@ -25,7 +25,7 @@ from labkit.storage.files import host_errors
 from labkit.storage.plain import open_plain
 
 LAB_WAIT = 20.0
-"""Seconds to wait for the lab's short lock."""
+"""Seconds to wait for the lab's lock."""
 
 _FLOCK = struct.Struct("hhqqi4x")
 """The C `struct flock` of 64-bit Linux: type, whence, start, length, process."""
@@ -41,7 +41,7 @@ def _open(path: Path) -> int:
 
 
 def _look_at(path: Path) -> int:
-    """Open a lock only to ask who holds it: that needs no right to write."""
+    """Open a lock only to ask whether it is held; that needs no permission to write."""
     try:
         return open_plain(path)
     except FileNotFoundError:
@@ -53,7 +53,7 @@ def _look_at(path: Path) -> int:
 
 @contextmanager
 def lab_lock(folder: Path, *, timeout: float = LAB_WAIT) -> Iterator[None]:
-    """Hold the lab's lock, waiting for others to be done with their planning."""
+    """Hold the lab's lock, waiting for others to release it."""
     descriptor = _open(folder.parent / "lock")
     try:
         end = time.monotonic() + timeout
@@ -88,7 +88,7 @@ class MachineLocks:
             raise
 
     def release(self) -> None:
-        """Let go of all of them."""
+        """Release all of them."""
         while self.descriptors:
             os.close(self.descriptors.pop())
 
@@ -105,7 +105,7 @@ def every_lock(folder: Path) -> list[str]:
 
 
 def find_busy(folder: Path, names: Iterable[str]) -> frozenset[str]:
-    """Return which of these machines an act holds, here or in another process."""
+    """Return which of these machines an act holds, in this or another process."""
     busy = set()
     for name in names:
         try:
@@ -121,7 +121,7 @@ def find_busy(folder: Path, names: Iterable[str]) -> frozenset[str]:
 
 
 def is_held(folder: Path, name: str) -> bool:
-    """Return whether anybody holds a machine's lock, alone or sharing it."""
+    """Return whether anybody holds a machine's lock, exclusively or shared."""
     try:
         descriptor = _look_at(_lock_file(folder, name))
     except FileNotFoundError:
@@ -153,7 +153,7 @@ def _try(descriptor: int, kind: int) -> bool:
 
 
 def _is_in_the_way(descriptor: int, kind: int) -> bool:
-    """Whether somebody holds a lock that keeps one of this kind away."""
+    """Whether somebody holds a lock that conflicts with one of this kind."""
     found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _whole_file(kind))
     return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
 

@@ -1,4 +1,4 @@
-"""Looking into a file with a guest's memory before anything is given up for it.
+"""Looking into a memory file before anything is discarded for it.
 
 Knows: the rooms below. Must not know: plans, seals.
 """
@@ -18,11 +18,11 @@ from labkit.storage.memory_file import has_stream, read_header
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inside:
-    """What the definition before a guest's memory names.
+    """What the definition in a memory file names.
 
     Attributes:
-        images: names of the disk images that it belongs to.
-        strange: files, programs and devices that are not the lab's; the hypervisor would use them.
+        images: the names of its disk images.
+        strange: files, programs and devices that are not the lab's, which the hypervisor would use.
     """
 
     images: frozenset[str]
@@ -30,7 +30,7 @@ class Inside:
 
 
 def look_inside(file: Path, home: Path) -> Inside | None:
-    """Return what a memory file names; None: it is none, or damaged.
+    """Return what a memory file names, or None if it is not a memory file, or damaged.
 
     Args:
         home: the lab's folder.
@@ -44,7 +44,7 @@ def look_inside(file: Path, home: Path) -> Inside | None:
 
 @lru_cache(maxsize=1000)
 def _look(file: str, home: str, *_mark: int) -> Inside | None:
-    """Once for each change of the file."""
+    """Cached until the file changes."""
     path = Path(file)
     try:
         header = read_header(path)

@@ -1,7 +1,7 @@
-"""A folder that was brought back from a backup: told where it matters, its record kept until somebody takes it.
+"""A folder that was brought back from a backup: its user is told, and its record is kept until somebody uses it.
 
-libvirt may know a newer state, whose images are not in the folder; or an older one, after two backups were brought back
-one after the other, whose active images are frozen in it.
+libvirt may know a newer state, whose images are not in the folder. Or it may know an older state, after two backups
+were brought back in turn: its active images are frozen in the folder.
 Knows: the record, definitions. Must not know: who opens the lab.
 """
 
@@ -30,12 +30,12 @@ from labkit.storage.whole_files import free_name
 
 
 def find_older(workspace: Workspace, connection: Connection) -> list[str]:
-    """Put aside what the record of another state says of the machines for which it is whole, and tell of them."""
+    """Put aside a record of another state for the machines for which it is whole; returns a sentence for each."""
     home = workspace.home
-    with contextlib.suppress(LabError):  # a record that cannot be read is told where it is needed
+    with contextlib.suppress(LabError):  # that a record cannot be read is said where it is needed
         record = read_record(home)
         if not record or not record.machines or record.writer not in ("", read_writer(workspace.locks, connection.uri)):
-            return []  # what was done at another computer since holds (`returning.py`)
+            return []  # what was done on another computer since counts (`returning.py`)
         known = read_machines(connection, workspace.id)
         both = [(each, known[each.id]) for each in record.machines if each.id in known]
         below = _find_below(workspace, both)
@@ -50,7 +50,7 @@ def find_older(workspace: Workspace, connection: Connection) -> list[str]:
 
 
 def _tell(home: Path, folder: MachineRecord, known: MachineRecord, below: frozenset[str]) -> str:
-    """Why what libvirt knows of a machine is of another state than its folder, one sentence; "": it is of the same."""
+    """A sentence if libvirt knows a machine in another state than its folder; "" if it is the same."""
     gone = _find_gone(known) - _find_gone(folder)
     frozen = set(active_images(known)) & (below | find_lost_images(folder).keys()) - set(active_images(folder))
     if not _is_whole(folder) or not (gone or frozen):
@@ -70,14 +70,14 @@ def _tell(home: Path, folder: MachineRecord, known: MachineRecord, below: frozen
 
 
 def _find_below(workspace: Workspace, both: list[tuple[MachineRecord, MachineRecord]]) -> frozenset[str]:
-    """The images on which others of the folder stand; asked only where libvirt and the record differ at all."""
+    """The images in the folder that others stand on; looked up only if libvirt and the record differ at all."""
     if all(is_alike(then, now) for then, now in both):
         return frozenset()
     return frozenset(image.backing for image in read_folder(workspace.disks).values() if image.backing)
 
 
 def read_older(workspace: Workspace) -> Iterator[tuple[Path, LabRecord | None]]:
-    """Yield what was put aside of a lab's record, the latest first, with its file; None: that cannot be read."""
+    """Yield the records put aside for a lab, the latest first, with their files; None for one that cannot be read."""
     aside = [(path.lstat().st_mtime_ns, path) for path in workspace.home.glob("record.json.*.older")]
     for _age, path in sorted(aside, reverse=True):
         try:
@@ -88,29 +88,29 @@ def read_older(workspace: Workspace) -> Iterator[tuple[Path, LabRecord | None]]:
 
 
 def find_aside(workspace: Workspace) -> Mapping[str, LostPoint]:
-    """Return what was put aside of a lab's record tells of images, by path: they are kept until somebody takes it."""
+    """Return what the records put aside say of images, by path; these images are kept as long as the records."""
     versions = []
     for path in sorted(workspace.home.glob("record.json.*.older")):
-        with contextlib.suppress(FileNotFoundError):  # it is just being taken
+        with contextlib.suppress(FileNotFoundError):  # it is just being used
             versions.append((path, path.lstat().st_mtime_ns))
     return _find_aside(workspace, tuple(versions))
 
 
-@functools.lru_cache(maxsize=16)  # it is asked for at each reading, and seldom another
+@functools.lru_cache(maxsize=16)  # needed at each reading; seldom changes
 def _find_aside(workspace: Workspace, _versions: tuple[tuple[Path, int], ...]) -> Mapping[str, LostPoint]:
     points: dict[str, LostPoint] = {}
     for machine in (each for _path, record in read_older(workspace) if record for each in record.machines):
         for path, point in find_lost_images(machine).items():
-            if path not in points or point.snapshot is not None:  # one that a snapshot keeps does so in any record
+            if path not in points or point.snapshot is not None:  # kept in any record is kept
                 points[path] = point
     return points
 
 
 def join_older(workspace: Workspace) -> LabRecord | None:
-    """Return all that was put aside as one record, or None: there is nothing.
+    """Return all records put aside as one, or None if there are none.
 
-    Of a machine that several tell of, the one put aside last counts for which all images are there; where there is
-    no such, the last one, and opening the lab then says what it lacks.
+    If several hold a machine, the latest for which all its images exist counts; if there is none, the latest, and
+    opening the lab then says what it lacks.
 
     Raises:
         HostTrouble: one of them cannot be read.
@@ -127,7 +127,7 @@ def join_older(workspace: Workspace) -> LabRecord | None:
         return None
     told = [(each, record) for record in records for each in record.machines]
     machines: dict[str, tuple[MachineRecord, LabRecord]] = {}
-    for each, record in sorted(told, key=lambda pair: not _is_whole(pair[0])):  # whole ones first, else as they are
+    for each, record in sorted(told, key=lambda pair: not _is_whole(pair[0])):  # whole ones first; the sort is stable
         machines.setdefault(each.id, (each, record))
     lost = [each for id_, (_of, record) in machines.items() for each in record.lost if each.machine_id == id_]
     lost += [each for each in records[0].lost if each.machine_id not in machines]
@@ -137,12 +137,11 @@ def join_older(workspace: Workspace) -> LabRecord | None:
 
 
 def find_thawed(workspace: Workspace, kept: frozenset[str]) -> frozenset[str]:
-    """Return which of the images that snapshots keep are older than their snapshots: not frozen in an older folder.
+    """Return which images are older than the snapshots that keep them: in an older folder, they were not frozen yet.
 
-    A record that came with the folder has them as active images of its machines, and they have no seal: what was
-    written to them until the snapshot was taken is not in them. That stays so for as long as the record is kept, if
-    need be for good: who accepts the image as it is seals it by that, and what is taken since is sealed when it
-    freezes; so neither counts.
+    In a record that came with the folder they are active images of its machines, and they have no seal: what was
+    written to them before the snapshot was taken is not in them. This lasts as long as the record is kept. An image
+    that was accepted as it is has got a seal by that, and one that froze since has one too; so neither is returned.
     """
     records = [record for _path, record in read_older(workspace) if record]
     active = {image for record in records for machine in record.machines for image in active_images(machine)}
@@ -150,7 +149,7 @@ def find_thawed(workspace: Workspace, kept: frozenset[str]) -> frozenset[str]:
 
 
 def _find_gone(machine: MachineRecord) -> set[str]:
-    """The images that a machine and its snapshots name and that are not there."""
+    """The images that a machine and its snapshots name and that do not exist."""
     return {path for path in find_lost_images(machine) if not os.path.lexists(path)}
 
 

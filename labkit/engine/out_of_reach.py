@@ -1,10 +1,11 @@
-"""Guests that run although the hypervisor says that they do not: its daemon has lost them, or another one has them.
+"""Guests that run although their hypervisor does not say so: its daemon has lost them, or another one has them.
 
-After a logout the runtime folder is emptied, and with it what the daemon knew of its guests; their processes run on.
-A new daemon takes them for off. What tells is QEMU itself: it holds locks on its images (image_locks.py)
-and has the machine's id among its words. Such a machine runs, out of reach: never as off is it shown or acted on.
+After a logout the runtime folder is emptied, and with it what the daemon knew of its guests; their processes run on,
+and a new daemon takes them for off. QEMU itself can still be recognized: it holds locks on its images (image_locks.py)
+and has the machine's id on its command line. Such a machine is *running, out of reach*: it is never shown as off or
+treated so.
 
-Knows: the rooms below. Must not know: who asks, what is done then.
+Knows: the rooms below. Must not know: who asks, what follows from it.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.storage.image_locks import is_held
 
 Others = Mapping[str, tuple[str, int | None]]
-"""Guests on other computers: the computer's name and the process, by machine id."""
+"""Guests on other computers: the computer's name and the process id, by machine id."""
 
 _ENDS_WITHIN = 30.0  # seconds
 
 
 def see_all(machines: Mapping[str, MachineFacts], domains: Domains, others: Others) -> dict[str, MachineFacts]:
-    """Return machines as they stand, those out of reach of their hypervisor included; see `see`."""
+    """Return machines in their true state, including those out of their hypervisor's reach; see `see`."""
     return {name: see(facts, domains, others) for name, facts in machines.items()}
 
 
 def see(facts: MachineFacts, domains: Domains, others: Others) -> MachineFacts:
-    """Return a machine as it stands: what the hypervisor takes for off may run, out of its reach.
+    """Return a machine in its true state: one that the hypervisor takes for off may be running out of its reach.
 
-    A tool that works on an image, and a guest that is just starting or ending, are no such guest.
+    A tool that works on an image, and a guest that is just starting or ending, do not count.
 
     Args:
         others: the guests that run on other computers (lease.py).
@@ -58,10 +59,10 @@ def see(facts: MachineFacts, domains: Domains, others: Others) -> MachineFacts:
 
 
 def end_process(facts: MachineFacts) -> None:
-    """Cut the power of a guest out of reach: its process is told to end, and has ended when this returns.
+    """Cut the power of a guest out of reach: end its process, and return once it has ended.
 
     Raises:
-        WrongState: it is not to be found, or not ours. HostTrouble: it does not end.
+        WrongState: it cannot be found, or is not ours. HostTrouble: it does not end.
     """
     pid = facts.process
     if pid is None or find_pid(facts.id) != pid:
@@ -89,4 +90,4 @@ def _is_held(path: str) -> bool:
     try:
         return is_held(path)
     except LabError:
-        return False  # what cannot be read is not a running guest's disk of ours
+        return False  # an unreadable file is not the disk of a running guest of ours

@@ -1,7 +1,7 @@
-"""What the commands of a plan read, for whoever types them: definitions in XML, and links to guest images.
+"""The files that the commands of a plan read, for people who type them: definitions in XML, and links to guest images.
 
-A step names the files; here they are written, each with the text that the step itself would hand to libvirt. Later
-steps find what earlier ones leave: definitions and snapshots are read once and followed from step to step.
+A step names the files; they are written here, each with the text that the step itself would give to libvirt. Later
+steps build on what earlier ones leave, so definitions and snapshots are read once and then changed step by step.
 Knows: the session, the steps. Must not know: how a step is carried out.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from labkit.engine.mapping import build_waking_xml
 from labkit.engine.session import Session
 from labkit.errors import Refused
 from labkit.hypervisor import snapshot_xml
@@ -45,21 +46,22 @@ from labkit.plans.steps import (
     ReviveSnapshot,
     Step,
     TakeSnapshot,
+    WakeClones,
 )
 from labkit.storage.files import host_errors
 
 
 def write_papers(session: Session, plan: Plan, folder: str | Folder) -> tuple[str, ...]:
-    """Write what a plan's commands read; files of these names are written again.
+    """Write the files that a plan's commands read; existing files of these names are overwritten.
 
     Args:
-        folder: there already.
+        folder: an existing one.
 
     Returns:
         The names of the files in it.
 
     Raises:
-        Refused: the plan is a refusal. NotFound: what it is about is gone. HostTrouble: the host's.
+        Refused: the plan is a refusal. NotFound: what it is about is gone. HostTrouble: a file cannot be written.
     """
     if plan.refusal:
         raise Refused(plan.refusal.why, plan.refusal.hint, plan=plan)
@@ -86,7 +88,7 @@ class _Texts:
         self._trees: dict[str, dict[str, str]] = {}
 
     def of(self, step: Step) -> Iterable[str]:
-        """Return the texts a step's command reads, in the order of its papers."""
+        """Return the texts of the files that a step's command reads, in the order of its papers."""
         match step:
             case DefineMachine():
                 return [self._define(step.spec.id, build_domain_xml(step.spec))]
@@ -134,6 +136,9 @@ class _Texts:
                 there = runtime_folder(step.to_uri)
                 moving = [read_moving(self._connection, step.machine_id, there)] if step.live else []
                 return [*moving, place_sockets(self._definition(step.machine_id), there)]
+            case WakeClones() if step.papers:
+                memory, runtime = Path(step.memory), self._connection.runtime
+                return [build_waking_xml(memory, spec, runtime) for spec in step.specs]
             case DefineAdopted():
                 return [self._define(step.spec.id, step.xml), *(record.xml for record in step.records)]
             case _:

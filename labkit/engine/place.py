@@ -1,10 +1,10 @@
-"""Where a lab is: `lab.json` in its folder says which lab it is, and where that was when it was last opened.
+"""Where a lab is: `lab.json` in its folder says which lab it is, and where the folder was when it was last opened.
 
     home/lab.json    {"id": …, "path": …, "device": …, "inode": …}
 
-A folder can be moved, copied, carried elsewhere, brought back from a backup. The path decides; device and inode
-only tell that two paths lead to one folder: alone they prove nothing (NFS, btrfs, vfat, containers).
-Knows: that file. Must not know: libvirt, what becomes of a lab that was moved.
+A folder can be moved, copied, carried elsewhere, brought back from a backup. The path decides; device and inode only
+show that two paths lead to the same folder: alone they prove nothing (NFS, btrfs, vfat, containers).
+Knows: that file. Must not know: libvirt, what is done about a lab that was moved.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from labkit.storage.whole_files import write_new, write_whole
 from labkit.units import KIB
 
 MOST_BYTES = 16 * KIB
-"""Bytes of a `lab.json` that are believed."""
+"""The most bytes of a `lab.json`."""
 
 
 class Relocated(WrongState):
@@ -42,28 +42,28 @@ class Relocated(WrongState):
         self.home = home
 
 
-_OURS = ("disks", "memory", "journal")  # folders in which a lab that never was has nothing
+_OURS = ("disks", "memory", "journal")  # folders that are empty unless this was a lab
 
 
 class Standing(Enum):
-    """How a lab's folder stands to where the lab was."""
+    """How the path of a lab's folder relates to the lab's recorded path."""
 
     SAME = auto()
-    """Where it was; or reached by another path while the old one leads there too."""
+    """The same path; or another one, while the old one leads to this folder too."""
     REACHED_ANEW = auto()
-    """The same folder by another path; the old one leads there no more."""
+    """The same folder at another path; the old path no longer leads to it."""
     MOVED = auto()
-    """Another path, and the lab is not at the old one."""
+    """Another path, and the lab is not at the old path."""
     COPIED = auto()
-    """Another path, and the lab is at the old one."""
+    """Another path, and the lab is at the old path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Which lab a folder is, and where it was.
+    """The content of `lab.json`: which lab a folder is, and where it was.
 
     Attributes:
-        id: the lab's. path: absolute; "" where an older labkit wrote it. device, inode: of the folder there.
+        id: the lab's. path: absolute; "" if not known. device, inode: those of the folder at that path.
         let_go: whether the hypervisor was made to forget it (`labkit lab forget`).
     """
 
@@ -75,15 +75,15 @@ class Place:
 
 
 def place_file(home: Path) -> Path:
-    """Return where a lab's place is written down."""
+    """Return the path of a lab's `lab.json`."""
     return home / "lab.json"
 
 
 def read_place(home: Path) -> Place:
-    """Return what a lab's folder says of itself.
+    """Return the content of a folder's `lab.json`.
 
     Raises:
-        FileNotFoundError: it says nothing. HostTrouble: that cannot be read.
+        FileNotFoundError: there is none. HostTrouble: it cannot be read.
     """
     path = place_file(home)
     try:
@@ -112,27 +112,27 @@ def _lost(home: Path, sentence: str, details: str = "") -> HostTrouble:
 
 
 def command(verb: str, home: Path) -> str:
-    """Return what a person types to let `labkit lab` do something with a lab's folder."""
+    """Return the `labkit lab` command line for a verb and a lab's folder."""
     where = "" if home.parent == labs_folder() else f" --home {shlex.quote(str(home.parent))}"
     return f"./lab run labkit lab {verb} {shlex.quote(home.name)}{where}"
 
 
 def draw_identity(home: Path) -> None:
-    """Give a folder that is no lab yet an identity; two openers agree on it.
+    """Give a folder that is not a lab yet an identity; if two processes do so at once, they get the same.
 
     Raises:
-        HostTrouble: something of a lab is in it already: a new identity would make strangers of its machines.
+        HostTrouble: it holds files of a lab already, whose machines would not belong to a new identity.
     """
     if any(next((home / name).glob("[!.]*"), None) for name in _OURS) or (home / "record.json").exists():
         if place_file(home).exists():
-            return  # another kernel was quicker, and has begun already
+            return  # another kernel was faster, and has already begun
         raise _lost(home, _("{path} is missing: the lab has lost its identity."))
-    with host_errors(home), contextlib.suppress(FileExistsError):  # another kernel was first: its id holds
+    with host_errors(home), contextlib.suppress(FileExistsError):  # another kernel was first: its id counts
         write_new(place_file(home), _dump(here(home, Place(id=str(uuid.uuid4())))).encode())
 
 
 def write_place(home: Path, place: Place) -> None:
-    """Write down which lab a folder is, for good."""
+    """Write a lab's `lab.json`, durably."""
     with host_errors(place_file(home)):
         write_whole(place_file(home), _dump(place))
 
@@ -142,18 +142,18 @@ def _dump(place: Place) -> str:
 
 
 def here(home: Path, place: Place) -> Place:
-    """Return a lab's place as it is now."""
+    """Return a lab's place with the present path, device and inode."""
     info = home.stat()
     return Place(id=place.id, path=str(home), device=_fold(info.st_dev), inode=_fold(info.st_ino), let_go=place.let_go)
 
 
 def _fold(number: int) -> int:
-    """A number of the host's as it is written down: some file systems use all 64 bits."""
+    """A device or inode number as it is stored: some file systems use all 64 bits."""
     return number & MOST_NUMBER
 
 
 def find_standing(home: Path, place: Place) -> Standing:
-    """Return how a lab's folder stands to where it was."""
+    """Return how the path of a lab's folder relates to the lab's recorded path."""
     if place.path in ("", str(home)):
         return Standing.COPIED if not place.path and find_twin(home, place) is not None else Standing.SAME
     old = Path(place.path)
@@ -168,26 +168,26 @@ def find_standing(home: Path, place: Place) -> Standing:
 
 
 def is_let_go(home: Path) -> bool:
-    """Return whether the hypervisor was made to forget a lab until somebody opens it by name."""
+    """Return whether a lab was let go: the hypervisor has forgotten it until somebody opens it by name."""
     with contextlib.suppress(FileNotFoundError, HostTrouble):
         return read_place(home).let_go
     return False
 
 
 def is_lab(home: Path, lab_id: str) -> bool:
-    """Return whether a folder is the lab of this id; one that cannot be read may be."""
+    """Return whether a folder is the lab of this id; if that cannot be read, it may be."""
     try:
         return read_place(home).id == lab_id
     except NotADirectoryError:
         return False
     except FileNotFoundError:
-        return _recorded_id(home) == lab_id  # it has lost its identity, and is it all the same
+        return _recorded_id(home) == lab_id  # its lab.json is lost, but it is still that lab
     except HostTrouble:
         return os.path.lexists(home)
 
 
 def _recorded_id(home: Path) -> str:
-    """The id of the lab that a folder's record is of; "" where there is none that can be read."""
+    """The id of the lab that a folder's record belongs to; "" if there is no readable record."""
     from labkit.engine.record_file import read_record
 
     with contextlib.suppress(HostTrouble, OSError):
@@ -197,7 +197,7 @@ def _recorded_id(home: Path) -> str:
 
 
 def find_twin(home: Path, place: Place) -> Path | None:
-    """Return another folder beside a lab's that says it is the same lab, and where it always was; or None."""
+    """Return another folder beside a lab's that is the same lab by its own `lab.json` and has not moved, or None."""
     for other in sorted(home.parent.glob("*/lab.json")):
         if other.parent == home:
             continue
@@ -209,10 +209,10 @@ def find_twin(home: Path, place: Place) -> Path | None:
 
 
 def check_place(home: Path, place: Place) -> Place:
-    """Return a lab's place where nothing has to be asked: its path is the one to work with.
+    """Return a lab's place if nothing has to be asked; its path is the one to work with.
 
     Raises:
-        Relocated: the folder was moved or copied: which of both is asked (`asking`), never guessed.
+        Relocated: the folder was moved or copied; which of the two is asked (`asking`), never guessed.
     """
     standing = find_standing(home, place)
     if standing is Standing.SAME:

@@ -1,4 +1,4 @@
-"""How far an act is, as a value; and who looks on where a person called it and waits.
+"""The progress of an act as a value; and who shows it while a person waits for a call to return.
 
 Knows: numbers. Must not know: who shows them.
 """
@@ -14,12 +14,12 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """One report.
+    """One report of progress.
 
     Attributes:
-        step, steps: the running step, counted from 1, of how many. label: what it does, in words.
-        done, total: bytes; total is 0 where it is not known.
-        can_cancel: whether it heeds a cancel from here on; behind the point of no return it does not.
+        step, steps: the number of the running step, from 1, and of all steps. label: what it does, in words.
+        done, total: bytes; total is 0 if not known.
+        can_cancel: whether cancelling is still heeded; after the commit point it mostly is not.
     """
 
     step: int
@@ -34,29 +34,28 @@ OnProgress = Callable[[Progress], None]
 
 
 def of_one_step(on_progress: OnProgress) -> Callable[[int, int], None]:
-    """Return what turns (bytes done, in all) into reports of an act that has one step and nothing to say of it."""
+    """Return a function that turns bytes done and bytes in all into reports of an act with one step and no label."""
     return lambda done, total: on_progress(Progress(step=1, steps=1, label="", done=done, total=total))
 
 
 Watch: TypeAlias = Callable[[str, int, threading.Event | None], AbstractContextManager[OnProgress | None]]
-"""Shows an act from its beginning to its end, by its title, the bytes it copies and what cancels it; yields what it
-reports to."""
+"""Shows an act while it lasts: title, bytes it copies, the event that cancels it; yields where to report."""
 
 _watches: list[Watch] = []
 
 
 def watch_with(watch: Watch) -> None:
-    """Let `watch` show the acts that are called in this process's main thread, instead of who did so before."""
+    """Let `watch` show the acts that are called in this process's main thread; it replaces an earlier one."""
     _watches[:] = [watch]
 
 
 def watching(
     title: str, bytes_copied: int = 0, *, cancel: threading.Event | None = None
 ) -> AbstractContextManager[OnProgress | None]:
-    """Return who looks on while an act called plainly is carried out; nobody outside the main thread.
+    """Return what shows an act that was called without `on_progress`; outside the main thread nothing is shown.
 
     Args:
-        cancel: what the act heeds, and who looks on may set; None: it heeds nothing.
+        cancel: the event that the act heeds and the watcher may set; None: the act cannot be cancelled.
     """
     if not _watches or threading.current_thread() is not threading.main_thread():
         return nullcontext()

@@ -1,4 +1,4 @@
-"""Reading what is there: libvirt and the image headers into one `LabState`.
+"""Reading libvirt and the image headers into one `LabState`.
 
 Knows: where each part is read from. Must not know: what is done with it.
 """
@@ -28,6 +28,7 @@ from labkit.hypervisor.snapshots import DomainSnapshots
 from labkit.model.disk import disk_name, extent_path
 from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import MachineFacts
+from labkit.model.mapped import files_beside
 from labkit.model.replaced import Replaced
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState, OpenAct
@@ -45,13 +46,13 @@ _KINDS = {stat.S_IFLNK: Replaced.LINK, stat.S_IFDIR: Replaced.FOLDER}
 def read_state(
     workspace: Workspace, domains: Domains, trees: DomainSnapshots, instances: Instances, *, looks: int = 5
 ) -> LabState:
-    """Return the lab as it is now; images that an act is just making are not there yet.
+    """Return the lab as it is now; images that an act is just making do not exist in it yet.
 
-    It is one cut: nothing began, went a step on or ended while it was read. Nobody is made to wait for that; where
-    something did, all is read again.
+    It is one consistent cut: no act began, did a step or ended while it was read. If one did, everything is read again;
+    nobody has to wait for a reader.
 
     Args:
-        looks: how often at most; after that the state says that it is unsettled.
+        looks: how often to read at most; after that the state is marked as unsettled.
     """
     while True:
         count = read_count(workspace.journal)
@@ -122,9 +123,9 @@ def _read_once(workspace: Workspace, domains: Domains, trees: DomainSnapshots, i
 def _read_machines(
     workspace: Workspace, domains: Domains, instances: Instances
 ) -> tuple[dict[str, MachineFacts], Mapping[str, frozenset[str]], Elsewhere]:
-    """The machines here, other domains and what they need, the machines on its other instances.
+    """The machines here, other domains and the files they need, and the machines on the lab's other instances.
 
-    One that goes over meanwhile would be seen on no side, so it is looked again until nothing has moved.
+    A machine that migrates meanwhile might be seen on neither side, so they are read again until nothing has moved.
     """
     machines, others = domains.read_all(workspace.id, str(workspace.home))
     if instances.is_alone:
@@ -144,7 +145,7 @@ def _see_both(
     machines: Mapping[str, MachineFacts],
     elsewhere: Elsewhere,
 ) -> tuple[dict[str, MachineFacts], Elsewhere]:
-    """The machines of both sides, those out of reach included; one that both know is just going over, and is not."""
+    """The machines of both sides, with those out of reach; one that both sides know is just migrating."""
     away = lease_of(workspace.locks).guests_elsewhere()
     both = {facts.id for facts in machines.values()} & {facts.id for facts in elsewhere.machines.values()}
     here = {name: facts if facts.id in both else see(facts, domains, away) for name, facts in machines.items()}
@@ -156,7 +157,7 @@ def _see_both(
 
 
 def _describe(workspace: Workspace, entry: Entry) -> OpenAct:
-    """An act in the journal: whoever is at it holds its locks."""
+    """An act in the journal; somebody is at work on it if its locks are held."""
     plan = entry.plan
     return OpenAct(
         act=plan.act,
@@ -169,7 +170,7 @@ def _describe(workspace: Workspace, entry: Entry) -> OpenAct:
 
 
 def _find_dropped(entries: Iterable[Entry], machines: Mapping[str, MachineFacts]) -> dict[str, SnapshotTree]:
-    """The trees of machines that are just going over: meanwhile only the journal knows them."""
+    """The trees of machines that are just migrating, which only the journal knows meanwhile."""
     names = {machine.id: name for name, machine in machines.items()}
     ours = (entry for entry in entries if entry.ours)
     steps = (step for entry in ours for step in entry.plan.steps if isinstance(step, DropRecords))
@@ -179,7 +180,7 @@ def _find_dropped(entries: Iterable[Entry], machines: Mapping[str, MachineFacts]
 def _named_images(
     machines: Mapping[str, MachineFacts], snapshots: Mapping[str, SnapshotTree], others: Mapping[str, frozenset[str]]
 ) -> dict[str, Format | None]:
-    """The images that definitions and snapshots name, ours and those of other domains, with their formats."""
+    """The images that definitions and snapshots name, both ours and other domains', with their formats."""
     specs = [spec for machine in machines.values() for spec in (machine.spec, machine.live) if spec]
     specs += [node.spec for tree in snapshots.values() for node in tree.nodes.values()]
     named: dict[str, Format | None] = {path: None for paths in others.values() for path in paths}
@@ -189,14 +190,14 @@ def _named_images(
 def _follow(
     workspace: Workspace, named: Mapping[str, Format | None], folder: Mapping[str, ImageFacts], hidden: Collection[str]
 ) -> tuple[dict[str, ImageFacts], dict[str, ImageFacts], frozenset[str]]:
-    """Follow what is named down to its base, by whatever tool and under whatever name it was made.
+    """Follow named images down to their bases, whichever tool made them and whatever their names are.
 
     Args:
-        named: images by path. folder: those in the lab's folder whose names are as ours. hidden: not there yet.
+        named: images by path. folder: those in the lab's folder with names like ours. hidden: those still being made.
 
     Returns:
-        All images in the lab's folder; those outside that the lab's own definitions need; and what of the folder
-        domains of others name, or files outside stand on.
+        All images in the lab's folder; those outside that the lab's own definitions need; and those in the folder that
+        other domains name or that files outside stand on.
     """
     images, outside = dict(folder), dict[str, ImageFacts]()
     inside = f"{workspace.home}/"
@@ -210,7 +211,7 @@ def _follow(
             continue
         seen.add((path, ours))
         with contextlib.suppress(OSError, LabError):
-            # What others name without saying its format can stand on ours only as a qcow2 image.
+            # An image that others name without a format can stand on one of ours only if it is qcow2.
             image = read_image(Path(path), format or Format.QCOW2)
             if path.startswith(f"{workspace.disks}/"):
                 images[path] = image
@@ -230,17 +231,17 @@ def _find_damaged(
     images: Mapping[str, ImageFacts],
     busy: Collection[str],
 ) -> frozenset[str]:
-    """The files in the lab's folder that somebody needs as images, and that are there and cannot be read as such."""
+    """The files in the lab's folder that somebody needs as images, and that exist but cannot be read as such."""
     needed = {*_named_images(machines, snapshots, {}), *(image.backing for image in images.values() if image.backing)}
     unread = (path for path in needed - images.keys() if path.startswith(f"{workspace.disks}/") and path not in busy)
     return frozenset(path for path in unread if os.path.lexists(path))
 
 
 def _find_replaced(paths: Iterable[str]) -> dict[str, Replaced]:
-    """Those of some paths that are no files that this user may read, and what they are."""
+    """Those of some paths that are not plain files that this user may read, with what they are."""
     found: dict[str, Replaced] = {}
     for path in paths:
-        with contextlib.suppress(OSError):  # gone this instant
+        with contextlib.suppress(OSError):  # it has just gone
             mode = os.lstat(path).st_mode
             if not stat.S_ISREG(mode):
                 found[path] = _KINDS.get(stat.S_IFMT(mode), Replaced.OTHER)
@@ -256,17 +257,18 @@ def _find_strays(
     images: Mapping[str, ImageFacts],
     busy: Collection[str],
 ) -> dict[str, int]:
-    """The files in the lab's folders that belong to nothing, with the bytes the host gives them."""
+    """The other files in the lab's folders, which belong to nothing, with the bytes that the host gives them."""
     known = {file for image in images.values() for file in image.files}
     nodes = [node for tree in snapshots.values() for node in tree.nodes.values()]
     specs = [spec for machine in machines.values() for spec in (machine.spec, machine.live) if spec]
     known |= {disk.path for spec in (*specs, *(node.spec for node in nodes)) for disk in spec.disks}
     known |= {path for path in (*(spec.console_log for spec in specs), *(node.memory for node in nodes)) if path}
+    known.update(files_beside(list_files(workspace.memory)))  # they belong to that memory
     made = {str(draft_folder(Path(path))) for path in busy} | {extent_path(path) for path in busy}
     found: dict[str, int] = {}
     for path in list_files(workspace.disks, workspace.memory, workspace.consoles):
         if path not in known and path not in busy and path not in made:
-            with contextlib.suppress(OSError):  # gone this instant
+            with contextlib.suppress(OSError):  # it has just gone
                 found[path] = os.lstat(path).st_blocks * 512
     return found
 

@@ -1,8 +1,8 @@
-"""The lab's record on the disk: `record.json` in its folder, kept in step with each act.
+"""The lab's record: `record.json` in its folder, updated with each act.
 
-It is written whole or not at all, before an act is struck out of the journal: what an act removed on purpose is
-out of the record when the act has ended, and what vanished otherwise stays in it.
-Knows: the file, whom to ask. Must not know: plans, how a machine is brought back (`returning.py`).
+It is written whole or not at all, before an act is removed from the journal. So what an act deleted on purpose is no
+longer in the record when the act has ended, and what vanished otherwise still is.
+Knows: the file, whom to ask. Must not know: how steps are done, how a machine is brought back (`returning.py`).
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from labkit.storage.whole_files import free_name
 
 
 def read_writer(locks: Path, uri: str) -> str:
-    """Return who writes a lab's record here: this computer, and where the hypervisor keeps its definitions.
+    """Return the id of the writer of a lab's record here: of this computer and the hypervisor's folder of definitions.
 
-    Definitions of another one are another memory of the lab: which is newer, the record tells by who wrote it last.
+    Another writer's definitions may describe another state of the lab; the record's last writer shows whose is newer.
 
     Args:
         locks: the lab's folder of locks. uri: of the hypervisor.
@@ -60,7 +60,7 @@ class Recorder:
     """Keeps the record of one lab.
 
     Args:
-        instances: its hypervisor instances, seen from the one that acts are carried out on.
+        instances: the lab's hypervisor instances, seen from the one that acts are carried out on.
     """
 
     def __init__(self, workspace: Workspace, instances: Instances) -> None:
@@ -70,11 +70,11 @@ class Recorder:
 
     @functools.cached_property
     def writer(self) -> str:
-        """Who writes the record here, see `read_writer`."""
+        """The id of the record's writer here, see `read_writer`."""
         return read_writer(self.workspace.locks, self.instances.session_uri)
 
     def read(self) -> LabRecord:
-        """Return the record; an empty one where there is none.
+        """Return the record; an empty one if there is none.
 
         Raises:
             HostTrouble: it cannot be read.
@@ -83,7 +83,7 @@ class Recorder:
         return read_record(home) or LabRecord(lab_id=self.workspace.id, home=str(home))
 
     def read_or_set_aside(self) -> tuple[LabRecord, str]:
-        """Return the record, and a sentence ("" for none) where it could not be read: it is kept beside a new one."""
+        """Return the record, and "" or a sentence that it could not be read: then it is renamed and a new one begun."""
         try:
             return self.read(), ""
         except HostTrouble as trouble:
@@ -102,12 +102,12 @@ class Recorder:
         whole_lab: bool = False,
         removed: frozenset[str] = frozenset(),
     ) -> None:
-        """Write down what the hypervisor knows now.
+        """Write what the hypervisor knows now into the record.
 
         Args:
-            own: the machines that the act which ends now was about. entry: its file in the journal.
-            whole_lab: whether it was about all that the lab has.
-            removed: the ids of the machines that it let the hypervisor forget.
+            own: the machines of the act that ends now. entry: its file in the journal.
+            whole_lab: whether it was about the whole lab.
+            removed: the ids of the machines that it removed from the hypervisor.
 
         Raises:
             LabError: the record cannot be read or written, or no hypervisor answers.
@@ -133,14 +133,15 @@ class Recorder:
                     drop_stale(self.workspace.home, new.machines)
 
     def note_act(self, plan: Plan, entry: Path, *, taken_back: bool = False) -> bool:
-        """Do as `note` for an act that has ended but for its place in the journal.
+        """Call `note` for an act that is done but still in the journal.
 
         Args:
-            taken_back: whether all is as before: then it has removed nothing, and what is missing is lost otherwise.
+            taken_back: whether the act was taken back: then it has removed nothing, and what is missing vanished
+                otherwise.
 
         Returns:
-            Whether it may be struck out. One whose record could not be written stays, and is ended once more:
-            else what it removed on purpose would come back.
+            Whether the act may be removed from the journal. If the record could not be written it stays and is ended
+            once more; otherwise what it deleted on purpose would come back.
         """
         try:
             if taken_back:
@@ -153,28 +154,28 @@ class Recorder:
         return True
 
     def note_quietly(self) -> None:
-        """Do as `note` for what changes a machine and is no act; the next act notes it where this one cannot."""
+        """Call `note` after a change that is not an act; if that fails, the next act does it."""
         with contextlib.suppress(LabError):
             self.note()
 
     def note_if_changed(self, state: LabState) -> None:
-        """Do as `note` where the hypervisors' side is not as it was the last time it was read here."""
+        """Call `note` if what the hypervisors know has changed since it was last read here."""
         seen = ({name: each.spec for name, each in state.everywhere.items()}, state.every_tree)
         if seen != self._seen:
-            with contextlib.suppress(LabError):  # a full disk: the act says what is in its own way
+            with contextlib.suppress(LabError):  # a full disk: the act will say so itself
                 self.note()
                 self._seen = seen
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Two kernels do not write it at once."""
+        """Hold the record's lock, so that two kernels do not write it at once."""
         place = self.workspace.locks / ".record"
         with host_errors(place), open_lock(place) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _ask(self, old: LabRecord) -> tuple[dict[str, MachineRecord], frozenset[str]]:
-        """What the instances know, and the ids of those in the old record that were asked for."""
+        """What the instances know, and the ids of the old record's machines that they were asked about."""
         from labkit.hypervisor.recording import read_machines, with_uri
 
         found: dict[str, MachineRecord] = {}
@@ -193,13 +194,13 @@ class Recorder:
         return found, frozenset(each.id for each in asked) | (found.keys() & {each.id for each in old.machines})
 
     def _find_others(self, own: Path | None) -> tuple[frozenset[str], frozenset[str]]:
-        """The machines that other acts in the journal are about, and the files they make."""
+        """The machines that other acts in the journal are about, and the files that they make."""
         entries = read_entries(self.workspace.journal, but=own)
         names = frozenset(name for entry in entries for name in entry.plan.names)
         return names, frozenset(path for entry in entries for path in entry.plan.files.created)
 
     def _with_images(self, record: LabRecord, unfinished: frozenset[str]) -> LabRecord:
-        """The record with what the images in the folder were made for; what is gone is left out."""
+        """The record with what the images in the folder were made for, without images that are gone."""
         files = [path for path in list_files(self.workspace.disks) if path not in unfinished]
         there = {self._within(path) for path in files}
         made: dict[str, MadeFor] = {name: each for name, each in record.made.items() if name in there}

@@ -1,6 +1,6 @@
-"""The file of a lab's record: read within bounds, written whole or not at all, for us alone.
+"""The file of a lab's record: read within limits, written whole or not at all, private.
 
-    home/record.json    definitions, snapshots, on which instance, what each image was made for
+    home/record.json    definitions, snapshots, instances, what each image was made for
 
 Knows: its form. Must not know: libvirt, when it is written.
 """
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from cattrs.preconf.json import JsonConverter
 
 MOST_BYTES = 64 * MIB
-"""Bytes of a record that are believed: two thousand machines with a dozen snapshots each take less."""
+"""The most bytes of a record: two thousand machines with a dozen snapshots each take less."""
 
 
 _MOST_VALUES = 500_000  # in a record
 
 
 def record_file(home: Path) -> Path:
-    """Return where a lab's record is."""
+    """Return the path of a lab's record."""
     return home / "record.json"
 
 
 def read_record(home: Path, name: str = "record.json") -> LabRecord | None:
-    """Return the record in a lab's folder, or None: there is none; `name`: of an older one that was put aside.
+    """Return the record in a lab's folder, or None. `name`: that of an older one that was put aside.
 
     Raises:
-        HostTrouble: it cannot be read, or is none that this labkit understands.
+        HostTrouble: it cannot be read, or is not a record that this labkit understands.
     """
     path = home / name
     try:
@@ -59,7 +59,7 @@ def read_record(home: Path, name: str = "record.json") -> LabRecord | None:
 
 
 def _checked(record: LabRecord) -> LabRecord:
-    """A record that can say which lab its folder is and where it was: what `lab.json` is made of where that is lost."""
+    """The record, after checking the id and path in it, from which a lost `lab.json` is made again."""
     uuid.UUID(record.lab_id)
     if not os.path.isabs(record.home) or not record.home.isprintable():
         raise ValueError("no absolute path")
@@ -67,10 +67,10 @@ def _checked(record: LabRecord) -> LabRecord:
 
 
 def write_record(home: Path, record: LabRecord, name: str = "record.json") -> None:
-    """Put a record in the place of the one that is there, for good; one that says nothing leaves no file.
+    """Replace the record in a lab's folder, durably; if the new one is empty, remove the file.
 
     Args:
-        name: of the file, where it is one that is put aside.
+        name: of the file, for a record that is put aside.
     """
     path = home / name
     with host_errors(path):
@@ -81,7 +81,7 @@ def write_record(home: Path, record: LabRecord, name: str = "record.json") -> No
 
 
 def keep_aside(home: Path, record: LabRecord) -> Path:
-    """Keep what a hypervisor knew, which is given up, beside a lab's record; returns the file."""
+    """Keep what a hypervisor knew, and is going to forget, beside a lab's record; returns the file."""
     path = free_name(record_file(home), "here")
     with host_errors(path):
         write_whole(path, _converter().dumps(record, indent=1))
@@ -90,10 +90,10 @@ def keep_aside(home: Path, record: LabRecord) -> Path:
 
 @functools.cache
 def _converter() -> JsonConverter:
-    """Made when the first record is read, since looking at a lab needs none."""
+    """The converter; made when first needed."""
     from cattrs.gen import make_dict_structure_fn
 
-    converter = make_strict_converter(extra=False, halves=True)  # a folder's name may be in any bytes
+    converter = make_strict_converter(extra=False, halves=True)  # a folder's name may be any bytes
     structure = make_dict_structure_fn(LabRecord, converter, _cattrs_forbid_extra_keys=True)
 
     def of_this_form(value: object, kind: type[LabRecord]) -> LabRecord:

@@ -1,6 +1,6 @@
-"""What a reading of the lab takes from its record: what the hypervisor no longer knows, and what images were made for.
+"""What a reading of the lab takes from the record: what the hypervisor no longer knows, and what images were made for.
 
-The record is read at each look and seldom another, so that what it says is kept for as long as its file is the same.
+The record is needed at each reading and seldom changes, so results are cached until its file changes.
 Knows: the record's file. Must not know: who writes it, how a machine is brought back (`returning.py`).
 """
 
@@ -18,7 +18,7 @@ from labkit.model.snapshot import SnapshotTree
 
 
 def find_lost(record: LabRecord, known: Iterable[str] = ()) -> dict[str, LostPoint]:
-    """Return what a record knows of images that the hypervisor has forgotten, by absolute path.
+    """Return what a record says of images that the hypervisor has forgotten, by absolute path.
 
     Args:
         known: the ids of the machines that the hypervisor knows.
@@ -38,13 +38,13 @@ def find_lost(record: LabRecord, known: Iterable[str] = ()) -> dict[str, LostPoi
 def find_forgotten(
     home: Path, images: Path, trees: Mapping[str, SnapshotTree], busy: Container[str]
 ) -> Mapping[str, LostPoint]:
-    """Return what a lab's record knows of the images of snapshots that another program made libvirt forget, by path.
+    """Return what the record says of images of snapshots that another program made libvirt forget, by path.
 
-    Those count that the record still has with their machine: nobody has acted since they vanished.
+    This includes snapshots that the record still has with their machine, since no act has followed their vanishing.
 
     Args:
-        images: the folder of guest images here. trees: what libvirt knows, by the id of each machine that it knows.
-        busy: the names of the machines that acts of the journal are about: these forget on purpose.
+        images: the folder of guest images here. trees: the snapshots that libvirt knows, by machine id.
+        busy: the names of the machines that acts in the journal are about, which may forget snapshots on purpose.
     """
     path = record_file(home)
     try:
@@ -66,7 +66,7 @@ def find_forgotten(
 def _read_snapshots(
     path: Path, _version: tuple[int, int, int]
 ) -> tuple[tuple[LostSnapshot, object, Mapping[str, LostPoint]], ...]:
-    """The snapshots that a record tells of, machine by machine, then the lost ones, which have None as identity."""
+    """The snapshots in a record, machine by machine, then the lost ones, which have None as identity."""
     from labkit.hypervisor.recording import find_lost_points, read_facts
 
     record = read_record(path.parent)
@@ -89,7 +89,7 @@ def _why_not_trusted(xml: str, home: str, images: str) -> str:
 
 
 def find_unreturned(home: Path, known: frozenset[str]) -> Mapping[str, str]:
-    """Return the files of machines that a lab's record knows and no hypervisor does: the machine's name by path.
+    """Return the files of machines that the record knows and no hypervisor does: the machine's name by path.
 
     Args:
         known: the ids of the machines that are known.
@@ -112,7 +112,7 @@ def _find_unreturned(path: Path, _version: tuple[int, int, int], known: frozense
 
 
 def find_recorded(home: Path) -> frozenset[str]:
-    """Return the images and memory files that a lab's record names, absolute; whether they are there or not."""
+    """Return the absolute paths of the images and memory files that a lab's record names, existing or not."""
     path = record_file(home)
     try:
         info = path.stat()
@@ -121,7 +121,7 @@ def find_recorded(home: Path) -> frozenset[str]:
         return frozenset()
 
 
-@functools.lru_cache(maxsize=16)  # it is asked for at each reading, and seldom another
+@functools.lru_cache(maxsize=16)  # needed at each reading, and seldom changes
 def _find_recorded(path: Path, _version: tuple[int, int, int]) -> frozenset[str]:
     record = read_record(path.parent)
     if record is None:
@@ -132,7 +132,7 @@ def _find_recorded(path: Path, _version: tuple[int, int, int]) -> frozenset[str]
 
 
 def find_made(home: Path) -> Mapping[str, MadeFor]:
-    """Return what the images in a lab's folder were made for, as its record tells, by absolute path."""
+    """Return what the images in a lab's folder were made for, as the record says, by absolute path."""
     path = record_file(home)
     try:
         info = path.stat()

@@ -1,9 +1,9 @@
 """Bringing interrupted acts to an end: exactly before them, or exactly after (docs/recovery.md).
 
-Create steps are undone when an act broke off before its commit point; from there on there is only forward.
-What is there decides, not what was reported.
+If an act broke off before its commit point its create steps are undone; from there on it only goes forward. The state
+of the lab decides, not what was reported.
 
-Knows: the journal, steps. Must not know: how an act is begun, who asked for it.
+Knows: the journal, steps. Must not know: how an act is begun, who asks for it.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ from labkit.plans.steps import (
 )
 
 _DECIDES_WHO_RUNS = CutPower | DropSaved | MigrateMachine | RestoreMemory | WakeClones
-"""Steps behind which a guest stands as they leave it, also paused."""
+"""Steps after which a guest is left as it is, even if it is paused."""
 
 JOB_LIMIT = 60.0
-"""Seconds to wait for what the daemon is still at."""
+"""Seconds to wait for what the daemon is still doing."""
 
 
 class Note(Protocol):
-    """Writes down what came of an act before it is struck out; returns whether it may be."""
+    """Records the result of an act before it is removed from the journal; returns whether it may be removed."""
 
     def __call__(self, plan: Plan, entry: Path, *, taken_back: bool = False) -> bool:
         """See `Recorder.note_act`."""
@@ -73,12 +73,12 @@ class Recovery:
     """Ends the interrupted acts of one lab.
 
     Args:
-        own: the hypervisor instance it works with. read: returns the lab as it is.
-        context: makes what steps are carried out with. at: returns the recovery of another instance.
-        note: writes down what came of an act before it is struck out.
+        own: the name of its hypervisor instance. read: returns the present state of the lab.
+        context: makes the context that steps are carried out with. at: returns the recovery of another instance.
+        note: see `Note`.
 
     Attributes:
-        told: what became of the acts it found, a sentence each.
+        told: what became of interrupted acts, a sentence each.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Recovery:
         self._note = note
 
     def is_needed(self) -> bool:
-        """Whether there is anything to end; no lock is needed to ask."""
+        """Whether there is anything to end or mend; this needs no lock."""
         folder = self.workspace.journal
         return (
             any(map(self._is_interrupted, find_entries(folder)))
@@ -113,9 +113,9 @@ class Recovery:
         )
 
     def end_all(self) -> dict[str, str]:
-        """End every act that can be ended and tell it; returns what holds up the others, by the locks they need.
+        """End every act that can be ended; returns why the others cannot be, by the locks they need.
 
-        The lab's lock must be held: nobody begins an act meanwhile.
+        The lab's lock must be held, so that nobody begins an act meanwhile.
         """
         stuck: dict[str, str] = {}
         self.mend_seals()
@@ -125,7 +125,7 @@ class Recovery:
         return stuck
 
     def mend_seals(self) -> None:
-        """Where the seals cannot be read, seal what is frozen as it is now: what it was nobody knows any more.
+        """If the seals cannot be read, seal all frozen files as they are now, since nobody knows what they were.
 
         The lab's lock must be held.
         """
@@ -146,15 +146,15 @@ class Recovery:
         try:
             entry = read_entry(path)
         except HostTrouble:
-            return True  # whatever it was, nobody is at work on it
+            return True  # unreadable: nobody is at work on it
         return entry is not None and not (entry.ours and find_busy(self.workspace.locks, entry.plan.locks))
 
     def _end_one(self, path: Path) -> dict[str, str]:
-        """End one act of the journal, if nobody is at work on it; returns why it cannot be ended, by its locks."""
+        """End one act in the journal, if nobody is at work on it; returns why it cannot be ended, by its locks."""
         try:
             entry = read_entry(path)
         except HostTrouble as trouble:
-            if not isinstance(trouble.__cause__, OSError):  # what cannot be read just now is not damaged
+            if not isinstance(trouble.__cause__, OSError):  # a file that cannot be read just now is not damaged
                 set_aside(path)
             self._tell(trouble.message)
             return {}
@@ -167,12 +167,12 @@ class Recovery:
         except Busy:
             return {}
         with locks:
-            entry = read_entry(path)  # whoever was at work may have gone on, and ended, until the locks were ours
+            entry = read_entry(path)  # it may have gone on, or ended, before we got the locks
             if entry is None:
                 return {}
             try:
                 self._tell(self.settle(entry, inherit=tuple(locks.descriptors), has_lab_lock=True))
-                if os.path.lexists(path):  # done, and yet not written into the lab's record: it is ended once more
+                if os.path.lexists(path):  # done, but the record could not be written: it will be ended once more
                     sentence = _("{act} is done, but could not be written into the lab's record.")
                     return dict.fromkeys(entry.plan.locks, sentence.format(act=entry.plan.title))
             except (LabError, OSError) as trouble:
@@ -184,7 +184,7 @@ class Recovery:
         return {}
 
     def _why_not_ours(self, entry: Entry) -> str | None:
-        """Why nothing of an act is carried out: it is not ours, or leads out of the lab. None: it is ended."""
+        """Why nothing of an act is carried out: it is not ours, or leads out of the lab. None if it may be ended."""
         plan = entry.plan
         if not entry.ours:
             sentence = _(
@@ -198,12 +198,12 @@ class Recovery:
         return None
 
     def settle(self, entry: Entry, *, inherit: tuple[int, ...] = (), has_lab_lock: bool = False) -> str:
-        """End an act on one side of its commit point and strike it out; returns what became of it.
+        """End an act on one side of its commit point and remove it from the journal; returns what became of it.
 
         Its locks must be held.
 
         Args:
-            inherit: the descriptors of its locks. has_lab_lock: whether the lab's lock is held too.
+            inherit: the descriptors of its locks. has_lab_lock: whether the lab's lock is held, too.
         """
         plan = entry.plan
         if plan.instance != self._own:
@@ -243,7 +243,7 @@ class Recovery:
         return " ".join((_("{act} was interrupted and has been completed.").format(act=title), *troubles))
 
     def _undo(self, plan: Plan, commit: int | None, context: Context) -> None:
-        """Take the create steps back, but for files that are in use all the same: the journal may be an older one."""
+        """Take the create steps back, except for files that are in use, since the journal may be from a backup."""
         needed = self._read().needed
         for step in reversed(plan.steps[:commit]):
             created = replace(plan, steps=(step,)).files.created
@@ -261,16 +261,16 @@ class Recovery:
             context.tell(sentence)
 
     def _let_settle(self, machine_ids: Iterable[str]) -> None:
-        """A daemon may still complete what a killed client began; one that was killed has left images open in QEMU."""
+        """Wait for a daemon that completes what a killed client began; close images that a killed daemon left open."""
         for machine_id in machine_ids:
             with contextlib.suppress(NotFound):
                 wait_for_job(self.domains.connection, machine_id, Limit(JOB_LIMIT))
-            with contextlib.suppress(LabError):  # it has just ended, or is silent: what it holds stays, and is told
+            with contextlib.suppress(LabError):  # it has just ended, or does not answer: files that it holds stay
                 close_forgotten(self.domains.connection, machine_id)
 
 
 def is_committed(entry: Entry, state: LabState) -> bool:
-    """Return whether an act that broke off is to be completed: what is there decides."""
+    """Return whether an act that broke off is to be completed; the state decides."""
     plan, commit = entry.plan, entry.plan.commit_point
     if commit is None:
         return False
@@ -278,7 +278,7 @@ def is_committed(entry: Entry, state: LabState) -> bool:
 
 
 def may_run(plan: Plan) -> list[tuple[str, str]]:
-    """Return the machines, by id and name, that a plan lets run; those that run already are known."""
+    """Return the machines, by id and name, that a plan makes run, apart from those that run already."""
     found = []
     for step in plan.steps:
         if isinstance(step, WakeClones):
@@ -289,16 +289,16 @@ def may_run(plan: Plan) -> list[tuple[str, str]]:
 
 
 def ids_of(plan: Plan, state: LabState) -> list[str]:
-    """Return the ids of the machines a plan is about, those it makes included."""
+    """Return the ids of the machines that a plan is about, including those it makes."""
     known = [state.machines[name].id for name in plan.names if name in state.machines]
     made = [step.spec.id for step in plan.steps if isinstance(step, DefineMachine)]
     return [*known, *(machine_id for machine_id in made if machine_id not in known)]
 
 
 def _do_again(step: Step, context: Context, *, reported: bool) -> None:
-    """Carry out a step behind the commit point once more.
+    """Carry out a step after the commit point once more.
 
-    A guest that runs again is left alone: what it did since must not be undone.
+    A guest that runs again already is left alone, since what it has done must not be undone.
     """
     if reported and isinstance(step, CutPower | DropSaved | RestoreMemory | WakeClones):
         return

@@ -1,10 +1,10 @@
-"""A lab's folder that was moved, copied or carried elsewhere becomes a lab where it is; one is let go.
+"""Making a moved, copied or carried folder a lab where it is now; and letting a lab go.
 
-First its record is changed to tell of the new place, whole or not at all; then files and definitions follow it,
-machine by machine, each step of which may be repeated; last its place is written down. So whatever interrupts this,
-the command given again goes on, and nothing is asked of the hypervisor that the record does not hold.
-Of a copy's original nothing is read but its definitions, and nothing is changed.
-Knows: the rooms below. Must not know: who asked.
+First the record is changed to the new place, whole or not at all; then files and definitions follow, machine by
+machine, in steps that may be repeated; last `lab.json` is written. So after any interruption the same command goes on
+where it was, and everything it needs is in the record. Of a copy's original only the definitions are read, and nothing
+is changed.
+Knows: the rooms below. Must not know: who asks.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ from labkit.storage.files import host_errors
 
 
 def settle_place(workspace: Workspace, connection: Connection) -> list[str]:
-    """Write down where a lab is that is being opened; returns what there is to tell, a sentence each.
+    """Record the place of a lab that is being opened; returns sentences for its user.
 
-    Where another path leads to the same folder and the old one does not, its definitions follow. An older folder
-    brought back from a backup is told where it matters: libvirt knows a newer state, whose images are not in it.
+    If another path leads to the same folder and the old one no longer does, its definitions follow. If the folder is an
+    older one from a backup and libvirt knows a newer state, whose images are missing, a sentence says so.
     """
     home = workspace.home
     place = read_place(home)
@@ -60,19 +60,19 @@ def settle_place(workspace: Workspace, connection: Connection) -> list[str]:
     if place.path not in ("", str(home)):
         return move_lab(home, connection)
     if place != now:
-        with contextlib.suppress(LabError):  # who may only look at the lab looks all the same
+        with contextlib.suppress(LabError):  # a lab that may only be read can be opened all the same
             write_place(home, now)
     return find_older(workspace, connection)
 
 
 def move_lab(home: Path, connection: Connection) -> list[str]:
-    """Let a folder be the lab that it was elsewhere; returns what was done, a sentence each.
+    """Make a moved folder the lab at its new place; returns what was done, a sentence each.
 
     Raises:
-        WrongState: a machine of it is on, or it is still at its old place. Busy: an act is at work in it.
+        WrongState: a machine of it is on, or the lab is still at its old place. Busy: an act is under way in it.
 
-    An act that was cut short in the old place moves along, and is one of another place from now on: it is ended when
-    that is asked for (`foreign_acts`).
+    An act that was interrupted at the old place moves along and counts as foreign from now on: it is ended on request
+    (`foreign_acts`).
     """
     place = read_place(home)
     if find_standing(home, place) is Standing.COPIED:
@@ -91,11 +91,11 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
         old = place.path or record.home
         elsewhere = record.writer not in ("", read_writer(workspace.locks, connection.uri))
         newer = {id_: each for id_, each in known.items() if not (elsewhere and record.find(id_))}
-        seen = as_known(home, record, connection, newer)  # what was worked on elsewhere since is as the record tells
+        seen = as_known(home, record, connection, newer)  # not those worked on elsewhere since
         check_all_off(connection, replace(record, machines=(*record.machines, *seen)))
         moved = _move(record, replace(record, machines=seen, lost=(), home=old), home)
         write_record(home, moved)
-        for instance in find_instances(home / "instances"):  # what follows removes them; their daemons are elsewhere
+        for instance in find_instances(home / "instances"):  # before `follow` removes their folders
             Instance(folder=Path(old) / "instances" / instance.folder.name).end_running()
         follow(home, moved, old)
         domains = Domains(connection)
@@ -107,13 +107,13 @@ def move_lab(home: Path, connection: Connection) -> list[str]:
 
 
 def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False) -> list[str]:
-    """Let a copy of a lab's folder be a lab of its own; returns what was done, a sentence each.
+    """Make a copy of a lab's folder a lab of its own; returns what was done, a sentence each.
 
     Args:
-        keep_identity: whether its guests stay who their disks say they are, twins of the originals.
+        keep_identity: whether its guests keep the identities on their disks, as twins of the originals.
 
     Raises:
-        WrongState: it is no copy, or an act was under way when it was made.
+        WrongState: it is not a copy, or an act was under way when it was made.
     """
     place = read_place(home)
     if place.path == str(home):
@@ -124,7 +124,7 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
     workspace = _workspace(home, place.id)
     with lab_lock(workspace.locks):
         if find_standing(home, place) is Standing.COPIED:
-            drop_all(workspace.locks)  # what came along tells of the original
+            drop_all(workspace.locks)  # the copied files are about the original
         lease_of(workspace.locks).require()
         check_nothing_begun(
             home,
@@ -134,8 +134,8 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
         )
         own_files(home)
         record = _read(home, place.id, place.path)
-        old = place.path or record.home  # one that was put together again says no more where it was
-        if record.lab_id == place.id and record.home != str(home):  # else a first attempt got as far as this
+        old = place.path or record.home  # one that was restored no longer says where it was
+        if record.lab_id == place.id and record.home != str(home):  # else an earlier attempt has got this far
             if read_record(home) is None:
                 record = replace(record, machines=tuple(read_machines(connection, place.id).values()))
             new_id = str(uuid.uuid4())
@@ -160,7 +160,7 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
 
 
 def let_go(home: Path, connection: Connection) -> list[str]:
-    """Let the hypervisor forget a lab's machines; the folder stays whole, and brings them back when it is opened.
+    """Let the hypervisor forget a lab's machines; the folder stays whole, and they come back when it is opened.
 
     Raises:
         WrongState: a machine of it is on or saved.
@@ -175,7 +175,7 @@ def let_go(home: Path, connection: Connection) -> list[str]:
         check_all_off(connection, record)
         write_place(workspace.home, replace(here(workspace.home, place), let_go=True))
         for machine in record.machines:
-            with contextlib.suppress(LabError):  # it is not known here, or not any more
+            with contextlib.suppress(LabError):  # it is not known here (any more)
                 executor.domains.undefine(machine.id)
     count = len(record.machines)
     told = ngettext(
@@ -199,7 +199,7 @@ def _workspace(home: Path, lab_id: str) -> Workspace:
 
 
 def _check_nobody_at_work(workspace: Workspace) -> None:
-    """Refuse to move a folder in which a kernel works on, though the folder got another name meanwhile."""
+    """Raise Busy if a kernel is still at work in the folder, although it has been renamed."""
     for entry in read_entries(workspace.journal):
         if find_busy(workspace.locks, entry.plan.locks):
             raise Busy(
@@ -213,9 +213,9 @@ def _read(home: Path, lab_id: str, path: str) -> LabRecord:
 
 
 def _move(record: LabRecord, seen: LabRecord, home: Path) -> LabRecord:
-    """The record as it is where the lab is now: of what libvirt knows by that, of the rest as it was written down.
+    """The record moved to where the lab is now: machines that libvirt knows as it knows them, the others as recorded.
 
-    Each has the paths of its own: a first attempt may have written the one and not reached the other.
+    The two may have different paths, if an earlier attempt moved one and not the other.
     """
     there, known = (move_record(each, home=str(home), lab=home.name) for each in (record, seen))
     ids = {each.id for each in known.machines}

@@ -1,6 +1,6 @@
-"""How much of the host a machine may have: the CPU it is bound to, how fast its disks work.
+"""How much of the host a machine may use: the CPU it is bound to, how fast its disks work.
 
-No plan and no journal, as for a switch. Knows: the handle of a machine. Must not know: the façade, libvirt.
+As for a switch, there is no plan and no journal. Knows: the handle of a machine. Must not know: the façade, libvirt.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from labkit.model import machine as model
 from labkit.model.usage import DiskLimits
 
 MOST_REQUESTS = 10**9
-"""Requests per second that a disk can be allowed; no disk comes near."""
+"""The highest limit of requests a second; no disk comes near it."""
 
 
 def pin(machine: Handle, cpu: int | None, *, host_cpus: int) -> None:
-    """Bind all its vCPUs to one of the host's CPUs, or (None) to none in particular.
+    """Bind all its vCPUs to one CPU of the host; None: let them run on any.
 
     Raises:
         BadInput: the host has no such CPU. WrongState: it is saved.
@@ -38,7 +38,7 @@ def throttle(machine: Handle, disk: str, *, iops: int, bytes_per_second: int) ->
     """Limit how fast one of its disks works; 0 is no limit.
 
     Raises:
-        BadInput: no such number. NotFound: it has no such disk. WrongState: it is saved.
+        BadInput: a number that cannot be used. NotFound: it has no such disk. WrongState: it is saved.
     """
     if not 0 <= iops <= MOST_REQUESTS:
         raise BadInput(
@@ -60,3 +60,8 @@ def throttle(machine: Handle, disk: str, *, iops: int, bytes_per_second: int) ->
 def limits(machine: Handle) -> Mapping[str, DiskLimits]:
     """Return how fast each of its disks may work, by the disk's name."""
     return parse_limits(machine.definition)
+
+
+def limits_in_force(machine: Handle) -> Mapping[str, DiskLimits]:
+    """Return how fast each of its disks may work now, by the disk's name; of one that is off as it is defined."""
+    return parse_limits(machine.domains.xml(machine.id, persistent=False))

@@ -1,6 +1,6 @@
-"""A lab whose folder does not say any more which lab it is, or which came back from a backup, is put together again.
+"""Restoring a lab whose folder no longer says which lab it is, or that came back from a backup.
 
-Knows: the record, older records, what libvirt knows. Must not know: who asked.
+Knows: the record, older records, what libvirt knows. Must not know: who asks.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from labkit.storage.whole_files import free_name
 
 
 def restore_lab(home: Path, connection: Connection) -> list[str]:
-    """Find out again which lab a folder is whose `lab.json` is lost; returns what was done, a sentence each.
+    """Make a lost `lab.json` again, or restore machines from records put aside; returns what was done, a sentence each.
 
     Raises:
-        WrongState: nothing is lost. HostTrouble: nothing tells which lab it is.
+        WrongState: there is nothing to restore. HostTrouble: nothing shows which lab it is.
     """
     try:
         place = read_place(home)
@@ -52,18 +52,18 @@ def restore_lab(home: Path, connection: Connection) -> list[str]:
     path = record.home if record else str(home)
     found = Place(id=next(iter(owners)), path=path)
     if find_twin(home, found) is not None:
-        found = replace(found, path="")  # another folder is this lab too: which of both is asked when it is opened
+        found = replace(found, path="")  # another folder is this lab, too: opening it will ask
     write_place(home, here(home, found) if found.path == str(home) else found)
     return [_("{home} is the lab {id} again.").format(home=home, id=found.id)]
 
 
 def _restore_from_record(home: Path, place: Place, connection: Connection) -> list[str]:
-    """Let machines be as the older records of the folder tell, that came with backups: all that were put aside.
+    """Restore machines from all records that were put aside when the folder was brought back from a backup.
 
-    It holds those of which libvirt knew a newer state. The others go on as they are: they were worked with since.
+    These hold the machines that libvirt knew in another state. The other machines stay as they are now.
     """
     workspace = open_workspace(home.name, home.parent)
-    if not list(read_older(workspace)):  # nobody has opened it since
+    if not list(read_older(workspace)):  # it has not been opened since
         find_older(workspace, connection)
     with lab_lock(workspace.locks):
         check_nothing_begun(home, how_to_end(home))
@@ -92,7 +92,7 @@ def _restore_from_record(home: Path, place: Place, connection: Connection) -> li
 
 
 def _with_others(record: LabRecord, now: LabRecord | None, others: tuple[MachineRecord, ...]) -> LabRecord:
-    """An older record, and other machines as they are now."""
+    """An older record, with the other machines as they are now."""
     ids = {each.id for each in others}
     machines = (*others, *record.machines)
     lost = [each for each in record.lost if each.machine_id not in ids]

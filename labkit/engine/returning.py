@@ -1,7 +1,7 @@
-"""Machines that the hypervisor has forgotten come back: they are defined again as the lab's record tells.
+"""Bringing back machines that the hypervisor has forgotten: they are defined again from the lab's record.
 
-A new or lost configuration of libvirt, a folder carried to another computer, a backup brought back: the folder is
-the lab. For a machine that the hypervisor knows it is the truth, and nothing is done here.
+The reason may be a new or lost configuration of libvirt, a folder carried to another computer, or a backup. For a
+machine that the hypervisor knows, its word counts, unless the lab was worked on elsewhere since.
 Knows: the rooms below. Must not know: how the record is kept, plans.
 """
 
@@ -35,7 +35,7 @@ from labkit.storage.headers import read_folder
 
 
 def _removed_by(entry: Entry) -> set[str]:
-    """The ids of the machines that an act lets this hypervisor forget: it has not vanished otherwise."""
+    """The ids of the machines that an act removes from this hypervisor on purpose."""
     going = UndefineMachine | MigrateMachine | EndInstance | DropRecords
     return {getattr(step, "machine_id", "") for step in entry.plan.steps if isinstance(step, going)}
 
@@ -50,9 +50,9 @@ class Returning:
         self.recorder = recorder
 
     def bring_back_what_is_missing(self) -> list[str]:
-        """Define what the record knows and no hypervisor does, under the lab's lock; returns a sentence for each.
+        """Define the machines that only the record knows, under the lab's lock; returns a sentence for each.
 
-        Without such a machine no lock is taken.
+        If there is no such machine no lock is taken.
         """
         if self.instances.own != SESSION:
             return []
@@ -76,9 +76,9 @@ class Returning:
         return bool(record.machines) and record.writer not in ("", self.recorder.writer)
 
     def _let_go_of_older(self) -> list[str]:
-        """Let go of definitions that are older than the record: the lab was worked on elsewhere since.
+        """Undefine machines whose definitions here are older than the record, since the lab was worked on elsewhere.
 
-        What this hypervisor knew is kept in a file beside the record.
+        What this hypervisor knew of them is kept in a file beside the record.
         """
         with self.recorder.alone():
             record = self.recorder.read()
@@ -155,7 +155,7 @@ class Returning:
         return " ".join((told, _("It had been saved; its memory does not fit its disks or this QEMU, and is kept.")))
 
     def _find_missing(self, record: LabRecord) -> list[MachineRecord]:
-        """The machines that no instance knows, or knows only in part since a kernel was killed bringing them back."""
+        """The machines that no instance knows, or only in part, since a kernel was killed while bringing them back."""
         if not record.machines:
             return []
         known = set(read_domains(self.domains.connection))
@@ -169,7 +169,7 @@ class Returning:
         return [each for each in missing if each.id not in removed and each.name not in busy]
 
     def why_not_back(self, name: str) -> str:
-        """Return why a recorded machine that libvirt does not know stays away, one sentence; "": it comes back."""
+        """Return why a recorded machine that libvirt does not know cannot come back, one sentence; "" if it can."""
         try:
             record = self.recorder.read()
         except HostTrouble as trouble:
@@ -178,7 +178,7 @@ class Returning:
         return "" if machine is None else self._why_not(self._fit(machine))
 
     def find_elsewhere(self) -> list[str]:
-        """Return the machines that another hypervisor is to know, as the record tells, a sentence each."""
+        """Return a sentence for each machine that is on another hypervisor according to the record."""
         machines = self.recorder.read().machines
         away = [each for each in machines if not each.instance and each.uri not in ("", self.instances.session_uri)]
         sentence = _("{machine} is on another hypervisor: open the lab there, with Lab.open(uri={uri!r}).")
@@ -186,7 +186,7 @@ class Returning:
         return [sentence.format(machine=each.name, uri=each.uri) for each in away if each.id not in known]
 
     def _why_not(self, machine: MachineRecord) -> str:
-        """Why a machine is left as it is, one sentence; "" where nothing is in the way."""
+        """Why a machine cannot be brought back, one sentence; "" if nothing is in the way."""
         if (pid := find_pid(machine.id)) is not None:
             return _("it runs (process {pid}), out of this hypervisor's reach.").format(pid=pid)
         if why := why_not_trust(machine, str(self.workspace.home), str(self.workspace.images)):
@@ -201,7 +201,7 @@ class Returning:
         machines = {**self.instances.read_elsewhere().machines, **self.domains.read_all(self.workspace.id)[0]}
         users = [facts for facts in machines.values() if facts.id != machine.id]
         used = {disk.path: facts.name for facts in users for disk in facts.spec.disks}
-        begun = find_unfinished(read_entries(self.workspace.journal))  # what an interrupted act was making
+        begun = find_unfinished(read_entries(self.workspace.journal))  # files that an interrupted act was making
         above = [image for path, image in read_folder(self.workspace.disks).items() if path not in begun]
         used |= {image.backing: os.path.basename(image.path) for image in above if image.backing}
         if taken := [path for path in paths if path in used]:
@@ -211,7 +211,7 @@ class Returning:
         return ""
 
     def _fit(self, machine: MachineRecord) -> MachineRecord:
-        """A machine as this computer can take it: its kernels' folder, and who runs its instructions here."""
+        """A machine adapted to this computer: the folder of its kernels, its accelerator."""
         if not is_readable(machine):
             return machine
         spec = parse_domain_xml(machine.xml)
@@ -227,8 +227,8 @@ class Returning:
         return record
 
     def _take_back(self, machine: MachineRecord) -> None:
-        """Let libvirt forget what it took of a machine before it refused the rest; the record still has it."""
+        """Undefine a machine of which libvirt accepted a part before it refused the rest; the record still has it."""
         try:
             self.domains.undefine(machine.id)
         except LabError:
-            return  # it took nothing
+            return  # it accepted nothing

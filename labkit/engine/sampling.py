@@ -1,10 +1,10 @@
-"""Samples taken on a thread of their own while guests work; and those of a disk that grows.
+"""Samples taken on their own thread while guests work; and samples of a growing disk.
 
     with disk.sampling() as samples:
         vm.run("dd if=/dev/zero of=/dev/vdb bs=64k")
     draw_growth(samples, disk.capacity)
 
-Knows: what is sampled, by what it answers. Must not know: how sizes and counters are read, the façade.
+Knows: the questions that a sampled object answers. Must not know: how sizes and counters are read, the façade.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ S = TypeVar("S")
 
 
 class Samples(Sequence[S], ABC, Generic[S]):
-    """Samples in order; taken on a thread of its own from `with` on to the end of the block.
+    """Samples in order, taken on their own thread during a `with` block.
 
     Args:
-        interval: seconds from one look to the next.
+        interval: seconds between two samples.
     """
 
     def __init__(self, interval: float) -> None:
@@ -41,11 +41,11 @@ class Samples(Sequence[S], ABC, Generic[S]):
 
     @abstractmethod
     def _begin(self) -> None:
-        """Remember what the samples are compared with."""
+        """Store what the samples are compared with."""
 
     @abstractmethod
     def _look(self) -> S:
-        """Return a sample of now."""
+        """Return a sample."""
 
     def __enter__(self) -> Self:
         self._begin()
@@ -56,10 +56,10 @@ class Samples(Sequence[S], ABC, Generic[S]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
-        """Take a last sample and end.
+        """Take a last sample and end the thread.
 
         Raises:
-            LabError: a look failed, and nothing else went wrong in the block.
+            LabError: taking a sample failed, and nothing else went wrong in the block.
         """
         self._stop.set()
         if self._thread is not None:
@@ -71,14 +71,14 @@ class Samples(Sequence[S], ABC, Generic[S]):
 
     @property
     def seconds(self) -> float:
-        """Seconds since the sampling began: to remember when something was done."""
+        """Seconds since the sampling began, to note when something was done."""
         return time.monotonic() - self._began
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
             try:
                 self._take()
-            except LabError as trouble:  # told at the end of the block: here nobody would hear of it
+            except LabError as trouble:  # raised at the end of the block; on this thread nobody would see it
                 self._trouble = trouble
                 return
 
@@ -97,24 +97,24 @@ class Samples(Sequence[S], ABC, Generic[S]):
 
 
 class Growing(Protocol):
-    """A disk that can be asked again and again."""
+    """A disk that can be sampled."""
 
     name: str
 
     @property
     def facts(self) -> DiskFacts:
-        """Everything it is now."""
+        """Its present facts."""
 
     @property
     def usage(self) -> DiskUsage | None:
-        """What its running guest did with it, or None."""
+        """What its running guest has done with it, or None."""
 
 
 class Sampling(Samples[GrowthSample]):
     """The samples of one disk: what the host gives it, and what its guest asks of it.
 
     Args:
-        disk: what is looked at. interval: seconds from one look to the next.
+        disk: the sampled disk. interval: seconds between two samples.
     """
 
     def __init__(self, disk: Growing, interval: float) -> None:
@@ -141,7 +141,7 @@ class Sampling(Samples[GrowthSample]):
 
 
 def _since(first: DiskUsage | None, now: DiskUsage | None) -> tuple[int, int]:
-    """Return requests and bytes written since `first`; counters that began again count from there."""
+    """Return requests and bytes written since `first`; counters that have been reset count from zero."""
     if now is None:
         return 0, 0
     if first is None or now.writes < first.writes:

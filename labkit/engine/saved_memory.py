@@ -1,9 +1,9 @@
-"""The memory of saved machines, kept in the lab's folder too: libvirt has it among its own configuration.
+"""The memory of saved machines, kept in the lab's folder too; libvirt keeps it in its own configuration folder.
 
-    home/saved/web.save    a further name of libvirt's file, where both are on one file system
+    home/saved/web.save    a hard link to libvirt's file, if both are on the same file system
 
-Memory fits the disks of one instant only. So it is given back only where the active images are, byte for byte, what
-they were when the machine was saved; else the guest would write an old file system's memory over a newer one.
+Memory fits the disks of one instant only. So it is given back only if the active images are, byte for byte, what they
+were when the machine was saved; otherwise the guest would write an old file system's caches over a newer file system.
 Knows: the rooms below. Must not know: plans, when a machine is saved.
 """
 
@@ -27,21 +27,21 @@ from labkit.storage.files import host_errors
 from labkit.units import MIB
 
 _HASHED = 64 * MIB
-"""Bytes up to which an active image is hashed when its machine is saved; larger ones are known by size and time."""
+"""Up to this many bytes an active image is hashed when its machine is saved; of larger ones size and time count."""
 
 
 def saved_file(home: Path, machine: str) -> Path:
-    """Return where the memory of a saved machine is in its lab's folder."""
+    """Return the path of a saved machine's memory in its lab's folder."""
     return home / "saved" / f"{machine}.save"
 
 
 def keep_saved(
     home: Path, connection: Connection, found: Mapping[str, MachineRecord], old: Mapping[str, MachineRecord | None]
 ) -> dict[str, MachineRecord]:
-    """Keep the memory of those machines that are saved in the folder, and note it with each; the rest as it is.
+    """Keep the memory of saved machines in the folder; returns all machines, the saved ones with `saved` set.
 
     Args:
-        found: machines by id as the hypervisor knows them now. old: what the record said of them.
+        found: the machines as the hypervisor knows them now, by id. old: what the record said of them.
     """
     files = saving.find_files(connection, {id_: machine.domain for id_, machine in found.items()})
     kept = dict(found)
@@ -64,13 +64,13 @@ def _keep(home: Path, machine: MachineRecord, source: Path, before: SavedMemory 
         try:
             os.link(source, draft)
         except OSError:
-            return SavedMemory(in_folder=False, disks=marks)  # another file system: that is told
+            return SavedMemory(in_folder=False, disks=marks)  # another file system: the lab says so
         draft.replace(target)
     return SavedMemory(in_folder=True, disks=marks)
 
 
 def drop_stale(home: Path, machines: Iterable[MachineRecord]) -> None:
-    """Remove from the folder the memory of machines that are saved no more."""
+    """Remove the memory of machines that are no longer saved from the folder."""
     wanted = {saved_file(home, machine.name).name for machine in machines if machine.saved and machine.saved.in_folder}
     for path in (home / "saved").glob("*.save"):
         if path.name not in wanted:
@@ -80,10 +80,10 @@ def drop_stale(home: Path, machines: Iterable[MachineRecord]) -> None:
 
 
 def give_back(home: Path, connection: Connection, machine: MachineRecord) -> bool:
-    """Let a machine that was brought back be saved again, as it was; returns whether it is.
+    """Make a machine that was brought back saved again; returns whether it is.
 
-    It is off where its memory is not in the folder, where a disk has changed since, or where this QEMU cannot take it;
-    the memory is then kept beside.
+    It stays off if its memory is not in the folder, if a disk has changed since, or if this QEMU cannot restore the
+    memory, which is then kept under another name.
     """
     file = saved_file(home, machine.name)
     saved = machine.saved

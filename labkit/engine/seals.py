@@ -1,10 +1,10 @@
-"""Seals of what never changes any more: frozen images and the memory that snapshots keep, as they were then.
+"""Seals of files that must not change any more: what frozen images and the memory of snapshots were when they froze.
 
     home/seals.json     {"web.vda.0.qcow2": {"size": …, "mtime_ns": …, "sha256": …}, "web.0.mem": …, …}
 
-A frozen image that another tool has written to would give every state above it another content, and nothing
-else would notice. Where only its time differs (a lab copied, or brought back from a backup) the seal heals.
-Whoever takes care to put the time back is found by `verification` alone, which reads every file whole.
+If another tool writes to a frozen image, the content of every state above it changes, and nothing else would notice. If
+only the time differs (a lab copied, or brought back from a backup) the seal *heals*. A change whose time was put back
+is found only by `verification`, which reads every file whole.
 Knows: files. Must not know: libvirt, plans, what depends on an image.
 """
 
@@ -25,30 +25,31 @@ from pathlib import Path
 
 from labkit.errors import LabError
 from labkit.language import _
+from labkit.model.mapped import DEVICES, PAGES
 from labkit.storage.bounded import Damaged, read_json
 from labkit.storage.files import host_errors, open_draft, open_lock, sync_folder, sync_soon
 from labkit.storage.plain import opened_plain
 from labkit.units import GIB, MIB
 
 HASH_AT_ONCE = 4 * MIB
-"""Bytes up to which an image is hashed when it freezes, while the act waits."""
+"""Up to this many bytes an image is hashed when it freezes, while the act waits."""
 
 HASH_SOON = 4 * GIB
-"""Bytes up to which a file is hashed after the act; larger ones are known by size and time until they are verified."""
+"""Up to this many bytes a file is hashed after the act; larger ones have only size and time until they are verified."""
 
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM)
-"""Errors that say nothing of a file's content: what cannot be read just now is not torn."""
+"""Errors that say nothing about a file's content: the file cannot be read just now, but it is not torn."""
 
 UNKNOWN_TIME = -1
-"""The time in a seal of a file that was found to hold something else: it is looked at again each time."""
+"""The time in the seal of a file that was found changed, so that the file is checked anew each time."""
 
 SETTLED = 100_000_000
-"""Nanoseconds a file must have been left alone before what was found out about it is remembered."""
+"""Nanoseconds that a file must be unchanged before results about it are cached."""
 
-_MEMORY = ".mem"
+_MEMORY = (".mem", f".mem{PAGES}", f".mem{DEVICES}")
 
 MOST_SEALS = 32 * MIB
-"""Bytes of all seals of a lab together."""
+"""The most bytes of all seals of a lab together."""
 
 _KEYS = dict.fromkeys(("size", "mtime_ns", "sha256")).keys()
 _later = ThreadPoolExecutor(max_workers=1, thread_name_prefix="labkit-seals")
@@ -57,19 +58,19 @@ _judged: dict[tuple[str | int | None, ...], bool] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
-    """What a file was: bytes, nanoseconds since 1970, and the hash of its bytes (None: not yet, or too large)."""
+    """What a file was: bytes, modification time in ns since 1970, and hash (None: not yet, or too large)."""
 
     size: int
     mtime_ns: int
     sha256: str | None
 
     def is_of(self, info: os.stat_result) -> bool:
-        """Whether a file looks as it did: size and time; its content is not read."""
+        """Whether a file has the sealed size and time; its content is not read."""
         return (info.st_size, info.st_mtime_ns) == (self.size, self.mtime_ns)
 
     @property
     def waits(self) -> bool:
-        """Whether its hash is still to be made."""
+        """Whether its hash is still to be computed."""
         return self.sha256 is None and self.size <= HASH_SOON
 
 
@@ -77,7 +78,7 @@ def seal(paths: Iterable[str], *, only_new: bool = False) -> None:
     """Seal files of one lab, images or memory, as they are now.
 
     Args:
-        only_new: leave the seals alone that there are.
+        only_new: keep existing seals.
     """
     files = [Path(path) for path in paths]
     if not files:
@@ -92,49 +93,49 @@ def seal(paths: Iterable[str], *, only_new: bool = False) -> None:
 
 
 def break_seals(paths: Iterable[str]) -> None:
-    """Take the seals from files of one lab that are about to be rewritten, or were deleted.
+    """Remove the seals of files of one lab that are about to be rewritten, or were deleted.
 
-    Until they are sealed again nothing is held against them, whatever interrupts the rewriting.
+    Until they are sealed again no change of them counts, even if the rewriting is interrupted.
     """
     files = [Path(path) for path in paths]
     if files and any(file.name in _read(_place(files[0].parent)) for file in files):
-        # An older seal must not come back once an image was rewritten.
+        # After a power cut, an old seal must not come back once the image was rewritten.
         with _open(files[0].parent, lasting=True) as seals:
             for file in files:
                 seals.pop(file.name, None)
 
 
 def find_seals(folder: Path) -> dict[str, Seal]:
-    """Return the seals of a lab's folder of disks by file name; those of vanished files too."""
-    with suppress(LabError):  # to look at a lab they are not needed
+    """Return the seals of a lab's folder of disks by file name, including those of vanished files."""
+    with suppress(LabError):  # a lab can be read without them
         return _read(_place(folder))
     return {}
 
 
 def hash_file(path: Path) -> str:
-    """Return the hash of a file's bytes, as seals hold it."""
+    """Return the hash of a file's bytes, as in seals."""
     with host_errors(path):
         return _hash(path)
 
 
 def are_torn(folder: Path) -> bool:
-    """Whether the seals of a folder of disks are there and cannot be read."""
+    """Whether the seals of a folder of disks exist but cannot be read."""
     place = _place(folder)
     return place.exists() and _parse(place) is None
 
 
 def seal_anew(folder: Path, paths: Iterable[str]) -> None:
-    """Forget all seals of a folder of disks and seal these images as they are now."""
+    """Drop all seals of a folder of disks and seal these files as they are now."""
     with host_errors(_place(folder)):
         _place(folder).unlink(missing_ok=True)
     seal(paths)
 
 
 def complete(folder: Path, *, largest: int = HASH_SOON) -> None:
-    """Make the hashes that are still missing from the seals beside a folder of disks.
+    """Compute the hashes that are still missing from the seals of a folder of disks.
 
     Args:
-        largest: bytes of a file that is worth the time.
+        largest: the most bytes of a file that is hashed.
     """
     for name, old in _read(_place(folder)).items():
         file = file_of(folder, name)
@@ -143,15 +144,15 @@ def complete(folder: Path, *, largest: int = HASH_SOON) -> None:
                 continue
             new = replace(old, sha256=_hash(file))
             if not old.is_of(file.stat()):
-                continue  # somebody wrote to it meanwhile: what was hashed is not what was sealed
+                continue  # it was written to meanwhile: the hash is not that of the sealed content
             exchange(folder, name, old, new)
 
 
 def find_changed(folder: Path, paths: Iterable[str]) -> list[str]:
-    """Return those of some frozen files that are no longer what they were; seals with another time heal.
+    """Return those of some frozen files that are no longer what they were; where only the time differs, the seal heals.
 
     Args:
-        folder: the lab's folder of disks. paths: absolute; those that are gone, or were never sealed, are passed over.
+        folder: the lab's folder of disks. paths: absolute; files that are gone or were never sealed are skipped.
     """
     known = _read(_place(folder))
     if any(seal.waits for seal in known.values()):
@@ -166,7 +167,7 @@ def find_changed(folder: Path, paths: Iterable[str]) -> list[str]:
         if old is None or old.is_of(info):
             continue
         if _holds_the_same(path, old, info):
-            with suppress(LabError):  # where nothing can be written, it is looked at again the next time
+            with suppress(LabError):  # if nothing can be written, it is checked again the next time
                 exchange(folder, path.name, old, replace(old, mtime_ns=info.st_mtime_ns))
         else:
             changed.append(str(path))
@@ -174,23 +175,23 @@ def find_changed(folder: Path, paths: Iterable[str]) -> list[str]:
 
 
 def exchange(folder: Path, name: str, old: Seal, new: Seal) -> None:
-    """Put a seal in the place of another, if that is still the one there."""
+    """Replace a seal by another, if it is still the one given."""
     with _open(folder) as seals:
         if seals.get(name) == old:
             seals[name] = new
 
 
 def file_of(folder: Path, name: str) -> Path:
-    """Return the file that a seal is of.
+    """Return the file that a seal belongs to.
 
     Args:
-        folder: the lab's folder of disks. name: as the seals have it.
+        folder: the lab's folder of disks. name: as in the seals.
     """
     return (folder.parent / "memory" if name.endswith(_MEMORY) else folder) / name
 
 
 def _holds_the_same(path: Path, old: Seal, info: os.stat_result) -> bool:
-    """Whether a file's content is what was sealed although it looks otherwise; read once for each change of it."""
+    """Whether a file's content is what was sealed although size or time differ; read once for each change."""
     if info.st_size != old.size or old.sha256 is None:
         return False
     key = (str(path), info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns, old.sha256)
@@ -199,7 +200,7 @@ def _holds_the_same(path: Path, old: Seal, info: os.stat_result) -> bool:
     try:
         same = _hash(path) == old.sha256 and (info.st_mtime_ns, info.st_size) == _mark(path)
     except OSError:
-        return False  # what cannot be read proves nothing
+        return False  # an unreadable file proves nothing
     if time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > SETTLED:
         _judged[key] = same
     return same
@@ -212,7 +213,7 @@ def _mark(path: Path) -> tuple[int, int]:
 
 def _complete_later(folder: Path) -> None:
     def work() -> None:
-        with suppress(OSError, LabError):  # the lab may just be cleaned
+        with suppress(OSError, LabError):  # the lab may just be being cleaned
             complete(folder)
 
     with suppress(RuntimeError):  # the process is ending
@@ -221,10 +222,10 @@ def _complete_later(folder: Path) -> None:
 
 @contextmanager
 def _open(folder: Path, *, lasting: bool = False) -> Iterator[dict[str, Seal]]:
-    """The seals to change, alone; written whole or not at all. Those of vanished files stay: they prove a copy.
+    """Yield the seals to change, locked; written whole or not at all. Those of vanished files stay: they prove a copy.
 
     Args:
-        lasting: whether what is written outlives a power cut from here on, and not only a moment later.
+        lasting: whether what is written must be durable at once, and not only a moment later.
     """
     place = _place(folder)
     with host_errors(place), open_lock(place.with_suffix(".lock")) as lock:
@@ -257,20 +258,20 @@ def _place(folder: Path) -> Path:
 
 
 def _read(place: Path) -> dict[str, Seal]:
-    return _parse(place) or {}  # without a seal nothing is known, and nothing is held against a file
+    return _parse(place) or {}  # without a seal a file counts as unchanged
 
 
 def _parse(place: Path) -> dict[str, Seal] | None:
-    """The seals that are written down; None: there are none, or they cannot be read."""
+    """The stored seals; None if there are none, or they cannot be read."""
     try:
         info = place.stat()
         key = (place, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
-        if time.time_ns() - info.st_mtime_ns < SETTLED:  # what is written next may bear the same time
+        if time.time_ns() - info.st_mtime_ns < SETTLED:  # a later write may leave the same time
             return _load(place)
         return dict(_load_once(*key))
     except OSError as error:
         if error.errno not in _PASSING:
-            return None  # there are none, or what has their name is no file
+            return None  # there are none, or it is not a file
         with host_errors(place):
             raise
     except Damaged:
@@ -290,7 +291,7 @@ def _load(place: Path) -> dict[str, Seal]:
 
 
 def _make(values: object) -> Seal:
-    """A seal from what stands in the file; by hand, since each look at a lab reads them."""
+    """A seal from its stored form; written by hand for speed, since every reading of a lab needs the seals."""
     if not isinstance(values, dict) or values.keys() != _KEYS:
         raise Damaged(_("it holds something else than it should"))
     size, mtime_ns, sha256 = (values[key] for key in _KEYS)

@@ -1,6 +1,6 @@
 """Serving a disk as blocks over a UNIX socket, as a storage network does.
 
-No plan and no journal, as for a switch. Knows: the lab's folder, the server. Must not know: the façade.
+As for a switch, there is no plan and no journal. Knows: the lab's folder, the server. Must not know: the façade.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def serve(session: Session, disk: DiskFacts, *, room: int | None, timeout: float
     """Let a server offer a disk's active image; called again, it changes the room.
 
     Args:
-        room: bytes its file may become long on the server's side; None: no end.
+        room: how many bytes its file may become long on the server's side; None: no limit.
 
     Raises:
         HostTrouble: the server cannot start.

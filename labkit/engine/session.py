@@ -1,10 +1,10 @@
-"""`Session`: what a lab, its machines and disks and the acts stand on: one lab on one hypervisor instance, in use.
+"""`Session`: one lab on one hypervisor instance, in use; `Lab`, its machines and disks and the acts are built on it.
 
     session = open_session("default")
     state = session.read()
     session.carry_out(plan)
 
-Knows: the lab's folder, the hypervisor, who carries plans out. Must not know: the façade, who asks.
+Knows: the lab's folder, the hypervisor, the executor. Must not know: the façade, who asks.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from labkit.storage.files import host_errors
 
 
 class Session:
-    """A lab's folder, its hypervisor and what carries plans out. `enter` it to act; to read, that is not needed.
+    """A lab's folder, its hypervisor and its executor. `enter` it in order to act; reading does not need that.
 
     Attributes:
         workspace: the lab's folder. connection, domains: the hypervisor instance it is seen from.
-        executor: what carries plans out. instances: all that its machines can be on.
-        sides: the sessions on all instances that were entered, by the instance's name; "": the session's own.
-        history: what was carried out, oldest first.
+        executor: carries plans out. instances: those that its machines can be on.
+        sides: the sessions on all instances that were entered, by the instance's name ("" for the session's own).
+        history: the outcomes of acts, oldest first.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Session:
 
     @property
     def is_home(self) -> bool:
-        """Whether it is on the session's own instance: the one that holds the lab's lease, and closes the others."""
+        """Whether it is on the session's own instance; that session holds the lab's lease, and closes the others."""
         return self.sides[SESSION] is self
 
     @property
@@ -91,7 +91,7 @@ class Session:
         cancel: threading.Event | None = None,
         timeout: float | None = None,
     ) -> Outcome:
-        """Do what a plan says; without `on_progress` it is shown where somebody watches.
+        """Do what a plan says; without `on_progress`, whoever watches (`progress.watch_with`) shows it.
 
         Raises:
             As `Executor.carry_out`.
@@ -106,11 +106,11 @@ class Session:
         return outcome
 
     def bring_back(self) -> list[str]:
-        """Do as `Executor.bring_back` on the session's own instance: what the record knows was defined there."""
+        """Call `Executor.bring_back` on the session's own instance, where the recorded machines were defined."""
         return self.sides[SESSION].executor.bring_back()
 
     def prove_clean(self, outcome: Outcome) -> None:
-        """Return where what was there is gone but for what others need; what was begun since is not asked.
+        """Check after `clean` that everything is gone except what others need; acts begun since are not considered.
 
         Raises:
             HostTrouble: something is left; the message names it.
@@ -130,7 +130,7 @@ class Session:
     # --- its life ---------------------------------------------------------------------------------
 
     def enter(self) -> None:
-        """Take part in the lab: its lease is taken, and interrupted acts are brought to an end, told in `told`."""
+        """Begin to act in the lab: take its lease and end interrupted acts, with sentences in `told`."""
         executor = self.executor
         if self.is_home and (why := executor.lease.join(executor.find_running)):
             executor.told.append(why)
@@ -167,12 +167,12 @@ class Session:
         return side
 
     def release(self) -> None:
-        """Let go of the hypervisor's connections."""
+        """Release the connections to the hypervisor."""
         self.instances.release()
         self.connection.release()
 
     def close(self) -> None:
-        """Leave the lab, on all its instances; guests go on. Twice is as once."""
+        """Leave the lab on all its instances; guests go on. Closing twice does no harm."""
         if self.closed:
             return
         self.closed = True
@@ -189,7 +189,7 @@ def open_session(name: str, uri: str | None = None, home: str | Path | None = No
 
     Raises:
         BadInput: a name or URI that cannot be used. HostTrouble: the host lacks something. WrongState: its folder was
-            moved or copied, and nobody at a terminal says which.
+            moved or copied, and nobody at a terminal said which.
     """
     if uri is None and os.geteuid() == 0:
         raise HostTrouble(
@@ -215,7 +215,7 @@ def open_session(name: str, uri: str | None = None, home: str | Path | None = No
 
 
 def visit_session(lab: str, *, home: str | Path | None = None, uri: str | None = None) -> Session:
-    """Return the session of a lab that is there, to look at it only: nothing is made, recovered or changed.
+    """Return the session of an existing lab, only for reading: nothing is made, recovered or changed.
 
     Raises:
         NotFound: there is no such lab. HostTrouble: its folder cannot be read, or no hypervisor answers.
@@ -225,7 +225,7 @@ def visit_session(lab: str, *, home: str | Path | None = None, uri: str | None =
 
 
 def read_lab(lab: str, *, home: str | Path | None = None, uri: str | None = None) -> LabState:
-    """Return a lab as it is, without opening it.
+    """Return the present state of a lab without opening it.
 
     Raises:
         NotFound: there is no such lab. HostTrouble: its folder cannot be read, or no hypervisor answers.

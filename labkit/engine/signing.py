@@ -1,10 +1,10 @@
-"""Which words in a lab's folder this computer's labkit wrote itself: a code that only it can make.
+"""Recognizing texts in a lab's folder that this computer's labkit wrote itself, by a code that only it can make.
 
-A lab's folder may come from anybody: from a friend's stick, from another computer, out of an archive. What stands in it
-is data. Only the journal is an order, to delete and to define; so each line of it carries a code (HMAC-SHA256), made
-with a key that lies in the data folder and never in a lab.
+A lab's folder may come from anybody: from a friend's stick, from another computer, out of an archive. Its content is
+data, except for the journal, which orders labkit to delete and to define. So each line of the journal has a code
+(HMAC-SHA256), made with a key that is in the data folder and never in a lab.
 
-Knows: the data folder. Must not know: what the words mean.
+Knows: the data folder. Must not know: what the texts mean.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BYTES = 32
 
 
 def sign(words: str) -> str:
-    """Return the code of some words, 64 hexadecimal digits.
+    """Return the code of a text, 64 hexadecimal digits.
 
     Raises:
         HostTrouble: the key cannot be made or read.
@@ -33,7 +33,7 @@ def sign(words: str) -> str:
 
 
 def is_signed(words: str, code: str) -> bool:
-    """Return whether this computer's labkit made a code for these words; nothing is made where there is no key."""
+    """Return whether this computer's labkit made a code for this text; if there is no key, none is made."""
     key = _read_key(_key_file())
     return key is not None and hmac.compare_digest(_code(key, words).encode(), code.encode())
 
@@ -54,7 +54,7 @@ def _read_key(path: Path) -> bytes | None:
 
 
 def _make_key() -> bytes:
-    """Return the key, made when it is first needed; two makers agree. One cut short by a full disk is made again."""
+    """Return the key, made when first needed; two processes get the same. One cut short by a full disk is made anew."""
     path = _key_file()
     key = _read_key(path)
     if key is not None:
@@ -64,6 +64,6 @@ def _make_key() -> bytes:
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_size != _BYTES:
                 path.unlink()
-        with contextlib.suppress(FileExistsError):  # another kernel was first: its key holds
+        with contextlib.suppress(FileExistsError):  # another kernel was first: its key counts
             write_new(path, secrets.token_bytes(_BYTES))
         return path.read_bytes()

@@ -1,8 +1,8 @@
-"""Guests that stand still although an act did not mean them to: they go on once it is ended.
+"""Guests that an act has left paused unintentionally: they are resumed once the act has ended.
 
-Where an act took the host's last room, QEMU pauses a guest whose write finds none; nothing is lost, and the write is
-tried again when it goes on. And a guest is stopped for an instant while its memory is written, or so that QEMU writes
-its images down: where the kernel or the daemon dies in that instant, nobody lets it go on.
+If an act filled the host's disk, QEMU pauses a guest whose write fails; nothing is lost, and the write is tried again
+when the guest goes on. And a guest is stopped while its memory is written, or for an instant to make QEMU write its
+tables: if the kernel or the daemon dies then, nobody resumes it.
 
 Knows: the rooms below. Must not know: steps, the journal.
 """
@@ -19,18 +19,18 @@ from labkit.limits import Limit
 from labkit.model.machine import MachineFacts, MachineState, Reason
 
 STAYS_FOR = 0.5
-"""Seconds after which a guest that is not paused again counts as going on."""
+"""Seconds that a guest must run without being paused again to count as going on."""
 
 
 _NOBODY_SAYS = (Reason.BY_USER, Reason.UNKNOWN)
-"""Why a guest is paused whose daemon died before it had noted why: a new one takes it for somebody's wish."""
+"""What a new daemon gives as the reason if the old one died before it recorded one: as if a user had paused it."""
 
 
 def let_go_on(machines: Iterable[MachineFacts], ran: Container[str], domains: Domains) -> Iterator[str]:
-    """Resume those of them that the act or a lack of room stopped; yields a sentence about each that is paused again.
+    """Resume the machines that the act or a lack of room stopped; yields a sentence about each that is paused again.
 
     Args:
-        ran: the names of those that were running when the act began. While it is at work labkit pauses none of them.
+        ran: the names of those that were running when the act began; labkit's users cannot pause them during the act.
     """
     for facts in machines:
         left_so = facts.name in ran and facts.reason in _NOBODY_SAYS

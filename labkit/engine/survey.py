@@ -1,6 +1,6 @@
-"""Measuring what plans need to know: the host, frozen images, snapshots, orphans; see also `survey_disks` and its like.
+"""Measuring what plans need to know: the host, frozen images, snapshots, orphans; see also `survey_disks` and the like.
 
-Knows: where it is measured. Must not know: what the plan makes of it.
+Knows: where to measure. Must not know: what plans make of it.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from labkit.storage.files import free_bytes
 
 
 def survey_host(workspace: Workspace, uri: str = "") -> Survey:
-    """Return the host's memory, CPUs, free space and accelerator, and the room for a machine's sockets.
+    """Return the host's memory, CPUs, free space and accelerator, and the room for a machine's name in socket paths.
 
     Args:
-        uri: of the hypervisor instance that is to have the machine; "": the session's own.
+        uri: of the hypervisor instance for the machine; "" for the session's own.
     """
     config = find_config_folder(uri)
     return Survey(
@@ -57,13 +57,13 @@ def free_memory() -> int:
 
 
 def find_broken(workspace: Workspace, state: LabState, also: Iterable[str] = ()) -> frozenset[str]:
-    """Return the frozen images of a lab that are no longer what they were when they froze, whatever their mode.
+    """Return the frozen images of a lab that are no longer what they were when they froze, whatever their file mode.
 
-    Where only a file's time differs its content decides, and its seal heals. Those count, too, that were not frozen
-    yet in an older folder that was brought back.
+    If only a file's time differs its content decides, and its seal heals. Images that were not frozen yet in an older
+    folder brought back count as changed, too.
 
     Args:
-        also: images that are asked for too although nothing stands on them: they were sealed when something did.
+        also: further images to check although nothing stands on them now; they were sealed when something did.
     """
     frozen = find_frozen(state) | state.images.keys() & set(also)
     owners = {file: path for path in frozen for file in state.images[path].files}
@@ -76,11 +76,11 @@ def find_bad_memories(
 ) -> dict[str, MemoryFault]:
     """Return what is wrong with the memory files of snapshots, by path; those that are gone are left out.
 
-    The definition in such a file is used word for word when the memory is restored, and the lab's folder may come
-    from anybody: what it names outside of the lab is a fault, unless the hypervisor's own definition names it too.
+    The definition in such a file is used word for word when the memory is restored, and the lab's folder may come from
+    anybody: so naming anything outside the lab is a fault, unless the hypervisor's own definition names it too.
 
     Args:
-        read_definition: tells what the hypervisor itself knows of a snapshot, by its name.
+        read_definition: returns what the hypervisor itself knows of a snapshot, by its name.
     """
     kept = {node.memory: node for node in snapshots if node.memory and Path(node.memory).exists()}
     changed = set(find_changed(workspace.disks, kept))
@@ -102,7 +102,7 @@ def find_bad_memories(
 
 
 def survey_orphan(session: Session, state: LabState, orphan: OrphanFacts) -> OrphanSurvey:
-    """Return what plans about an orphan need measured: whether it, and what came with it, is what it was."""
+    """Return the survey for plans about an orphan: whether it, and what belongs to it, is still what it was."""
     from labkit.hypervisor.recording import read_forgotten
 
     workspace, returning = session.workspace, session.sides[SESSION].executor.returning
@@ -118,11 +118,11 @@ def survey_orphan(session: Session, state: LabState, orphan: OrphanFacts) -> Orp
 
 
 def survey_snapshots(machine: Handle, state: LabState, name: str, *, ask_guest: bool = False) -> SnapshotSurvey:
-    """Return what plans about a machine's snapshots need measured.
+    """Return the survey for plans about a machine's snapshots.
 
     Args:
         name: the machine's in that state.
-        ask_guest: whether to ask the guest's agent, which may take a moment; only taking disks alone needs it.
+        ask_guest: whether to ask the guest's agent, which may take a moment; only a take without memory needs it.
     """
     workspace, snapshots = machine.workspace, machine.session.executor.snapshots
     facts = state.machines[name]
@@ -134,7 +134,7 @@ def survey_snapshots(machine: Handle, state: LabState, name: str, *, ask_guest: 
     return SnapshotSurvey(
         free_bytes=free_bytes(workspace.home),
         quiesce=ask_guest and find_unsavable(state, facts) is not None and inside.answers(machine),
-        memory_bytes={path: Path(path).stat().st_blocks * 512 for path in memories if Path(path).exists()},
+        memory_bytes=_measure((*memories, *state.beside(memories))),
         deepest=snapshots.deepest_chain(),
         bad_memories=find_bad_memories(workspace, nodes, lambda name: snapshots.xml(facts.id, name)),
         changed=find_broken(workspace, state),
@@ -144,3 +144,8 @@ def survey_snapshots(machine: Handle, state: LabState, name: str, *, ask_guest: 
         cpu_models=host.cpu_models if host else None,
         qemu=host.qemu if host else "",
     )
+
+
+def _measure(paths: Iterable[str]) -> dict[str, int]:
+    """The bytes that the host gives each of the existing files."""
+    return {path: Path(path).stat().st_blocks * 512 for path in paths if Path(path).exists()}

@@ -1,6 +1,6 @@
-"""Measuring what plans about disks need to know, and where the bytes of a disk are.
+"""Measuring what plans about disks need to know, and the map of a disk.
 
-Knows: where it is measured. Must not know: what the plan makes of it.
+Knows: where to measure. Must not know: what plans make of it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from labkit.storage.files import free_bytes
 def survey_disks(
     session: Session, mounted: Mapping[str, str] | None = None, *, frozen_in: LabState | None = None
 ) -> DiskSurvey:
-    """Return what plans about disks need measured.
+    """Return the survey for plans about disks.
 
     Args:
         mounted: where a running guest has its disks mounted, by target.
-        frozen_in: the lab whose frozen images are looked at, whether they are what they were; None: they are not.
+        frozen_in: the state whose frozen images are checked against their seals; None: none are checked.
     """
     workspace = session.workspace
     changed = frozenset[str]() if frozen_in is None else find_broken(workspace, frozen_in)
@@ -49,10 +49,10 @@ def read_map(layers: Sequence[ImageFacts]) -> tuple[Region, ...]:
 
 
 def inspect_file(path: Path, said: Format | None) -> Foreign:
-    """Return what an image file is that somebody brought; it is read under limits and stays as it is.
+    """Inspect an image file that somebody brought; it is read under limits and stays as it is.
 
     Args:
-        said: what it is said to be; None: looked up in it.
+        said: its format as claimed; None: as its name or its own bytes say.
 
     Raises:
         NotFound: no such file. BadInput: not an image, or not what it is said to be.

@@ -1,6 +1,6 @@
-"""Measuring what plans of a migration, an export and an import need to know.
+"""Measuring what plans to migrate, export and import need to know.
 
-Knows: where it is measured. Must not know: what the plan makes of it.
+Knows: where to measure. Must not know: what plans make of it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from labkit.storage.files import free_bytes
 
 
 def survey_migration(here: Session, to: Session, state: LabState, machine: str) -> MigrationSurvey:
-    """Return what the plan of a migration needs measured: what is kept here, and whether the other side can take it."""
+    """Return the survey for a migration: what the hypervisor keeps here, and whether the other side can take it."""
     facts = state.machines[machine]
     same_lab = here.workspace == to.workspace and here.sides is to.sides
     nodes = state.snapshots.get(machine, {}).values()
@@ -51,7 +51,7 @@ def survey_migration(here: Session, to: Session, state: LabState, machine: str) 
 
 
 def survey_export(session: Session, state: LabState, machine: str, target: Path) -> ExportSurvey:
-    """Return what the plan of an export needs measured.
+    """Return the survey for an export.
 
     Args:
         target: the file it would write.
@@ -81,13 +81,13 @@ def survey_export(session: Session, state: LabState, machine: str, target: Path)
 def survey_import(
     session: Session, state: LabState, path: Path, manifest: Manifest, identity: ArrivalIdentity
 ) -> tuple[ImportSurvey, Arrival]:
-    """Return what the plan of an import needs measured, and the machine as it would be here.
+    """Return the survey for an import, and the machine as it would be here.
 
     Args:
-        path: the archive. manifest: what it says of itself. identity: who the machine becomes.
+        path: the archive. manifest: its manifest. identity: the names and ids that the machine gets.
 
     Raises:
-        BadInput: a text of it is no definition of a machine.
+        BadInput: one of its texts is not the definition of a machine.
     """
     workspace = session.workspace
     host = survey_host(workspace)

@@ -1,6 +1,6 @@
-"""Switching one machine: start, stop, pause …, one call each behind an excuse; `awaiting` waits until it is there.
+"""Switching one machine: start, stop, pause …, each one call if there is no excuse; `awaiting` waits for the result.
 
-No plan and no journal: a switch changes neither definitions nor images.
+There is no plan and no journal: a switch changes neither definitions nor images.
 Knows: the handle of a machine, the excuses. Must not know: the façade, how a verb reaches libvirt.
 """
 
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from labkit.engine.awaiting import comes_to
 from labkit.engine.handle import Handle
+from labkit.engine.mapping import make_saved_like_any_other
 from labkit.engine.out_of_reach import end_process
 from labkit.errors import (
     Cancelled,
@@ -38,7 +39,7 @@ ASK_AGAIN = 3.0
 """Seconds after which a guest that has not begun to shut down is asked again."""
 
 GOES_ON_FOR, ASKED_AGAIN_AFTER, PATIENCE_AFTER_ERROR = 2.0, 0.7, 8.0
-"""Seconds a guest stopped by a failing disk must go on to count as resumed; when, and for how long, that is tried."""
+"""Seconds that a guest stopped by a failing disk must run to count as resumed; and how long that is tried."""
 
 
 # --- on -------------------------------------------------------------------------------------------
@@ -55,7 +56,8 @@ def start(
 
     Args:
         why_not_disks: says why its disks cannot be used, or None. timeout: seconds.
-        cancel: set it to be told when the hypervisor is done with it: a start that has begun is not held back.
+        cancel: set it to cancel; a start that has begun is not stopped, and `Cancelled` is raised when the hypervisor
+            is done with it.
 
     Raises:
         WrongState: it is running or paused. Refused: its disks cannot be used.
@@ -85,10 +87,10 @@ def pause(machine: Handle) -> None:
 
 
 def resume(machine: Handle) -> None:
-    """Let a paused machine go on; what a failing disk had stopped is asked again.
+    """Let a paused machine go on; requests that a failing disk had stopped are made again.
 
     Raises:
-        WrongState: it is not paused, or its disk still fails: it is paused again.
+        WrongState: it is not paused; or its disk still fails, and it is paused again.
     """
     with machine.switching(model.why_not_resume, _("Only a paused machine is resumed; see start().")) as name:
         failing = machine.reason in (Reason.IO_ERROR, Reason.NO_SPACE)
@@ -98,7 +100,7 @@ def resume(machine: Handle) -> None:
 
 
 def _see_whether_it_goes_on(machine: Handle, name: str) -> None:
-    """The first request may fail once more: a server that came back is found only by asking."""
+    """Resume it until it goes on: the first request may fail again, since only that finds a server that is back."""
     patience = Limit(PATIENCE_AFTER_ERROR)
     while comes_to(machine, MachineState.PAUSED, Limit(GOES_ON_FOR)):
         if patience.reached:
@@ -124,7 +126,7 @@ def save(
     """Write its memory to a file and switch it off; `start` goes on from that instant.
 
     Args:
-        read: reads the lab, to know the layers of its disks. timeout: seconds. on_bytes: hears of (bytes done, in all).
+        read: reads the lab, for the layers of its disks. timeout: seconds. on_bytes: called with bytes done and in all.
 
     Raises:
         WrongState: it is off or saved, or a disk has a format with which memory cannot be saved.
@@ -142,6 +144,8 @@ def save(
         Limit(cancel=cancel, what=under_way("save", name)).check()
         try:
             machine.domains.save(machine.id, subject=name, timeout=timeout, cancel=cancel, on_bytes=on_bytes)
+            domain = state.machines[name].spec.domain_name
+            make_saved_like_any_other(machine.domains.connection, machine.id, domain)
         except TimedOut as error:
             raise TimedOut(
                 _("{name} was not saved within {seconds:g} s; it is {state} as before.").format(
@@ -177,7 +181,7 @@ def stop(machine: Handle, *, timeout: float, cancel: threading.Event | None = No
 
     Raises:
         WrongState: paused or saved. TimedOut: it did not shut down in time and goes on running.
-        Cancelled: it was asked, and may still do so.
+        Cancelled: it was asked, and may still shut down.
     """
     limit = Limit(timeout, cancel=cancel)
     hint = _("Call resume() or start() first, or kill() to cut its power.")
@@ -200,7 +204,7 @@ def stop(machine: Handle, *, timeout: float, cancel: threading.Event | None = No
 
 
 def _has_shut_down(machine: Handle, name: str, limit: Limit, cancel: threading.Event | None) -> bool:
-    """Ask once, and wait a while for the end."""
+    """Ask once, and wait a while for it to shut down."""
     if machine.facts.spec.agent:
         try:
             agent.ping(machine.channel(name), timeout=1)
@@ -236,7 +240,7 @@ def kill(machine: Handle) -> None:
 
 @contextmanager
 def _unless_off(machine: Handle) -> Iterator[None]:
-    """A guest may end by itself at any instant: then what was asked for has happened."""
+    """Ignore an error of the block if the machine is off: a guest may end by itself at any instant."""
     try:
         yield
     except WrongState:

@@ -1,7 +1,7 @@
-"""A terminal on a machine's serial console: what the guest prints is shown, what is typed goes to it.
+"""A terminal on a machine's serial console: it shows what the guest prints, and sends what is typed to the guest.
 
-What is shown comes from the console's log, so any number of terminals show the same, also what was printed before
-they came. The line itself is only typed on; what it brings is thrown away and says that there is news in the log.
+What is shown comes from the console's log, so any number of terminals show the same, also what was printed before they
+were opened. The serial line itself is only typed on; its output is thrown away, and only signals news in the log.
 
 Knows: a terminal's two descriptors, the machine's line and log. Must not know: labs, Jupyter.
 """
@@ -36,9 +36,9 @@ from labkit.storage.plain import open_plain
 LEAVE = b"\x1d"  # Ctrl-]
 
 _LOOK, _LOOK_SOON = 0.05, 0.002  # seconds
-_NEWS_WITHIN = 0.1  # seconds in which the log tells what came on the line
-_AFTERWARDS = 2.0  # seconds in which a machine that is off may run again: it was restored, or killed and started
-_SWITCHED_WITHIN = 60.0  # seconds in which who switches a machine is waited for
+_NEWS_WITHIN = 0.1  # seconds in which output on the line appears in the log
+_AFTERWARDS = 2.0  # seconds in which a machine that is off may run again (restored, or killed and started)
+_SWITCHED_WITHIN = 60.0  # seconds to wait for somebody who is switching the machine
 _AGENT_PAUSE = 3.0  # seconds until a silent agent is asked again
 _GUEST_LINE = f"/dev/{X86_64.console}"
 _KEPT_BYTES = 64 * 1024
@@ -46,13 +46,13 @@ _CHUNK = 64 * 1024
 
 
 def run_terminal(machine: Handle, *, can_leave: bool = True) -> None:
-    """Join this process's terminal to a machine's console until the machine ends or Ctrl-] is typed.
+    """Connect this process's terminal to a machine's console until the machine ends or Ctrl-] is typed.
 
     Args:
-        can_leave: False: Ctrl-] goes to the guest, too.
+        can_leave: whether Ctrl-] leaves; else it goes to the guest like any key.
 
     Raises:
-        WrongState: it does not run. NotFound: it was deleted.
+        WrongState: it is not running. NotFound: it was deleted.
     """
     with raw_terminal(), follow_size(machine):
         terminal = _Terminal(machine, can_leave=can_leave)
@@ -73,13 +73,13 @@ class _Terminal:
         self._typed = b""
 
     def join(self) -> bool:
-        """Join terminal and line until one of them ends; returns whether it was the machine.
+        """Connect terminal and line until one of them ends; returns whether it was the machine.
 
         Raises:
             WrongState: it does not run.
         """
         facts, line = self._open_soon()
-        self._clean = WithoutQueries()  # what a guest that has ended had begun to say is not said to its end
+        self._clean = WithoutQueries()  # drop the unfinished sequence of a guest that has ended
         try:
             return self._pump(facts, line)
         finally:
@@ -92,7 +92,7 @@ class _Terminal:
         _write(f"\r\n\x1b[0m[{words}]\r\n".encode())
 
     def _open_soon(self) -> tuple[MachineFacts, int]:
-        """Open the line; a machine that is off is given a moment, and longer while somebody switches it."""
+        """Open the line; wait a moment for a machine that is off, longer while somebody switches it."""
         now = time.monotonic()
         end, latest = now + _AFTERWARDS, now + _SWITCHED_WITHIN
         while True:
@@ -118,7 +118,7 @@ class _Terminal:
         return facts, line
 
     def _pump(self, facts: MachineFacts, line: int) -> bool:
-        """Carry bytes both ways; returns whether it was the machine that ended."""
+        """Pass bytes both ways; returns whether it was the machine that ended."""
         log = LogFollower(Path(facts.spec.console_log), open_plain) if facts.spec.console_log else None
         news_until = 0.0
         try:
@@ -143,13 +143,13 @@ class _Terminal:
                 log.close()
 
     def _take_typed(self) -> bool:
-        """Take what was typed; returns whether to go on."""
+        """Read what was typed; returns whether to go on."""
         typed = _read(0) or b""
         self._typed = (self._typed + typed)[:_KEPT_BYTES]
         return bool(typed) and not (self._can_leave and LEAVE in typed)
 
     def _type(self, line: int) -> None:
-        """Give the line as much as it takes; a guest that is paused takes little."""
+        """Write as much to the line as it accepts; a paused guest accepts little."""
         if self._typed:
             with contextlib.suppress(OSError):
                 self._typed = self._typed[os.write(line, self._typed) :]
@@ -169,7 +169,7 @@ class _Terminal:
 
 @contextlib.contextmanager
 def raw_terminal() -> Iterator[None]:
-    """Let every key through as it is typed, as long as this lasts."""
+    """Put the terminal into raw mode inside the block: every key is passed on as it is typed."""
     if not os.isatty(0):
         yield
         return
@@ -183,9 +183,9 @@ def raw_terminal() -> Iterator[None]:
 
 @contextlib.contextmanager
 def follow_size(machine: Handle) -> Iterator[None]:
-    """Tell the guest the terminal's size, now and when it changes: a serial line has none of its own.
+    """Tell the guest the terminal's size, now and whenever it changes, since a serial line does not.
 
-    Its agent sets it; a guest without one keeps what it believes.
+    The guest's agent sets it; a guest without an agent keeps its own assumption.
     """
     changed, ended = threading.Event(), threading.Event()
 
@@ -221,7 +221,7 @@ def follow_size(machine: Handle) -> Iterator[None]:
 
 
 def _size() -> tuple[int, int]:
-    """Columns and rows of this terminal; 0, 0 where there is none."""
+    """Columns and rows of this terminal; 0, 0 if there is none."""
     try:
         rows, columns = struct.unpack("4H", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))[:2]
     except OSError:
@@ -230,7 +230,7 @@ def _size() -> tuple[int, int]:
 
 
 def _read(descriptor: int) -> bytes | None:
-    """Return what is there to read; b"": it has ended; None: another terminal was first."""
+    """Return what can be read; b"" at the end; None if another terminal was faster."""
     try:
         return os.read(descriptor, _CHUNK)
     except BlockingIOError:

@@ -1,6 +1,6 @@
-"""Every sealed file of a lab read whole: what was changed although its size and time say that it was not.
+"""Reading every sealed file of a lab whole, to find changes that size and time do not show.
 
-What is found to hold something else is noted in its seal, so that from then on every act hears of it.
+If a file has changed, that is noted in its seal, so that every act refuses it from then on.
 Knows: seals. Must not know: libvirt, plans, what depends on an image.
 """
 
@@ -17,12 +17,13 @@ from labkit.limits import NO_LIMIT, Limit, OnBytes, unheard
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What was found, as absolute paths in the order they were asked for.
+    """The result, as absolute paths in the order of the question.
 
     Attributes:
-        intact: they hold what was sealed. changed: they hold something else.
-        first: they were read for the first time, and look as they did: their content counts from now on.
-        unsealed: nothing is known of what they were. gone: they are not there.
+        intact: files that hold what was sealed. changed: files that hold something else.
+        first: files that were hashed for the first time, with their sealed size and time; this content counts from now
+            on.
+        unsealed: files without a seal. gone: files that do not exist.
         bytes: how much was read.
     """
 
@@ -39,10 +40,10 @@ def verify(folder: Path, paths: Iterable[str], *, on_bytes: OnBytes = unheard, l
 
     Args:
         folder: the lab's folder of disks. paths: absolute, of frozen images and memory.
-        on_bytes: hears of (bytes read, in all). limit: heeded between files.
+        on_bytes: called with bytes read and bytes in all. limit: heeded between files.
 
     Raises:
-        Cancelled, TimedOut: the limit's. HostTrouble: a file cannot be read.
+        Cancelled, TimedOut: from the limit. HostTrouble: a file cannot be read.
     """
     wanted = [*paths]
     total = sum(Path(path).stat().st_size for path in wanted if Path(path).exists())
@@ -59,20 +60,20 @@ def verify(folder: Path, paths: Iterable[str], *, on_bytes: OnBytes = unheard, l
 
 
 def _judge(folder: Path, file: Path) -> tuple[str, int]:
-    """What became of one file, and how many of its bytes were read."""
+    """The verdict on one file, and how many of its bytes were read."""
     old = seals.find_seals(folder).get(file.name)
     if not os.path.lexists(file):
         return "gone", 0
     if old is None:
         return "unsealed", 0
     if file.is_symlink() or not file.is_file():
-        return "changed", 0  # whatever it leads to is not what was sealed
+        return "changed", 0  # a link: what it leads to is not what was sealed
     before = file.stat()
-    digest = seals.hash_file(file) if before.st_size == old.size else ""  # of another length it is another
+    digest = seals.hash_file(file) if before.st_size == old.size else ""  # a file of another length has changed
     after = file.stat()
     moved = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
     if moved or seals.find_seals(folder).get(file.name) != old:
-        return _judge(folder, file)  # an act of ours is just rewriting it, and seals it again
+        return _judge(folder, file)  # an act of ours is just rewriting and resealing it
     if digest == old.sha256:
         seals.exchange(folder, file.name, old, replace(old, mtime_ns=after.st_mtime_ns))
         return "intact", after.st_size

@@ -1,4 +1,4 @@
-"""Where things are: the data folder, a lab's folder, its identity.
+"""Where things are: the data folder, a lab's folder and its identity.
 
     data folder   images/ (guest images, shared)  labs/ (unless LABKIT_HOME or home= say elsewhere)
     home/NAME     lab.json  disks/  memory/  consoles/  journal/  locks/
@@ -39,36 +39,36 @@ class Workspace:
 
     @property
     def disks(self) -> Path:
-        """Where its disk images are."""
+        """The folder of its disk images."""
         return self.home / "disks"
 
     @property
     def memory(self) -> Path:
-        """Where the memory of snapshots is."""
+        """The folder of the memory of snapshots."""
         return self.home / "memory"
 
     @property
     def consoles(self) -> Path:
-        """Where the hypervisor logs the serial consoles."""
+        """The folder in which the hypervisor logs the serial consoles."""
         return self.home / "consoles"
 
     @property
     def journal(self) -> Path:
-        """Where acts are written down while they run."""
+        """The folder of the journal."""
         return self.home / "journal"
 
     @property
     def sockets(self) -> Path:
-        """Where servers of its disks listen: in the runtime folder, since a socket's path must be short."""
+        """The folder of the sockets of its disks' servers: in the runtime folder, since their paths must be short."""
         return Path(os.environ.get("XDG_RUNTIME_DIR") or self.home) / "labkit" / self.id[:8]
 
     def socket(self, disk: str) -> Path:
-        """Return where a disk is served, if it is."""
+        """Return the path of the socket that a disk is served at, if it is."""
         return self.sockets / f"{hashlib.sha256(disk.encode()).hexdigest()[:12]}.nbd"
 
     @property
     def locks(self) -> Path:
-        """Where the lock files are."""
+        """The folder of the lock files."""
         return self.home / "locks"
 
 
@@ -76,7 +76,7 @@ def list_labs(home: str | Path | None = None) -> list[str]:
     """Return the names of the labs in a home, sorted."""
     folder = labs_folder(home)
     with host_errors(folder):
-        # a lab that has lost its identity is one, too: opened, it says how to find it again
+        # a lab that has lost its identity counts too: opening it says how to restore that
         return sorted({path.parent.name for name in ("lab.json", "record.json") for path in folder.glob(f"*/{name}")})
 
 
@@ -91,12 +91,12 @@ def has_disks(folder: Path) -> bool:
 
 
 def check_lab(name: str, home: str | Path | None = None) -> str:
-    """Return the name of a lab that is there: to open another one would make it.
+    """Return the name of an existing lab, since opening one that does not exist would make it.
 
     Raises:
         NotFound: there is none of that name.
     """
-    lost = has_disks(labs_folder(home) / check_name(name, what=_("lab")))  # opening it says the way back
+    lost = has_disks(labs_folder(home) / check_name(name, what=_("lab")))  # opening it says how to restore it
     if name not in (names := list_labs(home)) and not lost:
         hint = _("These are there: {names}.").format(names=", ".join(names) or _("none"))
         raise NotFound(_("There is no lab {name}.").format(name=name), hint)
@@ -122,14 +122,14 @@ def open_workspace(name: str, home: str | Path | None = None) -> Workspace:
         make_private_folder(each)
     place = _identity(folder)
     for each in (folder, *(folder / part for part in _PARTS)):
-        close_folder(each)  # now it is known to be a lab
+        close_folder(each)  # now it is certain that it is a lab
     if place.path:
-        folder = Path(place.path)  # where its definitions say that it is: another path may lead there too
+        folder = Path(place.path)  # the path in its definitions; another path may lead there too
     return Workspace(name=folder.name, id=place.id, home=folder, images=data_folder() / "images")
 
 
 def _identity(folder: Path) -> Place:
-    """Return which lab a folder is; drawn when the lab is first opened.
+    """Return the place of a lab's folder; its identity is made when the lab is first opened.
 
     Raises:
         HostTrouble: its identity is lost. WrongState: the folder was moved or copied.
@@ -143,10 +143,10 @@ def _identity(folder: Path) -> Place:
 
 
 def forget_lab(name: str, home: str | Path | None = None) -> list[str]:
-    """Remove a lab's folder once the lab is clean: its locks, its empty folders, its identity.
+    """Remove the folder of a lab that was cleaned: its locks, its empty folders, its identity.
 
     Returns:
-        The names of files that are in it all the same, since others need them: then the folder stays.
+        The names of files left in it because others need them; then the folder stays.
     """
     folder = labs_folder(home) / check_name(name, what=_("lab"))
     left = list_files(folder / "disks", folder / "memory")

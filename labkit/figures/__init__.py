@@ -1,4 +1,4 @@
-"""Drawings of what was measured and of how things hang together, each with a text twin.
+"""Drawings of what was measured and of how things depend on each other, each with a text twin.
 
 Knows: values. Must not know: the lab, libvirt.
 """

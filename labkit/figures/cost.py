@@ -1,6 +1,6 @@
-"""Drawing of cost: the same writes for the first time and again, on each kind of disk.
+"""Drawing of cost: the same writes, the first time and again, on each kind of disk.
 
-Every run is a mark, so that the spread is seen; where spreads overlap, that is said.
+Every run is a mark, so that the spread can be seen; if spreads overlap, the text says so.
 Knows: timings. Must not know: how they were taken.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @drawn
 def draw_cost(timings: Sequence[Timing], ax: Axes | None = None) -> Drawing:
-    """Draw how long the same writes took: the first time a full mark, again a hollow one.
+    """Draw how long the same writes took: a full mark for the first time, a hollow one for the second.
 
     Args:
         timings: one for each kind of disk, in order.

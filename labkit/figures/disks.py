@@ -61,7 +61,7 @@ def draw_sizes(disks: Iterable[DiskFacts], ax: Axes | None = None) -> Drawing:
 
 
 def given_words(disk: DiskFacts) -> str:
-    """Return how much of its capacity the host gave to a disk, coarsely: the same on every host."""
+    """Return in words how much of its capacity the host gave a disk, so coarsely that it is the same on every host."""
     part = disk.allocated / disk.capacity
     if part < 0.1:
         return _("the host gave less than a tenth of it")

@@ -1,4 +1,4 @@
-"""Drawing of clones that go their own way: what each takes of the host as it writes, full and linked ones.
+"""Drawing of diverging clones: how much of the host full and linked ones take as they write.
 
 Knows: samples. Must not know: who took them.
 """
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MANY: Final = 4
-"""From so many clones of a kind on, their sum is drawn as well, and single ones are thin."""
+"""From this many clones of a kind on, their sum is drawn as well, and single ones are thin."""
 
 GREW_BYTES: Final = MIB
-"""What counts as having grown: less is bookkeeping."""
+"""Bytes that count as growth; less is bookkeeping."""
 
 
 @drawn
@@ -39,8 +39,8 @@ def draw_divergence(
 
     Args:
         samples: a `Divergence`, or its samples in order, one or more.
-        linked: the names of the linked ones; None: as the `Divergence` knows.
-        marks: what was done, by word, and after how many seconds.
+        linked: the names of the linked clones; None: those of the `Divergence`.
+        marks: what was done, in words, with the seconds after which it was done.
     """
     links = frozenset(getattr(samples, "linked", ()) if linked is None else linked)
     names = list(samples[-1].own)
@@ -87,7 +87,7 @@ def draw_divergence(
 
 
 def divergence_words(samples: Sequence[DivergenceSample], linked: Collection[str]) -> str:
-    """Return what became of the clones in words, coarse enough to be the same on every host."""
+    """Return in words how the clones grew, so coarsely that it is the same on every host."""
     first, last = samples[0], samples[-1]
     links = [name for name in last.own if name in linked]
     full = [name for name in last.own if name not in linked]

@@ -1,4 +1,4 @@
-"""`Drawing`: a picture with its text twin. The picture may hold what was measured, the text never does.
+"""`Drawing`: a picture with its text twin. The picture may contain what was measured, the text never does.
 
 Knows: matplotlib, loaded when a picture is made. Must not know: what is drawn.
 """
@@ -23,7 +23,7 @@ class Drawing:
     """A picture for a notebook.
 
     Args:
-        draw: draws on the axes it is given.
+        draw: a function that draws on the given axes.
         text: what the picture shows, in words, without anything that differs between runs.
         height, width: inches. ax: where to draw; None: a figure of its own.
     """
@@ -53,12 +53,14 @@ class Drawing:
     def __repr__(self) -> str:
         return self.text
 
-    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
-        return {"text/plain": self.text, "image/png": base64.b64encode(self.to_png()).decode()}
+    def _repr_mimebundle_(self, **_options: object) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """Return the picture and its twin, which is the picture's alternative text on a page made of the notebook."""
+        data = {"text/plain": self.text, "image/png": base64.b64encode(self.to_png()).decode()}
+        return data, {"image/png": {"alt": self.text}}
 
 
 def set_rows(axes: Axes, size: Size, *, fill: bool) -> None:
-    """Empty axes, and make inches the unit across and rows the unit down; `fill`: the axes take the whole figure."""
+    """Clear the axes, with inches as the unit across and rows as the unit down. `fill`: they take the whole figure."""
     if fill:
         figure = axes.get_figure(root=True)
         assert figure is not None  # noqa: S101  axes that are drawn on have a figure
@@ -70,7 +72,7 @@ def set_rows(axes: Axes, size: Size, *, fill: bool) -> None:
 
 
 def _plain_letters() -> AbstractContextManager[None]:
-    """Let "$" be a letter: names and words are no formulas."""
+    """Make "$" an ordinary character, since names and words are not formulas."""
     from matplotlib import rc_context
 
     return rc_context({"text.parse_math": False})

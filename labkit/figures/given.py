@@ -1,10 +1,10 @@
-"""What a drawing was given, checked before it is drawn: what is wrong is told in words, not by matplotlib.
+"""The arguments of drawings, checked before anything is drawn, so that errors are in our words and not matplotlib's.
 
     @drawn
     def draw_tree(tree: SnapshotTree, ax: Axes | None = None, *, large: bool = False) -> Drawing: ...
 
-The signature says which kind each argument is. What kinds do not tell (no value at all, sizes below zero, lists of
-unequal lengths) shows when it is drawn, and is bad input too.
+The signature says which kind each argument is. What kinds do not say (no value at all, sizes below zero, lists of
+unequal lengths) shows when it is drawn, and is `BadInput` too.
 
 Knows: signatures. Must not know: what is drawn.
 """
@@ -26,14 +26,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _MOST = 2**63
-"""What numbers are below."""
+"""Numbers must be below this."""
 
 _UNFIT = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What Python says where a value inside of what was given does not fit."""
+"""The errors that Python raises if a value inside an argument does not fit."""
 
 
 def drawn(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a drawing be made only of what its signature names; anything else is `BadInput`."""
+    """Let a drawing be made only of arguments of the kinds in its signature; anything else is `BadInput`."""
     signature, name = inspect.signature(function), function.__name__
 
     @functools.wraps(function)
@@ -64,7 +64,7 @@ def _unfit(name: str, argument: str, value: object) -> BadInput:
 
 @functools.cache
 def _kinds(function: Callable[..., object]) -> dict[str, Any]:
-    """The kind of each argument; axes are matplotlib's own, which is loaded by then only where there are any."""
+    """The kind of each argument; `_AnyAxes` for matplotlib's axes, so that it need not be loaded."""
     hints = typing.get_type_hints(function, localns={"Axes": _AnyAxes})
     return {name: kind for name, kind in hints.items() if name != "return"}
 
@@ -74,7 +74,7 @@ class _AnyAxes:
 
 
 def _is_of(value: object, kind: Any, argument: str) -> bool:
-    """Whether a value is of a kind; of a table and a list also what is in it, of what can be read once only that."""
+    """Whether a value is of a kind; the items of tables and lists are checked too, those of iterators are not."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, types.UnionType):
         return any(_is_of(value, each, argument) for each in inner)
@@ -91,7 +91,7 @@ def _is_of(value: object, kind: Any, argument: str) -> bool:
 
 
 def _parts(value: object, inner: Sequence[Any]) -> Iterator[tuple[object, Any]]:
-    """What is in a table or a list, each with the kind that it must be of."""
+    """The items of a table or a list, each with its required kind."""
     if isinstance(value, Mapping) and len(inner) == 2:
         yield from ((key, inner[0]) for key in value)
         yield from ((each, inner[1]) for each in value.values())

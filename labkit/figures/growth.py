@@ -1,4 +1,4 @@
-"""Drawings of a disk over time: what the host gave while the guest wrote, and how fast it was written.
+"""Drawings of a disk over time: how much the host gave while the guest wrote, and how fast it was written.
 
 Knows: samples. Must not know: who took them.
 """
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 def draw_growth(
     samples: Sequence[GrowthSample], capacity: int, *, marks: Mapping[str, float] | None = None, ax: Axes | None = None
 ) -> Drawing:
-    """Draw what the host gave to a disk while its guest wrote, below the ceiling of its capacity.
+    """Draw how much the host gave a disk while its guest wrote, with its capacity as the ceiling.
 
     Args:
         samples: in order, one or more. capacity: bytes.
-        marks: what was done, by word, and after how many seconds.
+        marks: what was done, in words, with the seconds after which it was done.
     """
-    end = max(samples[-1].seconds, 0.1) * 1.05  # beyond the last sample, so that it is seen
+    end = max(samples[-1].seconds, 0.1) * 1.05  # a little more, so that the last sample can be seen
     times = [*(sample.seconds for sample in samples), end]
 
     def draw(axes: Axes) -> None:
@@ -55,7 +55,7 @@ def draw_growth(
 
 
 def mark_times(axes: Axes, marks: Mapping[str, float] | None) -> None:
-    """Write beside dotted lines what was done when; words one below the other, so that they do not meet."""
+    """Write beside dotted lines what was done when; each text is a line lower, so that they do not overlap."""
     top = axes.get_ylim()[1]
     for number, (word, second) in enumerate((marks or {}).items()):
         axes.axvline(second, color=style.QUIET, linewidth=1.2, linestyle=":")
@@ -65,7 +65,7 @@ def mark_times(axes: Axes, marks: Mapping[str, float] | None) -> None:
 
 
 def growth_words(samples: Sequence[GrowthSample], capacity: int) -> str:
-    """Return what became of a disk in words, coarse enough to be the same on every host."""
+    """Return in words how a disk grew, so coarsely that it is the same on every host."""
     given = [sample.allocated for sample in samples]
     least = capacity / 10
     grew, shrank = max(given) - given[0] > least, max(given) - given[-1] > least
@@ -89,7 +89,7 @@ def draw_throughput(
 
     Args:
         samples: in order. iops: the limit in requests a second; bytes_per_second: or in bytes; 0: none.
-        marks: what was done, by word, and after how many seconds.
+        marks: what was done, in words, with the seconds after which it was done.
     """
     shown = rates(samples)
 

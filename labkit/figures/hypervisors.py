@@ -1,4 +1,4 @@
-"""Drawings of hypervisors: the textbooks' two kinds, this host's own floors beside them, and how those are known.
+"""Drawings of hypervisors: the textbooks' two kinds, this host's floors beside them, and the evidence for those.
 
 Knows: the host as a value. Must not know: how it was read.
 """
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HYPERVISOR: Final = "#F6C9A6"
-"""The ground of whatever is the hypervisor; it also has a thick edge."""
+"""The background of the hypervisor, which also has a thick edge."""
 
 PLAIN: Final = "#F2F2F2"
-"""The ground of what is neither host nor guest in particular."""
+"""The background of what is neither host nor guest."""
 
 Box = tuple[float, float, float, float, str, str]
 """Left, bottom, width, height, words, and the kind: "guest", "hypervisor" or "plain"."""
@@ -83,10 +83,10 @@ def hypervisor_words() -> str:
 
 @drawn
 def draw_evidence(host: HostFacts, ancestors: Sequence[str] = (), ax: Axes | None = None) -> Drawing:
-    """Draw what tells of this host's hypervisor: each clue beside where it is seen, and what speaks for which type.
+    """Draw the clues to this host's hypervisor beside where they were found, and the reasons for either type.
 
     Args:
-        host: `lab.host`. ancestors: of a guest's process (`vm.process.ancestors`): who started it.
+        host: `lab.host`. ancestors: the programs that started a guest's process (`vm.process.ancestors`).
     """
     rows = [(clue.source, clue.says) for clue in host.clues]
     if ancestors:
@@ -117,7 +117,7 @@ def draw_evidence(host: HostFacts, ancestors: Sequence[str] = (), ax: Axes | Non
 
 
 def arguments(host: HostFacts) -> tuple[tuple[bool, str], ...]:
-    """Return what speaks for type 1 (True) and for type 2 (False) on this host, both sides never empty."""
+    """Return the reasons for type 1 (True) and for type 2 (False) on this host; neither is ever empty."""
     if host.hypervisor is HypervisorKind.ARGUED:
         return (
             (

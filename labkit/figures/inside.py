@@ -1,11 +1,12 @@
-"""Drawings of what systems find in themselves: their devices, and whose kernel they run on.
+"""Drawings of what can be seen inside systems: their devices, and whose kernel they run on.
 
-Knows: what was found. Must not know: how a guest was asked.
+Knows: values. Must not know: how a guest was asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KERNELS: Final = ("#F6C9A6", "#DEEDF6", "#D9EFE6")
-"""Grounds for kernels, in the order they are first met; a letter says the same."""
+"""Background colours for kernels, in order of appearance; a letter says the same."""
 
 
 @drawn
@@ -88,7 +89,7 @@ def draw_kernels(systems: Mapping[str, System], ax: Axes | None = None) -> Drawi
                 system.processes,
             ).format(place=place_word(place), name=system.name, count=system.processes)
             below = _("kernel {letter}\n{release}\nboot {id}…").format(
-                letter="ABC"[letters[place]], release=system.kernel, id=system.boot_id[:8]
+                letter=_letter(letters[place]), release=system.kernel, id=system.boot_id[:8]
             )
             _draw_box(axes, number, 1.1, above, style.GROUND)
             _draw_box(axes, number, 0.0, below, ground)
@@ -100,7 +101,8 @@ def kernel_words(systems: Mapping[str, System]) -> str:
     """Return which systems share a kernel."""
     letters = _letters(systems)
     return "\n".join(
-        _("{place}: kernel {letter}").format(place=place_word(place), letter="ABC"[letters[place]]) for place in systems
+        _("{place}: kernel {letter}").format(place=place_word(place), letter=_letter(letters[place]))
+        for place in systems
     )
 
 
@@ -111,12 +113,18 @@ def place_word(slug: str) -> str:
 
 
 def _letters(systems: Mapping[str, System]) -> dict[str, int]:
-    """Number the kernels in the order they are met, by what each drew when it booted."""
+    """Number the kernels, which their boot ids identify, in order of appearance."""
     kernels: list[str] = []
     for system in systems.values():
         if system.boot_id not in kernels:
             kernels.append(system.boot_id)
     return {place: kernels.index(system.boot_id) for place, system in systems.items()}
+
+
+def _letter(number: int) -> str:
+    """A, B, …, Z, A2, …: the same letter means the same kernel."""
+    rounds, place = divmod(number, len(ascii_uppercase))
+    return ascii_uppercase[place] + (str(rounds + 1) if rounds else "")
 
 
 def _draw_box(axes: Axes, left: float, bottom: float, words: str, ground: str) -> None:

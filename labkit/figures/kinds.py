@@ -1,6 +1,6 @@
-"""What all drawings of disks share: colours, hatches and marks of their own, and words for sizes.
+"""What all drawings of disks share: colours, hatches, marks and words.
 
-A colour beside `style`'s never stands alone: a hatch, a mark or a word says the same.
+A colour that is not in `style` never stands alone: a hatch, a mark or a word says the same.
 Knows: constants. Must not know: what is drawn.
 """
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LENGTH: Final = "#F6C9A6"
-"""How long a file is: pale, and the host's."""
+"""The colour of a file's length: the host's, paler."""
 
 ZERO: Final = "#F0E442"
-"""Zeros that are promised and not stored: yellow, dotted."""
+"""The colour of zeros that are promised but not stored: yellow, with dots."""
 
 GIVEN_HATCH, ZERO_HATCH = "//", ".."
 

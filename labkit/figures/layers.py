@@ -1,6 +1,6 @@
 """Drawing of layers: which image of a disk serves which part of what the guest sees.
 
-Each disk is one strip, as the guest sees it. The shade tells the layer, from the base (pale) to the active image
+Each disk is one strip, as the guest sees it. The shade shows the layer, from the base (pale) to the active image
 (strong), and so does the number in it.
 Knows: disks and their maps as values. Must not know: how a map is read.
 """
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHADES: Final = ("#FBEBDD", "#F6C9A6", "#EDA468", "#E1802F", "#D55E00")
-"""From the base to the active image: the host's colour, paler the deeper a layer lies."""
+"""The colours from the base to the active image: the host's, the paler the deeper the layer."""
 
 NUMBERED: Final = 0.035
-"""The part of the width from which on a stretch has room for its layer's number."""
+"""From this part of the width on, a stretch has room for its layer's number."""
 
 Mapped = tuple[DiskFacts, Sequence[Region]]
 """A disk and its map: `disk.facts`, `disk.map()`."""
@@ -58,7 +58,7 @@ def draw_layers(disks: Iterable[Mapped], ax: Axes | None = None) -> Drawing:
 
 
 def layer_words(disk: DiskFacts, regions: Sequence[Region]) -> str:
-    """Return which layers serve something, without sizes that differ between hosts."""
+    """Return in words which layers serve something, without sizes, which differ between hosts."""
     serving = {region.layer for region in regions if region.kind is not RegionKind.ABSENT}
     lines = [_("{name}, {capacity}:").format(name=disk.name, capacity=format_size(disk.capacity))]
     for number in range(len(disk.layers)):

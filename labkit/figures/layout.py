@@ -1,4 +1,4 @@
-"""How large a tree of points is drawn, and where its rows go on at the top of another column.
+"""How large a tree of points is drawn, and how its rows are distributed over columns.
 
 Rows and lanes come from `labkit.model.tree_layout`.
 
@@ -21,9 +21,9 @@ class Size:
     """How large a tree is drawn.
 
     Attributes:
-        width, height: inches, the least height. text: points. row, lane: inches. rows: how many a column holds
-            before another is begun, up to `columns` of them. words: whether what a snapshot keeps is written
-            beside it; else a key below tells what the marks say.
+        width, height: inches; the height is the least one. text: points. row, lane: inches. rows: how many a column
+            holds before another is begun, up to `columns` of them. words: whether what a snapshot keeps is written
+            beside it; else a key below explains the marks.
     """
 
     width: float
@@ -36,11 +36,11 @@ class Size:
     words: bool = True
 
     def columns_for(self, rows: int) -> int:
-        """Return into how many columns so many rows are cut."""
+        """Return how many columns so many rows need."""
         return min(self.columns, math.ceil(rows / self.rows))
 
     def fitted(self, rows: int) -> Size:
-        """Return it with the height that so many rows need, or with rows and letters that fill its height."""
+        """Return this size with the height that so many rows need, or with rows and letters that fill its height."""
         height = max(self.height, MARGIN + self.row * rows)
         row = max(self.row, min(0.62, (height - MARGIN) / rows))
         return replace(self, height=height, row=row, text=max(self.text, min(28.0, self.text * row / self.row / 1.4)))
@@ -52,7 +52,7 @@ MARGIN: Final = 0.1
 NOTEBOOK: Final = Size(width=style.WIDTH, height=0.7, text=style.TEXT, row=0.29, lane=0.26, rows=32, columns=2)
 
 OVERVIEW: Final = Size(width=style.WIDTH, height=0.7, text=7, row=0.15, lane=0.13, rows=60, columns=3, words=False)
-"""For trees of more than `MANY` snapshots, which no page holds."""
+"""For trees of more than `MANY` snapshots, which do not fit on a page."""
 
 MANY: Final = 200
 
@@ -61,7 +61,7 @@ LARGE: Final = Size(width=1280 / style.DOTS, height=720 / style.DOTS, text=18, r
 
 
 def cut(line: Line, per_column: int) -> Iterator[tuple[int, Line]]:
-    """Cut a line where the rows go on at the top of the next column; yields column and piece."""
+    """Cut a line where its rows continue at the top of the next column; yields columns and pieces."""
     (x, above), (_x, below) = line[:2]
     column, last = int(above // per_column), math.floor(line[-1][1] / per_column)
     top = above

@@ -1,4 +1,4 @@
-"""A great many labels as one shape: a thousand texts of their own would take seconds to draw.
+"""Drawing very many labels as one shape, since a thousand separate texts would take seconds.
 
 Knows: matplotlib's letters. Must not know: what is written.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Label = tuple[float, float, str, bool]
-"""Where a text begins, the text, whether it stands out."""
+"""Where a text begins, the text, whether it is bold."""
 
 
 def write_many(axes: Axes, labels: Iterable[Label], *, points: float, row: float) -> None:
@@ -26,7 +26,7 @@ def write_many(axes: Axes, labels: Iterable[Label], *, points: float, row: float
     from matplotlib.textpath import TextPath, text_to_path
 
     font = FontProperties(size=points)
-    scale = np.array((1 / 72, -1 / 72 / row))  # points to inches, and to rows that count downwards
+    scale = np.array((1 / 72, -1 / 72 / row))  # from points to inches and to rows, which count downwards
     shapes: dict[str, tuple[Path | None, float]] = {}
     corners: list[np.ndarray] = []
     codes: list[np.ndarray] = []

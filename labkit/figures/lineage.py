@@ -1,8 +1,8 @@
 """Drawings of the lineage of a whole lab, and of the lineage before and after a plan.
 
-A snapshot is a point, the star is where a machine goes on; the bar that leads to it is the image written since the
-point it stands on: full where frozen, open where it is still written to, dotted links where it belongs to another
-machine. Equal linked clones are one row. The text twin is `lineage_text`.
+A snapshot is a point; a star is where a machine goes on. The bar that leads to a point is the image written since the
+point below it: full if frozen, open if it is still written to. Dotted links lead to clones of another machine's points.
+Equal linked clones are one row. The text twin is `lineage_text`.
 
 Knows: the lineage, plans as values. Must not know: libvirt, how a clone is made.
 """
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NEEDS: Final = "#FFF0C2"
-"""Ground of what depends on the selected node, and of what a plan changes; words say the same."""
+"""The background of what depends on the selected node, and of what a plan changes; words say the same."""
 
 SELECTED: Final = "#FFD560"
-"""Ground of the selected node."""
+"""The background of the selected node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Row:
     """A row of the drawing: a point, or boot files (no point).
 
     Attributes:
-        node: what it is about. text: what stands beside it, its parts in the order in which they are given up.
+        node: what it shows. text: the words beside it; the last parts are dropped first if there is no room.
         mark: "selected", "needs it", "new" …, or empty.
     """
 
@@ -68,8 +68,8 @@ def draw_lineage(
 
     Args:
         lineage: `lab.lineage`.
-        selected: a node or its name ("web", "web@clean", a path), whose dependants are marked.
-        large: for a projector. grouped: whether four and more equal linked clones are one row.
+        selected: a node or its name ("web", "web@clean", a path); its dependants are marked.
+        large: for a projector. grouped: whether four or more equal linked clones are one row.
 
     Raises:
         NotFound: there is nothing of that name.
@@ -97,10 +97,10 @@ def draw_lineage(
 def draw_lineage_change(state: LabState, plan: Plan, ax: Axes | None = None, *, large: bool = False) -> Drawing:
     """Draw the lineage before a plan on the left, and as the plan would leave it on the right.
 
-    Of a plan that is refused, the reason stands on the right.
+    If the plan is refused, the reason is on the right.
 
     Args:
-        state: what the plan was made from, `lab.state`. plan: e.g. `vm.clone.plan("copy")`, `clone.flatten.plan()`.
+        state: what the plan was made from, `lab.state`. plan: for instance `vm.clone.plan("copy")`.
     """
     before, after = read_lineage(state), read_lineage(state_after(state, plan))
     gone, changed = _changes(before, after)
@@ -110,7 +110,7 @@ def draw_lineage_change(state: LabState, plan: Plan, ax: Axes | None = None, *, 
     size = LARGE if large else NOTEBOOK
     reason = textwrap.wrap(refused, int(size.width / 2 * 72 / size.text / 0.66))
     rows = max(*map(len, sides), len(reason)) + 2
-    size = replace(size.fitted(rows), text=size.text)  # two sides have no room across for larger letters
+    size = replace(size.fitted(rows), text=size.text)  # two sides leave no room for larger letters
 
     def draw(axes: Axes) -> None:
         set_rows(axes, size, fill=ax is None)
@@ -145,7 +145,7 @@ def _list_rows(
         words = (_("linked clones") if several else point_word(lineage, point), format_size(size))
         name = f"{len(point.equals)} × {point.name}" if several else point.name
         if short and point.node.snapshot and point.below and point.below.machine == point.node.machine:
-            name = f"@{point.node.snapshot}"  # its machine is named above it
+            name = f"@{point.node.snapshot}"  # its machine is named above
         rows.append(Row(node=point.node, name=name, words=words, mark=marks.get(point.node, ""), point=point))
     if boots:
         for files, machines in list_boot_lines(lineage):
@@ -155,7 +155,7 @@ def _list_rows(
 
 
 def _changes(before: Lineage, after: Lineage) -> tuple[dict[LineageNode, str], dict[LineageNode, str]]:
-    """Return what goes, and what comes or comes to stand on something else."""
+    """Return what is removed, and what is new or stands on something else afterwards."""
     old = {point.node: point for point in find_points(before, grouped=False)}
     new = {point.node: point for point in find_points(after, grouped=False)}
     gone = {node: _("goes") for node in old if node not in new}
@@ -224,7 +224,7 @@ def _draw_ground(axes: Axes, x: float, y: float, width: float, row: Row) -> None
 
 
 def _label(row: Row, room: float, points: float) -> str:
-    """Return what stands beside a point, at most so many inches long; the last words give way first."""
+    """Return the words beside a point, at most so many inches long; the last words are dropped first."""
     bold = bool(row.mark)
     parts = [row.mark] if bold else []
     words = [*parts, *row.words]

@@ -1,4 +1,4 @@
-"""What drawings of the lineage are made of: links, bars of images, marks of points, their key; names that fit.
+"""The parts of drawings of the lineage: links, bars for images, marks for points, their key, names cut to fit.
 
 Knows: points of the lineage. Must not know: in which row and column they are, plans.
 """
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DOTS: Final = (0, (1.0, 1.5))
-"""How the link to another machine's image is drawn."""
+"""The style of the link to another machine's image."""
 
 MOST_DISKS: Final = 3
-"""How many bars of one stretch are told apart."""
+"""How many bars of one stretch are drawn one by one."""
 
 LEAST_NAME: Final = 6
-"""Characters of a name that stay, however narrow the column is."""
+"""How many characters of a name stay, however narrow the column is."""
 
 
 def draw_link(axes: Axes, point: Point, line: Line, per_column: int, frame: tuple[float, float, float]) -> None:
-    """Draw the way from a point to what stands on it, on to the next column where the rows go on there."""
+    """Draw the line from a point to what stands on it, which may continue in the next column."""
     left, width, step = frame
-    aside = 0.06 if point.is_linked else 0.0  # so that it does not hide a machine's own way
+    aside = 0.06 if point.is_linked else 0.0  # so that it does not hide a machine's own line
     for column, piece in cut(line, per_column):
         xs = [left + column * width + lane * step - aside for lane, _row in piece]
         ys = [row for _lane, row in piece]
@@ -46,7 +46,7 @@ def draw_link(axes: Axes, point: Point, line: Line, per_column: int, frame: tupl
 
 
 def draw_bars(axes: Axes, point: Point, ends: tuple[float, float], y: float) -> None:
-    """Draw the images of a point, one bar for each disk: full where frozen, open where they are written to."""
+    """Draw the images of a point, one bar for each disk: full if frozen, open if still written to."""
     from matplotlib.patches import Rectangle
 
     start, end = ends
@@ -75,7 +75,7 @@ def draw_bars(axes: Axes, point: Point, ends: tuple[float, float], y: float) -> 
 
 
 def draw_mark(axes: Axes, point: Point, spot: tuple[float, float], size: Size) -> None:
-    """Draw what a point is: a star where a machine goes on, the marks of snapshots, a ring for a free disk."""
+    """Draw the mark of a point: a star where a machine goes on, the marks of snapshots, a ring for a free disk."""
     area = (0.72 * size.text) ** 2
     if point.node.kind is NodeKind.MACHINE:
         axes.scatter(*spot, s=(1.1 * size.text) ** 2, marker="*", color=style.GUEST, zorder=3)
@@ -90,7 +90,7 @@ def draw_mark(axes: Axes, point: Point, spot: tuple[float, float], size: Size) -
 
 
 def draw_key(axes: Axes, size: Size, y: int) -> None:
-    """Tell in the row below all others what bars, links and stars say."""
+    """Explain bars, links and stars in the row below all others."""
     from matplotlib.patches import Rectangle
 
     words = (_("frozen image"), _("active image"), _("linked to another machine"), _("machine"))
@@ -127,4 +127,4 @@ def text_width(text: str, points: float, *, bold: bool = False) -> float:
 
     font = FontProperties(size=points, weight="bold" if bold else "normal")
     exact = float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0])
-    return 1.03 * exact / 72  # letters are put on whole dots
+    return 1.03 * exact / 72  # letters are placed on whole dots

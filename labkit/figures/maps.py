@@ -1,4 +1,4 @@
-"""Drawings of maps: which layer holds what the guest sees, and where in the file a byte of the guest lies.
+"""Drawings of maps: which layer holds what the guest sees, and where in the file a byte of the guest is.
 
 Knows: regions. Must not know: how a map is read.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LEAST = 1 / 250
-"""The part of the width that even a tiny region takes, so that it can be seen."""
+"""The part of the width that even a tiny region gets, so that it can be seen."""
 
 
 LABEL_WIDTH = 0.13
@@ -70,7 +70,7 @@ def draw_map(disk: DiskFacts, regions: Sequence[Region], ax: Axes | None = None)
 
 
 def map_words(disk: DiskFacts, regions: Sequence[Region]) -> str:
-    """Return a map in words, without sizes that differ between hosts."""
+    """Return a map in words, without sizes, which differ between hosts."""
     lines = [_("{name}, {capacity}:").format(name=disk.name, capacity=format_size(disk.capacity))]
     for number, layer in enumerate(disk.layers):
         kinds = {region.kind for region in regions if region.layer == number}
@@ -96,7 +96,7 @@ def _looks(kind: RegionKind) -> dict[str, Any]:
 
 @drawn
 def draw_blocks(disk: DiskFacts, regions: Sequence[Region], offsets: Sequence[int], ax: Axes | None = None) -> Drawing:
-    """Draw bytes of the guest's disk above, and where they lie in the host's file below.
+    """Draw bytes of the guest's disk, and below them where they are in the host's file.
 
     Args:
         disk: `disk.facts`. regions: `disk.map()`. offsets: bytes as the guest counts; one to four of them.
@@ -157,13 +157,13 @@ def _look(x: float) -> dict[str, Any]:
 
 
 class _Labels:
-    """Lifts a label away from the one beside it, where the two would touch."""
+    """Lifts a label if it would touch the one beside it."""
 
     def __init__(self) -> None:
         self._taken: list[tuple[float, int]] = []
 
     def lift(self, x: float) -> float:
-        """Return how far a label at `x` (0 to 1) is moved, in units of the axes."""
+        """Return how far a label at `x` (0 to 1) is lifted, in units of the axes."""
         near = {level for other, level in self._taken if abs(other - x) < LABEL_WIDTH}
         level = next(level for level in range(len(near) + 1) if level not in near)
         self._taken.append((x, level))

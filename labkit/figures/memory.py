@@ -23,8 +23,8 @@ def draw_memory(given: Mapping[str, int], promised: int, ax: Axes | None = None)
     """Draw the memory given at several moments as bars inside the frame of what was promised.
 
     Args:
-        given: bytes the host had given, in order, by what was done before: "booted", "used", "freed", or words.
-        promised: bytes the guest believes to have.
+        given: bytes that the host had given, in order, by what had been done: "booted", "used", "freed", or words.
+        promised: bytes that the guest believes it has.
     """
     check_count(promised, what="promised")
     words = {"booted": _("after booting"), "used": _("after using more"), "freed": _("after freeing it")}

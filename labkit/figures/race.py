@@ -1,4 +1,4 @@
-"""Drawing of a race: how long several ways took, one after the other, and how many bytes each left behind.
+"""Drawing of a race: how long several methods took, one after the other, and how many bytes each takes.
 
 Knows: moments, sizes. Must not know: what was raced.
 """
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 def draw_race(
     moments: Sequence[Moment], sizes: Sequence[int], ax: Axes | None = None, *, memory: bool = False
 ) -> Drawing:
-    """Draw the seconds each way took on the left, and its bytes on the right.
+    """Draw the seconds that each method took on the left, and its bytes on the right.
 
     Args:
-        moments: when each was done, in order; each began when the one before it was done.
-        sizes: the bytes that each takes of the host, in the same order. memory: whether of its memory, not its disks.
+        moments: when each was done, in order; each began when the one before was done.
+        sizes: the bytes of the host that each takes, in the same order. memory: whether these are memory, not disks.
 
     Raises:
-        ValueError: they are not of one length.
+        ValueError: they have different lengths.
     """
     begins = [0.0, *[moment.seconds for moment in moments[:-1]]]
     rows = list(zip(begins, moments, sizes, strict=True))

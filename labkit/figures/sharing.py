@@ -1,6 +1,6 @@
-"""Drawings of guests that share a host: what each got of a CPU, how long the same work took, runs side by side.
+"""Drawings of guests that share a host: how much of a CPU each got, how long the same work took, runs side by side.
 
-Every run is a mark, so that the spread is seen; where spreads overlap, that is said.
+Every run is a mark, so that the spread can be seen; if spreads overlap, the text says so.
 Knows: what was measured. Must not know: how.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @drawn
 def draw_sharing(shares: Sequence[Share], ax: Axes | None = None) -> Drawing:
-    """Draw what guests got done alone and together, and what each believes.
+    """Draw how much guests got done alone and together, and what each believes.
 
     Args:
         shares: one for each guest, in order.
@@ -56,7 +56,7 @@ def draw_sharing(shares: Sequence[Share], ax: Axes | None = None) -> Drawing:
 
 
 def share_verdict(share: Share) -> str:
-    """Return what became of a guest's work when it shared the CPU, as a sentence."""
+    """Return how a guest's work suffered from sharing the CPU, as a sentence."""
     if not share.is_less:
         return _("together: not distinguishable\nfrom alone on this computer")
     return _("together: {part} × the work").format(part=f"{share.part:.2f}")

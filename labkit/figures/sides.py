@@ -1,4 +1,4 @@
-"""Drawing of one machine from both sides: what the guest has, and what it is on the host.
+"""Drawing of one machine from both sides: what the guest has, and what that is on the host.
 
 Knows: a machine's facts, its process as numbers. Must not know: how they were read.
 """
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Row = tuple[str, str, str]
-"""What it is; the guest's side; the host's side."""
+"""A row: what it is about, the guest's side, the host's side."""
 
 
 class Process(Protocol):
-    """A guest's process, as far as it is drawn."""
+    """What is drawn of a guest's process."""
 
     @property
     def pid(self) -> int:
@@ -43,10 +43,10 @@ class Process(Protocol):
 def draw_sides(machine: MachineFacts, process: Process, disk: ImageFacts, ax: Axes | None = None) -> Drawing:
     """Draw a running machine twice: what the guest sees on the left, what the host has on the right.
 
-    How much memory the host has really given is another drawing's matter, and a question of the course.
+    How much memory the host has really given is in another drawing, since the course asks for it.
 
     Args:
-        machine: it must run. process: its emulator. disk: the image of its first disk.
+        machine: one that is running. process: its emulator's. disk: the image of its first disk.
     """
     rows = _measured_rows(machine, process, disk)
 

@@ -1,7 +1,7 @@
 """Drawings of snapshots: the tree with "you are here", and a tree before and after a plan.
 
-A snapshot is a point; the line between two points is the image that was written in between. Beside a point stands the
-last line that was on its console. The text twin is `SnapshotTree.text()` with that line.
+A snapshot is a point; the line between two points is the image that was written in between. The last line on its
+console is written beside a point. The text twin is `SnapshotTree.text()` with that line.
 
 Knows: trees, plans as values. Must not know: libvirt, how a snapshot is taken.
 """
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKS: Final = {SnapshotKind.OFF: "o", SnapshotKind.RUNNING: ">", SnapshotKind.PAUSED: "s", SnapshotKind.DISK_ONLY: "D"}
-"""The mark of each kind; those that keep no memory are hollow."""
+"""The mark of each kind; marks of kinds without memory are hollow."""
 
 LEAST_NAME: Final = 12
-"""Characters of a name that stay, however narrow the column is."""
+"""How many characters of a name stay, however narrow the column is."""
 
 Put = Callable[[int, float, float], tuple[float, float]]
-"""Where column, lane and row are in the picture."""
+"""Returns the place in the picture of a column, lane and row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """What stands beside the points, by name.
+    """What is written beside the points, by name.
 
     Attributes:
-        costs: bytes that deleting the snapshot frees. notes: words, e.g. the console's last line.
-        changes: what a plan does to it.
+        costs: bytes that deleting the snapshot frees. notes: words such as the console's last line.
+        changes: what a plan does to the snapshot.
     """
 
     costs: Mapping[str, int] = field(default_factory=dict)
@@ -64,12 +64,12 @@ def draw_tree(
     notes: Mapping[str, str] | None = None,
     large: bool = False,
 ) -> Drawing:
-    """Draw a tree of snapshots and where the current state began.
+    """Draw a tree of snapshots and where the current state begins.
 
     Args:
         tree: `vm.snapshots.tree`.
         costs: bytes that deleting each snapshot frees, `vm.snapshots.costs()`.
-        notes: words to stand beside snapshots, by name; None: the last line on the console of each that ran.
+        notes: words to write beside snapshots, by name; None: the last line on the console of each taken running.
         large: for a projector.
     """
     said = {name: f"“{node.said}”" for name, node in tree.items() if node.said} if notes is None else notes
@@ -95,10 +95,10 @@ def draw_tree(
 def draw_before_after(state: LabState, plan: Plan, ax: Axes | None = None, *, large: bool = False) -> Drawing:
     """Draw the tree before a plan about snapshots on the left, and as the plan would leave it on the right.
 
-    Of a plan that is refused, the reason stands on the right.
+    If the plan is refused, the reason is on the right.
 
     Args:
-        state: what the plan was made from, `lab.state`. plan: e.g. `vm.snapshots.delete.plan("clean")`.
+        state: what the plan was made from, `lab.state`. plan: for instance `vm.snapshots.delete.plan("clean")`.
     """
     before = state.snapshots.get(plan.names[0], SnapshotTree())
     after = tree_after(state, plan)
@@ -176,7 +176,7 @@ def _draw_lines(
     per_column: int,
     put: Put,
 ) -> None:
-    """Draw the images between the points: those the machine reads through are wide, the active one is the guest's."""
+    """Draw the images between the points: those the machine reads are wide, the active one has the guest's colour."""
     from matplotlib.collections import LineCollection
 
     kinds: dict[str, list[Line]] = {"other": [], "way": [], "active": []}
@@ -209,7 +209,7 @@ def _write(axes: Axes, written: Iterable[Label], size: Size) -> None:
 
 
 def _label(tree: SnapshotTree, node: str, labels: Labels, *, most: int, words: bool) -> str:
-    """Return what stands beside a point, at most so many characters long; the last words give way first."""
+    """Return the words beside a point, at most so many characters; the last words are dropped first."""
     if node == HERE:
         return _("you are here")
     parts = [snapshot_word(tree[node].kind)] if words else []
@@ -231,7 +231,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _draw_key(axes: Axes, size: Size, row: int) -> None:
-    """Tell in the row below the tree what the marks say."""
+    """Explain the marks in the row below the tree."""
     for number, kind in enumerate(SnapshotKind):
         x = 0.2 + number * size.width / 4
         _draw_marks(axes, kind, [x], [row], size)

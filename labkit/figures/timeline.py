@@ -1,4 +1,4 @@
-"""Drawings of time: what happened after how many seconds.
+"""Drawings of time: after how many seconds things happened.
 
 Knows: moments. Must not know: who measured them.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Moment(Protocol):
-    """What happened, in words, and after how many seconds."""
+    """Something that happened, in words, and after how many seconds."""
 
     @property
     def label(self) -> str:
@@ -32,11 +32,11 @@ class Moment(Protocol):
 
 @drawn
 def draw_timeline(moments: Sequence[Moment], ax: Axes | None = None, *, until: float = 0) -> Drawing:
-    """Draw moments one below the other, each with a bar as long as it took until then.
+    """Draw moments one below the other, each with a bar whose length is the time until then.
 
     Args:
         moments: in the order they happened, one or more.
-        until: seconds that the scale reaches at least, so that two drawings can be compared.
+        until: the least number of seconds on the scale, so that two drawings can be compared.
     """
     begins = [0.0, *[moment.seconds for moment in moments[:-1]]]
     longest = max(until, *[moment.seconds for moment in moments])
@@ -62,7 +62,7 @@ def draw_answers(moments: Sequence[Moment], ax: Axes | None = None) -> Drawing:
     """Draw how many machines have answered, over time.
 
     Args:
-        moments: when each machine was first heard of, one or more.
+        moments: when each machine first answered, one or more.
     """
     times = sorted(moment.seconds for moment in moments)
     count = len(times)
@@ -96,7 +96,7 @@ def draw_beats(beats: Sequence[float], event: float, word: str = "breaks", ax: A
 
     Args:
         beats: seconds of each beat, two or more, rising. event: the moment, by the same clock.
-        word: what happened then: "breaks" (a neighbour does), "moves" (the guest does), or words.
+        word: what happened then: "breaks" (a neighbour breaks down), "moves" (the guest migrates), or words.
     """
     times = [beat - event for beat in beats[1:]]
     pauses = [later - earlier for earlier, later in pairwise(beats)]
@@ -111,7 +111,7 @@ def draw_beats(beats: Sequence[float], event: float, word: str = "breaks", ax: A
         axes.vlines(times, 0, pauses, color=style.GUEST, linewidth=1.5)
         axes.axvline(0, color=style.HOST, linestyle="--", linewidth=1.5)
         top = max(1.2, longest * 1.3)
-        early = -times[0] < 0.4 * (times[-1] - times[0])  # then there is more room on the right of the line
+        early = -times[0] < 0.4 * (times[-1] - times[0])  # then there is more room to the right of the line
         axes.annotate(
             happens,
             (0, 0.97 * top),

@@ -114,6 +114,26 @@ def run(
     )
 
 
+def run_own(channel: Channel, argv: Sequence[str], *, limit: Limit, stdin: bytes = b"") -> CommandResult:
+    """Run a program of labkit's own inside the guest, which prints little, without the programs that limit output.
+
+    A guest that has just gone on must translate every program anew, so one program costs less time than six.
+
+    Args:
+        argv: program and arguments, no shell. stdin: its input, at most 32 KiB.
+
+    Raises:
+        TimedOut, Cancelled: from the limit. GuestSilent, GuestError: from the agent, also if there is no such program.
+    """
+    pid = _start(channel, argv, stdin, timeout=min(limit.left, 10))
+    status = _wait(channel, pid, limit)
+    return CommandResult(
+        stdout=status.output.decode(errors="replace"),
+        stderr=status.errors.decode(errors="replace"),
+        exit_code=status.exit_code,
+    )
+
+
 def _check_command(command: str | Sequence[str], stdin: bytes) -> list[str]:
     """Return the program and its arguments.
 

@@ -86,7 +86,7 @@ class Connection:
 
     Attributes:
         uri: what it is connected to. runtime: the instance's runtime folder, where guests' sockets are; None if it is
-        not ours.
+            not ours.
         events: the hub its events go to, across reconnections.
     """
 

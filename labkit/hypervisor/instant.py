@@ -31,6 +31,20 @@ def is_memory_of(connection: Connection, memory: str, spec: MachineSpec) -> bool
     return (found.name, found.id) == (spec.name, spec.id) and disks == {disk.target: disk.path for disk in spec.disks}
 
 
+def save_to(connection: Connection, memory: str, spec: MachineSpec) -> None:
+    """Write a running guest's memory to a file, and end it."""
+
+    def save(raw: libvirt.virConnect) -> None:
+        raw.lookupByUUIDString(spec.id).save(memory)
+
+    connection.call(save, subject=spec.name, timeout=LONG)
+
+
+def versions(connection: Connection) -> str:
+    """Return the versions of libvirt and QEMU that a memory file may depend on."""
+    return connection.read(lambda raw: f"{raw.getLibVersion()} {raw.getVersion()}")
+
+
 def restore(connection: Connection, memory: str, spec: MachineSpec) -> None:
     """Restore a memory file into a clone that is off; its guest is paused then."""
     paused = libvirt.VIR_DOMAIN_SAVE_PAUSED

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import libvirt
 
+from labkit.hypervisor.mapped_xml import read_memory_xml
 from labkit.hypervisor.sockets import place_sockets
 from labkit.limits import NO_LIMIT, Limit
 
@@ -67,6 +68,6 @@ def renew_sockets(domain: libvirt.virDomain, folder: Path | None) -> None:
         return
     with contextlib.suppress(libvirt.libvirtError):  # a damaged file: the start itself will say what is wrong
         xml = domain.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)
-        placed = place_sockets(xml, folder)
+        placed = place_sockets(read_memory_xml(xml), folder)
         if placed is not xml:
             domain.managedSaveDefineXML(placed, 0)

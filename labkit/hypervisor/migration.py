@@ -26,6 +26,7 @@ from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.domain_xml.changing import append_to_console_log
 from labkit.hypervisor.inquiry import find_daemon
 from labkit.hypervisor.launching import once_log_is_free
+from labkit.hypervisor.mapped_xml import read_memory_xml
 from labkit.hypervisor.snapshot_xml import definitions_in_snapshot_xml
 from labkit.hypervisor.sockets import place_sockets, runtime_folder
 from labkit.limits import NO_LIMIT, Limit, OnBytes
@@ -170,7 +171,7 @@ def read_moving(connection: Connection, machine_id: str, there: Path | None) -> 
 
 
 def _moving(domain: libvirt.virDomain, there: Path | None) -> str:
-    return place_sockets(append_to_console_log(domain.XMLDesc(_MOVABLE)), there)
+    return place_sockets(append_to_console_log(read_memory_xml(domain.XMLDesc(_MOVABLE))), there)
 
 
 def close_arrival(arrival: Path) -> None:

@@ -33,10 +33,15 @@ def began_at(pid: int | None) -> float | None:
 
     It is precise to a hundredth of a second; psutil knows only the second in which the host booted.
     """
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(fields[_BEGAN]) / os.sysconf("SC_CLK_TCK")
+    if ticks := _began_ticks(pid):
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
     return None
+
+
+def _began_ticks(pid: int | None) -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_BEGAN])
+    return 0
 
 
 def find_pids(folder: str) -> list[int]:
@@ -81,6 +86,7 @@ def read_process(machine_id: str, guest_memory: int) -> GuestProcess | None:
                 guest_memory=guest_memory,
                 guest_memory_resident=_region_resident(process, guest_memory),
                 ancestors=tuple(parent.name() for parent in process.parents()),
+                began=100 * _began_ticks(pid) // os.sysconf("SC_CLK_TCK"),
             )
     except psutil.NoSuchProcess:
         return None

@@ -116,7 +116,7 @@ def copy_record(
 
     Args:
         ids: the new UUIDs by the old ones. genids: the new generation ids by old UUID; where there is none, the old one
-        is kept.
+            is kept.
         keep: whether the guests keep the identities on their disks.
     """
     moved = move_record(record, home=home, lab=lab)

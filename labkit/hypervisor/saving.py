@@ -18,6 +18,7 @@ from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.daemon_place import config_folder
 from labkit.hypervisor.inquiry import find_daemon
 from labkit.hypervisor.launching import once_log_is_free
+from labkit.hypervisor.mapped_xml import read_memory_xml
 from labkit.hypervisor.process import began_at, find_pid
 from labkit.hypervisor.record_xml import settle_text
 from labkit.hypervisor.recording import read_saved
@@ -96,7 +97,7 @@ def save_again(connection: Connection, machine: MachineRecord, file: str, xml: s
     Args:
         file: the memory file, which stays as it is. xml: the definition in it.
     """
-    text = place_sockets(settle_text(xml, machine.xml), connection.runtime)
+    text = place_sockets(settle_text(read_memory_xml(xml), machine.xml), connection.runtime)
     then = libvirt.VIR_DOMAIN_SAVE_RUNNING if was_running else libvirt.VIR_DOMAIN_SAVE_PAUSED
 
     def save(raw: libvirt.virConnect) -> None:

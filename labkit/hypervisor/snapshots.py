@@ -19,6 +19,8 @@ from labkit.hypervisor.channels import agent_answers_soon
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.launching import once_log_is_free
+from labkit.hypervisor.mapped_xml import read_memory_xml
+from labkit.hypervisor.monitor import activate_images
 from labkit.hypervisor.record_xml import settle_xml
 from labkit.hypervisor.snapshot_reading import read_texts, tree_or_gone
 from labkit.hypervisor.sockets import place_sockets
@@ -215,6 +217,7 @@ class DomainSnapshots:
             persistent = raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)
             raw.restoreFlags(memory, _restored(raw, memory, disks, self.connection.runtime), state)
             raw.defineXML(persistent)  # restoring has replaced it with the one in the memory
+            activate_images(raw.lookupByUUIDString(machine_id))
 
         self.connection.call(once_log_is_free(restore), timeout=LONG)
 
@@ -293,7 +296,7 @@ def _restored(raw: libvirt.virConnect, memory: str, disks: Sequence[DiskSpec], r
     xml = str(raw.saveImageGetXMLDesc(memory, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
     for disk in disks:
         xml = domain_xml.repoint_in_domain_xml(xml, disk)
-    return place_sockets(settle_xml(domain_xml.without_backing_chains(xml)), runtime)
+    return place_sockets(settle_xml(domain_xml.without_backing_chains(read_memory_xml(xml))), runtime)
 
 
 def _reparent(domain: libvirt.virDomain, children: Iterable[libvirt.virDomainSnapshot], parent: str | None) -> None:

@@ -182,7 +182,7 @@ def find_disks(
     Args:
         kept: images that snapshots keep, which are not disks. served: sockets of served disks, by name.
         lacking: names of attached disks that lack an image. Another image with such a name is what that disk once was
-        (an older folder under newer definitions), not a disk of its own.
+            (an older folder under newer definitions), not a disk of its own.
         outside: images outside the lab's folder that attached disks read, by path.
     """
     readable = {**images, **(outside or {})}

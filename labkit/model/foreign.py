@@ -15,8 +15,8 @@ class Foreign:
     """A file that a person brings, found to be a whole image that depends on nothing else.
 
     Attributes:
-        path: its (first) file, absolute, links followed. format: as its own bytes say. capacity, length, allocated:
-        bytes, the latter two of all its files.
+        path: its (first) file, absolute, links followed. format: as its own bytes say.
+        capacity, length, allocated: bytes, the latter two of all its files.
         allocation: as its header says.
         data: bytes that a dynamic copy of it will hold, compressed data unpacked.
         files: all its files, absolute. seals: for each file, what shows whether it has changed since.

@@ -60,7 +60,7 @@ class Happening:
     Attributes:
         when: seconds since 1970, when labkit heard of it. machine_id, name: the machine's.
         kind: what happened. about: the snapshot, disk or other machine it was about; empty where `kind` says
-        everything.
+            everything.
         state: the machine's state from then on, or None if it stayed as it was.
     """
 

@@ -57,7 +57,7 @@ class ImageFacts:
         files: all its files, absolute: one, but two for a fixed VMDK.
         backing: absolute path of the image below it, or None if it is a base.
         backing_format: the format of the image below, as recorded beside its name. None: it is a base; or the format is
-        not recorded, and the image cannot be used, since formats are never probed.
+            not recorded, and the image cannot be used, since formats are never probed.
         frozen: whether its file is read-only (mode 0444).
         internal: how many snapshots another tool keeps inside it (`qemu-img snapshot -l`).
     """

@@ -289,7 +289,7 @@ class Lineage:
             for path in _images_of(machine)
             if node != LineageNode(NodeKind.MACHINE, name)
         }
-        return frozenset(kept | active | free)
+        return frozenset(kept | active | free | state.claimed)
 
     def _alive(self, roots: Iterable[str]) -> set[str]:
         return {layer.path for root in roots for layer in chain(self.state.images, root)}

@@ -79,8 +79,8 @@ class Timing:
     """How long the same work took, for several runs.
 
     Attributes:
-        slug: what was done: "fixed", "dynamic", "on-base", …. first, again: seconds of each run: writing blocks for the
-        first time, and once more.
+        slug: what was done: "fixed", "dynamic", "on-base", ….
+        first, again: seconds of each run: writing blocks for the first time, and once more.
     """
 
     slug: str

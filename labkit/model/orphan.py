@@ -180,7 +180,7 @@ def _stray(state: LabState, path: str) -> OrphanFacts:
     return OrphanFacts(
         path=path,
         kind=OrphanKind.MEMORY if memory else OrphanKind.OTHER,
-        files=(path,),
+        files=(path, *state.beside([path])),
         allocated=state.stray_bytes.get(path, 0),
         machine=owners[0] if owners else None,
         snapshot=point.snapshot if point and owners else None,

@@ -38,12 +38,12 @@ class Point:
         below: the point it stands on, or None if its images stand on nothing.
         depth: how many points lie below it.
         stretches: for each disk the images between `below` and here, top → base, absolute paths; of a group, those of
-        its first point. images: all of them, of a group those of all its points.
+            its first point. images: all of them, of a group those of all its points.
         kind: what it keeps, if it is a snapshot; else None.
         missing: images of its own stretches that are not there, absolute paths.
         lost: the missing images that it needs, also below its own.
         is_linked: whether it stands on a point of another machine. of_clone: whether it does, or a point of the same
-        machine below it.
+            machine below it.
         equals: the nodes that are shown as this one: itself first, then its equal siblings, if any.
     """
 

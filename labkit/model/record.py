@@ -86,8 +86,8 @@ class LostPoint:
 
     Attributes:
         machine_id, machine, disk: the machine and the disk it belonged to.
-        snapshot: the snapshot that kept it, or None if it was the active image of a machine that is gone. description,
-        parent, memory: those of the snapshot; `memory` is the file with its memory, or None.
+        snapshot: the snapshot that kept it, or None if it was the active image of a machine that is gone.
+        description, parent, memory: those of the snapshot; `memory` is the file with its memory, or None.
         xml: what the hypervisor kept of the snapshot (or of the machine), to be given back.
         created: when the snapshot was taken, seconds since 1970.
         why_not_trusted: why `xml` is not given to the hypervisor, one sentence; "" if nothing speaks against it.
@@ -111,7 +111,7 @@ class LabRecord:
 
     Attributes:
         lab_id: whose it is. home: the lab's folder when it was written; paths in its XML texts begin with it
-        (absolute).
+            (absolute).
         machines: sorted by name. lost: snapshots that only the record knows.
         made: what each image was made for, by its path within the folder, such as "disks/web.vda.0.qcow2".
         writer: the host and definitions beside which it was last written, see `read_writer`; "" if not known.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from labkit.model.disk import DiskFacts, disk_name, find_disks, find_lost
 from labkit.model.image import GuestImage, ImageFacts
 from labkit.model.machine import MachineFacts, MachineState, Reason
+from labkit.model.mapped import files_beside
 from labkit.model.record import LostPoint, MadeFor
 from labkit.model.replaced import Replaced
 from labkit.model.snapshot import SnapshotTree
@@ -61,7 +62,7 @@ class LabState:
         taken_names: the names of this hypervisor's domains that do not belong to this lab.
         busy: the names of machines that an act is at work on, in this or another process.
         acts: the acts under way or interrupted, the one with the latest progress last.
-        memories: the files in the lab's folder for saved memory.
+        memories: the files in the lab's folder with memory of snapshots, and those to map it.
         served: the sockets of the disks that are served as another machine's storage, by disk name.
         strays: other files in the lab's folders, which labkit cannot account for, absolute paths.
         damaged: files that have an image's name, or are needed as images, and cannot be read as such.
@@ -75,11 +76,11 @@ class LabState:
         made: what images were made for, as the record says, by path.
         forgotten: what the record says of images whose snapshot libvirt was made to forget, by path.
         aside: by path, the images named in records that were put aside when another state of the folder was brought
-        back. They are never dead, since somebody may still go back to such a record.
+            back. They are never dead, since somebody may still go back to such a record.
         unreturned: files of machines that the record knows and no hypervisor does: the machine's name by path. The
-        images among them are not free disks.
+            images among them are not free disks.
         unsettled: whether other acts kept changing the lab while it was read: such a state may be shown, but not
-        planned on.
+            planned on.
         instance: the hypervisor instance all this is seen from, "" for the session's own.
         elsewhere, elsewhere_snapshots: machines of the lab on its other instances, and their trees, by name.
         places: the instance that each of those machines is on, by machine name.
@@ -226,6 +227,10 @@ class LabState:
         known = {machine.id for machine in self.everywhere.values()} - {but}
         points = self.forgotten.items()
         return frozenset(path for path, point in points if point.snapshot is not None and point.machine_id in known)
+
+    def beside(self, memories: Iterable[str | None]) -> tuple[str, ...]:
+        """Return the existing files to map the memory of snapshots."""
+        return tuple(path for path in files_beside(memories) if path in self.memories)
 
     def find_machine(self, machine_id: str) -> MachineFacts | None:
         """Return the machine with this id on this instance, or None."""

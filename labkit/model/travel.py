@@ -54,8 +54,8 @@ class CarriedFile:
 
     Attributes:
         name: in the archive, e.g. "disks/web.vda.0.qcow2". kind: what it is.
-        length: bytes of the file. full: whether the host had allocated all of them. stored, sha256: bytes of it in the
-            archive, which holds no holes, and their hash; 0 and "" before it is written.
+        length: bytes of the file. full: whether the host had allocated all of them.
+        stored, sha256: bytes of it in the archive, which holds no holes, and their hash; 0 and "" before it is written.
     """
 
     name: str

@@ -76,6 +76,7 @@ class GuestProcess:
         guest_memory: bytes of the region that is the guest's RAM.
         guest_memory_resident: bytes of that region that the host really gave, or None if that may not be read of the
             process.
+        began: hundredths of a second from the host's boot to its start; with the pid, it is unique.
     """
 
     pid: int
@@ -86,3 +87,4 @@ class GuestProcess:
     guest_memory: int
     guest_memory_resident: int | None
     ancestors: tuple[str, ...] = ()
+    began: int = 0

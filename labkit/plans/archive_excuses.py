@@ -131,7 +131,10 @@ def why_not_arrive(
     if spec.id in taken_ids:
         return Refusal(
             why=_("The very machine is here already: one with its id {id}.").format(id=spec.id),
-            ways_out=(_('Bring it in as another one: identity="new".'),),
+            ways_out=(
+                _("To move it, delete it where it was first."),
+                _('To have a copy, bring it in as another one: identity="new".'),
+            ),
         )
     for each in specs:
         if refusal := why_not_sized(memory=each.memory, vcpus=each.vcpus, host_memory=host_memory, host_cpus=host_cpus):

@@ -27,7 +27,7 @@ from labkit.plans.clone_request import (
     origin_of,
 )
 from labkit.plans.disk_excuses import why_no_room
-from labkit.plans.instant import with_waking
+from labkit.plans.instant import notes_of_mapping, with_waking
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot import SnapshotSurvey, plan_take
 from labkit.plans.steps import CreateOverlay, FreezeImages, LinkImages, Step, TakeSnapshot
@@ -99,6 +99,7 @@ def _notes(state: LabState, survey: CloneSurvey, request: CloneRequest) -> list[
     elif request.snapshot is None and source.state is MachineState.SAVED:
         notes.append(_("The saved memory stays with the original: the disks are copied as after a power cut."))
     elif request.instant:
+        notes += notes_of_mapping(state, survey, request)
         if not origin_of(state, request).agent:
             notes.append(_("It has no agent to be told who it is: it takes itself for the original until it boots."))
     elif request.snapshot is not None and state.snapshots[source.name][request.snapshot].has_memory:

@@ -26,6 +26,16 @@ class CloneKind(StrEnum):
     """Differencing images on a snapshot of the original; the clone stands on that."""
 
 
+class Mapping(StrEnum):
+    """Whether clones can map the memory that they go on from, and so share what they have not written."""
+
+    READY = "ready"
+    """The files to map it exist."""
+    CAN_BE_MADE = "can be made"
+    NO = "no"
+    """Each clone reads it, as any other guest does."""
+
+
 class Identity(StrEnum):
     """Who the guest of a clone, or of an imported machine, takes itself for."""
 
@@ -80,7 +90,7 @@ class CloneSurvey:
         quiesce: whether the guest's agent answers. reflinks: whether the file system can share blocks.
         changed: frozen images that another tool has written to. deepest: how many layers this libvirt can start.
         free_memory: bytes of memory that this host can give now. snapshots: what was measured of the original's memory
-            files, for clones that go on from one.
+            files, for clones that go on from one. mapping: whether they can map it.
     """
 
     free_bytes: int
@@ -91,6 +101,7 @@ class CloneSurvey:
     deepest: int = 190
     free_memory: int = 0
     snapshots: SnapshotSurvey | None = None
+    mapping: Mapping = Mapping.NO
 
 
 def origin_of(state: LabState, request: CloneRequest) -> MachineSpec:

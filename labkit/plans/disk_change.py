@@ -178,4 +178,4 @@ def _replacement(
     if holder is not None and disk.target is not None:
         spec = DiskSpec(name=disk.name, target=disk.target, path=target, format=old.format)
         steps.append(RepointDisk(machine_id=holder.id, domain=holder.spec.domain_name, disk=spec))
-    return [*steps, DeleteFiles(paths=old.files, bytes=old.allocated)]
+    return [*steps, DeleteFiles(paths=old.files, bytes=old.allocated, is_copied=True)]

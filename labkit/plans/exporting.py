@@ -38,7 +38,7 @@ class ExportSurvey:
 
     Attributes:
         free_bytes: free where the archive goes. exists: whether the target exists already; no_folder: whether its
-        folder is missing.
+            folder is missing.
         xml: the machine's definition. records: by snapshot, its definition and the one it ran with, or None.
         changed: frozen images that are no longer what they were; memories: what is wrong with memory files, by path.
         lengths: bytes of each file that exists, by path; allocated: bytes that the host gives memory and boot files.

@@ -58,7 +58,7 @@ def plan_flatten(state: LabState, survey: FlattenSurvey, machine: str) -> Plan:
     steps: list[Step] = [_pulling(facts, cuts, needed)] if facts.is_active else _replacing(state, cuts)
     if dead:
         files = tuple(file for image in dead for file in image.files)
-        steps.append(DeleteFiles(paths=files, bytes=sum(image.allocated for image in dead)))
+        steps.append(DeleteFiles(paths=files, bytes=sum(image.allocated for image in dead), is_copied=True))
     notes = (_("Then {machine} takes up to {size} more of its own.").format(machine=machine, size=format_size(needed)),)
     return _plan("flatten", state, machine, machine, steps=steps, notes=notes)
 

@@ -10,20 +10,27 @@ from dataclasses import replace
 
 from labkit.language import _, ngettext
 from labkit.model.machine import Accelerator, MachineSpec
+from labkit.model.mapped import files_beside
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
-from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Identity
+from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Identity, Mapping
 from labkit.plans.memory_excuses import why_not_from_memory
 from labkit.plans.naming import free_memory_paths
 from labkit.plans.plan import Refusal
-from labkit.plans.steps import CopyMemory, DefineClones, DeleteFiles, Step, WakeClones
+from labkit.plans.steps import CopyMemory, DefineClones, DeleteFiles, MapMemory, Step, WakeClones
 from labkit.units import MIB, format_size
 
 EXTRA_BYTES = {Accelerator.TCG: 112 * MIB, Accelerator.KVM: 48 * MIB}
 """Bytes that a guest's process takes besides the guest's memory: QEMU, and the code it has translated."""
 
+MAPPED_BYTES = {Accelerator.TCG: 64 * MIB, Accelerator.KVM: 32 * MIB}
+"""Bytes that a guest's process takes at first if it maps its memory; it takes more only by writing."""
+
 SECONDS_EACH = {Accelerator.TCG: 1.8, Accelerator.KVM: 0.4}
 """About how many seconds a clone takes from being off to answering under its new identity."""
+
+MAPPED_SECONDS = {Accelerator.TCG: 0.5, Accelerator.KVM: 0.2}
+"""The same if it maps its memory."""
 
 
 def why_not_instant(state: LabState, survey: CloneSurvey, request: CloneRequest) -> Refusal | None:
@@ -59,16 +66,19 @@ def why_not_instant(state: LabState, survey: CloneSurvey, request: CloneRequest)
 
 
 def _why_no_memory(survey: CloneSurvey, request: CloneRequest, snapshot: SnapshotFacts) -> Refusal | None:
-    count, each = len(request.clones), host_bytes(snapshot.spec)
-    if count * each <= survey.free_memory:
+    count, mapped = len(request.clones), survey.mapping is not Mapping.NO
+    needed = host_bytes(snapshot.spec, count, mapped=mapped)
+    if needed <= survey.free_memory:
         return None
-    fewer = survey.free_memory // each
+    fewer = max(0, survey.free_memory - host_bytes(snapshot.spec, 0, mapped=mapped)) // (
+        host_bytes(snapshot.spec, 1, mapped=mapped) - host_bytes(snapshot.spec, 0, mapped=mapped)
+    )
     return Refusal(
         why=ngettext(
             "{count} running guest takes about {needed} of the host's memory, of which {free} is free.",
             "{count} running guests take about {needed} of the host's memory, of which {free} is free.",
             count,
-        ).format(count=count, needed=format_size(count * each), free=format_size(survey.free_memory)),
+        ).format(count=count, needed=format_size(needed), free=format_size(survey.free_memory)),
         ways_out=(
             _("Make at most {count}.").format(count=fewer) if fewer else _("Stop other machines first."),
             _("Or leave out instant=True, and start them one after the other."),
@@ -76,9 +86,15 @@ def _why_no_memory(survey: CloneSurvey, request: CloneRequest, snapshot: Snapsho
     )
 
 
-def host_bytes(spec: MachineSpec) -> int:
-    """Return about how much of the host's memory a running guest takes at most."""
-    return spec.memory + EXTRA_BYTES[spec.accelerator]
+def host_bytes(spec: MachineSpec, count: int, *, mapped: bool) -> int:
+    """Return about how much of the host's memory clones take once they have gone on.
+
+    Args:
+        mapped: whether they map their memory, so that it is there once, and besides only what each writes.
+    """
+    if mapped:
+        return spec.memory + count * MAPPED_BYTES[spec.accelerator]
+    return count * (spec.memory + EXTRA_BYTES[spec.accelerator])
 
 
 def with_waking(state: LabState, survey: CloneSurvey, request: CloneRequest, steps: Iterable[Step]) -> list[Step]:
@@ -90,6 +106,7 @@ def with_waking(state: LabState, survey: CloneSurvey, request: CloneRequest, ste
     sizes = (survey.snapshots.memory_bytes if survey.snapshots else None) or {}
     size = sizes.get(snapshot.memory, 0)
     copy = next(iter(free_memory_paths(state, f"{request.names[0]}.waking")))
+    mapped = survey.mapping is not Mapping.NO
     made = list(steps)
     specs = next(step.specs for step in made if isinstance(step, DefineClones))
     wake = WakeClones(
@@ -97,10 +114,32 @@ def with_waking(state: LabState, survey: CloneSurvey, request: CloneRequest, ste
         snapshot=snapshot.name,
         memory=snapshot.memory,
         copy=copy,
+        mapped=mapped,
         specs=specs,
         renew=request.identity is Identity.NEW,
-        host_bytes=len(specs) * host_bytes(snapshot.spec),
-        seconds=len(specs) * SECONDS_EACH[snapshot.spec.accelerator],
+        host_bytes=host_bytes(snapshot.spec, len(specs), mapped=mapped),
+        seconds=len(specs) * (MAPPED_SECONDS if mapped else SECONDS_EACH)[snapshot.spec.accelerator],
     )
+    if survey.mapping is Mapping.READY:
+        return [*made, wake]
+    if mapped:
+        return [_mapping(state, snapshot.memory, size), *made, wake]
     copying = CopyMemory(source=snapshot.memory, target=copy, bytes=size)
     return [copying, *made, wake, DeleteFiles(paths=(copy,), bytes=size)]
+
+
+def _mapping(state: LabState, memory: str, size: int) -> MapMemory:
+    """The step that makes the files to map a memory; existing ones are replaced, since they are not what they were."""
+    pages, devices = files_beside([memory])
+    return MapMemory(memory=memory, pages=pages, devices=devices, bytes=size, anew=bool(state.beside([memory])))
+
+
+def notes_of_mapping(state: LabState, survey: CloneSurvey, request: CloneRequest) -> list[str]:
+    """Return the notes on how clones get the memory that they go on from."""
+    snapshot = state.snapshots[request.machine][request.snapshot or ""]
+    if survey.mapping is Mapping.NO:
+        return [_("The memory of {name} cannot be mapped here: each clone reads all of it.").format(name=snapshot.name)]
+    if survey.mapping is Mapping.CAN_BE_MADE:
+        sentence = _("The memory of {name} is kept a second time, for its clones to share, until it is deleted.")
+        return [sentence.format(name=snapshot.name)]
+    return []

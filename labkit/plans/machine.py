@@ -181,7 +181,8 @@ def _kept_elsewhere(state: LabState) -> tuple[str, ...]:
     """The files, beside images, of machines on the lab's other instances."""
     logs = (machine.spec.console_log for machine in state.elsewhere.values())
     nodes = (node for tree in state.elsewhere_snapshots.values() for node in tree.values())
-    files = (*logs, *(node.memory for node in nodes))
+    memories = [node.memory for node in nodes]
+    files = (*logs, *memories, *state.beside(memories))
     return tuple(path for path in files if path and path.startswith(f"{state.home}/"))
 
 

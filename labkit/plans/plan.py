@@ -211,14 +211,25 @@ class Plan:
         )
 
     @property
+    def lost(self) -> tuple[str, ...]:
+        """The files that it deletes and whose content is in no other file afterwards."""
+        kept = {path for step in self.steps for path in step.touches.keeps}
+        return tuple(path for path in self.files.deleted if path not in kept)
+
+    @property
     def named(self) -> frozenset[str]:
         """Every file in the lab's folder that any of its steps names, to read, make, change or delete it."""
         return frozenset(_paths_in(self.steps, posixpath.join(self.home, "")))
 
     @property
     def bytes_copied(self) -> int:
-        """Bytes its steps write on the host."""
-        return sum(step.touches.copied for step in self.steps)
+        """Bytes that its steps write on the host, including zeros."""
+        return sum(step.touches.copied for step in self.steps) + self.bytes_filled
+
+    @property
+    def bytes_filled(self) -> int:
+        """Bytes its steps fill with zeros on the host."""
+        return sum(step.touches.filled for step in self.steps)
 
     @property
     def bytes_freed(self) -> int:

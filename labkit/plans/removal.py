@@ -34,7 +34,8 @@ def removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
         before = {path for step in steps if isinstance(step, DeleteFiles) for path in step.paths}
         images = tuple(path for path in dead if path not in before)
         missing = tuple(path for path in sorted(own) if path not in state.images)
-        rest = tuple(node.memory for node in tree.nodes.values() if node.memory)
+        memories = [node.memory for node in tree.nodes.values() if node.memory]
+        rest = (*memories, *state.beside(memories))
         log = (machine.spec.console_log,) if machine.spec.console_log else ()
         named = (*files_of(state, images), *missing, *rest, *log)
         files = tuple(path for path in named if path.startswith(f"{state.home}/"))  # never what lies elsewhere

@@ -1,7 +1,7 @@
 """An extension of Jupyter's server: a machine's console, through the server's own terminals.
 
-    POST labkit/console       {lab, machine, home, uri, language} -> {name}: of a terminal that shows the machine's
-    console GET  labkit/static/FILE   the console's front end
+    POST labkit/console       {lab, machine, home, uri, language} -> {name}: of a terminal with the machine's console
+    GET  labkit/static/FILE   the console's front end
 
 Knows: Jupyter's server and its terminals, how a machine is reached. Must not know: how its serial line is read,
 kernels.

@@ -81,15 +81,15 @@ def measure_cost(
     Args:
         folder: on the file system to measure, with room for up to three images of writes x step bytes.
         writes: how many. size: bytes of each. step: bytes from one to the next; with a step of a cluster or more, each
-        write of the first pass goes to an unused cluster.
+            write of the first pass goes to an unused cluster.
         repetitions: of everything. on_run: called with runs done and runs in all.
 
     Returns:
         For each subject, in order, the seconds of every repetition of both passes.
 
     Raises:
-        HostTrouble: the file system does not support O_DIRECT. NoSpace: it is full. Cancelled, TimedOut: from the
-            limit.
+        HostTrouble: the file system does not support O_DIRECT. NoSpace: it is full.
+        Cancelled, TimedOut: from the limit.
     """
     capacity = -(-writes * step // MIB) * MIB
     first: dict[str, list[float]] = {subject.slug: [] for subject in subjects}

@@ -32,8 +32,8 @@ class Header:
         capacity: bytes the guest sees, as QEMU counts them.
         allocation: None where the format has no such mark (raw, qcow2).
         backing: the name of the image below, as written; backing_format: as written.
-        data_file: whether the data are in another file that does not belong to the format's own set. encrypted,
-        corrupt: marks.
+        data_file: whether the data are in another file that does not belong to the format's own set.
+        encrypted, corrupt: marks.
         internal: how many snapshots QEMU keeps inside the image.
         extents: a VMDK's pieces in other files, in order.
     """

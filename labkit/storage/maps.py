@@ -39,7 +39,8 @@ def read_map(layers: Sequence[ImageFacts], *, limit: Limit = NO_LIMIT) -> tuple[
         layers: its images, top → base.
 
     Raises:
-        HostTrouble: an image cannot be read, or the layers have changed. Cancelled, TimedOut: from the limit.
+        HostTrouble: an image cannot be read, or the layers have changed.
+        Cancelled, TimedOut: from the limit.
     """
     top = layers[0]
     _check_plain(layers)

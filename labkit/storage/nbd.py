@@ -39,7 +39,7 @@ def start_server(
 
     Args:
         image: absolute; nobody else may have it open. socket: absolute path, at most 107 bytes; a socket left by a
-        server that has ended is replaced. export: the name that clients ask for.
+            server that has ended is replaced. export: the name that clients ask for.
         room: how long the image's file may become, in bytes; writes beyond that fail as on a full disk. None: no limit.
 
     Returns:

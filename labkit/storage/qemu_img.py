@@ -49,15 +49,15 @@ def create(
         path: absolute. capacity: bytes, a multiple of 512; VHD rounds it up to a disk geometry.
         allocation: fixed is written with zeros before this returns.
         backing: absolute; the image that it will stand on (qcow2 only). Its name is recorded relative to `path`, with
-        `backing_format`; it is not opened.
+            `backing_format`; it is not opened.
         cluster_size: bytes; extended_l2: subclusters; both qcow2 only.
         replace: whether it atomically replaces an existing one.
         on_bytes: called with zeros written and zeros in all. limit: time and cancelling. inherit: locks that the child
             keeps.
 
     Raises:
-        BadInput: options that the format does not have. AlreadyExists: the file exists. NoSpace, HostTrouble: it
-        cannot be written. Cancelled, TimedOut: from the limit.
+        BadInput: options that the format does not have. AlreadyExists: the file exists. NoSpace, HostTrouble: it cannot
+            be written. Cancelled, TimedOut: from the limit.
     """
     if format is not Format.QCOW2 and (backing or cluster_size or extended_l2):
         raise BadInput(

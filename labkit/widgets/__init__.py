@@ -1,4 +1,4 @@
-"""Panels: what a lab is, and what can be done with it, beside the code that does the same.
+"""Panels: they show a lab and what can be done with it, beside the code that does the same.
 
 Knows: the lab, the model. Must not know: libvirt, qemu-img.
 """

@@ -1,4 +1,4 @@
-"""What stands around an act in a panel: its plan, its progress, its error, what came of it, its commands.
+"""What panels show of acts: plan, progress, error, result, commands.
 
 Each is a function from a value to a tree. Text comes in plain and is escaped where the tree is written.
 
@@ -18,21 +18,21 @@ from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work, format_duration
 
 ANNOUNCED_SECONDS = 5.0
-"""An act expected to take longer than this says so beforehand."""
+"""An act that should take longer than this (seconds) says so beforehand."""
 
 MOST_LISTED = 8
-"""How much a list shows before the rest of it is folded away."""
+"""How many items a list shows before the rest is folded away."""
 
 COPY_RATE = 150e6
-"""Bytes a second a copy is expected to run at before one was seen here."""
+"""The expected speed of a copy in bytes a second, until one has been measured."""
 
 
 def render_error(error: LabError, *, dismiss: str | None = "dismiss") -> Node:
-    """Return an error as a reader needs it: what happened, what to do, the raw words folded away.
+    """Return an error: what happened, what to do, and the raw details in a fold.
 
     Args:
         error: what happened.
-        dismiss: the action of its closing button, or None for none.
+        dismiss: the action of its closing button, or None for no button.
     """
     button = tag("button", _("Close"), type="button", class_="labkit-button", data_action=dismiss) if dismiss else None
     return tag(
@@ -52,8 +52,8 @@ def render_plan(plan: Plan, *, lost: Sequence[str] = (), sizes: bool = True, rat
     """Return a plan as a preview: commands, notes, what is copied and what is lost; or its refusal.
 
     Args:
-        lost: what goes with it besides files, by name. sizes: whether to tell them.
-        rate: bytes a second that a copy is expected to run at.
+        lost: the names of what is lost besides files. sizes: whether to show sizes.
+        rate: the expected speed of copies in bytes a second.
     """
     if plan.refusal:
         return tag(
@@ -66,7 +66,7 @@ def render_plan(plan: Plan, *, lost: Sequence[str] = (), sizes: bool = True, rat
         )
     if not plan.steps:
         return tag("p", _("There is nothing to do."), role="status")
-    files = [path.removeprefix(plan.home).lstrip("/") for path in plan.files.deleted]
+    files = [path.removeprefix(plan.home).lstrip("/") for path in plan.lost]
     return tag(
         "div",
         _list(lost, files, before="⚠ " + _("This is lost for good:"), class_="labkit-lost"),
@@ -78,8 +78,10 @@ def render_plan(plan: Plan, *, lost: Sequence[str] = (), sizes: bool = True, rat
 
 def _announce(plan: Plan, rate: float) -> str:
     parts = []
-    if plan.bytes_copied:
-        parts.append(_("Copies {size}.").format(size=format_size(plan.bytes_copied)))
+    if copied := plan.bytes_copied - plan.bytes_filled:
+        parts.append(_("Copies {size}.").format(size=format_size(copied)))
+    if plan.bytes_filled:
+        parts.append(_("Fills {size} with zeros.").format(size=format_size(plan.bytes_filled)))
     if plan.bytes_freed:
         parts.append(_("Frees {size}.").format(size=format_size(plan.bytes_freed)))
     seconds = plan.bytes_copied / rate
@@ -89,13 +91,13 @@ def _announce(plan: Plan, rate: float) -> str:
 
 
 def render_work(work: Work, *, subject: str | None = None, is_alone: bool = False) -> Node:
-    """Return an act under way: what, how far, how fast, how long still, and how to cancel.
+    """Return an act under way: what it is, how far, how fast, the time left, and how to cancel.
 
-    The style sheet shows it only after 0.3 s: what is quicker needs no bar.
+    The style sheet shows it only after 0.3 s, since quicker acts need no bar.
 
     Args:
-        work: the act. subject: what it is about, where several may be under way.
-        is_alone: whether all else in the panel waits for it.
+        work: the act. subject: what it is about, if several may be under way.
+        is_alone: whether everything else in the panel waits for it.
     """
     progress = work.progress
     label = say_again(work.label)
@@ -129,7 +131,7 @@ def render_work(work: Work, *, subject: str | None = None, is_alone: bool = Fals
 
 
 def render_held(reason: str) -> Node:
-    """Return why all in a panel waits, where it waits for an act that is not its own."""
+    """Return why everything in a panel waits for an act that is not the panel's own."""
     return tag("div", tag("span", reason), _render_waiting(), class_="labkit-work", role="status")
 
 
@@ -138,7 +140,7 @@ def _render_waiting() -> Node:
 
 
 def render_result(sentences: Sequence[str], *, is_done: bool = True) -> Node:
-    """Return what came of an act, for the eye and for screen readers; `is_done`: or it was cancelled."""
+    """Return the result of an act, for the eye and for screen readers. `is_done`: False if it was cancelled."""
     tone = "labkit-result" if is_done else "labkit-result labkit-quiet"
     first, *rest = sentences
     return tag(
@@ -173,7 +175,7 @@ def _list(*groups: Sequence[str], before: str, class_: str = "") -> Node | None:
 
 
 def _items(items: Sequence[str]) -> Node:
-    """Return a list; of a long one the rest is folded away."""
+    """Return a list; the rest of a long one is in a fold."""
     most = MOST_LISTED if len(items) > MOST_LISTED + 2 else len(items)
     first, rest = ([tag("li", item) for item in part] for part in (items[:most], items[most:]))
     more = parts.fold(_("and {count} more").format(count=len(rest)), tag("ul", *rest), key="rest") if rest else None

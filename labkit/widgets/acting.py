@@ -1,11 +1,10 @@
-"""`Acting`: what a panel is at: the plan it asks about, the act under way, what came of the last one.
+"""`Acting`: what a panel is doing: the plan it asks about, the act under way, the result of the last one.
 
-Every panel has one. It is told what to do when something is to be seen (`redraw`) or to be read (`refresh`), and knows
-nothing else of its panel.
+Every panel has one. Of its panel it knows only what to call to lay it out (`redraw`) and to read again (`refresh`).
 
-Acts run one at a time on a thread of their own and never block a cell. No error is lost: it is shown in the panel.
+Acts run one at a time on a thread of their own and never block a cell. Every error is shown in the panel.
 
-Knows: plans, progress, how they are drawn. Must not know: the live view, what else a panel shows.
+Knows: plans, progress, how they are shown. Must not know: the live view, what else a panel shows.
 """
 
 from __future__ import annotations
@@ -30,22 +29,22 @@ Values: TypeAlias = Mapping[str, str]
 CarryOut: TypeAlias = Callable[[Plan, Work], tuple[str, ...]]
 
 FRAME_SECONDS = 0.1
-"""The least time between two layouts of one panel while an act reports progress."""
+"""The least seconds between two layouts of a panel while an act reports progress."""
 
 KEPT_COMMANDS = 50
 """How many commands "What really happened" remembers."""
 
 
 class Acting:
-    """What a panel is at; see the module.
+    """What a panel is doing; see the module.
 
     Args:
-        lock: the panel's. redraw: lays the panel out again; cheap when nothing changed, safe from any thread.
+        lock: the panel's. redraw: lays the panel out again; cheap if nothing has changed, safe from any thread.
         refresh: reads again what the panel shows; called after each of its acts.
 
     Attributes:
-        handlers: what the reader can ask for here, by action.
-        copy_rate: bytes a second that copies are expected to run at.
+        handlers: the functions for the reader's actions, by action.
+        copy_rate: the expected speed of copies in bytes a second.
     """
 
     def __init__(self, lock: threading.RLock, *, redraw: Callable[[], object], refresh: Callable[[], object]) -> None:
@@ -72,7 +71,7 @@ class Acting:
 
     @property
     def busy(self) -> str | None:
-        """What the panel is at, as an excuse for a button, or None."""
+        """What the panel is doing, as an excuse for a button, or None."""
         work = self._work
         return None if work is None else work.busy
 
@@ -84,7 +83,7 @@ class Acting:
         can_cancel: bool = False,
         expected: float | None = None,
     ) -> None:
-        """Run an act on a thread of its own; while one runs, another is not begun.
+        """Run an act on a thread of its own; if one is running already, do nothing.
 
         Args:
             label: what is being done, e.g. "Starting web".
@@ -104,20 +103,20 @@ class Acting:
         thread.start()
 
     def propose(self, plan: Plan, carry_out: CarryOut, *, label: str) -> None:
-        """Show a plan; the reader carries it out or leaves it. A refused one is shown with its way out.
+        """Show a plan, which the reader carries out or leaves. A refused plan is shown with its ways out.
 
         Args:
             plan: what would be done.
             carry_out: does it, and returns the commands that were run.
-            label: the button that says yes, and the act under way.
+            label: of the button that confirms, and of the act under way.
         """
         with self._lock:
             self._plan = (plan, carry_out, label)
-            self._ripens = self._work is not None  # it appears when its buttons can be pressed
+            self._ripens = self._work is not None  # show it only once its buttons can be pressed
         self._redraw()
 
     def report(self, work: Work, progress: Progress) -> None:
-        """Take an act's progress and show it, at most ten times a second, and whether a cancel is heeded at once."""
+        """Take an act's progress and show it, at most ten times a second; a change of `can_cancel` is shown at once."""
         heeded = work.heeds_cancel
         work.report(progress)
         if heeded != work.heeds_cancel or time.monotonic() - self._drawn >= FRAME_SECONDS:
@@ -129,12 +128,13 @@ class Acting:
             self._done = [*self._done, *commands][-KEPT_COMMANDS:]
 
     def drawn(self) -> None:
-        """Remember that the panel was laid out now."""
+        """Record that the panel has just been laid out."""
         self._drawn = time.monotonic()
 
     def fail(self, error: Exception) -> None:
-        """Show an error in the panel."""
+        """Show an error in the panel; the plan that was asked about before is no longer shown."""
         with self._lock:
+            self._plan = None
             self._error = error if isinstance(error, LabError) else as_lab_error(error)
         self._redraw()
 
@@ -146,11 +146,11 @@ class Acting:
         return self._plan[0] if self._plan else None
 
     def render(self, *, lost: tuple[str, ...] = (), held: str | None = None) -> tuple[Node, ...]:
-        """Return what is asked, under way, wrong, came out and was done.
+        """Return the plan asked about, the act under way, the error, the result, and the commands.
 
         Args:
-            lost: what goes for good with the plan besides files, by name.
-            held: why nothing can be done though it is at nothing, or None.
+            lost: the names of what is lost for good with the plan besides files.
+            held: why nothing can be done although the panel itself does nothing, or None.
         """
         return (
             tag("div", self._render_plan(lost), key="plan"),
@@ -166,7 +166,7 @@ class Acting:
         plan, _carry_out, label = self._plan
         can_do = bool(plan.steps) and plan.refusal is None
         leave = parts.Button(label=_("Leave it") if can_do else _("Close"), action="leave")
-        kind = "danger" if plan.files.deleted else "main"
+        kind = "danger" if plan.lost else "main"
         yes = parts.Button(label=label, action="confirm", kind=kind, busy=self.busy)
         offers = plan.refusal.offers if plan.refusal else ()
         buttons = [yes, leave] if can_do else [leave]
@@ -217,11 +217,12 @@ class Acting:
         self._redraw()
 
     def settle(self, work: Work, error: Exception) -> None:
-        """Remember how an act ended that did not come to its end: cancelled, or by an error."""
+        """Record how an act ended that did not succeed: cancelled, or with an error."""
         if isinstance(error, Cancelled) and work.cancel.is_set():
             self._result, self._is_done = (_("{act}: cancelled.").format(act=work.label),), False
         else:
-            self._result, self._error = (), error if isinstance(error, LabError) else as_lab_error(error)
+            self._result, self._plan = (), None
+            self._error = error if isinstance(error, LabError) else as_lab_error(error)
 
     def _dismiss(self, _values: Values) -> None:
         self._error = None
@@ -249,7 +250,7 @@ class Acting:
 
 
 def as_lab_error(error: Exception) -> LabError:
-    """Return an unexpected error as one a reader can act on, with all that is known of it folded."""
+    """Return an unexpected error as a LabError that a reader can act on, with all details in a fold."""
     return LabError(
         _("Something unexpected happened: {error}").format(error=f"{type(error).__name__}: {error}"),
         _("Run the cell again. If it stays, show the details to whoever looks after the lab."),

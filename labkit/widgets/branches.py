@@ -1,9 +1,9 @@
-"""A tree to choose from: a row for each point, the stretches between them drawn as one picture, as in the figures.
+"""A tree to choose from: a row for each point, with the stretches between them drawn as one picture, as in the figures.
 
-It is one stop of the Tab key; `view.js` moves through it with the arrow keys and tells what was chosen. For screen
-readers it is a tree; the picture says nothing that the rows do not say in words.
+It is one stop of the Tab key; in `view.js` the arrow keys move through it and choose. For screen readers it is a tree;
+the picture shows nothing that the rows do not say in words.
 
-Knows: where points go, the page. Must not know: what the points are.
+Knows: where points are placed, the page. Must not know: what the points are.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from labkit.model.tree_layout import find_way
 from labkit.widgets.tree import Node, tag
 
 ROW, LANE = 20, 16
-"""Pixels of the picture, which is then scaled to the letters."""
+"""Sizes in the picture in pixels; the picture is then scaled to the letters."""
 
 ROW_HEIGHT: Final = 1.9
-"""Of a row, in letters' heights; the style sheet has the same."""
+"""The height of a row in letters' heights, as in the style sheet."""
 
 MOST_ACROSS: Final = 16.0
-"""Letters' heights that the lanes may take across before they move together."""
+"""How wide all lanes may be, in letters' heights, before they move closer together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +31,11 @@ class Branch:
     """A row of the tree: a point, and the stretch that leads to it from the one it stands on.
 
     Attributes:
-        key: what is chosen with it. below: the key of the row it hangs on, or None. lane: how far to the right.
-        name, words: what stands beside it; `note` too, and stands out.
+        key: what choosing it asks for. below: the key of the row it hangs on, or None. lane: how far to the right.
+        name, words: the text beside it; note: further text, which stands out.
         mark: its shape, one of `MARKS`. line: how its stretch looks: "other", "way" (the machine reads through it),
             "active" (still written to) or "linked" (to another machine's images).
-        stretch: what lies in between, shown when pointed at.
+        stretch: what the stretch is, shown when pointed at.
         is_here: whether work goes on there.
     """
 
@@ -55,8 +55,8 @@ def render_branches(branches: Sequence[Branch], chosen: str | None, *, label: st
     """Return a tree to choose from.
 
     Args:
-        branches: each after the one it hangs on. chosen: the key of the one that is shown, or None.
-        label: what it is, for screen readers. action: what choosing asks for; the key comes as `subject`.
+        branches: each after the one it hangs on. chosen: the key of the chosen one, or None.
+        label: what the tree is, for screen readers. action: the action of choosing; the key is its `subject`.
     """
     levels: dict[str, int] = {}
     for branch in branches:
@@ -102,7 +102,7 @@ def render_branches(branches: Sequence[Branch], chosen: str | None, *, label: st
 
 
 def _draw_lines(branches: Sequence[Branch], lane: float) -> list[Node]:
-    """Return the stretches; the wide ones last, so that they lie on top."""
+    """Return the stretches; the wide ones last, so that they are on top."""
     places = {branch.key: (row, branch.lane) for row, branch in enumerate(branches)}
     drawn = []
     for branch in sorted(branches, key=lambda branch: ("linked", "other", "way", "active").index(branch.line)):
@@ -131,7 +131,7 @@ MARKS: Final = {
     "layer": "labkit-full",
     "boot": "labkit-full",
 }
-"""How each mark is filled: hollow ones keep no memory, as in the drawings."""
+"""How each mark is filled; as in the drawings, marks without memory are hollow."""
 
 _CORNERS: Final = {
     SnapshotKind.RUNNING: "-4,-5 5.5,0 -4,5",

@@ -1,4 +1,4 @@
-"""`Chronicle`: what happened to the machines of a lab since its first panel, a bounded while of it.
+"""`Chronicle`: what has happened to the machines of a lab since its first panel, up to a limit.
 
 Knows: happenings. Must not know: how they are shown, libvirt.
 """
@@ -15,14 +15,14 @@ from labkit.model.machine import MachineState, Reason
 from labkit.model.state import LabState
 
 KEPT = 60
-"""How many happenings of one machine, and how many deleted machines, are remembered."""
+"""How many happenings of one machine, and how many deleted machines, are kept."""
 
 _FORGET_SECONDS = 60.0
-"""How long events of a machine that no reading has shown are kept: it may be just being made."""
+"""How long events of a machine that no reading has shown are kept, since it may be just being made."""
 
 
 class Chronicle:
-    """What happened; safe from any thread."""
+    """What has happened; safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,12 +30,12 @@ class Chronicle:
         self._gone: deque[Happening] = deque(maxlen=KEPT)
 
     def hear(self, machine_id: str, state: MachineState, reason: Reason) -> None:
-        """Take how a machine stands after an event."""
+        """Take a machine's state after an event."""
         with self._lock:
             self._turn(machine_id, state, reason, time.time())
 
     def take(self, before: LabState | None, after: LabState, *, began: float) -> None:
-        """Take a reading, with the one before it and the time at which reading began."""
+        """Take a reading, with the previous one and the time at which the reading began."""
         now = time.time()
         with self._lock:
             for happening in compare(before, after, when=now) if before else ():
@@ -44,7 +44,7 @@ class Chronicle:
                 last = self._last(machine.id)
                 if last is None:
                     self._add(Happening(when=now, machine_id=machine.id, kind=HappeningKind.SEEN, state=machine.state))
-                elif last.state is not machine.state and last.when < began:  # no event told of it
+                elif last.state is not machine.state and last.when < began:  # there was no event
                     self._turn(machine.id, machine.state, machine.reason, now)
             self._forget({machine.id for machine in after.machines.values()}, now)
 
@@ -54,11 +54,11 @@ class Chronicle:
             return tuple(self._kept.get(machine_id, ()))
 
     def told(self, machine_id: str, name: str) -> tuple[Happening, ...]:
-        """Return the same without the first look, with the machine's name on each."""
+        """Return the same without the first look, each with the machine's name."""
         return tuple(replace(each, name=name) for each in self.of(machine_id) if each.kind is not HappeningKind.SEEN)
 
     def gone(self) -> tuple[Happening, ...]:
-        """Return which machines went, oldest first."""
+        """Return the machines that were deleted, oldest first."""
         with self._lock:
             return tuple(self._gone)
 
@@ -76,12 +76,12 @@ class Chronicle:
             return
         kept = self._kept.setdefault(happening.machine_id, deque(maxlen=KEPT))
         if happening.kind in (HappeningKind.CREATED, HappeningKind.CLONED) and kept:
-            kept.appendleft(happening)  # its first events came before it was read
+            kept.appendleft(happening)  # its first events came before the first reading of it
         else:
             kept.append(happening)
 
     def _last(self, machine_id: str) -> Happening | None:
-        """Return the last thing that told a machine's state."""
+        """Return the last happening that says a machine's state."""
         return next((each for each in reversed(self._kept.get(machine_id, ())) if each.state is not None), None)
 
     def _forget(self, known: set[str], now: float) -> None:

@@ -1,7 +1,7 @@
-"""What panels of a lab have in common: they follow it through its store, and show each act's plan first.
+"""What panels of a lab have in common: they follow the lab through its store, and show each act's plan first.
 
-`LivePanel` is of a lab, `OneMachinePanel` of one machine, which it follows by its id: a new name is shown, a
-deleted machine is told of.
+A `LivePanel` is about a lab, a `OneMachinePanel` about one machine, which it follows by its id: it shows a new name,
+and says when the machine has been deleted.
 
 Knows: the store's readings, plans. Must not know: libvirt; what is shown of the lab.
 """
@@ -43,14 +43,14 @@ SWITCHES = {
     "save": "managedsave",
     "kill": "destroy",
 }
-"""The acts that switch a machine, and what virsh calls them."""
+"""The switches of a machine, with virsh's word for each."""
 
 CAN_CANCEL = frozenset({"stop", "save"})
-"""The switches that may take a while, and heed a cancel."""
+"""The switches that may take a while and can be cancelled."""
 
 
 def find_free_name(taken: Container[str], name: str) -> str:
-    """Return a name with a number that nobody has yet."""
+    """Return the name with the first number that makes it a free one."""
     return next(f"{name}-{number}" for number in itertools.count(2) if f"{name}-{number}" not in taken)
 
 
@@ -83,7 +83,7 @@ class LivePanel(Panel):
         then: Callable[[], object] = lambda: None,
         measured: Callable[[Outcome], object] = lambda _outcome: None,
     ) -> None:
-        """Make a plan on the panel's thread and show it; `measured` and `then` follow once it is carried out."""
+        """Make a plan on the panel's thread and show it; `measured` and `then` are called once it is carried out."""
 
         def carry_out(plan: Plan, work: Work) -> tuple[str, ...]:
             outcome = self._lab.carry_out(
@@ -97,7 +97,7 @@ class LivePanel(Panel):
         self.acting.work(_("Planning"), lambda _work: self.acting.propose(make(), carry_out, label=label))
 
     def _switch_machine(self, machine: Machine, facts: MachineFacts, act: str, work: Work) -> None:
-        """Do one of `SWITCHES`, remember how long it took, and tell the command."""
+        """Do one of `SWITCHES`, remember how long it took, and add its command."""
         began = time.monotonic()
         call: Callable[..., object] = getattr(machine, act)
         if act == "save":
@@ -110,7 +110,7 @@ class LivePanel(Panel):
         self.acting.tell(shlex.join(["virsh", SWITCHES[act], facts.spec.domain_name]))
 
     def losses(self, plan: Plan) -> tuple[str, ...]:
-        """Return the machines and snapshots that go for good with a plan."""
+        """Return the machines and snapshots that are lost for good with a plan."""
         state = self._store.reading.state
         if state is None or plan.act != "delete" or plan.refusal:
             return ()
@@ -125,13 +125,13 @@ class LivePanel(Panel):
         return (*machines, *snapshots)
 
     def _relink(self, values: Values) -> None:
-        """Propose to put a file in the place of a lost image below a disk of the machine that is the subject."""
+        """Propose to put a file in the place of a lost image below a disk of the subject's machine."""
         machine, disk, file = values.get("subject", ""), values.get("disk", ""), values.get("file", "").strip()
         label = _("Relink {name}").format(name=disk)
         self._propose(label, lambda: self._lab.machines[machine].relink.plan(disk, file))
 
     def _accept(self, values: Values) -> None:
-        """Propose to take the frozen images below a machine, or a free disk, as they are now."""
+        """Propose to accept the frozen images below a machine, or a free disk, as they are now."""
         machine, _slash, disk = values.get("subject", "").partition("/")
 
         def make() -> Plan:
@@ -141,7 +141,7 @@ class LivePanel(Panel):
         self._propose(_("Take {name} as it is now").format(name=machine or disk), make)
 
     def _copy(self, values: Values) -> None:
-        """Propose to save what can be read of a disk into a new one."""
+        """Propose to save what can be read of a disk into a new disk."""
         disk = values.get("subject", "")
         self._propose(
             _("Save what can be read of {name}").format(name=disk),
@@ -152,12 +152,12 @@ class LivePanel(Panel):
         return self._lab.machines[machine].flatten.plan()
 
     def _about(self, _reading: Reading) -> str | None:
-        """Return the name of the machine that all in the panel is about; None: of none, or of several."""
+        """Return the name of the one machine that the panel is about, or None."""
         return None
 
     @property
     def held(self) -> str | None:
-        """That an act of somebody else is at work on the machine, or None."""
+        """The sentence that an act of somebody else is at work on the machine, or None."""
         reading = self._store.reading
         return self._why_held(reading, self._about(reading))
 
@@ -167,11 +167,11 @@ class LivePanel(Panel):
         return _("Another act is at work on {name}.").format(name=machine)
 
     def _why_not(self, reading: Reading, machine: str | None) -> str | None:
-        """Return why nothing can be done now with what belongs to a machine, or None."""
+        """Return why nothing can be done now with a machine and its things, or None."""
         return self.busy or self._why_held(reading, machine)
 
     def _render_absence(self, reading: Reading, title: str, *, gone: str = "") -> Node:
-        """Say why there is nothing to show; `gone`: what to say where the lab itself can be read."""
+        """Say why there is nothing to show. `gone`: what to say if the lab itself can be read."""
         if reading.closed:
             return machine_parts.render_notice(title, _("The lab is closed. Lab.open() opens it again."))
         if gone and reading.trouble is None:
@@ -201,24 +201,24 @@ class OneMachinePanel(LivePanel):
         self._prepare()
 
     def _prepare(self) -> None:
-        """Make ready what the panel remembers, and name its actions."""
+        """Initialize the panel's own attributes and actions."""
         raise NotImplementedError
 
     def _facts(self, reading: Reading) -> MachineFacts | None:
-        """The machine as it was last read, or None: it is gone."""
+        """The machine as last read, or None if it is gone."""
         machines = reading.state.machines.values() if reading.state else ()
         facts = next((machine for machine in machines if machine.id == self._id), None)
         self._last_name = facts.name if facts else self._last_name
         return facts
 
     def _about(self, reading: Reading) -> str | None:
-        """Return the machine's name, or None: it is gone."""
+        """Return the machine's name, or None if it is gone."""
         facts = self._facts(reading)
         return facts.name if facts else None
 
     @property
     def name(self) -> str:
-        """The machine's name, or the last it had."""
+        """The machine's name, or its last one."""
         self._facts(self._store.reading)
         return self._last_name
 
@@ -228,7 +228,7 @@ class OneMachinePanel(LivePanel):
         return f"{self._last_name} — " + (state_word(facts.state) if facts else _("gone"))
 
     def body(self, *, live: bool) -> Node:
-        """Return what is shown of the machine, or why there is nothing to show; see `Panel.body`."""
+        """Return what is shown of the machine, or why there is nothing; see `Panel.body`."""
         reading = self._store.reading
         facts = self._facts(reading)
         if reading.closed or facts is None or reading.state is None:

@@ -1,4 +1,4 @@
-"""What panels say of images that are lost: which file, who needs it, and the form that brings it back.
+"""What panels show of lost images: the file, who needs it, and the form that brings it back.
 
 Each is a function of values. Knows: lineages, losses. Must not know: threads, how an act is carried out.
 """
@@ -17,7 +17,7 @@ from labkit.widgets.tree import Child, Node, tag
 
 
 def render_losses(losses: Sequence[Loss], *, more: Child = None) -> Node | None:
-    """Return what is lost, a sentence each, and `more` beneath; nothing where nothing is."""
+    """Return a sentence for each loss, with `more` beneath; nothing if nothing is lost."""
     if not losses and more is None:
         return None
     lines = [tag("p", tag("strong", "⚠ "), loss.sentence) for loss in losses]
@@ -25,13 +25,13 @@ def render_losses(losses: Sequence[Loss], *, more: Child = None) -> Node | None:
 
 
 def render_seals(state: LabState) -> Child:
-    """Return what is said where all seals of a lab are gone, and how one goes on; nothing where they are there."""
+    """Return what to say if all seals of a lab are gone, with what to do; nothing if they are there."""
     said = say_seals_are_gone(state)
     return tag("p", tag("strong", "⚠ "), " ".join(said)) if said else None
 
 
 def why_not_start(losses: Sequence[Loss], machine: str) -> str | None:
-    """Return what of its disks a machine cannot start without, or None."""
+    """Return which lost image keeps a machine from starting, or None."""
     return next((loss.what for loss in losses if any(name == machine for name, _disk in loss.disks)), None)
 
 
@@ -46,7 +46,7 @@ def render_losses_of(lineage: Lineage, machine: str, *, busy: str | None) -> Nod
 
 
 def render_relink(machine: str, disks: Sequence[str], *, busy: str | None) -> Node | None:
-    """Return the form that puts a file in the place of a lost base; nothing without a disk to do it for."""
+    """Return the form that puts a file in the place of a lost base; nothing if there is no disk for it."""
     if not disks:
         return None
     return parts.form(

@@ -1,4 +1,4 @@
-"""The ways out of a refusal that a panel can go itself: a button each, where a call would else have to be typed.
+"""The ways out of a refusal that a panel offers itself: a button instead of a call to type.
 
 Each is a function of values. Knows: refusals. Must not know: threads, how an act is carried out.
 """
@@ -22,7 +22,7 @@ ACCEPT, COPY = "accept-changes", "copy-as-is"
 
 
 def offers_of(error: LabError) -> Sequence[Offer]:
-    """Return what the refusal that an error tells of offers."""
+    """Return the offers of the refusal in an error."""
     if not isinstance(error, Refused):
         return ()
     refusal: Refusal | None = error.plan.refusal if error.plan is not None else error.refusal
@@ -30,12 +30,12 @@ def offers_of(error: LabError) -> Sequence[Offer]:
 
 
 def render_offers(offers: Sequence[Offer], *, busy: str | None) -> Child:
-    """Return the buttons of what a refusal offers; nothing where that is nothing."""
+    """Return the buttons of offers; nothing if there are none."""
     return parts.render_buttons([_button(offer, busy) for offer in offers], label="offers") if offers else None
 
 
 def render_refusal(refusal: Refusal | None, *, busy: str | None) -> Child:
-    """Return why something cannot be used, with the buttons that lead out; nothing without such a button."""
+    """Return why something cannot be used, with the buttons of its offers; nothing if there are none."""
     if refusal is None or not refusal.offers:
         return None
     said = tag("p", tag("strong", "⚠ "), refusal.why)
@@ -43,7 +43,7 @@ def render_refusal(refusal: Refusal | None, *, busy: str | None) -> Child:
 
 
 def find_changed(state: LabState, facts: MachineFacts, changed: Container[str]) -> Refusal | None:
-    """Return the refusal of a machine's disks, or its snapshots', since another program has written to an image."""
+    """Return the refusal of a machine's disks or of its snapshots' because another program has written to an image."""
     nodes = state.snapshots.get(facts.name, SnapshotTree()).nodes.values()
     disks = [*facts.spec.disks, *(disk for node in nodes for disk in node.disks)]
     return why_broken(state, facts.name, disks, changed)

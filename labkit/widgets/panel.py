@@ -1,14 +1,13 @@
 """`Panel`: the base of all panels. A panel is a function of a state value plus actions.
 
-A subclass says what it shows (`body`, a tree; `line`, one sentence) and what the reader can ask for
-(`on`). The base class shows it three ways, all from the same functions: `text/plain` and `text/html`
-hold only what is the same on every machine and in every run; the live view adds what is measured, the
-buttons, and what `Acting` tells of acts.
+A subclass says what it shows (`body`, a tree; `line`, one sentence) and what the reader can ask for (`on`). The base
+class shows that in three forms, all from the same functions: `text/plain` and `text/html` contain only what is the same
+on every computer and in every run; the live view adds what is measured, the buttons, and what `Acting` says of acts.
 
-Threads: a message from the browser only starts something; the tree is laid out by whoever has news, under the
-panel's lock.
+Threads: a message from the browser only starts something; the thread that has news lays the tree out, under the panel's
+lock.
 
-Knows: the live view, trees, that a panel is of a lab or a machine. Must not know: libvirt; which one it is about.
+Knows: the live view, trees, that a panel is about a lab or a machine. Must not know: libvirt, what a panel shows.
 """
 
 from __future__ import annotations
@@ -36,8 +35,11 @@ class Panel:
     follows_disks: ClassVar[bool] = False
     """Whether it shows sizes of disks, which change without an event."""
 
+    needs_section: ClassVar[bool] = False
+    """Whether its cell needs what the cells above have measured, and not only names that the lab gives."""
+
     shows_states: ClassVar[bool] = True
-    """Whether it shows how machines stand; else it waits for the reading that follows an event."""
+    """Whether it shows states of machines; else it waits for the reading that follows an event."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -54,14 +56,14 @@ class Panel:
         return type(self).__name__
 
     def line(self) -> str:
-        """Return what the panel shows in one sentence: its `text/plain`, the same in every run."""
+        """Return the panel's `text/plain`, a sentence that is the same in every run."""
         raise NotImplementedError
 
     def body(self, *, live: bool) -> Node:
         """Return what the panel shows.
 
         Args:
-            live: False asks for the static twin: without anything measured and anything to press.
+            live: False for the static twin, which contains nothing measured and nothing to press.
         """
         raise NotImplementedError
 
@@ -69,17 +71,17 @@ class Panel:
         """Read again what the panel shows; called before it is displayed and after each of its acts."""
 
     def losses(self, _plan: Plan) -> tuple[str, ...]:
-        """Return what goes for good with a plan besides files, by name: a subclass may know."""
+        """Return the names of what is lost for good with a plan besides files; a subclass may know."""
         return ()
 
     @property
     def held(self) -> str | None:
-        """Why nothing can be done here though the panel is at nothing, or None: a subclass may know."""
+        """Why nothing can be done here although the panel itself does nothing, or None; a subclass may know."""
         return None
 
     @property
     def busy(self) -> str | None:
-        """What the panel is at, as an excuse for a button, or None."""
+        """What the panel is doing, as an excuse for a button, or None."""
         return self.acting.busy
 
     def on(self, action: str, handler: Callable[[Values], None]) -> None:
@@ -90,7 +92,7 @@ class Panel:
         self._handlers[action] = handler
 
     def redraw(self) -> None:
-        """Lay the panel out again; cheap when nothing changed, safe from any thread."""
+        """Lay the panel out again; cheap if nothing has changed, safe from any thread."""
         with self._lock:
             self.acting.drawn()
             if self._view is not None and not self._closed:
@@ -98,7 +100,7 @@ class Panel:
 
     @property
     def is_shown(self) -> bool:
-        """Whether someone has the panel on screen, as far as is known."""
+        """Whether somebody has the panel on screen, as far as is known."""
         return self._view is not None and not self._closed and self._view.is_shown
 
     def close(self) -> None:
@@ -111,7 +113,7 @@ class Panel:
     # --- how it is shown -----------------------------------------------------------------------------
 
     def page(self) -> Node:
-        """Return the whole live page: the body, then what is under way, asked, wrong, and was done."""
+        """Return the whole live page: the body, then what `Acting` shows."""
         with self._lock:
             try:
                 body = self.body(live=True)
@@ -122,7 +124,7 @@ class Panel:
             plan = self.acting.plan
             return tag(
                 "section",
-                parts.render_stale(),
+                parts.render_stale(section=self.needs_section),
                 tag("div", body, key="body"),
                 *self.acting.render(lost=self.losses(plan) if plan else (), held=self.held),
                 tag("div", parts.render_view_choices(), key="view"),
@@ -134,7 +136,7 @@ class Panel:
             )
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, object]:
-        """Return the three ways it is shown; `note` is for a page without the kernel (`labextension`)."""
+        """Return the three forms of the panel; `note` is for a page without the kernel (`labextension`)."""
         self.refresh()
         bundle: dict[str, object] = {"text/plain": repr(self), "text/html": self.static()}
         with self._lock:
@@ -146,13 +148,16 @@ class Panel:
                     "version_major": 2,
                     "version_minor": 0,
                     "model_id": self._view.model_id,
-                    "note": _("This panel is as it was saved. Run the cells again: it is live then."),
+                    "note": _("This panel is a picture of the past, as it was saved.")
+                    + " "
+                    + parts.say_what_to_run(section=self.needs_section),
+                    "run": [_("Run them"), "section" if self.needs_section else "cell"],
                 }
         self.displayed()
         return bundle
 
     def displayed(self) -> None:
-        """Do what is due when the panel comes on a page or into sight: a subclass may follow its lab."""
+        """Called when the panel is displayed or comes into sight; a subclass may begin to follow its lab."""
 
     def static(self) -> str:
         """Return the `text/html` twin."""
@@ -180,10 +185,10 @@ class Panel:
 
 
 def lab_of(given: object) -> Lab:
-    """Return the lab that a panel was given; every panel asks here.
+    """Return the lab that a panel was given, after a check.
 
     Raises:
-        BadInput: it is something else.
+        BadInput: it is not a lab.
     """
     if isinstance(given, Lab):
         return given
@@ -193,7 +198,7 @@ def lab_of(given: object) -> Lab:
 
 
 def machine_of(given: object, name: object = None) -> Machine:
-    """Return the machine that a panel was given: itself, or its lab and its name.
+    """Return the machine that a panel was given, as an object or by its lab and name.
 
     Raises:
         BadInput: it is neither. NotFound: the lab has no machine of that name.
@@ -218,6 +223,6 @@ _displayed: weakref.WeakSet[Panel] = weakref.WeakSet()
 
 @on_switch
 def _lay_out_all() -> None:
-    """Show every panel in the language now in force."""
+    """Lay out every panel in the language now in force."""
     for panel in list(_displayed):
         panel.redraw()

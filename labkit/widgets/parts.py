@@ -20,10 +20,10 @@ class Button:
 
     Attributes:
         label: what it says. action: what it asks for.
-        excuse: why it cannot be pressed now, or None; it stands beneath.
-        busy: what else must end first, or None; that stands at the foot of the panel, once for all that wait.
+        excuse: why it cannot be pressed now, or None; shown beneath.
+        busy: what else must end first, or None; shown at the foot of the panel, once for all that wait.
         kind: "plain", "main" (the usual next step) or "danger" (something is lost).
-        tip: what it does, one sentence. subject: what it is about, where several buttons ask for the same.
+        tip: what it does, one sentence. subject: what it is about, if several buttons have the same action.
     """
 
     label: str
@@ -36,7 +36,7 @@ class Button:
 
 
 def render_buttons(buttons: Sequence[Button], *, label: str) -> Node:
-    """Return a row of buttons, and beneath it why some of them cannot be pressed."""
+    """Return a row of buttons, with a line beneath it why some of them cannot be pressed."""
     excuses = list(dict.fromkeys(button.excuse for button in buttons if button.excuse))
     row = [
         render_button(
@@ -54,7 +54,7 @@ def render_buttons(buttons: Sequence[Button], *, label: str) -> Node:
 
 
 def render_button(button: Button, **attributes: str | None) -> Node:
-    """Return a button alone, without a line for its excuse."""
+    """Return a single button, without a line for its excuse."""
     held = button.excuse or button.busy
     return tag(
         "button",
@@ -70,7 +70,7 @@ def render_button(button: Button, **attributes: str | None) -> Node:
 
 
 def _excuse_line(excuse: str, buttons: Sequence[Button], excuses: Sequence[str]) -> str:
-    """Return an excuse; where there is another, with the buttons it is for."""
+    """Return an excuse; if there are several, with the buttons it is for."""
     if all(button.excuse == excuse for button in buttons):
         return excuse
     if len(excuses) == 1:
@@ -90,13 +90,13 @@ def form(
     key: str | None = None,
     subject: str | None = None,
 ) -> Node:
-    """Return a form whose button shows a plan, and beneath it why it cannot be sent now.
+    """Return a form whose button shows a plan, with a line beneath it why it cannot be sent now.
 
     Args:
         action: what it asks for. label: of its button. fields: in order.
         excuse, busy, tip, kind: of its button, as in `Button`.
-        key: another one begins with empty fields; None: it stays as it is.
-        subject: what it is about, where several forms ask for the same.
+        key: a form with another key begins with fresh fields; None: typed values stay.
+        subject: what it is about, if several forms have the same action.
     """
     held = excuse or busy
     button = tag(
@@ -121,15 +121,15 @@ def form(
 
 
 def field(label: str, name: str, value: str, **attributes: str) -> Node:
-    """Return a field of a form for a line of text."""
+    """Return a form's field for a line of text."""
     return tag("label", label, tag("input", name=name, value=value, autocomplete="off", **attributes))
 
 
 def tick(label: str, name: str, *, is_on: bool = True, excuse: str | None = None) -> Node:
-    """Return a field of a form to tick; where it is not ticked, the form has no such value.
+    """Return a form's tick box; if it is not ticked, the form has no such value.
 
     Args:
-        is_on: whether it begins ticked. excuse: why it cannot be, or None.
+        is_on: whether it is ticked at first. excuse: why it cannot be ticked, or None.
     """
     box = tag("input", type="checkbox", name=name, checked=is_on and not excuse, disabled=bool(excuse))
     reason = tag("span", " — ", excuse, class_="labkit-quiet") if excuse else None
@@ -139,26 +139,49 @@ def tick(label: str, name: str, *, is_on: bool = True, excuse: str | None = None
 def choices(
     label: str, name: str, options: Sequence[tuple[str, str]], chosen: str | None = None, **attributes: str
 ) -> Node:
-    """Return a field of a form to choose in; `options` are pairs of value and word, the first is chosen by itself."""
+    """Return a form's field to choose in; `options` are pairs of value and word, and the first is the default."""
     words = [tag("option", word, value=value, selected=value == chosen, key=value) for value, word in options]
     return tag("label", label, tag("select", *words, name=name, **attributes))
 
 
-def render_stale() -> Node:
-    """Return what a panel says whose kernel has left (`kernel.js`); the style sheet shows it only then."""
+def say_what_to_run(*, section: bool) -> str:
+    """Return how a panel whose kernel has left comes back: which cells are run again.
+
+    Args:
+        section: whether it needs what its section has measured, and not only its names.
+    """
+    if section:
+        return _("Run the set-up cell, and this section from its first cell to this one.")
+    return _("Run the set-up cell, this section's first cell, and this one.")
+
+
+def render_stale(*, section: bool = False) -> Node:
+    """Return what a panel says whose kernel has left (`kernel.js`); the style sheet shows it only then.
+
+    The button is shown where our extension of JupyterLab hears it.
+    """
+    run = tag(
+        "button",
+        _("Run them"),
+        type="button",
+        class_="labkit-button labkit-run-again",
+        data_run_again="section" if section else "cell",
+    )
     return tag(
-        "p",
-        _("The kernel was restarted or has ended, and what this panel shows is old: run its cell again."),
+        "div",
+        tag("p", _("The kernel was restarted or has ended: this panel is a picture of the past."), " ",
+            say_what_to_run(section=section)),
+        run,
         class_="labkit-stale labkit-note",
         role="alert",
         key="stale",
-    )
+    )  # fmt: skip
 
 
 def render_view_choices() -> Node:
     """Return the choice of language, for all panels of this kernel, and of large letters, for all in this browser.
 
-    The language goes to the action "language" with its code as `subject`; letters are `view.js`'s own affair.
+    The language is the action "language" with its code as `subject`; `view.js` itself does the letters.
     """
     languages = [
         tag(
@@ -186,7 +209,8 @@ def fold(title: str, *children: Child, is_open: bool = False, key: str | None = 
     """Return a fold that the reader opens and closes.
 
     Args:
-        asks: whether opening or closing it asks for "unfold", with `key` as `subject`: what is in it is made then.
+        asks: whether opening or closing it is the action "unfold", with `key` as `subject`, so that its content can be
+            made then.
     """
     wanted = {"data_action": "unfold", "data_subject": key} if asks else {}
     return tag("details", tag("summary", title, **wanted), *children, open=is_open, key=key, class_="labkit-fold")
@@ -203,19 +227,19 @@ def badge(word: str, *, shape: str, tone: str) -> Node:
 
     Args:
         word: the state.
-        shape: one character that tells it without colour.
+        shape: one character that shows it without colour.
         tone: "good", "calm", "warn" or "bad".
     """
     return tag("span", tag("span", shape, aria_hidden="true"), " ", word, class_=f"labkit-badge labkit-{tone}")
 
 
 def sparkline(values: Sequence[float], *, top: float, label: str) -> Node:
-    """Return a small line of values, oldest first; live view only.
+    """Return a small line chart, for the live view only.
 
     Args:
-        values: up to 60 of them.
+        values: up to 60, oldest first.
         top: the value at the upper edge.
-        label: what it says in words.
+        label: what it shows, in words.
     """
     width, height = 120, 24
     points = " ".join(

@@ -1,13 +1,13 @@
-"""What has changed between two trees as they go to the browser: so much less than the whole page is sent.
+"""The difference between two trees as they go to the browser, so that much less than the whole page is sent.
 
 A tree is `[tag, attributes, children]` or text (`tree.to_json`). A patch is what turns one into the other:
 
     [node]                      another node instead
     [attributes, children]      attributes that changed, by name (None: gone); and either the children that
-                                changed, by their place, or all children again: a number is an old child's place,
+                                changed, by their place, or all children anew: a number is an old child's place,
                                 [number, patch] that child changed, [node] a new one
 
-Children belong together as in `layout.js`: by tag and key, in order. Knows: trees. Must not know: what is shown.
+Children are matched as in `layout.js`: by tag and key, in order. Knows: trees. Must not know: what is shown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Patch: TypeAlias = list[Any]
 
 
 def make_patch(before: Tree, after: Tree) -> Patch | None:
-    """Return what turns one tree into the other, or None: they are equal."""
+    """Return the patch that turns one tree into the other, or None if they are equal."""
     if before == after:
         return None
     if isinstance(before, str) or isinstance(after, str) or _key(before) != _key(after):
@@ -34,7 +34,7 @@ def make_patch(before: Tree, after: Tree) -> Patch | None:
 
 
 def apply_patch(before: Tree, patch: Patch) -> Tree:
-    """Return the tree that a patch makes of another; what `layout.js` does, for tests and to say it in one place."""
+    """Return the tree that a patch makes of another, as `layout.js` does; for tests, and as a definition."""
     if len(patch) == 1:
         return patch[0]
     changed, children = patch

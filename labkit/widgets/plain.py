@@ -1,7 +1,7 @@
-"""An act that a cell waits for, shown beside the notebook: how far it is, how long still, how to stop it.
+"""An act that a cell waits for, shown over the notebook: how far it is, the time left, how to stop it.
 
-What is quicker than 0.3 s is never shown. Nothing of it is an output, so nothing of it stays in the file: `view.js`
-lays it over the page and takes it away.
+Acts quicker than 0.3 s are never shown. The view is not an output, so nothing of it stays in the file: `view.js` lays
+it over the page and takes it away.
 
 Knows: the view. Must not know: labs, which act it is.
 """
@@ -23,22 +23,22 @@ from labkit.widgets.view import View
 from labkit.widgets.work import Work, format_duration
 
 QUICK_SECONDS = 0.3
-"""What takes no longer is not shown."""
+"""Seconds; a quicker act is not shown."""
 
 FRAME_SECONDS = 0.2
-"""The time between two layouts."""
+"""Seconds between two layouts."""
 
 _lasted: dict[str, float] = {}
-"""Seconds that an act took last time, by its title."""
+"""How many seconds an act took last time, by its title."""
 
 
 @contextmanager
 def show(title: str, bytes_copied: int = 0, cancel: threading.Event | None = None) -> Iterator[OnProgress]:
-    """Show an act while the context is entered; yields what it reports to.
+    """Show an act during a `with` block; yields the function to report progress to.
 
     Args:
         title: what is done. bytes_copied: how much it copies, for the estimate.
-        cancel: what the act heeds: an interrupt of the kernel sets it; None: it heeds nothing.
+        cancel: the event that cancels the act, which an interrupt of the kernel sets; None: it cannot be cancelled.
     """
     expected = bytes_copied / act_parts.COPY_RATE if bytes_copied else _lasted.get(title)
     work = Work(label=title, expected=expected, can_cancel=cancel is not None, cancel=cancel or threading.Event())
@@ -57,14 +57,14 @@ def show(title: str, bytes_copied: int = 0, cancel: threading.Event | None = Non
 
 
 def _cancel(cancel: threading.Event, number: int, frame: FrameType | None) -> None:
-    """Cancel an act, as its button in the box asks for; a second interrupt ends the call where it stands."""
+    """Cancel an act, as the Cancel button asks; a second interrupt ends the call at once."""
     if cancel.is_set():
         signal.default_int_handler(number, frame)
     cancel.set()
 
 
 def _follow(work: Work, ended: threading.Event) -> None:
-    """Show it from the time on when it is no longer quick until it has ended."""
+    """Show an act until it has ended, beginning when it is no longer quick."""
     if ended.wait(QUICK_SECONDS):
         return
     view = View(page=_render(work), on_action=lambda _action, _values: None, floats=True)
@@ -85,7 +85,7 @@ def _render(work: Work) -> Node:
 
 
 def _say_more(work: Work) -> Iterator[str]:
-    """Say how long it has taken, how long it should still take, and how to stop it where no button does."""
+    """Say how long it has taken, how long it should still take, and how to stop it if there is no button."""
     yield _("{time} so far").format(time=format_duration(work.elapsed))
     if work.seconds_left is None and work.expected is not None and work.expected > work.elapsed:
         yield _("{time} left").format(time=format_duration(work.expected - work.elapsed))

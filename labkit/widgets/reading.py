@@ -1,6 +1,6 @@
 """`Reading`: a lab as its panels last read it, with what its machines used.
 
-Values. Knows: the lab's state. Must not know: how and when it is read, how it is shown.
+Only values. Knows: the lab's state. Must not know: how and when it is read, how it is shown.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from labkit.model.state import LabState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What a machine used over the last tick.
+    """What a machine used during one tick.
 
     Attributes:
-        cpus: CPUs of the host; 1.0 is one of them, busy. memory: bytes. written: bytes a second, to all its disks.
+        cpus: busy CPUs of the host, 1.0 for one. memory: bytes. written: bytes a second, to all its disks.
     """
 
     cpus: float
@@ -30,7 +30,7 @@ class Reading:
     """A lab as last read.
 
     Attributes:
-        state: None before the first reading succeeded.
+        state: None until the first reading has succeeded.
         samples: by machine id, oldest first, at most 60; only of machines that are on.
         growth: bytes allocated to each disk, by name, oldest first, at most 60; only while a panel follows disks.
         trouble: why the last reading failed, or None; `state` is then an older one.

@@ -1,9 +1,9 @@
-"""`Store`: what the panels of one lab last read of it, and the threads that read again and lay out.
+"""`Store`: what the panels of one lab last read of it, and the threads that read again and lay panels out.
 
-However many panels there are, news of the hypervisor cost one reading, and the CPU and memory in use
-one call a second, only while a panel is on screen. Reading many machines takes a while: a machine that was
-switched is shown at once as its event says, and reading follows. Acts of other kernels that make no event are
-seen by their journal. The store holds panels weakly and ends with its lab.
+However many panels there are, news of the hypervisor costs one reading, and CPU and memory cost one call a second, and
+only while a panel is on screen. Reading many machines takes a while, so a machine that was switched is shown at once as
+its event says, and the reading follows. Acts of other kernels that cause no event are noticed through the journal. The
+store holds panels weakly and ends with its lab.
 
 Knows: the lab's readings and events. Must not know: how they are shown.
 """
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
-"""How often CPU and memory are read while a panel is on screen."""
+"""Seconds between two readings of CPU and memory while a panel is on screen."""
 
 FRAME_SECONDS = 0.02
-"""The least time between two layouts: events that come faster are one."""
+"""The least seconds between two layouts; events that come faster are shown together."""
 
 READ_SECONDS = 0.05
-"""Before each reading, so that what was heard is laid out first, and after it."""
+"""Seconds to wait before each reading, so that events are laid out first, and after it."""
 
 WATCH_SECONDS = 0.25
-"""How often the lab's journal is looked at while a panel is on screen."""
+"""Seconds between two looks at the lab's journal while a panel is on screen."""
 
-_SHARE, _LONGEST_PAUSE = 0.3, 3.0  # of the time goes into reading what no event told of; seconds
+_SHARE, _LONGEST_PAUSE = 0.3, 3.0  # the most of the time for readings without an event; seconds
 
 KEPT_SAMPLES = 60
 
@@ -53,7 +53,7 @@ _NOT_ON = (MachineState.OFF, MachineState.SAVED)
 
 
 class Store:
-    """The readings of one lab, shared by its panels; get it with `Store.of(lab)`."""
+    """The readings of one lab, shared by its panels; returned by `Store.of(lab)`."""
 
     _stores: ClassVar[weakref.WeakKeyDictionary[Lab, Store]] = weakref.WeakKeyDictionary()
     _guard = threading.Lock()
@@ -87,7 +87,7 @@ class Store:
 
     @property
     def reading(self) -> Reading:
-        """What was last read; no I/O."""
+        """The last reading; no I/O."""
         return self._reading
 
     def read(self) -> Reading:
@@ -105,7 +105,7 @@ class Store:
             self.chronicle.take(self._reading.state, state, began=began)
             with self._lock:
                 self._stands = {each: stand for each, stand in self._stands.items() if stand[0] >= began}
-                for machine_id, (_when, stand, reason) in self._stands.items():  # switched while this was read
+                for machine_id, (_when, stand, reason) in self._stands.items():  # switched during this reading
                     state = state.with_stand(machine_id, stand, reason)
                 return self._set(state=state, trouble=None)
 
@@ -115,7 +115,7 @@ class Store:
             return self._reading
 
     def follow(self, panel: Panel) -> None:
-        """Lay the panel out again whenever there is news, as long as it is on screen."""
+        """Lay a panel out again whenever there is news, as long as it is on screen."""
         with self._lock:
             self._panels.setdefault(panel, 0.0)
             if not self.is_following:
@@ -133,15 +133,15 @@ class Store:
 
     @property
     def is_following(self) -> bool:
-        """Whether news are looked for."""
+        """Whether the threads are running."""
         return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
 
     def poke(self) -> None:
-        """Read again soon: something was done, or a panel came into sight."""
+        """Read again soon, since something was done or a panel came into sight."""
         self._news.set()
 
     def remember(self, act: str, seconds: float) -> None:
-        """Remember how long an act took, to announce it next time."""
+        """Remember how long an act took, as an estimate for the next time."""
         self._durations[act] = seconds
 
     def expected(self, act: str) -> float | None:
@@ -177,7 +177,7 @@ class Store:
                 continue
             cpus = (used.cpu_time - last.cpu_time) / (now - before)
             kept = self._samples.setdefault(machine_id, deque(maxlen=KEPT_SAMPLES))
-            memory = used.memory or (kept[-1].memory if kept else 0)  # 0: not known while it is busy
+            memory = used.memory or (kept[-1].memory if kept else 0)  # 0: not known while libvirt is busy with it
             written = max(0, used.written_bytes - last.written_bytes) / (now - before)
             kept.append(Sample(cpus=cpus, memory=memory, written=written))
         for machine_id in self._samples.keys() - usage.keys():
@@ -187,7 +187,7 @@ class Store:
         return self._reading.state is None or _differs(self._reading.state, usage)
 
     def _take_growth(self) -> None:
-        """Keep what the host has given each disk by now."""
+        """Add to the samples what the host has given each disk."""
         disks = self._reading.state.disks if self._reading.state else {}
         for name, disk in disks.items():
             self._grown.setdefault(name, deque(maxlen=KEPT_SAMPLES)).append(disk.allocated)
@@ -196,7 +196,7 @@ class Store:
         self._set(growth={name: tuple(kept) for name, kept in self._grown.items()})
 
     def _read_turn(self) -> bool:
-        """Wait for news or the tick, and read what must be read; return whether to go on."""
+        """Wait for news or the next tick, and read what must be read; return whether to go on."""
         woken = self._news.wait(WATCH_SECONDS)
         if woken:
             time.sleep(READ_SECONDS)
@@ -224,7 +224,7 @@ class Store:
         return True
 
     def _has_acts(self, lab: Lab) -> bool:
-        """Whether an act has begun or ended since the last look: whoever is at it, it stands in the journal."""
+        """Whether an act has begun or ended in any kernel since the last look, which shows in the journal."""
         try:
             age = (lab.home / "journal").stat().st_mtime_ns
         except OSError:
@@ -233,10 +233,10 @@ class Store:
         return age != before
 
     def _layout_turn(self) -> bool:
-        """Wait until something was read or heard, and lay out; return whether to go on.
+        """Wait until something was read or heard, and lay panels out; return whether to go on.
 
-        Panels that show how machines stand come first, the quickest of them before the others; with the rest, what is
-        heard meanwhile goes before.
+        Panels that show states of machines come first, the quickest first. The other panels wait if there is further
+        news meanwhile.
         """
         if self._fresh.wait(TICK_SECONDS) or self._reading.closed:
             self._fresh.clear()
@@ -258,7 +258,7 @@ class Store:
 
 
 def _differs(state: LabState, usage: Mapping[str, MachineUsage]) -> bool:
-    """Whether a machine is on by one reading and not by the other: an event was missed."""
+    """Whether a machine is on in one reading and off in the other, so that an event was missed."""
     return any(
         machine.id not in usage
         or (usage[machine.id].state != machine.state and machine.state is not MachineState.SAVED)
@@ -267,12 +267,12 @@ def _differs(state: LabState, usage: Mapping[str, MachineUsage]) -> bool:
 
 
 def _pause_after(seconds: float) -> float:
-    """Return how long to wait from the begin of a reading that took so long to the next one."""
+    """Return how long to wait, from the beginning of a reading that took so long, until the next one."""
     return min(max(TICK_SECONDS, seconds / _SHARE), _LONGEST_PAUSE)
 
 
 def _follow(store: weakref.ref[Store], turn: Callable[[Store], bool]) -> None:
-    """Turn until the lab is closed or the store is gone."""
+    """Call `turn` again and again until the lab is closed or the store is gone."""
     while True:
         alive = store()
         if alive is None or not turn(alive):

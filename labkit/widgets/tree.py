@@ -1,8 +1,7 @@
 """A page as a value: elements and text, the same for the live view and for its static twin.
 
-A panel computes a tree from the state it shows. The live view lays it out in the browser with as few
-changes as it can (`layout.js`); `to_html` writes the static twin from the very same tree. Text is never
-markup: both sides escape it.
+A panel computes a tree from the state it shows. The live view lays it out in the browser with as few changes as
+possible (`layout.js`); `to_html` writes the static twin from a tree, too. Text is never markup: both escape it.
 
 Knows: elements. Must not know: machines, ipywidgets.
 """
@@ -21,7 +20,7 @@ Child: TypeAlias = "Node | str | None"
 _VOID = frozenset({"br", "hr", "input"})
 _ONLY_LIVE = frozenset({"button", "form", "input", "labkit-console", "progress", "select", "svg"})
 _UNFOLDED = {"details": "div", "summary": "p"}
-"""A fold can have the focus, and nothing in a still page keeps its keys from the front end's commands."""
+"""A fold could get the focus, and in a static page nothing keeps its keys from the front end's commands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,7 @@ class Node:
     children: tuple[Node | str, ...] = ()
 
     def find(self, name: str) -> Iterator[Node]:
-        """Yield this element and all below it that have a tag `name`, in reading order."""
+        """Yield this element and all below it with the tag `name`, in reading order."""
         if self.name == name:
             yield self
         for child in self.children:
@@ -48,19 +47,19 @@ class Node:
 
     @property
     def text(self) -> str:
-        """All text in it, one space between its parts."""
+        """All text in it, with one space between its parts."""
         parts = (child.strip() if isinstance(child, str) else child.text for child in self.children)
         return " ".join(part for part in parts if part)
 
 
 def tag(element: str, /, *children: Child, **attributes: str | float | bool | None) -> Node:
-    """Return an element, with its text in the language in force; what is None or False is left out.
+    """Return an element, with its text in the language in force; whatever is None or False is left out.
 
     Args:
         element: its tag.
         children: elements and text.
-        attributes: an underscore stands for a dash, one at the end for nothing: `class_`, `aria_label`.
-            True means present without a value.
+        attributes: an underscore stands for a dash, at the end for nothing: `aria_label`, `class_`. True means present
+            without a value.
     """
     return Node(
         name=element,
@@ -78,10 +77,10 @@ def tag(element: str, /, *children: Child, **attributes: str | float | bool | No
 
 
 class JsonWriter:
-    """Writes pages as `[tag, attributes, children]`, what `layout.js` reads, one after the other.
+    """Writes pages, one after the other, as `[tag, attributes, children]`, which `layout.js` reads.
 
-    An element with a key that was on the page before, the very same, is the very same list again: a row of many that
-    has not changed costs nothing, neither here nor where pages are compared.
+    If an element with a key is the same object as on the page before, the same list object is used again: an unchanged
+    row costs nothing, neither here nor when pages are compared.
     """
 
     def __init__(self) -> None:

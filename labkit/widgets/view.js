@@ -182,6 +182,13 @@ function render({ model, el }) {
       copied.classList.add("labkit-copied");
       setTimeout(() => copied.classList.remove("labkit-copied"), 1200);
     }
+    const again = event.target.closest("[data-run-again]");
+    if (again) again.dispatchEvent(new CustomEvent("labkit-run-again", { bubbles: true }));
+    const opener = event.target.closest("[data-open]");
+    if (opener) {
+      const detail = { path: opener.dataset.open, section: opener.dataset.section };
+      document.dispatchEvent(new CustomEvent("labkit-open-notebook", { detail }));
+    }
     const pressed = event.target.closest("button[data-action], summary[data-action]");
     if (pressed) ask(pressed);
     if (event.target.closest("[data-large]")) setLarge(!whole.classList.contains(LARGE));

@@ -1,11 +1,10 @@
-"""The live view: one anywidget that shows a tree and reports what the reader does.
+"""The live view: an anywidget that shows a tree and reports what the reader does.
 
-To the browser goes one synced value, `whole`, the number of the page and the page, a tree as JSON; and after that
+The browser gets one synced value, `whole`: the number of the page and the page, a tree as JSON. After that it gets
 `{"number": N, "patch": PATCH}` (`patches.py`) for each further page, and `{"heard": true}` for each action, which may
-leave the page as it is. From it come messages:
-`{"action": NAME, "values": {field: text}}` for a click or a submitted form,
-`{"shown": bool, "view": ID}` as the view comes on screen, stays there (every minute) or leaves, and
-`{"missed": true}` where a patch does not follow on the page before: then the whole page is sent.
+not change the page. It sends messages: `{"action": NAME, "values": {field: text}}` for a click or a submitted form,
+`{"shown": bool, "view": ID}` when the view comes on screen, stays there (every minute) or leaves, and `{"missed":
+true}` if a patch does not fit the page before: then the whole page is sent.
 
 Knows: anywidget. Must not know: what is shown.
 """
@@ -26,16 +25,16 @@ _HERE = Path(__file__).parent
 _FRONT = ("layout.js", "kernel.js", "view.js")  # one module, joined
 
 SHOWN_SECONDS = 300.0
-"""How long a view counts as on screen without a word from it: a busy kernel hears nothing."""
+"""How many seconds a view counts as on screen without a message, since a busy kernel receives none."""
 
 
 class View(anywidget.AnyWidget):
-    """A tree on the page.
+    """A tree on a page.
 
     Args:
         on_action: called with the action's name and the fields of its form, on the thread of the message.
         on_shown: called when it comes into sight.
-        floats: whether it lies over the page until it is closed, instead of being displayed somewhere.
+        floats: whether it lies over the page until it is closed, instead of being displayed in a cell.
     """
 
     _esm = "".join((_HERE / name).read_text(encoding="utf-8") for name in _FRONT)
@@ -52,7 +51,7 @@ class View(anywidget.AnyWidget):
         floats: bool = False,
     ) -> None:
         self._writer = JsonWriter()
-        self.numbered: tuple[int, Tree] = (0, self._writer.write(page))  # a page that comes later asks for it, too
+        self.numbered: tuple[int, Tree] = (0, self._writer.write(page))  # a page opened later asks for it, too
         super().__init__(floats=floats)
         self._on_action = on_action
         self._on_shown = on_shown
@@ -61,11 +60,11 @@ class View(anywidget.AnyWidget):
 
     @property
     def page(self) -> Tree:
-        """The tree that is shown, as JSON."""
+        """The shown tree, as JSON."""
         return self.numbered[1]
 
     def show(self, page: Node) -> None:
-        """Lay out another tree: what has changed is sent."""
+        """Show another tree; only the changes are sent."""
         number, before = self.numbered
         tree = self._writer.write(page)
         patch = make_patch(before, tree)
@@ -82,7 +81,7 @@ class View(anywidget.AnyWidget):
 
     @property
     def is_shown(self) -> bool:
-        """Whether someone has it on screen, as far as is known."""
+        """Whether somebody has it on screen, as far as is known."""
         return any(time.monotonic() - seen < SHOWN_SECONDS for seen in list(self._seen.values()))
 
     def _receive(self, _widget: object, content: object, _buffers: object) -> None:

@@ -1,4 +1,4 @@
-"""One act under way in a panel: how far it is, how long it will take, how to cancel it.
+"""An act under way in a panel: how far it is, how long it will take, how to cancel it.
 
 Knows: progress as numbers. Must not know: what is done, widgets.
 """
@@ -19,10 +19,10 @@ class Work:
 
     Attributes:
         label: what is being done, e.g. "Starting web".
-        can_cancel: whether setting `cancel` ends it, at least in its beginning.
-        expected: seconds it should take, or None when nobody knows.
+        can_cancel: whether setting `cancel` ends it, at least at the beginning.
+        expected: seconds that it should take, or None if not known.
         progress: its last report, or None.
-        remarks: what did not come out as planned though it is done, a sentence each.
+        remarks: what did not come out as planned although it was completed, a sentence each.
     """
 
     label: str
@@ -47,7 +47,7 @@ class Work:
 
     @property
     def busy(self) -> str:
-        """Why another act cannot be begun meanwhile."""
+        """Why no other act can be begun meanwhile."""
         return _("{act}: wait for it to end.").format(act=self.label)
 
     @property
@@ -57,7 +57,7 @@ class Work:
 
     @property
     def rate(self) -> float | None:
-        """Bytes a second in this step, or None before it can be told."""
+        """Bytes a second in this step, or None if not known yet."""
         seconds = time.monotonic() - self._step_began
         if self.progress is None or not self.progress.done or seconds < 0.2:
             return None
@@ -65,7 +65,7 @@ class Work:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds this step still takes at its rate, or None."""
+        """Seconds that this step still takes at its rate, or None."""
         if self.progress is None or self.rate is None or not self.progress.total:
             return None
         return max(0.0, (self.progress.total - self.progress.done) / self.rate)

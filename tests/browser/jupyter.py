@@ -1,4 +1,4 @@
-"""JupyterLab on a copy of the notebooks, and pages of the distribution's Chromium, for tests and measurements."""
+"""JupyterLab on a student's copies of the notebooks, and pages of the system's Chromium, for tests and measurements."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from labkit.course.copies import WorkingCopies
 from tests.instance import ROOT
 from tests.project.files import find_free_port
 
@@ -53,9 +54,14 @@ class Server:
     token: str
     root: Path
 
+    @property
+    def copies(self) -> WorkingCopies:
+        """The student's copies that it serves."""
+        return WorkingCopies(ROOT / "notebooks", self.root / "notebooks")
+
     def url(self, notebook: str) -> str:
-        """Return where a notebook is opened."""
-        return f"{self.address}/lab/tree/notebooks/{notebook}?token={self.token}"
+        """Return where a notebook is opened, and none that was open before."""
+        return f"{self.address}/lab/tree/notebooks/{notebook}?token={self.token}&reset"
 
     def renew(self) -> None:
         """Let it be as if it had just started: no kernel, no terminal, nobody's settings, the notebooks as they were.
@@ -68,7 +74,7 @@ class Server:
                     self._ask("DELETE", f"{kind}/{each[key]}")
         shutil.rmtree(self.root.parent / "config", ignore_errors=True)  # settings, and which tabs were open
         shutil.rmtree(self.root / "notebooks", ignore_errors=True)
-        shutil.copytree(ROOT / "notebooks", self.root / "notebooks", dirs_exist_ok=True)
+        self.copies.update()
 
     def _ask(self, method: str, what: str) -> list[dict[str, str]]:
         headers = {"Authorization": f"token {self.token}"}
@@ -80,15 +86,16 @@ class Server:
 
 @contextmanager
 def start_server(folder: Path, *more: str, programs: Path | None = None) -> Iterator[Server]:
-    """Run a JupyterLab as `./lab up` starts it, on a copy of the notebooks; all it writes is below `folder`.
+    """Run a JupyterLab as `./lab up` starts it, on copies of the notebooks; all it writes is below `folder`.
 
     Args:
         more: further options of its command line. programs: the folder of the Python environment it runs in, and
             of no other; None: this one's.
     """
-    shutil.copytree(ROOT / "notebooks", folder / "root" / "notebooks")
     root = folder / "root"
+    root.mkdir()
     server = Server(address=f"http://127.0.0.1:{find_free_port()}", token=secrets.token_hex(8), root=root)
+    server.copies.update()
     ours = Path(sys.executable).parent
     programs = programs or ours
     elsewhere = [place for place in os.environ["PATH"].split(":") if place != str(ours)]

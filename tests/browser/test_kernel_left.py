@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -11,9 +13,14 @@ from tests.browser.hands import panel, save
 from tests.browser.jupyter import MINUTE, open_notebook, run_all, write_notebook
 
 NOTEBOOK = "left.ipynb"
-OPEN = "from labkit import Lab\nfrom labkit.widgets import MachinePanel\nlab = Lab.open()"
-CELLS = [OPEN, 'MachinePanel(lab, "web")']
+OPEN = """from labkit import Lab
+from labkit.figures import draw_lineage
+from labkit.widgets import MachinePanel
+lab = Lab.open()"""
+CELLS = [f"{OPEN}\ndraw_lineage(lab.lineage)", 'MachinePanel(lab, "web")']
 NOTE = "The kernel was restarted or has ended"
+PICTURE = re.compile("web")
+"""What a picture of the lab says in words, for those who cannot see it."""
 SAID_WITHIN = 10_000
 """Milliseconds after the reader said yes until the panel says so: two seconds, on a computer that is not busy."""
 
@@ -30,6 +37,7 @@ def page(server: Server, window: Window, quick_lab: Lab) -> Page:  # noqa: ARG00
     open_notebook(window.page, server, NOTEBOOK)
     run_all(window.page)
     expect_live(window.page, "off")
+    expect(window.page.locator(".jp-RenderedImage img")).to_have_attribute("alt", PICTURE)
     save(window.page)
     return window.page
 
@@ -72,9 +80,10 @@ def test_page_loaded_after_a_restart_shows_the_panel_as_it_was_saved(page: Page)
     save(page)
     page.reload()
     output = page.locator(".jp-OutputArea-output").last
-    expect(output).to_contain_text("This panel is as it was saved. Run the cells again")
+    expect(output).to_contain_text("This panel is a picture of the past, as it was saved.")
     expect(output).to_contain_text("16 MiB")
     expect(page.get_by_text("Error displaying widget")).to_have_count(0)
+    expect(page.locator(".jp-RenderedImage img")).to_have_attribute("alt", PICTURE)
     run_all(page)
     expect_live(page, "off")
 

@@ -29,7 +29,7 @@ CELLS = [
     'Console(lab, "web")',
     'predict("boot-time")',
     'predict("boot-time").reveal(4.1)',
-    'exercise("primer-arranque")',
+    'exercise("first-boot")',
     "'the last one'",
 ]
 PANELS = len(CELLS) - 4

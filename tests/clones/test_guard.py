@@ -180,6 +180,8 @@ def test_lineage_tells_who_stands_on_whom() -> None:
     assert len(lineage.dependants(base)) == 7
     assert lineage.unique_cost("web") == 2 * MIB_EACH
     assert lineage.unique_cost("deep") == MIB_EACH
+    claimed = frozenset(disk.path for disk in state.machines["deep"].spec.disks)  # a domain of somebody else needs it
+    assert read_lineage(replace(state, claimed=claimed)).unique_cost("deep") == 0
     assert lineage.unique_cost("web@s2") == 0
     assert lineage.unique_cost("free") == MIB_EACH
     assert lineage.unique_cost(base) == 0

@@ -9,10 +9,11 @@ import pytest
 from labkit.engine.journal import dump_plan, load_plan
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import Boot, DiskSpec, MachineSpec, MachineState
+from labkit.model.mapped import files_beside
 from labkit.model.snapshot import SnapshotKind
 from labkit.model.state import LabState
 from labkit.plans.clone import plan_clone
-from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Identity
+from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Identity, Mapping
 from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot_survey import SnapshotSurvey
@@ -268,8 +269,40 @@ def test_instant_clones_share_one_copy_of_the_memory() -> None:
     assert plan.commands[0] == "cp --no-preserve=mode --reflink=auto memory/web.0.mem memory/c1.waking.0.mem"
     assert plan.commands[-1] == "rm -f memory/c1.waking.0.mem"
     assert "virsh restore $PWD/memory/c1.waking.0.mem --paused" in plan.commands
-    assert plan.notes == ()
+    assert plan.notes == ("The memory of s1 cannot be mapped here: each clone reads all of it.",)
     assert load_plan(dump_plan(plan)) == plan
+
+
+def test_instant_clones_map_the_memory_where_they_can() -> None:
+    plan = plan_clone(warm_lab(), replace(ROOMY, mapping=Mapping.CAN_BE_MADE), instant("c1", "c2"))
+    assert _names(plan) == ["MapMemory", "LinkImages", "DefineClones", "WakeClones"]
+    assert plan.commit_point == 2
+    assert plan.files.created[:2] == files_beside([MEMORY])
+    assert plan.files.drafts == (f"{HOME}/memory/c1.waking.0.mem",)  # for one that cannot map it
+    assert (plan.bytes_copied, plan.bytes_freed) == (64 * MIB, 0)
+    assert plan.notes == ("The memory of s1 is kept a second time, for its clones to share, until it is deleted.",)
+    assert load_plan(dump_plan(plan)) == plan
+
+
+def test_what_was_made_to_map_a_memory_serves_all_later_clones() -> None:
+    lab = warm_lab()
+    lab = replace(lab, memories=lab.memories.union(files_beside([MEMORY])))
+    ready = plan_clone(lab, replace(ROOMY, mapping=Mapping.READY), instant("c1"))
+    assert _names(ready) == ["LinkImages", "DefineClones", "WakeClones"]
+    assert (ready.bytes_copied, ready.notes) == (0, ())
+    anew = plan_clone(lab, replace(ROOMY, mapping=Mapping.CAN_BE_MADE), instant("c1"))
+    assert _names(anew)[0] == "MapMemory"
+    assert anew.files.rewritten == files_beside([MEMORY])
+
+
+def test_mapped_clones_take_little_memory_of_their_own() -> None:
+    scarce = replace(ROOMY, free_memory=300 * MIB)
+    assert plan_clone(warm_lab(), scarce, instant("c1", "c2")).refusal is not None
+    mapped = replace(scarce, mapping=Mapping.READY)
+    assert plan_clone(warm_lab(), mapped, instant("c1", "c2")).refusal is None
+    refusal = plan_clone(warm_lab(), mapped, instant(*(f"c{number}" for number in range(9)))).refusal
+    assert refusal is not None
+    assert "Make at most 2" in refusal.hint
 
 
 def test_what_instant_clones_will_take_is_foreseen_only_where_sizes_are_told() -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from labkit import Lab
 from labkit.course import exercise, exercises
-from labkit.course.catalogue import MODULES
-from labkit.course.exercise import Exercise, Result, Verdict
+from labkit.course.catalogue import ALIASES, EXERCISES, MODULES
+from labkit.course.exercise import Exercise, Verdict
+from labkit.course.exercises.disks import TrulyFixed
 from labkit.course.exercises.first_boot import FirstBoot
 from labkit.course.progress import CourseProgress
+from labkit.course.reading import Reading
 from labkit.course.text import read_texts
+from labkit.course.warm import start_warm
 from labkit.errors import BadInput, NotFound
 from labkit.language import LANGUAGES, set_language
 
@@ -31,51 +33,6 @@ def test_the_catalogue_names_every_module() -> None:
     assert {module.__name__.rpartition(".")[2] for module in MODULES} == files
 
 
-def solve(ex: Exercise) -> None:
-    """Run the solution that is shown."""
-    exec(ex.solution().code, {"lab": ex.lab, "ex": ex})  # noqa: S102  what is shown is what is proved
-
-
-@contextmanager
-def one_round(ex: Exercise) -> Iterator[None]:
-    """What holds for every exercise that makes its own start: that fails, the block solves it, reset leaves nothing."""
-    before = ex.lab.state
-    assert ex.check().verdict is Verdict.NOT_STARTED
-    try:
-        assert ex.start().verdict is Verdict.WRONG, repr(ex.check())
-        yield
-        assert ex.is_done
-    finally:
-        left = ex.reset()
-    assert left.verdict is Verdict.NOT_STARTED
-    assert not ex.lab.disks
-    assert not ex.lab.machines
-    assert not ex.folder.exists()
-    assert list((ex.lab.home / "disks").iterdir()) == []
-    assert ex.lab.state == before
-
-
-def solve_and_pass(ex: Exercise) -> None:
-    """The solution that is shown passes the check."""
-    solve(ex)
-    assert ex.check().verdict is Verdict.DONE, repr(ex.check())
-
-
-def prove(ex: Exercise) -> None:
-    """Solve it from its start; reset leaves nothing. Its other round is one in which somebody goes astray."""
-    with one_round(ex):
-        assert ex.hint().text
-        solve_and_pass(ex)
-
-
-def find_wrong(ex: Exercise) -> tuple[str, str]:
-    """What a check finds wrong, and its hint."""
-    result = ex.check()
-    assert result.verdict is Verdict.WRONG, repr(result)
-    assert result.hint
-    return result.why, result.hint
-
-
 class Rummaged(FirstBoot):
     """An exercise whose student has removed or emptied what its check reads, on the host or inside."""
 
@@ -83,7 +40,7 @@ class Rummaged(FirstBoot):
         super().__init__(lab, progress=progress)
         self._read = read
 
-    def look(self) -> Result:
+    def read(self) -> Reading:
         self._read()
         raise AssertionError("it was all there")
 
@@ -99,6 +56,7 @@ class Rummaged(FirstBoot):
         lambda: int(""),
         b"\xff".decode,
         lambda: next(iter([])),
+        lambda: None.no_such,  # type: ignore[attr-defined]
     ],
 )
 def test_whatever_a_check_does_not_find_is_told_in_words(
@@ -111,27 +69,63 @@ def test_whatever_a_check_does_not_find_is_told_in_words(
     assert not lab.machines
 
 
-def test_solution_passes_twice_and_reset_returns_to_the_start(ex: Exercise) -> None:
-    for _round in range(2):
-        before = (ex.check().verdict, ex.is_done)
-        solve(ex)
-        solved = (ex.check().verdict, ex.is_done)
-        after = (ex.reset().verdict, ex.is_done)
-        assert before == after == (Verdict.NOT_STARTED, False)
-        assert solved == (Verdict.DONE, True)
-        assert ex.machine not in ex.lab.machines
-
-
 def test_what_is_wrong_decides_the_hint(ex: Exercise) -> None:
-    assert "lab.create('primer-arranque')" in ex.hint().text
+    assert "lab.create('first-boot')" in ex.hint().text
     vm = ex.lab.create(ex.machine)
-    assert (ex.check().verdict, ex.check().why) == (Verdict.WRONG, "primer-arranque is off.")
-    vm.start().wait_ready()
+    assert (ex.check().verdict, ex.check().why) == (Verdict.WRONG, "first-boot is off.")
+    start_warm(vm)
     assert "no file /root/mark" in ex.check().why
     vm.run("echo wrong > /root/mark")
     assert "'wrong'" in ex.check().why
-    assert ex.mark in ex.hint().text
     assert not ex.is_done
+
+
+def test_hints_come_in_three_steps_and_their_number_is_kept(ex: Exercise) -> None:
+    ex.lab.create(ex.machine)
+    told = [ex.hint() for _step in range(4)]
+    assert [advice.text[:12] for advice in told] == ["Hint 1 of 3.", "Hint 2 of 3.", "Hint 3 of 3.", "Hint 3 of 3."]
+    assert ex.where_to_look in told[0].text
+    assert "Start it" in told[1].text
+    assert [bool(advice.code) for advice in told] == [False, False, True, True]
+    assert ex.hints_taken == 3
+    ex.lab.machines[ex.machine].delete()
+    ex.lab.create(ex.machine, image="sector", memory="16 MiB")
+    ex.reset()
+    assert ex.hints_taken == 3
+
+
+def test_a_new_problem_begins_with_its_first_hint(ex: Exercise) -> None:
+    machine = ex.lab.create(ex.machine)
+    assert ex.hint().text.startswith("Hint 1")
+    assert ex.hint().text.startswith("Hint 2")
+    start_warm(machine).pause()
+    assert ex.hint().text.startswith("Hint 1")
+    assert ex.hints_taken == 3
+
+
+def test_evidence_lies_beside_the_progress_and_not_in_the_lab(lab: Lab, progress: CourseProgress) -> None:
+    ex = TrulyFixed(lab, progress=progress)
+    assert ex.start().verdict is Verdict.BEGUN
+    (file,) = (progress.path.parent / "exercises").rglob("truly-fixed.json")
+    assert not [path for path in lab.home.rglob("*") if path.is_file() and b"file_system_bytes" in path.read_bytes()]
+    file.write_text("{")
+    assert ex.check().verdict is Verdict.NOT_STARTED
+    assert ex.start().verdict is Verdict.BEGUN
+
+
+def test_an_exercise_is_found_by_its_earlier_name_and_what_was_done_under_it_counts(
+    lab: Lab, progress: CourseProgress
+) -> None:
+    assert ALIASES["primer-arranque"] == "first-boot"
+    assert len(ALIASES) == len(EXERCISES)
+    assert exercise("primer-arranque").slug == "first-boot"
+    progress.record_done("primer-arranque")
+    assert FirstBoot(lab, progress=progress).is_done
+    assert not TrulyFixed(lab, progress=progress).is_done
+
+
+def test_an_alias_is_no_slug_of_another() -> None:
+    assert not set(ALIASES) & set(EXERCISES)
 
 
 def test_machine_that_cannot_be_used_is_a_broken_precondition(ex: Exercise) -> None:
@@ -176,9 +170,9 @@ def test_every_exercise_has_its_texts(code: str) -> None:
 def test_unknown_exercise_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(NotFound) as refusal:
         exercise("segundo-arranque")
-    assert "primer-arranque" in refusal.value.hint
+    assert "first-boot" in refusal.value.hint
 
 
 def test_something_else_than_a_lab_is_refused() -> None:
     with pytest.raises(BadInput):
-        exercise("primer-arranque", "default")  # type: ignore[arg-type]
+        exercise("first-boot", "default")  # type: ignore[arg-type]

@@ -89,14 +89,23 @@ def test_answer_is_kept_and_may_be_changed(progress: CourseProgress) -> None:
     assert again.slug == "coffee"
 
 
-def test_twins_hold_question_and_options_but_no_answer(progress: CourseProgress) -> None:
+def test_twins_say_how_to_answer_and_hold_no_answer(progress: CourseProgress) -> None:
     prediction = Prediction("boot-time", progress=progress)
     before = prediction._repr_mimebundle_()
     choose(prediction, "blink")
     after = prediction._repr_mimebundle_()
     for kind in ("text/plain", "text/html"):
         assert before[kind] == after[kind]
-        assert all(option.text in str(after[kind]) for option in prediction.question.options)
+    assert 'predict("boot-time").choose("blink"), or "breath", "coffee", "longer", "unknown".' in str(
+        after["text/plain"]
+    )
+
+
+def test_it_can_be_answered_without_a_button(progress: CourseProgress) -> None:
+    prediction = Prediction("boot-time", progress=progress)
+    assert prediction.choose("coffee").choice == prediction.question.option("coffee")
+    with pytest.raises(BadInput, match="no answer"):
+        prediction.choose("tea")
 
 
 def test_live_view_marks_the_choice_by_more_than_colour(progress: CourseProgress) -> None:
@@ -125,13 +134,38 @@ def test_reveal_compares_in_words(progress: CourseProgress, choice: str | None, 
     assert "The machine says: 2 to 10 seconds" in revealed.page().text
 
 
-def test_answer_given_after_the_reveal_shows_in_it(progress: CourseProgress) -> None:
+def test_what_is_chosen_after_the_reveal_does_not_count_as_predicted(progress: CourseProgress) -> None:
     prediction = Prediction("boot-time", progress=progress)
     revealed = prediction.reveal(4.2)
     revealed._repr_mimebundle_()
     choose(Prediction("boot-time", progress=progress), "breath")
     assert revealed._view is not None
-    assert "As you predicted." in str(revealed._view.page)
+    shown = str(revealed._view.page)
+    assert "You chose afterwards: 2 to 10 seconds" in shown
+    assert "As you predicted." not in shown
+    assert "does not count as predicted" in Prediction("boot-time", progress=progress).page().text
+
+
+def test_a_prediction_stays_as_it_was_once_the_machine_has_answered(progress: CourseProgress) -> None:
+    prediction = Prediction("boot-time", progress=progress)
+    choose(prediction, "coffee")
+    revealed = prediction.reveal(4.2)
+    choose(prediction, "breath")
+    assert prediction.choice == prediction.question.option("coffee")
+    assert revealed.verdict == "Not as you predicted: what explains the difference?"
+    buttons = list(prediction.body(live=True).find("button"))
+    assert all(button.attributes["aria-disabled"] == "true" for button in buttons)
+    assert {button.attributes["title"] for button in buttons} == {
+        "Your prediction is kept as it was: the machine has answered."
+    }
+
+
+def test_forgotten_it_may_be_predicted_again(progress: CourseProgress) -> None:
+    prediction = Prediction("boot-time", progress=progress)
+    prediction.reveal(4.2)
+    progress.forget("boot-time")
+    choose(prediction, "breath")
+    assert prediction.reveal(4.2).verdict == "As you predicted."
 
 
 def test_twins_of_a_reveal_hold_only_what_every_computer_observes(progress: CourseProgress) -> None:

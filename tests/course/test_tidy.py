@@ -17,9 +17,9 @@ def test_tidy_deletes_the_machines_named_and_no_other(lab: Lab) -> None:
 
 
 def test_tidy_leaves_the_machines_of_exercises(lab: Lab) -> None:
-    lab.create("primer-arranque", image="sector", memory="16 MiB")
-    tidy(lab, "primer-arranque")
-    assert "primer-arranque" in lab.machines
+    lab.create("first-boot", image="sector", memory="16 MiB")
+    tidy(lab, "first-boot")
+    assert "first-boot" in lab.machines
 
 
 def test_tidy_takes_a_mounted_disk_from_its_running_machine(guest: Machine) -> None:

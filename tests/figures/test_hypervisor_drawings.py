@@ -132,3 +132,10 @@ def test_systems_with_one_boot_share_a_kernel() -> None:
     assert repr(drawing).splitlines() == ["outside: kernel A", "in the container: kernel A", "in the machine: kernel B"]
     assert not re.search(r"6\.1", repr(drawing))
     assert words_in(drawing).count("6.1.0") == 3
+
+
+def test_any_number_of_kernels_has_letters_of_their_own() -> None:
+    systems = {f"m{n}": System(name=f"m{n}", kernel="6.1.0", boot_id=f"{n:08}", processes=2) for n in range(30)}
+    letters = [line.rpartition(" ")[2] for line in repr(draw_kernels(systems)).splitlines()]
+    assert letters[:5] == ["A", "B", "C", "D", "E"]
+    assert len(set(letters)) == 30

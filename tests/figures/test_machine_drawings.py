@@ -49,10 +49,11 @@ def _english() -> object:
 )
 def test_is_a_picture_with_a_text_twin(draw: Callable[[], Drawing], twin: str) -> None:
     drawing = draw()
-    bundle = drawing._repr_mimebundle_()
+    bundle, told = drawing._repr_mimebundle_()
     assert set(bundle) == {"image/png", "text/plain"}
     assert drawing.to_png().startswith(b"\x89PNG")
     assert bundle["text/plain"] == twin
+    assert told == {"image/png": {"alt": twin}}
     assert not re.search(r"\d\.\d", twin)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from labkit import Lab, experiments, widgets
 from labkit.acts.act import Act, BoundAct
-from labkit.course import exercise, predict
+from labkit.course import exercise, keep, predict
 from labkit.course.exercise import Exercise
 from labkit.course.prediction import Prediction
 from labkit.disk import Disk
@@ -208,19 +208,19 @@ CALLS: dict[str, Call | None] = {
     "experiments.Container": Call(right={"name": NAMES}, name="a/b", spare=None),
     "Container.run": Call(command="true"),
     "predict": Call(slug="boot-time"),
-    "exercise": Call(slug="primer-arranque", lab=None),
+    "keep": Call(slug="boot-time", value=1.5, unit="s", spread=None, lab=LAB),
+    "exercise": Call(slug="first-boot", lab=None),
     "Exercise.check": Call(),
     "Exercise.hint": Call(),
     "Exercise.solution": Call(),
     "Exercise.start": None,  # these have no arguments, and make and delete
     "Exercise.reset": None,
     "Exercise.prepare": None,
-    "Exercise.look": None,
     "Exercise.task": Call(mark=True),
-    "Exercise.not_begun": None,  # those who write exercises call them
-    "Exercise.done": None,
-    "Exercise.wrong": None,
-    "Exercise.broken": None,
+    "Exercise.read": None,  # checks call them
+    "Exercise.judge": None,
+    "Exercise.judge_all": None,
+    "Exercise.why_not_given": None,
     "Lineage.clones": Call(machine="web"),
     "Lineage.dependants": Call(of="web"),
     "Lineage.direct_clones": Call(machine="web", snapshot="clean"),
@@ -249,6 +249,7 @@ CALLS: dict[str, Call | None] = {
     "LineagePanel": Call(lab=LAB, node=None),
     "MachinePanel": Call(where=WEB, name=None),
     "SnapshotPanel": Call(where=WEB, name=None),
+    "Prediction.choose": Call(option="blink"),
     "Prediction.reveal": Call(observed=1),
     "Prediction.line": Call(),
 }
@@ -259,7 +260,7 @@ def found() -> set[str]:
     """All that is public and can be called; of panels only what they add to a panel."""
     given = {name for name in experiments.__all__ if callable(getattr(experiments, name))}
     tried = {f"experiments.{name}" for name in given - {kind.__name__ for kind in VALUES}}
-    names = {"predict", "exercise", *(panel.__name__ for panel in PANELS), *tried}
+    names = {"predict", "keep", "exercise", *(panel.__name__ for panel in PANELS), *tried}
     for kind in CLASSES:
         for name in dir(kind):
             if name.startswith("_") or (kind is Prediction and name not in vars(Prediction)):
@@ -297,7 +298,7 @@ class Place:
             "Orphans": lambda: self.lab.orphans,
             "Orphan": lambda: self.lab.orphans["stray"],
             "SerialConsole": lambda: machine.console,
-            "Exercise": lambda: exercise("primer-arranque", self.lab),
+            "Exercise": lambda: exercise("first-boot", self.lab),
             "Prediction": lambda: predict("boot-time"),
             "experiments": lambda: experiments,
             "Container": lambda: Container("box"),
@@ -305,7 +306,7 @@ class Place:
             "SnapshotTree": lambda: machine.snapshots.tree,
         }
         if not kind:
-            functions: dict[str, Callable[..., Any]] = {"predict": predict, "exercise": exercise}
+            functions: dict[str, Callable[..., Any]] = {"predict": predict, "keep": keep, "exercise": exercise}
             return functions.get(name) or getattr(widgets, name)
         called: Callable[..., Any] = getattr(subjects[kind](), method)
         return called

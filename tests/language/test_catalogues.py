@@ -88,6 +88,12 @@ def test_plural_follows_the_number() -> None:
     assert ngettext("disk", "disks", 2) == "discos"
 
 
+def test_word_that_also_has_a_plural_is_translated_without_a_number() -> None:
+    set_language("es")
+    assert _("disk") == "disco"
+    assert _("no such message") == "no such message"
+
+
 def test_variable_chooses_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABKIT_LANGUAGE", "es")
     assert language() == "es"

@@ -11,9 +11,13 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from labkit.course.text import read_texts
+from labkit.language import LANGUAGES
 from tests.notebooks.execute import FOLDED, FOLDER, KEPT, METADATA, find_notebooks, read_notebook
+from tests.notebooks.questions import PREDICT, with_questions
+from tests.notebooks.sections import crossing_names, names_of, section_cells
 
-NOTEBOOKS = find_notebooks()
+NOTEBOOKS = find_notebooks("0")
 PANELS = re.compile(r"\b([A-Z]\w+Panel)\b")
 
 MOST_LINES, MEDIAN_LINES = 25, 4
@@ -27,6 +31,9 @@ PROSE = re.compile(r"[^\W\d_]{2,}[,;:]? +[^\W\d_]{2,}|[.!?] ?$|[^\x00-\x7f]")
 
 DOORS = {"labkit", "labkit.course", "labkit.experiments", "labkit.figures", "labkit.widgets"}
 """What a student imports from; a room has one door, not a path for each module."""
+
+FOLDS = {"en": ("What explains it", "More precisely"), "es": ("Qué lo explica", "Con más precisión")}
+"""What stands on the folds of explanations, in each edition."""
 
 COMMANDS = ("run", "send", "expect")
 """Methods whose text is for a guest."""
@@ -118,6 +125,66 @@ def test_tables_stand_outside_quotes(notebook: NotebookNode) -> None:
     assert [cell.id for cell in prose_of(notebook) if re.search(r"^> \|", cell.source, re.MULTILINE)] == []
 
 
+def test_questions_stand_above_as_the_catalogue_has_them(notebook: NotebookNode, path: Path) -> None:
+    """`python -m tests.notebooks.questions` writes them."""
+    assert with_questions(notebook, path.parent.name) == notebook
+
+
+def test_every_prediction_is_asked_once_and_revealed_afterwards() -> None:
+    for edition in sorted({path.parent for path in NOTEBOOKS}):
+        asked, revealed = [], []
+        for path in (path for path in NOTEBOOKS if path.parent == edition):
+            for cell in code_of(read_notebook(path)):
+                asked += PREDICT.findall(cell.source) if PREDICT.fullmatch(cell.source) else []
+                for slug in re.findall(r'predict\("([a-z0-9-]+)"\)\.reveal\(', cell.source):
+                    assert slug in asked, f"{slug} is revealed before it is asked"
+                    revealed.append(slug)
+        assert sorted(asked) == sorted(revealed) == sorted(read_texts("predictions"))
+
+
+def test_nothing_above_a_reveal_says_which_option_holds(notebook: NotebookNode) -> None:
+    """Of the prose above it, only the question has the words of an option; code has those of its name nowhere."""
+    prose, code = "", ""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            prose += "" if cell.id.endswith("-question") else re.sub(r"\s+", " ", cell.source)
+            continue
+        for slug in re.findall(r'predict\("([a-z0-9-]+)"\)\.reveal\(', cell.source):
+            table = read_texts("predictions")[slug]
+            long = [option[code] for option in table["options"] for code in LANGUAGES if len(option[code].split()) > 2]
+            assert [text for text in long if text in prose] == [], slug
+            named = [option["slug"] for option in table["options"]] if not table["varies"] else []
+            waits = re.findall(r'wait_for\("(\w+)"\)', code)
+            assert [name for name in named if name in waits] == [], slug
+        code += cell.source
+
+
+def test_explanations_stand_folded_behind_what_they_explain(notebook: NotebookNode, path: Path) -> None:
+    told, folds = False, FOLDS[path.parent.name]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            told = True
+        elif cell.id.endswith(("-explain", "-precision")) and not cell.id.startswith("exercise"):
+            assert told, cell.id
+            fold = folds[cell.id.endswith("-precision")]
+            assert cell.source.count(f"<details><summary>{fold}</summary>\n\n") == 1, cell.id
+            assert cell.source.count("\n\n</details>") == 1, cell.id
+        else:
+            assert "<details>" not in cell.source, cell.id
+
+
+def test_no_variable_crosses_a_section(notebook: NotebookNode) -> None:
+    """What a section needs it gets from the lab, in its first cell: so it can be gone on with after a restart."""
+    assert crossing_names(notebook) == {}
+
+
+def test_a_cell_that_binds_names_is_the_first_of_its_section(notebook: NotebookNode) -> None:
+    first = {section: cells[0].id for section, cells in section_cells(notebook).items()}
+    binds = [cell.id for cell in code_of(notebook) if cell.id.endswith("-bind")]
+    assert [bind for bind in binds if first[bind.removesuffix("-bind")] != bind] == []
+    assert [cell.id for cell in code_of(notebook) if cell.id.endswith("-bind") and cell.outputs] == []
+
+
 def test_explanations_are_short(notebook: NotebookNode) -> None:
     long = [cell.id for cell in prose_of(notebook) if cell.id.endswith("-explain") and words(cell.source) > MOST_WORDS]
     assert long == []
@@ -199,8 +266,9 @@ def test_editions_have_the_same_code() -> None:
 
 
 def words(text: str) -> int:
-    """Count the words of prose, code blocks left out."""
-    return len(re.sub(r"```.*?```", "", text, flags=re.DOTALL).split())
+    """Count the words of prose, code blocks and what stands on folds left out."""
+    folds = re.sub(r"<details><summary>.*</summary>|</details>", "", text)
+    return len(re.sub(r"```.*?```", "", folds, flags=re.DOTALL).split())
 
 
 def texts_in(source: str) -> list[str]:
@@ -227,3 +295,19 @@ def outputs_of(cell: NotebookNode) -> list[str]:
         found += [output.get("text", ""), output.get("evalue", "")]
         found += [str(text) for kind, text in output.get("data", {}).items() if kind.startswith("text/")]
     return found
+
+
+@pytest.mark.parametrize(
+    ("source", "needed", "made"),
+    [
+        ("a = b", {"b"}, {"a"}),
+        ("a = 1\nprint(a)", {"print"}, {"a"}),
+        ("x = [one for one in two if three]", {"two", "three"}, {"x"}),
+        ("for each in them:\n    last = each", {"them"}, {"each", "last"}),
+        ("with open(place) as file:\n    pass", {"open", "place"}, {"file"}),
+        ("import os.path\nfrom a import b as c\nc(os)", set(), {"os", "c"}),
+        ("f(call=lambda: vm.start())", {"f", "vm"}, set()),
+    ],
+)
+def test_names_that_cross_are_found(source: str, needed: set[str], made: set[str]) -> None:
+    assert names_of(source) == (needed, made)

@@ -181,6 +181,7 @@ def add_exercise(copy: Copy) -> None:
         'class Blessing(FirstBoot):\n    """Bless."""\n\n    slug = "bendicion"\n',
     )
     text = 'notebook = "00"\ntitle.en = "Blessing"\ntitle.es = "Bendición"\ntask.en = "Bless."\ntask.es = "Bendice."\n'
+    text += 'look.en = "At the hands."\nlook.es = "A las manos."\n'
     copy.insert("labkit/course/texts/exercises.toml", "", f"\n[bendicion]\n{text}")
     script = "from labkit.course.catalogue import exercise; ex = exercise('bendicion'); print(ex.title, ex.task())"
     assert copy.says(script, LABKIT_LANGUAGE="es").startswith("Bendición Bendice.")

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from tests.browser.jupyter import open_window
 from tests.project.files import LAB, ROOT, find_free_port, run
 
 SECONDS = 150
+COMMITTER = ["-c", "user.name=Ana", "-c", "user.email=ana@example.org"]
 
 
 @pytest.fixture
@@ -82,18 +84,27 @@ class Lab:
         return dict(one.split("=", 1) for one in told)
 
 
-def start_up(data: Path, **environment: str) -> subprocess.Popen[str]:
+def start_up(data: Path, checkout: Path = ROOT, **environment: str) -> subprocess.Popen[str]:
     # a run in the background ignores INT
-    words: list[str | Path] = ["env", "--default-signal=INT", LAB, "run", "bash", ROOT / "deploy/up.sh", data, "8888"]
+    words: list[str | Path] = [
+        "env",
+        "--default-signal=INT",
+        LAB,
+        "run",
+        "bash",
+        checkout / "deploy/up.sh",
+        data,
+        "8888",
+    ]
     settings = {**os.environ, "LABKIT_DATA": str(data), **environment}
     return subprocess.Popen(words, env=settings, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)  # fmt: skip
 
 
 @contextmanager
-def lab_up(data: Path, **environment: str) -> Iterator[Lab]:
+def lab_up(data: Path, checkout: Path = ROOT, **environment: str) -> Iterator[Lab]:
     """Start JupyterLab, and end it as Ctrl-C does; nothing listens afterwards."""
-    up = start_up(data, **{"LABKIT_PORT": str(find_free_port()), **environment})
+    up = start_up(data, checkout, **{"LABKIT_PORT": str(find_free_port()), **environment})
     told = []
     try:
         assert up.stdout is not None
@@ -125,7 +136,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 def refuse(data: Path, **environment: str) -> str:
     """Return the one sentence with which it refuses to start."""
-    up = start_up(data, **environment)
+    up = start_up(data, ROOT, **environment)
     output, _ = up.communicate(timeout=SECONDS)
     assert up.returncode == 1, output
     (sentence,) = output.strip().splitlines()
@@ -178,10 +189,49 @@ def test_printed_address_answers_wherever_it_listens(data: Path, bound: str, pri
 def test_up_prints_an_address_that_answers_and_ends_what_it_started(data: Path) -> None:
     with lab_up(data) as lab:
         assert lab.url.netloc == f"127.0.0.1:{lab.port}"
-        assert re.fullmatch(r"/\w{16}/lab/tree/notebooks/\w\w/00-your-lab\.ipynb", lab.url.path)
+        assert re.fullmatch(r"/\w{16}/lab/tree/\w\w/(index|00-your-lab)\.ipynb", lab.url.path)
         assert lab.get(f"{lab.base}api/status", Authorization=f"token {lab.token}").status == 200
         children = lab.process.children(recursive=True)
     assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+# ------------------------------------------------------------------------------------ the student's own copies
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout of the course that git knows."""
+    folder = tmp_path / "checkout"
+    for part in ("deploy", "labkit", "notebooks"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for words in (["init", "--quiet"], ["add", "."], [*COMMITTER, "commit", "--quiet", "--message", "the course"]):
+        assert run("git", *words, cwd=folder).returncode == 0
+    return folder
+
+
+def test_it_serves_copies_without_outputs_and_leaves_the_checkout_alone(data: Path, checkout: Path) -> None:
+    with lab_up(data, checkout) as lab:
+        headers = {"Authorization": f"token {lab.token}"}
+        listed = json.loads(lab.get(f"{lab.base}api/contents/en", **headers).body)["content"]
+        served = json.loads(lab.get(f"{lab.base}api/contents/en/04-snapshots.ipynb", **headers).body)["content"]
+    assert {path.name for path in (checkout / "notebooks/en").iterdir()} == {entry["name"] for entry in listed}
+    assert [cell["outputs"] for cell in served["cells"] if cell["cell_type"] == "code" and cell["outputs"]] == []
+    assert "Your copies were made: en/" in lab.told
+    assert run("git", "status", "--porcelain", cwd=checkout).stdout == ""
+
+
+def test_notebook_that_was_changed_in_the_checkout_becomes_the_copy_the_first_time(data: Path, checkout: Path) -> None:
+    path = checkout / "notebooks/en/03-disks.ipynb"
+    path.write_text(path.read_text().replace('"# Disks', '"# My disks'))
+    with lab_up(data, checkout) as lab:
+        assert (
+            "You had changed a notebook of the course itself: your version is your copy now: en/03-disks." in lab.told
+        )
+        assert "`git restore notebooks`" in lab.told
+    copy = data / "work/en/03-disks.ipynb"
+    assert "# My disks" in copy.read_text()
+    assert run("git", "restore", "notebooks", cwd=checkout).returncode == 0
+    with lab_up(data, checkout) as lab:
+        assert "03-disks" not in lab.told
+    assert "# My disks" in copy.read_text()
 
 
 # ------------------------------------------------------------------------------------ other users of this computer

@@ -43,7 +43,14 @@ def test_machine_that_is_off_goes_over(lab: Lab) -> None:
 
 def test_instant_clones_say_what_no_line_does(guest: Machine) -> None:
     guest.snapshots.take("on")
-    commands = guest.clone.plan("seat", kind="linked", snapshot="on", instant=True).commands
-    own = [line for line in commands if line.startswith("# labkit: ")]
-    assert [line for line in own if "virsh save-image-define does not change a name" in line]
-    assert subprocess.run(["bash", "-n"], input="\n".join(commands), text=True, check=False).returncode == 0
+    plan = guest.clone.plan("seat", kind="linked", snapshot="on", instant=True)
+    own = [line for line in plan.commands if line.startswith("# labkit: ")]
+    assert [line for line in own if "lays the pages of memory/web.0.mem out as the guest sees them" in line]
+    assert [line for line in own if "sends memory/web.0.mem.devices to that socket" in line]
+    assert [line for line in own if "renew its host name" in line]
+    domain = f"{guest.lab.name}.seat"
+    assert f"virsh create {domain}.waking.xml --paused" in plan.commands
+    assert f"{domain}.waking.xml" in plan.write(guest.lab.home)
+    assert f"mem-path={guest.lab.home}/memory/web.0.mem.pages" in (guest.lab.home / f"{domain}.waking.xml").read_text()
+    script = "\n".join(plan.commands)
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0

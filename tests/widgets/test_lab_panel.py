@@ -9,8 +9,9 @@ import pytest
 from labkit import Lab
 from labkit.engine.progress import Progress
 from labkit.model.machine import MachineState
+from labkit.units import MIB
 from labkit.widgets import LabPanel, SnapshotPanel
-from labkit.widgets.lab.parts import ROOMY
+from labkit.widgets.lab.parts import ROOMY, sizes_of
 from labkit.widgets.tree import Node, to_json
 from tests.widgets.test_machine_panel import drawn, show
 from tests.widgets.test_panel import press
@@ -214,3 +215,17 @@ def test_row_of_many_is_small(lab: Lab) -> None:
     for number in range(ROOMY + 1):
         small(lab, f"m{number}")
     assert len(str(to_json(rows(LabPanel(lab))["m0"]))) < 2000
+
+
+def test_what_snapshots_keep_counts_as_the_machines_own_and_a_base_as_its_originals(lab: Lab) -> None:
+    """A snapshot freezes what there was: the machine's disks do not become smaller by it."""
+    small(lab, "web")
+    web = lab.machines["web"]
+    before = sizes_of(lab.state)["web"]
+    assert before >= MIB
+    web.snapshots.take("one")
+    assert sizes_of(lab.state)["web"] > before
+    web.clone("link", kind="linked", snapshot="one")
+    assert sizes_of(lab.state)["web"] > before
+    assert 0 < sizes_of(lab.state)["link"] < MIB
+    assert sum(sizes_of(lab.state).values()) == sum(image.allocated for image in lab.state.images.values())

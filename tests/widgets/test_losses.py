@@ -13,6 +13,7 @@ from labkit.doctor.losses import check_losses
 from labkit.figures import draw_lineage
 from labkit.model.diagnosis import Status
 from labkit.widgets import ClonePanel, DiskPanel, LabPanel, LineagePanel, MachinePanel, SnapshotPanel
+from labkit.widgets.act_parts import render_plan
 from labkit.widgets.live import LivePanel
 from tests.widgets.test_machine_panel import show
 from tests.widgets.test_panel import press
@@ -112,3 +113,27 @@ def test_it_is_brought_back_from_where_it_is_told(lab: Lab, base: Path, kind: st
     assert [each for each in panel.page().find("form") if each.attributes["key"] == "relink link"] == [] or (
         kind == "clones"
     )
+
+
+def test_what_stands_in_another_file_then_is_not_told_as_lost(lab: Lab, base: Path) -> None:
+    """A compacted or resized disk's former file, a merged layer, a flattened clone's base: their content goes on."""
+    vdi = lab.disks.create("vdi", capacity="8 MiB", format="vdi")
+    web = lab.machines["web"]
+    web.snapshots.take("later")
+    web.snapshots.take("last")
+    plans = [vdi.compact.plan(), vdi.resize.plan("16 MiB"), web.snapshots.delete.plan("later")]
+    for plan in plans:
+        assert plan.files.deleted
+        assert plan.lost == ()
+        assert "lost for good" not in render_plan(plan).text
+    gone = vdi.delete.plan()
+    assert gone.lost == gone.files.deleted == vdi.facts.active.files
+    assert base.exists()
+
+
+def test_zeros_are_filled_in_and_not_copied(lab: Lab) -> None:
+    fixed = lab.disks.create.plan("fixed", capacity="8 MiB", allocation="fixed")
+    assert "Fills 8 MiB with zeros." in render_plan(fixed).text
+    assert "Copies" not in render_plan(fixed).text
+    lab.disks.create("fixed", capacity="8 MiB", allocation="fixed")
+    assert "Copies 8" in render_plan(lab.disks["fixed"].convert.plan("other", format="vdi")).text

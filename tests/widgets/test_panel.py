@@ -127,6 +127,20 @@ def test_error_of_a_callback_is_shown() -> None:
     assert "'12 parsecs' is not a size." in panel.page().text
 
 
+def test_an_error_ends_the_question_that_stood_before_it() -> None:
+    panel = Counter()
+    panel.acting.propose(PLAN, lambda _plan, _work: (), label="Delete web")
+    assert "Plan: Delete web" in panel.page().text
+
+    def refuse(_values: object) -> None:
+        raise BadInput("'12 parsecs' is not a size.")
+
+    panel.on("configure", refuse)
+    press(panel, "configure", memory="12 parsecs")
+    assert "Plan: Delete web" not in panel.page().text
+    assert not [button for button in panel.page().find("button") if "confirm" in str(button)]
+
+
 def test_panel_that_cannot_be_drawn_says_so() -> None:
     class Broken(Counter):
         def body(self, *, live: bool) -> Node:

@@ -1,4 +1,4 @@
-"""The exercises of notebook 05 in which a base is out of order: `base-mudada`, `base-tocada`.
+"""The exercises of notebook 05 in which a base is out of order: `moved-base`, `touched-base`.
 
 Each prepares an original with linked clones, off, and spoils the frozen image they stand on. Checks read images.
 
@@ -7,18 +7,24 @@ Knows: their tasks. Must not know: notebooks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from labkit.course.exercise import Result
 from labkit.course.exercises.clones import PLACE, OnClones
-from labkit.errors import LabError
+from labkit.course.readers import hash_file, why_not_start
+from labkit.course.reading import Evidence, Reading
+from labkit.course.result import Result, broken, done, wrong
 from labkit.language import _
 from labkit.storage.files import make_private_folder
 from labkit.units import MIB
 
 CAPACITY = 4 * MIB
 """Bytes of the data disk; so small an image is sealed by its content at once."""
+
+BASE, NAME = "base", "name"
+"""Notes of the start: what the base held, how its file is called."""
 
 
 class _OnBase(OnClones):
@@ -27,33 +33,64 @@ class _OnBase(OnClones):
     @property
     def place(self) -> Path:
         """The frozen image of the data disk: everybody stands on it."""
-        return self.lab.home / "disks" / f"{self.machine}.data.0.raw"
+        evidence = self.evidence
+        return self.lab.home / "disks" / (evidence.notes.get(NAME, "") if evidence else "")
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """The machines whose data disks stand on it."""
+        return self.machines
 
     def alter(self, content: bytes) -> bytes:
         """Return content with a few bytes changed, and of the same length."""
         raise NotImplementedError
 
-    def find_refusal(self) -> str | None:
-        """Return why one of the machines would not start, or None."""
-        for name in self.machines:
-            if refusal := self.vm(name).snapshots.why_not_start():
-                return refusal.why
+    def spoil(self, base: Path) -> None:
+        """Do to the base what is to be repaired."""
+        raise NotImplementedError
+
+    def note_and_spoil(self) -> Mapping[str, str]:
+        """Spoil the base; return what it is called and was, and what each machine read."""
+        tree = self.vm(self.machine).snapshots.tree
+        base = next(Path(disk.path) for disk in tree[BASE].disks if disk.target == "vdb")
+        good, content = super().read(), hash_file(base)
+        self.spoil(base)
+        return {NAME: base.name, BASE: content, **{name: disk.content for name, disk in good.disks.items()}}
+
+    def read(self) -> Reading:
+        """Read also the image in the base's place, and whether every machine would start."""
+        found, place = super().read(), self.place
+        refusals = [why for name in found.machines if (why := why_not_start(self.vm(name)))]
+        return replace(
+            found, files={BASE: hash_file(place) if place.is_file() else ""}, excuse=next(iter(refusals), "")
+        )
+
+    def why_cut_loose(self, base: str, now: Reading) -> Result | None:
+        """Return that a machine can be read and does not stand on the base any more, or None."""
+        for name in self.standing:
+            disk = now.disks.get(name)
+            if disk is not None and disk.content and base not in disk.images:
+                return wrong(
+                    _("{name} does not stand on {file} any more: it was made to do without.").format(
+                        name=name, file=base
+                    ),
+                    _("The base is to be repaired, not avoided. Call ex.start(), and bring the right image back."),
+                    "ex.start()",
+                )
         return None
 
-    def is_whole(self) -> bool:
-        """Whether the base holds what it held, and each machine reads it through its own chain."""
-        if self.place.read_bytes() != self.fill(CAPACITY):
-            return False
-        try:
-            return all(self.word_on(name) == self.mark for name in self.machines)
-        except LabError:
-            return False
+    def reads_as_before(self, before: Evidence, now: Reading) -> bool:
+        """Whether the base is the image that it was, and each machine reads through it what it read."""
+        return now.files[BASE] == before.notes.get(BASE) and all(
+            self.content_of(name, now) == before.notes.get(name) for name in self.standing
+        )
 
 
 class MovedBase(_OnBase):
     """A base that was moved, and two candidates of which one was altered."""
 
-    slug: ClassVar[str] = "base-mudada"
+    slug: ClassVar[str] = "moved-base"
+    alias: ClassVar[str] = "base-mudada"
     code: ClassVar[str] = (
         "from labkit.errors import Refused\n"
         "vm = lab.machines[ex.machines[1]]\n"
@@ -67,97 +104,118 @@ class MovedBase(_OnBase):
     @property
     def machines(self) -> tuple[str, ...]:
         """The original, and its clone."""
-        return (self.slug, f"{self.slug}-clon")
+        return (self.slug, f"{self.slug}-clone")
 
     def alter(self, content: bytes) -> bytes:
         """Change one byte, far from the mark."""
         return content[: 3 * MIB] + b"\x01" + content[3 * MIB + 1 :]
 
-    def prepare(self) -> None:
+    def prepare(self) -> Mapping[str, str]:
         """Move the base away, beside a copy in which one byte is another."""
         self.make_original(capacity=f"{CAPACITY}").clone(self.machines[1], kind="linked", snapshot="base")
+        return self.note_and_spoil()
+
+    def spoil(self, base: Path) -> None:
+        """Move it away, beside one that looks like it."""
         make_private_folder(self.folder)
-        names = ["uno.raw", "dos.raw"]
+        names = ["one.raw", "two.raw"]
         right, altered = names if int(self.mark, 16) % 2 else reversed(names)
-        self.place.rename(self.folder / right)
+        base.rename(self.folder / right)
         (self.folder / altered).write_bytes(self.alter(self.fill(CAPACITY)))
 
-    def look_closer(self) -> Result:
+    def judge(self, before: Evidence, now: Reading) -> Result:
         """Look at the image in the base's place, and at the seals."""
-        if not self.place.exists():
-            return self.wrong(
-                _("There is no {file}: what stands on it cannot be read.").format(file=self.place.name),
+        base = before.notes.get(NAME, "")
+        if loose := self.why_cut_loose(base, now):
+            return loose
+        if not now.files[BASE]:
+            return wrong(
+                _("There is no {file}: what stands on it cannot be read.").format(file=base),
                 _("One of the files in ex.folder was it: {call} takes a file only if it holds the same.").format(
                     call='vm.relink("data", file)'
                 ),
             )
-        if not self.is_whole():
-            return self.wrong(
-                _("{file} is there again, but it is not the same image: one byte is another.").format(
-                    file=self.place.name
-                ),
+        if not self.reads_as_before(before, now):
+            return wrong(
+                _("{file} is there again, but it is not the same image: its content is another.").format(file=base),
                 _("Equal names and sizes prove nothing. Take it away, and let relink compare the fingerprints."),
             )
-        if why := self.find_refusal():
-            return self.wrong(
-                why, _("The content is right again; the seal is another's: vm.snapshots.accept_changes().")
+        if now.excuse:
+            return wrong(
+                now.excuse,
+                _("The content is right again; the seal is another's: vm.snapshots.accept_changes()."),
+                "lab.machines[ex.machine].snapshots.accept_changes()",
             )
-        return self.done(_("The base is back, proven by its fingerprint."))
+        return done(_("The base is back, proven by its fingerprint."))
 
 
 class TouchedBase(_OnBase):
     """A base that was written to behind its clones, and a full copy of it."""
 
-    slug: ClassVar[str] = "base-tocada"
+    slug: ClassVar[str] = "touched-base"
+    alias: ClassVar[str] = "base-tocada"
     code: ClassVar[str] = (
-        'copy = lab.disks["base-tocada-copia.data"]\nlab.machines["base-tocada-1"].relink("data", copy.path)'
+        'copy = lab.disks["touched-base-copy.data"]\nlab.machines["touched-base-1"].relink("data", copy.path)'
     )
 
     @property
     def machines(self) -> tuple[str, ...]:
         """The original, two linked clones, and the full copy."""
-        return (self.slug, f"{self.slug}-1", f"{self.slug}-2", f"{self.slug}-copia")
+        return (self.slug, f"{self.slug}-1", f"{self.slug}-2", f"{self.slug}-copy")
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """All but the copy."""
+        return self.machines[:3]
 
     def alter(self, content: bytes) -> bytes:
         """Change the mark."""
         return content[:PLACE] + b"altered!" + content[PLACE + 8 :]
 
-    def prepare(self) -> None:
+    def prepare(self) -> Mapping[str, str]:
         """Make all four, then write to the base past the lab."""
         original = self.make_original(capacity=f"{CAPACITY}")
         original.clone(self.machines[3], snapshot="base", reflink=False)
         original.clone(f"{self.slug}-{{}}", kind="linked", snapshot="base", count=2)
-        self.place.chmod(0o644)
-        self.place.write_bytes(self.alter(self.fill(CAPACITY)))
-        self.place.chmod(0o444)
+        return self.note_and_spoil()
 
-    def look_closer(self) -> Result:
+    def spoil(self, base: Path) -> None:
+        """Write to it."""
+        base.chmod(0o644)
+        base.write_bytes(self.alter(self.fill(CAPACITY)))
+        base.chmod(0o444)
+
+    def judge(self, before: Evidence, now: Reading) -> Result:
         """Look at what the clones read, and at the seals."""
-        copy = self.machines[3]
-        if self.word_on(copy) != self.mark:
-            return self.broken(_("{name} has lost its content.").format(name=copy))
-        if not self.place.exists():
-            return self.wrong(
-                _("There is no {file}: what stands on it cannot be read.").format(file=self.place.name),
+        copy, base = self.machines[3], before.notes.get(NAME, "")
+        if self.content_of(copy, now) != before.notes.get(copy):
+            return broken(_("{name} has lost its content.").format(name=copy))
+        if loose := self.why_cut_loose(base, now):
+            return loose
+        if not now.files[BASE]:
+            return wrong(
+                _("There is no {file}: what stands on it cannot be read.").format(file=base),
                 _("{name} is a full copy of the same state: relink from its image.").format(name=copy),
             )
-        why = self.find_refusal()
-        if not self.is_whole() and why is None:
-            return self.wrong(
+        whole = self.reads_as_before(before, now)
+        if not whole and not now.excuse:
+            return wrong(
                 _("The altered base was accepted: the clones start, with the wrong content."),
                 _("Write the content of the image of {name} into {file}, and accept that.").format(
-                    name=copy, file=self.place.name
+                    name=copy, file=base
                 ),
             )
-        if not self.is_whole():
-            return self.wrong(
+        if not whole:
+            return wrong(
                 _("{name} reads something else than it did.").format(name=self.machines[1]),
                 _("qemu-img check does not see this. {name} is a full copy of the same state: relink from it.").format(
                     name=copy
                 ),
             )
-        if why is not None:
-            return self.wrong(
-                why, _("The content is right again; the seal is another's: vm.snapshots.accept_changes().")
+        if now.excuse:
+            return wrong(
+                now.excuse,
+                _("The content is right again; the seal is another's: vm.snapshots.accept_changes()."),
+                "lab.machines[ex.machine].snapshots.accept_changes()",
             )
-        return self.done(_("The clones read what they read before."))
+        return done(_("The clones read what they read before."))

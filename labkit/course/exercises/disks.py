@@ -1,19 +1,22 @@
-"""The exercises of notebook 03: `marca`, `fijo-de-verdad`, `adelgazar`, `crecer`.
+"""The exercises of notebook 03 on what a file holds: `follow-the-mark`, `truly-fixed`.
 
-Each prepares machines and disks of its own. Checks read the host's files and the hypervisor; none needs the
-guest to run.
+Each prepares disks of its own. Checks read the host's files; none needs a guest to run.
 
 Knows: their tasks. Must not know: notebooks.
 """
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from labkit.course.disk_exercise import DiskExercise, read_bytes
-from labkit.course.exercise import Result
-from labkit.disk import Disk
+from labkit.course.exercise import Exercise
+from labkit.course.machine_exercise import MachineExercise
+from labkit.course.readers import WORD, read_disk
+from labkit.course.reading import Evidence, Reading
+from labkit.course.result import Result, broken, done, wrong
 from labkit.language import _
 from labkit.model.image import Allocation, Format
 from labkit.units import MIB, format_size
@@ -21,10 +24,11 @@ from labkit.units import MIB, format_size
 BLOCK = 4096
 
 
-class MarkedDisk(DiskExercise):
+class MarkedDisk(MachineExercise):
     """Find a block of the guest in the host's files, and write there."""
 
-    slug: ClassVar[str] = "marca"
+    slug: ClassVar[str] = "follow-the-mark"
+    alias: ClassVar[str] = "marca"
     code: ClassVar[str] = (
         "for name in ex.disks:\n"
         "    path, offset = lab.disks[name].locate(ex.offset)\n"
@@ -41,7 +45,7 @@ class MarkedDisk(DiskExercise):
     @property
     def disks(self) -> tuple[str, ...]:
         """A disk in each of two formats."""
-        return ("marca-qcow2", "marca-vdi")
+        return ("mark-qcow2", "mark-vdi")
 
     @property
     def offset(self) -> int:
@@ -54,49 +58,83 @@ class MarkedDisk(DiskExercise):
         return f"OK{self.mark[2:]}".encode()
 
     def prepare(self) -> None:
-        """Let a guest write its mark on both disks, and stop it."""
+        """Let a guest write its mark on both disks, among other things and marks that look like it, and stop it."""
         made = [
-            self.lab.disks.create(name, capacity="64 MiB", format=name.removeprefix("marca-")) for name in self.disks
+            self.lab.disks.create(name, capacity="64 MiB", format=name.removeprefix("mark-")) for name in self.disks
         ]
-        machine = self.boot(*made)
+        (machine,) = self.boot(*made)
+        place, decoy = self.offset // BLOCK, (self.offset // BLOCK + 4096) % 8192 + 256
         for disk in made:
-            where = f"of=/dev/{disk.target} bs={BLOCK} seek={self.offset // BLOCK} conv=sync,fsync"
-            machine.run(f"head -c 262144 /dev/urandom | dd of=/dev/{disk.target} conv=fsync")
-            machine.run(f"printf {self.mark} | dd {where}")
+            at = f"dd of=/dev/{disk.target} bs={BLOCK} conv=sync,fsync"
+            machine.run(
+                f"head -c 262144 /dev/urandom | dd of=/dev/{disk.target} conv=fsync;"
+                f" printf {self.mark[::-1]} | {at} seek={decoy}; printf {self.mark} | {at} seek={place}"
+            )
         machine.stop()
 
-    def look_closer(self) -> Result:
-        """Read both files where the guest's block lies."""
+    def read(self) -> Reading:
+        """Read both disks where the guest's block lies and elsewhere, the files at that number, the system disk."""
+        there = {name: self.lab.disks[name] for name in self.disks if name in self.lab.disks}
+        system = next((disk for disk in self.lab.disks.values() if disk.name == f"{self.machine}.vda"), None)
+        return replace(
+            super().read(),
+            disks={
+                name: read_disk(disk, words={"mark": self.offset}, leave_out=self.offset)
+                for name, disk in there.items()
+            },
+            files={
+                **{name: _text_at(disk.path, self.offset) for name, disk in there.items()},
+                **({"system": str(system.path.stat().st_mtime_ns)} if system else {}),
+            },
+        )
+
+    def judge(self, before: Evidence, now: Reading) -> Result:
+        """See what stands where the guest's block lies, and that nothing else was changed."""
+        reply = self.reply.decode()
         for name in self.disks:
-            disk = self.lab.disks[name]
-            found = read_bytes(disk, self.offset, len(self.reply))
-            if found == self.reply:
+            if now.disks[name].words.get("mark", "") == reply:
                 continue
-            if self._at_the_guests_number(disk):
-                return self.wrong(
+            found = now.disks[name].words.get("mark", "")
+            if now.files.get(name) == reply:
+                return wrong(
                     _("In {name} you wrote at byte {offset} of the file: that is the guest's position.").format(
                         name=name, offset=self.offset
                     ),
                     _("The file has another order. Ask disk.locate(ex.offset), after ex.start()."),
+                    "ex.start()",
                 )
-            if found != self.mark.encode():
-                return self.broken(_("In {name} there is neither the mark nor your answer.").format(name=name))
-            return self.wrong(
+            if found != self.mark:
+                return broken(_("In {name} there is neither the mark nor your answer.").format(name=name))
+            return wrong(
                 _("In {name} the guest's mark is still there.").format(name=name),
                 _("disk.locate(ex.offset) tells file and position; open the file with mode r+b."),
             )
-        return self.done(_("The guest would read your answer on both disks."))
+        for name in self.disks:
+            if now.disks[name].content != before.reading.disks[name].content:
+                return wrong(
+                    _("Your answer is there, and more of {name} was changed than its {count} bytes.").format(
+                        name=name, count=len(reply)
+                    ),
+                    _("Call ex.start(), and write ex.reply over the mark, exactly there and nowhere else."),
+                    "ex.start()",
+                )
+        if now.files.get("system") != before.reading.files.get("system"):
+            return wrong(
+                _("The answer is there, and {name} was started meanwhile: its system disk was written to.").format(
+                    name=self.machine
+                ),
+                _("Call ex.start(), and do it without the guest, in the host's files."),
+                "ex.start()",
+            )
+        return done(_("The guest would read your answer on both disks."))
 
-    def _at_the_guests_number(self, disk: Disk) -> bool:
-        with disk.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(len(self.reply)) == self.reply
 
-
-class TrulyFixed(DiskExercise):
+class TrulyFixed(Exercise):
     """A disk that calls itself fixed, and is not."""
 
-    slug: ClassVar[str] = "fijo-de-verdad"
+    slug: ClassVar[str] = "truly-fixed"
+    alias: ClassVar[str] = "fijo-de-verdad"
+    reads_contents: ClassVar[bool] = True
     code: ClassVar[str] = (
         "false, spare = ex.disks\n"
         'lab.disks[false].convert(spare, format="vhd", allocation="fixed")\n'
@@ -113,135 +151,70 @@ class TrulyFixed(DiskExercise):
     @property
     def disks(self) -> tuple[str, ...]:
         """The disk, and a name for a copy."""
-        return (self.slug, "fijo-copia")
+        return (self.slug, "fixed-copy")
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The copy need not be there."""
-        return (self.slug,)
+        """None: on the way it may be gone for a while."""
+        return ()
 
     def prepare(self) -> None:
-        """Make a fixed disk, put the mark on it, and take its zeros from the host's file."""
+        """Make a fixed disk, put the mark and more on it, and take its zeros from the host's file."""
         disk = self.lab.disks.create(self.slug, capacity="32 MiB", format="vhd", allocation="fixed")
         with disk.path.open("r+b") as file:
             file.write(self.mark.encode())
+            for place in (3, 17, 29):
+                file.seek(place * MIB)
+                file.write(os.urandom(BLOCK))
         _make_sparse(disk.path)
 
-    def look_closer(self) -> Result:
-        """Compare header, length and what the host gave."""
-        facts = self.lab.disks[self.slug].facts
-        if facts.format is not Format.VHD or facts.allocation is not Allocation.FIXED:
-            return self.wrong(
-                _("It is {format}, {allocation} now.").format(format=facts.format, allocation=facts.allocation),
+    def read(self) -> Reading:
+        """Read the disks, and what the host gave them."""
+        found = super().read()
+        return replace(found, measured={name: float(self.lab.disks[name].allocated) for name in found.disks})
+
+    def judge(self, before: Evidence, now: Reading) -> Result:
+        """Compare header, content and what the host gave."""
+        was, disk = before.reading.disks[self.slug], now.disks.get(self.slug)
+        if disk is None:
+            copy = now.disks.get(self.disks[1])
+            if copy is not None and copy.content == was.content:
+                return wrong(
+                    _("There is no disk {name} now; its content is in {copy}.").format(
+                        name=self.slug, copy=self.disks[1]
+                    ),
+                    _("Convert that one to the name that is free: lab.disks[…].convert(…)."),
+                    'lab.disks[ex.disks[1]].convert(ex.slug, format="vhd", allocation="fixed")',
+                )
+            return broken(_("The disk {name} is gone.").format(name=self.slug))
+        if disk.format is not Format.VHD or disk.allocation is not Allocation.FIXED:
+            return wrong(
+                _("It is {format}, {allocation} now.").format(format=disk.format, allocation=disk.allocation),
                 _('It is to stay a VHD, and fixed: convert(…, format="vhd", allocation="fixed").'),
             )
-        if read_bytes(self.lab.disks[self.slug], 0, len(self.mark)) != self.mark.encode():
-            return self.wrong(
-                _("What was on the disk is no longer there."),
+        if disk.content != was.content or disk.capacity != was.capacity:
+            return broken(
+                _("What was on the disk is no longer there, or not all of it."),
                 _("Call ex.start(), then convert it: a new disk would be empty."),
             )
-        if facts.allocated < facts.capacity:
-            return self.wrong(
-                _("The length is right ({length}), what is allocated is not ({allocated}).").format(
-                    length=format_size(facts.length), allocated=format_size(facts.allocated)
+        allocated = int(now.measured.get(self.slug, 0))
+        if allocated < disk.capacity:
+            return wrong(
+                _("The length is right, what is allocated is not: {allocated} of {capacity}.").format(
+                    capacity=format_size(disk.capacity), allocated=format_size(allocated)
                 ),
                 _("Only writing makes the host give space. A fixed disk made by the lab is written all through."),
             )
-        return self.done(_("The host has given it every byte."))
+        return done(_("The host has given it every byte."))
 
 
-class Slim(DiskExercise):
-    """Give the space of deleted files back to the host, and keep one file."""
-
-    slug: ClassVar[str] = "adelgazar"
-    most: ClassVar[int] = 8 * MIB
-    code: ClassVar[str] = 'vm = lab.machines[ex.machine]\nvm.run("fstrim /mnt/vdb; sync")'
-
-    @property
-    def machines(self) -> tuple[str, ...]:
-        """One machine, running."""
-        return (self.slug,)
-
-    @property
-    def disks(self) -> tuple[str, ...]:
-        """Its data disk."""
-        return ("adelgazar-datos",)
-
-    def prepare(self) -> None:
-        """Fill a disk with files, and delete all but one."""
-        machine = self.boot(self.lab.disks.create(self.disks[0], capacity="64 MiB"))
-        machine.run(
-            f"labkit-mount vdb && echo {self.mark} > /mnt/vdb/keep"
-            " && dd if=/dev/urandom of=/mnt/vdb/junk bs=1M count=32 && sync && rm /mnt/vdb/junk && sync"
-        )
-
-    def look_closer(self) -> Result:
-        """Look at what the host gives, and for the file that is to be kept."""
-        disk = self.lab.disks[self.disks[0]]
-        if self.mark.encode() not in disk.path.read_bytes():
-            return self.wrong(
-                _("The file {name} is gone.").format(name="keep"), _("Call ex.start(): it makes everything again.")
-            )
-        if disk.allocated > self.most:
-            return self.wrong(
-                _("The host still gives it {size}: nobody told the disk that files were deleted.").format(
-                    size=format_size(disk.allocated)
-                ),
-                _("The guest can tell it: fstrim, on the folder where the disk is mounted; then sync."),
-            )
-        return self.done(_("The host has its space back, and the file is kept."))
-
-
-class Grow(DiskExercise):
-    """Give a full disk more room without losing anything."""
-
-    slug: ClassVar[str] = "crecer"
-    least: ClassVar[int] = 30 * MIB
-    code: ClassVar[str] = (
-        'lab.disks[ex.disks[0]].resize("32 MiB")\nvm = lab.machines[ex.machine]\nvm.run("resize2fs /dev/vdb; sync")'
-    )
-
-    @property
-    def machines(self) -> tuple[str, ...]:
-        """One machine, running."""
-        return (self.slug,)
-
-    @property
-    def disks(self) -> tuple[str, ...]:
-        """Its data disk."""
-        return ("crecer-datos",)
-
-    def prepare(self) -> None:
-        """Fill the file system of a small disk."""
-        machine = self.boot(self.lab.disks.create(self.disks[0], capacity="16 MiB"))
-        machine.run(
-            f"labkit-mount vdb && echo {self.mark} > /mnt/vdb/keep && sync;"
-            " dd if=/dev/urandom of=/mnt/vdb/full bs=64k; sync"
-        )
-
-    def look_closer(self) -> Result:
-        """Compare the disk's capacity with what its file system says of itself."""
-        disk = self.lab.disks[self.disks[0]]
-        if disk.capacity < self.least:
-            return self.wrong(
-                _("The disk has {size}, and it is full.").format(size=format_size(disk.capacity)),
-                _('A disk grows with disk.resize("32 MiB"), also while its guest runs.'),
-            )
-        if self.mark.encode() not in disk.path.read_bytes():
-            return self.wrong(
-                _("The file {name} is gone.").format(name="keep"), _("Call ex.start(): it makes everything again.")
-            )
-        if _file_system_bytes(disk) < self.least:
-            return self.wrong(
-                _("The disk grew, not its file system."), _("Tell it inside the guest: resize2fs /dev/vdb; then sync.")
-            )
-        return self.done(_("Disk and file system grew, and the file is kept."))
-
-
-def _file_system_bytes(disk: Disk) -> int:
-    """Return the size an ext4 file system says it has, from its superblock on the host's side."""
-    blocks = int.from_bytes(read_bytes(disk, 1024 + 4, 4), "little")
-    return blocks * (1024 << int.from_bytes(read_bytes(disk, 1024 + 24, 4), "little"))
+def _text_at(path: Path, place: int) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(place)
+            return file.read(WORD).split(b"\0", 1)[0].decode(errors="replace")[:8]
+    except OSError:
+        return ""
 
 
 def _make_sparse(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The exercises of notebook 01: `quien-cayo`, `corte`, `otra-cpu`, `mudanza`.
+"""The exercises of notebook 01 on one host: `who-fell`, `power-cut`, `another-cpu`.
 
 Each prepares machines of its own. Checks ask the hypervisor, and inside the guests.
 
@@ -7,23 +7,27 @@ Knows: their tasks. Must not know: notebooks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from labkit.course.exercise import Result
-from labkit.course.machine_exercise import ON_DISK, MachineExercise
-from labkit.lab import Lab
+from labkit.course.machine_exercise import ON_DISK, MachineExercise, why_not_untouched
+from labkit.course.readers import PANICKED
+from labkit.course.reading import Evidence, Reading
+from labkit.course.result import Result, broken, done, wrong
 from labkit.language import _
 from labkit.model.machine import MachineState, Reason
-from labkit.model.words import reason_word
+from labkit.model.words import reason_word, state_word
 
-PANICKED = "end Kernel panic"
-"""The last that a Linux says when it panics."""
+MARK = "mark"
+READ_MARK = {MARK: f"cat {ON_DISK}"}
+"""What a guest is asked for the mark on its disk."""
 
 
 class WhoFell(MachineExercise):
     """One of three guests has panicked: find it, and bring back only that one."""
 
-    slug: ClassVar[str] = "quien-cayo"
+    slug: ClassVar[str] = "who-fell"
+    alias: ClassVar[str] = "quien-cayo"
     code: ClassVar[str] = (
         "for name in ex.machines:\n"
         "    vm = lab.machines[name]\n"
@@ -42,36 +46,45 @@ class WhoFell(MachineExercise):
         """The one that panics: it differs from student to student."""
         return self.machines[int(self.mark, 16) % 3]
 
+    @property
+    def questions(self) -> Mapping[str, Mapping[str, str]]:
+        """The mark on each disk."""
+        return dict.fromkeys(self.machines, READ_MARK)
+
     def prepare(self) -> None:
         """Start all, and let the kernel of one panic; without a panic device nobody is told."""
         self.boot(panic_device=False)
         vm = self.vm(self.fallen)
-        vm.console.expect("# $", timeout=60)
         vm.console.send("echo c >/proc/sysrq-trigger")  # the agent could not tell any more that it was done
         vm.console.expect(PANICKED, timeout=60)
 
-    def look_closer(self) -> Result:
+    def judge(self, before: Evidence, now: Reading) -> Result:
         """See that the others never stopped, and that the fallen one answers."""
-        for name in self.machines:
-            if name != self.fallen and (trouble := self.why_not_untouched(name)):
-                return trouble
-        fallen = self.vm(self.fallen)
-        if fallen.state is not MachineState.RUNNING:
-            return self.wrong(
-                _("{name} is off.").format(name=self.fallen), _("Start it, and wait until it is ready: wait_ready().")
+        others = [name for name in self.machines if name != self.fallen]
+        if trouble := why_not_untouched(before.reading, now, others):
+            return trouble
+        fallen = now.machines[self.fallen]
+        if not fallen.runs:
+            return wrong(
+                _("{name} is {state}.").format(name=self.fallen, state=state_word(fallen.state)),
+                _("Start it, and wait until it is ready: wait_ready()."),
+                f'lab.machines["{self.fallen}"].start().wait_ready()',
             )
-        if PANICKED in fallen.console.tail() or self.says(self.fallen, f"cat {ON_DISK}") != self.mark:
-            return self.wrong(
+        if fallen.said is None:
+            return wrong(
                 _("All three are running, and one of them does not answer."),
                 _("Ask each: vm.answers(), or read the end of its console. A panicked kernel needs a new start."),
             )
-        return self.done(_("All three answer, and two of them have never stopped."))
+        if fallen.tells(MARK) != self.mark:
+            return broken(_("What was on the disk of {name} is gone.").format(name=self.fallen))
+        return done(_("All three answer, and two of them have never stopped."))
 
 
 class PowerCut(MachineExercise):
     """Switch a guest off by its process on the host alone."""
 
-    slug: ClassVar[str] = "corte"
+    slug: ClassVar[str] = "power-cut"
+    alias: ClassVar[str] = "corte"
     code: ClassVar[str] = (
         'import os, signal\nvm = lab.machines[ex.machine]\nos.kill(vm.process.pid, signal.SIGKILL)\nvm.wait_for("off")'
     )
@@ -79,37 +92,47 @@ class PowerCut(MachineExercise):
     @property
     def machines(self) -> tuple[str, ...]:
         """The machine, and one that is to be left alone."""
-        return (self.slug, f"{self.slug}-vecina")
+        return (self.slug, f"{self.slug}-neighbour")
 
     def prepare(self) -> None:
         """Start both."""
         self.boot()
 
-    def look_closer(self) -> Result:
+    def judge(self, before: Evidence, now: Reading) -> Result:
         """See that the other goes on, and how this one ended."""
-        if trouble := self.why_not_untouched(self.machines[1]):
+        if trouble := why_not_untouched(before.reading, now, self.machines[1:]):
             return trouble
-        vm = self.vm(self.machine)
-        state, reason = vm.state, vm.reason
-        if state is not MachineState.OFF:
-            return self.wrong(
-                _("{name} is still there.").format(name=self.machine),
+        there = now.machines[self.machine]
+        again = f'vm = lab.machines["{self.machine}"]\nvm.start()\n{self.code}'
+        if there.state is not MachineState.OFF:
+            return wrong(
+                _("{name} is still there: it is {state}.").format(name=self.machine, state=state_word(there.state)),
                 _("Its process is vm.process.pid; a process is ended by a signal, in a terminal with kill -9 PID."),
             )
-        if reason in (Reason.SHUT_DOWN, Reason.KILLED):
-            return self.wrong(
+        if there.panicked:
+            return wrong(
+                _("{name} is off because its own kernel panicked: that was done inside the guest.").format(
+                    name=self.machine
+                ),
+                _("Power is cut from outside. Start it, and end its process on the host with the signal 9."),
+                again,
+            )
+        if there.reason is not Reason.CRASHED:
+            return wrong(
                 _("{name} is off, but the reason says: {reason}.").format(
-                    name=self.machine, reason=reason_word(reason)
+                    name=self.machine, reason=reason_word(there.reason) or there.reason
                 ),
                 _("The hypervisor was asked, or the process was let end in order. Start it, and use the signal 9."),
+                again,
             )
-        return self.done(_("{name} is off: {reason}.").format(name=self.machine, reason=reason_word(reason)))
+        return done(_("{name} is off: {reason}.").format(name=self.machine, reason=reason_word(there.reason)))
 
 
 class OtherCpu(MachineExercise):
     """The same disk on another CPU model."""
 
-    slug: ClassVar[str] = "otra-cpu"
+    slug: ClassVar[str] = "another-cpu"
+    alias: ClassVar[str] = "otra-cpu"
     model: ClassVar[str] = "Nehalem"
     code: ClassVar[str] = (
         "vm = lab.machines[ex.machine]\nvm.configure(cpu_model=ex.model)\nvm.stop()\nvm.start().wait_ready()"
@@ -120,106 +143,53 @@ class OtherCpu(MachineExercise):
         """One machine, running."""
         return (self.slug,)
 
+    @property
+    def questions(self) -> Mapping[str, Mapping[str, str]]:
+        """What the CPU calls itself, read past whatever is mounted over it; the mark."""
+        look = "mount -t proc proc /proc && sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1"
+        cpu = f'unshare -m sh -c "{look}"'
+        return {self.machine: {"cpu": cpu, **READ_MARK}}
+
     def prepare(self) -> None:
         """Start it, with the mark on its disk."""
         self.boot()
 
-    def look_closer(self) -> Result:
+    def judge(self, before: Evidence, now: Reading) -> Result:
         """Compare the definition, what the guest runs on, and what is on its disk."""
-        facts = self.vm(self.machine).facts
-        if facts.spec.cpu_model != self.model:
-            return self.wrong(
-                _("{name} is defined with the CPU model {model}.").format(
-                    name=self.machine, model=facts.spec.cpu_model
-                ),
-                _("Change the definition: vm.configure(cpu_model={model!r}).").format(model=self.model),
+        was, there = before.reading.machines[self.machine], now.machines[self.machine]
+        configure = "vm = lab.machines[ex.machine]\nvm.configure(cpu_model=ex.model)"
+        if there.disks != was.disks:
+            return wrong(
+                _("{name} has another disk than at the start.").format(name=self.machine),
+                _("The same disk is to run on another CPU. Call ex.start(), and change the CPU alone."),
+                "ex.start()",
             )
-        if facts.live is None or facts.live.cpu_model != self.model:
-            return self.wrong(
+        if there.cpu_model != self.model:
+            return wrong(
+                _("{name} is defined with the CPU model {model}.").format(name=self.machine, model=there.cpu_model),
+                _("Change the definition: vm.configure(cpu_model={model!r}).").format(model=self.model),
+                configure,
+            )
+        if there.runs and there.live_cpu_model != self.model:
+            return wrong(
                 _("The new definition needs a start: the guest has not seen it yet."),
                 _("Stop it, start it, and wait until it is ready."),
+                "vm = lab.machines[ex.machine]\nvm.stop()\nvm.start().wait_ready()",
             )
-        inside = self.says(self.machine, f"grep -m 1 'model name' /proc/cpuinfo; cat {ON_DISK}")
-        if inside is None:
-            return self.wrong(_("It does not answer yet."), _("Wait until it is ready: vm.wait_ready()."))
-        if self.model not in inside:
-            return self.wrong(
-                _("Inside, the CPU calls itself otherwise: {words}.").format(words=inside.splitlines()[0]),
+        if there.said is None:
+            return wrong(
+                _("{name} is defined well, and it is {state}: the guest has not said so yet.").format(
+                    name=self.machine, state=state_word(there.state)
+                ),
+                _("Start it if it is off, and wait until it is ready: vm.wait_ready()."),
+                "vm = lab.machines[ex.machine]\nvm.start().wait_ready()",
+            )
+        if self.model not in there.tells("cpu"):
+            return wrong(
+                _("Inside, the CPU calls itself otherwise: {words}.").format(words=there.tells("cpu")[:60]),
                 _("Change the definition: vm.configure(cpu_model={model!r}).").format(model=self.model),
+                configure,
             )
-        if self.mark not in inside:
-            return self.broken(_("What was on its disk is gone."))
-        return self.done(_("The same disk runs on another CPU, and the guest says so."))
-
-
-class Move(MachineExercise):
-    """Move a machine by its files: the same machine, in another place, and only there."""
-
-    slug: ClassVar[str] = "mudanza"
-    code: ClassVar[str] = (
-        "vm = lab.machines[ex.machine]\n"
-        'file = vm.export(lab.home / "mudanza.labkit")\n'
-        "vm.delete()\n"
-        "ex.elsewhere.import_machine(file).start().wait_ready()\n"
-        "file.unlink()"
-    )
-
-    _id: ClassVar[str] = "/root/labkit-id"
-
-    @property
-    def machines(self) -> tuple[str, ...]:
-        """One machine, off."""
-        return (self.slug,)
-
-    @property
-    def elsewhere(self) -> Lab:
-        """The other place: a lab with a folder of its own."""
-        return Lab.open(self.slug, home=self.lab.home.parent)
-
-    def prepare(self) -> None:
-        """Start it, let it write down who it is, and stop it."""
-        (vm,) = self.boot()
-        vm.run(f"cp /etc/machine-id {self._id}; sync")
-        vm.stop()
-
-    def look(self) -> Result:
-        """See where it is, and who it is there."""
-        here = self.machine in self.lab.machines
-        with self.elsewhere as elsewhere:
-            there = self.machine in elsewhere.machines
-            if not there:
-                return super().look()
-            if here:
-                return self.wrong(
-                    _("Now there are two of them: here, and in the other lab."),
-                    _("To move is not to copy: delete the one here, and import with the identity it had."),
-                )
-            return self._look_there(elsewhere)
-
-    def look_closer(self) -> Result:
-        """It is here, and not there."""
-        return self.wrong(
-            _("{name} is still here.").format(name=self.machine),
-            _("vm.export(FILE) packs its files into one; ex.elsewhere.import_machine(FILE) unpacks them there."),
-        )
-
-    def _look_there(self, elsewhere: Lab) -> Result:
-        vm = elsewhere.machines[self.machine]
-        if not vm.answers():
-            return self.wrong(
-                _("It is there, but it does not answer."), _("Start it there, and wait until it is ready.")
-            )
-        mark, first, now = vm.run(f"cat {ON_DISK} {self._id} /etc/machine-id").stdout.split()
-        if mark != self.mark:
-            return self.broken(_("What was on its disk is gone."))
-        if first != now:
-            return self.wrong(
-                _("That is a clone: inside, it has another machine-id."),
-                _('Call ex.start(), and import with identity="keep", once the one here is deleted.'),
-            )
-        return self.done(_("The same machine, in another place, and only there."))
-
-    def _clear(self) -> None:
-        super()._clear()
-        with self.elsewhere as elsewhere:
-            elsewhere.clean()
+        if there.tells(MARK) != self.mark:
+            return broken(_("What was on its disk is gone."))
+        return done(_("The same disk runs on another CPU, and the guest says so."))

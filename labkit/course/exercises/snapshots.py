@@ -1,33 +1,33 @@
-"""The exercises of notebook 04: `este-arbol`, `sin-perder`, `liberar`, `instante`.
+"""The exercises of notebook 04 on a tree and the way through it: `this-tree`, `without-loss`.
 
-Each prepares a machine of its own. Checks read the tree and the content of frozen images; where the running state
-counts, they ask the guest.
+Each prepares a machine of its own. Checks read the tree and the content of frozen images.
 
 Knows: their tasks. Must not know: notebooks.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import ClassVar
 
-from labkit.course.exercise import Exercise, Result
-from labkit.errors import GuestSilent
+from labkit.course.machine_exercise import MachineExercise
+from labkit.course.readers import read_states, why_not_start
+from labkit.course.reading import Evidence, Reading, StateReading
+from labkit.course.result import Result, broken, done, wrong
 from labkit.language import _
 from labkit.machine import Machine
-from labkit.model.disk import chain
-from labkit.model.machine import MachineState
-from labkit.model.regions import find_region
-from labkit.model.snapshot import SnapshotTree
-from labkit.storage.maps import read_map
-from labkit.units import MIB, format_size
+from labkit.units import MIB
 
+DATA = "vdb"
 PLACE = 48 * MIB
-"""Byte of the disk `vdb` where the first word is written; the disk has no file system."""
+"""Byte of the data disk where the first word is written; the disk has no file system."""
 
 
-class OnSnapshots(Exercise):
+class OnSnapshots(MachineExercise):
     """An exercise on the snapshots of one machine."""
+
+    places: ClassVar[int] = 1
+    """At how many places words are written."""
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -40,59 +40,51 @@ class OnSnapshots(Exercise):
         return (f"{self.slug}-data",)
 
     @property
-    def tree(self) -> SnapshotTree:
-        """The machine's snapshots."""
-        return self.lab.machines[self.machine].snapshots.tree
+    def data(self) -> tuple[str, ...]:
+        """The disks whose contents count, by target."""
+        return (DATA,)
 
-    def look(self) -> Result:
-        """Tell that nothing is begun, or look at the work."""
-        if self.machine not in self.lab.machines:
-            return self.not_begun(_("There is no machine {name}.").format(name=self.machine))
-        return self.look_closer()
-
-    def look_closer(self) -> Result:
-        """Look at the work, with the machine there."""
-        raise NotImplementedError
+    def read(self) -> Reading:
+        """Read also every state the machine can be in."""
+        found = super().read()
+        if self.machine not in found.machines:
+            return found
+        words = {str(at): _place(at) for at in range(self.places)} if self.data else {}
+        snapshots, now = read_states(self.lab, self.machine, data=self.data, words=words)
+        return replace(
+            found, snapshots=snapshots, now=now, current=now.parent, excuse=why_not_start(self.vm(self.machine))
+        )
 
     def write(self, machine: Machine, text: str, *, at: int = 0) -> None:
         """Let the running guest write a word on its disk, each `at` a place of its own."""
         machine.run(f"printf {text} | dd of=/dev/vdb bs=4096 seek={_place(at) // 4096} conv=sync,fsync")
 
-    def read(self, snapshot: str | None, *, at: int = 0) -> str:
-        """Return the word on the disk as it was at a snapshot (None: as it is now); empty if there is none."""
-        state = self.lab.state
-        disks = state.machines[self.machine].spec.disks if snapshot is None else self.tree[snapshot].disks
-        layers = chain(state.images, next((disk.path for disk in disks if disk.target == "vdb"), ""))
-        regions = read_map(layers) if layers else ()
-        region = find_region(regions, _place(at))
-        if region is None or region.path is None or region.offset is None:
-            return ""
-        with Path(region.path).open("rb") as file:
-            file.seek(region.offset + _place(at) - region.start)
-            return file.read(64).rstrip(b"\0").decode(errors="replace")
-
     def word(self, name: str) -> str:
         """Return what the disk holds in a state: it differs from student to student."""
         return f"{name}-{self.mark}"
 
-    def boot(self) -> Machine:
-        """Return the exercise's machine, made with its second disk and booted."""
-        machine = self.lab.create(self.machine)
-        machine.attach(self.lab.disks.create(self.disks[0], capacity="64 MiB"))
-        return machine.start().wait_ready()
+    def begin(self) -> Machine:
+        """Return the exercise's machine, running, with its second disk."""
+        (machine,) = self.boot(*(self.lab.disks.create(name, capacity="64 MiB") for name in self.disks))
+        return machine
 
-    def missing(self, *names: str) -> Result | None:
-        """Return that one of these snapshots is gone, or None."""
-        gone = [name for name in names if name not in self.tree]
-        if not gone:
-            return None
-        return self.broken(_("The snapshot {name} is gone.").format(name=gone[0]))
+
+def why_missing(now: Reading, *names: str) -> Result | None:
+    """Return that one of these snapshots is gone, or None."""
+    gone = [name for name in names if name not in now.snapshots]
+    return broken(_("The snapshot {name} is gone.").format(name=gone[0])) if gone else None
+
+
+def content_of(state: StateReading | None) -> str:
+    """Return the hash of what the data disk holds in a state; "" if it cannot be read."""
+    return state.contents.get(DATA, "") if state else ""
 
 
 class ThisTree(OnSnapshots):
     """Build the tree that is described."""
 
-    slug: ClassVar[str] = "este-arbol"
+    slug: ClassVar[str] = "this-tree"
+    alias: ClassVar[str] = "este-arbol"
     code: ClassVar[str] = (
         "vm = lab.machines[ex.machine]\n"
         'for name in ("base", "left", "leaf"):\n'
@@ -103,41 +95,67 @@ class ThisTree(OnSnapshots):
         'ex.write(vm, ex.word("right"))\n'
         'vm.snapshots.take("right")'
     )
-    parents: ClassVar[dict[str, str | None]] = {"base": None, "left": "base", "leaf": "left", "right": "base"}
+    parents: ClassVar[dict[str, str]] = {"base": "", "left": "base", "leaf": "left", "right": "base"}
 
     def prepare(self) -> None:
         """Start a machine without snapshots."""
-        self.boot()
+        self.begin()
 
-    def look_closer(self) -> Result:
-        """Compare tree and contents."""
-        tree = self.tree
+    def judge(self, before: Evidence, now: Reading) -> Result:  # noqa: ARG002
+        """Compare tree and contents, and the images that the tree stands on."""
+        states = now.snapshots
         for name, parent in self.parents.items():
-            if name not in tree:
-                return self.wrong(
+            if name not in states:
+                return wrong(
                     _("There is no snapshot {name}.").format(name=name),
                     _("Write ex.word({name!r}) with ex.write(vm, …), then take the snapshot.").format(name=name),
+                    f'ex.write(vm, ex.word("{name}"))\nvm.snapshots.take("{name}")',
                 )
-            if tree[name].parent != parent:
-                return self.wrong(
-                    _("{name} comes after {parent}.").format(name=name, parent=tree[name].parent),
+            if states[name].parent != parent:
+                return wrong(
+                    _("{name} comes after {parent}.").format(name=name, parent=states[name].parent or _("nothing")),
                     _("A chain came out: restore base before you take right.")
                     if name == "right"
                     else _("Delete it; restore the one it shall come after, and take it again."),
                 )
         for name in self.parents:
-            if self.read(name) != self.word(name):
-                return self.wrong(
+            if states[name].words.get("0") != self.word(name):
+                return wrong(
                     _("In {name} the disk does not hold {word}.").format(name=name, word=self.word(name)),
                     _("Restore the snapshot before it, write the word, and take it again."),
                 )
-        return self.done(_("Tree and contents are as they should be."))
+        for name, parent in self.parents.items():
+            below = states[name].images.get(DATA, ())
+            others = [other for other in self.parents if not self._comes(name, other)]
+            strange = [other for other in others if top_of(states[other]) in below[1:]]
+            if strange or (parent and top_of(states[parent]) not in below):
+                return wrong(
+                    _("The tree says that {name} comes after {parent}; its image does not stand on that one's.").format(
+                        name=name, parent=parent or _("nothing")
+                    ),
+                    _("A drawing can be forged, images cannot: restore {parent}, and take {name} there.").format(
+                        name=name, parent=parent or "base"
+                    ),
+                )
+        return done(_("Tree and contents are as they should be."))
+
+    def _comes(self, name: str, other: str) -> bool:
+        """Whether a snapshot of the tree is to come after another, however far."""
+        parent = self.parents[name]
+        return bool(parent) and (parent == other or self._comes(parent, other))
+
+
+def top_of(state: StateReading) -> str:
+    """Return the name of a state's own image of the data disk."""
+    return next(iter(state.images.get(DATA, ())), "?")
 
 
 class WithoutLoss(OnSnapshots):
     """Go to another state and come back, losing nothing."""
 
-    slug: ClassVar[str] = "sin-perder"
+    slug: ClassVar[str] = "without-loss"
+    alias: ClassVar[str] = "sin-perder"
+    places: ClassVar[int] = 2
     code: ClassVar[str] = (
         "vm = lab.machines[ex.machine]\n"
         'vm.snapshots.restore("clean", save_current="work")\n'
@@ -147,119 +165,65 @@ class WithoutLoss(OnSnapshots):
 
     def prepare(self) -> None:
         """Leave work that no snapshot holds."""
-        machine = self.boot()
+        machine = self.begin()
         self.write(machine, self.word("clean"))
         machine.snapshots.take("clean")
         self.write(machine, self.word("work"))
+        self.write(machine, self.word("notes"), at=1)
 
-    def look_closer(self) -> Result:
-        """Look for the work, in the snapshots and in the current state."""
-        if broken := self.missing("clean"):
-            return broken
-        tree, work = self.tree, self.word("work")
-        saved = [name for name in tree if self.read(name) == work]
-        if not saved and self.read(None) != work:
-            return self.broken(
+    def judge(self, before: Evidence, now: Reading) -> Result:
+        """Compare what each state holds with what clean and the work held at the start."""
+        if gone := why_missing(now, "clean"):
+            return gone
+        states, clean, work = (
+            now.snapshots,
+            content_of(before.reading.snapshots["clean"]),
+            content_of(before.reading.now),
+        )
+        if content_of(states["clean"]) != clean:
+            return broken(_("The snapshot {name} does not hold what it held.").format(name="clean"))
+        saved = [name for name, state in states.items() if content_of(state) == work]
+        if not saved and content_of(now.now) != work:
+            return broken(
                 _("The work is lost: no state holds it any more."),
                 _("Call ex.start() and do it again; restore(…, save_current=…) keeps the current state."),
             )
-        if "visit" not in tree:
-            return self.wrong(
+        if "visit" not in states:
+            return wrong(
                 _("There is no snapshot visit yet."),
                 _("Go to clean without losing the work: restore(…, save_current=…). Then take visit."),
             )
-        if tree["visit"].parent != "clean":
-            return self.wrong(
-                _("{name} comes after {parent}.").format(name="visit", parent=tree["visit"].parent),
-                _("Delete visit, restore clean, and take it there."),
+        visit = states["visit"]
+        again = _("Delete visit, restore clean, and take it there.")
+        if visit.parent != "clean":
+            return wrong(_("{name} comes after {parent}.").format(name="visit", parent=visit.parent), again)
+        if content_of(visit) != clean:
+            return wrong(
+                _("In visit the disk does not hold what it holds in clean: it was not taken there."),
+                again,
             )
-        if tree.current not in saved:
-            return self.wrong(_("The machine is not back at your work."), _("Restore the snapshot that holds it."))
-        return self.done(_("You have been at clean, and nothing is lost."))
-
-
-class Free(OnSnapshots):
-    """Free space, and keep three states as they are."""
-
-    slug: ClassVar[str] = "liberar"
-    code: ClassVar[str] = 'for name in ("try-1", "try-2"):\n    lab.machines[ex.machine].snapshots.delete(name)'
-    keep: ClassVar[tuple[str, ...]] = ("a", "b", "c")
-    most: ClassVar[int] = 8 * MIB
-
-    def prepare(self) -> None:
-        """Take three snapshots that are needed, and two that are not."""
-        machine = self.boot()
-        for name in self.keep:
-            self.write(machine, self.word(name))
-            machine.snapshots.take(name)
-        for name in ("try-1", "try-2"):
-            machine.snapshots.restore("b")
-            machine.wait_ready()
-            self.write(machine, self.word(name))
-            machine.snapshots.take(name)
-        machine.snapshots.restore("c")
-
-    def look_closer(self) -> Result:
-        """Look for the three states, and for what the others cost."""
-        if broken := self.missing(*self.keep):
-            return broken
-        for name in self.keep:
-            if self.read(name) != self.word(name):
-                return self.wrong(
-                    _("In {name} the disk does not hold {word}.").format(name=name, word=self.word(name)),
-                    _("Call ex.start(): it makes everything again."),
-                )
-        costs = self.lab.machines[self.machine].snapshots.costs()
-        waste = {name: cost for name, cost in costs.items() if name not in self.keep}
-        if sum(waste.values()) > self.most:
-            dearest = max(waste, key=lambda name: waste[name])
-            return self.wrong(
-                _("Others than a, b and c still hold {size}.").format(size=format_size(sum(waste.values()))),
-                _("Deleting {name} frees most: ask its plan, then delete it.").format(name=dearest),
+        if visit.written.get(DATA, 0):
+            return wrong(
+                _("Visit reads as clean does, but its own image was written to: clean was imitated, not visited."),
+                again,
             )
-        return self.done(_("Only what a, b and c need is left."))
-
-
-class Instant(OnSnapshots):
-    """Go back to a moment without booting."""
-
-    slug: ClassVar[str] = "instante"
-    code: ClassVar[str] = 'lab.machines[ex.machine].snapshots.restore("moment")'
-
-    @property
-    def disks(self) -> tuple[str, ...]:
-        """None of its own: the machine's disk will do."""
-        return ()
-
-    def prepare(self) -> None:
-        """Take one snapshot while the guest counts, one while it is off; then boot it again."""
-        machine = self.lab.create(self.machine).start().wait_ready()
-        machine.run("labkit-counter start")
-        machine.snapshots.take("moment", description=self._boot_id(machine))
-        machine.stop()
-        machine.snapshots.take("night")
-        machine.start().wait_ready()
-
-    def look_closer(self) -> Result:
-        """Ask the guest which boot it is, and whether it counts."""
-        if broken := self.missing("moment"):
-            return broken
-        machine = self.lab.machines[self.machine]
-        if machine.state is not MachineState.RUNNING:
-            return self.wrong(_("{name} does not run.").format(name=self.machine), _("Restore a running state."))
-        try:
-            boot_id, counter = self._boot_id(machine), machine.run("labkit-counter")
-        except GuestSilent as silence:
-            return self.wrong(silence.message, _("Wait until it is ready: vm.wait_ready()."))
-        if boot_id != self.tree["moment"].description:
-            return self.wrong(
-                _("The guest has booted since, and does not count."),
-                _("It booted: a snapshot taken off keeps no running state. Restore the one taken while it ran."),
+        back = 'vm.snapshots.restore("work")'
+        if not [name for name in saved if name != "visit"]:
+            return wrong(
+                _("Your work is in no snapshot: it could not have been left."),
+                _("Take one of it; restore(…, save_current=…) does both."),
             )
-        return self.done(_("It counts on without a boot: {n}.").format(n=counter.stdout.strip()))
-
-    def _boot_id(self, machine: Machine) -> str:
-        return machine.run("cat /proc/sys/kernel/random/boot_id").stdout.strip()
+        if content_of(now.now) != work:
+            return wrong(_("The machine is not back at your work."), _("Restore the snapshot that holds it."), back)
+        if now.current not in saved:
+            return wrong(
+                _("The disk holds your work's bytes, but the machine comes from {name}: they were copied.").format(
+                    name=now.current or _("nothing")
+                ),
+                _("Restore the snapshot that holds it."),
+                back,
+            )
+        return done(_("You have been at clean, and nothing is lost."))
 
 
 def _place(at: int) -> int:

@@ -1,6 +1,6 @@
-"""The exercise of notebook 05 on identity: `gemelas`.
+"""The exercise of notebook 05 on identity: `twins`.
 
-Its check asks both guests who they take themselves for, and for what is on their disks.
+Its check asks both guests who they are, and what is on their disks.
 
 Knows: its task. Must not know: notebooks.
 """
@@ -8,22 +8,32 @@ Knows: its task. Must not know: notebooks.
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
-from labkit.course.exercise import Result
 from labkit.course.exercises.clones import OnClones
 from labkit.course.machine_exercise import MEMORY
+from labkit.course.reading import Evidence, MachineReading, Reading
+from labkit.course.result import Result, broken, done, wrong
+from labkit.course.warm import start_warm
 from labkit.language import _
-from labkit.model.machine import MachineState
 from labkit.model.words import state_word
-from labkit.storage.files import make_private_folder
+
+_WHO = {
+    "id": "cat /etc/machine-id",
+    "name": "cat /etc/hostname",
+    "called": "hostname",
+    "letter": "sha256sum </root/letter",
+    "over": "grep -c ' /etc' /proc/mounts",
+}
 
 
 class Twins(OnClones):
-    """Two machines with one identity: repair one, without making it again."""
+    """Two machines with one identity: repair one without making it anew."""
 
-    slug: ClassVar[str] = "gemelas"
+    slug: ClassVar[str] = "twins"
+    alias: ClassVar[str] = "gemelas"
     code: ClassVar[str] = (
         "vm = lab.machines[ex.machines[1]]\n"
         'vm.run("tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id")\n'
@@ -37,75 +47,79 @@ class Twins(OnClones):
         """The first, and its twin."""
         return (f"{self.slug}-1", f"{self.slug}-2")
 
-    def prepare(self) -> None:
-        """Let one boot, clone it as a twin, and start both, each with a letter of its own."""
-        first = self.lab.create(self.machines[0], memory=MEMORY).start().wait_ready()
-        first.run(f"echo {self.mark}-1 >/root/letter; sync")
-        first.stop()
-        first.clone(self.machines[1], identity="keep")
-        twin = self.vm(self.machines[1])
-        for machine in (first, twin):
-            machine.start()
-        twin.wait_ready().run(f"echo {self.mark}-2 >/root/letter; sync")
-        identity = first.wait_ready().run("cat /etc/machine-id").stdout.strip()
-        make_private_folder(self.folder)
-        self._notes.write_text(f"{first.id} {twin.id} {identity}")
-
     @property
-    def _notes(self) -> Path:
-        return self.folder / "ids"
+    def questions(self) -> Mapping[str, Mapping[str, str]]:
+        """Who each is, on its disk and in its memory, and what its letter is."""
+        return dict.fromkeys(self.machines, _WHO)
 
-    def look_closer(self) -> Result:
-        """Ask both guests who they are, and for their letters."""
+    def prepare(self) -> None:
+        """Make one and clone it as a twin; let both run as the first, each with a letter of its own."""
+        first = self.lab.create(self.machines[0], memory=MEMORY)
+        first.clone(self.machines[1], identity="keep")
+        both = [self.vm(name) for name in self.machines]
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            list(pool.map(lambda machine: start_warm(machine, who=first), both))
+        for number, machine in enumerate(both, start=1):
+            machine.run(f"{{ echo {self.mark}-{number}; head -c 300 /dev/urandom; }} >/root/letter; sync")
+
+    def judge(self, before: Evidence, now: Reading) -> Result:
+        """Compare who both are, and their letters, with what they were."""
         one, two = self.machines
-        *ids, identity = self._notes.read_text().split()
-        for name, known in zip(self.machines, ids, strict=True):
-            if self.vm(name).id != known:
-                return self.broken(_("{name} was made again; it was to be repaired.").format(name=name))
-        for number, name in enumerate(self.machines, start=1):
-            if (state := self.vm(name).state) is not MachineState.RUNNING:
-                return self.wrong(
-                    _("{name} is {state}.").format(name=name, state=state_word(state)),
-                    _("Start it, and wait until it is ready."),
+        for name in self.machines:
+            there = now.machines[name]
+            if there.said is None:
+                return wrong(
+                    _("{name} does not answer: it is {state}.").format(name=name, state=state_word(there.state)),
+                    _("Start it if it is off, and wait until it is ready: vm.wait_ready()."),
+                    f'lab.machines["{name}"].start().wait_ready()',
                 )
-            if (letter := self.says(name, "cat /root/letter")) is None:
-                return self.wrong(_("{name} does not answer.").format(name=name), _("Wait until it is ready."))
-            if letter != f"{self.mark}-{number}":
-                return self.broken(_("{name} has lost its letter.").format(name=name))
-        if self.says(one, "cat /etc/machine-id /etc/hostname") != f"{identity}\n{one}":
-            return self.wrong(
+            if there.tells("letter") != before.reading.machines[name].tells("letter"):
+                return broken(_("{name} has lost its letter.").format(name=name))
+        was, first = before.reading.machines[one], now.machines[one]
+        if (first.tells("id"), first.tells("name")) != (was.tells("id"), one):
+            return wrong(
                 _("{name} is no longer who it was.").format(name=one),
                 _("Only {name} is to change. Call ex.start().").format(name=two),
+                "ex.start()",
             )
-        return self._look_at_twin(two, identity)
+        return self._judge_twin(two, was.tells("id"), now.machines[two])
 
-    def _look_at_twin(self, name: str, identity: str) -> Result:
-        said = (self.says(name, "cat /etc/machine-id; cat /etc/hostname; hostname") or "").split()
-        number, stored, called = said if len(said) == 3 else ("", "", "")
+    def _judge_twin(self, name: str, identity: str, twin: MachineReading) -> Result:
+        number, stored = twin.tells("id"), twin.tells("name")
         same_number, same_name = number == identity, stored == self.machines[0]
         if same_number and same_name:
-            return self.wrong(
+            return wrong(
                 _("Both say that they are {name}, with one machine-id.").format(name=self.machines[0]),
                 _("Who a guest is stands on its disk: /etc/machine-id and /etc/hostname. It reads them at boot."),
             )
         if same_number:
-            return self.wrong(
+            return wrong(
                 _("They have two names, but still one machine-id."),
                 _("A name is not an identity: write another number into /etc/machine-id of {name}.").format(name=name),
+                'lab.machines[ex.machines[1]].run("tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id; sync")',
             )
         if not re.fullmatch(r"[0-9a-f]{32}", number):
-            return self.wrong(
-                _("The machine-id of {name} is not one: {text!r}.").format(name=name, text=number),
+            return wrong(
+                _("The machine-id of {name} is not one: {text!r}.").format(name=name, text=number[:60]),
                 _("It has 32 digits from 0 to f: a line of /proc/sys/kernel/random/uuid, without its dashes."),
             )
         if stored != name:
-            return self.wrong(
-                _("{name} still calls itself {other}.").format(name=name, other=stored),
+            return wrong(
+                _("{name} still calls itself {other}.").format(name=name, other=stored[:40]),
                 _("Write {name} into its /etc/hostname.").format(name=name),
+                'lab.machines[ex.machines[1]].run(f"echo {ex.machines[1]} >/etc/hostname; sync")',
             )
-        if called != name:
-            return self.wrong(
+        if twin.tells("over") not in ("0", ""):
+            return wrong(
+                _("What {name} reads in /etc was laid over its files: on its disk nothing has changed.").format(
+                    name=name
+                ),
+                _("Write into the files themselves; what is mounted over them is gone after a boot."),
+            )
+        if twin.tells("called") != name:
+            return wrong(
                 _("{name} was repaired on its disk, and the guest does not know it yet.").format(name=name),
                 _("It reads its name at boot: stop it, and start it."),
+                "vm = lab.machines[ex.machines[1]]\nvm.stop()\nvm.start().wait_ready()",
             )
-        return self.done(_("They are two, and each has its letter."))
+        return done(_("They are two, and each has its letter."))

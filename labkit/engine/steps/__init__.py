@@ -1,8 +1,8 @@
-"""How steps are carried out: a module for each family of `plans/steps/`, and here who is asked about which.
+"""How steps are carried out: a module for each family of `plans/steps/`; this one passes each step on to its family.
 
-Of each step its family's module says how it is done (`do`), how one knows that it was (`is_done`, from what is there,
-never from what was reported) and, where it has a way back, what that is (`undo`). Each `do` may be repeated: done
-twice is done once. A family that forgets one of its steps is named by mypy.
+For each step its family's module says how it is done (`do`), how one can see that it was done (`is_done`, from the
+state, never from what was reported) and, if it can be undone, how (`undo`). Each `do` may be repeated without a further
+effect. If a family forgets one of its steps, mypy says so.
 Knows: the families. Must not know: the order of steps, the journal.
 """
 
@@ -77,7 +77,7 @@ def do_step(step: Step, context: Context) -> None:
 
 
 def is_done(step: Step, state: LabState) -> bool:
-    """Whether a step has been carried out, judged from what is there; deleting counts from the first file on."""
+    """Whether a step has been carried out, judged by the state; a deletion counts from the first file on."""
     if isinstance(step, ImageStep):
         return image.is_done(step, state)
     if isinstance(step, LayerStep):
@@ -104,7 +104,7 @@ def is_done(step: Step, state: LabState) -> bool:
 
 
 def undo(step: Step, context: Context) -> None:
-    """Take a create step back; the others have no way back and none is tried."""
+    """Undo a create step; other steps cannot be undone and are left alone."""
     if not isinstance(step, CreateStep):
         return
     if isinstance(step, ImageStep):
@@ -124,7 +124,7 @@ def undo(step: Step, context: Context) -> None:
 
 
 def take_back(step: Step, state: LabState, context: Context) -> None:
-    """Undo what a switch step did although it counts as not done; few can do a part of their work."""
+    """Undo the part of its work that a switch step did although it counts as not done; few steps leave such a part."""
     match step:
         case TakeSnapshot():
             snapshot.take_back(step, state, context)
@@ -141,12 +141,12 @@ def take_back(step: Step, state: LabState, context: Context) -> None:
 
 
 def abandon(step: Step, context: Context) -> None:
-    """End what the daemon still does for a create step of which nobody waits for the end."""
+    """End what the daemon still does for a create step that nobody waits for any more."""
     if isinstance(step, BackUpDisks):
         clone.abort_back_up(step, context)
 
 
 def wait_until_settled(step: Step, context: Context) -> None:
-    """Let the daemons end what they are still at with a step that was cut short, before anything is judged."""
+    """Let the daemons finish what they are still doing for an interrupted step, before anything is judged."""
     if isinstance(step, MigrateMachine):
         migration.wait_until_settled(step, context)

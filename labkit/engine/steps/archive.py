@@ -1,6 +1,7 @@
-"""How archives of machines are written and unpacked, and a machine from one is defined.
+"""How archives of machines are written and unpacked, and how a machine from an archive is defined.
 
-Knows: the rooms below. Must not know: the order of steps, the journal, what an archive is worth (`archives.py`).
+Knows: the rooms below. Must not know: the order of steps, the journal, whether an archive is acceptable
+(`archives.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def do(step: ArchiveStep, context: Context) -> None:
     """Carry a step out.
 
     Raises:
-        BadInput: what an archive holds is not what its manifest says, or may not come in.
+        BadInput: the content of an archive is not what its manifest says, or is not acceptable.
     """
     match step:
         case WriteArchive():
@@ -44,7 +45,7 @@ def do(step: ArchiveStep, context: Context) -> None:
             seals.seal([step.target])
         case UnpackBootFile():
             _unpack_boot_file(step, context)
-        case DefineAdopted():  # once is enough
+        case DefineAdopted():  # may be repeated
             context.domains.define_text(step.xml, subject=step.spec.name)
             migration.give_records(context.domains.connection, step.spec.id, step.records)
         case _:
@@ -67,16 +68,16 @@ def is_done(step: ArchiveStep, state: LabState) -> bool:
 
 
 def undo(step: WriteArchive | UnpackImage | UnpackMemory | UnpackBootFile, _context: Context) -> None:
-    """Remove what a step has made, and what a killed attempt has left."""
+    """Remove what the step has made, and what a killed attempt has left."""
     target, *others = step.targets if isinstance(step, UnpackImage) else (step.target,)
     atomic.discard(Path(target))
     files.delete_files((*others, target))
 
 
 def forget(step: DefineAdopted, state: LabState, context: Context) -> None:
-    """Let the hypervisor forget again what it knows already of a machine from elsewhere.
+    """Undefine a machine from elsewhere that the hypervisor knows already, in whole or in part.
 
-    One of that id under another name is the work of another act, which was faster.
+    A machine of that id under another name is left alone: another act, which was faster, defined it.
     """
     machine = state.machines.get(step.spec.name)
     if machine is not None and machine.id == step.spec.id:
@@ -99,10 +100,10 @@ def _write(step: WriteArchive, context: Context) -> None:
 
 
 def _unpack_image(step: UnpackImage, context: Context) -> None:
-    """Make the image; it has its name when it is whole, checked, and depends on what it shall.
+    """Make the image; it gets its name when it is whole and checked and stands on the right image.
 
     Raises:
-        BadInput: its bytes are not those of the archive's manifest, or are no image that may come in.
+        BadInput: its bytes are not those in the archive's manifest, or not those of an acceptable image.
     """
     path, target = Path(step.archive), Path(step.targets[0])
     members = {member.name: member for member in archive.read_members(path)}
@@ -120,7 +121,7 @@ def _unpack_image(step: UnpackImage, context: Context) -> None:
 
 
 def _unpack_memory(step: UnpackMemory, context: Context) -> None:
-    """Bring a memory file, our definition before its stream."""
+    """Unpack a memory file, with our definition before its stream."""
     path = Path(step.archive)
     begin = memory_file.build_header(
         memory_file.MemoryHeader(
@@ -133,7 +134,7 @@ def _unpack_memory(step: UnpackMemory, context: Context) -> None:
 
 
 def _unpack_boot_file(step: UnpackBootFile, context: Context) -> None:
-    """Bring a kernel or an initramfs."""
+    """Unpack a kernel or an initramfs."""
     path = Path(step.archive)
     members = {member.name: member for member in archive.read_members(path)}
     with atomic.creating(Path(step.target)) as draft:
@@ -160,7 +161,7 @@ def _unpack(
 
 
 def _check_image(name: str, step: UnpackImage, drafts: list[Path]) -> None:
-    """Refuse an image that is not what the manifest says, and let it depend on what the lab has below it."""
+    """Refuse an image that is not what the manifest says, and let it depend on the lab's image below it."""
     image = drafts[0]
     with image.open("rb") as file:
         try:
@@ -176,7 +177,7 @@ def _check_image(name: str, step: UnpackImage, drafts: list[Path]) -> None:
         whole = header.extents[0].offset == 0 and header.extents[0].length <= drafts[-1].stat().st_size
         if parts != [old] or header.extents[0].kind != "FLAT" or not whole:
             raise archive.refused(name, _("{file} wants other files").format(file=step.names[0]))
-        text = image.read_bytes()  # its header was read, so it is a short one
+        text = image.read_bytes()  # its header was accepted, so it is short
         image.write_bytes(text.replace(f'"{old}"'.encode(), f'"{drafts[1].name}"'.encode()))
     elif len(step.names) > 1:
         raise archive.refused(name, _("{file} wants other files").format(file=step.names[0]))

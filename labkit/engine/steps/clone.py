@@ -1,4 +1,4 @@
-"""How clones are made: linked, copied by the hypervisor while a guest runs, defined, given their original's tree.
+"""How clones are made: linking images, copying disks of a running guest, defining clones, copying snapshot trees.
 
 Knows: the rooms below. Must not know: the order of steps, the journal.
 """
@@ -50,7 +50,7 @@ def is_done(step: CloneStep, state: LabState) -> bool:
 
 
 def undo(step: LinkImages | BackUpDisks, _context: Context) -> None:
-    """Take a step back."""
+    """Undo a step."""
     match step:
         case LinkImages():
             for path in step.paths:
@@ -63,7 +63,7 @@ def undo(step: LinkImages | BackUpDisks, _context: Context) -> None:
 
 
 def _back_up(step: BackUpDisks, context: Context) -> None:
-    """Make the images and let the hypervisor copy into them what the disks hold at one instant."""
+    """Make the images and let the hypervisor copy what the disks hold at one instant into them."""
     on_bytes, limit = context.on_bytes, context.limit
     for disk in step.disks:
         path = Path(disk.path)
@@ -85,7 +85,7 @@ def abort_back_up(step: BackUpDisks, context: Context) -> None:
 
 
 def undefine(step: DefineClones, state: LabState, context: Context) -> None:
-    """Let the hypervisor forget those clones it knows already."""
+    """Undefine those clones that the hypervisor knows already."""
     wanted = {spec.id for spec in step.specs}
     for machine in state.machines.values():
         if machine.id in wanted:

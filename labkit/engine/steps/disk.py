@@ -1,4 +1,4 @@
-"""How disks come to machines and leave them.
+"""How disks are attached and detached, and their servers ended.
 
 Knows: the hypervisor, the server of a disk. Must not know: the order of steps, the journal.
 """
@@ -32,7 +32,7 @@ def do(step: DiskStep, context: Context) -> None:
 
 
 def is_done(step: DiskStep, state: LabState) -> bool:
-    """Whether a step has been carried out; one that was begun, for the guest or the definition, only goes forward."""
+    """Whether a step has been carried out; one begun for guest or definition counts, since it only goes forward."""
     match step:
         case AttachDisk() | RepointDisk():
             return any(disk.path == step.disk.path for spec in _specs(state, step.machine_id) for disk in spec.disks)
@@ -46,6 +46,6 @@ def is_done(step: DiskStep, state: LabState) -> bool:
 
 
 def _specs(state: LabState, machine_id: str) -> tuple[MachineSpec, ...]:
-    """The definition and, where it runs, what it runs with."""
+    """The definition and, if it runs, the one that it runs with."""
     machine = state.find_machine(machine_id)
     return tuple(spec for spec in (machine.spec, machine.live) if spec) if machine else ()

@@ -1,4 +1,4 @@
-"""How images come to stand alone: what they share is moved into them, or a new one takes an image's place.
+"""How images are made to stand alone: what they share is copied into them, or a new image takes one's place.
 
 Knows: the rooms below. Must not know: the order of steps, the journal.
 """
@@ -44,7 +44,7 @@ def is_done(step: FlattenStep, _state: LabState) -> bool:
 
 
 def _pull(step: PullBases, context: Context) -> None:
-    """Let the images stand alone; what a guest's QEMU still held back of them when it was killed is copied again."""
+    """Let the images stand alone; what a killed QEMU had not yet written is copied again."""
     connection = context.domains.connection
     for disk, base in zip(step.disks, step.bases, strict=True):
         if context.has_guest(step.machine_id):
@@ -59,7 +59,7 @@ def _pull(step: PullBases, context: Context) -> None:
 
 
 def take_back(step: PullBases, context: Context) -> None:
-    """End the copying that nobody waits for any more; what was copied changes no content."""
+    """End copying that nobody waits for any more; what has been copied changes no content."""
     connection = context.domains.connection
     clones.abort_pulls(connection, step.machine_id, step.disks)
     for disk, base in zip(step.disks, step.bases, strict=True):
@@ -71,15 +71,15 @@ def take_back(step: PullBases, context: Context) -> None:
 
 
 def stands_alone(disk: DiskSpec) -> bool:
-    """Whether an image's header names no other below it."""
+    """Whether an image's header names no image below."""
     return headers.read_image(Path(disk.path), disk.format).backing is None
 
 
 def _depend_again(disk: DiskSpec, base: DiskSpec) -> None:
-    """Let an image of a guest that has ended depend on what it did.
+    """Let an image of a guest that has ended depend on its old base again.
 
-    Its QEMU may have been killed when the header was written and not yet all tables. What was copied is what would
-    be read below, so that changes no content.
+    QEMU may have been killed after writing the header and before writing all tables. What was copied is the same as
+    below, so this changes no content.
     """
     if stands_alone(disk):
         linking.name_backing(Path(disk.path), Path(base.path), base.format)

@@ -1,4 +1,4 @@
-"""How images are made: copied, created, converted, brought in, given another name.
+"""How images are made: copying, creating, converting, bringing in, renaming.
 
 Knows: files and qemu-img. Must not know: the hypervisor, the order of steps, the journal.
 """
@@ -78,7 +78,7 @@ def do(step: ImageStep, context: Context) -> None:
 
 
 def is_done(step: ImageStep, _state: LabState) -> bool:
-    """Whether a step has been carried out: an image has its name when it is whole."""
+    """Whether a step has been carried out; an image gets its name when it is whole."""
     match step:
         case CopyImage() | ConvertImage() | BringImage():
             return Path(step.target).exists()
@@ -93,7 +93,7 @@ def is_done(step: ImageStep, _state: LabState) -> bool:
 
 
 def undo(step: ImageStep, _context: Context) -> None:
-    """Take a step back."""
+    """Undo a step."""
     match step:
         case CopyImage():
             files.delete_files([step.target])
@@ -107,9 +107,9 @@ def undo(step: ImageStep, _context: Context) -> None:
         case CreateOverlay():
             atomic.remove_image(Path(step.path), Format.QCOW2)
         case RenameImage():
-            if os.path.lexists(step.new) and not os.path.lexists(step.old):  # else it was never done
+            if os.path.lexists(step.new) and not os.path.lexists(step.old):  # else it was not done
                 files.rename_file(Path(step.new), Path(step.old))
         case WriteMessage():
-            pass  # it goes with the image that it was written into, which was made just before
+            pass  # the image that it was written into, made just before, is removed
         case _:
             assert_never(step)

@@ -1,39 +1,40 @@
-"""How clones go on from a snapshot's memory, each as somebody else; a clone that cannot boots instead.
+"""How clones go on from a snapshot's memory, each under its own identity; a clone that cannot boots instead.
 
-All are restored first and stand still, then all go on: none takes the CPU from those that are not there yet.
+All are restored first and stay paused, then all go on: so none takes the CPU from those still being restored.
 Knows: the rooms below. Must not know: the order of steps, the journal.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import assert_never
 
+from labkit.engine import mapping, seals
 from labkit.engine.agent_channel import agent_channel
 from labkit.engine.context import Context
 from labkit.errors import Cancelled, ConnectionLost, GuestSilent, LabError, TimedOut, WrongState
 from labkit.guest import agent
 from labkit.guest.agent import Channel
-from labkit.hypervisor import instant
-from labkit.hypervisor.clone_xml import clone_memory_xml
-from labkit.hypervisor.record_xml import settle_xml
-from labkit.hypervisor.sockets import place_sockets
+from labkit.hypervisor import instant, mapped
 from labkit.language import _, ngettext
-from labkit.limits import Limit
+from labkit.limits import Limit, unheard
 from labkit.model.lineage import LineageNode, NodeKind
 from labkit.model.machine import MachineSpec, MachineState
 from labkit.model.points import span
 from labkit.model.state import LabState
-from labkit.plans.steps import CopyMemory, InstantStep, WakeClones
-from labkit.storage import files, headers, memory_file
-from labkit.storage.memory_file import MemoryHeader
+from labkit.plans.steps import CopyMemory, InstantStep, MapMemory, WakeClones
+from labkit.storage import atomic, files, headers, memory_file
 
 ANSWERS_WITHIN = 60.0
-"""Seconds in which a guest that goes on must hear who it is."""
+"""Seconds in which a guest that goes on must be told who it is."""
+
+MOST_AT_ONCE = 8
+"""How many guests at most get their memory at the same time, if there are as many CPUs."""
 
 _SEED_BYTES = 256
 _RENEW = "/bin/labkit-renew"
@@ -44,6 +45,8 @@ def do(step: InstantStep, context: Context) -> None:
     match step:
         case CopyMemory():
             files.copy_file(Path(step.source), Path(step.target), on_bytes=context.on_bytes, limit=context.limit)
+        case MapMemory():
+            _map_memory(step, context)
         case WakeClones():
             _wake(step, context)
         case _:
@@ -55,36 +58,44 @@ def is_done(step: InstantStep, _state: LabState) -> bool:
     match step:
         case CopyMemory():
             return Path(step.target).exists()
-        case WakeClones():  # no commit point, and may be repeated
+        case MapMemory():
+            return mapping.is_whole(Path(step.memory))
+        case WakeClones():  # never the commit point, and may be repeated
             return False
         case _:
             assert_never(step)
 
 
-def undo(step: CopyMemory, _context: Context) -> None:
-    """Take a step back."""
-    files.delete_files([step.target])
+def undo(step: CopyMemory | MapMemory, _context: Context) -> None:
+    """Undo a step."""
+    match step:
+        case CopyMemory():
+            files.delete_files([step.target])
+        case MapMemory():
+            for path in step.files:
+                atomic.discard(Path(path))
+            files.delete_files(step.files)
+            seals.break_seals(step.files)
+        case _:
+            assert_never(step)
+
+
+def _map_memory(step: MapMemory, context: Context) -> None:
+    """Make the files to map a memory; if that fails, the clones read the memory, and remarks then say so."""
+    with contextlib.suppress(ValueError):
+        mapping.make(Path(step.memory), on_bytes=context.on_bytes, limit=context.limit)
 
 
 def _wake(step: WakeClones, context: Context) -> None:
-    """Let the clones go on; those that do already are only told who they are.
+    """Let the clones go on; those that run already are only told who they are.
 
-    When it is cancelled or its time is up, who still waits stays off, and that is told: nothing is lost by it.
+    When it is cancelled or its time is up, clones that still wait stay off, and a remark says so; nothing is lost.
     """
-    woken: list[MachineSpec] = []
-    whole = sum(spec.memory for spec in step.specs)
-    for number, spec in enumerate(step.specs):
-        context.on_bytes(number * spec.memory, whole)
-        try:
-            context.limit.check()
-        except (Cancelled, TimedOut) as stopped:
-            context.tell(_say_who_stays_off(step.specs[number:], stopped.message))
-            break
-        if context.has_guest(spec.id) or _restore(step, spec, context):
-            instant.define_again(context.domains.connection, step.source_id, step.snapshot, spec)
-            woken.append(spec)
-    else:
-        context.on_bytes(whole, whole)
+    try:
+        woken = _restore_all(step, context)
+    finally:
+        if step.mapped:
+            files.delete_files([step.copy])
     for spec in woken:
         if context.domains.state(spec.id)[0] is MachineState.PAUSED:
             context.domains.resume(spec.id, subject=spec.name)
@@ -96,6 +107,38 @@ def _wake(step: WakeClones, context: Context) -> None:
                     context.tell(sentence)
 
 
+def _restore_all(step: WakeClones, context: Context) -> list[MachineSpec]:
+    """Give the clones the memory, paused, as many at once as there are CPUs; returns those that have got it.
+
+    Clones that read it do so one after the other, since each must first write its definition into the same file.
+    """
+    woken: list[MachineSpec] = []
+    whole, done = sum(spec.memory for spec in step.specs), 0
+    waiting, reading = list(step.specs), threading.Lock()
+    at_once = min(os.cpu_count() or 1, MOST_AT_ONCE) if step.mapped else 1
+    with ThreadPoolExecutor(max_workers=at_once) as pool:
+        begun: dict[Future[bool], MachineSpec] = {}
+        while waiting or begun:
+            context.on_bytes(done, whole)
+            if waiting and len(begun) < at_once:
+                try:
+                    context.limit.check()
+                except (Cancelled, TimedOut) as stopped:
+                    context.tell(_say_who_stays_off(waiting, stopped.message))
+                    waiting.clear()
+                else:
+                    spec = waiting.pop(0)
+                    begun[pool.submit(_restore, step, spec, context, reading)] = spec
+                    continue
+            for future in wait(begun, return_when=FIRST_COMPLETED).done if begun else ():
+                spec = begun.pop(future)
+                done += spec.memory
+                if future.result():
+                    woken.append(spec)
+    context.on_bytes(done, whole)
+    return [spec for spec in step.specs if spec in woken]
+
+
 def _say_who_stays_off(specs: Sequence[MachineSpec], why: str) -> str:
     names = span(LineageNode(NodeKind.MACHINE, spec.name) for spec in specs)
     return ngettext(
@@ -105,35 +148,62 @@ def _say_who_stays_off(specs: Sequence[MachineSpec], why: str) -> str:
     ).format(names=names, why=why)
 
 
-def _restore(step: WakeClones, spec: MachineSpec, context: Context) -> bool:
-    """Let a clone have the memory, paused; whether it could. Else it boots, and that is told."""
+def _restore(step: WakeClones, spec: MachineSpec, context: Context, reading: threading.Lock) -> bool:
+    """Restore the memory into a clone, paused; returns whether that worked. If not, it boots, and a remark says so."""
+    if context.has_guest(spec.id):
+        if not mapped.is_waiting(context.domains.connection, spec.id):
+            instant.define_again(context.domains.connection, step.source_id, step.snapshot, spec)
+            return True
+        mapped.end(context.domains.connection, spec.id)  # the process that woke it ended in between
     try:
-        _restore_memory(step, spec, context)
+        if not all(headers.is_blank(Path(disk.path)) for disk in spec.disks):
+            raise WrongState(_("its disks have been written to since."))
+        if not (step.mapped and _map(step, spec, context)):
+            with reading:
+                _read(step, spec, context)
     except ConnectionLost:
         raise
     except (LabError, ValueError, OSError) as error:
-        why = error.message if isinstance(error, LabError) else _("its file is of a kind that is not known here")
-        context.tell(_boot(spec, context, why))
+        context.tell(_boot(spec, context, _say(error)))
         return False
     return True
 
 
-def _restore_memory(step: WakeClones, spec: MachineSpec, context: Context) -> None:
-    if not all(headers.is_blank(Path(disk.path)) for disk in spec.disks):
-        raise WrongState(_("its disks have been written to since."))
-    header = memory_file.read_header(Path(step.memory))
-    memory_file.exchange_header(Path(step.copy), _of_clone(header, spec, context.domains.connection.runtime))
-    if not instant.is_memory_of(context.domains.connection, step.copy, spec):
+def _map(step: WakeClones, spec: MachineSpec, context: Context) -> bool:
+    """Let a clone map the memory; returns whether it could. If not, a remark says that it reads the memory instead."""
+    connection, memory = context.domains.connection, Path(step.memory)
+    try:
+        devices = mapping.read_devices(memory)
+        xml = mapping.build_waking_xml(memory, spec, connection.runtime)
+        mapped.wake(connection, spec.id, xml, devices, subject=spec.name)
+    except ConnectionLost:
+        raise
+    except (LabError, ValueError, OSError) as error:
+        sentence = _("{name} could not map the memory, it has read all of it instead: {why}")
+        context.tell(sentence.format(name=spec.name, why=_say(error)))
+        return False
+    return True
+
+
+def _read(step: WakeClones, spec: MachineSpec, context: Context) -> None:
+    """Let a clone read the memory, from a copy into which its definition is written."""
+    connection, memory, copy = context.domains.connection, Path(step.memory), Path(step.copy)
+    if step.mapped and not copy.exists():
+        files.copy_file(memory, copy, on_bytes=unheard, limit=context.limit)
+    header = memory_file.read_header(memory)
+    memory_file.exchange_header(copy, mapping.as_clone(header, spec, connection.runtime))
+    if not instant.is_memory_of(connection, step.copy, spec):
         raise ValueError("libvirt reads something else")
-    instant.restore(context.domains.connection, step.copy, spec)
+    instant.restore(connection, step.copy, spec)
+    instant.define_again(connection, step.source_id, step.snapshot, spec)
 
 
-def _of_clone(header: MemoryHeader, spec: MachineSpec, runtime: Path | None) -> MemoryHeader:
-    return replace(header, xml=place_sockets(clone_memory_xml(settle_xml(header.xml), spec), runtime))
+def _say(error: Exception) -> str:
+    return error.message if isinstance(error, LabError) else _("its file is of a kind that is not known here")
 
 
 def _boot(spec: MachineSpec, context: Context, why: str) -> str:
-    """Start a clone that cannot go on from the memory; returns what must be told."""
+    """Start a clone that cannot go on from the memory; returns the remark about it."""
     try:
         if context.domains.state(spec.id)[0] is MachineState.OFF:
             context.domains.start(spec.id, subject=spec.name)
@@ -147,14 +217,14 @@ def _boot(spec: MachineSpec, context: Context, why: str) -> str:
 
 
 def _tell(step: WakeClones, spec: MachineSpec, context: Context) -> str | None:
-    """Tell a guest who it is, and set its clock; returns what must be told of it if that cannot be done."""
+    """Tell a guest who it is, and set its clock; returns a remark if that fails."""
     limit = Limit(ANSWERS_WITHIN, what=_("Waiting for {name}").format(name=spec.name))
     sentence = _("{name} runs, but takes itself for the original until it boots: it could not be told ({why}).")
     channel = agent_channel(context.domains, spec.id, spec.name)
     try:
         _wait_for_agent(channel, limit)
         if step.renew:
-            told = agent.run(channel, [_RENEW, spec.name, spec.id], limit=limit, stdin=os.urandom(_SEED_BYTES))
+            told = agent.run_own(channel, [_RENEW, spec.name, spec.id], limit=limit, stdin=os.urandom(_SEED_BYTES))
             if not told:
                 return sentence.format(name=spec.name, why=told.stderr.strip())
         sentence = _("The clock of {name} could not be set ({why}).")

@@ -1,4 +1,4 @@
-"""How images change of which others may depend: grown, put on another base, frozen, merged away, deleted.
+"""How existing images are changed: grown, put on another base, frozen, merged, deleted.
 
 Knows: the rooms below. Must not know: the order of steps, the journal.
 """
@@ -32,7 +32,7 @@ def do(step: LayerStep, context: Context) -> None:
                 Path(step.path),
                 step.format,
                 step.capacity,
-                allocation=step.allocation,  # what it was before: a crash may have cut the growth short
+                allocation=step.allocation,  # as it was before: a crash may have interrupted the growth
                 **context.copying,
             )
         case RebaseImage():
@@ -51,7 +51,7 @@ def do(step: LayerStep, context: Context) -> None:
 
 
 def is_done(step: LayerStep, state: LabState) -> bool:
-    """Whether a step has been carried out; deleting counts from the first file on."""
+    """Whether a step has been carried out; a deletion counts from the first file on."""
     match step:
         case GrowImage():
             return step.path in state.images and state.images[step.path].capacity >= step.capacity
@@ -68,7 +68,7 @@ def is_done(step: LayerStep, state: LabState) -> bool:
 
 
 def undo(step: RebaseImage, _context: Context) -> None:
-    """Nothing: the image that was put on another base was made just before, and goes."""
+    """Do nothing: the rebased image was made by an earlier step, which is undone too."""
 
 
 def _rebase(step: RebaseImage, context: Context) -> None:
@@ -82,17 +82,17 @@ def _rebase(step: RebaseImage, context: Context) -> None:
 def merge(step: MergeLayer, context: Context) -> str | None:
     """Move the layer's data up into its child and delete the layer once nothing depends on it.
 
-    Where that cannot be done now, or is cancelled, the layer stays: no content depends on it being merged.
+    If that cannot be done now, or is cancelled, the layer stays; no content depends on the merge.
 
     Returns:
-        What must be told: why the layer stays; or None.
+        A remark why the layer stays, or None.
     """
     limit = context.limit
     if not Path(step.layer).exists() or not Path(step.child).exists():
         return None
     backing = _backing(step)
     if backing and backing not in (step.layer, step.onto):
-        # Moved past it, the child would leave the one in between to nobody.
+        # If the child were rebased past it, nobody would need the layer in between.
         return None if step.keeps_layer else _stays(step, _("{file} above it stays.").format(file=Path(backing).name))
     if why := intact.why_not_intact(str(Path(step.child).parent.parent), [step]):
         return _leave(step, context, why)
@@ -109,9 +109,9 @@ def merge(step: MergeLayer, context: Context) -> str | None:
         _depend_again(step, context)
     finally:
         files.freeze_files(files_of_child)
-        with contextlib.suppress(LabError):  # where the disk is full, the image goes on without a seal
+        with contextlib.suppress(LabError):  # if the disk is full, the image stays without a seal
             seals.seal(files_of_child)
-    # What was reported does not decide: a merge that was cancelled may just have come to its end.
+    # The header decides, not what was reported: a cancelled merge may have just ended well.
     if _backing(step) != step.onto:
         return _stays(step, trouble.message if trouble else _("it was not moved."))
     if not step.keeps_layer:
@@ -121,7 +121,7 @@ def merge(step: MergeLayer, context: Context) -> str | None:
 
 
 def _leave(step: MergeLayer, context: Context, why: str) -> str:
-    """Merge nothing, since what would be read is not what it was; a merge cut short before is closed again."""
+    """Merge nothing, since an image below is not what it was; freeze the child of an interrupted merge again."""
     _depend_again(step, context)
     if step.frozen:
         parts = headers.read_image(Path(step.child), Format.QCOW2).files
@@ -137,7 +137,7 @@ def _stays(step: MergeLayer, why: str) -> str:
 def _move_up(step: MergeLayer, context: Context) -> None:
     child = Path(step.child)
     if step.machine_id and step.disk_target and context.has_guest(step.machine_id):
-        if _backing(step) == step.onto:  # moved by an act that was cut short
+        if _backing(step) == step.onto:  # rebased by an interrupted act
             jobs.flush(context.domains.connection, step.machine_id)
         else:
             jobs.pull(
@@ -157,10 +157,10 @@ def _move_up(step: MergeLayer, context: Context) -> None:
 
 
 def _depend_again(step: MergeLayer, context: Context) -> None:
-    """Make sure that the child's file has all it is to have, or depends on the layer.
+    """Make sure that the child's file is complete, or else depends on the layer again.
 
-    A process that was killed when it had just moved the data may have written the child's header and not yet all of
-    its tables. What the child has got is what it would read in the layer, so to depend on it again changes no content.
+    A process that was killed right after moving the data may have written the child's header before all its tables.
+    What the child has got is the same as in the layer, so depending on that again changes no content.
     """
     if _backing(step) != step.onto:
         return

@@ -1,4 +1,4 @@
-"""How machines are defined, configured, renamed, ended and forgotten.
+"""How machines are defined, configured, renamed, powered off and undefined.
 
 Knows: the hypervisor. Must not know: the order of steps, the journal.
 """
@@ -25,7 +25,7 @@ def do(step: MachineStep, context: Context) -> None:
         case RenameMachine():
             domains.rename(step.machine_id, step.new_domain, step.new)
         case CutPower():
-            with contextlib.suppress(NotFound, WrongState):  # it is gone, or off already
+            with contextlib.suppress(NotFound, WrongState):  # it is gone, or already off
                 domains.kill(step.machine_id)
         case UndefineMachine():
             with contextlib.suppress(NotFound):

@@ -1,8 +1,8 @@
-"""How a machine goes over to another hypervisor instance, and where it is when that was cut short.
+"""How a machine migrates to another hypervisor instance, and where it is if that was interrupted.
 
-A guest must be on exactly one side. The hypervisors see to it while both live; what is left when one was killed
-is judged here. Where it was handed over its old place is cleared, where it was not, the new one. A guest that
-may have run on the new side never goes on at the old one.
+A guest must be on exactly one side. The hypervisors ensure that as long as both live; what is left after one was killed
+is judged here. If the guest was handed over its old side is cleared, if not, the new one. A guest that may have run on
+the new side never goes on on the old one.
 Knows: the rooms below. Must not know: the order of steps, the journal.
 """
 
@@ -24,8 +24,8 @@ from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps import DropRecords, EndInstance, GiveRecords, MigrateMachine, MigrationStep
 
-_QUIET = 10  # looks at the other side, 0.1 s apart, that find nothing
-_SETTLES_WITHIN = 5.0  # seconds: the daemons clear up by themselves what the other's end has left
+_QUIET = 10  # looks at the other side, 0.1 s apart, that must find nothing
+_SETTLES_WITHIN = 5.0  # seconds in which a daemon clears up by itself after the other's end
 
 
 def do(step: MigrationStep, context: Context) -> None:
@@ -46,9 +46,9 @@ def do(step: MigrationStep, context: Context) -> None:
 
 
 def is_done(step: MigrationStep, state: LabState) -> bool:
-    """Whether a step has been carried out; an instance that is being ended is: nobody starts it any more."""
+    """Whether a step has been carried out; an instance counts as ended once nobody can start it any more."""
     match step:
-        case DropRecords() | GiveRecords():  # neither is a commit point, and both may be repeated
+        case DropRecords() | GiveRecords():  # neither is ever the commit point, and both may be repeated
             return False
         case MigrateMachine():
             return _is_migrated(step, state)
@@ -59,15 +59,15 @@ def is_done(step: MigrationStep, state: LabState) -> bool:
 
 
 def undo(step: DropRecords, context: Context) -> None:
-    """Give the hypervisor here back what it was made to forget, unless the machine is gone."""
+    """Give the hypervisor here the snapshots back that it was made to forget, unless the machine is gone."""
     with contextlib.suppress(NotFound):
         migration.give_records(context.domains.connection, step.machine_id, step.records)
 
 
 def _migrate(step: MigrateMachine, context: Context) -> None:
-    """Let the machine go over; where it has gone already, clear its old place.
+    """Migrate the machine; if it has migrated already, clear its old side.
 
-    A guest that could not be stopped any more when the limit was reached has gone over: that is told, and is no error.
+    If the guest had already gone over when the limit was reached, that is a remark and not an error.
     """
     domains, target = context.domains, context.instances.domains(step.to)
     if not step.live:
@@ -76,7 +76,7 @@ def _migrate(step: MigrateMachine, context: Context) -> None:
     here, there = _look(step, context)
     if _complete(step, context, here, there):
         return
-    if there is not None:  # what an earlier attempt has left, whose daemon was killed
+    if there is not None:  # left by an earlier attempt whose daemon was killed
         _clear(target, step)
     try:
         in_time = migration.migrate(
@@ -97,7 +97,7 @@ def _migrate(step: MigrateMachine, context: Context) -> None:
 
 
 def _complete(step: MigrateMachine, context: Context, here: MachineFacts | None, there: MachineFacts | None) -> bool:
-    """Clear the old place of a guest that has gone over; returns whether it has."""
+    """Clear the old side of a guest that has gone over; returns whether it has."""
     if there is None or (here is not None and not was_handed_over(here, there)):
         return False
     migration.close_arrival(Path(step.arrival))
@@ -126,10 +126,10 @@ def _is_migrated(step: MigrateMachine, state: LabState) -> bool:
 
 
 def was_handed_over(here: MachineFacts, there: MachineFacts) -> bool:
-    """Return whether a guest known on both sides has gone over: whether it may have run there.
+    """Return whether a guest known on both sides has gone over, that is, may have run there.
 
-    It is defined there before its CPUs are let go. If they run here, libvirt has brought it back; if they are
-    stopped there, it has not begun. Else it began there and was ended since: then it is off, there.
+    It is defined there before its CPUs start. If they run here, libvirt has brought it back; if they are stopped there,
+    it has not begun. Otherwise it began there and has ended since: then it is off, there.
     """
     if here.state is MachineState.RUNNING:
         return False
@@ -137,7 +137,7 @@ def was_handed_over(here: MachineFacts, there: MachineFacts) -> bool:
 
 
 def take_back(step: MigrateMachine, context: Context) -> None:
-    """Let the machine stay: clear what stands on the other side, let the guest here go on."""
+    """Let the machine stay: remove what is on the other side, let the guest here go on."""
     with contextlib.suppress(LabError):  # the other side may be gone for good
         _clear(context.instances.domains(step.to), step)
     domains = context.domains
@@ -152,7 +152,7 @@ def take_back(step: MigrateMachine, context: Context) -> None:
 def wait_until_settled(step: MigrateMachine, context: Context) -> None:
     """Wait while a guest that ran is stopped on both sides: a daemon may be about to let it go on.
 
-    One that was paused before is stopped on both sides for good, and one of them is as right as the other.
+    A guest that was paused before stays stopped on both sides, and then either side is right.
     """
     limit = Limit(_SETTLES_WITHIN if step.live and step.runs else 0)
     while not limit.reached:
@@ -163,14 +163,14 @@ def wait_until_settled(step: MigrateMachine, context: Context) -> None:
 
 
 def _clear(there: Domains, step: MigrateMachine) -> None:
-    """Remove the copy on the other side, also one that its daemon is just making for a daemon that is dead."""
+    """Remove the copy on the other side, also one that its daemon is just making for a dead daemon."""
     migration.close_arrival(Path(step.arrival))
     limit, quiet = Limit(_SETTLES_WITHIN), 0
     while quiet < _QUIET and not limit.reached:
         try:
             quiet = 0 if migration.remove(there.connection, step.machine_id) else quiet + 1
         except (HypervisorError, WrongState):
-            quiet = 0  # it went, or changed, between two calls
+            quiet = 0  # it ended, or changed, between two calls
         time.sleep(0.1)
 
 

@@ -1,4 +1,4 @@
-"""How a machine goes back to a snapshot: its definition, its disks, its memory.
+"""How a machine is brought back to a snapshot: its definition, its disks, its memory.
 
 Knows: the rooms below. Must not know: the order of steps, the journal.
 """
@@ -53,7 +53,7 @@ def is_done(step: RestoreStep, state: LabState) -> bool:
 
 
 def _restore_memory(step: RestoreMemory, context: Context) -> None:
-    """Let the guest go on from the memory; once is enough."""
+    """Let the guest go on from the memory; it may be called again."""
     domains = context.domains
     state = domains.state(step.machine_id)[0]
     if state is MachineState.OFF or (state is MachineState.SAVED and not step.saved):
@@ -66,7 +66,7 @@ def _restore_memory(step: RestoreMemory, context: Context) -> None:
 
 
 def cut_power_of_others(step: DefineFromSnapshot, context: Context) -> None:
-    """End a guest that was started on other images since its power was cut for a restore."""
+    """End a guest that somebody started on other images after its power was cut for the restore."""
     with contextlib.suppress(NotFound, WrongState):
         if context.has_guest(step.machine_id):
             live = context.domains.xml(step.machine_id, persistent=False)
@@ -75,14 +75,14 @@ def cut_power_of_others(step: DefineFromSnapshot, context: Context) -> None:
 
 
 def leave_off(step: RestoreMemory, context: Context) -> None:
-    """Where the memory cannot be restored, leave the machine off with its disks as the snapshot has them."""
+    """If the memory cannot be restored, leave the machine off, with its disks as in the snapshot."""
     with contextlib.suppress(NotFound, WrongState):
         context.domains.kill(step.machine_id)
     _empty(step.disks)
 
 
 def _empty(overlays: Sequence[DiskSpec]) -> None:
-    """Make overlays again in which a guest has written before its memory is restored once more: both must fit."""
+    """Empty overlays that a guest has written to before its memory is restored once more: both must fit."""
     for disk in overlays:
         path = Path(disk.path)
         if headers.is_blank_or_gone(path):

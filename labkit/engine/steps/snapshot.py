@@ -1,4 +1,4 @@
-"""How snapshots are taken, taken back, forgotten, brought back, given another name.
+"""How snapshots are taken, undone, forgotten, brought back, renamed.
 
 Knows: the rooms below. Must not know: the order of steps, the journal.
 """
@@ -9,11 +9,11 @@ import contextlib
 from pathlib import Path
 from typing import assert_never
 
-from labkit.engine import seals
+from labkit.engine import mapping, seals
 from labkit.engine.context import Context
 from labkit.errors import NotFound
 from labkit.guest.console import read_last_line
-from labkit.hypervisor import block_nodes, jobs
+from labkit.hypervisor import block_nodes, jobs, mapped
 from labkit.limits import Limit
 from labkit.model.machine import DiskSpec, MachineSpec
 from labkit.model.snapshot import SnapshotKind
@@ -48,7 +48,7 @@ def is_done(step: SnapshotStep, state: LabState) -> bool:
     machine = state.find_machine(step.machine_id)
     tree = state.snapshots.get(machine.name) if machine else None
     match step:
-        case TakeSnapshot():  # with its memory too, where that was to be kept
+        case TakeSnapshot():  # with its memory, if that was to be kept
             return (
                 tree is not None
                 and step.name in tree
@@ -65,9 +65,9 @@ def is_done(step: SnapshotStep, state: LabState) -> bool:
 
 
 def _take(step: TakeSnapshot, context: Context) -> None:
-    """Take the snapshot; where it is taken already, let the definition agree with it."""
+    """Take the snapshot; if it was taken already, make the definition agree with it."""
     if step.memory is not None:
-        # The file is ours from the start: the hypervisor writes into it and never decides its name.
+        # labkit makes the file: the hypervisor writes into it and does not choose its name.
         Path(step.memory).touch(mode=0o600)
     context.snapshots.take(
         step.machine_id,
@@ -79,10 +79,13 @@ def _take(step: TakeSnapshot, context: Context) -> None:
         live=step.live,
         quiesce=step.quiesce,
     )
-    # libvirt would note the chain in the definition, and not start once a layer is merged away.
+    # libvirt would write the chain into the definition, and could not start the machine once a layer is merged away.
     if step.live or not _points(context, step):
         context.domains.repoint(step.machine_id, *step.overlays)
+    if step.live:
+        mapped.keep_like_any_other(context.domains.connection, step.machine_id, step.name)
     if step.memory is not None:
+        mapping.make_like_any_other(Path(step.memory))
         seals.seal([step.memory])
 
 
@@ -92,9 +95,9 @@ def _points(context: Context, step: TakeSnapshot) -> bool:
 
 
 def take_back(step: TakeSnapshot, state: LabState, context: Context) -> None:
-    """Undo a take that switched disks but left no snapshot: the machine goes on in the images it had.
+    """Undo a take that switched disks but left no snapshot: the machine goes back to the images it had.
 
-    What was written into the overlays meanwhile moves down into those images; nothing else depends on them.
+    What was written into the overlays meanwhile is moved down into those images, since nothing else depends on them.
     """
     domains, snapshots = context.domains, context.snapshots
     machine = state.find_machine(step.machine_id)
@@ -105,11 +108,11 @@ def take_back(step: TakeSnapshot, state: LabState, context: Context) -> None:
         written = block_nodes.find_written(domains.connection, machine.id)
         for old, overlay in zip(step.frozen, step.overlays, strict=True):
             if overlay.path in written:
-                knows = _uses(machine.live, overlay)  # or the daemon was killed before it noted what QEMU had done
+                knows = _uses(machine.live, overlay)  # else the daemon was killed before it recorded what QEMU had done
                 move_down = jobs.commit if knows else block_nodes.go_back
                 move_down(domains.connection, machine.id, overlay, old, limit)
             elif not machine.is_active and not headers.is_blank_or_gone(Path(overlay.path)):
-                # Its QEMU has ended since, and perhaps before the definition heard of the overlays.
+                # Its QEMU has ended since, perhaps before the overlays were in the definition.
                 qemu_img.commit(Path(overlay.path), overlay.format)
         domains.repoint(machine.id, *step.frozen)
         if step.parent is not None and state.snapshots[machine.name].current != step.parent:

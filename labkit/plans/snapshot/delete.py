@@ -74,6 +74,7 @@ def plan_delete(
         return make_plan("delete", state, machine, name, refusal=refusal)
     dead = find_unneeded(state, roots, own_disks(facts, tree), machine=facts.id)
     memories = [node.memory for node in gone if node.memory]
+    memories += state.beside(memories)
     clean_ups = [_deletion(state, survey, dead, memories)] if dead or memories else []
     return make_plan("delete", state, machine, name, steps=[*forgets, *clean_ups, *merges], notes=notes)
 

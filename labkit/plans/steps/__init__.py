@@ -24,7 +24,7 @@ from labkit.plans.steps.image import (
     RenameImage,
     WriteMessage,
 )
-from labkit.plans.steps.instant import CopyMemory, WakeClones
+from labkit.plans.steps.instant import CopyMemory, MapMemory, WakeClones
 from labkit.plans.steps.layer import DeleteFiles, FreezeImages, GrowImage, MergeLayer, RebaseImage
 from labkit.plans.steps.machine import ConfigureMachine, CutPower, DefineMachine, RenameMachine, UndefineMachine
 from labkit.plans.steps.migration import DropRecords, EndInstance, GiveRecords, MigrateMachine
@@ -39,7 +39,7 @@ SnapshotStep = TakeSnapshot | ForgetSnapshot | ReviveSnapshot | RelabelSnapshot
 RestoreStep = DropSaved | DefineFromSnapshot | MarkCurrent | RestoreMemory
 CloneStep = LinkImages | BackUpDisks | DefineClones | CopySnapshots
 FlattenStep = PullBases | ReplaceImage
-InstantStep = CopyMemory | WakeClones
+InstantStep = CopyMemory | MapMemory | WakeClones
 MigrationStep = DropRecords | MigrateMachine | GiveRecords | EndInstance
 ArchiveStep = WriteArchive | UnpackImage | UnpackMemory | UnpackBootFile | DefineAdopted
 
@@ -63,6 +63,7 @@ CreateStep = (
     | LinkImages
     | BackUpDisks
     | CopyMemory
+    | MapMemory
     | DropRecords
     | WriteArchive
     | UnpackImage
@@ -108,6 +109,7 @@ __all__ = [
     "LayerStep",
     "LinkImages",
     "MachineStep",
+    "MapMemory",
     "MarkCurrent",
     "MergeLayer",
     "MigrateMachine",

@@ -131,8 +131,8 @@ class UnpackMemory(BaseStep):
     """Unpack the memory of a snapshot, with a definition made by labkit at its beginning.
 
     Attributes:
-        xml, cookie: what will precede QEMU's stream; skip: the bytes that precede it in the archive. was_running,
-            compression: numbers from the header of libvirt's save file.
+        xml, cookie: what will precede QEMU's stream; skip: the bytes that precede it in the archive.
+        was_running, compression: numbers from the header of libvirt's save file.
     """
 
     archive: str

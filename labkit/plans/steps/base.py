@@ -56,23 +56,27 @@ class Touched:
 
     Attributes:
         creates: those it makes. rewrites: those whose content it changes or that it exchanges.
-        deletes: those it removes. moves: those it renames; the new name is in one of the other fields.
+        deletes: those it removes. keeps: those of them whose content is in another file by then.
+        moves: those it renames; the new name is in one of the other fields.
         hands_over: those that it lets the hypervisor write, or whose mode it changes: it does not write their content
-        itself.
+            itself.
         elsewhere: those outside the lab's folder, with the reason.
         reads: those it reads without what is below them. stands_on: images that it reads with all images below, and
-        their formats. copied, freed: about how many bytes it writes on the host and gives back to it.
+            their formats.
+        copied, filled, freed: about how many bytes it copies, fills with zeros and gives back to the host.
     """
 
     creates: tuple[str, ...] = ()
     rewrites: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
     moves: tuple[str, ...] = ()
     hands_over: tuple[str, ...] = ()
     elsewhere: tuple[tuple[Outside, str], ...] = ()
     reads: tuple[str, ...] = ()
     stands_on: tuple[tuple[str, Format], ...] = ()
     copied: int = 0
+    filled: int = 0
     freed: int = 0
 
     @property

@@ -120,7 +120,7 @@ class CreateImage(BaseStep):
 
     @property
     def touches(self) -> Touched:
-        return Touched(creates=(self.path,), copied=self.bytes)
+        return Touched(creates=(self.path,), filled=self.bytes)
 
     def after(self, state: LabState) -> LabState:
         made = new_image(self.path, self.format, self.capacity, self.bytes, allocation=self.allocation)

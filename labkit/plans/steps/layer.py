@@ -136,7 +136,7 @@ class MergeLayer(BaseStep):
         layer, child, onto: absolute paths; onto None: the layer was a base, and the child becomes one.
         bytes: about how many are copied.
         keeps_layer: whether other images still depend on the layer afterwards. machine_id, domain, target: of the
-        running machine whose active image the child is, or None.
+            running machine whose active image the child is, or None.
         frozen: whether the child is read-only and sealed.
     """
 
@@ -179,6 +179,7 @@ class MergeLayer(BaseStep):
         return Touched(
             rewrites=(self.child,),
             deletes=() if self.keeps_layer else (self.layer,),
+            keeps=(self.layer,),
             hands_over=(self.layer,) if self.keeps_layer else (),
             stands_on=((self.child, Format.QCOW2),),
             copied=self.bytes,
@@ -197,10 +198,12 @@ class DeleteFiles(BaseStep):
 
     Attributes:
         paths: absolute. bytes: how many are given back to the host.
+        is_copied: whether their content is in another file by then.
     """
 
     paths: tuple[str, ...]
     bytes: int
+    is_copied: bool = False
     phase: ClassVar[Phase] = Phase.CLEAN_UP
     on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 
@@ -214,7 +217,7 @@ class DeleteFiles(BaseStep):
 
     @property
     def touches(self) -> Touched:
-        return Touched(deletes=self.paths, freed=self.bytes)
+        return Touched(deletes=self.paths, keeps=self.paths if self.is_copied else (), freed=self.bytes)
 
     def after(self, state: LabState) -> LabState:
         return without_files(state, self.paths)

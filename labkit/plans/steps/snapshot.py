@@ -127,7 +127,7 @@ class ForgetSnapshot(BaseStep):
     Attributes:
         then_current: the snapshot that the current state begins from afterwards; None: the same as before.
         children: the snapshots taken right after it. They are moved to its parent first, since a snapshot whose parent
-        is forgotten would take over that one's images.
+            is forgotten would take over that one's images.
         current_child: the one of them that the current state begins from, or None.
     """
 

@@ -103,8 +103,8 @@ def unpack(
         sha256: of its stored bytes. begin: written instead of the first `skip` bytes (the file must not be sparse).
 
     Raises:
-        BadInput: its bytes do not have this hash; the caller must throw the target away. NoSpace, HostTrouble: the
-            target cannot be written. Cancelled, TimedOut: from the limit.
+        BadInput: its bytes do not have this hash; the caller must throw the target away.
+        NoSpace, HostTrouble: the target cannot be written. Cancelled, TimedOut: from the limit.
     """
     digest = hashlib.sha256()
     with host_errors(path), opened_plain(path, follow=True) as archive:

@@ -65,8 +65,8 @@ def write_archive(
         manifest: called with what was written of each file, by name; returns the manifest's text.
 
     Raises:
-        AlreadyExists: there is such a file. NoSpace, HostTrouble: it cannot be written. Cancelled, TimedOut: from the
-            limit.
+        AlreadyExists: there is such a file.
+        NoSpace, HostTrouble: it cannot be written. Cancelled, TimedOut: from the limit.
     """
     total = sum(source.path.stat().st_blocks * 512 for source in sources)
     written: dict[str, Written] = {}

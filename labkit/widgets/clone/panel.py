@@ -1,4 +1,4 @@
-"""`ClonePanel`: clones of one machine, full and linked, one or many; what they should take beside what they took.
+"""`ClonePanel`: clones of one machine, full and linked, one or many; estimated costs beside measured ones.
 
 Knows: the store's readings, the acts of clones. Must not know: libvirt, qemu-img.
 """
@@ -94,7 +94,7 @@ class ClonePanel(OneMachinePanel):
     # --- what is done ------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Read the lab, and what plans need measured."""
+        """Read the lab, and measure what plans need."""
         super().refresh()
         self._survey = survey_clone(self._machine.handle.session)
 
@@ -130,7 +130,7 @@ class ClonePanel(OneMachinePanel):
         self._foresee(_("Relink {name}").format(name=disk), lambda: self._machine.relink.plan(disk, file))
 
     def _foresee(self, label: str, make: Callable[[], Plan]) -> None:
-        """Propose an act with an estimate of what it takes, and set what it took beside it afterwards."""
+        """Propose an act with an estimate of its costs, and show the measured costs beside it afterwards."""
 
         def make_with_estimate() -> Plan:
             if not self._rate_is_measured:

@@ -1,4 +1,4 @@
-"""What `ClonePanel` shows: the form of a clone, what it should take beside what it took, the clones there are.
+"""What `ClonePanel` shows: the form of a clone, estimated beside measured costs, the existing clones.
 
 Each is a function of values. Knows: lineages, plans. Must not know: threads, how an act is carried out.
 """
@@ -26,25 +26,25 @@ from labkit.widgets.tree import Child, Node, tag
 from labkit.widgets.work import format_duration
 
 COMMAND_SECONDS = 0.05
-"""How long a command that copies nothing is expected to take."""
+"""Expected seconds of a command that copies nothing."""
 
 ACT_SECONDS = 0.3
-"""How long an act takes besides: reading the lab before and after, locks, the journal."""
+"""Expected further seconds of an act: reading the lab before and after, locks, the journal."""
 
 MOST_CLONES = 8
-"""How many clones are listed before the others are folded away."""
+"""How many clones are listed before the rest is folded away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What an act takes: seconds, and bytes the host gives."""
+    """The costs of an act: seconds, and bytes that the host gives."""
 
     seconds: float
     bytes: int
 
 
 def predict(plan: Plan, rate: float) -> Cost:
-    """Return what a plan should take, at a copy rate in bytes a second."""
+    """Return the estimated costs of a plan, at a copy rate in bytes a second."""
     links = sum(len(step.paths) for step in plan.steps if isinstance(step, LinkImages))
     empty = links + sum(isinstance(step, CreateOverlay) for step in plan.steps)
     wakings = [step for step in plan.steps if isinstance(step, WakeClones)]
@@ -55,7 +55,7 @@ def predict(plan: Plan, rate: float) -> Cost:
 
 
 def measure(state: LabState, plan: Plan, seconds: float) -> Cost:
-    """Return what a plan has taken: the time, and what the host has given to the images it made."""
+    """Return the measured costs of a plan: the time, and what the host has given the images it made."""
     files = (*plan.files.created, *plan.files.rewritten)
     made = (state.images[path].allocated for path in dict.fromkeys(files) if path in state.images)
     return Cost(seconds=seconds, bytes=sum(made))
@@ -138,7 +138,7 @@ def _list_ticks(survey: CloneSurvey, tree: SnapshotTree) -> list[Node]:
 
 
 def render_standing(lineage: Lineage, facts: MachineFacts) -> Node:
-    """Return what the machine itself stands on, and what it takes of its own."""
+    """Return what the machine itself stands on, and how many bytes it takes of its own."""
     own = sum(lineage.state.images[path].allocated for path in lineage.own(facts.name) if path in lineage.state.images)
     rows: list[tuple[str, Child]] = [
         (_("stands on"), standing_word(lineage, facts.name)),
@@ -148,7 +148,7 @@ def render_standing(lineage: Lineage, facts: MachineFacts) -> Node:
 
 
 def render_clones(lineage: Lineage, facts: MachineFacts) -> Child:
-    """Return the clones that stand on the machine, with what each takes of its own."""
+    """Return the clones that stand on the machine, with the bytes that each takes of its own."""
     clones = lineage.clones(facts.name)
     if not clones:
         return tag("p", _("No clone stands on it."), class_="labkit-quiet")
@@ -164,7 +164,7 @@ def render_clones(lineage: Lineage, facts: MachineFacts) -> Child:
 
 
 def render_repairs(lineage: Lineage, free_bytes: int, facts: MachineFacts, *, busy: str | None) -> Child:
-    """Return flatten for the machine and its clones, and relink for a machine whose base may have been changed."""
+    """Return what flattens the machine and its clones, and what relinks a machine whose base may have been changed."""
     itself = (facts.name,) if lineage.foreign(facts.name) or lineage.original(facts.name) else ()
     clones = tuple(clone for clone in lineage.clones(facts.name) if _is_direct(lineage, facts.name, clone))
     buttons = list_flattening(lineage, free_bytes, (*itself, *clones), busy=busy)
@@ -193,7 +193,7 @@ def why_not_clone(state: LabState, survey: CloneSurvey, machine: str, name: str)
 
 
 def free_name(state: LabState, stem: str) -> str:
-    """Return a name that no machine has: the stem, else with a number."""
+    """Return a name that no machine has: the stem, or the stem with a number."""
     number, name = 2, stem
     while name in state.everywhere or domain_name(state.lab, name) in state.taken_names:
         name, number = f"{stem}-{number}", number + 1

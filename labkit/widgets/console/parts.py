@@ -1,9 +1,9 @@
 """A machine's serial console as an element of a page.
 
-The kernel tells the page which machine it is; the page then talks to Jupyter's server (`labkit.server`), not to the
-kernel, so the console goes on while a cell runs and after the kernel has ended.
+The kernel only tells the page which machine it is. The page then talks to Jupyter's server (`labkit.server`) and not to
+the kernel, so the console works while a cell runs and after the kernel has ended.
 
-Knows: what the page's part is told. Must not know: terminals, libvirt.
+Knows: what the front end is told. Must not know: terminals, libvirt.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from labkit.lab import Lab
 
 FRONT = "labkit/static/console.js"
-"""Where Jupyter's server has the page's part of it."""
+"""The address of the front end on Jupyter's server."""
 
 
 def render_console(lab: Lab, facts: MachineFacts) -> Node:
@@ -46,7 +46,7 @@ def render_console(lab: Lab, facts: MachineFacts) -> Node:
 
 
 def _texts(name: str) -> dict[str, str]:
-    """Return what the page's part says."""
+    """Return the texts of the front end."""
     return {
         "label": _("Console of {name}").format(name=name),
         "keys": _(

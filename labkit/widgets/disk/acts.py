@@ -1,4 +1,4 @@
-"""What can be done with a disk in `DiskPanel`: buttons and forms, each with the reason its plan gives against it.
+"""What can be done with a disk in `DiskPanel`: buttons and forms, each with its plan's reason against it.
 
 Knows: disks, plans. Must not know: threads, how an act is carried out.
 """
@@ -20,7 +20,7 @@ from labkit.widgets.tree import Node, tag
 
 
 def list_buttons(state: LabState, survey: plans.DiskSurvey, disk: DiskFacts, *, busy: str | None) -> list[Button]:
-    """Return what can be done with one press, each with the reason its plan gives against it."""
+    """Return the buttons of acts that need no input, each with its plan's reason against it."""
     detach: str | None = _("{disk} is free: it is attached to no machine.").format(disk=disk.name)
     if disk.machine is not None:
         detach = plans.plan_detach(state, survey, disk.name, disk.machine).excuse
@@ -73,7 +73,7 @@ def render_create(state: LabState, *, busy: str | None) -> Node:
 
 
 def render_forms(state: LabState, survey: plans.DiskSurvey, disk: DiskFacts, *, busy: str | None) -> Node:
-    """Return the forms of acts that need a word: resize, convert, attach."""
+    """Return the forms of acts that need input: resize, convert, attach."""
     name = _free_name(state, disk.name)
     resize = disk_change.plan_resize(state, survey, disk.name, disk.capacity + SECTOR)
     convert = disk_change.plan_convert(state, survey, disk.name, name, disk.format, Allocation.DYNAMIC)
@@ -127,7 +127,7 @@ def _kinds() -> list[tuple[str, str]]:
 
 
 def _why_not_attach(state: LabState, disk: DiskFacts) -> str | None:
-    """Return why no machine can have it: what the plan says of the first one, since that is about the disk."""
+    """Return why no machine can get the disk: the plan's reason for the first machine, since that is about the disk."""
     excuses = (plans.plan_attach(state, disk.name, name).excuse for name in state.machines)
     first = next(excuses, _("There is no machine to attach it to."))
     return None if first is None or (disk.machine is None and None in excuses) else first

@@ -1,7 +1,7 @@
-"""`DiskPanel`: the disks of a lab; one of them with its three sizes, its growth, its map and its acts.
+"""`DiskPanel`: the disks of a lab; one of them with its three sizes, growth, map and acts.
 
-Sizes are read again every second while the panel is on screen, the map when a disk is chosen, after an
-act, and when the reader asks. Every act shows its plan first.
+While the panel is on screen sizes are read every second; the map is read when a disk is chosen, after an act, and on
+request. Every act shows its plan first.
 
 Knows: the store's readings, the acts of disks. Must not know: libvirt, qemu-img.
 """
@@ -41,7 +41,7 @@ class DiskPanel(LivePanel):
 
     Args:
         lab: whose disks they are.
-        disk: the one that is shown first, or its name; None: the first there is.
+        disk: the one that is shown at first, or its name; None: the first of the lab.
 
     Raises:
         NotFound: the lab has no such disk.
@@ -72,7 +72,7 @@ class DiskPanel(LivePanel):
         return _("Disks")
 
     def line(self) -> str:
-        """Return the disk the panel was made for; other disks of the lab differ from run to run."""
+        """Return the disk that the panel was made for, since other disks of the lab differ from run to run."""
         if self._named is None:
             return _("the disks of this lab")
         disk = self._disks(self._store.reading).get(self._named)
@@ -138,7 +138,7 @@ class DiskPanel(LivePanel):
         return render_relink(disk.machine, [disk.name], busy=busy) if losses and disk.machine else None
 
     def _about(self, reading: Reading) -> str | None:
-        """Return the machine that has the disk that is shown, or None."""
+        """Return the machine that has the shown disk, or None."""
         disk = self._shown(self._disks(reading))
         return disk.machine if disk else None
 
@@ -151,11 +151,11 @@ class DiskPanel(LivePanel):
     # --- what is done ------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Read the lab, and the map of the disk that is shown."""
+        """Read the lab, and the map of the shown disk."""
         disk = self._shown(self._disks(self._store.read()))
         try:
             self._map = (disk.active.path, self._lab.disks[disk.name].map()) if disk is not None else None
-        except LabError:  # it has just gone, or is being replaced: the panel goes without a map
+        except LabError:  # it has just gone or is being replaced: show no map
             self._map = None
 
     def _show(self, values: Values) -> None:
@@ -163,7 +163,7 @@ class DiskPanel(LivePanel):
         self._look(values)
 
     def _look(self, _values: Values) -> None:
-        self.acting.work(_("Looking at the disk"), lambda _work: None)  # what is read again after every act
+        self.acting.work(_("Looking at the disk"), lambda _work: None)  # everything is read again after every act
 
     def _create(self, values: Values) -> None:
         name = values.get("name", "")
@@ -204,7 +204,7 @@ class DiskPanel(LivePanel):
         self._plan_and_show(label.format(name=name), lambda: make(self._lab.disks[name]), shows=shows)
 
     def _plan_and_show(self, label: str, make: Callable[[], Plan], *, shows: str | None = None) -> None:
-        """Propose an act; carried out, `shows` is the disk to look at."""
+        """Propose an act; once it is carried out, the disk `shows` is shown."""
 
         def choose() -> None:
             self._chosen = shows or self._chosen

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from labkit.model.regions import Region
 
 WIDTH, HEIGHT = 360, 16
-"""Of a bar, in pixels."""
+"""The size of a bar, in pixels."""
 
 CELLS = 180
-"""Into how many cells a map is divided: a region smaller than one still shows."""
+"""Into how many cells a map is divided; a region smaller than a cell still shows."""
 
 
 def kind_word(allocation: Allocation) -> str:
@@ -34,7 +34,7 @@ def kind_word(allocation: Allocation) -> str:
 
 
 def describe(disk: DiskFacts) -> str:
-    """Return a disk in a line, with nothing that is measured."""
+    """Return a line about a disk, without anything measured."""
     place = _("{target} of {machine}").format(target=disk.target, machine=disk.machine) if disk.machine else _("free")
     return f"{disk.format}, {kind_word(disk.allocation)}, {format_size(disk.capacity)} — {place}"
 
@@ -49,7 +49,7 @@ def render_list(disks: Iterable[DiskFacts], shown: str | None) -> Node:
 
 
 def render_sizes(disk: DiskFacts, grown: Sequence[int]) -> Node:
-    """Return the three sizes as bars on one scale, and how the last one moved.
+    """Return the three sizes as bars on one scale, and how the allocated bytes have changed.
 
     Args:
         grown: bytes allocated over the last minute, oldest first.
@@ -88,10 +88,10 @@ def _bar(size: int, top: int, kind: str) -> Node:
 
 
 def render_map(disk: DiskFacts, regions: Sequence[Region], *, is_written: bool) -> Node:
-    """Return a strip for each layer, top → base: data full, zeros low, nothing empty.
+    """Return a strip for each layer, top → base: full height for data, low for zeros, empty for nothing.
 
     Args:
-        is_written: whether a guest runs on it.
+        is_written: whether a running guest may be writing to it.
     """
     lag = _("{machine} is running: what it has not flushed to its disk yet is not on the map.")
     rows = [(posixpath.basename(layer.path), _strip(disk, regions, number)) for number, layer in enumerate(disk.layers)]
@@ -138,7 +138,7 @@ def _strip(disk: DiskFacts, regions: Sequence[Region], layer: int) -> Node:
 
 
 def _cells(capacity: int, regions: Sequence[Region], layer: int) -> list[RegionKind | None]:
-    """Return what a layer has in each cell; data goes before zeros where a cell holds both."""
+    """Return what a layer has in each cell; data counts before zeros if a cell holds both."""
     cells: list[RegionKind | None] = [None] * CELLS
     for region in regions:
         if region.layer != layer or not capacity:
@@ -152,7 +152,7 @@ def _cells(capacity: int, regions: Sequence[Region], layer: int) -> list[RegionK
 
 
 def _runs(cells: Sequence[RegionKind | None]) -> list[tuple[int, int, RegionKind]]:
-    """Return stretches of equal cells: first, one beyond the last, what they hold."""
+    """Return stretches of equal cells: the first, one beyond the last, what they hold."""
     found: list[tuple[int, int, RegionKind]] = []
     for place, kind in enumerate(cells):
         if kind is None:

@@ -1,7 +1,7 @@
-"""`DoctorPanel`: is anything in the way of the lab, why, and which command repairs it.
+"""`DoctorPanel`: whether anything is in the way of the lab, why, and which command repairs it.
 
-What is found differs from computer to computer, so the static twin holds none of it. Looking takes a
-while and happens on the panel's own thread.
+The findings differ from computer to computer, so the static twin contains none. The examination takes a while and runs
+on the panel's own thread.
 
 Knows: diagnoses. Must not know: how anything is checked.
 """
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class DoctorPanel(Panel):
-    """The lab's check-up: what was looked at, how it came out, what to type.
+    """The lab's check-up: what was checked, the result, what to type.
 
     Args:
-        lab: the lab that is looked at.
+        lab: the lab to examine.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -48,7 +48,7 @@ class DoctorPanel(Panel):
         if not live:
             return tag("div", head, tag("p", _("The answer differs from computer to computer: run the cell.")))
         if self._diagnosis is None:
-            return tag("div", head, tag("p", _("Looking at this computer…"), role="status"))
+            return tag("div", head)  # what it is at is told below
         checks = self._diagnosis.checks
         worse = [check for check in checks if check.status is not Status.OK]
         fine = [check for check in checks if check.status is Status.OK]
@@ -66,7 +66,7 @@ class DoctorPanel(Panel):
         )
 
     def displayed(self) -> None:
-        """Look, once."""
+        """Examine the lab, once."""
         if self._diagnosis is None:
             self._look()
 

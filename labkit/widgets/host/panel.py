@@ -1,7 +1,7 @@
 """`HostPanel`: this computer, who runs the guests on it, and how we know.
 
-Its facts differ from computer to computer, so the static twin only names them. Finding them out may run
-a probe guest: that happens on the panel's own thread.
+Its facts differ from computer to computer, so the static twin only names them. Finding them out may run a probe guest,
+on the panel's own thread.
 
 Knows: the host's facts. Must not know: how they are found.
 """
@@ -100,7 +100,7 @@ def _accelerator(facts: HostFacts) -> Node:
 
 
 def _floors(facts: HostFacts) -> Node:
-    """Return the floors as they stand: the guests on top, the hardware at the bottom."""
+    """Return the floors: the guests on top, the hardware at the bottom."""
     floors = [
         tag("li", parts.fold(floor.name, _sentences(floor.evidence), key=floor.name) if floor.evidence else floor.name)
         for floor in reversed(facts.floors)

@@ -1,4 +1,4 @@
-"""What `LabPanel` says of files that nobody needs: what each is, why it has no owner, and what can be done with it.
+"""What `LabPanel` shows of files that nobody needs: what each is, why it has no owner, what can be done with it.
 
 Each is a function of values. Knows: orphans. Must not know: labs, threads.
 """
@@ -15,11 +15,11 @@ from labkit.widgets.parts import Button
 from labkit.widgets.tree import Child, Node, tag
 
 MOST_ORPHANS = 8
-"""How many are listed before the others are folded away."""
+"""How many are listed before the rest is folded away."""
 
 
 def render_orphans(orphans: Mapping[str, OrphanFacts], *, busy: str | None) -> Child:
-    """Return the orphans of a lab, to be adopted or discarded; nothing where there are none."""
+    """Return the orphans of a lab, with buttons to adopt and discard them; nothing if there are none."""
     if not orphans:
         return None
     rows = [_row(orphan, busy=busy) for orphan in orphans.values()]

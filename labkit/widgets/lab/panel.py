@@ -1,4 +1,4 @@
-"""`LabPanel`: the whole lab on one page: its machines, what they use, what happened, who depends on whom, room left.
+"""`LabPanel`: the whole lab on one page: machines, what they use, what happened, who depends on whom, free space.
 
 Knows: the store's readings, the acts of machines. Must not know: libvirt, qemu-img.
 """
@@ -42,10 +42,10 @@ NEWS = 30
 
 
 class LabPanel(LivePanel):
-    """The whole lab: its machines, made, switched and deleted; use and past of each, the lineage, room on the host.
+    """The whole lab: make, switch and delete machines; use and history of each, the lineage, free space on the host.
 
     Args:
-        lab: which one.
+        lab: the lab to show.
     """
 
     follows_disks: ClassVar[bool] = True
@@ -132,7 +132,7 @@ class LabPanel(LivePanel):
         return tag("ul", titles, *rows, class_=f"labkit-machines{compact}", key="machines")
 
     def _row(self, reading: Reading, facts: MachineFacts, size: int, *, roomy: bool, lost: str | None) -> Node:
-        """Return a machine's row: the one laid out last where nothing in it has changed, since there may be many."""
+        """Return a machine's row; if nothing in it has changed, the row laid out before, since there may be many."""
         work = self._switched.get(facts.id)
         busy = work.busy if work else self._why_not(reading, facts.name)
         samples, happenings = reading.samples.get(facts.id, ()), self._store.chronicle.of(facts.id)
@@ -175,13 +175,13 @@ class LabPanel(LivePanel):
         return self._lineage_of[1]
 
     def _render_lineage(self, state: LabState) -> Child:
-        """Return the lineage to look around in; before somebody does, nothing: it takes a while with many machines."""
+        """Return the lineage to look around in; nothing until its fold is opened, since many machines take a while."""
         if not self._shows_lineage:
             return None
         lineage = self._lineage(state)
         try:
             node = lineage.find(self._chosen)
-        except LabError:  # nothing is chosen, or it has gone since
+        except LabError:  # nothing is chosen, or it is gone
             node = None
         return tag(
             "div",
@@ -247,13 +247,13 @@ class LabPanel(LivePanel):
         self.acting.work(_("Bringing back what libvirt forgot"), bring_back)
 
     def _find(self, values: Values) -> MachineFacts | None:
-        """Return the machine that something is asked for, or None: it has gone."""
+        """Return the machine that an action is about, or None if it is gone."""
         state = self._store.reading.state
         machines = state.machines.values() if state else ()
         return next((each for each in machines if each.id == values.get("subject")), None)
 
     def _switch(self, act: str, values: Values) -> None:
-        """Switch a machine on a thread of its own: several at the same time, each once."""
+        """Switch a machine on a thread of its own; several can be switched at the same time, each only once."""
         facts = self._find(values)
         if facts is None:
             return
@@ -268,7 +268,7 @@ class LabPanel(LivePanel):
         threading.Thread(target=self._carry_out, args=(act, facts, work), name=name, daemon=True).start()
 
     def _cancel(self, values: Values) -> None:
-        """Cancel the switch of the row that asks, or what the whole panel is at."""
+        """Cancel the switch of the row that asks, or the act of the whole panel."""
         switching = self._switched.get(values.get("subject", ""))
         if switching is None:
             self.acting.cancel()

@@ -1,4 +1,4 @@
-"""What `LabPanel` shows: the lab in a line, its room on the host, acts under way, a row for each machine.
+"""What `LabPanel` shows: a line about the lab, its space on the host, acts under way, a row for each machine.
 
 Each is a function of values. Knows: the model. Must not know: labs, threads.
 """
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from labkit.language import _, ngettext
 from labkit.model.happenings import Happening
-from labkit.model.lineage import Lineage
+from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.lineage_text import standing_word
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.points import span
@@ -27,19 +27,19 @@ from labkit.widgets.reading import Sample
 from labkit.widgets.tree import Child, Node, tag
 
 ROOMY = 6
-"""Up to so many machines, each row shows all its switches; of more, each is one line."""
+"""Up to this many machines each row shows all its switches; with more, each is one line."""
 
 LEAST_SCALE = MIB
-"""Bytes a second at the upper edge of the line of writes, at least."""
+"""The least value, in bytes a second, at the upper edge of the line of writes."""
 
 LEAST_SHARE = 1 / 20
-"""Of the host's room: what a lab takes or may take is drawn from there on; less could not be seen."""
+"""The least part of the host's space that is drawn; less could not be seen."""
 
 _SPACE_WIDTH, _SPACE_HEIGHT = 360, 16
 
 
 def machine_line(facts: MachineFacts) -> str:
-    """Return a machine in a line, with nothing that is measured."""
+    """Return a line about a machine, without anything measured."""
     spec = facts.spec
     words = [stand_word(facts), format_size(spec.memory), _vcpus(spec.vcpus), spec.image]
     return f"{facts.name} — {', '.join(words)}"
@@ -57,7 +57,7 @@ def render_head(state: LabState) -> Node:
 
 
 def render_space(state: LabState, free: int) -> Node:
-    """Return what the lab has been given, what its disks may still ask for, and what the host has left."""
+    """Return the space that the lab has got, that its disks may still ask for, and that the host has left."""
     allocated = sum(image.allocated for image in state.images.values())
     promised = sum(max(0, disk.capacity - disk.active.allocated) for disk in state.disks.values())
     sentence = (
@@ -78,7 +78,7 @@ def render_space(state: LabState, free: int) -> Node:
 
 
 def _render_room(allocated: int, promised: int, free: int) -> Child:
-    """Return what is given and what is promised as shares of the room; nothing where both are small."""
+    """Return the given and the promised space as shares of the host's; nothing if both are small."""
     whole = max(1, allocated + max(free, promised))
     if allocated + promised < LEAST_SHARE * whole:
         return None
@@ -103,16 +103,22 @@ def _render_room(allocated: int, promised: int, free: int) -> Child:
 
 
 def sizes_of(state: LabState) -> dict[str, int]:
-    """Return the bytes that the host gave each machine's active images, by its name."""
+    """Return the bytes that the host has given each machine's own images, those of its snapshots included, by name.
+
+    What a clone stands on is the original's.
+    """
+    lineage = read_lineage(state)
     sizes: Counter[str] = Counter()
-    for disk in state.disks.values():
-        if disk.machine is not None:
-            sizes[disk.machine] += disk.active.allocated
+    for path, image in state.images.items():
+        users = lineage.users.get(path, frozenset())
+        owners = [name for name in users if path in lineage.named[name]] or (users if len(users) == 1 else ())
+        for owner in owners:
+            sizes[owner] += image.allocated
     return sizes
 
 
 def render_acts(acts: Sequence[OpenAct], busy: frozenset[str]) -> Child:
-    """Return the acts under way, by whatever kernel, and those that were interrupted."""
+    """Return the acts under way in any kernel, and those that were interrupted."""
     lines = []
     for act in acts:
         words = _("{act} {subject}: step {step} of {steps}").format(
@@ -138,7 +144,7 @@ def render_acts(acts: Sequence[OpenAct], busy: frozenset[str]) -> Child:
 
 
 def render_search(count: int) -> Child:
-    """Return the field that leaves only the machines with what is typed into it; for a few there is none."""
+    """Return the field that filters machines by what is typed into it; nothing if there are only a few."""
     if count <= ROOMY:
         return None
     box = tag("input", type="search", autocomplete="off", data_filter=True, placeholder=_("name, state, image"))
@@ -146,7 +152,7 @@ def render_search(count: int) -> Child:
 
 
 def render_titles(*, roomy: bool) -> Node:
-    """Return what the columns are; each row says it again, for those who do not see them."""
+    """Return the titles of the columns; each row repeats them for those who do not see them."""
     meters = [] if roomy else [tag("span", name) for name in (_("CPU"), _("memory"), _("writes"))]
     return tag(
         "li",
@@ -172,7 +178,7 @@ def render_row(
     under_way: Child,
     roomy: bool,
 ) -> Node:
-    """Return a machine: name and state, what it uses, its last minutes, its switches; `details` where it is open."""
+    """Return a machine's row: name and state, use, last minutes, switches; with `details` if it is open."""
     opener = tag(
         "button",
         ("▾ " if details else "▸ ") + facts.name,
@@ -192,7 +198,12 @@ def render_row(
         tag("div", opener, machine_parts.render_state(facts), class_="labkit-who"),
         tag("div", trace, class_="labkit-past"),
         tag("div", *meters, class_="labkit-meters", key="meters"),
-        tag("div", format_size(size), class_="labkit-size", title=_("what its disks take on the host")),
+        tag(
+            "div",
+            format_size(size),
+            class_="labkit-size",
+            title=_("what its disks and their snapshots take on the host"),
+        ),
         tag("div", acts, class_="labkit-switches", key="switches"),
         tag("div", under_way, key="work", class_="labkit-below"),
         tag("div", details, key="details", class_="labkit-below"),
@@ -203,25 +214,25 @@ def render_row(
 
 
 def list_switches(facts: MachineFacts, *, busy: str | None, lost: str | None) -> list[Button]:
-    """Return the buttons that switch a machine, and name it."""
+    """Return the buttons that switch a machine, which name it."""
     switches = machine_parts.list_switches(facts, busy=busy, lost=lost)
     return [replace(button, subject=facts.id) for button in switches]
 
 
 def delete_button(state: LabState, facts: MachineFacts, *, busy: str | None) -> Button:
-    """Return the button that deletes a machine, and names it."""
+    """Return the button that deletes a machine, which names it."""
     return replace(machine_parts.delete_button(state, facts, busy=busy), subject=facts.id)
 
 
 def _next_switch(switches: Sequence[Button], facts: MachineFacts) -> Node:
-    """Return the usual next switch of a machine; it keeps its place and the focus when the state changes."""
+    """Return the usual next switch of a machine, which keeps its place and the focus when the state changes."""
     usual = {MachineState.RUNNING: "pause", MachineState.PAUSED: "resume"}.get(facts.state, "start")
     button = next(each for each in switches if each.action == usual)
     return parts.render_button(button, aria_label=f"{button.label}: {facts.name}")
 
 
 def list_meters(facts: MachineFacts, samples: Sequence[Sample]) -> list[Node]:
-    """Return CPU, memory and writes of a machine that is on, each as a line and a number."""
+    """Return CPU, memory and writes of a machine that is on, each as a small line and a number."""
     if not facts.is_active or not samples:
         return []
     last, spec = samples[-1], facts.live or facts.spec
@@ -247,7 +258,7 @@ def _meter(name: str, values: Sequence[float], top: float, words: str) -> Node:
 def render_details(
     facts: MachineFacts, lineage: Lineage, happenings: Sequence[Happening], buttons: Sequence[Button], losses: Child
 ) -> Node:
-    """Return a machine from near: the buttons not in its row, what is lost, what it is, who depends on it, the past."""
+    """Return a machine's details: the buttons not in its row, losses, definition, dependants, history."""
     clones = span_names(lineage.clones(facts.name))
     rows: list[tuple[str, Child]] = [
         *machine_parts.list_definition(facts),
@@ -267,7 +278,7 @@ def render_details(
 
 
 def render_create(state: LabState, *, busy: str | None) -> Node:
-    """Return the form of a new machine, with a name that no machine has; an empty lab begins with it."""
+    """Return the form of a new machine, with a free name; it is open in an empty lab."""
     images = [(name, name) for name in state.guest_images]
     first = "tiny" if "tiny" in state.guest_images else next(iter(state.guest_images), "")
     return parts.fold(
@@ -289,7 +300,7 @@ def render_create(state: LabState, *, busy: str | None) -> Node:
 
 
 def span_names(names: Sequence[str]) -> str:
-    """Return names in a line, long rows of numbers shortened."""
+    """Return names in a line, with long numbered rows shortened."""
     from labkit.model.lineage import LineageNode, NodeKind
 
     return span(LineageNode(NodeKind.MACHINE, name) for name in names)

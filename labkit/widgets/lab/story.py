@@ -1,4 +1,4 @@
-"""What happened to machines as a page: a trace over the last minutes, and the same as a list with durations.
+"""What happened to machines, as a trace over the last minutes and as a list with durations.
 
 Functions from values to trees. Knows: happenings. Must not know: labs, threads.
 """
@@ -16,10 +16,10 @@ from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import format_duration
 
 TRACE_SECONDS = 600
-"""How far back a trace goes."""
+"""How many seconds back a trace goes."""
 
 STEP_SECONDS = 5
-"""A trace moves on so often: each move is a message to the page."""
+"""Seconds after which a trace moves on; each move is a message to the page."""
 
 _HEIGHT = 16
 _HEIGHTS = {MachineState.RUNNING: 14, MachineState.PAUSED: 8, MachineState.SAVED: 5, MachineState.OFF: 2}
@@ -33,12 +33,12 @@ _MARK_SECONDS = 6
 
 
 def step_of(now: float) -> float:
-    """Return the time up to which traces are drawn: they move on by steps."""
+    """Return the time up to which traces are drawn; they move on in steps."""
     return (now // STEP_SECONDS + 1) * STEP_SECONDS
 
 
 def render_trace(happenings: Sequence[Happening], *, began: float, now: float) -> Node:
-    """Return the states of the last ten minutes as a line: the higher, the more alive; other happenings are marks.
+    """Return the states of the last ten minutes as a line, the higher the more alive; other happenings are marks.
 
     Args:
         happenings: of one machine, oldest first. began: the time that the drawing counts from.
@@ -92,7 +92,7 @@ def render_trace(happenings: Sequence[Happening], *, began: float, now: float) -
 
 
 def render_story(happenings: Sequence[Happening]) -> Node:
-    """Return what happened to one machine, newest first: when, what, and how long it was in the state it came to."""
+    """Return what happened to one machine, newest first: when, what, and how long the new state lasted."""
     ends = dict(_lasting(happenings))
     lines = []
     for happening in reversed(happenings):
@@ -111,7 +111,7 @@ def render_story(happenings: Sequence[Happening]) -> Node:
 
 
 def render_news(happenings: Iterable[Happening], *, most: int) -> Node | None:
-    """Return what happened in a lab, newest first, each with its machine's name; None: nothing did."""
+    """Return what happened in a lab, newest first, each with its machine's name; None if nothing did."""
     newest = sorted(happenings, key=lambda each: each.when, reverse=True)[:most]
     lines = [_line(each, f"{each.name}: {happening_word(each)}") for each in newest]
     return tag("ol", *lines, class_="labkit-story") if lines else None
@@ -128,7 +128,7 @@ def _line(happening: Happening, words: str) -> Node:
 
 
 def _lasting(happenings: Sequence[Happening]) -> Iterator[tuple[Happening, float | None]]:
-    """Yield what told a state, with the time it ended; None: it lasts."""
+    """Yield each happening that says a state, with the time when that state ended; None if it still lasts."""
     told = [each for each in happenings if each.state is not None]
     for index, each in enumerate(told):
         yield each, told[index + 1].when if index + 1 < len(told) else None

@@ -1,4 +1,4 @@
-"""`LineagePanel`: all images, snapshots and machines of a lab; one of them with who depends on it and the ways out.
+"""`LineagePanel`: all machines, snapshots and disks of a lab; one of them with its dependants and the ways out.
 
 Knows: the store's readings, the acts that undo a dependence. Must not know: libvirt, qemu-img.
 """
@@ -34,7 +34,7 @@ class LineagePanel(LivePanel):
 
     Args:
         lab: whose lineage it is.
-        node: what is selected first: "web", "web@clean", or a file's path; None: nothing.
+        node: what is selected at first: "web", "web@clean", or a file's path; None: nothing.
 
     Raises:
         NotFound: the lab has no such machine, snapshot or file.
@@ -88,7 +88,7 @@ class LineagePanel(LivePanel):
         )
 
     def _render_grouping(self, lineage: Lineage) -> Child:
-        """Return the choice between equal clones as one and each; nothing where none are equal."""
+        """Return the choice between one row for equal clones and one for each; nothing if none are equal."""
         if not any(len(point.equals) > 1 for point in find_points(lineage)):
             return None
         label = _("Show each clone") if self._grouped else _("Show equal clones as one")
@@ -117,7 +117,7 @@ class LineagePanel(LivePanel):
         )
 
     def _render_losses(self, lineage: Lineage, node: LineageNode, *, busy: str | None) -> Child:
-        """Return what the node needs and cannot use; of a machine's, with the form that brings it back."""
+        """Return what the node needs and cannot use; for a machine's, with the form that brings it back."""
         if node.machine is not None:
             return render_losses_of(lineage, node.machine, busy=busy)
         losses = find_losses(lineage)
@@ -136,7 +136,7 @@ class LineagePanel(LivePanel):
     def _find(self, lineage: Lineage, name: str | None) -> LineageNode | None:
         try:
             return None if name is None else lineage.find(name)
-        except LabError:  # it has gone since it was chosen
+        except LabError:  # it is gone since it was chosen
             return None
 
     # --- what is done ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What `LineagePanel` shows: the lab as a tree to choose from, one node with who depends on it, and the ways out.
+"""What `LineagePanel` shows: the lab as a tree to choose from, one node with its dependants, and the ways out.
 
 Each is a function of values. Knows: lineages, plans. Must not know: threads, how an act is carried out.
 """
@@ -25,13 +25,13 @@ from labkit.widgets.parts import Button
 from labkit.widgets.tree import Child, tag
 
 MOST_BUTTONS = 3
-"""How many clones get a button of their own; of more, one is chosen from a list."""
+"""Up to this many clones get a button each; from more, one is chosen in a list."""
 
 
 def render_tree(
     lineage: Lineage, selected: LineageNode | None, marks: Mapping[LineageNode, str], *, grouped: bool
 ) -> tree.Node:
-    """Return the lineage to choose from and what its marks say; who needs the selected one is marked by a word."""
+    """Return the lineage to choose from, and its key; those that need the selected node are marked by a word."""
     points = find_points(lineage, marks=marks, grouped=grouped)
     if not points:
         return tag("p", _("There is nothing in this lab yet."))
@@ -73,7 +73,7 @@ def _row(lineage: Lineage, point: Point, place: Place, note: str) -> Branch:
 
 
 def _render_key() -> tree.Node:
-    """Return what the marks say."""
+    """Return the key to the marks."""
     words = (
         _("★ where a machine goes on"),
         _("○ ▶ ❚❚ ◇ a snapshot"),
@@ -84,7 +84,7 @@ def _render_key() -> tree.Node:
 
 
 def render_node(lineage: Lineage, node: LineageNode, needing: tuple[LineageNode, ...]) -> tree.Node:
-    """Return what a node is, who depends on it, and what only it needs."""
+    """Return what a node is, who depends on it, and how many bytes only it needs."""
     images = lineage.state.images
     point = next((each for each in find_points(lineage, grouped=False) if each.node == node), None)
     below = point.below.label if point and point.below else None
@@ -117,7 +117,7 @@ def _image_words(state: LabState, path: str) -> str:
 
 
 def render_ways_out(refusal: Refusal | None) -> Child:
-    """Return why the node cannot go now, and what to do first; nothing where it can."""
+    """Return why the node cannot be deleted now, and what to do first; nothing if it can."""
     if refusal is None:
         return None
     return tag(
@@ -130,7 +130,7 @@ def render_ways_out(refusal: Refusal | None) -> Child:
 
 
 def why_not_delete(state: LabState, free_bytes: int, node: LineageNode) -> Refusal | None:
-    """Return the plan's reason against deleting a node, or None."""
+    """Return the plan's refusal to delete a node, or None."""
     match node.kind:
         case NodeKind.MACHINE:
             return machine_plans.plan_delete(state, node.name).refusal
@@ -144,7 +144,7 @@ def why_not_delete(state: LabState, free_bytes: int, node: LineageNode) -> Refus
 
 
 def list_buttons(lineage: Lineage, free_bytes: int, node: LineageNode, *, busy: str | None) -> list[Button]:
-    """Return what can be done with a node itself."""
+    """Return the buttons of acts on the node itself."""
     refusal = why_not_delete(lineage.state, free_bytes, node)
     return [
         Button(
@@ -159,7 +159,7 @@ def list_buttons(lineage: Lineage, free_bytes: int, node: LineageNode, *, busy: 
 
 
 def list_flattening(lineage: Lineage, free_bytes: int, machines: tuple[str, ...], *, busy: str | None) -> list[Button]:
-    """Return what lets linked clones stand alone, a button each; many have `render_flattening` instead."""
+    """Return a button for each linked clone that lets it stand alone; see `render_flattening` for many."""
     survey = flatten_plans.FlattenSurvey(free_bytes=free_bytes)
     return [
         Button(
@@ -175,7 +175,7 @@ def list_flattening(lineage: Lineage, free_bytes: int, machines: tuple[str, ...]
 
 
 def render_flattening(machines: tuple[str, ...], *, busy: str | None) -> tree.Node | None:
-    """Return what lets one of many linked clones stand alone; few have buttons: `list_flattening`."""
+    """Return the form that lets one of many linked clones stand alone; see `list_flattening` for few."""
     if len(machines) <= MOST_BUTTONS:
         return None
     choice = parts.choices(_("Clone"), "subject", [(name, name) for name in machines], class_="labkit-wide")
@@ -187,7 +187,7 @@ def _what_flatten_does() -> str:
 
 
 def clones_of(lineage: Lineage, node: LineageNode) -> tuple[str, ...]:
-    """The machine itself where it is a linked clone, and the clones that stand directly on the node."""
+    """The node's machine if it is a linked clone, and the clones that stand directly on the node."""
     if node.kind is NodeKind.SNAPSHOT:
         return lineage.direct_clones(node.machine or "", node.snapshot or "")
     if node.kind is not NodeKind.MACHINE:

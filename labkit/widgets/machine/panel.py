@@ -55,7 +55,7 @@ class MachinePanel(OneMachinePanel):
         return _("Machine {name}").format(name=self.name)
 
     def line(self) -> str:
-        """Return name and state, and what is lost of it."""
+        """Return the name, the state, and which of its images are lost."""
         state, facts = self._store.reading.state, self._facts(self._store.reading)
         losses = losses_of(read_lineage(state), facts.name) if state and facts else ()
         return "\n".join((super().line(), *(loss.sentence for loss in losses)))
@@ -72,7 +72,7 @@ class MachinePanel(OneMachinePanel):
             self._console_button(facts),
             drawing.delete_button(state, facts, busy=busy),
         ]
-        buttons.sort(key=lambda button: button.kind == "danger")  # those come last
+        buttons.sort(key=lambda button: button.kind == "danger")  # the dangerous ones last
         return (
             drawing.render_head(facts),
             tag("div", render_losses_of(lineage, facts.name, busy=busy), key="losses"),
@@ -93,7 +93,7 @@ class MachinePanel(OneMachinePanel):
         )
 
     def _render_console(self, facts: MachineFacts) -> Node:
-        """Return the console where the reader has opened it, else what it printed last."""
+        """Return the console if the reader has opened it, else what it printed last."""
         if self._has_console:
             return tag(
                 "div",

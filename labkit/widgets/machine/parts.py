@@ -1,4 +1,4 @@
-"""How a machine is drawn: head, buttons with their excuses, definition, use, the form for changes.
+"""How a machine is shown: head, buttons with their excuses, definition, use, the form for changes.
 
 Each is a function of values. Knows: the model's machine, plans. Must not know: labs, threads.
 """
@@ -39,13 +39,13 @@ _BAD = (Reason.CRASHED, Reason.PANICKED, Reason.FAILED, Reason.IO_ERROR, Reason.
 
 
 def render_head(facts: MachineFacts, *, title: str = "") -> Node:
-    """Return a title (without one the name), the state and, where it tells something, why."""
+    """Return a title (by default the name), the state and, if it says something, the reason."""
     state = tag("div", render_state(facts), role="status")
     return tag("div", tag("h3", title or facts.name), state, class_="labkit-head")
 
 
 def render_state(facts: MachineFacts) -> Node:
-    """Return a machine's state and, where it tells something, why."""
+    """Return a machine's state and, if it says something, the reason."""
     shape, tone = LOOKS[facts.state]
     reason = "" if facts.reason is Reason.SAVED else reason_word(facts.reason)
     if facts.is_out_of_reach:
@@ -57,7 +57,7 @@ def render_state(facts: MachineFacts) -> Node:
 
 
 def render_trouble(trouble: LabError | None) -> Child:
-    """Return that the lab cannot be read now, or nothing."""
+    """Return a notice if the lab cannot be read now, else nothing."""
     if trouble is None:
         return None
     return tag(
@@ -74,7 +74,7 @@ def list_switches(facts: MachineFacts, *, busy: str | None, lost: str | None = N
 
     Args:
         facts: the machine.
-        busy: why none can be pressed now, or None. lost: what it cannot start without, or None.
+        busy: why none can be pressed now, or None. lost: why it cannot start, from `why_not_start`, or None.
     """
     saved = facts.state is MachineState.SAVED
     pause = Button(
@@ -129,9 +129,9 @@ def list_switches(facts: MachineFacts, *, busy: str | None, lost: str | None = N
 
 
 def delete_button(state: LabState, facts: MachineFacts, *, busy: str | None) -> Button:
-    """Return the button that deletes a machine, with the reason its plan gives against it.
+    """Return the button that deletes a machine, with its plan's reason against it.
 
-    Of one that is on, it is said in the words of its switches: beneath them it is one line then.
+    If the machine is on, the reason is in the words of its switches' excuses, so that one line serves all.
     """
     return Button(
         label=_("Delete…"),
@@ -144,7 +144,7 @@ def delete_button(state: LabState, facts: MachineFacts, *, busy: str | None) -> 
 
 
 def list_usage(facts: MachineFacts, samples: tuple[Sample, ...]) -> list[tuple[str, Child]]:
-    """Return what the machine uses, as rows of a table; none when it is off."""
+    """Return what the machine uses, as rows of a table; no rows when it is off."""
     if not facts.is_active:
         return []
     if not samples:
@@ -177,7 +177,7 @@ def parse_vcpus(text: str) -> int:
     """Return a number of vCPUs that somebody typed.
 
     Raises:
-        BadInput: it is none.
+        BadInput: it is not a number of vCPUs.
     """
     if not text.strip().isdecimal():
         raise BadInput(
@@ -187,7 +187,7 @@ def parse_vcpus(text: str) -> int:
 
 
 def list_definition(facts: MachineFacts) -> list[tuple[str, Child]]:
-    """Return what the machine is defined to be, as rows of a table."""
+    """Return the machine's definition, as rows of a table."""
     spec = facts.spec
     rows: list[tuple[str, Child]] = [
         (_("memory"), _from_next_start(format_size(spec.memory), _live_memory(facts))),
@@ -221,7 +221,7 @@ def _cpu_line(samples: tuple[Sample, ...], vcpus: int) -> Node:
 
 
 def render_notice(title: str, text: str, error: LabError | None = None) -> Node:
-    """Return a panel that has no machine to show, and why."""
+    """Return what a panel without a machine shows: a title, why, and an error."""
     return tag(
         "div",
         tag("div", tag("h3", title), class_="labkit-head"),

@@ -108,7 +108,7 @@ class SnapshotPanel(OneMachinePanel):
         return reading.state.snapshots.get(facts.name, SnapshotTree())
 
     def _shown(self, tree: SnapshotTree) -> str | None:
-        """Return what is shown: the chosen snapshot or "you are here", else the current snapshot."""
+        """Return what is shown: the chosen snapshot or "you are here", by default the current snapshot."""
         if self._chosen in tree or (self._chosen == HERE and tree.nodes):
             return self._chosen
         return tree.current or next(iter(tree), None)
@@ -116,16 +116,16 @@ class SnapshotPanel(OneMachinePanel):
     # --- what is done ------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Read the lab, and what plans need measured."""
+        """Read the lab, and measure what plans need."""
         super().refresh()
         try:
             self._survey = self._machine.snapshots.survey(ask_guest=False)
-        except LabError:  # the machine has just gone: what was measured before will do
+        except LabError:  # the machine is just gone: keep the earlier survey
             return
 
     @property
     def _name(self) -> str:
-        """The name of the snapshot that is shown; empty if there is none."""
+        """The name of the shown snapshot; empty if there is none."""
         reading = self._store.reading
         return self._shown(self._tree(reading, self._facts(reading))) or ""
 
@@ -168,7 +168,7 @@ class SnapshotPanel(OneMachinePanel):
         self._plan_and_show(label, lambda: self._machine.snapshots.describe.plan(name, text), shows=name)
 
     def _plan_and_show(self, label: str, make: Callable[[], Plan], *, shows: str | None = None) -> None:
-        """Propose an act; carried out, `shows` is the snapshot to look at."""
+        """Propose an act; once it is carried out, the snapshot `shows` is shown."""
 
         def choose() -> None:
             self._chosen = shows

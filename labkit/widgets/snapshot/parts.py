@@ -28,7 +28,7 @@ def count_words(count: int) -> str:
 
 
 def render_tree(tree: SnapshotTree, facts: MachineFacts, shown: str | None) -> Node:
-    """Return the tree to choose from, "you are here" included."""
+    """Return the tree to choose from, including "you are here"."""
     if not tree.nodes:
         return tag("p", _("There is no snapshot yet: take one."))
     label = _("Snapshots of {name}").format(name=facts.name)
@@ -36,7 +36,7 @@ def render_tree(tree: SnapshotTree, facts: MachineFacts, shown: str | None) -> N
 
 
 def list_branches(tree: SnapshotTree, facts: MachineFacts) -> list[Branch]:
-    """Return the rows of the tree, in the places that its drawing has."""
+    """Return the rows of the tree, placed as in its drawing."""
     graph = tree_graph(tree)
     way = {*tree.path(tree.current)}
     found = []
@@ -65,7 +65,7 @@ def _files(disks: Iterable[DiskSpec]) -> str:
 
 
 def render_here(tree: SnapshotTree, facts: MachineFacts) -> Node:
-    """Return what the current state is: where it began, and which images are being written."""
+    """Return what the current state is: where it began, and which images are being written to."""
     rows: list[tuple[str, Child]] = [
         (_("state"), state_word(facts.state)),
         (_("after"), tree.current or _("nothing: it is a root")),
@@ -147,7 +147,7 @@ def render_restore(
 def list_buttons(
     state: LabState, survey: plans.SnapshotSurvey, facts: MachineFacts, node: SnapshotFacts, *, busy: str | None
 ) -> list[Button]:
-    """Return what is done with one press, each with the reason its plan gives against it."""
+    """Return the buttons of acts that need no input, each with its plan's reason against it."""
     branch = len(state.snapshots[facts.name].branch(node.name))
     alone = None if branch > 1 else _("Nothing comes after {name}.").format(name=node.name)
     return [
@@ -171,7 +171,7 @@ def list_buttons(
 
 
 def render_words(state: LabState, facts: MachineFacts, node: SnapshotFacts, *, busy: str | None) -> Node:
-    """Return the forms for another name and another description."""
+    """Return the forms for a new name and a new description."""
     excuse = plans.plan_relabel(state, facts.name, node.name, description=f"{node.description}.").excuse
     name = parts.field(_("Name"), "name", node.name)
     description = parts.field(_("Description"), "description", node.description)
@@ -184,7 +184,7 @@ def render_words(state: LabState, facts: MachineFacts, node: SnapshotFacts, *, b
 
 
 def render_difference(tree: SnapshotTree, node: SnapshotFacts) -> Child:
-    """Return what VirtualBox would say to deleting this snapshot, where it differs."""
+    """Return what VirtualBox would do when deleting this snapshot, if that differs."""
     if len(tree.children(node.name)) < 2:
         return None
     return _quiet(_("VirtualBox refuses to delete a snapshot that several others come after."))

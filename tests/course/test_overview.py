@@ -1,0 +1,133 @@
+"""How far a student is: read from notebooks, progress and lab; as text, as a panel, as a page to hand in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from labkit import Lab
+from labkit.course import CoursePanel
+from labkit.course.copies import WorkingCopies
+from labkit.course.overview import Stand, read_overview
+from labkit.course.progress import CourseProgress, Kept
+from labkit.course.results import this_place
+
+NAME, NEXT = "en/00-your-lab", "en/01-host-and-guest"
+
+
+def write(path: Path, *cells: str) -> None:
+    """Write a notebook; what begins with # is prose."""
+    table: list[dict[str, object]] = [
+        {"cell_type": "markdown" if text.startswith("#") else "code", "id": f"c{at}", "metadata": {}, "source": text}
+        for at, text in enumerate(cells)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"cells": table, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> WorkingCopies:
+    """A course of two notebooks and an index, and the student's copies of it."""
+    course = tmp_path / "course"
+    write(course / f"{NAME}.ipynb", "# Your lab", "## 1 · Floors", 'predict("floors")', 'predict("floors").reveal(4)',
+          "## 2 · Boot", 'predict("boot-time")', "## 3 · Work", 'ex = exercise("primer-arranque", lab)')  # fmt: skip
+    write(course / f"{NEXT}.ipynb", "# Host and guest", "## 1 · Memory", 'predict("memory-given")')
+    write(course / "en" / "index.ipynb", "# The course", "CoursePanel()")
+    copies = WorkingCopies(course, tmp_path / "work")
+    copies.update()
+    return copies
+
+
+def test_it_tells_what_is_asked_answered_and_done(copies: WorkingCopies, progress: CourseProgress, lab: Lab) -> None:
+    first, second = read_overview(lab, copies=copies, progress=progress).notebooks
+    assert (first.title, first.asked, first.answered, first.next_section) == ("Your lab", 2, 0, "1 · Floors")
+    assert (second.title, second.exercises) == ("Host and guest", ())
+    assert [(slug, stand) for slug, _title, stand in first.exercises] == [("primer-arranque", Stand.OPEN)]
+
+    progress.record_answer("floors", "three")
+    progress.record_revealed("boot-time")
+    progress.record_answer("boot-time", "blink")
+    overview = read_overview(lab, copies=copies, progress=progress)
+    assert (overview.notebooks[0].answered, overview.notebooks[0].next_section) == (1, "2 · Boot")
+    assert overview.next_notebook == overview.notebooks[0]
+
+
+def test_exercise_is_begun_while_its_machines_are_there(
+    copies: WorkingCopies, progress: CourseProgress, lab: Lab
+) -> None:
+    def stand() -> Stand:
+        return read_overview(lab, copies=copies, progress=progress).notebooks[0].exercises[0][2]
+
+    from labkit.course import exercise
+
+    lab.create(exercise("primer-arranque").machine, image="sector", memory="4 MiB")
+    assert stand() is Stand.BEGUN
+    progress.record_done("primer-arranque")
+    assert stand() is Stand.DONE
+
+
+def test_figures_of_elsewhere_are_told_apart(copies: WorkingCopies, progress: CourseProgress, lab: Lab) -> None:
+    host, accelerator = this_place(lab)
+    progress.record_result(Kept(slug="boot-time", value=4.2, unit="s", host=host, accelerator=accelerator))
+    progress.record_result(Kept(slug="boot-time", value=0.5, unit="s", host="other", accelerator="kvm"))
+    overview = read_overview(lab, copies=copies, progress=progress)
+    lines = [line for line in overview.text.splitlines() if "a machine starts" in line]
+    assert ["another computer" in line for line in sorted(lines)] == [True, False]
+    assert overview.report.count('class="elsewhere"') == 1
+
+
+def test_report_is_a_page_of_its_own(copies: WorkingCopies, progress: CourseProgress, lab: Lab) -> None:
+    report = read_overview(lab, copies=copies, progress=progress).report
+    assert report.startswith("<!DOCTYPE html>")
+    assert "How many floors are there below your machines" in report
+    assert "0 of 2 predictions, 0 of 1 exercise done" in report
+    assert not any(word in report for word in ("<script", "src=", "href=", "data-action"))
+
+
+def test_panel_shows_the_way_on_and_its_twin_holds_nothing_of_it(
+    copies: WorkingCopies, progress: CourseProgress, lab: Lab
+) -> None:
+    panel = CoursePanel(lab, copies=copies, progress=progress)
+    empty = panel._repr_mimebundle_()
+    assert "Begin: Your lab · 1 · Floors" in panel.page().text
+    progress.record_answer("floors", "three")
+    panel._receive("again", {})
+    assert "Go on: Your lab · 2 · Boot" in panel.page().text
+    assert panel._repr_mimebundle_()["text/html"] == empty["text/html"]
+    assert repr(panel) == "CoursePanel: how far you are in the course"
+
+
+def test_panel_resets_a_notebook_after_a_question(copies: WorkingCopies, progress: CourseProgress, lab: Lab) -> None:
+    panel = CoursePanel(lab, copies=copies, progress=progress)
+    panel.refresh()
+    write(copies.path(NAME), "mine")
+    progress.record_answer("floors", "three")
+    panel._receive("ask-reset", {"subject": NAME})
+    assert "its predictions are forgotten. Yours stays" in panel.page().text
+    panel._receive("reset", {"subject": NAME})
+    assert "en/00-your-lab is new; the one before it is 00-your-lab.ipynb." in panel.page().text
+    assert "mine" in (copies.work / "en" / "earlier" / "00-your-lab.ipynb").read_text()
+    assert progress.answer("floors") is None
+
+
+@pytest.mark.parametrize("choice", ["keep-mine", "take-new", "both"])
+def test_panel_offers_what_is_newer(copies: WorkingCopies, progress: CourseProgress, lab: Lab, choice: str) -> None:
+    write(copies.path(NAME), "# Mine", "mine")
+    write(copies.originals / f"{NAME}.ipynb", "# Newer", "newer")
+    copies.update()
+    panel = CoursePanel(lab, copies=copies, progress=progress)
+    panel.refresh()
+    assert "There is a newer version of this notebook." in panel.page().text
+    panel._receive(choice, {"subject": NAME})
+    assert "There is a newer version of this notebook." not in panel.page().text
+    assert any('"mine"' in path.read_text() for path in copies.work.rglob("*.ipynb"))
+    assert ('"mine"' in copies.path(NAME).read_text()) == (choice == "keep-mine")
+
+
+def test_panel_writes_the_report(copies: WorkingCopies, progress: CourseProgress, lab: Lab) -> None:
+    panel = CoursePanel(lab, copies=copies, progress=progress)
+    panel._receive("report", {})
+    assert "The report is report.html" in panel.page().text
+    assert (copies.work / "report.html").read_text().startswith("<!DOCTYPE html>")

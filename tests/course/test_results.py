@@ -1,0 +1,77 @@
+"""Figures that are kept beyond their section: of this computer and accelerator, or measured anew."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from labkit import Lab
+from labkit.course import keep, recall
+from labkit.course.measures import MEASURES, MOST_SECONDS
+from labkit.course.progress import CourseProgress, Kept
+from labkit.course.results import describe_result, this_place
+from labkit.course.text import read_texts
+from labkit.errors import BadInput, NotFound
+
+
+@pytest.fixture(autouse=True)
+def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep them where nobody else does."""
+    monkeypatch.setattr("labkit.course.progress.data_folder", lambda: tmp_path)
+
+
+def test_what_was_kept_is_recalled(lab: Lab) -> None:
+    keep("boot-time", 4.25, unit="s", spread=0.5, lab=lab)
+    kept = recall("boot-time", lab=lab)
+    assert (kept.value, kept.unit, kept.spread) == (4.25, "s", 0.5)
+    assert kept.is_of(*this_place(lab))
+    assert kept.at
+    assert describe_result(kept) == ("a machine starts, until its guest answers", "4.25 s (spread 0.5 s)")
+
+
+def test_a_later_one_takes_its_place(lab: Lab) -> None:
+    for value in (1, 2):
+        keep("mine", value, lab=lab)
+    assert [kept.value for kept in CourseProgress().results()] == [2]
+
+
+def test_figures_of_another_computer_or_accelerator_are_never_mixed_in(lab: Lab) -> None:
+    host, accelerator = this_place(lab)
+    keep("mine", 1, lab=lab)
+    for other in ((host, "other"), ("other", accelerator)):
+        CourseProgress().record_result(Kept(slug="mine", value=2, host=other[0], accelerator=other[1]))
+    assert recall("mine", lab=lab).value == 1
+    assert len(CourseProgress().results()) == 3
+
+
+@pytest.mark.parametrize(
+    ("slug", "value", "unit"), [("", 1, "s"), ("mine", float("nan"), "s"), ("mine", True, "s"), ("mine", 1, "kg")]
+)
+def test_what_is_no_figure_is_refused(lab: Lab, slug: str, value: float, unit: str) -> None:
+    with pytest.raises(BadInput):
+        keep(slug, value, unit=unit, lab=lab)
+
+
+def test_what_nobody_kept_and_nobody_can_measure_is_told(lab: Lab) -> None:
+    with pytest.raises(NotFound, match="There is no result 'mine' of this computer yet"):
+        recall("mine", lab=lab)
+    with pytest.raises(NotFound) as refusal:
+        recall("twenty-machines", lab=lab)
+    assert refusal.value.hint == "It is measured in notebook 01."
+
+
+def test_every_measured_figure_has_words() -> None:
+    assert set(MEASURES) <= set(read_texts("results"))
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("slug", MEASURES)
+def test_what_nobody_kept_is_measured_and_nothing_of_it_is_left(lab: Lab, slug: str) -> None:
+    began = time.monotonic()
+    kept = recall(slug, lab=lab)
+    assert kept.value > 0
+    assert time.monotonic() - began < 2 * MOST_SECONDS
+    assert (list(lab.machines), list(lab.disks)) == ([], [])
+    assert recall(slug, lab=lab) == kept
