@@ -110,7 +110,8 @@ def end_instance(folder: Path) -> None:
 def _processes_in(folder: Path) -> list[psutil.Process]:
     mine = []
     for process in psutil.process_iter(["name"]):
-        if process.info["name"] in ("libvirtd", "virtlogd", "qemu-system-x86_64", "qemu-system-x86"):
+        name = process.info["name"] or ""  # a daemon that was killed leaves the emulators that it was just asking, too
+        if name in ("libvirtd", "virtlogd") or name.startswith("qemu-system-"):
             try:
                 runtime, words = process.environ().get("XDG_RUNTIME_DIR", ""), process.cmdline()
             except psutil.Error:
