@@ -110,10 +110,11 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 def _do(arguments: argparse.Namespace, verb: Callable[[Path, Connection], list[str]]) -> int:
     from labkit.engine.folders import labs_folder
+    from labkit.engine.workspace import has_disks
     from labkit.hypervisor.connection import DEFAULT_URI, connect
 
     home = labs_folder(arguments.home) / check_name(arguments.name, what=_("lab"))
-    if not (home / "disks").is_dir():
+    if not has_disks(home):
         raise NotFound(_("There is no lab {name}.").format(name=arguments.name), _("labkit lab list shows which are."))
     connection = connect(arguments.uri or DEFAULT_URI)
     try:

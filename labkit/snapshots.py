@@ -18,7 +18,7 @@ from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans import snapshot as plans
 from labkit.plans.accepting import plan_accept
-from labkit.plans.broken import why_broken
+from labkit.plans.broken import why_broken, why_read_only
 from labkit.plans.disk_excuses import why_no_system
 from labkit.plans.guard import why_not_write
 from labkit.plans.plan import Plan, Refusal
@@ -195,6 +195,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
             why_no_system(state, state.machines[name])
             or why_broken(state, name, disks, changed)
             or why_not_write(state, disks)
+            or why_read_only(state, disks)
         )
 
     def __getitem__(self, name: object) -> SnapshotFacts:

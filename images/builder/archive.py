@@ -32,7 +32,7 @@ REASONS = {
     r"NOSPLIT|require authentication": (
         "something else than a package archive answered. Does this network ask for a login? Log in there"
     ),
-    r"BADSIG|invalid signature|[Bb]ad signature": (
+    r"BADSIG|invalid signature|[Bb]ad signature|has been manipulated": (
         "its list is not as Debian signed it: something on the way changes it. Take another network or another mirror"
     ),
     r"NO_PUBKEY|[Mm]issing key|public key is not available|EXPKEYSIG|couldn't be verified|keyring": (

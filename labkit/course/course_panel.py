@@ -95,7 +95,7 @@ class CoursePanel(Panel):
             tag("li", f"{'○' if section.is_open else '●'} {section.title}", key=section.title)
             for section in notebook.sections
         ]
-        exercises = [tag("li", f"{stand.word} · {title}", key=slug) for slug, title, stand in notebook.exercises]
+        exercises = [tag("li", f"{each.words} · {each.title}", key=each.slug) for each in notebook.exercises]
         return parts.fold(
             f"{notebook.name.partition('/')[2][:2]} · {notebook.title} — {describe_stand(notebook)}",
             self._offer(notebook) if notebook.is_offered else None,

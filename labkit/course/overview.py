@@ -15,7 +15,7 @@ from html import escape
 from labkit.course.catalogue import exercise
 from labkit.course.copies import WorkingCopies
 from labkit.course.exercise import Exercise
-from labkit.course.progress import CourseProgress, Kept
+from labkit.course.progress import CourseProgress, KeptFigure
 from labkit.course.results import describe_result, this_place
 from labkit.course.text import read_texts, say
 from labkit.lab import Lab
@@ -34,6 +34,24 @@ class Stand(StrEnum):
     def word(self) -> str:
         """It in a word, with its mark."""
         return {Stand.DONE: _("✓ done"), Stand.BEGUN: _("◐ begun"), Stand.OPEN: _("○ open")}[self]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExerciseStand:
+    """An exercise of a notebook: its slug, its title, how it stands, how many hints were taken."""
+
+    slug: str
+    title: str
+    stand: Stand
+    hints: int = 0
+
+    @property
+    def words(self) -> str:
+        """How it stands, in words."""
+        if not self.hints:
+            return self.stand.word
+        hints = ngettext("{count} hint", "{count} hints", self.hints).format(count=self.hints)
+        return f"{self.stand.word}, {hints}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +78,13 @@ class NotebookStand:
 
     Attributes:
         name: such as `en/03-disks`. title: its own. sections: in order, those that ask something.
-        exercises: slug and title of each, and how it stands. is_offered: whether a newer version lies beside the copy.
+        exercises: in order. is_offered: whether a newer version lies beside the copy.
     """
 
     name: str
     title: str
     sections: tuple[SectionStand, ...]
-    exercises: tuple[tuple[str, str, Stand], ...]
+    exercises: tuple[ExerciseStand, ...]
     is_offered: bool = False
 
     @property
@@ -81,7 +99,7 @@ class NotebookStand:
 
     def count(self, stand: Stand) -> int:
         """Return how many of its exercises stand so."""
-        return sum(each is stand for _slug, _title, each in self.exercises)
+        return sum(each.stand is stand for each in self.exercises)
 
     @property
     def next_section(self) -> str | None:
@@ -99,7 +117,7 @@ class Overview:
     """
 
     notebooks: tuple[NotebookStand, ...]
-    results: tuple[Kept, ...]
+    results: tuple[KeptFigure, ...]
     here: tuple[str, str]
 
     @property
@@ -118,7 +136,7 @@ class Overview:
             lines.append(f"   {title}: {value}" + ("" if self.is_here(kept) else f" ({elsewhere(kept)})"))
         return "\n".join(lines)
 
-    def is_here(self, kept: Kept) -> bool:
+    def is_here(self, kept: KeptFigure) -> bool:
         """Whether a figure is of this computer and this accelerator."""
         return kept.is_of(*self.here)
 
@@ -136,7 +154,7 @@ class Overview:
 _STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:46em;margin:2em auto;padding:0 1em;color:#222;background:#fff}"
     "h2{margin:1.6em 0 .2em}td,th{padding:.15em 1em .15em 0;text-align:left;vertical-align:top}"
-    ".elsewhere{color:#767676}"
+    "td:last-child{white-space:nowrap}.elsewhere{color:#767676}"
 )
 
 
@@ -172,12 +190,12 @@ def _read_stand(
         for title, asked in notebook.sections("predict")
         if asked
     ]
-    exercises = [exercise(slug, lab) for slug in notebook.named("exercise")]
+    exercises = [type(exercise(slug))(lab, progress=progress) for slug in notebook.named("exercise")]
     return NotebookStand(
         name=name,
         title=notebook.title,
         sections=tuple(sections),
-        exercises=tuple((each.slug, each.title, _stand(each, progress, there)) for each in exercises),
+        exercises=tuple(_read_exercise(each, there) for each in exercises),
         is_offered=is_offered,
     )
 
@@ -186,10 +204,10 @@ def _counts(progress: CourseProgress, slug: str) -> bool:
     return progress.answer(slug) is not None and not progress.is_late(slug)
 
 
-def _stand(exercise: Exercise, progress: CourseProgress, there: set[str]) -> Stand:
-    if progress.is_done(exercise.slug):
-        return Stand.DONE
-    return Stand.BEGUN if there.intersection((*exercise.machines, *exercise.disks)) else Stand.OPEN
+def _read_exercise(exercise: Exercise, there: set[str]) -> ExerciseStand:
+    begun = exercise.evidence is not None or there.intersection((*exercise.machines, *exercise.disks))
+    stand = Stand.DONE if exercise.is_done else Stand.BEGUN if begun else Stand.OPEN
+    return ExerciseStand(slug=exercise.slug, title=exercise.title, stand=stand, hints=exercise.hints_taken)
 
 
 def describe_stand(notebook: NotebookStand) -> str:
@@ -206,7 +224,7 @@ def describe_stand(notebook: NotebookStand) -> str:
     return f"{predictions}, {exercises}"
 
 
-def elsewhere(kept: Kept) -> str:
+def elsewhere(kept: KeptFigure) -> str:
     """Return what is said of a figure of another computer or accelerator."""
     return _("measured on another computer or with another accelerator ({accelerator})").format(
         accelerator=kept.accelerator.upper() or "?"
@@ -224,7 +242,7 @@ def _report_of(notebook: NotebookStand) -> Node:
         for slug, given in ((slug, slug in section.answered) for slug in section.asked)
         if slug in read_texts("predictions")
     ]
-    rows += [tag("tr", tag("td", title), tag("td", stand.word)) for _slug, title, stand in notebook.exercises]
+    rows += [tag("tr", tag("td", each.title), tag("td", each.words)) for each in notebook.exercises]
     return tag(
         "div",
         tag("h2", f"{_number(notebook)} · {notebook.title}"),

@@ -52,7 +52,7 @@ class _Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptFigure:
     """A figure that a student has measured.
 
     Attributes:
@@ -86,7 +86,7 @@ class _Content:
     predictions: dict[str, _Answer] = field(default_factory=dict)
     revealed: dict[str, _Done] = field(default_factory=dict)
     exercises: dict[str, _Done] = field(default_factory=dict)
-    results: dict[str, Kept] = field(default_factory=dict)
+    results: dict[str, KeptFigure] = field(default_factory=dict)
     understood: bool = True
 
 
@@ -144,11 +144,11 @@ class CourseProgress:
         if not self.is_revealed(slug):
             self._change(lambda content: content.revealed.setdefault(slug, _Done(at=_now())))
 
-    def results(self) -> list[Kept]:
+    def results(self) -> list[KeptFigure]:
         """Return the figures that were kept, the oldest first."""
         return sorted(self._read().results.values(), key=lambda kept: kept.at)
 
-    def record_result(self, kept: Kept) -> Kept:
+    def record_result(self, kept: KeptFigure) -> KeptFigure:
         """Keep a figure, with the time; it replaces the one of the same computer and accelerator."""
         kept = replace(kept, at=_now())
         self._change(
@@ -238,7 +238,7 @@ def _understand(data: bytes) -> _Content:
     content.predictions = _take(content, table.get("predictions", {}), _Answer)
     content.revealed = _take(content, table.get("revealed", {}), _Done)
     content.exercises = _take(content, table.get("exercises", {}), _Done)
-    content.results = _take(content, table.get("results", {}), Kept)
+    content.results = _take(content, table.get("results", {}), KeptFigure)
     return content
 
 

@@ -10,18 +10,19 @@ Knows: progress, the lab's host. Must not know: how anything is measured (`measu
 
 from __future__ import annotations
 
-import math
 from typing import TypeAlias
 
 from labkit.arguments import checked
 from labkit.course.measures import measure
-from labkit.course.progress import CourseProgress, Kept
+from labkit.course.progress import CourseProgress, KeptFigure
 from labkit.course.text import read_texts, say
 from labkit.engine.computer import read_computer
 from labkit.errors import BadInput, NotFound
 from labkit.lab import Lab
 from labkit.language import _
+from labkit.storage.bounded import MOST_NUMBER
 from labkit.units import Shown, check_name, decimal, format_size
+from labkit.widgets.panel import lab_of
 
 Number: TypeAlias = float
 """A figure: of bytes, too, and so no number of seconds to `checked`."""
@@ -31,7 +32,9 @@ UNITS = ("", "s", "B")
 
 
 @checked
-def keep(slug: str, value: Number, *, unit: str = "", spread: Number | None = None, lab: Lab | None = None) -> Kept:
+def keep(
+    slug: str, value: Number, *, unit: str = "", spread: Number | None = None, lab: Lab | None = None
+) -> KeptFigure:
     """Write a figure into the student's results; it replaces an earlier one of this computer and accelerator.
 
     Args:
@@ -42,9 +45,9 @@ def keep(slug: str, value: Number, *, unit: str = "", spread: Number | None = No
     Raises:
         BadInput: the name, the value or the unit is none.
     """
-    check_name(slug, what=_("result"))
+    slug = check_name(slug, what=_("result"))
     for number in (value, 0.0 if spread is None else spread):
-        if type(number) not in (int, float) or not math.isfinite(number):
+        if type(number) not in (int, float) or not abs(number) <= MOST_NUMBER:
             raise BadInput(
                 _("{value!r} is no number that can be kept.").format(value=Shown(number)),
                 _("Give what was measured, such as watch.seconds."),
@@ -55,12 +58,19 @@ def keep(slug: str, value: Number, *, unit: str = "", spread: Number | None = No
             _('Give "s" for seconds, "B" for bytes, or "" for a number.'),
         )
     host, accelerator = this_place(lab)
-    kept = Kept(slug=slug, value=float(value), unit=unit, spread=spread, host=host, accelerator=accelerator)
+    kept = KeptFigure(
+        slug=slug,
+        value=float(value),
+        unit=unit,
+        spread=None if spread is None else float(spread),
+        host=host,
+        accelerator=accelerator,
+    )
     return CourseProgress().record_result(kept)
 
 
 @checked
-def recall(slug: str, *, lab: Lab | None = None) -> Kept:
+def recall(slug: str, *, lab: Lab | None = None) -> KeptFigure:
     """Return a figure that was kept here; where there is none it is measured now, in at most 15 seconds.
 
     Raises:
@@ -70,7 +80,7 @@ def recall(slug: str, *, lab: Lab | None = None) -> Kept:
     for kept in CourseProgress().results():
         if kept.slug == slug and kept.is_of(host, accelerator):
             return kept
-    measured = measure(slug, lab or Lab.open())
+    measured = measure(slug, Lab.open() if lab is None else lab)
     if measured is None:
         texts = read_texts("results")
         raise NotFound(
@@ -83,7 +93,7 @@ def recall(slug: str, *, lab: Lab | None = None) -> Kept:
     return keep(slug, value, unit=unit, lab=lab)
 
 
-def describe_result(kept: Kept) -> tuple[str, str]:
+def describe_result(kept: KeptFigure) -> tuple[str, str]:
     """Return what a figure is, and its value with its unit and spread, in the language in force."""
     texts = read_texts("results")
     title = say(texts[kept.slug]) if kept.slug in texts else kept.slug
@@ -102,4 +112,4 @@ def _amount(value: float, unit: str) -> str:
 
 def this_place(lab: Lab | None = None) -> tuple[str, str]:
     """Return what a figure that is measured now belongs to: which computer this is, and who runs the guests."""
-    return read_computer().id, (lab or Lab.open()).host.accelerator.value
+    return read_computer().id, (Lab.open() if lab is None else lab_of(lab)).host.accelerator.value

@@ -53,11 +53,37 @@ def check_configuration(inquiry: Inquiry) -> Check | None:
 def check_labs(labs: Path, inquiry: Inquiry) -> Check:
     """Check whether every lab is where it was, and whether libvirt knows the machines in its record."""
     slug = "labs"
-    troubles = [*_find_displaced(labs), *_find_forgotten(labs, inquiry)]
+    troubles = [*_find_locked(labs), *_find_displaced(labs), *_find_forgotten(labs, inquiry)]
     if not troubles:
         return Check(slug=slug, status=Status.OK, what=_("Every lab is where it was, and libvirt knows its machines."))
     what, cause, repair = troubles[0]
     return Check(slug=slug, status=Status.NOTE, what=what, cause=cause, repair=repair)
+
+
+def _find_locked(labs: Path) -> Iterator[tuple[str, str, str]]:
+    """Sentences about labs whose folders this user may not use, and which are therefore not looked at."""
+    for home in sorted(path for path in labs.glob("*") if path.is_dir()):
+        parts = (home, *(home / name for name in ("disks", "journal", "locks", "memory")))
+        locked = next((part for part in parts if not _may_use(part)), None)
+        if locked is None:
+            continue
+        owned = locked.stat().st_uid == os.geteuid()
+        repair = f"chmod u+rwx {shlex.quote(str(locked))}" if owned else f"sudo chown -R $USER {shlex.quote(str(home))}"
+        yield (
+            _("This user has no right to use {folder}: the lab {name} cannot be looked at.").format(
+                folder=locked, name=home.name
+            ),
+            _("Another program has changed the folder's mode.") if owned else _("It belongs to another user."),
+            repair,
+        )
+
+
+def _may_use(folder: Path) -> bool:
+    """Whether a folder may be read and written; one that is not there, or below such a one, is no matter here."""
+    try:
+        return os.access(folder, os.R_OK | os.W_OK | os.X_OK) or not folder.is_dir()
+    except OSError:
+        return True
 
 
 def _find_displaced(labs: Path) -> Iterator[tuple[str, str, str]]:

@@ -8,6 +8,7 @@ Knows: the lab's folder. Must not know: how steps are carried out.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -19,6 +20,7 @@ from labkit.errors import Refused
 from labkit.language import _
 from labkit.plans.plan import Plan
 from labkit.plans.steps import Outside, Step
+from labkit.printing import quote
 
 _SERVED = re.compile(r"[0-9a-f]{12}\.nbd")
 _ARRIVAL = re.compile(r"[0-9a-f]{8}\.in/s")
@@ -35,9 +37,18 @@ def check_confined(plan: Plan, workspace: Workspace) -> None:
             _("{act} is not done: {path} does not lie in the lab's folder {home}.").format(
                 act=plan.title, path=path, home=workspace.home
             ),
-            _("An act writes and deletes in its own lab only. Is a folder of the lab a link to elsewhere?"),
+            _way_back(Path(path)),
             plan=plan,
         )
+
+
+def _way_back(path: Path) -> str:
+    if path.is_symlink():
+        return _(
+            "It is a link. Put the file itself in its place: {move}. Or remove the link, without which the image is "
+            "gone: {remove}."
+        ).format(move=f"mv {quote(os.readlink(path))} {quote(str(path))}", remove=f"rm {quote(str(path))}")
+    return _("An act writes and deletes in its own lab only. Is a folder of the lab a link to elsewhere?")
 
 
 def find_outside(plan: Plan, workspace: Workspace) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,11 +20,12 @@ from labkit.errors import LabError
 from labkit.hypervisor.record_trust import is_readable
 from labkit.hypervisor.record_xml import change_memory_xml
 from labkit.hypervisor.recording import find_disks, read_memories
+from labkit.limits import unheard
 from labkit.model.image import Format, ImageFacts
 from labkit.model.record import LabRecord, MachineRecord
 from labkit.storage import memory_file
 from labkit.storage.atomic import creating
-from labkit.storage.files import host_errors
+from labkit.storage.files import copy_file, host_errors
 from labkit.storage.headers import read_folder, read_image
 from labkit.storage.linking import name_backing
 from labkit.units import MIB
@@ -42,6 +44,22 @@ def follow(home: Path, record: LabRecord, old: str) -> None:
             for path in read_memories(machine):
                 _rewrite_memory(home, Path(path), machine, old)
             _rewrite_memory(home, saved_file(home, machine.name), machine, old)
+
+
+def own_files(home: Path) -> None:
+    """Let no image or memory of a copied folder be the original's file under a second name, as `cp -al` leaves them.
+
+    Raises:
+        NoSpace, HostTrouble: one cannot be copied; the others are whole.
+    """
+    for file in (path for name in ("disks", "memory") for path in sorted((home / name).glob("*"))):
+        info = file.lstat()
+        if not stat.S_ISREG(info.st_mode) or info.st_nlink == 1:
+            continue
+        with host_errors(file), creating(file, replace=True) as draft:
+            copy_file(file, draft, on_bytes=unheard)
+            draft.chmod(stat.S_IMODE(info.st_mode))
+            os.utime(draft, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
 def _name_backings_here(home: Path, record: LabRecord, old: str) -> None:

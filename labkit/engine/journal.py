@@ -219,10 +219,12 @@ def count(folder: Path) -> None:
 
 def read_count(folder: Path) -> int:
     """Return how often `count` was called; 0 if never."""
-    try:
-        return _counter(folder).lstat().st_size
-    except FileNotFoundError:
-        return 0
+    place = _counter(folder)
+    with host_errors(place):
+        try:
+            return place.lstat().st_size
+        except FileNotFoundError:
+            return 0
 
 
 def _counter(folder: Path) -> Path:

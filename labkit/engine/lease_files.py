@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from labkit.engine.computer import Computer
 from labkit.printing import harmless
 from labkit.storage.bounded import read_json
-from labkit.storage.files import open_draft
+from labkit.storage.files import host_errors, open_draft
 from labkit.storage.whole_files import put_new
 from labkit.units import KIB
 
@@ -137,7 +137,7 @@ def write_kernel(folder: Path, computer: Computer, *, pid: int, started: float, 
 
 def read_kernels(folder: Path) -> Iterator[KernelMark]:
     """Yield the kernels that have, or had, the lab open."""
-    for path in sorted(folder.glob("*.kernel")):
+    for path in _find_marks(folder, "*.kernel"):
         if kernel := _read(path, _Kernel, _UNKNOWN_KERNEL):
             yield KernelMark(
                 path=path, computer=_plain(kernel), pid=kernel.pid, started=kernel.started, counter=kernel.counter
@@ -155,10 +155,15 @@ def write_guests(folder: Path, computer: Computer, guests: list[GuestMark]) -> N
 
 def read_guests(folder: Path) -> Iterator[tuple[Path, Computer, list[GuestMark]]]:
     """Yield the guests of each computer, with the file that lists them."""
-    for path in sorted(folder.glob("*.guests")):
+    for path in _find_marks(folder, "*.guests"):
         if read := _read(path, _Guests, _UNKNOWN_GUESTS):
             marks = [GuestMark(id=each.id, name=harmless(each.name)[:80], pid=each.pid) for each in read.guests]
             yield path, _plain(read), marks
+
+
+def _find_marks(folder: Path, pattern: str) -> list[Path]:
+    with host_errors(folder):
+        return sorted(folder.glob(pattern))
 
 
 def _plain(computer: Computer) -> Computer:

@@ -238,13 +238,15 @@ def _find_damaged(
 
 
 def _find_replaced(paths: Iterable[str]) -> dict[str, Replaced]:
-    """Those of some paths that are not plain files, with what they are."""
+    """Those of some paths that are not plain files that this user may read, with what they are."""
     found: dict[str, Replaced] = {}
     for path in paths:
         with contextlib.suppress(OSError):  # it has just gone
             mode = os.lstat(path).st_mode
             if not stat.S_ISREG(mode):
                 found[path] = _KINDS.get(stat.S_IFMT(mode), Replaced.OTHER)
+            elif not os.access(path, os.R_OK):
+                found[path] = Replaced.LOCKED
     return found
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from labkit.engine.at_rest import as_known, check_all_off, check_nothing_begun, how_to_end, open_again
 from labkit.engine.executor import Executor
 from labkit.engine.folders import data_folder
-from labkit.engine.following import follow
+from labkit.engine.following import follow, own_files
 from labkit.engine.journal import read_entries
 from labkit.engine.lease import lease_of
 from labkit.engine.lease_files import drop_all
@@ -132,7 +132,9 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
                 old=place.path
             ),
         )
+        own_files(home)
         record = _read(home, place.id, place.path)
+        old = place.path or record.home  # one that was restored no longer says where it was
         if record.lab_id == place.id and record.home != str(home):  # else an earlier attempt has got this far
             if read_record(home) is None:
                 record = replace(record, machines=tuple(read_machines(connection, place.id).values()))
@@ -145,7 +147,7 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
             )
             write_record(home, copied)
             record = copied
-        follow(home, record, place.path)
+        follow(home, record, old)
         write_place(home, here(home, Place(id=record.lab_id)))
     workspace = replace(workspace, id=record.lab_id)
     count = len(record.machines)

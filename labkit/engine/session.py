@@ -32,6 +32,7 @@ from labkit.model.event import Event
 from labkit.model.state import LabState
 from labkit.model.usage import MachineUsage
 from labkit.plans.plan import Plan
+from labkit.storage.files import host_errors
 
 
 class Session:
@@ -151,7 +152,8 @@ class Session:
         if known is not None and not known.closed and not known.connection.closed:
             return known
         instance = home.instances.instance(name)
-        instance.create()
+        with host_errors(instance.folder):
+            instance.create()
         instance.start()
         connection = connect(instance.uri, start=instance.start)
         try:

@@ -80,13 +80,23 @@ def list_labs(home: str | Path | None = None) -> list[str]:
         return sorted({path.parent.name for name in ("lab.json", "record.json") for path in folder.glob(f"*/{name}")})
 
 
+def has_disks(folder: Path) -> bool:
+    """Return whether a folder has one for disks: it is, or was, a lab's.
+
+    Raises:
+        HostTrouble: this user may not look into it.
+    """
+    with host_errors(folder):
+        return (folder / "disks").is_dir()
+
+
 def check_lab(name: str, home: str | Path | None = None) -> str:
     """Return the name of an existing lab, since opening one that does not exist would make it.
 
     Raises:
         NotFound: there is none of that name.
     """
-    lost = (labs_folder(home) / check_name(name, what=_("lab")) / "disks").is_dir()  # opening it says how to restore it
+    lost = has_disks(labs_folder(home) / check_name(name, what=_("lab")))  # opening it says how to restore it
     if name not in (names := list_labs(home)) and not lost:
         hint = _("These are there: {names}.").format(names=", ".join(names) or _("none"))
         raise NotFound(_("There is no lab {name}.").format(name=name), hint)

@@ -23,6 +23,7 @@ from labkit.hypervisor.channels import FLUSHES_WITHIN, agent_answers_soon
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_facts import read_stand
 from labkit.hypervisor.forgotten_backups import end_backup
+from labkit.hypervisor.monitor import activate_images
 from labkit.hypervisor.unread_guests import take_over_unread
 from labkit.language import _
 from labkit.limits import Limit, OnBytes
@@ -56,6 +57,7 @@ def back_up(
 
     def begin(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
+        activate_images(domain)
         if not quiesce:
             domain.backupBegin(build_backup_xml(targets), None, reuse)
             return

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import libvirt
-import libvirt_qemu
 
 from labkit.errors import HypervisorError
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.jobs import wait_until
+from labkit.hypervisor.monitor import ask
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.machine import DiskSpec
@@ -133,21 +133,3 @@ def _file(node: dict[str, Any]) -> str:
 def _status(domain: libvirt.virDomain, job: str) -> str | None:
     """The status of one of our jobs, or None if there is no such job (any more)."""
     return next((each["status"] for each in ask(domain, "query-jobs") if each["id"] == job), None)
-
-
-def ask(domain: libvirt.virDomain, command: str, **arguments: object) -> Any:
-    """Return the answer of a guest's QEMU to a command of its machine protocol (QMP).
-
-    Raises:
-        HypervisorError: it refuses.
-    """
-    order = json.dumps({"execute": command, "arguments": arguments})
-    answer = json.loads(libvirt_qemu.qemuMonitorCommand(domain, order, 0))
-    if "error" in answer:
-        text = str(answer["error"].get("desc", ""))
-        raise HypervisorError(
-            _("QEMU refuses {command}: {text}").format(command=command, text=text),
-            _("Do it again, or stop the machine first."),
-            details=text,
-        )
-    return answer["return"]

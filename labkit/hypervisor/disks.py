@@ -13,6 +13,7 @@ import libvirt
 from labkit.errors import TimedOut
 from labkit.hypervisor import domain_xml
 from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.monitor import activate_images
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.machine import DiskSpec
@@ -56,7 +57,12 @@ def detach(domains: Domains, machine_id: str, target: str, limit: Limit) -> None
 def grow_disk(domains: Domains, machine_id: str, target: str, capacity: int) -> None:
     """Give a running guest's disk more capacity (bytes)."""
     flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
-    domains.on(machine_id, lambda domain: domain.blockResize(target, capacity, flags))
+
+    def grow(domain: libvirt.virDomain) -> None:
+        activate_images(domain)
+        domain.blockResize(target, capacity, flags)
+
+    domains.on(machine_id, grow)
 
 
 def throttle(domains: Domains, machine_id: str, target: str, *, iops: int, bytes_per_second: int, subject: str) -> None:

@@ -21,10 +21,10 @@ import psutil
 from lxml import etree
 
 from labkit.errors import HypervisorError
-from labkit.hypervisor.block_nodes import ask
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.daemon_place import find_own_daemon, status_file
 from labkit.hypervisor.domain_xml import parse
+from labkit.hypervisor.monitor import ask
 
 _LOOK = 0.02  # seconds between two looks
 _ENDS_WITHIN = 5.0  # seconds in which a daemon that knows its backup ends it, and QEMU the copying

@@ -14,6 +14,7 @@ import libvirt_qemu
 from labkit.errors import ConnectionLost, LabError
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domains import mark_act
+from labkit.hypervisor.monitor import activate_images
 from labkit.limits import Limit, OnBytes
 from labkit.model.machine import DiskSpec
 
@@ -49,6 +50,7 @@ def commit(connection: Connection, machine_id: str, disk: DiskSpec, old: DiskSpe
     def begin(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
         if not domain.blockJobInfo(disk.target, 0):  # else a process or daemon that has died began it
+            activate_images(domain)
             domain.blockCommit(disk.target, old.path, disk.path, 0, libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE)
 
     def is_ready(raw: libvirt.virConnect) -> bool:
@@ -83,6 +85,7 @@ def pull(
         domain = raw.lookupByUUIDString(machine_id)
         if not domain.blockJobInfo(target, 0):
             flags = libvirt.VIR_DOMAIN_BLOCK_REBASE_RELATIVE if onto else 0
+            activate_images(domain)
             domain.blockRebase(target, onto, 0, flags)
 
     def look(raw: libvirt.virConnect) -> tuple[int, int] | None:

@@ -97,4 +97,5 @@ def _region_resident(process: psutil.Process, size: int) -> int | None:
         regions = process.memory_maps(grouped=False)
     except psutil.AccessDenied:
         return None
-    return next((int(region.rss) for region in regions if int(region.size) == size), None)
+    # One that maps its memory has another region as large, which libvirt has asked for and nobody touches.
+    return max((int(region.rss) for region in regions if int(region.size) == size), default=None)

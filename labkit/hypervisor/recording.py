@@ -181,6 +181,7 @@ def _points(lost: LostSnapshot, facts: SnapshotFacts) -> dict[str, LostPoint]:
             parent=lost.record.parent,
             memory=facts.memory,
             xml=lost.record.xml,
+            created=facts.created,
         )
         for disk in facts.disks
         if not disk.served

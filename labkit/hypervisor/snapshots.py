@@ -20,6 +20,7 @@ from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.launching import once_log_is_free
 from labkit.hypervisor.mapped_xml import read_memory_xml
+from labkit.hypervisor.monitor import activate_images
 from labkit.hypervisor.record_xml import settle_xml
 from labkit.hypervisor.snapshot_reading import read_texts, tree_or_gone
 from labkit.hypervisor.sockets import place_sockets
@@ -216,6 +217,7 @@ class DomainSnapshots:
             persistent = raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)
             raw.restoreFlags(memory, _restored(raw, memory, disks, self.connection.runtime), state)
             raw.defineXML(persistent)  # restoring has replaced it with the one in the memory
+            activate_images(raw.lookupByUUIDString(machine_id))
 
         self.connection.call(once_log_is_free(restore), timeout=LONG)
 

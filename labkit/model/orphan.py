@@ -1,4 +1,4 @@
-"""Orphans: files in the lab's folder that nobody needs, and why.
+"""Orphans: files in the lab's folder that nobody needs, and why; and snapshots that only the record still knows.
 
 No act touches them. They arise when something other than labkit made libvirt or the folder forget what they were: virsh
 dropped a snapshot's metadata, a machine was undefined by hand, an older state of the folder was brought back.
@@ -9,14 +9,15 @@ Knows: the state. Must not know: how files are read, what is done with orphans.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from labkit.language import _
 from labkit.model.disk import disk_name, layer_paths
 from labkit.model.image import ImageFacts
 from labkit.model.record import LostPoint
-from labkit.model.state import LabState
+from labkit.model.state import LabState, alive_among
 from labkit.units import format_size
 
 
@@ -40,7 +41,8 @@ class OrphanFacts:
         aside: whether it is named by a record that was put aside when another state of the folder was brought back.
         unreturned: the machine that it belongs to, if the record knows that machine and libvirt does not.
         chain: the images that it stands on, top → base; the last one is named even if it is gone.
-        above: the orphans that stand on it, by path.
+        above: the images that stand on it, by path.
+        in_use: whether a machine or a snapshot stands on it: only the snapshot that kept it is nobody's.
     """
 
     path: str
@@ -54,6 +56,7 @@ class OrphanFacts:
     unreturned: str | None = None
     chain: tuple[str, ...] = ()
     above: tuple[str, ...] = ()
+    in_use: bool = False
 
     @property
     def name(self) -> str:
@@ -70,6 +73,10 @@ class OrphanFacts:
             )
         if self.aside:
             return _("A record of the folder names it that was put aside; `labkit lab restore` takes that record.")
+        if self.in_use:
+            return _(
+                "It is the snapshot {name} of {machine}, which another program made libvirt forget; it is in use."
+            ).format(name=self.snapshot, machine=self.machine)
         if self.snapshot:
             return _("It is the snapshot {name} of {machine}, which another program made libvirt forget.").format(
                 name=self.snapshot, machine=self.machine
@@ -102,10 +109,32 @@ class OrphanFacts:
 
 
 def find_orphans(state: LabState) -> dict[str, OrphanFacts]:
-    """Return the files that nobody needs, by file name, sorted; without those that acts are at work with."""
+    """Return the files that nobody needs, by file name, sorted; without those that acts are at work with.
+
+    A snapshot that only the record still knows is shown by its image also where a machine still stands on that.
+    """
     lost = [image for path, image in state.images.items() if path not in state.alive and path not in state.pending]
     found = [*(_image(state, image) for image in lost), *(_stray(state, path) for path in state.strays)]
+    found += _stood_on(state, {orphan.path for orphan in found})
     return {orphan.name: orphan for orphan in sorted(found, key=lambda orphan: orphan.name)}
+
+
+def _stood_on(state: LabState, shown: AbstractSet[str]) -> list[OrphanFacts]:
+    """The images of forgotten snapshots that no file of which is shown, since a machine or a snapshot needs them all.
+
+    One that a machine writes to is no snapshot any more.
+    """
+    written = {disk.path for machine in state.everywhere.values() for disk in machine.spec.disks}
+    paths = (state.remembered() & state.images.keys()) - state.pending - state.kept - written
+    if not paths:
+        return []
+    needed = alive_among(state.images, state.claims)
+    parts = {path: (*parts_of(state, state.forgotten[path]), state.forgotten[path].memory) for path in paths & needed}
+    return [
+        replace(_image(state, state.images[path]), in_use=True)
+        for path, files in parts.items()
+        if not shown & set(files)
+    ]
 
 
 def _image(state: LabState, image: ImageFacts) -> OrphanFacts:

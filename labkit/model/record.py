@@ -89,6 +89,7 @@ class LostPoint:
         snapshot: the snapshot that kept it, or None if it was the active image of a machine that is gone.
         description, parent, memory: those of the snapshot; `memory` is the file with its memory, or None.
         xml: what the hypervisor kept of the snapshot (or of the machine), to be given back.
+        created: when the snapshot was taken, seconds since 1970.
         why_not_trusted: why `xml` is not given to the hypervisor, one sentence; "" if nothing speaks against it.
     """
 
@@ -101,6 +102,7 @@ class LostPoint:
     memory: str | None
     xml: str
     why_not_trusted: str = ""
+    created: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,14 @@ from labkit.language import _
 
 
 class Replaced(StrEnum):
-    """What is there under an image's name instead of a file."""
+    """What is there under an image's name instead of a file that can be read."""
 
     LINK = "link"
     FOLDER = "folder"
     OTHER = "other"
     """A pipe, a device, a socket."""
+    LOCKED = "locked"
+    """The file, but this user may not read it."""
 
 
 def say_what_stands(replaced: Replaced | None) -> str:
@@ -26,4 +28,5 @@ def say_what_stands(replaced: Replaced | None) -> str:
         Replaced.LINK: _("a link has been put in its place, and labkit follows none"),
         Replaced.FOLDER: _("a folder has been put in its place"),
         Replaced.OTHER: _("a pipe, a device or a socket has been put in its place"),
+        Replaced.LOCKED: _("this user has no right to read it"),
     }[replaced]

@@ -138,7 +138,7 @@ class LabState:
     def disks(self) -> Mapping[str, DiskFacts]:
         """The lab's disks by name, sorted: attached and free. Found once and kept, since plans ask many times."""
         if not self._found:
-            kept = self.kept | self.claimed | self.unreturned.keys() | self.aside.keys()
+            kept = self.kept | self.claimed | self.unreturned.keys() | self.aside.keys() | self.remembered()
             self._found.append(
                 find_disks(
                     self.everywhere,
@@ -214,6 +214,19 @@ class LabState:
             loose = (*self.strays, *self.memories, *self.pending, *self.given)
             self._sets["named"] = self.needed.union(self.images, backings, files, loose)
         return self._sets["named"]
+
+    def remembered(self, *, but: str = "") -> frozenset[str]:
+        """Return the images of snapshots that libvirt was made to forget and that the record still knows.
+
+        They are no roots, since nobody can be brought back to them as it is; no free disks, and no act's to delete or
+        to rewrite, since the machine can have such a snapshot again.
+
+        Args:
+            but: the id of a machine that goes, and its snapshots with it.
+        """
+        known = {machine.id for machine in self.everywhere.values()} - {but}
+        points = self.forgotten.items()
+        return frozenset(path for path, point in points if point.snapshot is not None and point.machine_id in known)
 
     def beside(self, memories: Iterable[str | None]) -> tuple[str, ...]:
         """Return the existing files to map the memory of snapshots."""

@@ -8,15 +8,16 @@ Knows: the lineage, steps. Must not know: how a change is found, files.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 
 from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
 from labkit.model.lineage import read_lineage
 from labkit.model.state import LabState
+from labkit.model.words import state_word
 from labkit.plans.broken import find_frozen_of, find_unsealed
 from labkit.plans.disk import disk_plan
-from labkit.plans.plan import Plan
+from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import FreezeImages, Step
 
 
@@ -26,7 +27,9 @@ def plan_accept(state: LabState, changed: Container[str], machine: str) -> Plan:
     Args:
         changed: the frozen images that are no longer what they were, and those without a seal.
     """
-    steps, notes = seal_as_they_are(state, find_frozen_of(state, machine), changed)
+    frozen = find_frozen_of(state, machine)
+    refusal = _why_not_sealed(state, machine, {path for path in frozen if path in changed})
+    steps, notes = ((), ()) if refusal else seal_as_they_are(state, frozen, changed)
     return Plan(
         act="accept",
         subject=machine,
@@ -34,7 +37,22 @@ def plan_accept(state: LabState, changed: Container[str], machine: str) -> Plan:
         names=(machine,),
         basis=state.fingerprint((machine,)),
         steps=steps,
+        refusal=refusal,
         notes=notes,
+    )
+
+
+def _why_not_sealed(state: LabState, machine: str, changed: Collection[str]) -> Refusal | None:
+    """Why a changed image cannot be sealed: a guest is just writing to it, since another program put it there."""
+    facts = state.machines[machine]
+    written = [disk.path for disk in (facts.live or facts.spec).disks if disk.path in changed]
+    if not facts.is_active or not written:
+        return None
+    return Refusal(
+        why=_("{machine} is {state} and writes to the frozen image {file}: it would not stay as it is now.").format(
+            machine=machine, state=state_word(facts.state), file=posixpath.basename(written[0])
+        ),
+        ways_out=(_("Call stop() to shut it down, or kill() to cut its power."),),
     )
 
 

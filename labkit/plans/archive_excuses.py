@@ -21,6 +21,7 @@ from labkit.model.travel import MANIFEST_VERSION, CarriedImage, CarriedKind, Car
 from labkit.plans.disk_excuses import why_no_room
 from labkit.plans.machine_excuses import why_not_name, why_not_sized
 from labkit.plans.plan import Refusal
+from labkit.plans.shifted import why_shifted
 from labkit.units import GIB, KIB, MIB, TIB, is_storable
 
 MOST_CAPACITY = 2 * TIB
@@ -85,6 +86,8 @@ def why_not_export(
             why=_("{name} is not a snapshot of labkit's kind. {why}").format(name=foreign.name, why=foreign.excuse),
             ways_out=(_("Delete it with the tool that took it (virsh snapshot-delete), then do this again."),),
         )
+    if shifted := why_shifted(state, facts.name, tree.nodes.values()):
+        return shifted
     if missing := next(_find_missing(state, facts, tree, there), None):
         return Refusal(
             why=_("The file {file} that {machine} or one of its snapshots needs is gone.").format(

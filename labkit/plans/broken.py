@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from labkit.language import _
 from labkit.model.disk import DiskFacts, chain, disk_name, name_of
-from labkit.model.image import ImageFacts
+from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import DiskSpec
-from labkit.model.replaced import say_what_stands
+from labkit.model.replaced import Replaced, say_what_stands
 from labkit.model.state import LabState
 from labkit.plans.plan import Offer, OfferKind, Refusal
 from labkit.printing import quote
@@ -32,10 +32,14 @@ def find_unsealed(state: LabState) -> frozenset[str]:
 
 
 def find_frozen_of(state: LabState, machine: str) -> frozenset[str]:
-    """Return the frozen images that a machine and its snapshots read, including those of other machines."""
+    """Return the frozen images that a machine and its snapshots read, including those of other machines.
+
+    Its active image is among them where another program has made it go on in one that must never change.
+    """
     active = {disk.path for disk in state.machines[machine].spec.disks}
     kept = {disk.path for node in state.snapshots.get(machine, {}).values() for disk in node.disks}
-    return frozenset({image.path for path in active | kept for image in chain(state.images, path)} - active)
+    read = {image.path for path in active | kept for image in chain(state.images, path)}
+    return frozenset(read - (active - find_frozen(state)))
 
 
 def why_broken(
@@ -73,6 +77,34 @@ def why_broken_disk(
     """Return why a disk of the lab cannot be used, as `why_broken` does."""
     specs = [_spec(disk.active, disk.name, disk.target)]
     return why_broken(state, disk.machine, specs, changed, may_lie_outside=may_lie_outside)
+
+
+def why_read_only(state: LabState, disks: Iterable[DiskSpec]) -> Refusal | None:
+    """Return why a guest could not write to its disks: an image that nobody stands on is read-only all the same."""
+    frozen = find_frozen(state)
+    for disk in disks:
+        image = state.images.get(disk.path)
+        if image is not None and image.frozen and image.path not in frozen:
+            return Refusal(
+                why=_(
+                    "The image {file} of {disk} is read-only, and nobody stands on it: its guest could not write."
+                ).format(file=posixpath.basename(disk.path), disk=disk.name),
+                ways_out=(_("Give yourself the right: {command}.").format(command=f"chmod u+w {quote(disk.path)}"),),
+            )
+    return None
+
+
+def why_unread(state: LabState, disk: str) -> Refusal | None:
+    """Return why nothing can be done with a disk of which there is a file that cannot be read as an image."""
+    path = None if disk in state.disks else find_damaged(state, disk)
+    if path is None:
+        return None
+    named = ((name, spec) for name, facts in state.everywhere.items() for spec in facts.spec.disks)
+    owner, spec = next(
+        ((name, spec) for name, spec in named if spec.path == path),
+        (None, DiskSpec(name=disk, target="", path=path, format=Format.QCOW2)),
+    )
+    return _lost(state, owner, spec, path)
 
 
 def why_broken_image(state: LabState, machine: str, image: ImageFacts, changed: Container[str]) -> Refusal | None:
@@ -120,6 +152,13 @@ def _lost(state: LabState, machine: str | None, disk: DiskSpec, path: str) -> Re
         if machine
         else _("Bring the file back into its place.")
     )
+    if state.replaced.get(path) is Replaced.LOCKED:
+        return Refusal(
+            why=_("The image {file} of {disk} is there but cannot be read: {why}.").format(
+                file=file, disk=disk.name, why=say_what_stands(Replaced.LOCKED)
+            ),
+            ways_out=(_("Give yourself the right: {command}.").format(command=f"chmod u+rw {quote(path)}"),),
+        )
     if path in state.damaged:
         return Refusal(
             why=_("The image {file} of {disk} is there but cannot be read: {why}.").format(

@@ -17,6 +17,7 @@ from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, ori
 from labkit.plans.instant import why_not_instant
 from labkit.plans.machine_excuses import why_not_name
 from labkit.plans.plan import Refusal
+from labkit.plans.shifted import why_shifted
 from labkit.plans.snapshot_excuses import why_not_there
 from labkit.units import format_size
 
@@ -34,8 +35,10 @@ def why_not_clone(state: LabState, survey: CloneSurvey, request: CloneRequest) -
     disks = [*origin.disks]
     if request.snapshots:
         disks += [disk for node in tree.nodes.values() for disk in node.disks]
+    used = [node for name, node in tree.nodes.items() if request.snapshots or name == request.snapshot]
     return (
         _why_served(disks)
+        or why_shifted(state, request.machine, used)
         or why_broken(state, request.machine, disks, survey.changed)
         or (why_not_instant(state, survey, request) if request.instant else _why_too_many(survey, request, source))
         or (_why_too_deep(state, survey, disks) if request.kind is CloneKind.LINKED else None)

@@ -16,7 +16,7 @@ from labkit.model.geometry import vhd_capacity
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineState
 from labkit.model.state import LabState
-from labkit.plans.broken import why_broken_disk
+from labkit.plans.broken import why_broken_disk, why_unread
 from labkit.plans.disk_excuses import (
     FIRST_TARGETS,
     why_elsewhere,
@@ -134,6 +134,8 @@ def plan_attach(
     Args:
         changed: frozen images that are no longer what they were.
     """
+    if unread := why_unread(state, name):
+        return disk_plan("attach", state, name, machines=[machine], refusal=unread)
     disk, facts = state.disks[name], state.machines[machine]
     target = free_target((spec.target for spec in facts.spec.disks), bus)
     refusal = (
@@ -155,6 +157,8 @@ def plan_attach(
 
 def plan_detach(state: LabState, survey: DiskSurvey, name: str, machine: str) -> Plan:
     """Plan to detach a disk from its machine; it stays in the lab, with its content, as a free disk."""
+    if unread := why_unread(state, name):
+        return disk_plan("detach", state, name, machines=[machine], refusal=unread)
     disk, facts = state.disks[name], state.machines[machine]
     refusal = None
     if disk.machine != machine or disk.target is None:

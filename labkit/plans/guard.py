@@ -83,13 +83,16 @@ def why_not_write(state: LabState, disks: Iterable[DiskSpec]) -> Refusal | None:
         needing = dependants_of_content(lineage, disk.path)
         if needing:
             names = tuple(str(node) for node in needing)
+            clones = tuple(node.name for node in needing if node.kind is NodeKind.MACHINE)
             return Refusal(
                 why=_("{file} is the base of {names}: writing to it would destroy them.").format(
                     file=posixpath.basename(disk.path), names=_listed(names)
                 ),
                 ways_out=(
-                    *_ways_out(tuple(node.name for node in needing if node.kind is NodeKind.MACHINE)),
-                    _("Or restore this machine to a snapshot: it goes on in an image of its own."),
+                    *_ways_out(clones),
+                    _("Or restore this machine to a snapshot: it goes on in an image of its own.")
+                    if clones
+                    else _("Restore this machine to a snapshot: it goes on in an image of its own."),
                 ),
                 dependants=names,
             )

@@ -140,7 +140,7 @@ def plan_clean(state: LabState) -> Plan:
     removal += [EndInstance(instance=name, folder=folder) for name, folder in state.instances.items()]
     named = {path for step in removal if isinstance(step, DeleteFiles) for path in step.paths}
     others = alive_among(state.images, state.claimed)
-    orphans = {path for orphan in find_orphans(state).values() for path in orphan.files}
+    orphans = {path for orphan in find_orphans(state).values() if not orphan.in_use for path in orphan.files}
     free = [path for path in state.images if path not in named | others | orphans]
     begun = sorted(path for path in state.pending - state.claimed - named if path not in state.images)
     rest = (*files_of(state, free), *_kept_elsewhere(state), *begun)

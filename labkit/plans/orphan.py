@@ -182,7 +182,7 @@ def plan_accept_orphan(state: LabState, survey: OrphanSurvey, orphan: OrphanFact
 
 def plan_discard(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts) -> Plan:
     """Plan to delete an orphan for good; one that others stand on goes only together with them."""
-    refusal = _why_of_a_machine(survey, orphan)
+    refusal = _why_of_a_machine(survey, orphan) or _why_in_use(orphan)
     if orphan.above:
         names = tuple(map(posixpath.basename, orphan.above))
         why = ngettext("{names} stands on {file}.", "{names} stand on {file}.", len(names)).format(
@@ -197,7 +197,7 @@ def plan_discard_all(state: LabState, orphans: Sequence[OrphanFacts], subject: s
     """Plan to delete orphans for good, except those of forgotten machines, which can come back."""
     of_machines = {orphan.path: orphan.unreturned for orphan in orphans if orphan.unreturned}
     staying = alive_among(state.images, of_machines) | of_machines.keys()
-    going = [orphan for orphan in orphans if orphan.path not in staying]
+    going = [orphan for orphan in orphans if orphan.path not in staying and not orphan.in_use]
     names = ", ".join(sorted(set(of_machines.values())))
     note = _("Files of machines that libvirt was made to forget stay: {machines}. {way}")
     note = note.format(machines=names, way=_way_back())
@@ -224,6 +224,23 @@ def _why_of_a_machine(survey: OrphanSurvey, orphan: OrphanFacts) -> Refusal | No
     if not orphan.unreturned or survey.why_not_back:
         return None
     return Refusal(why=orphan.why, ways_out=(_way_back(), _("Then delete what you do not want of it.")))
+
+
+def _why_in_use(orphan: OrphanFacts) -> Refusal | None:
+    """Why the image of a forgotten snapshot is not deleted while somebody stands on it."""
+    if not orphan.in_use:
+        return None
+    call = f'lab.machines["{orphan.machine}"].snapshots.delete("{orphan.snapshot}")'
+    return Refusal(
+        why=_("{file} is in use: only the snapshot {name} that kept it is nobody's.").format(
+            file=orphan.name, name=orphan.snapshot
+        ),
+        ways_out=(
+            _("Let its machine have the snapshot again: adopt_as_snapshot()."),
+            _("Then delete it as any other: {call}.").format(call=call),
+        ),
+        dependants=tuple(map(posixpath.basename, orphan.above)),
+    )
 
 
 def _way_back() -> str:

@@ -92,18 +92,22 @@ def find_unneeded(
     disks: Collection[str],
     *,
     machine: str = "",
+    goes: bool = False,
     then: Mapping[str, ImageFacts] | None = None,
 ) -> tuple[str, ...]:
     """Return the images that an act makes unneeded and may delete as its own, children before parents.
 
+    What a snapshot kept that only the record still knows stays, although it was alive: it can come back.
+
     Args:
         roots: what is still needed after the act. disks: the names of the act's own disks.
         machine: the id of the machine that it is about, "" for a free disk.
+        goes: whether that machine is removed, with all its snapshots.
         then: the images that the act changes, as they are after it.
     """
     orphans = set(state.images) - state.alive
     images = {**state.images, **(then or {})}
-    wanted = orphans.union(roots, state.aside)
+    wanted = orphans.union(roots, state.aside, state.remembered(but=machine if goes else ""))
     dead = reclaim(images, wanted | hidden_below(state, images, wanted)).dead
     own = [path for path in dead if _is_own(state, path, disks, machine)]
     below = alive_among(images, images.keys() - set(own))  # what others' images stand on, even if it is the act's own

@@ -30,7 +30,7 @@ def removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
         tree = state.snapshots.get(machine.name, SnapshotTree())
         own = {disk.path for spec in (machine.spec, machine.live) if spec for disk in spec.disks}
         roots -= own | {disk.path for node in tree.nodes.values() for disk in node.disks}
-        dead = find_unneeded(state, roots | state.claimed, own_disks(machine, tree), machine=machine.id)
+        dead = find_unneeded(state, roots | state.claimed, own_disks(machine, tree), machine=machine.id, goes=True)
         before = {path for step in steps if isinstance(step, DeleteFiles) for path in step.paths}
         images = tuple(path for path in dead if path not in before)
         missing = tuple(path for path in sorted(own) if path not in state.images)

@@ -18,6 +18,7 @@ from labkit.model.state import LabState
 from labkit.plans.broken import why_broken
 from labkit.plans.disk_excuses import SPACE_MARGIN, why_internal
 from labkit.plans.plan import Refusal
+from labkit.plans.shifted import why_shifted
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.units import format_size
 
@@ -109,7 +110,8 @@ def why_not_restore(
     if depth >= survey.deepest:
         return _refuse_depth(facts.name, depth)
     return (
-        why_broken(state, facts.name, snapshot.disks, survey.changed)
+        why_shifted(state, facts.name, [snapshot])
+        or why_broken(state, facts.name, snapshot.disks, survey.changed)
         or _why_disk_in_use(state, facts, snapshot)
         or _why_internal(state, facts)
     )

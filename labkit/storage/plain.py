@@ -18,6 +18,8 @@ from pathlib import Path
 from labkit.language import _
 
 _MODE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_LEAST = 1 << 16
+"""Bytes that are read at least of a file that says that it is shorter, as those of the kernel do."""
 
 
 class NotPlain(OSError):
@@ -68,4 +70,5 @@ def read_plain(path: str | Path, most: int, *, follow: bool = False) -> bytes:
         As `open_plain`.
     """
     with opened_plain(path, follow=follow) as file:
-        return file.read(most)
+        size = os.fstat(file.fileno()).st_size  # room is made for all that is asked for, whether it comes or not
+        return file.read(min(most, max(size + 1, _LEAST)))

@@ -81,6 +81,8 @@ def test_clones_share_what_none_of_them_has_written(warm: Machine) -> None:
         assert region.size == 96 * MIB
         assert region.perms.endswith("p")
         assert region.shared_clean + region.private_clean > 4 * MIB  # read, and still the file's
+        assert each.process is not None
+        assert each.process.guest_memory_resident == pytest.approx(region.rss, abs=4 * MIB)
     assert one.run("head -c 20M /dev/urandom > /run/noise; cat /run/kept").stdout == "kept\n"
     assert two.run("cat /run/kept /run/noise").stdout == "kept\n"
     assert identity(one)[1] == "one"

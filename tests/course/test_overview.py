@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.course import CoursePanel
+from labkit.course import CoursePanel, exercise
 from labkit.course.copies import WorkingCopies
 from labkit.course.overview import Stand, read_overview
-from labkit.course.progress import CourseProgress, Kept
+from labkit.course.progress import CourseProgress, KeptFigure
 from labkit.course.results import this_place
 
 NAME, NEXT = "en/00-your-lab", "en/01-host-and-guest"
@@ -44,7 +44,7 @@ def test_it_tells_what_is_asked_answered_and_done(copies: WorkingCopies, progres
     first, second = read_overview(lab, copies=copies, progress=progress).notebooks
     assert (first.title, first.asked, first.answered, first.next_section) == ("Your lab", 2, 0, "1 · Floors")
     assert (second.title, second.exercises) == ("Host and guest", ())
-    assert [(slug, stand) for slug, _title, stand in first.exercises] == [("primer-arranque", Stand.OPEN)]
+    assert [(each.slug, each.stand) for each in first.exercises] == [("first-boot", Stand.OPEN)]
 
     progress.record_answer("floors", "three")
     progress.record_revealed("boot-time")
@@ -58,20 +58,18 @@ def test_exercise_is_begun_while_its_machines_are_there(
     copies: WorkingCopies, progress: CourseProgress, lab: Lab
 ) -> None:
     def stand() -> Stand:
-        return read_overview(lab, copies=copies, progress=progress).notebooks[0].exercises[0][2]
+        return read_overview(lab, copies=copies, progress=progress).notebooks[0].exercises[0].stand
 
-    from labkit.course import exercise
-
-    lab.create(exercise("primer-arranque").machine, image="sector", memory="4 MiB")
+    lab.create(exercise("first-boot").machine, image="sector", memory="4 MiB")
     assert stand() is Stand.BEGUN
-    progress.record_done("primer-arranque")
+    progress.record_done("first-boot")
     assert stand() is Stand.DONE
 
 
 def test_figures_of_elsewhere_are_told_apart(copies: WorkingCopies, progress: CourseProgress, lab: Lab) -> None:
     host, accelerator = this_place(lab)
-    progress.record_result(Kept(slug="boot-time", value=4.2, unit="s", host=host, accelerator=accelerator))
-    progress.record_result(Kept(slug="boot-time", value=0.5, unit="s", host="other", accelerator="kvm"))
+    progress.record_result(KeptFigure(slug="boot-time", value=4.2, unit="s", host=host, accelerator=accelerator))
+    progress.record_result(KeptFigure(slug="boot-time", value=0.5, unit="s", host="other", accelerator="kvm"))
     overview = read_overview(lab, copies=copies, progress=progress)
     lines = [line for line in overview.text.splitlines() if "a machine starts" in line]
     assert ["another computer" in line for line in sorted(lines)] == [True, False]

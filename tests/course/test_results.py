@@ -10,7 +10,7 @@ import pytest
 from labkit import Lab
 from labkit.course import keep, recall
 from labkit.course.measures import MEASURES, MOST_SECONDS
-from labkit.course.progress import CourseProgress, Kept
+from labkit.course.progress import CourseProgress, KeptFigure
 from labkit.course.results import describe_result, this_place
 from labkit.course.text import read_texts
 from labkit.errors import BadInput, NotFound
@@ -41,7 +41,7 @@ def test_figures_of_another_computer_or_accelerator_are_never_mixed_in(lab: Lab)
     host, accelerator = this_place(lab)
     keep("mine", 1, lab=lab)
     for other in ((host, "other"), ("other", accelerator)):
-        CourseProgress().record_result(Kept(slug="mine", value=2, host=other[0], accelerator=other[1]))
+        CourseProgress().record_result(KeptFigure(slug="mine", value=2, host=other[0], accelerator=other[1]))
     assert recall("mine", lab=lab).value == 1
     assert len(CourseProgress().results()) == 3
 

@@ -153,6 +153,10 @@ W: OpenPGP signature verification failed: http://m.example/debian bookworm InRel
 returned an error code (1), error message is: Missing key 4CB50190207B4758A3F73A796ED0E7B82643E131, which is needed \
 to verify signature.
 E: The repository 'http://m.example/debian bookworm InRelease' is not signed."""
+CHANGED_BY_NEWER_APT = """\
+W: OpenPGP signature verification failed: http://m.example/debian bookworm InRelease: Sub-process /usr/bin/sqv \
+returned an error code (1), error message is: Verifying signature:            Message has been manipulated
+E: The repository 'http://m.example/debian bookworm InRelease' is not signed."""
 EARLY = """\
 E: Release file for http://m.example/debian/dists/bookworm/InRelease is not valid yet (invalid for another 2383d 10h \
 16min 27s). Updates for this repository will not be applied."""
@@ -167,6 +171,7 @@ is NOT trusted."""
         (EARLY, "clock"),
         (NO_KEY, "newer debian-archive-keyring"),
         (NO_KEY_OF_NEWER_APT, "newer debian-archive-keyring"),
+        (CHANGED_BY_NEWER_APT, "not as Debian signed it"),
         (NO_TRUST, "certificate is not accepted"),
         (
             "E: Failed to fetch http://m.example/debian/dists/bookworm/InRelease  Could not resolve 'm.example'",

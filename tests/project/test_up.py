@@ -189,7 +189,7 @@ def test_printed_address_answers_wherever_it_listens(data: Path, bound: str, pri
 def test_up_prints_an_address_that_answers_and_ends_what_it_started(data: Path) -> None:
     with lab_up(data) as lab:
         assert lab.url.netloc == f"127.0.0.1:{lab.port}"
-        assert re.fullmatch(r"/\w{16}/lab/tree/\w\w/(index|00-your-lab)\.ipynb", lab.url.path)
+        assert re.fullmatch(r"/\w{16}/lab/tree/\w\w/index\.ipynb", lab.url.path)
         assert lab.get(f"{lab.base}api/status", Authorization=f"token {lab.token}").status == 200
         children = lab.process.children(recursive=True)
     assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []

@@ -95,7 +95,7 @@ def _merges(
     notes: list[str] = []
     refused: set[str] = set()
     lineage = read_lineage(state)
-    orphans = (set(images) - state.alive).union(state.aside)  # not ours to rewrite
+    orphans = (set(images) - state.alive).union(state.aside, state.remembered())  # not ours to rewrite
     while True:
         work = reclaim(images, roots | orphans)
         pairs = [*((layer, (child,)) for layer, child in work.anonymous), *work.shared]

@@ -125,7 +125,11 @@
     const folder = here.split("/").slice(0, -2).join("/"); // where the folders of the editions are
     const widget = await app.commands.execute("docmanager:open", { path: folder ? `${folder}/${path}` : path });
     await widget?.context?.ready;
-    if (section) await widget.content.setFragment?.(`#${section.replaceAll(" ", "-")}`);
+    const content = widget?.content;
+    const at = content?.widgets?.findIndex((cell) => cell.model.type === "markdown" && cell.model.sharedModel.source.startsWith(`## ${section}`));
+    if (!section || !(at >= 0)) return;
+    content.activeCellIndex = at;
+    await content.scrollToItem?.(at, "start");
   }
 
   const plugin = {
