@@ -18,6 +18,7 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,7 @@ from labkit.errors import LabError
 from labkit.lab import Lab
 from labkit.language import _
 from labkit.model.disk import disk_name
+from labkit.model.state import alive_among
 from labkit.widgets.tree import Node, tag, to_html
 
 __all__ = ["Advice", "Exercise", "Result", "Verdict"]
@@ -256,19 +258,28 @@ class Exercise(ABC):
                 if machine.facts.is_active:
                     machine.kill()
                 machine.delete()
-        for name in self.disks:
+        for name in self._disk_names:
             if name in self.lab.disks and self.lab.disks[name].machine is None:
-                self.lab.disks[name].stop_serving().delete()
+                with suppress(LabError):  # what stands on it goes below
+                    self.lab.disks[name].stop_serving().delete()
         self._clear_left()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @property
+    def _disk_names(self) -> tuple[str, ...]:
+        return *self.disks, *(f"{name}.vda" for name in self.machines)
+
     def _clear_left(self) -> None:
-        """Remove files that are named as its disks' images and belong to nothing: somebody made or renamed them."""
-        mine = {*self.disks, *(f"{name}.vda" for name in self.machines)}
-        for path in (*self.lab.state.strays, *self.lab.orphans):
-            name = Path(path)
-            if disk_name(name.name) in mine:
-                (self.lab.home / "disks" / name.name).unlink(missing_ok=True)
+        """Remove files named as images of its disks that no machine needs: somebody made, renamed or spoiled them."""
+        state = self.lab.state
+        roots = [disk.path for facts in state.everywhere.values() for disk in facts.spec.disks]
+        roots += [
+            disk.path for tree in state.every_tree.values() for snapshot in tree.values() for disk in snapshot.disks
+        ]
+        needed = alive_among(state.images, roots)
+        for path in (self.lab.home / "disks").iterdir():
+            if path.is_file() and disk_name(path.name) in self._disk_names and str(path) not in needed:
+                path.unlink()
 
     @checked
     def task(self, *, mark: bool = True) -> str:

@@ -180,11 +180,10 @@ class Partition(MachineExercise):
         "    usleep 250000\n"
         "done\n"
         "cat /proc/sys/kernel/hostname; uts=$(readlink /proc/1/ns/uts) pid=$(readlink /proc/1/ns/pid)\n"
-        "for process in /proc/[0-9]*; do\n"
-        "    own=$(readlink $process/ns/uts) numbers=$(readlink $process/ns/pid)\n"
-        '    [ -n "$own" ] && [ "$own" != "$uts" ] || continue\n'
-        '    [ "$numbers" = "$pid" ] && kind=shared || kind=own\n'
-        "    echo $kind $(nsenter -t ${process##*/} -u cat /proc/sys/kernel/hostname)\n"
+        "ls -l /proc/[0-9]*/ns/uts | sed 's|.* /proc/\\([0-9]*\\)/ns/uts -> |\\1 |' | while read -r process own; do\n"
+        '    [ "$own" != "$uts" ] || continue\n'
+        '    [ "$(readlink /proc/$process/ns/pid)" = "$pid" ] && kind=shared || kind=own\n'
+        "    echo $kind $(nsenter -t $process -u cat /proc/sys/kernel/hostname)\n"
         "done"
     )
 
