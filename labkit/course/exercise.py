@@ -36,6 +36,7 @@ from labkit.lab import Lab
 from labkit.language import _
 from labkit.model.disk import disk_name
 from labkit.model.state import alive_among
+from labkit.storage.image_locks import is_held
 from labkit.widgets.tree import Node, tag, to_html
 
 __all__ = ["Advice", "Exercise", "Result", "Verdict"]
@@ -270,16 +271,20 @@ class Exercise(ABC):
         return *self.disks, *(f"{name}.vda" for name in self.machines)
 
     def _clear_left(self) -> None:
-        """Remove files named as images of its disks that no machine needs: somebody made, renamed or spoiled them."""
-        state = self.lab.state
-        roots = [disk.path for facts in state.everywhere.values() for disk in facts.spec.disks]
-        roots += [
-            disk.path for tree in state.every_tree.values() for snapshot in tree.values() for disk in snapshot.disks
-        ]
-        needed = alive_among(state.images, roots)
+        """Remove files named as images of its disks that nobody else needs: somebody made, renamed or spoiled them.
+
+        What a machine, a snapshot (one that libvirt has forgotten, too), another disk or somebody else's domain stands
+        on stays, and what a process has open.
+        """
+        state, ours = self.lab.state, self._disk_names
+        others = {disk.active.path for disk in state.disks.values() if disk.name not in ours}
+        needed = alive_among(state.images, state.claims | state.remembered() | others)
         for path in (self.lab.home / "disks").iterdir():
-            if path.is_file() and disk_name(path.name) in self._disk_names and str(path) not in needed:
-                path.unlink()
+            if disk_name(path.name) not in ours or str(path) in needed:
+                continue
+            with suppress(LabError):  # what cannot even be opened stays
+                if path.is_symlink() or (path.is_file() and not is_held(path)):
+                    path.unlink()
 
     @checked
     def task(self, *, mark: bool = True) -> str:

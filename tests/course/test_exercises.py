@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,3 +177,20 @@ def test_unknown_exercise_is_refused_with_the_names_there_are() -> None:
 def test_something_else_than_a_lab_is_refused() -> None:
     with pytest.raises(BadInput):
         exercise("first-boot", "default")  # type: ignore[arg-type]
+
+
+def test_a_reset_removes_what_only_the_exercise_needs(ex: Exercise) -> None:
+    """A file named as an image of its disks goes, a link as well; one that somebody's own disk stands on stays."""
+    lab, name = ex.lab, f"{ex.machine}.vda"
+    base, spare, link = (lab.home / "disks" / f"{name}.{number}.qcow2" for number in (7, 8, 9))
+    for path in (base, spare):
+        lab.disks.create("made", capacity="1 MiB")
+        Path(lab.disks["made"].facts.active.path).rename(path)
+    link.symlink_to("nowhere")
+    own = lab.home / "disks" / "own.0.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base.name, "-F", "qcow2", own], check=True)
+    ex.reset()
+    assert base.exists()
+    assert own.exists()
+    assert not spare.exists()
+    assert not link.is_symlink()
