@@ -284,7 +284,7 @@ def test_lineage_panel(show: Show, lab: Lab) -> None:
     panel = show("LineagePanel(lab)")
     choose(panel, "web@clean")
     expect(panel).to_contain_text("The reason stands above.")
-    expect(panel.locator("div.labkit-note")).to_contain_text("stand on: copy.")
+    expect(panel.locator("div.labkit-note:not(.labkit-stale)")).to_contain_text("stand on: copy.")
     expect(panel.get_by_role("button", name="Delete…")).to_have_attribute("aria-disabled", "true")
     press(panel, "Flatten copy…")
     carry_out(panel, "Flatten copy", "qemu-img convert")

@@ -135,11 +135,12 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 def refuse(data: Path, **environment: str) -> str:
-    """Return the one sentence with which it refuses to start."""
+    """Return the one sentence with which it refuses to start, behind what it tells of the copies that it has made."""
     up = start_up(data, ROOT, **environment)
     output, _ = up.communicate(timeout=SECONDS)
     assert up.returncode == 1, output
-    (sentence,) = output.strip().splitlines()
+    news, sentence = output.strip().splitlines()
+    assert "copies" in news
     assert sentence.startswith("lab: ")
     return sentence
 
