@@ -43,7 +43,7 @@ def _update(arguments: argparse.Namespace) -> int:
     if bool(arguments.notebook) != bool(arguments.act):
         raise BadInput(
             _("A notebook and what to do with it belong together."),
-            _("Type for example: labkit course update 03 --take-new; or --keep-mine, or --both."),
+            _("Type for example: ./lab run labkit course update 03 --take-new; or --keep-mine, or --both."),
         )
     if arguments.notebook:
         name = copies.find(arguments.notebook, language())
@@ -56,7 +56,7 @@ def _update(arguments: argparse.Namespace) -> int:
         tell(each.text)
     if offers := copies.offers():
         tell(
-            _("Choose for each: labkit course update {number} --keep-mine, --take-new or --both.").format(
+            _("Choose for each: ./lab run labkit course update {number} --keep-mine, --take-new or --both.").format(
                 number=offers[0].partition("/")[2][:2]
             )
         )
@@ -73,6 +73,7 @@ def _reset(arguments: argparse.Namespace) -> int:
     left = copies.reset(name)
     CourseProgress().forget(*copies.original(name).named("predict"))
     tell(_("{name} is new; the one before it is {place}.").format(name=name, place=left.relative_to(copies.work)))
+    tell(_("Its predictions are forgotten."))
     return 0
 
 

@@ -157,6 +157,8 @@ class WorkingCopies:
         """Make the copy anew; returns where the one before it lies from now on."""
         with self._writing() as table:
             aside = self._put_aside(name, self.path(name))
+            if self.offer(name).exists():  # it is what the new copy is made from
+                self._put_aside(name, self.offer(name))
             self._make(name, self.original(name), table)
         return aside
 
@@ -230,7 +232,7 @@ class WorkingCopies:
             if copy is None or not copy.offered or not self.offer(name).exists():
                 raise WrongState(
                     _("There is no newer version of {name} beside your copy.").format(name=name),
-                    _("`labkit course update` looks for newer ones."),
+                    _("`./lab run labkit course update` looks for newer ones."),
                 )
             yield table, copy
 

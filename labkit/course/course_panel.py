@@ -86,9 +86,10 @@ class CoursePanel(Panel):
         notebook = overview.next_notebook
         if notebook is None:
             return tag("p", _("Every prediction of the course is answered."))
-        words = _("Go on: {title}") if notebook.answered else _("Begin: {title}")
-        place = f"{notebook.title} · {notebook.next_section}" if notebook.next_section else notebook.title
-        return _opener(notebook, words.format(title=place), "main", section=notebook.next_section)
+        if not (notebook.answered and notebook.next_section):  # its first cells are needed by all that follows
+            return _opener(notebook, _("Begin: {title}").format(title=notebook.title), "main")
+        place = f"{notebook.title} · {notebook.next_section}"
+        return _opener(notebook, _("Go on: {title}").format(title=place), "main", section=notebook.next_section)
 
     def _notebook(self, notebook: NotebookStand, *, is_next: bool) -> Node:
         sections = [
@@ -127,7 +128,10 @@ class CoursePanel(Panel):
         if self._asked != notebook.name:
             button = Button(label=_("Reset this notebook…"), action="ask-reset", subject=notebook.name)
             return parts.render_buttons([button], label=f"reset-{notebook.name}")
-        sure = _("You get a new copy, and its predictions are forgotten. Yours stays, in the folder earlier.")
+        sure = _(
+            "You get a new copy, and its predictions are forgotten. Yours stays, in the folder earlier. If it is open "
+            "in a tab, save it and close the tab first."
+        )
         buttons = [
             Button(label=_("Reset it"), action="reset", kind="danger", subject=notebook.name),
             Button(label=_("Leave it"), action="again"),
@@ -145,20 +149,23 @@ class CoursePanel(Panel):
         name = values["subject"]
         aside = self._copies.reset(name)
         self._progress.forget(*self._copies.original(name).named("predict"))
-        self._tell(_("{name} is new; the one before it is {place}.").format(name=name, place=aside.name))
+        self._tell(_("{name} is new; the one before it is {place}.").format(name=name, place=self._place(aside)))
 
     def _keep_mine(self, values: Values) -> None:
         self._copies.keep_mine(values["subject"])
         self._tell(_("{name} stays as you have it.").format(name=values["subject"]))
 
     def _take_new(self, values: Values) -> None:
-        self._say_new(values["subject"], self._copies.take_new(values["subject"]).name)
+        self._say_new(values["subject"], self._copies.take_new(values["subject"]))
 
     def _both(self, values: Values) -> None:
-        self._say_new(values["subject"], self._copies.keep_both(values["subject"]).name)
+        self._say_new(values["subject"], self._copies.keep_both(values["subject"]))
 
-    def _say_new(self, name: str, place: str) -> None:
-        self._tell(_("{name} is the new version; yours is {place}.").format(name=name, place=place))
+    def _say_new(self, name: str, mine: Path) -> None:
+        self._tell(_("{name} is the new version; yours is {place}.").format(name=name, place=self._place(mine)))
+
+    def _place(self, path: Path) -> Path:
+        return path.relative_to(self._copies.work)
 
     def _report(self) -> None:
         self.refresh()

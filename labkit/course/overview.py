@@ -60,16 +60,18 @@ class SectionStand:
 
     Attributes:
         title: its heading. asked: slugs of its predictions. answered: those answered before the machine did.
+        late: those answered after it; they do not count, and cannot be answered any more.
     """
 
     title: str
     asked: tuple[str, ...]
     answered: tuple[str, ...]
+    late: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:
-        """Whether something in it is not answered."""
-        return len(self.answered) < len(self.asked)
+        """Whether something in it can still be answered."""
+        return len(self.answered) + len(self.late) < len(self.asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +125,8 @@ class Overview:
     @property
     def next_notebook(self) -> NotebookStand | None:
         """Where to go on: the last notebook in which something is answered and something is not, else the next one."""
-        begun = [each for each in self.notebooks if 0 < each.answered < each.asked]
-        fresh = [each for each in self.notebooks if each.answered < each.asked]
+        fresh = [each for each in self.notebooks if each.next_section]
+        begun = [each for each in fresh if each.answered]
         return begun[-1] if begun else fresh[0] if fresh else None
 
     @property
@@ -186,7 +188,12 @@ def _read_stand(
 ) -> NotebookStand:
     notebook = copies.original(name)
     sections = [
-        SectionStand(title=title, asked=tuple(asked), answered=tuple(slug for slug in asked if _counts(progress, slug)))
+        SectionStand(
+            title=title,
+            asked=tuple(asked),
+            answered=tuple(slug for slug in asked if _counts(progress, slug)),
+            late=tuple(slug for slug in asked if progress.is_late(slug)),
+        )
         for title, asked in notebook.sections("predict")
         if asked
     ]

@@ -142,6 +142,19 @@ def test_reset_makes_it_anew_and_loses_nothing(copies: WorkingCopies) -> None:
     assert everything(copies) == {"1 + 1", "first", "second"}
 
 
+def test_reset_takes_what_was_offered_and_offers_it_no_more(copies: WorkingCopies) -> None:
+    copies.update()
+    edit(copies, "mine")
+    publish(copies, "2 + 2")
+    copies.update()
+    assert copies.offers() == [NAME]
+    copies.reset(NAME)
+    assert written(copies.path(NAME)) == ["2 + 2"]
+    assert copies.offers() == []
+    assert not copies.offer(NAME).exists()
+    assert changes(copies) == []
+
+
 def test_nothing_written_is_lost_whatever_is_chosen(copies: WorkingCopies) -> None:
     copies.update()
     for number, choose in enumerate((copies.keep_mine, copies.take_new, copies.keep_both, copies.reset) * 2):
@@ -212,9 +225,11 @@ def test_command_updates_decides_and_resets(
     edit(copies, "mine")
     publish(copies, "2 + 2")
     assert main(["course", "update"]) == 0
-    assert "labkit course update 03 --keep-mine, --take-new or --both." in capsys.readouterr().out
+    assert "./lab run labkit course update 03 --keep-mine, --take-new or --both." in capsys.readouterr().out
     assert main(["course", "update", "03", "--take-new"]) == 0
     assert capsys.readouterr().out == "en/03-disks is the new version; yours is en/earlier/03-disks.ipynb.\n"
     assert main(["course", "reset", "03"]) == 0
-    assert capsys.readouterr().out == "en/03-disks is new; the one before it is en/earlier/03-disks-2.ipynb.\n"
+    assert capsys.readouterr().out == (
+        "en/03-disks is new; the one before it is en/earlier/03-disks-2.ipynb.\nIts predictions are forgotten.\n"
+    )
     assert main(["course", "update", "03"]) == 2
