@@ -86,14 +86,19 @@ def _wait_for_backup(
     def look(raw: libvirt.virConnect, flags: int = 0) -> dict[str, int]:
         return dict(raw.lookupByUUIDString(machine_id).jobStats(flags))
 
-    while (job := connection.call(look)).get("type") != libvirt.VIR_DOMAIN_JOB_NONE:
+    def ask() -> dict[str, int]:
+        try:
+            return connection.call(look)
+        except HypervisorError as error:  # what a new daemon knows of a job that another one began may make no sense
+            if connection.raw() is asked:
+                raise
+            raise _daemon_gone() from error
+
+    while (job := ask()).get("type") != libvirt.VIR_DOMAIN_JOB_NONE:
         on_bytes(job.get("disk_processed", 0), job.get("disk_total", 0))
         limit.check()
         if connection.raw() is not asked:  # a new daemon may never hear how the job ended
-            raise ConnectionLost(
-                _("The hypervisor's daemon went away during the call."),
-                _("Guests go on without it. Do it again: the daemon is started again."),
-            )
+            raise _daemon_gone()
         time.sleep(_LOOK)
     end = connection.call(lambda raw: look(raw, libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED))
     if not end.get("success"):
@@ -107,6 +112,13 @@ def _wait_for_backup(
         )
     on_bytes(end.get("disk_processed", 0), end.get("disk_total", 0))  # a short job may end before the first look
     limit.check()
+
+
+def _daemon_gone() -> ConnectionLost:
+    return ConnectionLost(
+        _("The hypervisor's daemon went away during the call."),
+        _("Guests go on without it. Do it again: the daemon is started again."),
+    )
 
 
 def _no_space(details: str) -> NoSpace:

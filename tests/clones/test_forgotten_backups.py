@@ -138,9 +138,8 @@ def test_a_machine_is_free_again_whatever_its_next_daemon_can_read(
             other.kill()
             with Lab.open(lab.name) as again:
                 told = list(again.recovered)
-    assert any("lost sight of web," in sentence for sentence in told) == (
-        leave is _forget_how_far and kernel != "goes on"
-    )
+    if leave is _forget_how_far and kernel != "goes on":
+        assert any("lost sight of web," in sentence for sentence in told)
     assert any("clone web → copy was interrupted and taken back" in sentence for sentence in told)
     assert list(lab.machines) == ["web"]
     assert not lab.orphans

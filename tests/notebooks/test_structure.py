@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from labkit.course.catalogue import EXERCISES, exercise_disks, exercise_machines
 from labkit.course.text import read_texts
 from labkit.language import LANGUAGES
 from tests.notebooks.execute import FOLDED, FOLDER, KEPT, METADATA, find_notebooks, read_notebook
@@ -311,3 +312,13 @@ def outputs_of(cell: NotebookNode) -> list[str]:
 )
 def test_names_that_cross_are_found(source: str, needed: set[str], made: set[str]) -> None:
     assert names_of(source) == (needed, made)
+
+
+def test_no_notebook_makes_a_machine_that_belongs_to_an_exercise() -> None:
+    """`tidy` leaves those alone, so what a notebook makes under such a name would stay for ever."""
+    theirs = exercise_machines() | exercise_disks()
+    for path in NOTEBOOKS:
+        code = "\n".join(cell.source for cell in read_notebook(path).cells if cell.cell_type == "code")
+        named = {word for word in re.findall(r'"([\w-]+)"', code) if word in theirs}
+        patterns = {f"{stem}{number:02}" for stem in re.findall(r'"([\w-]+)\{', code) for number in range(1, 21)}
+        assert not (named - set(EXERCISES)) | (patterns & theirs), path.name

@@ -105,9 +105,9 @@ def test_error_of_an_act_is_shown_in_the_panel(machine: Machine) -> None:
     panel = MachinePanel(machine)
     press(panel, "pause")
     eventually(lambda: panel.busy is None)
-    assert "web is off." in next(
-        node.text for node in panel.page().find("div") if node.attributes.get("role") == "alert"
-    )
+    (error,) = (node for node in panel.page().find("div") if node.attributes.get("class") == "labkit-error")
+    assert error.attributes["role"] == "alert"
+    assert "web is off." in error.text
 
 
 def test_running_machine_shows_use_and_console_live(guest: Machine) -> None:

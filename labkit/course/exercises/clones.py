@@ -97,7 +97,7 @@ class ClassRoom(OnClones):
     slug: ClassVar[str] = "classroom"
     alias: ClassVar[str] = "aula"
     code: ClassVar[str] = (
-        'vm = lab.machines[ex.machine]\nvm.clone("seat-{:02}", kind="linked", snapshot="ready", count=6)'
+        'vm = lab.machines[ex.machine]\nvm.clone("classroom-{:02}", kind="linked", snapshot="ready", count=6)'
     )
     most: ClassVar[int] = 16 * MIB
 
@@ -109,7 +109,7 @@ class ClassRoom(OnClones):
     @property
     def seats(self) -> tuple[str, ...]:
         """The names of the seats."""
-        return tuple(f"seat-{number:02}" for number in range(1, 7))
+        return tuple(f"{self.slug}-{number:02}" for number in range(1, 7))
 
     @property
     def given(self) -> tuple[str, ...]:

@@ -29,34 +29,34 @@ def machines_that_are_no_clones(ex: ClassRoom) -> None:
 @cheat("classroom", Kind.TOO_MUCH, says="Together the seats take")
 def seats_with_ballast(ex: ClassRoom) -> None:
     solve(ex)
-    system = Path(ex.vm("seat-01").facts.spec.disks[0].path)
+    system = Path(ex.vm("classroom-01").facts.spec.disks[0].path)
     qemu_io(system, "qcow2", "write -P 1 0 20M")
 
 
 @cheat("classroom", Kind.UNDONE, says="5 seats")
 def made_and_one_deleted(ex: ClassRoom) -> None:
     solve(ex)
-    ex.vm("seat-06").delete()
+    ex.vm("classroom-06").delete()
 
 
 @mistake("classroom", Kind.NOT_YET, says="0 seats")
 def planned_and_not_made(ex: ClassRoom) -> None:
-    vm(ex).clone.plan("seat-{:02}", kind="linked", snapshot="ready", count=6)
+    vm(ex).clone.plan("classroom-{:02}", kind="linked", snapshot="ready", count=6)
 
 
 @mistake("classroom", Kind.WRONG_MEANS, says="stands alone", mends=False)
 def full_clones(ex: ClassRoom) -> None:
-    vm(ex).clone("seat-{:02}", snapshot="ready", count=6)
+    vm(ex).clone("classroom-{:02}", snapshot="ready", count=6)
 
 
 @mistake("classroom", Kind.WRONG_ONE, says="is a twin", mends=False)
 def twins(ex: ClassRoom) -> None:
-    vm(ex).clone("seat-{:02}", kind="linked", snapshot="ready", identity="keep", count=6)
+    vm(ex).clone("classroom-{:02}", kind="linked", snapshot="ready", identity="keep", count=6)
 
 
 @mistake("classroom", Kind.HALF_DONE, says="not on the snapshot ready", mends=False)
 def of_the_machine_as_it_is_now(ex: ClassRoom) -> None:
-    vm(ex).clone("seat-{:02}", kind="linked", count=6)
+    vm(ex).clone("classroom-{:02}", kind="linked", count=6)
 
 
 # --- twins ----------------------------------------------------------------------------------------
