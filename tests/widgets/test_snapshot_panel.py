@@ -74,7 +74,7 @@ def test_saving_the_current_state_first_is_planned_in_words_and_loses_nothing(ma
     show(panel)
     press(panel, "show", subject="clean")
     do(panel, "restore", confirm=False)
-    assert LOST in drawn(panel), "without it what came since is lost, and that is said"
+    eventually(lambda: LOST in drawn(panel))  # without it what came since is lost, and that is said
     press(panel, "leave")
     do(panel, "restore", confirm=False, save="on", name="kept")
     eventually(lambda: "kept" in drawn(panel))

@@ -112,7 +112,7 @@ class BackUpDisks(BaseStep):
             line("virsh", "domfsfreeze", self.domain) if self.quiesce else "",
             line("virsh", "backup-begin", self.domain, *self.papers, "--reuse-external"),
             line("virsh", "domfsthaw", self.domain) if self.quiesce else "",
-            f"while {line('virsh', 'domjobinfo', self.domain)} | grep -q Backup; do sleep 0.1; done",
+            f"until {line('virsh', 'domjobinfo', self.domain)} | grep -q None; do sleep 0.1; done",
             fill_lines(*(extent_path(disk.path) if disk.format is Format.VMDK else disk.path for disk in fixed)),
         )
 
