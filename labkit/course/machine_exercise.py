@@ -68,3 +68,17 @@ def why_not_untouched(before: Reading, now: Reading, names: Sequence[str]) -> Re
 def was_restarted(was: MachineReading, now: MachineReading) -> bool:
     """Whether a machine that runs is not in the boot that it was in: another process, or another boot in the same."""
     return was.process != now.process or (now.said is not None and was.boot != now.boot)
+
+
+class DataDiskExercise(MachineExercise):
+    """An exercise on one machine that has a data disk besides its own."""
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """One machine."""
+        return (self.slug,)
+
+    @property
+    def disks(self) -> tuple[str, ...]:
+        """Its data disk."""
+        return (f"{self.slug}-data",)

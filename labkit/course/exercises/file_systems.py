@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from labkit.course.machine_exercise import MachineExercise
+from labkit.course.machine_exercise import DataDiskExercise
 from labkit.course.reading import Evidence, Reading
 from labkit.course.result import Result, broken, done, wrong
 from labkit.language import _
@@ -21,20 +21,10 @@ _SYNC = {"sync": "sync"}
 """Asked before images are read: what a guest still holds back is not in them."""
 
 
-class _OnFiles(MachineExercise):
+class _OnFiles(DataDiskExercise):
     """An exercise on the file system of one data disk."""
 
     reads_files: ClassVar[bool] = True
-
-    @property
-    def machines(self) -> tuple[str, ...]:
-        """One machine, running."""
-        return (self.slug,)
-
-    @property
-    def disks(self) -> tuple[str, ...]:
-        """Its data disk."""
-        return (f"{self.slug}-data",)
 
     @property
     def questions(self) -> Mapping[str, Mapping[str, str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from labkit.course.machine_exercise import MachineExercise
+from labkit.course.machine_exercise import DataDiskExercise, MachineExercise
 from labkit.course.reading import Evidence, MachineReading, Reading
 from labkit.course.result import Result, broken, done, wrong
 from labkit.language import _
@@ -95,7 +95,7 @@ class Clues(MachineExercise):
         return done(_("These are the devices by which a guest knows that it is one."))
 
 
-class OtherController(MachineExercise):
+class OtherController(DataDiskExercise):
     """Give a disk to a system that has no virtio driver."""
 
     slug: ClassVar[str] = "other-controller"
@@ -109,16 +109,6 @@ class OtherController(MachineExercise):
         'vm.attach(ex.disks[0], bus="ide")\n'
         "vm.start().wait_ready()"
     )
-
-    @property
-    def machines(self) -> tuple[str, ...]:
-        """One machine, with an IDE controller."""
-        return (self.slug,)
-
-    @property
-    def disks(self) -> tuple[str, ...]:
-        """Its data disk."""
-        return (f"{self.slug}-data",)
 
     @property
     def questions(self) -> Mapping[str, Mapping[str, str]]:

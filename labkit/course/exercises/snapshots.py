@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from labkit.course.machine_exercise import MachineExercise
+from labkit.course.machine_exercise import DataDiskExercise
 from labkit.course.readers import read_states, why_not_start
 from labkit.course.reading import Evidence, Reading, StateReading
 from labkit.course.result import Result, broken, done, wrong
@@ -23,21 +23,11 @@ PLACE = 48 * MIB
 """Byte of the data disk where the first word is written; the disk has no file system."""
 
 
-class OnSnapshots(MachineExercise):
+class OnSnapshots(DataDiskExercise):
     """An exercise on the snapshots of one machine."""
 
     places: ClassVar[int] = 1
     """At how many places words are written."""
-
-    @property
-    def machines(self) -> tuple[str, ...]:
-        """One machine."""
-        return (self.slug,)
-
-    @property
-    def disks(self) -> tuple[str, ...]:
-        """Its second disk, to write on."""
-        return (f"{self.slug}-data",)
 
     @property
     def data(self) -> tuple[str, ...]:
