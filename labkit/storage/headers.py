@@ -47,6 +47,16 @@ def read_image(path: Path, format: Format) -> ImageFacts:
     return _read(str(path), format)
 
 
+def leads_elsewhere(path: Path) -> bool:
+    """Return whether an image stands on something other than a file, such as a server: `read_image` refuses those."""
+    try:
+        with opened_plain(path) as file:
+            header = read_header(file.fileno(), Format.QCOW2)
+    except (OSError, HostTrouble, BadHeader):
+        return False
+    return header.data_file or bool(header.backing and _PROTOCOL.match(header.backing))
+
+
 def is_blank(path: Path) -> bool:
     """Whether nothing was ever written into a qcow2 image: its table of tables is empty.
 
