@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from labkit.language import _
+from labkit.widgets.prose import render_line, render_prose
 from labkit.widgets.tree import tag, to_html
 
 
@@ -55,8 +56,8 @@ class Result:
         return f"{self.text}\n→ {self.hint}" if self.verdict is Verdict.BROKEN else self.text
 
     def _repr_html_(self) -> str:
-        restore = tag("p", "→ ", self.hint) if self.verdict is Verdict.BROKEN else None
-        return to_html(tag("div", tag("p", self.text), restore))
+        restore = tag("p", "→ ", *render_line(self.hint)) if self.verdict is Verdict.BROKEN else None
+        return to_html(tag("div", tag("p", *render_line(self.text)), restore))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class Advice:
         return f"{self.text}\n\n{self.code}" if self.code else self.text
 
     def _repr_html_(self) -> str:
-        return to_html(tag("div", tag("p", self.text), tag("pre", self.code) if self.code else None))
+        return to_html(tag("div", render_prose(self.text), tag("pre", self.code) if self.code else None))
 
 
 def done(why: str) -> Result:
