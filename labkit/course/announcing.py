@@ -33,7 +33,8 @@ class Speaker(Protocol):
         """The same for all that speak of one exercise in one lab."""
 
 
-Listener: TypeAlias = Callable[[Call, Result | Advice], None]
+Listener: TypeAlias = Callable[[Call, Result | None, Advice | None], None]
+"""Called with what was asked, how the work stands (if it was looked at), and the advice (if there was some)."""
 
 _listeners: Final[dict[Path, list[weakref.WeakMethod[Listener]]]] = {}
 
@@ -43,11 +44,11 @@ def listen(speaker: Speaker, listener: Listener) -> None:
     _listeners.setdefault(speaker.kept_at, []).append(weakref.WeakMethod(listener))
 
 
-def announce(speaker: Speaker, call: Call, said: Result | Advice) -> None:
+def announce(speaker: Speaker, call: Call, result: Result | None, advice: Advice | None = None) -> None:
     """Tell all that listen what was said."""
     waiting = _listeners.get(speaker.kept_at, [])
     heard = [(each, each()) for each in waiting]
     waiting[:] = [each for each, listener in heard if listener is not None]
     for _each, listener in heard:
         if listener is not None:
-            listener(call, said)
+            listener(call, result, advice)

@@ -70,8 +70,9 @@ class Exercise(Ground):
 
         The number taken is kept (`hints_taken`).
         """
-        advice = self._advise(self._check())
-        announce(self, Call.HINT, advice)
+        result = self._check()
+        advice = self._advise(result)
+        announce(self, Call.HINT, result, advice)
         return advice
 
     def _advise(self, result: Result) -> Advice:
@@ -89,7 +90,7 @@ class Exercise(Ground):
     def solution(self) -> Advice:
         """Return one way to solve it; nothing is run."""
         advice = Advice(text=_("One way to do it; {ex} is this exercise:").format(ex="ex"), code=self.code)
-        announce(self, Call.SOLUTION, advice)
+        announce(self, Call.SOLUTION, None, advice)
         return advice
 
     def start(self) -> Result:

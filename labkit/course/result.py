@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from labkit.language import _
+from labkit.language import _, say_again
 from labkit.widgets.prose import render_line, render_prose
 from labkit.widgets.tree import tag, to_html
 
@@ -50,7 +50,7 @@ class Result:
             Verdict.WRONG: _("✗ Not yet, because: {why}"),
             Verdict.BROKEN: _("⚠ What the exercise starts from is broken: {why}"),
         }
-        return words[self.verdict].format(why=self.why).strip()
+        return words[self.verdict].format(why=say_again(self.why)).strip()
 
     def __repr__(self) -> str:
         return f"{self.text}\n→ {self.hint}" if self.verdict is Verdict.BROKEN else self.text

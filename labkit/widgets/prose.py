@@ -11,15 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from labkit.language import say_again
 from labkit.widgets.tree import Child, Node, tag
 
-_INLINE = re.compile(r"`([^`\n]+)`|\*\*([^*\n]+)\*\*|(?<![\w*])\*([^*\s][^*\n]*)\*(?![\w*])")
+_INLINE = re.compile(r"`([^`\n]+)`|\*\*([^*\s](?:[^*\n]*[^*\s])?)\*\*|(?<![\w*])\*([^*\s][^*\n]*)\*(?![\w*])")
 _FENCE = re.compile(r"^```.*\n((?:.*\n)*?)```$", re.MULTILINE)
 _ITEM = re.compile(r"^- (.*)$")
 
 
 def render_prose(text: str) -> Node:
     """Return a text with its paragraphs, lists and code."""
+    text = str(say_again(text))
     blocks: list[Node] = []
     end = 0
     for fence in _FENCE.finditer(text):
@@ -32,6 +34,7 @@ def render_prose(text: str) -> Node:
 
 def render_line(text: str) -> list[Child]:
     """Return what stands in one line or paragraph: text, code, strong and emphasized words."""
+    text = str(say_again(text))
     parts: list[Child] = []
     end = 0
     for found in _INLINE.finditer(text):

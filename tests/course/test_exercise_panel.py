@@ -7,7 +7,7 @@ import pytest
 from labkit import Lab
 from labkit.course import ExercisePanel, exercise, exercises
 from labkit.course.catalogue import EXERCISES
-from labkit.course.exercise import Verdict
+from labkit.course.exercise import Exercise, Verdict
 from labkit.course.exercises.clones import ClassRoom
 from labkit.course.exercises.first_boot import FirstBoot
 from labkit.course.exercises.host import WhoFell
@@ -36,6 +36,11 @@ def buttons(page: Node) -> list[str]:
 def dashed(page: Node) -> int:
     """Return how many points of the goal are drawn as missing."""
     return sum("labkit-missing" in circle.attributes["class"] for circle in page.find("circle"))
+
+
+def solve(ex: Exercise) -> None:
+    """Run the official solution."""
+    exec(ex.code, {"ex": ex, "lab": ex.lab})  # noqa: S102  what is shown is what is proved
 
 
 @pytest.fixture
@@ -131,7 +136,7 @@ def test_the_work_is_begun_done_and_timed(tree: ThisTree) -> None:
     assert "Begun, and nothing has changed yet" in page.text
     assert "Begun less than a minute ago." in page.text
     assert "ask-start" in buttons(page)
-    exec(tree.code, {"ex": tree, "lab": tree.lab})
+    solve(tree)
     page = do(panel, "check")
     assert "✓ done" in page.text
     assert dashed(page) == 0
@@ -147,7 +152,7 @@ def test_another_one_has_other_marks_and_does_not_count(tree: ThisTree, progress
     assert tree.another("seed-1").verdict is Verdict.BEGUN
     first = tree.mark
     assert first != own
-    exec(tree.code, {"ex": tree, "lab": tree.lab})
+    solve(tree)
     assert tree.check().verdict is Verdict.DONE
     assert not tree.is_done
     assert "practice" in ExercisePanel(tree).page().text

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.course import exercise, exercises
+from labkit.course import exercise
 from labkit.course.catalogue import ALIASES, EXERCISES, MODULES, PACKAGE
 from labkit.course.exercise import Exercise, Verdict
 from labkit.course.exercises.disks import TrulyFixed

@@ -131,15 +131,15 @@ class ExercisePanel(LivePanel):
 
     # --- what is done ------------------------------------------------------------------------------
 
-    def heard(self, call: Call, said: Result | Advice) -> None:
+    def heard(self, call: Call, result: Result | None, advice: Advice | None) -> None:
         """Show what the exercise has said, whoever has asked."""
         self.acting.tell(f"ex.{call.value}()")
-        if isinstance(said, Result):
-            self._result = said
-            stays = (Call.SOLUTION,) if call is Call.CHECK else ()
-            self._said = {each: advice for each, advice in self._said.items() if each in stays}
-        else:
-            self._said = {**self._said, call: said}
+        if result is not None:
+            self._result = result
+            stays = (Call.SOLUTION,) if call in (Call.CHECK, Call.HINT) else ()
+            self._said = {each: said for each, said in self._said.items() if each in stays}
+        if advice is not None:
+            self._said = {**self._said, call: advice}
         self._store.poke()
         self.redraw()
 

@@ -5,11 +5,14 @@ Each is a function of values. Knows: exercises' words and values, trees. Must no
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from labkit.course.announcing import Call
 from labkit.course.goal import Goal, GoalPoint
 from labkit.course.overview import Stand
 from labkit.course.result import Advice, Result, Verdict
-from labkit.language import _, ngettext
+from labkit.language import _, ngettext, say_again
 from labkit.model.tree_layout import arrange
 from labkit.widgets import act_parts, parts
 from labkit.widgets.branches import Branch, render_picture
@@ -17,7 +20,13 @@ from labkit.widgets.parts import Button
 from labkit.widgets.prose import render_line, render_prose
 from labkit.widgets.tree import Node, tag
 
-_TONES = {Stand.DONE: "good", Stand.BEGUN: "warn", Stand.OPEN: "calm"}
+_CALL: Final = re.compile(
+    r"(?<![\w.'\"])(?:ex|vm|lab|disk)(?:\.[a-z_]+|\[[^\]]*\])+(?:\((?:[^()]|\([^()]*\))*\))?"
+    r"|(?<![\w.])/(?:root|mnt|proc|etc|sys|dev)(?:/[\w-]+)*"
+)
+"""A call as the course writes it, or a path inside a guest."""
+
+_TONES: Final = {Stand.DONE: "good", Stand.BEGUN: "warn", Stand.OPEN: "calm"}
 
 
 def render_head(title: str, slug: str, stand: Stand | None, *, practice: bool = False) -> Node:
@@ -79,8 +88,8 @@ def render_result(result: Result | None) -> Node | None:
     tones = {Verdict.DONE: "labkit-result", Verdict.WRONG: "labkit-note", Verdict.BROKEN: "labkit-refusal"}
     return tag(
         "div",
-        tag("p", *render_line(result.text)),
-        tag("p", "→ ", *render_line(way)) if way else None,
+        tag("p", *render_line(_mark_code(result.text))),
+        tag("p", "→ ", *render_line(_mark_code(way))) if way else None,
         class_=tones.get(result.verdict, "labkit-said"),
         role="status",
         tabindex=-1,
@@ -93,7 +102,7 @@ def render_advice(call: Call, advice: Advice) -> Node:
     """Return a hint or the solution, with its code to copy."""
     return tag(
         "div",
-        render_prose(advice.text),
+        render_prose(_mark_code(advice.text)),
         act_parts.render_commands([advice.code]) if advice.code else None,
         class_="labkit-plan",
         role="status",
@@ -101,6 +110,12 @@ def render_advice(call: Call, advice: Advice) -> Node:
         data_appear=True,
         key=f"{call.value} {advice.text}",
     )
+
+
+def _mark_code(text: str) -> str:
+    """Return a text with the calls and paths in it marked as code, if it marks none itself."""
+    text = str(say_again(text))
+    return text if "`" in text else _CALL.sub(r"`\g<0>`", text)
 
 
 def say_use(seconds: float | None, hints: int, *, is_over: bool) -> str:
