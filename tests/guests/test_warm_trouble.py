@@ -119,7 +119,7 @@ def test_what_differs_in_kind_has_a_folder_of_its_own(web: Machine) -> None:
     assert kind_of(web).folder == kind.folder
     folders = {kind.folder}
     for change in ({"memory": "112 MiB"}, {"vcpus": 2}, {"cpu_model": "Nehalem"}):
-        web.configure(**change)  # type: ignore[arg-type]
+        web.configure(**change)
         folders.add(kind_of(web).folder)
     web.throttle("renamed.vda" if "renamed.vda" in web.lab.disks else "web.vda", iops=100)
     folders.add(kind_of(web).folder)
