@@ -6,6 +6,7 @@ Knows: the lab as a student uses it, panels. Must not know: how either works ins
 from labkit.course.catalogue import exercise
 from labkit.course.course_panel import CoursePanel
 from labkit.course.exercise import Exercise
+from labkit.course.finding import Finding, tell
 from labkit.course.prediction import Prediction, predict
 from labkit.course.results import keep, recall
 from labkit.course.stopwatch import Stopwatch, time_steps
@@ -14,6 +15,7 @@ from labkit.course.tidy import rewind, tidy
 __all__ = [
     "CoursePanel",
     "Exercise",
+    "Finding",
     "Prediction",
     "Stopwatch",
     "exercise",
@@ -21,6 +23,7 @@ __all__ = [
     "predict",
     "recall",
     "rewind",
+    "tell",
     "tidy",
     "time_steps",
 ]

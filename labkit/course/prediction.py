@@ -34,6 +34,9 @@ _MOST = 1e300
 UNKNOWN = "unknown"
 """The option "I don't know"; every prediction has it."""
 
+UNTOLD = "untold"
+"""Stands for an observation that tells nothing, since it is no larger than the spread of what was measured."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
@@ -77,12 +80,14 @@ class Question:
 
         Args:
             observed: a number if the options are ranges, else an option's slug; True and False stand for "yes" and
-                "no".
+                "no", None for what cannot be told from what was measured.
 
         Raises:
             BadInput: it belongs to none.
         """
         answers = self.options[:-1]
+        if observed is None:
+            return Option(slug=UNTOLD, text=_("not distinguishable on this computer"))
         if any(option.below is not None for option in answers) and _is_number(observed):
             number = float(str(observed))
             return next(option for option in answers if option.below is None or number < option.below)
@@ -227,13 +232,14 @@ class Revealed(Panel):
     def __init__(self, prediction: Prediction, observed: object) -> None:
         super().__init__()
         self._prediction = prediction
-        self._observed = prediction.question.classify(observed).slug
+        prediction.question.classify(observed)
+        self._observed = observed
         _shown.setdefault(prediction.slug, weakref.WeakSet()).add(self)
 
     @property
     def observed(self) -> Option:
         """The option that the observation belongs to."""
-        return self._prediction.question.option(self._observed)
+        return self._prediction.question.classify(self._observed)
 
     @property
     def verdict(self) -> str:
@@ -245,6 +251,8 @@ class Revealed(Panel):
             return _("You chose after the machine had answered: that does not count as predicted.")
         if choice.slug == UNKNOWN:
             return _("You said that you did not know; now you do.")
+        if self.observed.slug == UNTOLD:
+            return _("The machine cannot tell: run the section again when this computer has less to do.")
         if choice == self.observed:
             return _("As you predicted.")
         return _("Not as you predicted: what explains the difference?")
