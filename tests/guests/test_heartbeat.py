@@ -8,7 +8,7 @@ import time
 import pytest
 
 from labkit.course import predict
-from labkit.course.prediction import UNTOLD
+from labkit.course.question import UNTOLD
 from labkit.experiments import Heartbeat
 from labkit.figures import draw_beats
 from labkit.machine import Machine
