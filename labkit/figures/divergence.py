@@ -62,9 +62,15 @@ def draw_divergence(
             if bar.last - bar.first >= GREW_BYTES:
                 words = _("{first}, then {last}").format(first=words, last=format_size(bar.last))
             axes.text(max(first, last) + longest / 80, row, words, va="center", size=style.SMALL, color=style.INK)
-        axes.barh(0, 0, color=style.QUIET, edgecolor=style.INK, linewidth=0.8, label=_("at first"))
+        axes.barh(0, 0, height=0, color=style.QUIET, edgecolor=style.INK, linewidth=0.8, label=_("at first"))
         axes.barh(
-            0, 0, facecolor=style.GROUND, edgecolor=style.QUIET, hatch=GROWN_HATCH, label=_("came to it as they wrote")
+            0,
+            0,
+            height=0,
+            facecolor=style.GROUND,
+            edgecolor=style.QUIET,
+            hatch=GROWN_HATCH,
+            label=_("came to it as they wrote"),
         )
         axes.set_yticks(range(len(bars)), [bar.label for bar in bars], size=style.TEXT, color=style.INK)
         axes.tick_params(axis="y", length=0)
