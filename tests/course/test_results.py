@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_figures_are_compared_on_one_axis_and_the_twin_holds_no_number() -> None
 
 @pytest.mark.parametrize("other", [{"unit": "B"}, {"host": "there"}, {"accelerator": "kvm"}])
 def test_what_cannot_be_compared_is_refused(other: dict[str, str]) -> None:
-    common = {"unit": "s", "host": "here", "accelerator": "tcg"}
+    common: dict[str, Any] = {"unit": "s", "host": "here", "accelerator": "tcg"}
     one, two = KeptFigure(slug="a", value=1.0, **common), KeptFigure(slug="b", value=2.0, **{**common, **other})
     with pytest.raises(BadInput) as refusal:
         compare(one, two)
@@ -100,4 +101,4 @@ def test_what_cannot_be_compared_is_refused(other: dict[str, str]) -> None:
 def test_what_is_no_kept_figure_is_refused() -> None:
     for given in ((4.25, 0.2), (KeptFigure(slug="a", value=1.0),)):
         with pytest.raises(BadInput):
-            compare(*given)  # type: ignore[arg-type]
+            compare(*given)
