@@ -220,7 +220,7 @@ def _for_each(names: Sequence[str], verb: Callable[[str], None]) -> int:
             with nullcontext() if len(names) == 1 else nobody_asked():
                 verb(name)
         except LabError as error:
-            print(error, file=sys.stderr)
+            print(error if name in error.message else f"{name}: {error}", file=sys.stderr)
             wrong = 1
     return wrong
 

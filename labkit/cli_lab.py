@@ -6,6 +6,7 @@ Knows: the engine's labs. Must not know: how anything is done.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 def _list(arguments: argparse.Namespace) -> int:
     from labkit.engine.folders import labs_folder
     from labkit.engine.place import Standing, find_standing, is_let_go, read_place
+    from labkit.engine.workspace import list_labs
 
     words = {
         Standing.SAME: "",
@@ -56,7 +58,11 @@ def _list(arguments: argparse.Namespace) -> int:
         Standing.MOVED: _("moved here, and not asked yet"),
         Standing.COPIED: _("a copy, and not asked yet"),
     }
-    for folder in sorted(path.parent for path in labs_folder(arguments.home).glob("*/disks")):
+    homes = labs_folder(arguments.home)
+    for folder in sorted({homes / name for name in list_labs(homes)} | {path.parent for path in homes.glob("*/disks")}):
+        if not os.access(folder, os.R_OK | os.X_OK):
+            tell("\t".join((folder.name, str(folder), _("this user has no right to look into it"))))
+            continue
         try:
             place = read_place(folder)
             stands = [_("let go")] if is_let_go(folder) else []

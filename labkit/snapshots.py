@@ -20,7 +20,7 @@ from labkit.plans import snapshot as plans
 from labkit.plans.accepting import plan_accept
 from labkit.plans.broken import why_broken, why_read_only
 from labkit.plans.disk_excuses import why_no_system
-from labkit.plans.guard import why_not_write
+from labkit.plans.guard import why_not_write, why_shared
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot.costs import find_costs
 from labkit.units import Shown, check_choice, check_description, check_name
@@ -194,6 +194,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         return (
             why_no_system(state, state.machines[name])
             or why_broken(state, name, disks, changed)
+            or why_shared(state, [name])
             or why_not_write(state, disks)
             or why_read_only(state, disks)
         )

@@ -130,6 +130,11 @@ def check_name(name: str, *, what: str) -> str:
     return composed
 
 
+def is_name(text: str) -> bool:
+    """Return whether a text has the form of a name: see `check_name`."""
+    return bool(_NAME.fullmatch(unicodedata.normalize("NFC", text)))
+
+
 def check_text(text: object, *, what: str) -> str:
     """Return a text that can be stored and shown.
 

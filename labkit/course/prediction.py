@@ -21,6 +21,7 @@ from labkit.course.text import find_text, say
 from labkit.errors import BadInput
 from labkit.language import _
 from labkit.units import Shown, parse_size
+from labkit.widgets import parts
 from labkit.widgets.acting import Values
 from labkit.widgets.panel import Panel
 from labkit.widgets.tree import Node, tag
@@ -201,8 +202,23 @@ class Prediction(Panel):
         ]
         return tag(
             "div",
+            self._head(),
             tag("div", *buttons, class_="labkit-options", role="group", aria_label=question.text),
             tag("p", self._word(), class_="labkit-quiet", role="status"),
+        )
+
+    def _head(self) -> Node:
+        """Return what it is and how it stands, as exercises do."""
+        stands = {
+            False: parts.badge(_("open"), shape="○", tone="calm"),
+            True: parts.badge(_("answered"), shape="✓", tone="good"),
+        }
+        late = parts.badge(_("answered late"), shape="◐", tone="warn")
+        return tag(
+            "div",
+            parts.badge(_("Prediction"), shape="?", tone="calm"),
+            late if self.choice and self.is_late else stands[self.choice is not None],
+            class_="labkit-head",
         )
 
     def _is_settled(self) -> bool:

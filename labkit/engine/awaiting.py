@@ -100,7 +100,7 @@ def wait_for_state(machine: Handle, wanted: MachineState, *, timeout: float) -> 
 def _comes_to_run(machine: Handle, limit: Limit) -> None:
     """Wait a little until it runs; longer while somebody is at work on it, since a start takes long on a busy host."""
     while not comes_to(machine, MachineState.RUNNING, limit.within(STARTS_WITHIN)) and not limit.reached:
-        if not machine.is_held:
+        if not machine.is_locked:
             return
 
 

@@ -20,7 +20,7 @@ import psutil
 
 from labkit.errors import HostTrouble, LabError, WrongState
 from labkit.hypervisor.domains import Domains
-from labkit.hypervisor.process import find_pid, find_tools
+from labkit.hypervisor.process import find_pid, find_users
 from labkit.language import _
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.storage.image_locks import is_held
@@ -39,7 +39,8 @@ def see_all(machines: Mapping[str, MachineFacts], domains: Domains, others: Othe
 def see(facts: MachineFacts, domains: Domains, others: Others) -> MachineFacts:
     """Return a machine in its true state: one that the hypervisor takes for off may be running out of its reach.
 
-    A tool that works on an image, and a guest that is just starting or ending, do not count.
+    A tool that works on an image, another machine that was given it, and a guest that is just starting or ending do
+    not count.
 
     Args:
         others: the guests that run on other computers (lease.py).
@@ -53,7 +54,7 @@ def see(facts: MachineFacts, domains: Domains, others: Others) -> MachineFacts:
     if not held or domains.is_active(facts.id):
         return facts
     pid = find_pid(facts.id)
-    if pid is None and (find_tools(held) or not any(map(_is_held, held))):
+    if pid is None and (find_users(held) or not any(map(_is_held, held))):
         return facts
     return replace(facts, state=MachineState.RUNNING, reason=Reason.OUT_OF_REACH, process=pid)
 

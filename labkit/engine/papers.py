@@ -25,7 +25,7 @@ from labkit.hypervisor.domain_xml import (
 )
 from labkit.hypervisor.migration import read_moving
 from labkit.hypervisor.snapshots import definition_from_xml, read_restored, revived_xml
-from labkit.hypervisor.sockets import place_sockets, runtime_folder
+from labkit.hypervisor.sockets import instance_folder, place_sockets
 from labkit.model.machine import DiskSpec
 from labkit.plans.plan import Folder, Plan
 from labkit.plans.steps import (
@@ -133,7 +133,7 @@ class _Texts:
             case BackUpDisks():
                 return [build_backup_xml({disk.target: (disk.path, disk.format) for disk in step.disks})]
             case MigrateMachine():
-                there = runtime_folder(step.to_uri)
+                there = instance_folder(step.to_uri)
                 moving = [read_moving(self._connection, step.machine_id, there)] if step.live else []
                 return [*moving, place_sockets(self._definition(step.machine_id), there)]
             case WakeClones() if step.papers:

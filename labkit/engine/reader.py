@@ -38,7 +38,7 @@ from labkit.storage import nbd
 from labkit.storage.atomic import draft_folder
 from labkit.storage.files import list_files
 from labkit.storage.guest_images import read_guest_images
-from labkit.storage.headers import is_image_name, read_folder, read_image
+from labkit.storage.headers import is_image_name, leads_elsewhere, read_folder, read_image
 
 _KINDS = {stat.S_IFLNK: Replaced.LINK, stat.S_IFDIR: Replaced.FOLDER}
 
@@ -238,7 +238,7 @@ def _find_damaged(
 
 
 def _find_replaced(paths: Iterable[str]) -> dict[str, Replaced]:
-    """Those of some paths that are not plain files that this user may read, with what they are."""
+    """Those of some paths that are no images of the lab though they are there, with what they are instead."""
     found: dict[str, Replaced] = {}
     for path in paths:
         with contextlib.suppress(OSError):  # it has just gone
@@ -247,6 +247,8 @@ def _find_replaced(paths: Iterable[str]) -> dict[str, Replaced]:
                 found[path] = _KINDS.get(stat.S_IFMT(mode), Replaced.OTHER)
             elif not os.access(path, os.R_OK):
                 found[path] = Replaced.LOCKED
+            elif leads_elsewhere(Path(path)):
+                found[path] = Replaced.FOREIGN
     return found
 
 

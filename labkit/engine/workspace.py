@@ -19,7 +19,7 @@ from labkit.engine.place import Place, check_place, draw_identity, read_place
 from labkit.errors import BadInput, NotFound
 from labkit.language import _
 from labkit.storage.files import close_folder, host_errors, list_files, make_private_folder
-from labkit.units import check_name
+from labkit.units import check_name, is_name
 
 _PARTS = ("disks", "memory", "consoles", "journal", "locks")
 
@@ -76,8 +76,19 @@ def list_labs(home: str | Path | None = None) -> list[str]:
     """Return the names of the labs in a home, sorted."""
     folder = labs_folder(home)
     with host_errors(folder):
-        # a lab that has lost its identity counts too: opening it says how to restore that
-        return sorted({path.parent.name for name in ("lab.json", "record.json") for path in folder.glob(f"*/{name}")})
+        if not folder.is_dir():
+            return []
+        return sorted(path.name for path in folder.iterdir() if _is_lab(path))
+
+
+def _is_lab(folder: Path) -> bool:
+    """Whether a folder among the labs is one: also if it has lost its identity, or if this user may not look into it.
+
+    Opening such a lab says what is wrong with it, and how to go on.
+    """
+    if any(os.path.isfile(folder / name) for name in ("lab.json", "record.json")):
+        return True
+    return is_name(folder.name) and os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK)
 
 
 def has_disks(folder: Path) -> bool:

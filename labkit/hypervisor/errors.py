@@ -23,7 +23,7 @@ from labkit.errors import (
     TimedOut,
     WrongState,
 )
-from labkit.hypervisor.launching import is_held
+from labkit.hypervisor.launching import says_held
 from labkit.language import _
 
 GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_AUTH_FAILED)
@@ -118,7 +118,7 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
     return HypervisorError(
         prefix + _("the hypervisor refused: {text}").format(text=text),
         _("What was there before it is not quite gone: wait a moment, then do it again.")
-        if is_held(error)
+        if says_held(error)
         else _("The details are libvirt's own words."),
         code=code,
         details=text,

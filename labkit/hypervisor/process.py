@@ -54,14 +54,25 @@ def find_pids(folder: str) -> list[int]:
     ]
 
 
-def find_tools(paths: Collection[str]) -> list[int]:
-    """Return the process ids of QEMU's tools (qemu-img, qemu-nbd, qemu-io) that were given one of these files."""
+def find_users(paths: Collection[str]) -> list[int]:
+    """Return the process ids of emulators and QEMU's tools that have one of these images open, or were given it.
+
+    What another user's process has open cannot be seen, only its command line.
+    """
     return [
         int(process.pid)
         for process in psutil.process_iter(["name", "cmdline"])
-        if (process.info["name"] or "").startswith(("qemu-img", "qemu-nbd", "qemu-io"))
-        and any(path in argument for argument in process.info["cmdline"] or [] for path in paths)
+        if (process.info["name"] or "").startswith("qemu-") and _uses(process, paths)
     ]
+
+
+def _uses(process: psutil.Process, paths: Collection[str]) -> bool:
+    if any(path in argument for argument in process.info["cmdline"] or [] for path in paths):
+        return True
+    try:
+        return any(file.path in paths for file in process.open_files())
+    except psutil.Error:
+        return False
 
 
 def read_process(machine_id: str, guest_memory: int) -> GuestProcess | None:

@@ -19,6 +19,8 @@ class Replaced(StrEnum):
     """A pipe, a device, a socket."""
     LOCKED = "locked"
     """The file, but this user may not read it."""
+    FOREIGN = "foreign"
+    """An image, but one that keeps its data elsewhere: on a server, say, or in a file of another program's choice."""
 
 
 def say_what_stands(replaced: Replaced | None) -> str:
@@ -29,4 +31,7 @@ def say_what_stands(replaced: Replaced | None) -> str:
         Replaced.FOLDER: _("a folder has been put in its place"),
         Replaced.OTHER: _("a pipe, a device or a socket has been put in its place"),
         Replaced.LOCKED: _("this user has no right to read it"),
+        Replaced.FOREIGN: _(
+            "another program has let it stand on something that is no file, which labkit does not follow"
+        ),
     }[replaced]

@@ -27,6 +27,7 @@ from labkit.plans.clone_request import (
     origin_of,
 )
 from labkit.plans.disk_excuses import why_no_room
+from labkit.plans.guard import guarded
 from labkit.plans.instant import notes_of_mapping, with_waking
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot import SnapshotSurvey, plan_take
@@ -119,7 +120,7 @@ def _plan(
 ) -> Plan:
     first, *others = request.names
     names = (request.machine, *request.names)
-    return Plan(
+    plan = Plan(
         act="clone",
         subject=f"{request.machine} → {first}" + (f" … {others[-1]}" if others else ""),
         home=state.home,
@@ -129,3 +130,4 @@ def _plan(
         refusal=refusal,
         notes=() if refusal else tuple(notes),
     )
+    return guarded(state, plan)

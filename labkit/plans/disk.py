@@ -31,7 +31,7 @@ from labkit.plans.disk_excuses import (
     why_not_options,
     why_served,
 )
-from labkit.plans.guard import why_not_change_disk
+from labkit.plans.guard import guarded, why_not_change_disk
 from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.reclaim import find_unneeded
@@ -250,7 +250,7 @@ def disk_plan(
 ) -> Plan:
     """Return the plan of an act on disks; the first of them is its subject."""
     names = tuple(machines)
-    return Plan(
+    plan = Plan(
         act=act,
         subject=disks[0],
         home=state.home,
@@ -261,6 +261,7 @@ def disk_plan(
         refusal=refusal,
         notes=() if refusal else tuple(notes),
     )
+    return guarded(state, plan)
 
 
 def holder_of(disk: DiskFacts) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from labkit.model.travel import (
 )
 from labkit.plans.archive_excuses import why_not_export, why_not_readable
 from labkit.plans.broken import why_broken
+from labkit.plans.guard import guarded
 from labkit.plans.memory_excuses import why_bad_memory
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot_survey import MemoryFault
@@ -90,7 +91,7 @@ def plan_export(state: LabState, survey: ExportSurvey, machine: str, target: str
     step = None if refusal else _writing(state, survey, machine, target, images, memories, boots, names, needed)
     if step and (refusal := why_not_readable(machine, step.manifest)):
         step = None
-    return Plan(
+    plan = Plan(
         act="export",
         subject=machine,
         home=state.home,
@@ -99,6 +100,7 @@ def plan_export(state: LabState, survey: ExportSurvey, machine: str, target: str
         steps=(step,) if step else (),
         refusal=refusal,
     )
+    return guarded(state, plan)
 
 
 def _writing(

@@ -21,6 +21,7 @@ from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans.broken import why_broken
 from labkit.plans.disk_excuses import why_internal, why_no_room
+from labkit.plans.guard import guarded
 from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.reclaim import find_unneeded, own_disks
@@ -278,7 +279,7 @@ def _plan(
     refusal: Refusal | None = None,
     notes: Iterable[str] = (),
 ) -> Plan:
-    return Plan(
+    plan = Plan(
         act=act,
         subject=subject,
         home=state.home,
@@ -288,3 +289,4 @@ def _plan(
         refusal=refusal,
         notes=() if refusal else tuple(notes),
     )
+    return guarded(state, plan)

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
+from dataclasses import replace
 
 from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
 from labkit.model.lineage import Lineage, LineageNode, NodeKind, read_lineage
 from labkit.model.machine import DiskSpec, MachineFacts, say_out_of_reach
 from labkit.model.state import LabState
-from labkit.plans.plan import Refusal
+from labkit.model.words import state_word
+from labkit.plans.plan import Plan, Refusal
+from labkit.printing import quote
 
 
 def why_not_reached(state: LabState, names: Iterable[str]) -> Refusal | None:
@@ -35,6 +38,48 @@ def _way_to_reach(facts: MachineFacts) -> str:
     if facts.process is None:
         return _("End it where it was started: in another container, or as another user.")
     return _("It can only be ended: kill() cuts its power, its disks stay as they are.")
+
+
+def why_shared(state: LabState, names: Iterable[str]) -> Refusal | None:
+    """Return why nothing can be done with machines' disks: another machine was given one of them, and is on.
+
+    Only another program does that. What the one writes, the other would take for its own.
+    """
+    writers = {name: facts for name, facts in state.everywhere.items() if facts.is_active}
+    for name in names:
+        mine = _disks_of(state.everywhere.get(name))
+        for other, facts in writers.items():
+            theirs = _disks_of(facts)
+            for path in mine.keys() & theirs.keys() if other != name else ():
+                return _shared(state.everywhere[name], facts, posixpath.basename(path), mine[path].target)
+    return None
+
+
+def _shared(machine: MachineFacts, other: MachineFacts, file: str, target: str) -> Refusal:
+    apart = f"virsh detach-disk {quote(machine.spec.domain_name)} {target} --config"
+    return Refusal(
+        why=_("Another program has given {file} to {other} and {name}, and {other} is {state}.").format(
+            file=file, other=other.name, name=machine.name, state=state_word(other.state)
+        ),
+        ways_out=(
+            _("Stop {other} first.").format(other=other.name),
+            _("Or take it away from {name}: {command}.").format(name=machine.name, command=apart),
+        ),
+    )
+
+
+def _disks_of(machine: MachineFacts | None) -> dict[str, DiskSpec]:
+    """The disks that a machine writes to, by path: as it is defined, and as it runs."""
+    specs = (machine.spec, machine.live) if machine else ()
+    return {disk.path: disk for spec in specs if spec for disk in spec.disks if not disk.served}
+
+
+def guarded(state: LabState, plan: Plan) -> Plan:
+    """Return a plan that changes or copies images, or its refusal since another running machine has one of them."""
+    if plan.refusal or not any(plan.files.made + plan.files.rewritten + plan.files.deleted):
+        return plan
+    refusal = why_shared(state, plan.names)
+    return replace(plan, steps=(), notes=(), refusal=refusal) if refusal else plan
 
 
 def why_not_delete_machine(state: LabState, machine: str) -> Refusal | None:

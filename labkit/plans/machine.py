@@ -20,7 +20,7 @@ from labkit.model.machine import (
 from labkit.model.orphan import find_orphans
 from labkit.model.state import LabState, alive_among
 from labkit.model.words import state_word
-from labkit.plans.guard import why_not_delete_machine, why_not_reached
+from labkit.plans.guard import guarded, why_not_delete_machine, why_not_reached
 from labkit.plans.machine_excuses import (
     why_not_name,
     why_not_sized,
@@ -198,7 +198,7 @@ def machine_plan(
 ) -> Plan:
     """Return the plan of an act on one machine; `names`: all machines it is about, if that is more than the subject."""
     about = names or (subject,)
-    return Plan(
+    plan = Plan(
         act=act,
         subject=subject,
         home=state.home,
@@ -208,6 +208,7 @@ def machine_plan(
         refusal=refusal,
         notes=tuple(notes),
     )
+    return guarded(state, plan)
 
 
 def why_not_sized_here(survey: Survey, memory: int, vcpus: int, *, minimum: int = 0) -> Refusal | None:

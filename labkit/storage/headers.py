@@ -47,6 +47,16 @@ def read_image(path: Path, format: Format) -> ImageFacts:
     return _read(str(path), format)
 
 
+def leads_elsewhere(path: Path) -> bool:
+    """Return whether an image stands on something other than a file, such as a server: `read_image` refuses those."""
+    try:
+        with opened_plain(path) as file:
+            header = read_header(file.fileno(), Format.QCOW2)
+    except (OSError, HostTrouble, BadHeader):
+        return False
+    return header.data_file or bool(header.backing and _PROTOCOL.match(header.backing))
+
+
 def is_blank(path: Path) -> bool:
     """Whether nothing was ever written into a qcow2 image: its table of tables is empty.
 
@@ -83,12 +93,12 @@ def is_image_name(path: str) -> bool:
 def read_folder(folder: Path) -> dict[str, ImageFacts]:
     """Return the images in a folder by absolute path, sorted; their names end in their format.
 
-    Files that cannot be read as their names say are left out; `find_broken` returns those.
+    Files that cannot be read as their names say are left out; `find_unreadable` returns those.
     """
     return _scan(folder)[0]
 
 
-def find_broken(folder: Path) -> dict[str, HostTrouble]:
+def find_unreadable(folder: Path) -> dict[str, HostTrouble]:
     """Return the absolute paths of the files in a folder that are named as images but cannot be read as such."""
     return _scan(folder)[1]
 

@@ -25,6 +25,7 @@ function fieldsOf(element) {
 
 // A tree is one stop of the Tab key: the row with the focus, else the chosen one. What is chosen, the kernel says.
 const itemsOf = (tree) => [...tree.querySelectorAll("[role=treeitem]:not([hidden])")];
+const STOPS = "button:not([disabled]), summary, input, select, [role=treeitem][tabindex='0'], pre[tabindex='0']"; // of the Tab key
 const REST = 60; // milliseconds on a row until it counts as chosen: a held key passes over many
 
 function rove(el) {
@@ -136,6 +137,8 @@ function render({ model, el }) {
     const before = document.activeElement;
     const held = el.contains(before);
     const branches = held && before.closest("[role=tree]");
+    const stops = held ? [...root.querySelectorAll(STOPS)] : [];
+    const earlier = stops.slice(0, Math.max(0, stops.indexOf(before))).reverse();
     const chosen = () => el.querySelector("[aria-selected=true]")?.dataset.subject;
     const old = chosen();
     appeared.length = 0;
@@ -151,9 +154,10 @@ function render({ model, el }) {
       news.scrollIntoView({ block: "nearest" });
       if (free) news.focus({ preventScroll: true });
     } else if (held && free && !el.contains(document.activeElement)) {
-      // What had the focus is gone: the next key goes on from here.
+      // What had the focus is gone: the next key goes on from what came before it.
       const heir = branches && branches.isConnected && branches.querySelector("[tabindex='0']");
-      (heir || root).focus({ preventScroll: true });
+      const next = earlier.find((each) => each.isConnected && each.checkVisibility());
+      (heir || next || root).focus({ preventScroll: true });
     }
     filter(el);
     requestAnimationFrame(() => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from labkit.errors import Refused, WrongState
 from labkit.machine import Machine
 from labkit.orphans import Orphan
 from labkit.widgets import LabPanel
-from tests.beside.hands import contents, files_of, make_machine, virsh, write
+from tests.beside.hands import active_path, contents, files_of, make_machine, virsh, write
 
 
 def forget(vm: Machine, snapshot: str) -> Path:
@@ -277,3 +278,31 @@ def test_a_machine_of_another_hypervisor_keeps_its_files_and_is_told(vm: Machine
     assert lab.orphans[min(lab.orphans)].discard.plan().refusal is not None
     (sentence,) = lab.orphans.bring_back()
     assert f"web is on another hypervisor: open the lab there, with Lab.open(uri='{elsewhere}')" in sentence
+
+
+def test_a_disk_that_another_running_machine_was_given_is_left_alone(lab: Lab) -> None:
+    """By `virsh`, and while the other is off all is as with any other disk."""
+    mine, other = make_machine(lab, "mine", "left"), make_machine(lab, "other")
+    domain, image = other.facts.spec.domain_name, str(active_path(mine))
+    virsh("attach-disk", domain, image, "vdb", "--driver", "qemu", "--subdriver", "qcow2", "--config")
+    mine.start()
+    assert (mine.state, other.state) == ("running", "off")
+    before = files_of(lab)
+    acts: tuple[Callable[[], object], ...] = (
+        other.start,
+        lambda: other.snapshots.take("now"),
+        lambda: other.clone("third"),
+    )
+    hint = ""
+    for act in acts:
+        with pytest.raises(Refused, match="to mine and other, and mine is running") as refusal:
+            act()
+        hint = refusal.value.hint
+    assert files_of(lab) == before
+    mine.snapshots.take("here")
+    virsh(*hint.partition("other: virsh ")[2].removesuffix(".").split())
+    other.start().kill()
+    other.delete()
+    mine.kill()
+    assert set(contents(mine)) == {"left", "here", "now"}
+    mine.snapshots.restore("left")

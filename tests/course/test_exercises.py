@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.course import exercise, exercises
-from labkit.course.catalogue import ALIASES, EXERCISES, MODULES
+from labkit.course import exercise
+from labkit.course.catalogue import ALIASES, EXERCISES, MODULES, PACKAGE
 from labkit.course.exercise import Exercise, Verdict
 from labkit.course.exercises.disks import TrulyFixed
 from labkit.course.exercises.first_boot import FirstBoot
@@ -29,7 +29,7 @@ def ex(lab: Lab, progress: CourseProgress) -> Exercise:
 
 
 def test_the_catalogue_names_every_module() -> None:
-    (folder,) = exercises.__path__
+    (folder,) = PACKAGE.__path__
     files = {path.stem for path in Path(folder).glob("*.py")} - {"__init__"}
     assert {module.__name__.rpartition(".")[2] for module in MODULES} == files
 
@@ -148,7 +148,7 @@ def test_check_changes_nothing(ex: Exercise) -> None:
 def test_twins_do_not_hold_the_students_mark(ex: Exercise) -> None:
     assert ex.mark in ex.task()
     assert ex.mark not in repr(ex)
-    assert ex.mark not in ex._repr_html_()
+    assert ex.mark not in str(ex._repr_mimebundle_()["text/html"])
 
 
 def test_marks_differ_between_students(lab: Lab, tmp_path: Path) -> None:
@@ -168,10 +168,10 @@ def test_every_exercise_has_its_texts(code: str) -> None:
         set_language(None)
 
 
-def test_unknown_exercise_is_refused_with_the_names_there_are() -> None:
+def test_unknown_exercise_is_refused_with_names_like_it() -> None:
     with pytest.raises(NotFound) as refusal:
         exercise("segundo-arranque")
-    assert "first-boot" in refusal.value.hint
+    assert "primer-arranque" in refusal.value.hint
 
 
 def test_something_else_than_a_lab_is_refused() -> None:

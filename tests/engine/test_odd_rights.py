@@ -14,6 +14,7 @@ from labkit import Lab
 from labkit.cli import main
 from labkit.doctor.labs import check_labs
 from labkit.engine.folders import labs_folder
+from labkit.engine.workspace import list_labs
 from labkit.errors import HostTrouble, LabError, Refused, WrongState
 from labkit.hypervisor.inquiry import ask_hypervisor
 from labkit.machine import Machine
@@ -82,6 +83,30 @@ def test_an_image_that_may_not_be_read_is_no_damaged_one(vm: Machine) -> None:
             hint = refusal.value.hint
         _type(hint.partition(": ")[2])
         vm.start().kill()
+
+
+@pytest.mark.parametrize("below", ["nbd:127.0.0.1:1", "json:{}", "nbd+unix:///?socket=/nowhere"])
+def test_an_image_that_was_led_to_a_server_is_told_as_that(vm: Machine, below: str) -> None:
+    image = active_path(vm)
+    whole = image.read_bytes()
+    subprocess.run(["qemu-img", "rebase", "-u", "-F", "raw", "-b", below, str(image)], check=True)
+    for act in (vm.start, lambda: vm.snapshots.take("two"), lambda: vm.detach("web.vda")):
+        with pytest.raises(Refused, match="stand on something that is no file"):
+            act()
+    image.write_bytes(whole)
+    vm.start().kill()
+
+
+def test_lists_name_the_labs_that_may_not_be_read(vm: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    lab = vm.lab
+    with _locked(lab.home):
+        assert lab.name in list_labs()
+        assert main(["list"]) == 1
+        assert lab.name in capsys.readouterr().err
+        assert main(["lab", "list"]) == 0
+        assert f"{lab.name}\t{lab.home}\tthis user has no right to look into it" in capsys.readouterr().out
+        assert main(["clean", "--all"]) == 1
+    assert list(lab.machines) == ["web"]
 
 
 def test_an_image_that_may_not_be_written_is_told_before_the_start(vm: Machine) -> None:

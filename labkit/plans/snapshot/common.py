@@ -13,6 +13,7 @@ from labkit.model.image import Format
 from labkit.model.machine import DiskSpec
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
+from labkit.plans.guard import guarded
 from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.steps import CreateOverlay, Step
@@ -41,7 +42,7 @@ def make_plan(
         disks: free disks that it changes too.
     """
     locked = () if refusal else tuple(disks)
-    return Plan(
+    plan = Plan(
         act=act,
         subject=f"{machine}@{name}",
         home=state.home,
@@ -52,6 +53,7 @@ def make_plan(
         refusal=refusal,
         notes=() if refusal else tuple(notes),
     )
+    return guarded(state, plan)
 
 
 def make_overlays(
