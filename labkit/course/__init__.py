@@ -4,11 +4,13 @@ Knows: the lab as a student uses it, panels. Must not know: how either works ins
 """
 
 from labkit.course.catalogue import exercise, exercises
+from labkit.course.comparing import compare
 from labkit.course.course_panel import CoursePanel
 from labkit.course.exercise import Exercise
 from labkit.course.exercise_panel.panel import ExercisePanel
 from labkit.course.prediction import Prediction, predict
 from labkit.course.results import keep, recall
+from labkit.course.reviewing import Review, review
 from labkit.course.stopwatch import Stopwatch, time_steps
 from labkit.course.tidy import rewind, tidy
 
@@ -17,12 +19,15 @@ __all__ = [
     "Exercise",
     "ExercisePanel",
     "Prediction",
+    "Review",
     "Stopwatch",
+    "compare",
     "exercise",
     "exercises",
     "keep",
     "predict",
     "recall",
+    "review",
     "rewind",
     "tidy",
     "time_steps",
