@@ -149,6 +149,7 @@ def _image(arguments: argparse.Namespace) -> int:
 
 
 def _clean(arguments: argparse.Namespace) -> int:
+    from labkit.engine import kept_guests
     from labkit.engine.workspace import forget_lab, list_labs
     from labkit.lab import Lab
 
@@ -164,7 +165,11 @@ def _clean(arguments: argparse.Namespace) -> int:
         else:
             tell(_("The lab {name} is clean.").format(name=name))
 
-    return _for_each(list_labs() if arguments.all else [_existing(arguments.lab)], clean)
+    if not arguments.all:
+        return _for_each([_existing(arguments.lab)], clean)
+    if kept_guests.remove_all():
+        tell(_("The guests that were kept booted are gone; the next ones are made when they are needed."))
+    return _for_each(list_labs(), clean)
 
 
 def _orphans(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from labkit.engine.mapping import build_waking_xml
 from labkit.engine.session import Session
+from labkit.engine.steps.warm import build_fresh_xml
 from labkit.errors import Refused
 from labkit.hypervisor import snapshot_xml
 from labkit.hypervisor.backups import build_backup_xml
@@ -47,6 +48,7 @@ from labkit.plans.steps import (
     Step,
     TakeSnapshot,
     WakeClones,
+    WakeFresh,
 )
 from labkit.storage.files import host_errors
 
@@ -139,6 +141,8 @@ class _Texts:
             case WakeClones() if step.papers:
                 memory, runtime = Path(step.memory), self._connection.runtime
                 return [build_waking_xml(memory, spec, runtime) for spec in step.specs]
+            case WakeFresh():
+                return [build_fresh_xml(step, self._definition(step.spec.id), self._connection.runtime)]
             case DefineAdopted():
                 return [self._define(step.spec.id, step.xml), *(record.xml for record in step.records)]
             case _:

@@ -17,7 +17,6 @@ from labkit.course.exercises.first_boot import FirstBoot
 from labkit.course.progress import CourseProgress
 from labkit.course.reading import Reading
 from labkit.course.text import read_texts
-from labkit.course.warm import start_warm
 from labkit.errors import BadInput, NotFound
 from labkit.language import LANGUAGES, set_language
 
@@ -74,7 +73,7 @@ def test_what_is_wrong_decides_the_hint(ex: Exercise) -> None:
     assert "lab.create('first-boot')" in ex.hint().text
     vm = ex.lab.create(ex.machine)
     assert (ex.check().verdict, ex.check().why) == (Verdict.WRONG, "first-boot is off.")
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     assert "no file /root/mark" in ex.check().why
     vm.run("echo wrong > /root/mark")
     assert "'wrong'" in ex.check().why
@@ -99,7 +98,7 @@ def test_a_new_problem_begins_with_its_first_hint(ex: Exercise) -> None:
     machine = ex.lab.create(ex.machine)
     assert ex.hint().text.startswith("Hint 1")
     assert ex.hint().text.startswith("Hint 2")
-    start_warm(machine).pause()
+    machine.start(warm=True).wait_ready().pause()
     assert ex.hint().text.startswith("Hint 1")
     assert ex.hints_taken == 3
 

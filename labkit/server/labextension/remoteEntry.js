@@ -132,6 +132,10 @@
     await content.scrollToItem?.(at, "start");
   }
 
+  // Notebook 7 has the command that opens a terminal, too, and no place for it: its shell, unlike JupyterLab's, has one
+  // document, and knows no mode of showing one or several.
+  const hasTabs = (app) => "mode" in app.shell;
+
   const plugin = {
     id: "labkit:notebooks",
     description: "Opens a terminal as a tab when a page asks for it; says of panels of an earlier kernel that they are old, and runs " +
@@ -139,7 +143,8 @@
     autoStart: true,
     activate: (app) => {
       document.addEventListener("labkit-open-terminal", (event) => {
-        event.preventDefault(); // it has been heard
+        if (!hasTabs(app)) return; // it goes unheard: the page opens a window itself
+        event.preventDefault();
         void app.commands.execute("terminal:open", { name: event.detail.name });
       });
       document.addEventListener("labkit-run-again", (event) => void runAgain(app, event));
