@@ -162,7 +162,7 @@ def test_without_running_it_is_left_saved_and_goes_on_when_started(vm: Machine) 
 
 
 def test_a_boot_is_no_running_state_that_came_back(vm: Machine) -> None:
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     _count(vm, 5)
     vm.snapshots.take("five")
     before = witness(vm)
@@ -184,7 +184,8 @@ def test_a_boot_is_no_running_state_that_came_back(vm: Machine) -> None:
 
 def test_where_nothing_proves_the_running_state_it_cannot_be_told(vm: Machine) -> None:
     """The boot id was drawn after the snapshot, so the restored guest draws another."""
-    start_warm(vm).snapshots.take("unasked")
+    vm.start(warm=True).wait_ready()
+    vm.snapshots.take("unasked")
     before = witness(vm)
     vm.snapshots.restore("unasked")
     assert verify_restore(before, witness(vm), "unasked").running_state_restored is None
