@@ -19,7 +19,7 @@ from labkit.acts import travel as travel_acts
 from labkit.acts.act import act, tell_remarks
 from labkit.acts.names import NamedDisk, name_disk
 from labkit.arguments import checked
-from labkit.engine import awaiting, inside, resources, switching
+from labkit.engine import awaiting, inside, resources, starting, switching
 from labkit.engine.handle import Handle, SerialConsole
 from labkit.engine.progress import OnProgress, of_one_step, watching
 from labkit.engine.survey import survey_host
@@ -162,16 +162,30 @@ class Machine:
     # --- switching it -----------------------------------------------------------------------------
 
     @checked
-    def start(self, *, timeout: float = 120, cancel: threading.Event | None = None) -> Machine:
+    def start(
+        self, *, warm: bool | None = None, timeout: float = 120, cancel: threading.Event | None = None
+    ) -> Machine:
         """Boot the guest, or go on where it was saved; returns at once, see `wait_ready`.
+
+        Args:
+            warm: a machine that is as it was made need not boot: it can be resumed from the memory of a guest of its
+                image that was booted once. True: do that; False: boot; None: as LABKIT_WARM says. With LABKIT_WARM=0
+                every machine boots.
 
         Raises:
             WrongState: it is running or paused. Refused: its disks cannot be used.
             HypervisorError: it could not start; it stays off. Cancelled: the message names its state.
         """
         cancel = cancel or threading.Event()
-        with watching(under_way("start", self._handle.last_name), cancel=cancel):
-            switching.start(self._handle, self.snapshots.why_not_start, timeout=timeout, cancel=cancel)
+        with watching(under_way("start", self._handle.last_name), cancel=cancel) as shown:
+            starting.start(
+                self._handle,
+                self.snapshots.why_not_start,
+                warm=warm,
+                timeout=timeout,
+                cancel=cancel,
+                on_progress=shown,
+            )
         self._handle.session.executor.recorder.note_quietly()
         return self
 

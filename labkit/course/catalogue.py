@@ -1,4 +1,4 @@
-"""The catalogue of exercises: every class in `exercises/`, by its slug.
+"""The catalogue of exercises: every class in `exercises/`, by its slug, and the list of them for students.
 
 Knows: which exercises there are. Must not know: what any of them asks.
 """
@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Final
 
 from labkit.arguments import checked
-from labkit.course import exercises
 from labkit.course.exercise import Exercise
+from labkit.course.text import read_texts, say, say_near
 from labkit.errors import BadInput, NotFound
 from labkit.lab import Lab
 from labkit.language import _
 from labkit.units import Shown
+from labkit.widgets.tree import tag, to_html
+
+PACKAGE: Final = importlib.import_module("labkit.course.exercises")
+"""Where they are; `labkit.course.exercises` is the function, for students."""
 
 MODULES: Final[tuple[ModuleType, ...]] = tuple(
-    importlib.import_module(f"{exercises.__name__}.{module.name}")
-    for module in pkgutil.iter_modules(exercises.__path__)
+    importlib.import_module(f"{PACKAGE.__name__}.{module.name}") for module in pkgutil.iter_modules(PACKAGE.__path__)
 )
 
 EXERCISES: Final[dict[str, type[Exercise]]] = {
@@ -50,11 +54,44 @@ def exercise(slug: str, lab: Lab | None = None) -> Exercise:
     if slug not in EXERCISES:
         raise NotFound(
             _("There is no {slug!r} in the course.").format(slug=slug),
-            _("There are: {names}.").format(names=", ".join(EXERCISES)),
+            say_near(slug, (*EXERCISES, *ALIASES), all_by="exercises()"),
         )
     if lab is not None and not isinstance(lab, Lab):
         raise BadInput(_("{lab!r} is not a lab.").format(lab=Shown(lab)), _("Give what Lab.open() returned."))
     return EXERCISES[slug](lab)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """An exercise in the list: its id, its title, the number of its notebook."""
+
+    slug: str
+    title: str
+    notebook: str
+
+
+class ExerciseList(tuple[Listed, ...]):
+    """The exercises of the course, in its order; shown as a table."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        width = max((len(each.slug) for each in self), default=0)
+        return "\n".join(f"{each.notebook}  {each.slug:{width}}  {each.title}" for each in self)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            tag("tr", tag("td", each.notebook), tag("td", tag("code", each.slug)), tag("td", each.title))
+            for each in self
+        ]
+        return to_html(tag("table", tag("tbody", *rows)))
+
+
+def exercises() -> ExerciseList:
+    """Return the exercises, with id and title, in the order of the course."""
+    texts = read_texts("exercises")
+    listed = [Listed(slug=slug, title=say(text["title"]), notebook=text["notebook"]) for slug, text in texts.items()]
+    return ExerciseList(sorted(listed, key=lambda each: each.notebook))
 
 
 def exercise_machines() -> frozenset[str]:

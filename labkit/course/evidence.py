@@ -24,6 +24,9 @@ HINT_STEPS = 3
 
 _MOST = 4 * MIB
 
+_read: dict[Path, tuple[tuple[int, int, int], Kept]] = {}
+"""What was read last of each file, with the inode, time and size it had: each writing makes another file."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
@@ -32,6 +35,8 @@ class Kept:
     Attributes:
         evidence: of its last start; None: it was not started.
         hints: how many were taken, over all starts. about, step: what the last one was about, and its step.
+        seed: what another one is drawn from, for practice; "": it is the student's own.
+        done: when a check first found it done after that start, ISO 8601; "": not yet.
     """
 
     format: int = FORMAT
@@ -39,6 +44,8 @@ class Kept:
     hints: int = 0
     about: str = ""
     step: int = 0
+    seed: str = ""
+    done: str = ""
 
 
 class EvidenceFile:
@@ -55,14 +62,27 @@ class EvidenceFile:
         """Return what is kept; a file that says something else than it should is none."""
         with host_errors(self.path):
             try:
-                kept = read_json(self.path, Kept, most=_MOST)
+                stat = self.path.stat()
+                age = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+                before = _read.get(self.path)
+                if before is None or before[0] != age:  # panels ask each second
+                    before = _read[self.path] = (age, read_json(self.path, Kept, most=_MOST))
+                kept = before[1]
             except (FileNotFoundError, Damaged):
                 return Kept()
         return kept if kept.format == FORMAT else Kept()
 
-    def keep(self, evidence: Evidence | None) -> None:
-        """Keep the evidence of a start, or (None) forget it; the number of hints stays."""
-        self._write(replace(self.read(), evidence=evidence, about="", step=0))
+    def keep(self, evidence: Evidence | None, *, seed: str | None = None) -> None:
+        """Keep the evidence of a start, or (None) forget it; hints stay, and the seed if none is given."""
+        kept = self.read()
+        seed = kept.seed if seed is None else seed
+        self._write(replace(kept, evidence=evidence, about="", step=0, seed=seed, done=""))
+
+    def finish(self, at: str) -> None:
+        """Keep when it was found done; the first time after a start counts."""
+        kept = self.read()
+        if kept.evidence is not None and not kept.done:
+            self._write(replace(kept, done=at))
 
     def take_hint(self, about: str) -> int:
         """Count a hint and return its step: the first about something new is 1, and the last is asked for again."""

@@ -12,7 +12,6 @@ from typing import Any
 from labkit.course.exercise import Exercise
 from labkit.course.reading import MachineReading, Reading
 from labkit.course.result import Result, wrong
-from labkit.course.warm import start_warm
 from labkit.disk import Disk
 from labkit.language import _
 from labkit.machine import Machine
@@ -42,7 +41,7 @@ class MachineExercise(Exercise):
         return machines
 
     def _begin(self, machine: Machine) -> None:
-        start_warm(machine)
+        machine.start(warm=True).wait_ready()
         machine.run(f"echo {self.mark} >{ON_DISK}; sync")
 
 

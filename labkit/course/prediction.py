@@ -13,101 +13,21 @@ Knows: the course's texts, progress, panels. Must not know: how anything is meas
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
 
 from labkit.arguments import checked
+from labkit.course.amount import say_amount
 from labkit.course.progress import CourseProgress
-from labkit.course.text import find_text, say
+from labkit.course.question import UNKNOWN, UNTOLD, Option, Question, read_question
 from labkit.errors import BadInput
 from labkit.language import _
-from labkit.units import Shown, parse_size
+from labkit.units import Shown
+from labkit.widgets import parts
 from labkit.widgets.acting import Values
 from labkit.widgets.panel import Panel
 from labkit.widgets.tree import Node, tag
 
 _shown: dict[str, weakref.WeakSet[Panel]] = {}
 """The panels of each prediction, since an answer given in one is shown in all."""
-
-_MOST = 1e300
-"""All measurements are below this number."""
-
-UNKNOWN = "unknown"
-"""The option "I don't know"; every prediction has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """A possible answer.
-
-    Attributes:
-        slug: its name. text: what it says. below: observed numbers below this belong to it, or None.
-    """
-
-    slug: str
-    text: str
-    below: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """A prediction's question in the language in force.
-
-    Attributes:
-        options: in order, "I don't know" last.
-        varies: whether computers may answer differently.
-    """
-
-    slug: str
-    text: str
-    options: tuple[Option, ...]
-    varies: bool
-
-    @property
-    def markdown(self) -> str:
-        """The question with its options, as it stands in a notebook."""
-        head = _("Predict:")
-        return "\n".join([f"**{head}** {self.text}", "", *(f"- {option.text}" for option in self.options)])
-
-    def option(self, slug: str) -> Option:
-        """Return an option by its name; KeyError when there is none."""
-        return {option.slug: option for option in self.options}[slug]
-
-    def classify(self, observed: object) -> Option:
-        """Return the option that an observation belongs to.
-
-        Args:
-            observed: a number if the options are ranges, else an option's slug; True and False stand for "yes" and
-                "no".
-
-        Raises:
-            BadInput: it belongs to none.
-        """
-        answers = self.options[:-1]
-        if any(option.below is not None for option in answers) and _is_number(observed):
-            number = float(str(observed))
-            return next(option for option in answers if option.below is None or number < option.below)
-        slug = {True: "yes", False: "no"}.get(observed) if isinstance(observed, bool) else observed
-        for option in answers:
-            if option.slug == slug:
-                return option
-        raise BadInput(
-            _("{observed!r} is no answer to {slug!r}.").format(observed=Shown(observed), slug=self.slug),
-            _("Give a number, or one of: {names}.").format(names=", ".join(option.slug for option in answers)),
-        )
-
-
-def read_question(slug: str) -> Question:
-    """Return a question from the course's texts.
-
-    Raises:
-        NotFound: there is none of that name.
-    """
-    table = find_text("predictions", slug)
-    options = tuple(
-        Option(slug=option["slug"], text=say(option), below=_bound(option.get("below"))) for option in table["options"]
-    )
-    unknown = Option(slug=UNKNOWN, text=_("I don't know"))
-    return Question(slug=slug, text=say(table["question"]), options=(*options, unknown), varies=table["varies"])
 
 
 class Prediction(Panel):
@@ -168,7 +88,7 @@ class Prediction(Panel):
             observed: what the run observed; see `Question.classify`.
         """
         revealed = Revealed(self, observed)
-        self._progress.record_revealed(self.slug)
+        self._progress.record_revealed(self.slug, revealed.observed.slug, self.question.measure(observed))
         for panel in list(_shown[self.slug]):
             panel.redraw()
         return revealed
@@ -201,8 +121,23 @@ class Prediction(Panel):
         ]
         return tag(
             "div",
+            self._head(),
             tag("div", *buttons, class_="labkit-options", role="group", aria_label=question.text),
             tag("p", self._word(), class_="labkit-quiet", role="status"),
+        )
+
+    def _head(self) -> Node:
+        """Return what it is and how it stands, as exercises do."""
+        stands = {
+            False: parts.badge(_("open"), shape="○", tone="calm"),
+            True: parts.badge(_("answered"), shape="✓", tone="good"),
+        }
+        late = parts.badge(_("answered late"), shape="◐", tone="warn")
+        return tag(
+            "div",
+            parts.badge(_("Prediction"), shape="?", tone="calm"),
+            late if self.choice and self.is_late else stands[self.choice is not None],
+            class_="labkit-head",
         )
 
     def _is_settled(self) -> bool:
@@ -227,13 +162,20 @@ class Revealed(Panel):
     def __init__(self, prediction: Prediction, observed: object) -> None:
         super().__init__()
         self._prediction = prediction
-        self._observed = prediction.question.classify(observed).slug
+        prediction.question.classify(observed)
+        self._observed = observed
+        self._measured = prediction.question.measure(observed)
         _shown.setdefault(prediction.slug, weakref.WeakSet()).add(self)
 
     @property
     def observed(self) -> Option:
         """The option that the observation belongs to."""
-        return self._prediction.question.option(self._observed)
+        return self._prediction.question.classify(self._observed)
+
+    @property
+    def measured(self) -> str:
+        """The number that was measured, in words; "" if it was none."""
+        return "" if self._measured is None else say_amount(self._measured, self._prediction.question.unit)
 
     @property
     def verdict(self) -> str:
@@ -245,6 +187,8 @@ class Revealed(Panel):
             return _("You chose after the machine had answered: that does not count as predicted.")
         if choice.slug == UNKNOWN:
             return _("You said that you did not know; now you do.")
+        if self.observed.slug == UNTOLD:
+            return _("The machine cannot tell: run the section again when this computer has less to do.")
         if choice == self.observed:
             return _("As you predicted.")
         return _("Not as you predicted: what explains the difference?")
@@ -266,6 +210,7 @@ class Revealed(Panel):
             question,
             you,
             tag("p", tag("strong", _("The machine says: {answer}").format(answer=self.observed.text))),
+            tag("p", _("Measured: {figure}").format(figure=self.measured)) if self.measured else None,
             tag("p", self.verdict, role="status"),
         )
 
@@ -286,11 +231,3 @@ def predict(slug: str) -> Prediction:
         NotFound: the course has none of that name.
     """
     return Prediction(slug)
-
-
-def _bound(below: str | float | None) -> float | None:
-    return float(parse_size(below)) if isinstance(below, str) else below
-
-
-def _is_number(observed: object) -> bool:
-    return isinstance(observed, int | float) and not isinstance(observed, bool) and abs(observed) < _MOST

@@ -74,6 +74,20 @@ class KeptFigure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What the machine has answered to a prediction.
+
+    Attributes:
+        at: when it did so first, ISO 8601. option: the slug of the option it was, the last time; "" if not known.
+        value: the number that was measured, if it was one.
+    """
+
+    at: str = ""
+    option: str = ""
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Done:
     at: str = ""
 
@@ -84,7 +98,7 @@ class _Content:
 
     student: str = ""
     predictions: dict[str, _Answer] = field(default_factory=dict)
-    revealed: dict[str, _Done] = field(default_factory=dict)
+    revealed: dict[str, Observed] = field(default_factory=dict)
     exercises: dict[str, _Done] = field(default_factory=dict)
     results: dict[str, KeptFigure] = field(default_factory=dict)
     understood: bool = True
@@ -139,10 +153,20 @@ class CourseProgress:
 
         self._change(answer)
 
-    def record_revealed(self, slug: str) -> None:
-        """Keep that the machine has answered a prediction; the first time counts."""
-        if not self.is_revealed(slug):
-            self._change(lambda content: content.revealed.setdefault(slug, _Done(at=_now())))
+    def observed(self) -> dict[str, Observed]:
+        """Return what the machine has answered, by prediction."""
+        return self._read().revealed
+
+    def record_revealed(self, slug: str, option: str = "", value: float | None = None) -> None:
+        """Keep what the machine has answered to a prediction; of when it did so, the first time counts."""
+        before = self._read().revealed.get(slug, Observed(at=_now()))
+        now = replace(before, option=option, value=value)
+
+        def reveal(content: _Content) -> None:
+            content.revealed[slug] = replace(now, at=content.revealed.get(slug, now).at)
+
+        if self._read().revealed.get(slug) != now:
+            self._change(reveal)
 
     def results(self) -> list[KeptFigure]:
         """Return the figures that were kept, the oldest first."""
@@ -236,7 +260,7 @@ def _understand(data: bytes) -> _Content:
     except Damaged:
         content.understood = False
     content.predictions = _take(content, table.get("predictions", {}), _Answer)
-    content.revealed = _take(content, table.get("revealed", {}), _Done)
+    content.revealed = _take(content, table.get("revealed", {}), Observed)
     content.exercises = _take(content, table.get("exercises", {}), _Done)
     content.results = _take(content, table.get("results", {}), KeptFigure)
     return content

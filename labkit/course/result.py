@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from labkit.language import _
+from labkit.language import _, say_again
+from labkit.widgets.prose import render_line, render_prose
 from labkit.widgets.tree import tag, to_html
 
 
@@ -49,14 +50,14 @@ class Result:
             Verdict.WRONG: _("✗ Not yet, because: {why}"),
             Verdict.BROKEN: _("⚠ What the exercise starts from is broken: {why}"),
         }
-        return words[self.verdict].format(why=self.why).strip()
+        return words[self.verdict].format(why=say_again(self.why)).strip()
 
     def __repr__(self) -> str:
         return f"{self.text}\n→ {self.hint}" if self.verdict is Verdict.BROKEN else self.text
 
     def _repr_html_(self) -> str:
-        restore = tag("p", "→ ", self.hint) if self.verdict is Verdict.BROKEN else None
-        return to_html(tag("div", tag("p", self.text), restore))
+        restore = tag("p", "→ ", *render_line(self.hint)) if self.verdict is Verdict.BROKEN else None
+        return to_html(tag("div", tag("p", *render_line(self.text)), restore))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class Advice:
         return f"{self.text}\n\n{self.code}" if self.code else self.text
 
     def _repr_html_(self) -> str:
-        return to_html(tag("div", tag("p", self.text), tag("pre", self.code) if self.code else None))
+        return to_html(tag("div", render_prose(self.text), tag("pre", self.code) if self.code else None))
 
 
 def done(why: str) -> Result:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from labkit.arguments import checked
+from labkit.course.amount import UNITS, say_amount
 from labkit.course.measures import measure
 from labkit.course.progress import CourseProgress, KeptFigure
 from labkit.course.text import read_texts, say
@@ -21,14 +22,11 @@ from labkit.errors import BadInput, NotFound
 from labkit.lab import Lab
 from labkit.language import _
 from labkit.storage.bounded import MOST_NUMBER
-from labkit.units import Shown, check_name, decimal, format_size
+from labkit.units import Shown, check_name
 from labkit.widgets.panel import lab_of
 
 Number: TypeAlias = float
 """A figure: of bytes, too, and so no number of seconds to `checked`."""
-
-UNITS = ("", "s", "B")
-"""Of figures: a number, seconds, bytes."""
 
 
 @checked
@@ -97,17 +95,10 @@ def describe_result(kept: KeptFigure) -> tuple[str, str]:
     """Return what a figure is, and its value with its unit and spread, in the language in force."""
     texts = read_texts("results")
     title = say(texts[kept.slug]) if kept.slug in texts else kept.slug
-    text = _amount(kept.value, kept.unit)
+    text = say_amount(kept.value, kept.unit)
     if kept.spread is not None:
-        text = _("{value} (spread {spread})").format(value=text, spread=_amount(kept.spread, kept.unit))
+        text = _("{value} (spread {spread})").format(value=text, spread=say_amount(kept.spread, kept.unit))
     return title, text
-
-
-def _amount(value: float, unit: str) -> str:
-    if unit == "B":
-        return format_size(int(value))
-    number = decimal(f"{value:.3g}")
-    return f"{number} s" if unit == "s" else number
 
 
 def this_place(lab: Lab | None = None) -> tuple[str, str]:

@@ -74,6 +74,7 @@ def _checks(labs: Path, uri: str) -> Iterator[Check]:
         yield from _look("leftover-processes", lambda: leftovers.check_processes(labs, inquiry))
         yield from _look("losses", lambda: check_losses(labs, uri))
         yield from _look("seals", lambda: check_seals(labs, uri))
+        yield from _look("kept-guests", leftovers.check_kept_guests)
         yield from _look("orphans", lambda: leftovers.check_orphans(labs, uri))
     yield from _look("neighbours", lambda: instances.check_neighbours(labs))
     yield from _look("leftover-sockets", leftovers.check_sockets)

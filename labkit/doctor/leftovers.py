@@ -97,6 +97,22 @@ def check_orphans(labs: Path, uri: str) -> Check:
     )
 
 
+def check_kept_guests() -> Check:
+    """Tell how much room the guests take that are kept booted."""
+    from labkit.engine import kept_guests  # needs libvirt, without which the doctor must work
+
+    slug, kept = "kept-guests", kept_guests.list_kept()
+    if not kept:
+        return Check(slug=slug, status=Status.OK, what=_("No guest is kept booted."))
+    sentence = ngettext(
+        "{count} guest is kept booted, for new machines to go on from: {size} in {folder}.",
+        "{count} guests are kept booted, for new machines to go on from: {size} in {folder}.",
+        len(kept),
+    )
+    size, folder = format_size(kept_guests.bytes_kept()), kept_guests.kept_folder()
+    return Check(slug=slug, status=Status.OK, what=sentence.format(count=len(kept), size=size, folder=folder))
+
+
 def _is_at_work(path: Path) -> bool:
     """Whether somebody holds the locks of an act's machines; of an act that cannot be read, nobody does."""
     try:

@@ -16,7 +16,7 @@ import psutil
 from labkit.engine import lease_files
 from labkit.engine.computer import Computer
 from labkit.engine.lease_files import GuestMark
-from labkit.engine.locks import is_held, lab_lock
+from labkit.engine.locks import is_locked, lab_lock
 from labkit.hypervisor.process import find_pid
 from labkit.storage.files import host_errors
 
@@ -68,7 +68,7 @@ class GuestList:
 
     def _may_run(self, mark: GuestMark) -> bool:
         """Whether a guest that the hypervisor takes for off is just being started, or runs out of its reach."""
-        return is_held(self.folder, mark.name) or find_pid(mark.id) is not None
+        return is_locked(self.folder, mark.name) or find_pid(mark.id) is not None
 
 
 def _mark(machine_id: str, name: str, known: GuestMark | None) -> GuestMark:

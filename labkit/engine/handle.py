@@ -12,7 +12,7 @@ from pathlib import Path
 from labkit.engine.agent_channel import agent_channel
 from labkit.engine.journal import read_entries
 from labkit.engine.lease import Lease
-from labkit.engine.locks import MachineLocks, is_held
+from labkit.engine.locks import MachineLocks, is_locked
 from labkit.engine.out_of_reach import see
 from labkit.engine.session import Session, visit_session
 from labkit.engine.workspace import Workspace
@@ -117,9 +117,9 @@ class Handle:
         return self.stands[1]
 
     @property
-    def is_held(self) -> bool:
+    def is_locked(self) -> bool:
         """Whether anybody, here or in another kernel, is switching it or at work on it just now."""
-        return is_held(self.workspace.locks, self.last_name)
+        return is_locked(self.workspace.locks, self.last_name)
 
     @property
     def definition(self) -> str:

@@ -120,7 +120,7 @@ def find_busy(folder: Path, names: Iterable[str]) -> frozenset[str]:
     return frozenset(busy)
 
 
-def is_held(folder: Path, name: str) -> bool:
+def is_locked(folder: Path, name: str) -> bool:
     """Return whether anybody holds a machine's lock, exclusively or shared."""
     try:
         descriptor = _look_at(_lock_file(folder, name))

@@ -30,6 +30,7 @@ from labkit.storage import memory_file, memory_stream
 from labkit.storage.atomic import creating
 from labkit.storage.files import host_errors
 from labkit.storage.memory_file import MemoryHeader
+from labkit.storage.memory_stream import Block
 
 
 def can_be_mapped(memory: Path) -> bool:
@@ -56,8 +57,11 @@ def is_whole(memory: Path) -> bool:
         return False
 
 
-def make(memory: Path, *, on_bytes: OnBytes, limit: Limit) -> None:
+def make(memory: Path, *, on_bytes: OnBytes, limit: Limit) -> Block:
     """Make the files to map a memory, and seal them; they replace existing ones.
+
+    Returns:
+        The block with the memory, under the name that it has where it is mapped.
 
     Raises:
         ValueError: its kind is not known here. LabError: the files cannot be made, or the limit was reached.
@@ -73,8 +77,9 @@ def make(memory: Path, *, on_bytes: OnBytes, limit: Limit) -> None:
         _open_new(layer) as one,
         _open_new(rest) as other,
     ):
-        memory_stream.split(memory, header.length, one, other, on_bytes=on_bytes, limit=limit)
+        block = memory_stream.split(memory, header.length, one, other, on_bytes=on_bytes, limit=limit)
     seals.seal([str(pages), str(devices)])
+    return block
 
 
 def read_devices(memory: Path) -> bytes:

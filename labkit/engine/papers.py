@@ -12,6 +12,7 @@ from pathlib import Path
 
 from labkit.engine.mapping import build_waking_xml
 from labkit.engine.session import Session
+from labkit.engine.steps.warm import build_fresh_xml
 from labkit.errors import Refused
 from labkit.hypervisor import snapshot_xml
 from labkit.hypervisor.backups import build_backup_xml
@@ -25,7 +26,7 @@ from labkit.hypervisor.domain_xml import (
 )
 from labkit.hypervisor.migration import read_moving
 from labkit.hypervisor.snapshots import definition_from_xml, read_restored, revived_xml
-from labkit.hypervisor.sockets import place_sockets, runtime_folder
+from labkit.hypervisor.sockets import instance_folder, place_sockets
 from labkit.model.machine import DiskSpec
 from labkit.plans.plan import Folder, Plan
 from labkit.plans.steps import (
@@ -47,6 +48,7 @@ from labkit.plans.steps import (
     Step,
     TakeSnapshot,
     WakeClones,
+    WakeFresh,
 )
 from labkit.storage.files import host_errors
 
@@ -133,12 +135,14 @@ class _Texts:
             case BackUpDisks():
                 return [build_backup_xml({disk.target: (disk.path, disk.format) for disk in step.disks})]
             case MigrateMachine():
-                there = runtime_folder(step.to_uri)
+                there = instance_folder(step.to_uri)
                 moving = [read_moving(self._connection, step.machine_id, there)] if step.live else []
                 return [*moving, place_sockets(self._definition(step.machine_id), there)]
             case WakeClones() if step.papers:
                 memory, runtime = Path(step.memory), self._connection.runtime
                 return [build_waking_xml(memory, spec, runtime) for spec in step.specs]
+            case WakeFresh():
+                return [build_fresh_xml(step, self._definition(step.spec.id), self._connection.runtime)]
             case DefineAdopted():
                 return [self._define(step.spec.id, step.xml), *(record.xml for record in step.records)]
             case _:

@@ -17,7 +17,7 @@ from labkit.model.record import LabRecord, LostPoint, LostSnapshot, MadeFor
 from labkit.model.snapshot import SnapshotTree
 
 
-def find_lost(record: LabRecord, known: Iterable[str] = ()) -> dict[str, LostPoint]:
+def list_lost_points(record: LabRecord, known: Iterable[str] = ()) -> dict[str, LostPoint]:
     """Return what a record says of images that the hypervisor has forgotten, by absolute path.
 
     Args:
@@ -126,7 +126,7 @@ def _find_recorded(path: Path, _version: tuple[int, int, int]) -> frozenset[str]
     record = read_record(path.parent)
     if record is None:
         return frozenset()
-    points = find_lost(record)
+    points = list_lost_points(record)
     memories = {point.memory for point in points.values() if point.memory}
     return frozenset({*points, *memories, *(str(path.parent / name) for name in record.made)})
 

@@ -53,9 +53,10 @@ from labkit.plans.steps import (
     RestoreMemory,
     Step,
     WakeClones,
+    WakeFresh,
 )
 
-_DECIDES_WHO_RUNS = CutPower | DropSaved | MigrateMachine | RestoreMemory | WakeClones
+_DECIDES_WHO_RUNS = CutPower | DropSaved | MigrateMachine | RestoreMemory | WakeClones | WakeFresh
 """Steps after which a guest is left as it is, even if it is paused."""
 
 JOB_LIMIT = 60.0
@@ -283,6 +284,8 @@ def may_run(plan: Plan) -> list[tuple[str, str]]:
     for step in plan.steps:
         if isinstance(step, WakeClones):
             found += [(spec.id, spec.name) for spec in step.specs]
+        elif isinstance(step, WakeFresh):
+            found.append((step.spec.id, step.spec.name))
         elif isinstance(step, RestoreMemory | MigrateMachine):
             found.append((step.machine_id, plan.subject))
     return found
@@ -300,7 +303,7 @@ def _do_again(step: Step, context: Context, *, reported: bool) -> None:
 
     A guest that runs again already is left alone, since what it has done must not be undone.
     """
-    if reported and isinstance(step, CutPower | DropSaved | RestoreMemory | WakeClones):
+    if reported and isinstance(step, CutPower | DropSaved | RestoreMemory | WakeClones | WakeFresh):
         return
     if isinstance(step, DefineFromSnapshot):
         restore.cut_power_of_others(step, context)

@@ -100,7 +100,7 @@ class _Terminal:
                 return self._open()
             except WrongState:
                 now = time.monotonic()
-                if self._machine.is_held:
+                if self._machine.is_locked:
                     end = min(now + _AFTERWARDS, latest)
                 if now > end:
                     raise

@@ -23,7 +23,7 @@ import libvirt
 from labkit.errors import BadInput, ConnectionLost, HostTrouble, TimedOut
 from labkit.hypervisor.errors import translate
 from labkit.hypervisor.events import EventHub, start_event_loop
-from labkit.hypervisor.sockets import runtime_folder
+from labkit.hypervisor.sockets import instance_folder
 from labkit.language import _
 from labkit.model.event import Event, EventKind
 
@@ -92,7 +92,7 @@ class Connection:
 
     def __init__(self, uri: str = DEFAULT_URI, *, start: Callable[[], None] | None = None) -> None:
         self.uri = check_uri(uri)
-        self.runtime = runtime_folder(self.uri)
+        self.runtime = instance_folder(self.uri)
         self._start = start
         start_event_loop()
         self.events = EventHub()

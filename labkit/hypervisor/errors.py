@@ -23,7 +23,7 @@ from labkit.errors import (
     TimedOut,
     WrongState,
 )
-from labkit.hypervisor.launching import is_held
+from labkit.hypervisor.launching import says_held
 from labkit.language import _
 
 GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_AUTH_FAILED)
@@ -56,7 +56,7 @@ def agent_silence(text: str, *, subject: str = "") -> GuestSilent:
     prefix = f"{subject}: " if subject else ""
     return GuestSilent(
         prefix + _("the guest agent does not answer."),
-        _("Is it still booting? Call wait_ready(), or look at its console."),
+        _("Is it still booting? Use wait_ready(), or look at its console."),
         details=text,
     )
 
@@ -92,7 +92,7 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
     if "previous migration" in text:  # QEMU's words, for keeping memory, saving it and sending it
         return WrongState(
             prefix + _("QEMU keeps or sends the memory of a paused guest only once while it is paused."),
-            _("Call resume(), and pause() if you like; then do it again."),
+            _("Use resume(), and pause() if you like; then do it again."),
             details=text,
         )
     if code == libvirt.VIR_ERR_OPERATION_INVALID:
@@ -118,7 +118,7 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
     return HypervisorError(
         prefix + _("the hypervisor refused: {text}").format(text=text),
         _("What was there before it is not quite gone: wait a moment, then do it again.")
-        if is_held(error)
+        if says_held(error)
         else _("The details are libvirt's own words."),
         code=code,
         details=text,

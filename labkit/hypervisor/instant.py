@@ -1,14 +1,16 @@
-"""Clones that go on from another machine's memory: checking the file with libvirt, restoring, setting the clock.
+"""Guests that go on from another one's memory: where that comes from, checking it with libvirt, restoring, the clock.
 
 Knows: libvirt's domains and memory files. Must not know: how such a file is made, whose act it is part of.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import libvirt
 
+from labkit.errors import LabError
 from labkit.hypervisor.clone_xml import clone_domain_xml
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse_domain_xml
@@ -31,6 +33,21 @@ def is_memory_of(connection: Connection, memory: str, spec: MachineSpec) -> bool
     return (found.name, found.id) == (spec.name, spec.id) and disks == {disk.target: disk.path for disk in spec.disks}
 
 
+def create_passing(connection: Connection, xml: str, *, subject: str) -> None:
+    """Boot a guest of a machine that is defined nowhere; it ends with the process that asks for it."""
+    connection.call(
+        once_log_is_free(lambda raw: raw.createXML(xml, libvirt.VIR_DOMAIN_START_AUTODESTROY)),
+        subject=subject,
+        timeout=LONG,
+    )
+
+
+def end_named(connection: Connection, domain_name: str) -> None:
+    """End a guest by its domain's name, if there is one."""
+    with contextlib.suppress(LabError):
+        connection.call(lambda raw: raw.lookupByName(domain_name).destroy())
+
+
 def save_to(connection: Connection, memory: str, spec: MachineSpec) -> None:
     """Write a running guest's memory to a file, and end it."""
 
@@ -38,11 +55,6 @@ def save_to(connection: Connection, memory: str, spec: MachineSpec) -> None:
         raw.lookupByUUIDString(spec.id).save(memory)
 
     connection.call(save, subject=spec.name, timeout=LONG)
-
-
-def versions(connection: Connection) -> str:
-    """Return the versions of libvirt and QEMU that a memory file may depend on."""
-    return connection.read(lambda raw: f"{raw.getLibVersion()} {raw.getVersion()}")
 
 
 def restore(connection: Connection, memory: str, spec: MachineSpec) -> None:

@@ -29,7 +29,7 @@ _PATIENCE = 20.0  # seconds; a log that is held longer will not become free
 _LOOK = 0.1  # seconds between two tries
 
 
-def is_held(error: libvirt.libvirtError) -> bool:
+def says_held(error: libvirt.libvirtError) -> bool:
     """Return whether a call was refused because something that it needs is still in use."""
     return error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR and (error.get_int1() or 0) == errno.EBUSY
 
@@ -47,7 +47,7 @@ def once_log_is_free(verb: Callable[[T], R], limit: Limit = NO_LIMIT) -> Callabl
             try:
                 return verb(subject)
             except libvirt.libvirtError as error:
-                if not is_held(error) or patience.reached or limit.reached:
+                if not says_held(error) or patience.reached or limit.reached:
                     raise
             time.sleep(_LOOK)
 

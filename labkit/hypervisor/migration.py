@@ -28,7 +28,7 @@ from labkit.hypervisor.inquiry import find_daemon
 from labkit.hypervisor.launching import once_log_is_free
 from labkit.hypervisor.mapped_xml import read_memory_xml
 from labkit.hypervisor.snapshot_xml import definitions_in_snapshot_xml
-from labkit.hypervisor.sockets import place_sockets, runtime_folder
+from labkit.hypervisor.sockets import instance_folder, place_sockets
 from labkit.limits import NO_LIMIT, Limit, OnBytes
 from labkit.model.travel import SnapshotRecord, sort_records
 
@@ -129,7 +129,7 @@ def migrate(
     """
     close_arrival(arrival)
     arrival.parent.mkdir(mode=0o700)
-    there = runtime_folder(to_uri)
+    there = instance_folder(to_uri)
 
     def send(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)

@@ -158,6 +158,7 @@ def read_process(machine_id: str, guest_memory: int) -> GuestProcess | None:
                 guest_memory_resident=_region_resident(process, guest_memory),
                 ancestors=tuple(parent.name() for parent in process.parents()),
                 began=100 * _began_ticks(pid) // os.sysconf("SC_CLK_TCK"),
+                is_resumed="-incoming" in process.cmdline(),
             )
     except psutil.NoSuchProcess:
         return None

@@ -49,7 +49,7 @@ def session_config_folder() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
 
 
-def runtime_folder(uri: str) -> Path | None:
+def instance_folder(uri: str) -> Path | None:
     """Return the runtime folder of the hypervisor instance that a URI names, or None if that is not ours or not known.
 
     The system's hypervisor has none of ours, and a socket of another name does not say where it is.

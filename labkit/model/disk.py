@@ -152,7 +152,7 @@ def name_of(images: Mapping[str, ImageFacts], disk: DiskSpec) -> str:
     return disk_name(next(ours, disk.path)) if image_number(disk.path) < 0 and not disk.served else disk.name
 
 
-def find_lost(images: Mapping[str, ImageFacts], path: str) -> str | None:
+def find_missing(images: Mapping[str, ImageFacts], path: str) -> str | None:
     """Return the missing image of a chain: its first one, or the one its last one stands on; None if it is whole."""
     layers = chain(images, path)
     lost = layers[-1].backing if layers else path
@@ -161,7 +161,7 @@ def find_lost(images: Mapping[str, ImageFacts], path: str) -> str | None:
 
 def layer_paths(images: Mapping[str, ImageFacts], path: str) -> tuple[str, ...]:
     """Return the paths of an image and all it needs, top → base, including a missing one at the end."""
-    lost = find_lost(images, path)
+    lost = find_missing(images, path)
     return (*(layer.path for layer in chain(images, path)), *(() if lost is None else (lost,)))
 
 

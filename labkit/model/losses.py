@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from labkit.language import _, ngettext
-from labkit.model.disk import find_lost
+from labkit.model.disk import find_missing
 from labkit.model.lineage import Lineage, LineageNode, NodeKind
 from labkit.model.points import span
 from labkit.model.replaced import Replaced, say_what_stands
@@ -73,11 +73,11 @@ def find_losses(lineage: Lineage) -> tuple[Loss, ...]:
     needing: dict[str, set[LineageNode]] = {}
     disks: dict[str, set[tuple[str, str]]] = {}
     for path, node in _points(lineage):
-        if lost := find_lost(state.images, path):
+        if lost := find_missing(state.images, path):
             needing.setdefault(lost, set()).add(node)
     for name, machine in state.everywhere.items():
         for disk in machine.spec.disks:
-            if not disk.served and (lost := find_lost(state.images, disk.path)):
+            if not disk.served and (lost := find_missing(state.images, disk.path)):
                 disks.setdefault(lost, set()).add((name, disk.name))
     return tuple(
         Loss(

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from labkit.model.disk import find_lost, layer_paths
+from labkit.model.disk import find_missing, layer_paths
 from labkit.model.lineage import Lineage, LineageNode, NodeKind
 from labkit.model.snapshot import SnapshotKind
 
@@ -208,7 +208,7 @@ def _make_point(
         kind=lineage.state.snapshots[node.machine][node.snapshot].kind if node.machine and node.snapshot else None,
         images=tuple(dict.fromkeys(path for stretch in stretches for path in stretch)),
         missing=tuple(missing),
-        lost=tuple(dict.fromkeys(lost for path in paths if (lost := find_lost(images, path)))),
+        lost=tuple(dict.fromkeys(lost for path in paths if (lost := find_missing(images, path)))),
         is_linked=stands_on is not None and stands_on.machine not in (None, node.machine),
         equals=(node,),
     )

@@ -11,7 +11,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from labkit.model.disk import DiskFacts, disk_name, find_disks, find_lost
+from labkit.model.disk import DiskFacts, disk_name, find_disks, find_missing
 from labkit.model.image import GuestImage, ImageFacts
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.mapped import files_beside
@@ -158,7 +158,7 @@ class LabState:
         for name, machine in self.everywhere.items():
             nodes = self.every_tree.get(name, SnapshotTree()).nodes.values()
             for disk in (disk for disk in machine.spec.disks if not disk.served):
-                lost = find_lost(self.images, disk.path)
+                lost = find_missing(self.images, disk.path)
                 if lost and lost.startswith(folder) and lost not in self.pending:
                     kept = [each for node in nodes for each in node.disks if each.target == disk.target]
                     found |= {each.name for each in (disk, *kept)} | {disk_name(each.path) for each in (disk, *kept)}

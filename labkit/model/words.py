@@ -85,6 +85,7 @@ def act_word(act: str) -> str:
         "rename": _("rename"),
         "resize": _("resize"),
         "restore": _("restore"),
+        "start": _("start"),
         "take": _("take"),
     }.get(act, act)
 

@@ -93,12 +93,12 @@ def is_image_name(path: str) -> bool:
 def read_folder(folder: Path) -> dict[str, ImageFacts]:
     """Return the images in a folder by absolute path, sorted; their names end in their format.
 
-    Files that cannot be read as their names say are left out; `find_broken` returns those.
+    Files that cannot be read as their names say are left out; `find_unreadable` returns those.
     """
     return _scan(folder)[0]
 
 
-def find_broken(folder: Path) -> dict[str, HostTrouble]:
+def find_unreadable(folder: Path) -> dict[str, HostTrouble]:
     """Return the absolute paths of the files in a folder that are named as images but cannot be read as such."""
     return _scan(folder)[1]
 

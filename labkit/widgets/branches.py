@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from labkit.language import _
 from labkit.model.snapshot import SnapshotKind
 from labkit.model.tree_layout import find_way
+from labkit.widgets.parts import search_field
 from labkit.widgets.tree import Node, tag
 
 ROW, LANE = 20, 16
@@ -21,6 +23,9 @@ ROW, LANE = 20, 16
 
 ROW_HEIGHT: Final = 1.9
 """The height of a row in letters' heights, as in the style sheet."""
+
+SEEN_AT_ONCE: Final = 12
+"""From more rows than this on there is a field to find some of them by their words."""
 
 MOST_ACROSS: Final = 16.0
 """How wide all lanes may be, in letters' heights, before they move closer together."""
@@ -34,7 +39,7 @@ class Branch:
         key: what choosing it asks for. below: the key of the row it hangs on, or None. lane: how far to the right.
         name, words: the text beside it; note: further text, which stands out.
         mark: its shape, one of `MARKS`. line: how its stretch looks: "other", "way" (the machine reads through it),
-            "active" (still written to) or "linked" (to another machine's images).
+            "active" (still written to), "linked" (to another machine's images) or "missing" (it is yet to come).
         stretch: what the stretch is, shown when pointed at.
         is_here: whether work goes on there.
     """
@@ -62,9 +67,7 @@ def render_branches(branches: Sequence[Branch], chosen: str | None, *, label: st
     for branch in branches:
         levels[branch.key] = levels.get(branch.below, 0) + 1 if branch.below is not None else 1
     parents = {branch.below for branch in branches}
-    lanes = max((branch.lane for branch in branches), default=0)
-    lane = min(LANE, MOST_ACROSS * ROW / ROW_HEIGHT / (lanes + 1))
-    em = ROW_HEIGHT / ROW
+    lane, picture = _draw(branches)
     rows = [
         tag(
             "li",
@@ -81,12 +84,47 @@ def render_branches(branches: Sequence[Branch], chosen: str | None, *, label: st
             data_action=action,
             data_subject=branch.key,
             data_below=branch.below,
+            data_words=f"{branch.name} {branch.words} {branch.note}".casefold(),
             class_="labkit-noted" if branch.note else None,
-            style=f"padding-left:{(branch.lane * lane + LANE) * em + 0.35:.4g}em",
+            style=_indent(branch, lane),
         )
         for branch in branches
     ]
-    picture = tag(
+    inside = tag(
+        "div",
+        tag("ul", *rows, role="tree", aria_label=label, class_="labkit-rows"),
+        picture,
+        class_="labkit-branches",
+        data_filtered="rows",
+    )
+    search = search_field("rows", _("a part of a name, a word")) if len(branches) > SEEN_AT_ONCE else None
+    return tag("div", search, tag("div", inside, class_="labkit-choose"))
+
+
+def render_picture(branches: Sequence[Branch], *, label: str) -> Node:
+    """Return such a tree to look at alone: its rows are a list."""
+    lane, picture = _draw(branches)
+    rows = [
+        tag(
+            "li",
+            tag("code", branch.name),
+            tag("span", branch.words, class_="labkit-quiet"),
+            key=branch.key,
+            style=_indent(branch, lane),
+        )
+        for branch in branches
+    ]
+    return tag(
+        "div", tag("ul", *rows, aria_label=label, class_="labkit-rows"), picture, class_="labkit-branches labkit-goal"
+    )
+
+
+def _draw(branches: Sequence[Branch]) -> tuple[float, Node]:
+    """Return how far apart the lanes are, and the picture beside the rows."""
+    lanes = max((branch.lane for branch in branches), default=0)
+    lane = min(LANE, MOST_ACROSS * ROW / ROW_HEIGHT / (lanes + 1))
+    em = ROW_HEIGHT / ROW
+    return lane, tag(
         "svg",
         *_draw_lines(branches, lane),
         *[_draw_mark(branch.mark, branch.lane * lane + LANE / 2, row) for row, branch in enumerate(branches)],
@@ -95,17 +133,19 @@ def render_branches(branches: Sequence[Branch], chosen: str | None, *, label: st
         height=f"{len(branches) * ROW_HEIGHT:.4g}em",
         aria_hidden="true",
     )
-    inside = tag(
-        "div", tag("ul", *rows, role="tree", aria_label=label, class_="labkit-rows"), picture, class_="labkit-branches"
-    )
-    return tag("div", inside, class_="labkit-choose")
+
+
+def _indent(branch: Branch, lane: float) -> str:
+    return f"padding-left:{(branch.lane * lane + LANE) * ROW_HEIGHT / ROW + 0.35:.4g}em"
 
 
 def _draw_lines(branches: Sequence[Branch], lane: float) -> list[Node]:
     """Return the stretches; the wide ones last, so that they are on top."""
     places = {branch.key: (row, branch.lane) for row, branch in enumerate(branches)}
     drawn = []
-    for branch in sorted(branches, key=lambda branch: ("linked", "other", "way", "active").index(branch.line)):
+    for branch in sorted(
+        branches, key=lambda branch: ("missing", "linked", "other", "way", "active").index(branch.line)
+    ):
         if branch.below not in places:
             continue
         way = find_way(places[branch.below], places[branch.key])
@@ -130,6 +170,8 @@ MARKS: Final = {
     "attached": "labkit-hollow labkit-guest",
     "layer": "labkit-full",
     "boot": "labkit-full",
+    "there": "labkit-full",
+    "missing": "labkit-hollow labkit-missing",
 }
 """How each mark is filled; as in the drawings, marks without memory are hollow."""
 
@@ -141,7 +183,7 @@ _CORNERS: Final = {
     "boot": "-1.5,-5 1.5,-5 1.5,-1.5 5,-1.5 5,1.5 1.5,1.5 1.5,5 -1.5,5 -1.5,1.5 -5,1.5 -5,-1.5 -1.5,-1.5",
 }
 
-_RADII: Final = {SnapshotKind.OFF: 4.8, "disk": 4.8, "attached": 4.8, "layer": 2.4}
+_RADII: Final = {SnapshotKind.OFF: 4.8, "disk": 4.8, "attached": 4.8, "layer": 2.4, "there": 4.8, "missing": 4.8}
 
 
 def _draw_mark(mark: str, x: float, row: int) -> Node:

@@ -21,6 +21,7 @@ from tests.bench.panels import bench_panels
 from tests.bench.python import bench_import
 from tests.bench.snapshots import bench_snapshots
 from tests.bench.table import Row, format_rows
+from tests.bench.warm import bench_warm
 from tests.instance import Instance, find_guest_images
 
 BENCHES: dict[str, Callable[[], list[Row]]] = {
@@ -30,6 +31,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "sector": bench_sector,
     "kernel": bench_kernel,
     "ready": bench_ready,
+    "warm": bench_warm,
     "disks": bench_disks,
     "snapshots": bench_snapshots,
     "clones": bench_clones,

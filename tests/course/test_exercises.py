@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.course import exercise, exercises
-from labkit.course.catalogue import ALIASES, EXERCISES, MODULES
+from labkit.course import exercise
+from labkit.course.catalogue import ALIASES, EXERCISES, MODULES, PACKAGE
 from labkit.course.exercise import Exercise, Verdict
 from labkit.course.exercises.disks import TrulyFixed
 from labkit.course.exercises.first_boot import FirstBoot
 from labkit.course.progress import CourseProgress
 from labkit.course.reading import Reading
 from labkit.course.text import read_texts
-from labkit.course.warm import start_warm
 from labkit.errors import BadInput, NotFound
 from labkit.language import LANGUAGES, set_language
 
@@ -29,7 +28,7 @@ def ex(lab: Lab, progress: CourseProgress) -> Exercise:
 
 
 def test_the_catalogue_names_every_module() -> None:
-    (folder,) = exercises.__path__
+    (folder,) = PACKAGE.__path__
     files = {path.stem for path in Path(folder).glob("*.py")} - {"__init__"}
     assert {module.__name__.rpartition(".")[2] for module in MODULES} == files
 
@@ -74,7 +73,7 @@ def test_what_is_wrong_decides_the_hint(ex: Exercise) -> None:
     assert "lab.create('first-boot')" in ex.hint().text
     vm = ex.lab.create(ex.machine)
     assert (ex.check().verdict, ex.check().why) == (Verdict.WRONG, "first-boot is off.")
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     assert "no file /root/mark" in ex.check().why
     vm.run("echo wrong > /root/mark")
     assert "'wrong'" in ex.check().why
@@ -99,7 +98,7 @@ def test_a_new_problem_begins_with_its_first_hint(ex: Exercise) -> None:
     machine = ex.lab.create(ex.machine)
     assert ex.hint().text.startswith("Hint 1")
     assert ex.hint().text.startswith("Hint 2")
-    start_warm(machine).pause()
+    machine.start(warm=True).wait_ready().pause()
     assert ex.hint().text.startswith("Hint 1")
     assert ex.hints_taken == 3
 
@@ -148,7 +147,7 @@ def test_check_changes_nothing(ex: Exercise) -> None:
 def test_twins_do_not_hold_the_students_mark(ex: Exercise) -> None:
     assert ex.mark in ex.task()
     assert ex.mark not in repr(ex)
-    assert ex.mark not in ex._repr_html_()
+    assert ex.mark not in str(ex._repr_mimebundle_()["text/html"])
 
 
 def test_marks_differ_between_students(lab: Lab, tmp_path: Path) -> None:
@@ -168,10 +167,10 @@ def test_every_exercise_has_its_texts(code: str) -> None:
         set_language(None)
 
 
-def test_unknown_exercise_is_refused_with_the_names_there_are() -> None:
+def test_unknown_exercise_is_refused_with_names_like_it() -> None:
     with pytest.raises(NotFound) as refusal:
         exercise("segundo-arranque")
-    assert "first-boot" in refusal.value.hint
+    assert "primer-arranque" in refusal.value.hint
 
 
 def test_something_else_than_a_lab_is_refused() -> None:

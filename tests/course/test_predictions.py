@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from labkit.course import predict
-from labkit.course.prediction import UNKNOWN, Prediction, read_question
+from labkit.course.prediction import Prediction
 from labkit.course.progress import CourseProgress
+from labkit.course.question import UNKNOWN, read_question
 from labkit.course.text import read_texts
 from labkit.errors import BadInput, NotFound
 from labkit.language import LANGUAGES, set_language

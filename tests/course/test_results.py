@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.course import keep, recall
+from labkit.course import compare, keep, recall
 from labkit.course.measures import MEASURES, MOST_SECONDS
 from labkit.course.progress import CourseProgress, KeptFigure
 from labkit.course.results import describe_result, this_place
@@ -75,3 +75,34 @@ def test_what_nobody_kept_is_measured_and_nothing_of_it_is_left(lab: Lab, slug: 
     assert time.monotonic() - began < 2 * MOST_SECONDS
     assert (list(lab.machines), list(lab.disks)) == ([], [])
     assert recall(slug, lab=lab) == kept
+
+
+def test_figures_are_compared_on_one_axis_and_the_twin_holds_no_number() -> None:
+    kept = [
+        KeptFigure(slug=slug, value=value, unit="s", host="here", accelerator="tcg")
+        for slug, value in (("boot-time", 4.25), ("migration-pause", 0.2))
+    ]
+    drawing = compare(*kept)
+    assert drawing.text.startswith("Compared: a machine starts, until its guest answers | the longest silence")
+    assert not any(digit in drawing.text for digit in "0123456789")
+    assert drawing.to_png()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        KeptFigure(slug="b", value=2.0, unit="B", host="here", accelerator="tcg"),
+        KeptFigure(slug="b", value=2.0, unit="s", host="there", accelerator="tcg"),
+        KeptFigure(slug="b", value=2.0, unit="s", host="here", accelerator="kvm"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(other: KeptFigure) -> None:
+    with pytest.raises(BadInput) as refusal:
+        compare(KeptFigure(slug="a", value=1.0, unit="s", host="here", accelerator="tcg"), other)
+    assert "different" in refusal.value.message
+
+
+def test_what_is_no_kept_figure_is_refused() -> None:
+    for given in ((4.25, 0.2), (KeptFigure(slug="a", value=1.0),)):
+        with pytest.raises(BadInput):
+            compare(*given)

@@ -13,10 +13,10 @@ from labkit.hypervisor.sockets import (
     agent_socket,
     find_agent_socket,
     find_lack_of_room,
+    instance_folder,
     monitor_socket,
     name_room,
     place_sockets,
-    runtime_folder,
 )
 from labkit.plans.machine_excuses import why_not_named_here
 from tests.plans.states import lab, machine
@@ -65,10 +65,10 @@ def test_channels_that_are_not_the_agents_are_left_alone() -> None:
 
 def test_the_runtime_folder_is_told_by_the_uri(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
-    assert runtime_folder("qemu:///session") == Path("/run/user/7")
-    assert runtime_folder("qemu+unix:///session?socket=/r/n1r/libvirt/libvirt-sock") == Path("/r/n1r")
-    assert runtime_folder("qemu+unix:///session?socket=/r/other.sock") is None
-    assert runtime_folder("qemu:///system") is None
+    assert instance_folder("qemu:///session") == Path("/run/user/7")
+    assert instance_folder("qemu+unix:///session?socket=/r/n1r/libvirt/libvirt-sock") == Path("/r/n1r")
+    assert instance_folder("qemu+unix:///session?socket=/r/other.sock") is None
+    assert instance_folder("qemu:///system") is None
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,38 @@ def test_a_copied_disk_becomes_a_machine_of_its_own(start_tiny: Start, images: I
     assert renewed[2] != first[2]
 
 
+def test_its_console_is_a_terminal_with_job_control(start_tiny: Start) -> None:
+    guest = start_tiny(words="labkit.name=web")
+    console, run = guest.console, guest.agent.run
+    prompt = rb"root@web:/root# "
+
+    def type_line(line: bytes, answer: bytes = b"") -> None:
+        """Type a line; expect it on the screen, its answer and the prompt."""
+        console.send(line + b"\r")
+        console.expect(re.escape(line) + rb"\r\n" + answer + prompt)
+
+    def press(key: bytes, answer: bytes, line: bytes = b"sleep 1000") -> None:
+        """Type a line that begins or goes on with a long sleep; when it sleeps, press a key."""
+        console.send(line + b"\r")
+        run("until grep -qs 'State:.S' /proc/$(pidof sleep)/status; do usleep 9999; done")
+        console.send(key)
+        console.expect(answer + prompt)
+
+    console.expect(prompt)
+    type_line(b"mine=yes")
+    console.send(b"half a line\x03")  # Ctrl+C forgets what was typed, and leaves the shell
+    console.expect(rb"half a line\^C\r\n" + prompt)
+    press(b"\x03", rb"\^C\r\n")  # Ctrl+C ends what runs
+    type_line(b"echo $? $mine", rb"130 yes\r\n")
+    press(b"\x1c", rb"\^\\Quit\r\n")  # so does Ctrl+\
+    press(b"\x1a", rb"Stopped +sleep 1000\r\n")  # Ctrl+Z stops it
+    press(b"\x1a", rb"Stopped +sleep 1000\r\n", line=b"fg")
+    type_line(b"kill -9 %1; wait %1; echo $? $mine", rb"137 yes\r\n[^#]*Killed +sleep 1000\r\n")
+    console.send(b"exit\r")  # another shell comes
+    console.expect(rb"This is web, a tiny Linux[^@]*" + prompt)
+    type_line(b"echo $mine.", rb"\.\r\n")
+
+
 def test_disks_are_formatted_mounted_written_and_trimmed(shared: Guest, folder: Path) -> None:
     run = shared.agent.run
     assert run("labkit-mount vdb") == "formatted /dev/vdb as ext4\nmounted /dev/vdb on /mnt/vdb\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from labkit.course.prediction import read_question
+from labkit.course.question import read_question
 from labkit.language import set_language
 from tests.instance import ROOT
 from tests.notebooks.execute import find_notebooks, read_notebook

@@ -24,6 +24,7 @@ from labkit.plans.steps import (
     RestoreStep,
     SnapshotStep,
     Step,
+    WarmStep,
 )
 
 FAMILIES = {
@@ -38,6 +39,7 @@ FAMILIES = {
     "restore": RestoreStep,
     "snapshot": SnapshotStep,
     "instant": InstantStep,
+    "warm": WarmStep,
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from labkit import Lab
 from labkit.engine.record_file import read_record, record_file
-from labkit.engine.recorded import find_lost
+from labkit.engine.recorded import list_lost_points
 from labkit.errors import Refused
 from labkit.hypervisor.domain_xml import accelerate_in_domain_xml
 from labkit.model.machine import Accelerator
@@ -129,7 +129,7 @@ def test_a_snapshot_forgotten_by_hand_stays_forgotten_and_the_record_knows_its_n
         assert "right" not in again.state.snapshots["web"]
         record = read_record(again.home)
     assert record is not None
-    point = find_lost(record, [lab.state.machines["web"].id])[frozen]
+    point = list_lost_points(record, [lab.state.machines["web"].id])[frozen]
     assert (point.machine, point.disk, point.snapshot, point.parent) == ("web", "web.vda", "right", "clean")
     assert "<domainsnapshot" in point.xml
     assert images.items() <= contents(lab.home).items()

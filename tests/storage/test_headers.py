@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from labkit.errors import HostTrouble
 from labkit.model.image import Allocation, Format
-from labkit.storage.headers import find_broken, read_chain, read_folder, read_image
+from labkit.storage.headers import find_unreadable, read_chain, read_folder, read_image
 from labkit.units import GIB, MIB, TIB
 from tests.storage.tools import EVERY, make_image, qemu_info, qemu_io
 
@@ -142,7 +142,7 @@ def test_a_folder_lists_images_and_names_what_is_broken(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
 
     assert list(read_folder(tmp_path)) == [str(good)]
-    broken = find_broken(tmp_path)
+    broken = find_unreadable(tmp_path)
     assert list(broken) == [str(bad), str(tmp_path / "gone.0.raw"), str(orphan), str(tmp_path / "pipe.0.raw")]
     assert "orphan.0-flat.vmdk" in broken[str(orphan)].message
 

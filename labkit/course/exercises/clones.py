@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
+from labkit.course.goal import Goal, compare
 from labkit.course.machine_exercise import MEMORY, MachineExercise
 from labkit.course.readers import read_disk
 from labkit.course.reading import DiskReading, Evidence, Reading
@@ -19,7 +20,8 @@ from labkit.course.result import Result, broken, done, wrong
 from labkit.errors import LabError
 from labkit.language import _, ngettext
 from labkit.machine import Machine
-from labkit.model.lineage import Lineage
+from labkit.model.lineage import Lineage, read_lineage
+from labkit.model.state import LabState
 from labkit.units import MIB, format_size
 
 PLACE = MIB
@@ -115,6 +117,17 @@ class ClassRoom(OnClones):
     def given(self) -> tuple[str, ...]:
         """The original."""
         return (self.slug,)
+
+    def goal(self, state: LabState | None) -> Goal | None:
+        """Return the snapshot with its six seats, beside what stands on it."""
+        there: dict[str, str | None] = {}
+        if state is not None and "ready" in state.snapshots.get(self.slug, {}):
+            there["ready"] = None
+        if state is not None:
+            lineage = read_lineage(state)
+            linked = [name for name in self.seats if name in state.machines]
+            there |= {name: "ready" for name in linked if lineage.original(name) == f"{self.slug}@ready"}
+        return compare({"ready": None, **dict.fromkeys(self.seats, "ready")}, there)
 
     def prepare(self) -> None:
         """Make the original with its snapshot."""

@@ -7,15 +7,18 @@ Knows: their tasks. Must not know: notebooks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
+from labkit.course.goal import Goal, compare
 from labkit.course.machine_exercise import DataDiskExercise
 from labkit.course.readers import read_states, why_not_start
 from labkit.course.reading import Evidence, Reading, StateReading
 from labkit.course.result import Result, broken, done, wrong
 from labkit.language import _
 from labkit.machine import Machine
+from labkit.model.state import LabState
 from labkit.units import MIB
 
 DATA = "vdb"
@@ -28,6 +31,8 @@ class OnSnapshots(DataDiskExercise):
 
     places: ClassVar[int] = 1
     """At how many places words are written."""
+    asked: ClassVar[Mapping[str, str | None]] = {}
+    """The snapshots that there are to be, each with the one it comes after; empty: no tree is asked for."""
 
     @property
     def data(self) -> tuple[str, ...]:
@@ -48,6 +53,13 @@ class OnSnapshots(DataDiskExercise):
     def write(self, machine: Machine, text: str, *, at: int = 0) -> None:
         """Let the running guest write a word on its disk, each `at` a place of its own."""
         machine.run(f"printf {text} | dd of=/dev/vdb bs=4096 seek={_place(at) // 4096} conv=sync,fsync")
+
+    def goal(self, state: LabState | None) -> Goal | None:
+        """Return the tree that is asked for, beside the machine's snapshots."""
+        if not self.asked:
+            return None
+        tree = state.snapshots.get(self.machine) if state else None
+        return compare(self.asked, {name: facts.parent for name, facts in tree.items()} if tree else {})
 
     def word(self, name: str) -> str:
         """Return what the disk holds in a state: it differs from student to student."""
@@ -86,6 +98,7 @@ class ThisTree(OnSnapshots):
         'vm.snapshots.take("right")'
     )
     parents: ClassVar[dict[str, str]] = {"base": "", "left": "base", "leaf": "left", "right": "base"}
+    asked: ClassVar[Mapping[str, str | None]] = {name: parent or None for name, parent in parents.items()}
 
     def prepare(self) -> None:
         """Start a machine without snapshots."""
@@ -146,6 +159,7 @@ class WithoutLoss(OnSnapshots):
     slug: ClassVar[str] = "without-loss"
     alias: ClassVar[str] = "sin-perder"
     places: ClassVar[int] = 2
+    asked: ClassVar[Mapping[str, str | None]] = {"clean": None, "visit": "clean"}
     code: ClassVar[str] = (
         "vm = lab.machines[ex.machine]\n"
         'vm.snapshots.restore("clean", save_current="work")\n'

@@ -16,7 +16,6 @@ from labkit.course.exercises.clones import OnClones
 from labkit.course.machine_exercise import MEMORY
 from labkit.course.reading import Evidence, MachineReading, Reading
 from labkit.course.result import Result, broken, done, wrong
-from labkit.course.warm import start_warm
 from labkit.language import _
 from labkit.model.words import state_word
 
@@ -58,7 +57,8 @@ class Twins(OnClones):
         first.clone(self.machines[1], identity="keep")
         both = [self.vm(name) for name in self.machines]
         with ThreadPoolExecutor(max_workers=2) as pool:
-            list(pool.map(lambda machine: start_warm(machine, who=first), both))
+            list(pool.map(lambda machine: machine.start(warm=True).wait_ready(), both))
+        both[1].run(["/bin/labkit-renew", first.name, first.id])
         for number, machine in enumerate(both, start=1):
             machine.run(f"{{ echo {self.mark}-{number}; head -c 300 /dev/urandom; }} >/root/letter; sync")
 

@@ -23,6 +23,7 @@ from labkit.engine.steps import (
     migration,
     restore,
     snapshot,
+    warm,
 )
 from labkit.model.state import LabState
 from labkit.plans.steps import (
@@ -45,6 +46,7 @@ from labkit.plans.steps import (
     SnapshotStep,
     Step,
     TakeSnapshot,
+    WarmStep,
 )
 
 
@@ -68,6 +70,8 @@ def do_step(step: Step, context: Context) -> None:
         flatten.do(step, context)
     elif isinstance(step, InstantStep):
         instant.do(step, context)
+    elif isinstance(step, WarmStep):
+        warm.do(step, context)
     elif isinstance(step, MigrationStep):
         migration.do(step, context)
     elif isinstance(step, ArchiveStep):
@@ -96,6 +100,8 @@ def is_done(step: Step, state: LabState) -> bool:
         return flatten.is_done(step, state)
     if isinstance(step, InstantStep):
         return instant.is_done(step, state)
+    if isinstance(step, WarmStep):
+        return warm.is_done(step, state)
     if isinstance(step, MigrationStep):
         return migration.is_done(step, state)
     if isinstance(step, ArchiveStep):
@@ -115,6 +121,8 @@ def undo(step: Step, context: Context) -> None:
         clone.undo(step, context)
     elif isinstance(step, InstantStep):
         instant.undo(step, context)
+    elif isinstance(step, WarmStep):
+        warm.undo(step, context)
     elif isinstance(step, MigrationStep):
         migration.undo(step, context)
     elif isinstance(step, ArchiveStep):

@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import assert_never
 
 from labkit.engine import mapping, seals
-from labkit.engine.agent_channel import agent_channel
 from labkit.engine.context import Context
-from labkit.errors import Cancelled, ConnectionLost, GuestSilent, LabError, TimedOut, WrongState
-from labkit.guest import agent
-from labkit.guest.agent import Channel
+from labkit.engine.waking import tell
+from labkit.errors import Cancelled, ConnectionLost, LabError, TimedOut, WrongState
 from labkit.hypervisor import instant, mapped
 from labkit.language import _, ngettext
-from labkit.limits import Limit, unheard
+from labkit.limits import unheard
 from labkit.model.lineage import LineageNode, NodeKind
 from labkit.model.machine import MachineSpec, MachineState
 from labkit.model.points import span
@@ -30,14 +28,8 @@ from labkit.model.state import LabState
 from labkit.plans.steps import CopyMemory, InstantStep, MapMemory, WakeClones
 from labkit.storage import atomic, files, headers, memory_file
 
-ANSWERS_WITHIN = 60.0
-"""Seconds in which a guest that goes on must be told who it is."""
-
 MOST_AT_ONCE = 8
 """How many guests at most get their memory at the same time, if there are as many CPUs."""
-
-_SEED_BYTES = 256
-_RENEW = "/bin/labkit-renew"
 
 
 def do(step: InstantStep, context: Context) -> None:
@@ -102,7 +94,7 @@ def _wake(step: WakeClones, context: Context) -> None:
     told = [spec for spec in woken if spec.agent]
     if told:
         with ThreadPoolExecutor(max_workers=min(len(told), 2 * (os.cpu_count() or 1))) as pool:
-            for sentence in pool.map(lambda spec: _tell(step, spec, context), told):
+            for sentence in pool.map(lambda spec: tell(spec, context, renew=step.renew), told):
                 if sentence:
                     context.tell(sentence)
 
@@ -214,34 +206,3 @@ def _boot(spec: MachineSpec, context: Context, why: str) -> str:
             name=spec.name, why=error.message
         )
     return _("{name} could not go on from the memory, it boots instead: {why}").format(name=spec.name, why=why)
-
-
-def _tell(step: WakeClones, spec: MachineSpec, context: Context) -> str | None:
-    """Tell a guest who it is, and set its clock; returns a remark if that fails."""
-    limit = Limit(ANSWERS_WITHIN, what=_("Waiting for {name}").format(name=spec.name))
-    sentence = _("{name} runs, but takes itself for the original until it boots: it could not be told ({why}).")
-    channel = agent_channel(context.domains, spec.id, spec.name)
-    try:
-        _wait_for_agent(channel, limit)
-        if step.renew:
-            told = agent.run_own(channel, [_RENEW, spec.name, spec.id], limit=limit, stdin=os.urandom(_SEED_BYTES))
-            if not told:
-                return sentence.format(name=spec.name, why=told.stderr.strip())
-        sentence = _("The clock of {name} could not be set ({why}).")
-        instant.set_clock(context.domains.connection, spec)
-    except ConnectionLost:
-        raise
-    except LabError as error:
-        if not context.has_guest(spec.id):
-            sentence = _("{name} is off: its guest has ended meanwhile.")
-        return sentence.format(name=spec.name, why=error.message)
-    return None
-
-
-def _wait_for_agent(channel: Channel, limit: Limit) -> None:
-    while True:
-        try:
-            return agent.ping(channel, timeout=2)
-        except (GuestSilent, TimedOut):
-            if limit.reached:
-                raise

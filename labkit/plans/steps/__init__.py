@@ -30,6 +30,7 @@ from labkit.plans.steps.machine import ConfigureMachine, CutPower, DefineMachine
 from labkit.plans.steps.migration import DropRecords, EndInstance, GiveRecords, MigrateMachine
 from labkit.plans.steps.restore import DefineFromSnapshot, DropSaved, MarkCurrent, RestoreMemory
 from labkit.plans.steps.snapshot import ForgetSnapshot, RelabelSnapshot, ReviveSnapshot, TakeSnapshot
+from labkit.plans.steps.warm import BringWarmDisk, WakeFresh
 
 ImageStep = CopyImage | WriteMessage | CreateImage | ConvertImage | BringImage | CreateOverlay | RenameImage
 LayerStep = GrowImage | RebaseImage | FreezeImages | MergeLayer | DeleteFiles
@@ -40,6 +41,7 @@ RestoreStep = DropSaved | DefineFromSnapshot | MarkCurrent | RestoreMemory
 CloneStep = LinkImages | BackUpDisks | DefineClones | CopySnapshots
 FlattenStep = PullBases | ReplaceImage
 InstantStep = CopyMemory | MapMemory | WakeClones
+WarmStep = BringWarmDisk | WakeFresh
 MigrationStep = DropRecords | MigrateMachine | GiveRecords | EndInstance
 ArchiveStep = WriteArchive | UnpackImage | UnpackMemory | UnpackBootFile | DefineAdopted
 
@@ -53,6 +55,7 @@ Step = (
     | CloneStep
     | FlattenStep
     | InstantStep
+    | WarmStep
     | MigrationStep
     | ArchiveStep
 )
@@ -64,6 +67,7 @@ CreateStep = (
     | BackUpDisks
     | CopyMemory
     | MapMemory
+    | BringWarmDisk
     | DropRecords
     | WriteArchive
     | UnpackImage
@@ -78,6 +82,7 @@ __all__ = [
     "BackUpDisks",
     "BaseStep",
     "BringImage",
+    "BringWarmDisk",
     "CloneStep",
     "ConfigureMachine",
     "ConvertImage",
@@ -137,6 +142,8 @@ __all__ = [
     "UnpackImage",
     "UnpackMemory",
     "WakeClones",
+    "WakeFresh",
+    "WarmStep",
     "WriteArchive",
     "WriteMessage",
 ]

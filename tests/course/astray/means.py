@@ -9,7 +9,6 @@ from pathlib import Path
 
 from labkit.course.exercise import Exercise
 from labkit.course.machine_exercise import MEMORY
-from labkit.course.warm import start_warm
 from labkit.machine import Machine
 
 
@@ -25,7 +24,7 @@ def make(ex: Exercise, name: str, **options: object) -> Machine:
 
 def make_running(ex: Exercise, name: str, **options: object) -> Machine:
     """Another machine, running."""
-    return start_warm(make(ex, name, **options))
+    return make(ex, name, **options).start(warm=True).wait_ready()
 
 
 def remove(machine: Machine) -> None:

@@ -1,0 +1,1 @@
+"""`ExercisePanel`, and what it shows."""

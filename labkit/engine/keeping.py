@@ -1,0 +1,178 @@
+"""Making a guest that is kept booted: one of its kind boots, as nobody, and is stopped once it waits for its user.
+
+It is a transient domain that ends with the process that makes it. It belongs to no lab and has no machine's name, id or
+files. It is made under a draft's name, by one process at a time, and renamed when it is whole.
+
+Knows: the rooms below. Must not know: which machine goes on from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from labkit.engine import kept_guests, mapping, seals
+from labkit.engine.agent_channel import agent_channel
+from labkit.engine.handle import Handle
+from labkit.engine.kept_guests import Kind
+from labkit.engine.waking import wait_for_agent
+from labkit.errors import HostTrouble, HypervisorError, LabError
+from labkit.guest import agent
+from labkit.guest.console import SerialConsole
+from labkit.hypervisor import instant, kinds
+from labkit.hypervisor.clone_xml import clone_domain_xml
+from labkit.hypervisor.domain_xml import parse_domain_xml
+from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.sockets import place_sockets
+from labkit.language import _
+from labkit.limits import Limit, unheard
+from labkit.model.image import Allocation, Format
+from labkit.model.kept import DISK, MEMORY, BlankDisk, KeptGuest
+from labkit.model.machine import MachineSpec
+from labkit.storage import files, headers, qemu_img
+from labkit.storage.files import host_errors
+from labkit.storage.plain import open_plain
+
+BOOTS_WITHIN = 120.0
+"""Seconds in which a guest that is to be kept must have booted."""
+
+NAME = "labkit-kept"
+"""The name of its domain is this and the first digits of its kind."""
+
+_ROOM_FACTOR = 3
+_PROMPT = "root@"  # the agent answers before the shell stands
+
+
+def keep(machine: Handle, kind: Kind, limit: Limit) -> KeptGuest | None:
+    """Return the kept guest of a kind, made now if there is none; None if it was removed meanwhile.
+
+    If another process is making it this one waits for it.
+
+    Raises:
+        Cancelled, TimedOut: from the limit. LabError: none can be kept.
+    """
+    if kept := kept_guests.find_kept(kind.folder):
+        return kept
+    with kept_guests.making(kind.folder.name, limit):
+        if kept_guests.find_kept(kind.folder) is None:
+            _make(machine, kind, limit)
+    return kept_guests.find_kept(kind.folder)
+
+
+def keep_soon(machine: Handle, kind: Kind) -> None:
+    """Do the same in the background, once the machine, which has just been started, has booted.
+
+    Nothing is done if another process is making it. Nobody is told of a failure: machines go on booting.
+    """
+
+    def work() -> None:
+        with contextlib.suppress(LabError):
+            wait_for_agent(machine.channel(machine.last_name), Limit(BOOTS_WITHIN))
+            with kept_guests.making(kind.folder.name) as mine:
+                if mine and kept_guests.find_kept(kind.folder) is None:
+                    _make(machine, kind, Limit(BOOTS_WITHIN))
+
+    threading.Thread(target=work, name=f"keep {kind.image.name}", daemon=True).start()
+
+
+def _make(machine: Handle, kind: Kind, limit: Limit) -> None:
+    """Make the guest of a kind; if that fails there is none.
+
+    Raises:
+        LabError: it cannot be made, or the limit was reached.
+    """
+    draft = kind.folder.with_name(f".making-{kind.folder.name}")
+    try:
+        with host_errors(draft):
+            shutil.rmtree(draft, ignore_errors=True)
+            _check_room(kind)
+            for folder in (draft, draft / "disks", draft / "memory"):
+                folder.mkdir(mode=0o700)
+            _boot(machine.domains, kind, draft, limit)
+            _lay_out(kind, draft, limit)
+            kept_guests.remove(kind.folder)
+            draft.rename(kind.folder)
+            files.sync_folder(kind.folder.parent)
+        kept_guests.tidy(machine.session.read().guest_images)
+    except ValueError as error:
+        raise HypervisorError(_("its file is of a kind that is not known here")) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _check_room(kind: Kind) -> None:
+    """Raise an error if the host's disk has not several times the room that is needed: others need it more."""
+    spec = parse_domain_xml(kind.definition)
+    needed = _ROOM_FACTOR * (kind.image.disk_bytes + (spec.memory if spec else 0))
+    if files.free_bytes(kind.folder.parent) < needed:
+        raise HostTrouble(_("the host's disk is too full to keep a guest of {image}.").format(image=kind.image.name))
+
+
+def _boot(domains: Domains, kind: Kind, draft: Path, limit: Limit) -> None:
+    """Boot a guest of a kind on a copy of its image, and write its memory into a file when it waits for its user."""
+    connection, spec, xml = domains.connection, *_as_nobody(kind, draft)
+    files.copy_file(Path(kind.image.disk), draft / DISK, on_bytes=unheard, limit=limit)
+    (draft / DISK).chmod(0o600)
+    for blank, path in _blanks(kind, draft):
+        qemu_img.create(path, blank.format, blank.capacity, Allocation.DYNAMIC, limit=limit)
+    instant.end_named(connection, spec.domain_name)  # one that was left when a daemon died
+
+    instant.create_passing(connection, place_sockets(xml, connection.runtime), subject=spec.name)
+    try:
+        channel = agent_channel(domains, spec.id, spec.name)
+        wait_for_agent(channel, limit.within(BOOTS_WITHIN))
+        console = SerialConsole(subject=spec.name, log=Path(spec.console_log or ""), open_log=open_plain, send=unheard)
+        console.expect(_PROMPT, timeout=limit.within(BOOTS_WITHIN).left)
+        agent.run(channel, "sync", limit=limit.within(BOOTS_WITHIN))
+        instant.save_to(connection, str(draft / MEMORY), spec)
+    finally:
+        instant.end_named(connection, spec.domain_name)
+
+
+def _as_nobody(kind: Kind, draft: Path) -> tuple[MachineSpec, str]:
+    """Who a guest that is kept is, and its definition.
+
+    Raises:
+        ValueError: the definition is none of ours.
+    """
+    found = parse_domain_xml(kind.definition)
+    if found is None:
+        raise ValueError("it is no machine of ours")
+    paths = {blank.target: str(path) for blank, path in _blanks(kind, draft)}
+    spec = replace(
+        found,
+        name=kind.folder.name[:8],
+        lab=NAME,
+        id=str(uuid.uuid4()),
+        boot=found.boot.keeping_identity(keep=False),
+        disks=tuple(replace(disk, path=paths.get(disk.target, str(draft / DISK))) for disk in found.disks),
+        genid=str(uuid.uuid4()) if found.genid else None,
+        console_log=str(draft / "console"),
+    )
+    return spec, kinds.without_owner(clone_domain_xml(kind.definition, spec))
+
+
+def _blanks(kind: Kind, draft: Path) -> list[tuple[BlankDisk, Path]]:
+    """The further disks of a kind, and the images that stand in for them meanwhile."""
+    return [(blank, draft / "disks" / f"{blank.target}.{blank.format}") for blank in kind.blanks]
+
+
+def _lay_out(kind: Kind, draft: Path, limit: Limit) -> None:
+    """Make the files by which machines map the memory; the file that they are made from is not needed any more."""
+    memory, disk = draft / MEMORY, draft / DISK
+    block = mapping.make(memory, on_bytes=unheard, limit=limit)
+    memory.unlink()
+    (draft / "console").unlink(missing_ok=True)
+    for blank, path in _blanks(kind, draft):
+        written = blank.format is Format.QCOW2 and not headers.is_blank(path)
+        if written or (blank.format is Format.RAW and path.stat().st_blocks):
+            raise ValueError("a guest that boots writes to it")
+        path.unlink()
+    files.freeze_files([str(disk)])
+    seals.seal([str(disk)])
+    seals.complete(disk.parent)
+    kept_guests.write_told(draft, kind.image, block=block.name, length=block.length)

@@ -1,0 +1,54 @@
+"""A new machine that goes on from a guest which is kept booted, instead of booting.
+
+Knows: the model, steps. Must not know: libvirt, files, where such a guest comes from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from labkit.language import _
+from labkit.model.kept import BlankDisk, KeptGuest
+from labkit.model.state import LabState
+from labkit.plans.machine import machine_plan
+from labkit.plans.plan import Plan
+from labkit.plans.steps import BringWarmDisk, WakeFresh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmSurvey:
+    """What a start from a kept guest needs measured.
+
+    Attributes:
+        kept: the guest. stamp: when its disk was written, ns since 1970. bytes: how many the host gives to that.
+        pristine: the file of the guest image, which the machine's disk is a copy of.
+        seen: the bytes of the machine's disk, and when it was written, at the time at which it was found to be one.
+        blanks: its further disks, to which nothing was ever written.
+    """
+
+    kept: KeptGuest
+    stamp: int
+    bytes: int
+    pristine: str
+    seen: tuple[int, int]
+    blanks: tuple[BlankDisk, ...] = ()
+
+
+def plan_warm_start(state: LabState, survey: WarmSurvey, name: str) -> Plan:
+    """Plan to let a new machine, which is off, go on from a guest of its kind that is kept booted."""
+    spec, kept = state.machines[name].spec, survey.kept
+    disk = BringWarmDisk(
+        source=kept.disk,
+        stamp=survey.stamp,
+        target=spec.disks[0].path,
+        pristine=survey.pristine,
+        seen=survey.seen,
+        bytes=survey.bytes,
+    )
+    wake = WakeFresh(spec=spec, kept=kept, disk=disk, blanks=survey.blanks)
+    resumed = _("{name} is resumed from the image's memory: it does not boot, so its console shows no boot.")
+    notes = [
+        resumed.format(name=name),
+        _("Its uptime goes on from that of the guest whose memory it was; start(warm=False) boots."),
+    ]
+    return machine_plan("start", state, name, steps=[disk, wake], notes=notes)

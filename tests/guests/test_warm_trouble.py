@@ -1,0 +1,314 @@
+"""A machine that is resumed from its image's memory, and what comes in between: the lab is as before, or it runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from labkit import Lab
+from labkit.engine import keeping, kept_guests, starting
+from labkit.engine.kept_guests import Kind, is_same
+from labkit.limits import Limit
+from labkit.machine import Machine
+from tests.engine.kernel import Instant, Kernel
+from tests.guests.test_warm_start import MEMORY, is_resumed, runs_with
+from tests.travel.sides import find_emulators
+
+WHO = "hostname; cat /etc/hostname /etc/machine-id"
+
+TAKEN_BACK = [
+    *(Instant(function=name) for name in ("do_step", "_bring", "copy_file", "_publish", "step_done")),
+    Instant(function="do_step", number=1),
+    *(Instant(function=name) for name in ("_map", "read_devices", "build_fresh_xml", "begin")),
+]
+COMPLETED = [
+    *(Instant(function=name) for name in ("take_in", "resume", "tell", "run_own", "set_clock", "send_to_console")),
+    Instant(function="step_done", number=1),
+    Instant(function="strike_out"),
+]
+
+
+@pytest.fixture
+def web(lab: Lab) -> Machine:
+    """A machine that is as it was made; a guest of its kind is kept."""
+    vm = lab.create("web", memory=MEMORY)
+    assert keeping.keep(vm.handle, kind_of(vm), Limit(120)) is not None
+    return vm
+
+
+def kind_of(vm: Machine) -> Kind:
+    """Its kind."""
+    kind = starting.find_kind(vm.handle)
+    assert kind is not None
+    return kind
+
+
+def is_as_made(vm: Machine) -> bool:
+    """Whether its disk holds what the guest image holds."""
+    image = vm.lab.state.guest_images["tiny"]
+    return is_same(Path(vm.facts.spec.disks[0].path), Path(image.disk))
+
+
+def is_itself(vm: Machine) -> bool:
+    """Whether the guest answers, as itself."""
+    said = vm.wait_ready().run(WHO).stdout.split()
+    return said == [vm.name, vm.name, vm.id.replace("-", "")]
+
+
+def left_of(lab: Lab) -> list[str]:
+    """What an act may have left: its file in the journal, drafts."""
+    return [path.name for path in (*(lab.home / "journal").iterdir(), *(lab.home / "disks").glob(".*"))]
+
+
+def test_a_killed_start_is_taken_back_or_completed(web: Machine) -> None:
+    lab = web.lab
+    code = f"with Lab.open({lab.name!r}) as lab: lab.machines['web'].start(warm=True)"
+    for instant in (*TAKEN_BACK, *COMPLETED):
+        with Kernel(code, stop=instant) as kernel:
+            kernel.wait_stopped()
+        with Lab.open(lab.name) as again:
+            (sentence,) = again.recovered
+        if instant in TAKEN_BACK:
+            assert "taken back" in sentence, instant
+            assert web.state == "off"
+            assert is_as_made(web), instant
+        else:
+            assert "has been completed" in sentence, instant
+            assert is_resumed(web), instant
+            assert is_itself(web), instant
+            web.kill()
+            web.delete()
+            web = lab.create("web", memory=MEMORY)
+        assert left_of(lab) == []
+        assert len(find_emulators(web.id)) == 0
+
+
+def test_a_kept_guest_that_is_no_longer_what_it_was_is_made_anew(web: Machine) -> None:
+    folder = kind_of(web).folder
+    for name in ("kept.json", "memory/guest.mem.devices", "memory/guest.mem.pages", "disks/vda", "seals.json"):
+        file = folder / name
+        made = file.read_bytes()
+        file.chmod(0o600)
+        file.write_bytes(made[: len(made) // 2])
+        assert kept_guests.find_kept(folder) is None, name
+        file.write_bytes(made)
+        assert kept_guests.find_kept(folder) is not None, name
+    os.truncate(folder / "disks/vda", 0)
+    web.start(warm=True)
+    assert is_resumed(web)
+    assert is_itself(web)
+
+
+def test_a_kept_guest_that_others_may_write_to_is_none(web: Machine) -> None:
+    folder = kind_of(web).folder
+    folder.chmod(0o777)
+    assert kept_guests.find_kept(folder) is None
+    folder.chmod(0o700)
+    assert kept_guests.find_kept(folder) is not None
+
+
+def test_what_differs_in_kind_has_a_folder_of_its_own(web: Machine) -> None:
+    kind = kind_of(web)
+    assert kind_of(web.lab.create("other", memory=MEMORY)).folder == kind.folder
+    web.rename("renamed")
+    assert kind_of(web).folder == kind.folder
+    folders = {kind.folder}
+    for change in ({"memory": "112 MiB"}, {"vcpus": 2}, {"cpu_model": "Nehalem"}):
+        web.configure(**change)
+        folders.add(kind_of(web).folder)
+    web.throttle("renamed.vda" if "renamed.vda" in web.lab.disks else "web.vda", iops=100)
+    folders.add(kind_of(web).folder)
+    assert len(folders) == 5
+
+
+def test_a_machine_that_is_not_as_it_was_made_boots(web: Machine) -> None:
+    lab = web.lab
+    kind = kind_of(web)
+    data = lab.disks.create("data", capacity="1 MiB")
+    web.attach(data)
+    assert kind_of(web).folder != kind.folder  # it is blank, and yet a disk more
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 512", data.path], check=True, capture_output=True)
+    assert starting.find_kind(web.handle) is None
+    web.detach("data")
+    disk = Path(web.facts.spec.disks[0].path)
+    with disk.open("r+b") as file:  # as `qemu-img` or an editor does, and the time says nothing
+        before = disk.stat()
+        file.seek(before.st_size // 2)
+        file.write(b"\0word\0")
+    os.utime(disk, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert starting.find_kind(web.handle) is None
+    shutil.copyfile(lab.state.guest_images["tiny"].disk, disk)
+    assert kind_of(web).folder == kind.folder
+    web.start().wait_ready().stop()
+    assert starting.find_kind(web.handle) is None
+    web.start(warm=True)
+    assert not is_resumed(web)
+
+
+def test_the_environment_and_the_call_say_whether_it_boots(web: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for said, asked, warm in (
+        ("", None, starting.WARM_BY_DEFAULT),
+        ("", True, True),
+        ("", False, False),
+        ("1", None, True),
+        ("1", False, False),
+        ("0", None, False),
+        ("0", True, False),
+    ):
+        monkeypatch.setenv("LABKIT_WARM", said)
+        assert starting.is_warm(asked) is warm
+    monkeypatch.setenv("LABKIT_WARM", "0")
+    web.start(warm=True)
+    assert not is_resumed(web)
+
+
+def test_where_machines_need_no_boot_the_first_boots_and_one_of_its_kind_is_kept_meanwhile(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABKIT_WARM", "1")
+    first = lab.create("first", memory="108 MiB")
+    kind = kind_of(first)
+    first.start().wait_ready()
+    assert not is_resumed(first)
+    (maker,) = (thread for thread in threading.enumerate() if thread.name == "keep tiny")
+    maker.join(120)
+    second = lab.create("second", memory="108 MiB").start()
+    assert is_resumed(second)
+    assert is_itself(second)
+    assert kept_guests.find_kept(kind.folder) is not None
+    assert list(lab.machines) == ["first", "second"]
+
+
+def test_two_kernels_at_once_make_one_and_both_go_on_from_it(lab: Lab) -> None:
+    for name in ("one", "two"):
+        lab.create(name, memory="106 MiB")
+    code = "with Lab.open({lab!r}) as lab: lab.machines[{name!r}].start(warm=True); answer = lab.history[-1].remarks"
+    with (
+        Kernel(code.format(lab=lab.name, name="one")) as one,
+        Kernel(code.format(lab=lab.name, name="two")) as two,
+    ):
+        assert [kernel.answer().text for kernel in (one, two)] == ["()", "()"]
+    assert all(is_resumed(vm) and is_itself(vm) for vm in lab.machines.values())
+
+
+def test_a_kernel_that_is_killed_while_it_makes_one_leaves_no_guest_and_the_next_one_makes_it(lab: Lab) -> None:
+    vm = lab.create("web", memory="102 MiB")
+    folder = kind_of(vm).folder
+    code = f"with Lab.open({lab.name!r}) as lab: lab.machines['web'].start(warm=True)"
+    for instant in ("wait_for_agent", "_lay_out", "write_told"):
+        with Kernel(code, stop=Instant(function=instant)) as kernel:
+            kernel.wait_stopped()
+        assert vm.state == "off"
+        assert is_as_made(vm)
+        assert kept_guests.find_kept(folder) is None
+    vm.start(warm=True)
+    assert is_resumed(vm)
+    raw = lab.session.connection.raw()
+    assert not [domain.name() for domain in raw.listAllDomains(0) if domain.name().startswith("labkit-kept")]
+    assert not list(kept_guests.kept_folder().glob(".making-*"))
+
+
+def test_a_kept_guest_that_goes_away_meanwhile_lets_the_machine_boot_and_that_is_said(web: Machine) -> None:
+    lab, folder = web.lab, kind_of(web).folder
+    code = f"with Lab.open({lab.name!r}) as lab:\n lab.machines['web'].start(warm=True)\n"
+    code += " answer = lab.history[-1].remarks"
+    with Kernel(code, stop=Instant(function="_map")) as kernel:
+        kernel.wait_stopped()
+        assert kept_guests.remove(folder)
+        kernel.go_on()
+        answer = kernel.answer()
+    assert "web could not go on from the memory, it boots instead: " in answer.text
+    assert not is_resumed(web)
+    assert is_itself(web)
+
+
+def test_a_disk_that_is_written_to_meanwhile_is_left_alone(web: Machine) -> None:
+    lab, disk = web.lab, Path(web.facts.spec.disks[0].path)
+    code = f"with Lab.open({lab.name!r}) as lab: lab.machines['web'].start(warm=True)"
+    with Kernel(code, stop=Instant(function="_bring")) as kernel:
+        kernel.wait_stopped()
+        os.utime(disk)  # as by a tool that writes what was there
+        kernel.go_on()
+        kernel.answer()
+    assert not is_resumed(web)
+    assert is_itself(web)
+
+
+def test_what_a_guest_did_after_its_kernel_died_is_never_undone(web: Machine) -> None:
+    lab = web.lab
+    code = f"with Lab.open({lab.name!r}) as lab: lab.machines['web'].start(warm=True)"
+    with Kernel(code, stop=Instant(function="tell")) as kernel:
+        kernel.wait_stopped()
+    argv = ["virsh", "-q", "-c", "qemu:///session", "qemu-agent-command", web.facts.spec.domain_name]
+    write = (
+        '{"execute":"guest-exec","arguments":{"path":"/bin/sh","arg":["-c","echo kept > /root/kept; sync; poweroff"]}}'
+    )
+    subprocess.run([*argv, write], check=True)
+    web.handle.domains.wait_for(lambda: None if find_emulators(web.id) else True, Limit(60))
+    with Lab.open(lab.name) as again:
+        (sentence,) = again.recovered
+    assert "has been completed" in sentence
+    assert "its guest has ended meanwhile" in sentence
+    assert web.state == "off"
+    assert web.start().wait_ready().run("cat /root/kept").stdout == "kept\n"
+
+
+def test_such_a_machine_is_like_any_other_whatever_becomes_of_it(web: Machine) -> None:
+    """Its files may go; it is taken, restored, saved, cloned, migrated, reset, and boots."""
+    lab, folder = web.lab, kind_of(web).folder
+    web.start(warm=True).wait_ready().run("echo first > /run/word")
+    assert kept_guests.remove(folder)
+    assert is_itself(web)
+    web.snapshots.take("mine")
+    web.run("echo second > /run/word")
+    web.save()
+    assert web.start().wait_ready().run("cat /run/word").stdout == "second\n"
+    assert not is_resumed(web)
+    web.snapshots.restore("mine")
+    assert web.wait_ready().run("cat /run/word").stdout == "first\n"
+    clone = web.clone("copy", kind="linked", snapshot="mine", instant=True)
+    assert isinstance(clone, Machine)
+    assert is_itself(clone)
+    assert lab.history[-1].remarks == ()
+    clone.kill().delete()
+    web.migrate(lab.neighbour())
+    assert web.run("cat /run/word").stdout == "first\n"
+    web.stop()
+    web.start().wait_ready()
+    assert web.run("test ! -e /run/word; hostname").stdout == "web\n"
+
+
+def test_it_migrates_while_it_maps_the_memory_and_boots_after_a_reset(web: Machine) -> None:
+    lab = web.lab
+    web.start(warm=True).wait_ready().run("echo first > /run/word")
+    web.migrate(lab.neighbour())
+    assert web.run("cat /run/word").stdout == "first\n"
+    assert "labram" not in runs_with(web)
+    other = lab.create("other", memory=MEMORY).start(warm=True).wait_ready()
+    lab.session.connection.raw().lookupByUUIDString(other.id).reset(0)
+    other.console.expect("root@other", timeout=120, position=other.console.position)
+    assert other.wait_ready().run("hostname; uptime").stdout.startswith("other\n")
+
+
+def test_guests_are_kept_of_few_kinds_and_go_with_their_image(web: Machine) -> None:
+    kept = kept_guests.find_kept(kind_of(web).folder)
+    assert kept is not None
+    images = web.lab.state.guest_images
+    kept_guests.tidy(images)
+    assert Path(kept.folder) in kept_guests.list_kept()
+    kept_guests.tidy({name: image for name, image in images.items() if name != "tiny"})
+    assert not kept_guests.list_kept()
+    for number in range(kept_guests.MOST_KINDS + 2):
+        folder = kept_guests.kept_folder() / f"kind-{number}"
+        folder.mkdir(mode=0o700)
+        kept_guests.write_told(folder, images["tiny"], block="labram", length=1)
+        os.utime(folder, (number, number))
+    kept_guests.tidy(images)
+    assert [path.name for path in kept_guests.list_kept()] == ["kind-5", "kind-4", "kind-3", "kind-2"]
+    assert kept_guests.remove_all()
+    assert not kept_guests.list_kept()
