@@ -10,7 +10,7 @@
     for (const { content } of app.shell.widgets("main")) {
       const area = content?.widgets?.find?.((cell) => cell.node.contains(node))?.outputArea;
       const at = area?.widgets.findIndex((output) => output.node.contains(node)) ?? -1;
-      if (at >= 0) return { data: area.model.get(at).data, content };
+      if (at >= 0) return { data: area.model.get(at).data, metadata: area.model.get(at).metadata, content };
     }
     return undefined;
   }
@@ -41,8 +41,11 @@
   }
 
   // A drawing's text is what it shows, in words. JupyterLab gives pictures no description of their own.
+  // Drawings are made for a light page: on a dark one they are turned over, light for dark, with the hues as they are.
   function describe(app, image) {
-    image.alt = String(findOutput(app, image)?.data["text/plain"] ?? "");
+    const output = findOutput(app, image);
+    image.alt = String(output?.data["text/plain"] ?? "");
+    image.classList.toggle("labkit-drawing", Boolean(output?.metadata?.["image/png"]?.alt));
   }
 
   // In a notebook that is not trusted JupyterLab shows the still version by itself, and does not say so.
@@ -97,7 +100,10 @@
     }
   }
 
+  const DARK = "[data-jp-theme-light='false'] img.labkit-drawing { filter: invert(0.93) hue-rotate(180deg); background: none; }";
+
   function followPage(app) {
+    document.head.append(Object.assign(document.createElement("style"), { textContent: DARK }));
     let due = false;
     const look = () => {
       due = false;
