@@ -56,6 +56,9 @@ def _update(arguments: argparse.Namespace) -> int:
     news = copies.update(arguments.edited)
     for each in news:
         tell(each.text)
+    if not news and not copies.offers() and arguments.originals is None:  # somebody has asked
+        tell(_("Nothing is newer: your copies are of the course as it is here."))
+        tell(_("`git pull` in the folder of the course fetches a newer one."))
     if offers := copies.offers():
         tell(
             _("Choose for each: ./lab run labkit course update {number} --keep-mine, --take-new or --both.").format(

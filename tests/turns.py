@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-_MEASURES = re.compile(r"\b(?:measure_\w+|throttle|recall)\(")
+_MEASURES = re.compile(r"\b(?:measure_\w+|throttle|recall|Heartbeat)\(")
 
 
 def measures(item: pytest.Item) -> bool:
