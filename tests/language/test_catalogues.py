@@ -70,6 +70,14 @@ def test_every_sentence_of_the_command_can_be_translated() -> None:
     assert [line for script in catalogue.SHELL for line in sentence.findall(script.read_text())] == []
 
 
+def test_what_the_docs_call_a_control_is_what_it_is_called() -> None:
+    """In the guide to the panels every word in italics that begins large is the label of a control."""
+    named = re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", (ROOT / "docs" / "panels.md").read_text())
+    messages = {str(message.id) for message in catalogue.extract()}
+    assert "Shut down" in named
+    assert [name for name in named if name not in messages] == []
+
+
 def test_no_message_is_inside_an_f_string() -> None:
     """Older Pythons hide it there from whoever gathers the messages."""
     for path in (ROOT / "labkit").rglob("*.py"):
