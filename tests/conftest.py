@@ -18,7 +18,6 @@ from hypothesis import settings
 from labkit import Lab
 from labkit.machine import Machine
 from tests.instance import INSTANCE, Instance
-from tests.warm import start_warm
 
 __all__ = ["Instance"]
 
@@ -69,15 +68,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def guest(lab: Lab) -> Machine:
-    """A machine of the tiny image, running and ready; see `start_warm` for what it does not tell."""
-    return start_warm(lab.create("web"))
+    """A machine of the tiny image, running and ready; it was resumed from the image's memory."""
+    return lab.create("web").start(warm=True).wait_ready()
 
 
 @pytest.fixture(scope="module")
 def shared_guest(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A machine as `guest` that the tests of one module share; none of them may end it."""
     with Lab.open(f"shared-{Path(request.path).stem}") as opened:
-        yield start_warm(opened.create("web", if_exists="replace"))
+        yield opened.create("web", if_exists="replace").start(warm=True).wait_ready()
         opened.clean()
 
 

@@ -30,9 +30,10 @@ from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _
 from labkit.limits import Limit, unheard
-from labkit.model.kept import DISK, MEMORY, KeptGuest
+from labkit.model.image import Allocation, Format
+from labkit.model.kept import DISK, MEMORY, BlankDisk, KeptGuest
 from labkit.model.machine import MachineSpec
-from labkit.storage import files
+from labkit.storage import files, headers, qemu_img
 from labkit.storage.files import host_errors
 from labkit.storage.plain import open_plain
 
@@ -54,8 +55,10 @@ def keep(machine: Handle, kind: Kind, limit: Limit) -> KeptGuest | None:
     Raises:
         Cancelled, TimedOut: from the limit. LabError: none can be kept.
     """
-    with kept_guests.making(kind.folder.name, limit) as mine:
-        if mine and kept_guests.find_kept(kind.folder) is None:
+    if kept := kept_guests.find_kept(kind.folder):
+        return kept
+    with kept_guests.making(kind.folder.name, limit):
+        if kept_guests.find_kept(kind.folder) is None:
             _make(machine, kind, limit)
     return kept_guests.find_kept(kind.folder)
 
@@ -114,6 +117,8 @@ def _boot(domains: Domains, kind: Kind, draft: Path, limit: Limit) -> None:
     connection, spec, xml = domains.connection, *_as_nobody(kind, draft)
     files.copy_file(Path(kind.image.disk), draft / DISK, on_bytes=unheard, limit=limit)
     (draft / DISK).chmod(0o600)
+    for blank, path in _blanks(kind, draft):
+        qemu_img.create(path, blank.format, blank.capacity, Allocation.DYNAMIC, limit=limit)
     instant.end_named(connection, spec.domain_name)  # one that was left when a daemon died
 
     instant.create_passing(connection, place_sockets(xml, connection.runtime), subject=spec.name)
@@ -137,17 +142,23 @@ def _as_nobody(kind: Kind, draft: Path) -> tuple[MachineSpec, str]:
     found = parse_domain_xml(kind.definition)
     if found is None:
         raise ValueError("it is no machine of ours")
+    paths = {blank.target: str(path) for blank, path in _blanks(kind, draft)}
     spec = replace(
         found,
         name=kind.folder.name[:8],
         lab=NAME,
         id=str(uuid.uuid4()),
         boot=found.boot.keeping_identity(keep=False),
-        disks=tuple(replace(disk, path=str(draft / DISK)) for disk in found.disks),
+        disks=tuple(replace(disk, path=paths.get(disk.target, str(draft / DISK))) for disk in found.disks),
         genid=str(uuid.uuid4()) if found.genid else None,
         console_log=str(draft / "console"),
     )
     return spec, kinds.without_owner(clone_domain_xml(kind.definition, spec))
+
+
+def _blanks(kind: Kind, draft: Path) -> list[tuple[BlankDisk, Path]]:
+    """The further disks of a kind, and the images that stand in for them meanwhile."""
+    return [(blank, draft / "disks" / f"{blank.target}.{blank.format}") for blank in kind.blanks]
 
 
 def _lay_out(kind: Kind, draft: Path, limit: Limit) -> None:
@@ -156,6 +167,11 @@ def _lay_out(kind: Kind, draft: Path, limit: Limit) -> None:
     block = mapping.make(memory, on_bytes=unheard, limit=limit)
     memory.unlink()
     (draft / "console").unlink(missing_ok=True)
+    for blank, path in _blanks(kind, draft):
+        written = blank.format is Format.QCOW2 and not headers.is_blank(path)
+        if written or (blank.format is Format.RAW and path.stat().st_blocks):
+            raise ValueError("a guest that boots writes to it")
+        path.unlink()
     files.freeze_files([str(disk)])
     seals.seal([str(disk)])
     seals.complete(disk.parent)

@@ -27,9 +27,11 @@ from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.kinds import find_kind
 from labkit.hypervisor.mapped_xml import is_mappable
 from labkit.limits import Limit
-from labkit.model.image import GuestImage
-from labkit.model.kept import KeptGuest
-from labkit.model.machine import MachineFacts, MachineState
+from labkit.model.image import Allocation, Format, GuestImage, ImageFacts
+from labkit.model.kept import BlankDisk, KeptGuest
+from labkit.model.machine import DiskSpec, MachineState
+from labkit.model.state import LabState
+from labkit.storage import headers
 from labkit.storage.bounded import Damaged, read_json
 from labkit.storage.files import make_private_folder, open_lock
 from labkit.storage.plain import opened_plain
@@ -50,12 +52,13 @@ class Kind:
 
     Attributes:
         folder: where a guest of this kind is kept, if one is. image: the guest image that it was made from.
-        definition: of the machine.
+        definition: of the machine. blanks: its disks, besides its first one.
     """
 
     folder: Path
     image: GuestImage
     definition: str
+    blanks: tuple[BlankDisk, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,26 +76,46 @@ def kept_folder() -> Path:
     return data_folder() / "warm"
 
 
-def find_kind_of(domains: Domains, facts: MachineFacts, images: Mapping[str, GuestImage]) -> Kind | None:
+def find_kind_of(domains: Domains, state: LabState, name: str) -> Kind | None:
     """Return a machine's kind, or None if no guest is kept of it.
 
-    A guest is kept for machines that are as they were made: off, with one disk that holds what the guest image holds,
-    on a hypervisor that can let a guest map its memory. An agent must tell the guest who it is.
+    A guest is kept for machines that are as they were made: off, with a disk that holds what the guest image holds, and
+    perhaps further ones that hold nothing; on a hypervisor that can let a guest map its memory. An agent must tell the
+    guest who it is.
     """
-    spec, image = facts.spec, images.get(facts.spec.image)
-    if image is None or not spec.agent or len(spec.disks) != 1 or facts.state is not MachineState.OFF:
+    facts = state.machines[name]
+    spec, image = facts.spec, state.guest_images.get(facts.spec.image)
+    if image is None or not spec.agent or not spec.disks or facts.state is not MachineState.OFF:
         return None
-    (disk,) = spec.disks
+    disk, *others = spec.disks
     folder = kept_folder()
     if disk.served or "," in str(folder) or domains.connection.runtime is None:
         return None
+    blanks = [_as_blank(each, state.images.get(each.path)) for each in others]
     if not is_same(Path(disk.path), Path(image.disk)):
         return None
     definition = domains.xml(facts.id)
-    if not is_mappable(definition):
+    there = tuple(each for each in blanks if each is not None)
+    if len(there) < len(others) or not is_mappable(definition):
         return None
-    kind = find_kind(domains.connection, definition, os.path.realpath(image.disk))
-    return Kind(folder=folder / kind, image=image, definition=definition)
+    kind = find_kind(domains.connection, definition, os.path.realpath(image.disk), there)
+    return Kind(folder=folder / kind, image=image, definition=definition, blanks=there)
+
+
+def _as_blank(disk: DiskSpec, image: ImageFacts | None) -> BlankDisk | None:
+    """A disk as one to which nothing was ever written, or None if it is none."""
+    if disk.served or image is None or image.backing or image.allocation is not Allocation.DYNAMIC:
+        return None
+    path = Path(disk.path)
+    try:
+        info = path.stat()
+        blank = headers.is_blank(path) if disk.format is Format.QCOW2 else not info.st_blocks
+    except (LabError, OSError):
+        return None
+    if not blank or disk.format not in (Format.QCOW2, Format.RAW):
+        return None
+    seen = (info.st_size, info.st_mtime_ns)
+    return BlankDisk(target=disk.target, path=disk.path, format=disk.format, capacity=image.capacity, seen=seen)
 
 
 def find_kept(folder: Path) -> KeptGuest | None:

@@ -24,7 +24,7 @@ from labkit.model.kept import KeptGuest
 from labkit.model.machine import MachineState
 from labkit.model.state import LabState
 from labkit.model.words import under_way
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Refusal
 from labkit.plans.warm import WarmSurvey, plan_warm_start
 from labkit.printing import tell
 from labkit.storage.files import host_errors
@@ -52,14 +52,15 @@ def start(
     Raises:
         As `switching.start`.
     """
-    kind = find_kind(machine) if is_warm(warm) else None
+    state, name = _find(machine) if is_warm(warm) else (None, "")
+    kind = kept_guests.find_kind_of(machine.domains, state, name) if state else None
     why = None
-    if kind is not None and why_not_disks() is None:
+    if state and kind is not None and why_not_disks() is None:
         limit = Limit(timeout, cancel=cancel, what=under_way("start", machine.last_name))
         try:
             kept = keeping.keep(machine, kind, limit) if warm else kept_guests.find_kept(kind.folder)
             if kept is not None:
-                plan = plan_from_kept(machine, kind, kept)
+                plan = plan_warm_start(state, survey_warm_start(state, name, kind, kept), name)
                 outcome = machine.session.carry_out(plan, on_progress or unheard, cancel, limit.left)
                 for remark in outcome.remarks:
                     tell(remark)
@@ -78,6 +79,12 @@ def start(
         keeping.keep_soon(machine, kind)
 
 
+def _find(machine: Handle) -> tuple[LabState, str]:
+    """Return the lab and the machine's name in it, once interrupted acts are ended."""
+    machine.session.executor.recover()
+    return machine.find()
+
+
 def is_warm(warm: bool | None) -> bool:
     """Return whether a start that is asked for in this way is from a kept guest, where that can be."""
     said = os.environ.get("LABKIT_WARM", "")
@@ -89,17 +96,7 @@ def is_warm(warm: bool | None) -> bool:
 def find_kind(machine: Handle) -> Kind | None:
     """Return the kind of a machine, or None if it cannot go on from a kept guest."""
     state, name = machine.find()
-    return kept_guests.find_kind_of(machine.domains, state.machines[name], state.guest_images)
-
-
-def plan_from_kept(machine: Handle, kind: Kind, kept: KeptGuest) -> Plan:
-    """Return the plan to let a machine go on from a kept guest of its kind.
-
-    Raises:
-        LabError: a disk cannot be read.
-    """
-    state, name = machine.find()
-    return plan_warm_start(state, survey_warm_start(state, name, kind, kept), name)
+    return kept_guests.find_kind_of(machine.domains, state, name)
 
 
 def survey_warm_start(state: LabState, name: str, kind: Kind, kept: KeptGuest) -> WarmSurvey:
@@ -119,4 +116,5 @@ def survey_warm_start(state: LabState, name: str, kind: Kind, kept: KeptGuest) -
         bytes=theirs.st_blocks * 512,
         pristine=kind.image.disk,
         seen=(mine.st_size, mine.st_mtime_ns),
+        blanks=kind.blanks,
     )

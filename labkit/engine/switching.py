@@ -31,6 +31,7 @@ from labkit.model import machine as model
 from labkit.model.machine import MachineState, Reason
 from labkit.model.state import LabState
 from labkit.model.words import state_word, under_way
+from labkit.plans.guard import ways_back
 from labkit.plans.plan import Refusal
 from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.units import format_size
@@ -134,6 +135,8 @@ def save(
     """
     with machine.switching(model.why_not_save, _("Only a running or paused machine is saved.")) as name:
         state = read()
+        if state.machines[name].apart:  # its memory would go on with another file
+            raise WrongState(model.say_apart(state.machines[name]), " ".join(ways_back(state, state.machines[name])))
         if layer := find_unsavable(state, state.machines[name]):
             raise WrongState(
                 _("The memory of {machine} cannot be saved: its disk {disk} has a layer in {format}.").format(

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import posixpath
+from collections.abc import Iterable
 from pathlib import Path
 
 import libvirt
@@ -19,6 +20,7 @@ from lxml import etree
 
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
+from labkit.model.kept import BlankDisk
 
 _FORM = 1
 """Counted up when what is kept of a guest changes."""
@@ -30,17 +32,19 @@ _CHOSEN = ("devices/channel/source", "devices/serial/source", "devices/console/s
 _CPU = ("vendor_id", "model name", "flags", "Features", "CPU part")
 
 
-def find_kind(connection: Connection, xml: str, disk: str) -> str:
+def find_kind(connection: Connection, xml: str, disk: str, blanks: Iterable[BlankDisk]) -> str:
     """Return the kind of a machine, as the name of a folder.
 
     Args:
-        xml: its persistent definition. disk: the file of the guest image that its disk is a copy of.
+        xml: its persistent definition. disk: the file of the guest image that its first disk is a copy of.
+        blanks: its further disks.
     """
     emulator = parse(xml).findtext("devices/emulator") or ""
     told = {
         "form": _FORM,
         "definition": strip_identity(xml),
         "disk": posixpath.basename(disk),
+        "blanks": [[each.target, each.format, each.capacity] for each in blanks],
         "versions": connection.read(_read_versions),
         "emulator": _read_build(emulator),
         "cpu": _read_cpu() if parse(xml).get("type") == "kvm" else "",

@@ -14,10 +14,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from labkit.model.image import Format
 from labkit.model.mapped import devices_of, pages_of
 
 DISK: Final = "disks/vda"
 MEMORY: Final = "memory/guest.mem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlankDisk:
+    """A disk of a machine, besides its first, to which nothing was ever written.
+
+    Attributes:
+        target: what the guest calls it. path: its image. format: of that. capacity: bytes.
+        seen: the bytes of the image's file, and when it was written, ns since 1970, when it was found to be blank.
+    """
+
+    target: str
+    path: str
+    format: Format
+    capacity: int
+    seen: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

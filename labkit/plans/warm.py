@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labkit.language import _
-from labkit.model.kept import KeptGuest
+from labkit.model.kept import BlankDisk, KeptGuest
 from labkit.model.state import LabState
 from labkit.plans.machine import machine_plan
 from labkit.plans.plan import Plan
@@ -23,6 +23,7 @@ class WarmSurvey:
         kept: the guest. stamp: when its disk was written, ns since 1970. bytes: how many the host gives to that.
         pristine: the file of the guest image, which the machine's disk is a copy of.
         seen: the bytes of the machine's disk, and when it was written, at the time at which it was found to be one.
+        blanks: its further disks, to which nothing was ever written.
     """
 
     kept: KeptGuest
@@ -30,6 +31,7 @@ class WarmSurvey:
     bytes: int
     pristine: str
     seen: tuple[int, int]
+    blanks: tuple[BlankDisk, ...] = ()
 
 
 def plan_warm_start(state: LabState, survey: WarmSurvey, name: str) -> Plan:
@@ -43,9 +45,10 @@ def plan_warm_start(state: LabState, survey: WarmSurvey, name: str) -> Plan:
         seen=survey.seen,
         bytes=survey.bytes,
     )
+    wake = WakeFresh(spec=spec, kept=kept, disk=disk, blanks=survey.blanks)
     resumed = _("{name} is resumed from the image's memory: it does not boot, so its console shows no boot.")
     notes = [
         resumed.format(name=name),
         _("Its uptime goes on from that of the guest whose memory it was; start(warm=False) boots."),
     ]
-    return machine_plan("start", state, name, steps=[disk, WakeFresh(spec=spec, kept=kept, disk=disk)], notes=notes)
+    return machine_plan("start", state, name, steps=[disk, wake], notes=notes)

@@ -15,7 +15,6 @@ from labkit.machine import Machine
 from tests.browser.conftest import Server
 from tests.browser.hands import panel, save
 from tests.browser.jupyter import MINUTE, open_notebook, open_page, run_all, start_server, write_notebook
-from tests.warm import start_warm
 
 NOTEBOOK = "page.ipynb"
 CELLS = [
@@ -34,7 +33,7 @@ MISSING = "The console needs labkit's part in Jupyter's server, which is not the
 def machine() -> Iterator[Machine]:
     """A machine in the lab that the notebook opens, with a shell on its console."""
     with Lab.open() as opened:
-        vm = start_warm(opened.create("web"))
+        vm = opened.create("web").start(warm=True).wait_ready()
         vm.console.send("")
         vm.console.expect("# ")
         yield vm

@@ -13,7 +13,6 @@ from labkit.errors import Refused
 from labkit.machine import Machine
 from labkit.model.image import Format
 from tests.snapshots.test_guests import hash_content
-from tests.warm import start_warm
 
 KEYED = 'until grep -q "^$(cat /etc/machine-id) " /etc/labkit/host-key; do usleep 9999; done'
 """Wait for the guest's own host key: it is made while the guest is in use already."""
@@ -40,7 +39,7 @@ def running(lab: Lab) -> Machine:
     """A machine with two disks that runs; its guest has an identity."""
     vm = lab.create("web", memory="96 MiB")
     vm.attach(lab.disks.create("data", capacity="8 MiB"))
-    write(start_warm(vm), "original")
+    write(vm.start(warm=True).wait_ready(), "original")
     return vm
 
 

@@ -21,7 +21,6 @@ from labkit.model.mapped import files_beside
 from labkit.plans.steps import WakeClones
 from labkit.storage import memory_file
 from tests.clones.test_guests import IDENTITY, KEYED, frozen, identity, many, only, read, write
-from tests.warm import start_warm
 
 RANDOM = "head -c 24 /dev/urandom | base64"
 CLOCK_LAGS = 60
@@ -33,7 +32,7 @@ def warm(lab: Lab) -> Machine:
     """A machine of two disks that runs and counts in its memory; its snapshot `warm` keeps that."""
     vm = lab.create("web", memory="96 MiB")
     vm.attach(lab.disks.create("data", capacity="8 MiB"))
-    write(start_warm(vm), "original")
+    write(vm.start(warm=True).wait_ready(), "original")
     assert vm.run(f"{KEYED}; labkit-counter start; echo kept > /run/kept; date -u -s '2020-01-01 00:00'")
     vm.snapshots.take("warm")
     return vm

@@ -22,7 +22,6 @@ from tests.clones.test_guests import identity, only
 from tests.clones.test_trouble import say_what_memory_is
 from tests.engine.kernel import Instant, Kernel
 from tests.travel.sides import find_emulators
-from tests.warm import start_warm
 
 CLONED = {"kind": "linked", "snapshot": "warm", "instant": True}
 MAPPED, READ = "memory-backend-file", "memory-backend-ram"
@@ -32,7 +31,7 @@ MAPPED, READ = "memory-backend-file", "memory-backend-ram"
 def warm(lab: Lab) -> Machine:
     """A machine that is off; its snapshot `warm` keeps the memory of a guest."""
     vm = lab.create("web", memory="96 MiB")
-    start_warm(vm).run("echo kept > /run/kept")
+    vm.start(warm=True).wait_ready().run("echo kept > /run/kept")
     vm.snapshots.take("warm")
     return vm.kill()
 

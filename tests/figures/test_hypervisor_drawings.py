@@ -121,7 +121,7 @@ def test_devices_are_told_apart_by_who_made_them() -> None:
     drawing = draw_devices(devices)
     assert repr(drawing).splitlines() == [
         "imitates hardware that was once sold: Intel PIIX3, the IDE controller; graphics card",
-        "exists only in virtual machines: virtio disk",
+        "made for virtual machines: virtio disk",
     ]
     assert "8086:7010" in words_in(drawing)
     assert "driver: ata_piix" in words_in(drawing)

@@ -128,7 +128,7 @@ CALLS: dict[str, Call | None] = {
     "Machine.relink": Call(disk="web.vda", file="no-such-file", timeout=None),
     "Machine.migrate": Call(to=None, timeout=None),
     "Machine.export": Call(file="no-such-folder/x", timeout=None),
-    "Machine.start": Call(on=ON, timeout=1, cancel=None),
+    "Machine.start": Call(on=ON, warm=None, timeout=1, cancel=None),
     "Machine.wait_ready": Call(timeout=0.1, cancel=None),
     "Machine.wait_for": Call(state="off", timeout=0.1),
     "Machine.pause": Call(),

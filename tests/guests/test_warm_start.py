@@ -39,3 +39,14 @@ def test_new_machines_go_on_each_as_itself(lab: Lab) -> None:
         vm.stop().start().wait_ready()
         assert not is_resumed(vm)
         assert vm.run("cat /root/kept; hostname").stdout.split() == ["kept", name]
+
+
+def test_disks_that_are_blank_are_in_nobodys_way(lab: Lab) -> None:
+    vm = lab.create("web", memory=MEMORY)
+    vm.attach(lab.disks.create("data", capacity="8 MiB"))
+    vm.attach(lab.disks.create("more", capacity="4 MiB", format="raw"))
+    vm.start(warm=True).wait_ready()
+    assert is_resumed(vm)
+    assert vm.run("printf word1 | dd of=/dev/vdb conv=fsync; printf word2 | dd of=/dev/vdc conv=fsync; hostname")
+    vm.stop().start().wait_ready()
+    assert vm.run("head -c 5 /dev/vdb; head -c 5 /dev/vdc").stdout == "word1word2"

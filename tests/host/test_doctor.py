@@ -55,6 +55,7 @@ SLUGS = [
     "leftover-processes",
     "losses",
     "seals",
+    "kept-guests",
     "orphans",
     "neighbours",
     "leftover-sockets",

@@ -17,7 +17,6 @@ from labkit.storage.memory_file import exchange_header, read_header
 from tests.instance import Instance
 from tests.record.conftest import lose_configuration, sit_at
 from tests.record.look import contents, make_emulator, virsh
-from tests.warm import start_warm
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def read_word(vm: Machine) -> str:
 
 def test_memory_of_snapshots_and_saved_machines_moves_and_is_copied_along(home: Path) -> None:
     with Lab.open("course") as lab:
-        vm = start_warm(lab.create("web"))
+        vm = lab.create("web").start(warm=True).wait_ready()
         vm.run("echo then > /run/word")
         vm.snapshots.take("live")
         vm.run("echo now > /run/word")

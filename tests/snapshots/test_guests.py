@@ -14,7 +14,6 @@ from labkit.experiments import verify_restore, witness
 from labkit.machine import Machine
 from labkit.model.snapshot import SnapshotKind
 from labkit.units import MIB
-from tests.warm import start_warm
 
 
 @pytest.fixture
@@ -78,7 +77,7 @@ def _disk_files(vm: Machine) -> set[str]:
 
 def test_a_running_machine_goes_on_from_that_instant_any_number_of_times(vm: Machine) -> None:
     vm.snapshots.take("off")
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     _count(vm, 1)
     vm.snapshots.take("one", description="at one")
     assert vm.state == "running"
@@ -133,7 +132,7 @@ def test_a_running_snapshot_keeps_the_last_line_on_the_console(vm: Machine) -> N
 
 
 def test_a_paused_machine_comes_back_paused(vm: Machine) -> None:
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     _count(vm, 4)
     vm.pause()
     vm.snapshots.take("still")
@@ -150,7 +149,7 @@ def test_a_paused_machine_comes_back_paused(vm: Machine) -> None:
 
 
 def test_without_running_it_is_left_saved_and_goes_on_when_started(vm: Machine) -> None:
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     _count(vm, 5)
     vm.snapshots.take("five")
     _count(vm, 6)
@@ -163,7 +162,7 @@ def test_without_running_it_is_left_saved_and_goes_on_when_started(vm: Machine) 
 
 
 def test_a_boot_is_no_running_state_that_came_back(vm: Machine) -> None:
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     _count(vm, 5)
     vm.snapshots.take("five")
     before = witness(vm)
@@ -184,15 +183,16 @@ def test_a_boot_is_no_running_state_that_came_back(vm: Machine) -> None:
 
 
 def test_where_nothing_proves_the_running_state_it_cannot_be_told(vm: Machine) -> None:
-    """The boot id was drawn after the snapshot, so the restored guest draws another."""
-    start_warm(vm).snapshots.take("unasked")
+    """The boot id was drawn after the snapshot: the restored guest draws one again, which may be the same."""
+    vm.start(warm=True).wait_ready()
+    vm.snapshots.take("unasked")
     before = witness(vm)
     vm.snapshots.restore("unasked")
     assert verify_restore(before, witness(vm), "unasked").running_state_restored is None
 
 
 def test_disks_alone_come_back_off(vm: Machine) -> None:
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     _count(vm, 5)
     vm.snapshots.take("five")
     _count(vm, 6)
@@ -205,7 +205,7 @@ def test_disks_alone_come_back_off(vm: Machine) -> None:
 
 def test_memory_size_and_disks_come_back_with_a_running_snapshot(vm: Machine) -> None:
     lab = vm.lab
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     _count(vm, 7)
     vm.snapshots.take("seven")
     vm.kill()
@@ -235,7 +235,7 @@ def test_memory_size_and_disks_come_back_with_a_running_snapshot(vm: Machine) ->
 
 
 def test_what_was_configured_while_it_ran_is_waiting_again_after_the_restore(vm: Machine) -> None:
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     vm.configure(memory="160 MiB")
     vm.snapshots.take("waiting")
     vm.snapshots.restore("waiting")
@@ -261,7 +261,7 @@ def test_with_a_vdi_layer_only_the_disks_are_kept_and_the_plan_says_so(lab: Lab,
 
 
 def test_the_current_state_can_be_saved_first_and_without_that_the_loss_is_told(vm: Machine) -> None:
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     _count(vm, 1)
     vm.snapshots.take("one")
     _count(vm, 2)
@@ -300,7 +300,7 @@ def test_hostile_names_are_names(vm: Machine) -> None:
 @pytest.mark.parametrize("running", [False, True], ids=["off", "running"])
 def test_any_snapshot_can_be_deleted_and_every_other_state_stays(vm: Machine, running: bool) -> None:
     """A root, an inner one with two children, the current one at the end: each is deleted in turn."""
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     _count(vm, 1)
     vm.snapshots.take("root")
     _count(vm, 2)
@@ -335,7 +335,7 @@ def test_any_snapshot_can_be_deleted_and_every_other_state_stays(vm: Machine, ru
 @pytest.mark.parametrize("running", [False, True], ids=["off", "running"])
 def test_the_current_branch_can_be_deleted(vm: Machine, running: bool) -> None:
     vm.snapshots.take("root")
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     _count(vm, 1)
     vm.snapshots.take("a")
     _count(vm, 2)
@@ -355,7 +355,7 @@ def test_the_current_branch_can_be_deleted(vm: Machine, running: bool) -> None:
 
 def test_a_saved_machine_goes_on_after_a_snapshot_of_it_was_deleted(vm: Machine) -> None:
     vm.snapshots.take("root")
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     _count(vm, 1)
     vm.snapshots.take("one")
     _count(vm, 2)
@@ -366,7 +366,7 @@ def test_a_saved_machine_goes_on_after_a_snapshot_of_it_was_deleted(vm: Machine)
 
 def test_a_guest_that_took_snapshots_while_running_boots_after_a_merge(vm: Machine) -> None:
     vm.snapshots.take("root")
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     _count(vm, 1)
     vm.snapshots.take("one")
     vm.snapshots.take("two")
@@ -379,7 +379,7 @@ def test_a_guest_that_took_snapshots_while_running_boots_after_a_merge(vm: Machi
 
 def test_backing_names_are_relative_after_a_live_merge(vm: Machine) -> None:
     vm.snapshots.take("root")
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     vm.snapshots.take("one")
     vm.snapshots.delete("one")
     vm.kill()
@@ -392,7 +392,7 @@ def test_a_snapshot_taken_with_virsh_is_in_the_tree_and_can_be_worked_with(vm: M
     vm.snapshots.take("ours")
     _virsh(vm, "snapshot-create-as", "theirs", "--disk-only")
     assert (vm.snapshots["theirs"].parent, vm.snapshots.current) == ("ours", "theirs")
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     _count(vm, 8)
     vm.snapshots.take("eight")
     vm.snapshots.restore("theirs")
@@ -414,7 +414,7 @@ def test_an_internal_snapshot_is_refused_and_virsh_named_as_the_way_out(vm: Mach
 
 
 def test_a_memory_file_or_image_that_is_gone_is_named(vm: Machine) -> None:
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     vm.snapshots.take("one")
     memory = Path(vm.snapshots["one"].memory or "")
     memory.unlink()
@@ -431,7 +431,7 @@ def test_a_memory_file_or_image_that_is_gone_is_named(vm: Machine) -> None:
 
 def test_deleting_the_machine_leaves_nothing_of_its_snapshots(vm: Machine) -> None:
     vm.snapshots.take("off")
-    start_warm(vm)
+    vm.start(warm=True).wait_ready()
     vm.snapshots.take("on")
     vm.kill()
     vm.detach("data")

@@ -11,7 +11,6 @@ from labkit.plans.plan import Plan
 from labkit.snapshots import Snapshots
 from labkit.units import MIB
 from tests.typed.twin import Kept, Twin
-from tests.warm import start_warm
 
 Make = Callable[[Lab], Plan]
 
@@ -23,7 +22,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, Twin,
         lab.clean()
         vm = lab.create("web")
         vm.attach(lab.disks.create("notes", capacity=8 * MIB, format="raw"))
-        start_warm(vm)
+        vm.start(warm=True).wait_ready()
         vm.snapshots.take("base")
         vm.run("echo one > /one; sync")
         vm.pause()

@@ -21,6 +21,7 @@ from labkit.hypervisor.mapped_xml import map_memory_xml
 from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _
 from labkit.limits import NO_LIMIT, Limit, OnBytes, unheard
+from labkit.model.kept import BlankDisk
 from labkit.model.machine import MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps import BringWarmDisk, WakeFresh, WarmStep
@@ -101,6 +102,15 @@ def _is_as_brought(step: BringWarmDisk) -> bool:
     return is_same(target, Path(step.source))
 
 
+def _is_blank_still(blank: BlankDisk) -> bool:
+    """Whether nothing was written to a disk since it was found to be blank."""
+    try:
+        info = os.stat(blank.path)
+    except OSError:
+        return False
+    return (info.st_size, info.st_mtime_ns) == blank.seen
+
+
 def _has_run(step: BringWarmDisk) -> bool:
     """Whether the disk is neither what it was brought as nor what the guest image holds."""
     return not _is_as_brought(step) and not is_same(Path(step.target), Path(step.pristine))
@@ -140,6 +150,8 @@ def _map(step: WakeFresh, context: Context) -> None:
     with kept_guests.holding(Path(kept.folder)):
         if kept_guests.find_kept(Path(kept.folder)) != kept:
             raise WrongState(_("the files to map it are not what they were when they were made."))
+        if any(not _is_blank_still(blank) for blank in step.blanks):
+            raise WrongState(_("its disks have been written to since."))
         kept_guests.note_use(kept)
         devices = mapping.read_devices(Path(kept.memory))
         xml = build_fresh_xml(step, context.domains.xml(step.spec.id), connection.runtime)

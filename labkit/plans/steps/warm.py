@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 from labkit.language import _
-from labkit.model.kept import KeptGuest
+from labkit.model.kept import BlankDisk, KeptGuest
 from labkit.model.machine import MachineFacts, MachineSpec, MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps.afterwards import with_machine
@@ -61,12 +61,13 @@ class WakeFresh(BaseStep):
     """Let a new machine that is off go on from a guest which is kept booted, as itself; if it cannot, it boots.
 
     Attributes:
-        spec: the machine. kept: the guest. disk: how its disk came to what is on it.
+        spec: the machine. kept: the guest. disk: how its disk came to what is on it. blanks: its further disks.
     """
 
     spec: MachineSpec
     kept: KeptGuest
     disk: BringWarmDisk
+    blanks: tuple[BlankDisk, ...] = ()
     phase: ClassVar[Phase] = Phase.SWITCH
     on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
 

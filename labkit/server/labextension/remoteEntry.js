@@ -142,6 +142,23 @@
   // document, and knows no mode of showing one or several.
   const hasTabs = (app) => "mode" in app.shell;
 
+  // The address that the page was opened with, before JupyterLab goes on to another.
+  const address = /\/(?:lab|doc)\/tree\/([^?#]+)/.exec(location.pathname)?.[1];
+
+  // An old address of a notebook leads nowhere: JupyterLab says that alone; labkit's server knows what may be meant.
+  async function hintAt(app, path) {
+    const { contents, serverSettings } = app.serviceManager;
+    const missing = await contents.get(path, { content: false }).then(() => false, ({ response }) => response?.status === 404);
+    if (!missing) return;
+    const url = `${serverSettings.baseUrl}labkit/address?path=${encodeURIComponent(path)}`;
+    const headers = serverSettings.token ? { Authorization: `token ${serverSettings.token}` } : {};
+    const answer = await fetch(url, { headers, credentials: "same-origin" });
+    if (!answer.ok) return;
+    const hint = await answer.json();
+    const actions = hint.path ? [{ label: hint.label, commandId: "docmanager:open", args: { path: hint.path }, displayType: "accent" }] : [];
+    await app.commands.execute("apputils:notify", { message: hint.message, type: "warning", options: { autoClose: false, actions } });
+  }
+
   const plugin = {
     id: "labkit:notebooks",
     description: "Opens a terminal as a tab when a page asks for it; says of panels of an earlier kernel that they are old, and runs " +
@@ -157,6 +174,7 @@
       document.addEventListener("labkit-open-notebook", ({ detail }) => void openNotebook(app, detail));
       document.documentElement.classList.add("labkit-hears-run-again");
       void app.restored.then(() => followPage(app));
+      if (address) void app.restored.then(() => hintAt(app, decodeURIComponent(address)));
     },
   };
   const extension = { __esModule: true, default: plugin };
