@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.instance import INSTANCE, ROOT, Instance, end_instance, find_guest_images
+from tests.notebooks.metering import BUDGET, metered
 from tests.turns import measures, take_turn
 
 if TYPE_CHECKING:
@@ -92,6 +93,25 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     with take_turn(Path(turns), alone=measures(item)):
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Meter the notebooks: the last cell of one that takes more than the table at its top promises fails."""
+    with metered(item):
+        return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what each notebook took that was run to its end."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    lines = [
+        value for report in reports if report.when == "call" for name, value in report.user_properties if name == BUDGET
+    ]
+    if lines:
+        terminalreporter.section("Budgets of the notebooks")
+        for line in sorted(map(str, lines)):
+            terminalreporter.line(line)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
-from labkit import cli_course, cli_lab
+from labkit import cli_course, cli_lab, cli_words
 from labkit.errors import BadInput, HostTrouble, LabError, NotFound
 from labkit.language import _
 from labkit.printing import tell
@@ -20,6 +20,7 @@ from labkit.units import format_size
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 trouble, 2 not understood."""
+    cli_words.speak()
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
@@ -35,21 +36,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="labkit", description=_("A laboratory of real virtual machines."))
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar=_("COMMAND"))
 
     doctor = commands.add_parser("doctor", help=_("is anything in the way of the lab?"))
     doctor.add_argument("--json", action="store_true", help=_("as JSON"))
     doctor.set_defaults(run=_doctor)
 
     show = commands.add_parser("list", help=_("the machines of a lab, or of all labs"))
-    show.add_argument("--lab", default=None, help=_("the lab's name"))
+    show.add_argument("--lab", metavar=_("NAME"), default=None, help=_("the lab's name"))
     show.set_defaults(run=_list)
 
     console = commands.add_parser("console", help=_("the serial console of a running machine; Ctrl-] leaves it"))
-    console.add_argument("machine", help=_("its name or id"))
-    console.add_argument("--lab", default="default", help=_("the lab's name"))
-    console.add_argument("--home", help=_("the folder that holds the lab"))
-    console.add_argument("--uri", help=_("the hypervisor it runs on"))
+    console.add_argument("machine", metavar=_("machine"), help=_("its name or id"))
+    console.add_argument("--lab", metavar=_("NAME"), default="default", help=_("the lab's name"))
+    console.add_argument("--home", metavar=_("FOLDER"), help=_("the folder that holds the lab"))
+    console.add_argument("--uri", metavar="URI", help=_("the hypervisor it runs on"))
     console.add_argument("--stay", action="store_true", help=_("until the machine ends: Ctrl-] goes to the guest"))
     console.set_defaults(run=_console)
 
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     image.set_defaults(run=_image)
 
     clean = commands.add_parser("clean", help=_("remove every machine and file of a lab"))
-    clean.add_argument("--lab", default="default", help=_("the lab's name"))
+    clean.add_argument("--lab", metavar=_("NAME"), default="default", help=_("the lab's name"))
     clean.add_argument("--all", action="store_true", help=_("of all labs"))
     clean.set_defaults(run=_clean)
 
@@ -67,14 +68,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     cli_course.add_commands(commands.add_parser("course", help=_("your copies of the notebooks, and your progress")))
     verify = commands.add_parser("verify", help=_("read every frozen image whole: is it what it was?"))
-    verify.add_argument("--lab", default=None, help=_("the lab's name; without it: all labs"))
+    verify.add_argument("--lab", metavar=_("NAME"), default=None, help=_("the lab's name; without it: all labs"))
     verify.set_defaults(run=_verify)
 
     orphans = commands.add_parser("orphans", help=_("the files of a lab that nobody needs, and why nobody does"))
-    orphans.add_argument("--lab", default="default", help=_("the lab's name"))
-    orphans.add_argument("--adopt", metavar="FILE", help=_("bring one back as a free disk"))
-    orphans.add_argument("--adopt-as-snapshot", metavar="FILE", help=_("let its machine have the snapshot again"))
-    orphans.add_argument("--discard", metavar="FILE", help=_("delete one for good"))
+    orphans.add_argument("--lab", metavar=_("NAME"), default="default", help=_("the lab's name"))
+    orphans.add_argument("--adopt", metavar=_("FILE"), help=_("bring one back as a free disk"))
+    orphans.add_argument("--adopt-as-snapshot", metavar=_("FILE"), help=_("let its machine have the snapshot again"))
+    orphans.add_argument("--discard", metavar=_("FILE"), help=_("delete one for good"))
     orphans.set_defaults(run=_orphans)
 
     save = commands.add_parser("save-running", help=_("save every running machine of all labs"))

@@ -14,9 +14,11 @@ from labkit.printing import tell
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Give the command its verbs."""
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    verbs = parser.add_subparsers(required=True, metavar=_("VERB"))
     update = verbs.add_parser("update", help=_("make copies that are missing; offer newer versions beside yours"))
-    update.add_argument("notebook", nargs="?", help=_("the one to decide about, such as 03 or en/03-disks"))
+    update.add_argument(
+        "notebook", nargs="?", metavar=_("notebook"), help=_("the one to decide about, such as 03 or en/03-disks")
+    )
     choices = update.add_mutually_exclusive_group()
     choices.add_argument("--keep-mine", dest="act", action="store_const", const="keep_mine", help=_("go on with yours"))
     choices.add_argument(
@@ -30,7 +32,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     progress.add_argument("--report", action="store_true", help=_("write it as a page to keep or hand in"))
     progress.set_defaults(run=_progress)
     reset = verbs.add_parser("reset", help=_("begin a notebook again: a new copy, its predictions forgotten"))
-    reset.add_argument("notebook", help=_("such as 03 or en/03-disks"))
+    reset.add_argument("notebook", metavar=_("notebook"), help=_("such as 03 or en/03-disks"))
     reset.set_defaults(run=_reset)
 
 
@@ -54,6 +56,9 @@ def _update(arguments: argparse.Namespace) -> int:
     news = copies.update(arguments.edited)
     for each in news:
         tell(each.text)
+    if not news and not copies.offers() and arguments.originals is None:  # somebody has asked
+        tell(_("Nothing is newer: your copies are of the course as it is here."))
+        tell(_("`git pull` in the folder of the course fetches a newer one."))
     if offers := copies.offers():
         tell(
             _("Choose for each: ./lab run labkit course update {number} --keep-mine, --take-new or --both.").format(

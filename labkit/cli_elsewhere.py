@@ -13,8 +13,8 @@ from labkit.printing import tell
 
 def add_take_over(take_over: argparse.ArgumentParser) -> None:
     """Give a parser the arguments of `labkit lab take-over NAME`."""
-    take_over.add_argument("name", help=_("the lab's name"))
-    take_over.add_argument("--home", help=_("the folder that holds the lab"))
+    take_over.add_argument("name", metavar=_("name"), help=_("the lab's name"))
+    take_over.add_argument("--home", metavar=_("FOLDER"), help=_("the folder that holds the lab"))
     take_over.set_defaults(run=lambda arguments: run_take_over(arguments.name, home=arguments.home))
 
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands to its parser."""
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    verbs = parser.add_subparsers(required=True, metavar=_("VERB"))
     show = verbs.add_parser("list", help=_("the labs there are, where, and how they stand"))
-    show.add_argument("--home", help=_("the folder that holds the labs"))
+    show.add_argument("--home", metavar=_("FOLDER"), help=_("the folder that holds the labs"))
     show.set_defaults(run=_list)
     for verb, run, words in (
         ("move", _move, _("the lab's folder was moved here: it goes on here")),
@@ -34,9 +34,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         ("restore", _restore, _("lab.json is lost, or an older folder was brought back: take what the folder tells")),
     ):
         command = verbs.add_parser(verb, help=words)
-        command.add_argument("name", help=_("the lab's name: that of its folder"))
-        command.add_argument("--home", help=_("the folder that holds the lab"))
-        command.add_argument("--uri", help=_("the hypervisor it runs on"))
+        command.add_argument("name", metavar=_("name"), help=_("the lab's name: that of its folder"))
+        command.add_argument("--home", metavar=_("FOLDER"), help=_("the folder that holds the lab"))
+        command.add_argument("--uri", metavar="URI", help=_("the hypervisor it runs on"))
         if verb == "copy":
             command.add_argument(
                 "--keep-identity", action="store_true", help=_("its guests stay twins of the originals")

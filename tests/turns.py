@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-_MEASURES = re.compile(r"\b(?:measure_\w+|throttle|recall)\(")
+_MEASURES = re.compile(r"\b(?:measure_\w+|throttle|recall|Heartbeat)\(")
 
 
 def measures(item: pytest.Item) -> bool:
-    """Whether it compares speeds: a test marked `alone`, or a notebook's cell that calls `measure_…`, `throttle` or `recall`."""
+    """Whether it compares speeds: a test marked `alone`, or a cell that calls `measure_…`, `throttle` or `recall`."""
     cell = getattr(item, "cell", None)
     return item.get_closest_marker("alone") is not None or (cell is not None and bool(_MEASURES.search(cell.source)))
 

@@ -8,6 +8,7 @@ from labkit.course.comparing import compare
 from labkit.course.course_panel import CoursePanel
 from labkit.course.exercise import Exercise
 from labkit.course.exercise_panel.panel import ExercisePanel
+from labkit.course.finding import Finding, tell
 from labkit.course.prediction import Prediction, predict
 from labkit.course.results import keep, recall
 from labkit.course.reviewing import Review, review
@@ -18,6 +19,7 @@ __all__ = [
     "CoursePanel",
     "Exercise",
     "ExercisePanel",
+    "Finding",
     "Prediction",
     "Review",
     "Stopwatch",
@@ -29,6 +31,7 @@ __all__ = [
     "recall",
     "review",
     "rewind",
+    "tell",
     "tidy",
     "time_steps",
 ]

@@ -17,7 +17,7 @@ import weakref
 from labkit.arguments import checked
 from labkit.course.amount import say_amount
 from labkit.course.progress import CourseProgress
-from labkit.course.question import UNKNOWN, Option, Question, read_question
+from labkit.course.question import UNKNOWN, UNTOLD, Option, Question, read_question
 from labkit.errors import BadInput
 from labkit.language import _
 from labkit.units import Shown
@@ -162,14 +162,15 @@ class Revealed(Panel):
     def __init__(self, prediction: Prediction, observed: object) -> None:
         super().__init__()
         self._prediction = prediction
-        self._observed = prediction.question.classify(observed).slug
+        prediction.question.classify(observed)
+        self._observed = observed
         self._measured = prediction.question.measure(observed)
         _shown.setdefault(prediction.slug, weakref.WeakSet()).add(self)
 
     @property
     def observed(self) -> Option:
         """The option that the observation belongs to."""
-        return self._prediction.question.option(self._observed)
+        return self._prediction.question.classify(self._observed)
 
     @property
     def measured(self) -> str:
@@ -186,6 +187,8 @@ class Revealed(Panel):
             return _("You chose after the machine had answered: that does not count as predicted.")
         if choice.slug == UNKNOWN:
             return _("You said that you did not know; now you do.")
+        if self.observed.slug == UNTOLD:
+            return _("The machine cannot tell: run the section again when this computer has less to do.")
         if choice == self.observed:
             return _("As you predicted.")
         return _("Not as you predicted: what explains the difference?")

@@ -18,6 +18,9 @@ _MOST = 1e300
 UNKNOWN = "unknown"
 """The option "I don't know"; every prediction has it."""
 
+UNTOLD = "untold"
+"""Stands for an observation that tells nothing, since it is no larger than the spread of what was measured."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
@@ -69,12 +72,14 @@ class Question:
 
         Args:
             observed: a number if the options are ranges, else an option's slug; True and False stand for "yes" and
-                "no".
+                "no", None for what cannot be told from what was measured.
 
         Raises:
             BadInput: it belongs to none.
         """
         answers = self.options[:-1]
+        if observed is None:
+            return Option(slug=UNTOLD, text=_("not distinguishable on this computer"))
         number = self.measure(observed)
         if number is not None:
             return next(option for option in answers if option.below is None or number < option.below)

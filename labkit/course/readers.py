@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from labkit.model.image import ImageFacts
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.regions import Region, RegionKind
 from labkit.model.snapshot import SnapshotFacts
+from labkit.storage.contents import hash_content
 from labkit.storage.ext_files import read_ext_files
 from labkit.storage.maps import read_map
 
@@ -40,7 +41,6 @@ PATIENCE = 30.0
 WORD = 64
 """Bytes of a word on a disk, at most."""
 
-_BLOCK = 4096
 _ASK_BOOT = "unshare -m sh -c 'mount -t proc proc /proc && cat /proc/sys/kernel/random/boot_id'"
 """From a /proc of its own: over the guest's one something may be mounted."""
 
@@ -210,25 +210,6 @@ def _written(regions: Sequence[Region]) -> int:
     return sum(region.length for region in regions if region.layer == 0 and region.kind is RegionKind.DATA)
 
 
-def hash_content(regions: Sequence[Region], leave_out: int | None = None) -> str:
-    """Return a hash of what a guest reads: the blocks that are not all zeros, with their places; "" if unreadable.
-
-    Args:
-        leave_out: a byte whose block does not count.
-    """
-    digest = hashlib.sha256()
-    if not regions:
-        return ""
-    try:
-        for place, block in _blocks(regions):
-            if leave_out is not None and place <= leave_out < place + len(block):
-                continue
-            digest.update(place.to_bytes(8, "big") + block)
-    except OSError:
-        return ""
-    return digest.hexdigest()
-
-
 def read_word(regions: Sequence[Region], place: int) -> str:
     """Return the text that stands at a byte of a disk, up to its first zero; "" if there is none."""
     region = next((each for each in regions if each.start <= place < each.start + each.length), None)
@@ -249,18 +230,6 @@ def hash_file(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
-
-
-def _blocks(regions: Sequence[Region]) -> Iterator[tuple[int, bytes]]:
-    for region in regions:
-        if region.kind is not RegionKind.DATA or region.path is None or region.offset is None:
-            continue
-        with Path(region.path).open("rb") as file:
-            file.seek(region.offset)
-            for done in range(0, region.length, _BLOCK):
-                block = file.read(min(_BLOCK, region.length - done))
-                if block.strip(b"\0"):
-                    yield region.start + done, block
 
 
 def _map(layers: Sequence[ImageFacts]) -> tuple[Region, ...]:

@@ -29,7 +29,7 @@ def wait_ready(machine: Handle, *, timeout: float, cancel: threading.Event | Non
         GuestSilent: `timeout` seconds have passed; it goes on running.
     """
     _comes_to_run(machine, Limit(timeout, cancel=cancel))
-    facts = machine.check(model.why_not_pause, _("Call start() first, or resume() if it is paused."))
+    facts = machine.check(model.why_not_pause, _("Use start() first, or resume() if it is paused."))
     limit = Limit(timeout, cancel=cancel, what=_("Waiting for {name}").format(name=facts.name))
     console = machine.console
     answered = machine.domains.wait_for(lambda: _has_answered(machine, facts, console), limit)
@@ -57,7 +57,7 @@ def _ended(machine: Handle, name: str, console: SerialConsole) -> WrongState:
             if why
             else _("{name} was paused before it was ready.")
         )
-        return WrongState(sentence.format(name=name, reason=why), _("Call resume(), then wait_ready() again."))
+        return WrongState(sentence.format(name=name, reason=why), _("Use resume(), then wait_ready() again."))
     sentence = (
         _("{name} went {state} while it booted ({reason}).") if why else _("{name} went {state} while it booted.")
     )

@@ -147,6 +147,7 @@ class Executor:
         spared: list[str] = []
         with contextlib.ExitStack() as planning, contextlib.ExitStack() as working:
             planning.enter_context(lab_lock(self.workspace.locks))
+            self._check_folder(plan)
             self.told.extend(put_right(self.domains.connection, self.workspace.id))
             stuck = self.recovery.end_all()
             if not plan.whole_lab and (held := [stuck[name] for name in plan.locks if name in stuck]):
@@ -186,6 +187,7 @@ class Executor:
         """
         if not self.lease.is_available():
             return
+        self.told.extend(self.recorder.find_other_state())
         self.told.extend(put_right(self.domains.connection, self.workspace.id))
         if self.recovery.is_needed():
             with lab_lock(self.workspace.locks):
@@ -229,6 +231,13 @@ class Executor:
 
     def _locks_of(self, plan: Plan) -> Iterable[str]:
         return (*plan.locks, *every_lock(self.workspace.locks)) if plan.whole_lab else plan.locks
+
+    def _check_folder(self, plan: Plan) -> None:
+        """Raise an error if the lab's folder was exchanged for one of another time since it was last looked at."""
+        if told := self.recorder.find_other_state():
+            self.told.extend(told)
+            if not plan.whole_lab:
+                raise Stale(told[0], _("Make the plan again and look at it."), plan=plan)
 
     def _check_fresh(self, plan: Plan) -> LabState:
         """Return the present state of the lab, after checking that the plan still holds."""

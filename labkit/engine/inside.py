@@ -66,7 +66,7 @@ def run(
     Raises:
         WrongState: not running, no agent, or paused meanwhile. GuestSilent: the agent does not answer. TimedOut.
     """
-    facts = machine.check(model.why_not_run, _("Call start() and wait_ready() first."))
+    facts = machine.check(model.why_not_run, _("Use start() and wait_ready() first."))
     limit = Limit(timeout, cancel=cancel, what=f"{facts.name}: {repr(command)[:_SHOWN]}")
     _wait_until_heard(machine, facts, limit)
     try:

@@ -2,7 +2,8 @@
 
 libvirt may know a newer state, whose images are not in the folder. Or it may know an older state, after two backups
 were brought back in turn: its active images are frozen in the folder.
-Knows: the record, definitions. Must not know: who opens the lab.
+Both may happen while a lab is open, too: so this is asked again whenever the record is not the one last seen.
+Knows: the record, definitions. Must not know: who opens the lab, who acts.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from labkit.engine.journal import read_entries
+from labkit.engine.locks import find_busy
 from labkit.engine.place import command
-from labkit.engine.record import read_writer
-from labkit.engine.record_file import read_record, write_record
+from labkit.engine.record_file import read_record, read_writer, write_record
 from labkit.engine.seals import find_seals
 from labkit.engine.workspace import Workspace
 from labkit.errors import HostTrouble, LabError
@@ -29,15 +31,21 @@ from labkit.storage.headers import read_folder
 from labkit.storage.whole_files import free_name
 
 
-def find_older(workspace: Workspace, connection: Connection) -> list[str]:
-    """Put aside a record of another state for the machines for which it is whole; returns a sentence for each."""
+def find_older(workspace: Workspace, connection: Connection, *, beside: bool = False) -> list[str]:
+    """Put aside a record of another state for the machines for which it is whole; returns a sentence for each.
+
+    Args:
+        beside: whether other kernels may be at work; the machines that their acts are about are left out, since their
+            record is written at the end of the act.
+    """
     home = workspace.home
     with contextlib.suppress(LabError):  # that a record cannot be read is said where it is needed
         record = read_record(home)
         if not record or not record.machines or record.writer not in ("", read_writer(workspace.locks, connection.uri)):
             return []  # what was done on another computer since counts (`returning.py`)
         known = read_machines(connection, workspace.id)
-        both = [(each, known[each.id]) for each in record.machines if each.id in known]
+        busy = _find_busy(workspace) if beside else frozenset()
+        both = [(each, known[each.id]) for each in record.machines if each.id in known and each.name not in busy]
         below = _find_below(workspace, both)
         told = {then.id: sentence for then, now in both if (sentence := _tell(home, then, now, below))}
         if not told:
@@ -47,6 +55,12 @@ def find_older(workspace: Workspace, connection: Connection) -> list[str]:
             write_record(home, record, free_name(home / "record.json", "older").name)
         return [*told.values()]
     return []
+
+
+def _find_busy(workspace: Workspace) -> frozenset[str]:
+    """The names of the machines that somebody is just at work on."""
+    plans = [entry.plan for entry in read_entries(workspace.journal)]
+    return frozenset(name for plan in plans if find_busy(workspace.locks, plan.locks) for name in plan.names)
 
 
 def _tell(home: Path, folder: MachineRecord, known: MachineRecord, below: frozenset[str]) -> str:

@@ -1,9 +1,12 @@
-"""Guests that run although their hypervisor does not say so: its daemon has lost them, or another one has them.
+"""Guests that run otherwise than their hypervisor says: out of its reach, or on files that nobody finds any more.
 
 After a logout the runtime folder is emptied, and with it what the daemon knew of its guests; their processes run on,
 and a new daemon takes them for off. QEMU itself can still be recognized: it holds locks on its images (image_locks.py)
 and has the machine's id on its command line. Such a machine is *running, out of reach*: it is never shown as off or
 treated so.
+
+And a guest in reach may have lost its files: if a folder is deleted, moved or brought back from a backup, the guest
+goes on in the files that it has open. Its machine is *apart* from what the folder holds under those names now.
 
 Knows: the rooms below. Must not know: who asks, what follows from it.
 """
@@ -20,7 +23,7 @@ import psutil
 
 from labkit.errors import HostTrouble, LabError, WrongState
 from labkit.hypervisor.domains import Domains
-from labkit.hypervisor.process import find_pid, find_users
+from labkit.hypervisor.process import find_exchanged, find_pid, find_users
 from labkit.language import _
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.storage.image_locks import is_held
@@ -45,7 +48,9 @@ def see(facts: MachineFacts, domains: Domains, others: Others) -> MachineFacts:
     Args:
         others: the guests that run on other computers (lease.py).
     """
-    if facts.is_active or facts.reason is Reason.MIGRATED:
+    if facts.is_active:
+        return _see_files(facts)
+    if facts.reason is Reason.MIGRATED:
         return facts
     if facts.id in others:
         host, pid = others[facts.id]
@@ -57,6 +62,14 @@ def see(facts: MachineFacts, domains: Domains, others: Others) -> MachineFacts:
     if pid is None and (find_users(held) or not any(map(_is_held, held))):
         return facts
     return replace(facts, state=MachineState.RUNNING, reason=Reason.OUT_OF_REACH, process=pid)
+
+
+def _see_files(facts: MachineFacts) -> MachineFacts:
+    """The machine with the images that are not the files it has open; a process is only looked into on suspicion."""
+    disks = (facts.live or facts.spec).disks
+    paths = [disk.path for disk in disks if not disk.served and not _is_held(disk.path)]
+    apart = find_exchanged(facts.id, paths) if paths else ()
+    return replace(facts, apart=apart) if apart else facts
 
 
 def end_process(facts: MachineFacts) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,8 +19,8 @@ from pathlib import Path
 from labkit.engine.boot_files import keep_boot_files
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import read_entries
-from labkit.engine.lease import lease_of
-from labkit.engine.record_file import read_record, record_file, write_record
+from labkit.engine.older import find_older
+from labkit.engine.record_file import read_record, read_version, read_writer, record_file, write_record
 from labkit.engine.saved_memory import drop_stale, keep_saved
 from labkit.engine.workspace import Workspace
 from labkit.errors import HostTrouble, LabError
@@ -41,21 +40,6 @@ from labkit.storage.files import host_errors, list_files, open_lock
 from labkit.storage.whole_files import free_name
 
 
-def read_writer(locks: Path, uri: str) -> str:
-    """Return the id of the writer of a lab's record here: of this computer and the hypervisor's folder of definitions.
-
-    Another writer's definitions may describe another state of the lab; the record's last writer shows whose is newer.
-
-    Args:
-        locks: the lab's folder of locks. uri: of the hypervisor.
-    """
-    from labkit.hypervisor.daemon_place import find_config_folder
-
-    computer = lease_of(locks).computer
-    text = f"{computer.id or computer.boot}\n{find_config_folder(uri).resolve()}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 class Recorder:
     """Keeps the record of one lab.
 
@@ -67,6 +51,8 @@ class Recorder:
         self.workspace = workspace
         self.instances = instances
         self._seen: object = None
+        self._version = read_version(workspace.home)
+        self._told: list[str] = []
 
     @functools.cached_property
     def writer(self) -> str:
@@ -94,6 +80,26 @@ class Recorder:
             told = _("{trouble} It is kept as {name}, and made again from what the hypervisor knows.")
             return self.read(), told.format(trouble=trouble.message, name=aside.name)
 
+    def find_other_state(self) -> list[str]:
+        """Return a sentence for each machine that the folder now tells otherwise than the hypervisor does.
+
+        The folder may be exchanged for an older or newer one while the lab is open; its record is kept aside before
+        this lab's is written over it, as when a lab is opened (`older.py`).
+        """
+        if self._version != read_version(self.workspace.home):
+            with contextlib.suppress(LabError), self.alone():
+                self._keep_other_state()
+        told, self._told = self._told, []
+        return told
+
+    def _keep_other_state(self) -> None:
+        """Keep the record in the folder aside if it is another state's; the record's lock is held."""
+        version = read_version(self.workspace.home)
+        if version != self._version:
+            connection = self.instances.domains(SESSION).connection
+            self._told += find_older(self.workspace, connection, beside=True)
+            self._version = version
+
     def note(
         self,
         own: Iterable[str] = (),
@@ -115,6 +121,7 @@ class Recorder:
         from labkit.hypervisor.recording import is_same_snapshot
 
         with self.alone():
+            self._keep_other_state()
             old, _sentence = self.read_or_set_aside()
             names = frozenset(own)
             if whole_lab:
@@ -131,6 +138,7 @@ class Recorder:
                 with host_errors(self.workspace.home):
                     keep_boot_files(self.workspace.home, new)
                     drop_stale(self.workspace.home, new.machines)
+            self._version = read_version(self.workspace.home)
 
     def note_act(self, plan: Plan, entry: Path, *, taken_back: bool = False) -> bool:
         """Call `note` for an act that is done but still in the journal.

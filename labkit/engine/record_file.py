@@ -1,6 +1,6 @@
 """The file of a lab's record: read within limits, written whole or not at all, private.
 
-    home/record.json    definitions, snapshots, instances, what each image was made for
+    home/record.json    definitions, snapshots, instances, what each image was made for, who wrote it
 
 Knows: its form. Must not know: libvirt, when it is written.
 """
@@ -8,11 +8,13 @@ Knows: its form. Must not know: libvirt, when it is written.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.engine.lease import lease_of
 from labkit.errors import HostTrouble
 from labkit.language import _
 from labkit.model.record import RECORD_VERSION, LabRecord
@@ -35,6 +37,30 @@ _MOST_VALUES = 500_000  # in a record
 def record_file(home: Path) -> Path:
     """Return the path of a lab's record."""
     return home / "record.json"
+
+
+def read_version(home: Path) -> tuple[int, ...]:
+    """Return what changes when a lab's record is written, or its folder exchanged; empty if there is no record."""
+    try:
+        info = record_file(home).stat()
+    except OSError:
+        return ()
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+
+
+def read_writer(locks: Path, uri: str) -> str:
+    """Return the id of the writer of a lab's record here: of this computer and the hypervisor's folder of definitions.
+
+    Another writer's definitions may describe another state of the lab; the record's last writer shows whose is newer.
+
+    Args:
+        locks: the lab's folder of locks. uri: of the hypervisor.
+    """
+    from labkit.hypervisor.daemon_place import find_config_folder
+
+    computer = lease_of(locks).computer
+    text = f"{computer.id or computer.boot}\n{find_config_folder(uri).resolve()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_record(home: Path, name: str = "record.json") -> LabRecord | None:

@@ -32,8 +32,7 @@ from labkit.engine.place import (
     read_place,
     write_place,
 )
-from labkit.engine.record import read_writer
-from labkit.engine.record_file import read_record, write_record
+from labkit.engine.record_file import read_record, read_writer, write_record
 from labkit.engine.workspace import Workspace, open_workspace
 from labkit.errors import Busy, LabError, WrongState
 from labkit.hypervisor.connection import Connection

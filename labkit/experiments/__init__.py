@@ -8,6 +8,7 @@ Knows: the lab as a student uses it. Must not know: libvirt's calls, widgets, ho
 
 from labkit.experiments.container import Container
 from labkit.experiments.heartbeat import Beat, Heartbeat
+from labkit.experiments.limits import measure_limit
 from labkit.experiments.measure import is_slower, measure_copy_rate, measure_cost, measure_cost_inside, measure_formats
 from labkit.experiments.sampling import Divergence
 from labkit.experiments.sharing import (
@@ -23,7 +24,8 @@ from labkit.experiments.sharing import (
     start_writing,
     stop_writing,
 )
-from labkit.experiments.verify import Verdict, Witness, hash_file, verify_restore, witness
+from labkit.experiments.verify import Verdict, verify_restore
+from labkit.experiments.witness import Witness, hash_file, hash_states, witness
 
 __all__ = [
     "REQUEST",
@@ -34,6 +36,7 @@ __all__ = [
     "Verdict",
     "Witness",
     "hash_file",
+    "hash_states",
     "is_slower",
     "is_writing",
     "look_inside",
@@ -42,6 +45,7 @@ __all__ = [
     "measure_cost_inside",
     "measure_formats",
     "measure_fsync",
+    "measure_limit",
     "measure_load",
     "measure_sharing",
     "measure_writes",

@@ -4,7 +4,8 @@
         vm.migrate(other)
     heart.longest_pause
 
-A guest does not notice that it was stopped, since its own clock stops with it. So the host's clock is used.
+A guest does not notice that it was stopped, since its own clock stops with it. So the host's clock is used. Whether a
+pause means anything is judged by how regular the same heart was before (`labkit.model.measurement.stood_still`).
 Knows: machines. Must not know: why a guest pauses.
 """
 
@@ -25,8 +26,9 @@ from labkit.errors import GuestSilent, HostTrouble, LabError
 from labkit.experiments.given import check_machine
 from labkit.language import _
 from labkit.model.architecture import X86_64
+from labkit.model.measurement import stood_still
 from labkit.storage.plain import opened_plain
-from labkit.units import KIB
+from labkit.units import KIB, check_seconds
 
 if TYPE_CHECKING:
     from labkit.machine import Machine
@@ -57,7 +59,7 @@ class Heartbeat:
     """Lets a running guest beat, and listens, during a `with` block.
 
     Attributes:
-        beats: those heard, in order.
+        beats: those heard, in order. ended: when the listening ended, by the same clock; None: it has not.
     """
 
     def __init__(self, vm: Machine) -> None:
@@ -71,6 +73,23 @@ class Heartbeat:
         self._begun = threading.Event()
         self._ear = threading.Thread(target=self._listen, name="labkit-heartbeat", daemon=True)
         self.beats: list[Beat] = []
+        self.ended: float | None = None
+
+    @property
+    def moments(self) -> list[float]:
+        """When each beat was seen, in order; last, when the listening ended: a heart that has stopped is silent."""
+        return [*(beat.at for beat in self.beats), *([] if self.ended is None else [self.ended])]
+
+    def stood_still(self, event: float) -> bool | None:
+        """Whether the guest stood still after a moment of the host's monotonic clock.
+
+        Returns:
+            None: it cannot be told; see `labkit.model.measurement.stood_still`.
+
+        Raises:
+            BadInput: it is no moment.
+        """
+        return stood_still(self.moments, check_seconds(event, what="event"))
 
     @property
     def period(self) -> float:
@@ -104,20 +123,20 @@ class Heartbeat:
     def __exit__(
         self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        self._end()
+        self.ended = time.monotonic()
         try:
             self._vm.run(f"rm -f {_MARK}")
         except LabError:
             if error is None:
                 raise
-        finally:
-            self._end()
 
     def _end(self) -> None:
         self._over.set()
         self._ear.join()
 
     def _pauses(self) -> list[float]:
-        return [after.at - before.at for before, after in itertools.pairwise(self.beats)]
+        return [after - before for before, after in itertools.pairwise(self.moments)]
 
     def _listen(self) -> None:
         rest = b""

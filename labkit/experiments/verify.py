@@ -1,51 +1,42 @@
 """`verify_restore`: does a restore do what the lecture says? Readable, for notebooks and graders.
 
-Knows: the model, and hashes of images' content. Must not know: how a restore is done.
+The answers come from the world, never from a plan: definitions, the host's process, what the guest says, and the files
+in the lab's folders.
+
+Knows: the model, two witnesses. Must not know: how a restore is done.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from labkit.errors import BadInput, NotFound
-from labkit.experiments.given import check_machine
+from labkit.experiments.witness import Witness
 from labkit.language import _
 from labkit.model.machine import MachineFacts, MachineSpec, MachineState
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
-from labkit.storage.files import host_errors
-from labkit.storage.plain import opened_plain
-from labkit.units import Shown, check_path, check_text
-
-if TYPE_CHECKING:
-    from labkit.machine import Machine
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Witness:
-    """What a restore is judged by: the lab's state, and the hashes of the images that a machine's snapshots keep."""
-
-    state: LabState
-    machine: str
-    hashes: Mapping[str, str]
+from labkit.model.usage import GuestProcess
+from labkit.units import Shown, check_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the lecture says of a restore, sentence by sentence, and whether each holds."""
+    """What the lecture says of a restore, sentence by sentence, and whether each holds.
+
+    Of the running state it is None where nothing proves either: then it cannot be told.
+    """
 
     configuration_restored: bool
-    running_state_restored: bool
+    running_state_restored: bool | None
     discarded_images_gone: bool
     snapshot_images_are_parents: bool
     parents_unchanged: bool
 
     def __bool__(self) -> bool:
-        """Whether all sentences hold."""
+        """Whether all sentences are shown to hold."""
         return all(getattr(self, name) for name in self.__slots__)
 
     def __repr__(self) -> str:
@@ -56,16 +47,9 @@ class Verdict:
             (self.snapshot_images_are_parents, _("The snapshot's images are the parents of the active ones.")),
             (self.parents_unchanged, _("No frozen image has changed.")),
         )
-        return "\n".join(f"{'✓' if holds else '✗'} {sentence}" for holds, sentence in sentences)
-
-
-def witness(machine: Machine) -> Witness:
-    """Return the present state, with a hash of each frozen image of the machine's snapshots."""
-    check_machine(machine, "machine")
-    state = machine.lab.state
-    name = machine.name
-    paths = sorted({disk.path for node in state.snapshots.get(name, {}).values() for disk in node.disks})
-    return Witness(state=state, machine=name, hashes={path: hash_file(Path(path)) for path in paths})
+        cannot_tell = _("cannot tell:")
+        marks = {True: "✓", False: "✗", None: f"? {cannot_tell}"}
+        return "\n".join(f"{marks[holds]} {sentence}" for holds, sentence in sentences)
 
 
 def verify_restore(before: Witness, after: Witness, snapshot: str) -> Verdict:
@@ -98,24 +82,13 @@ def verify_restore(before: Witness, after: Witness, snapshot: str) -> Verdict:
     kept = after.state.kept
     return Verdict(
         configuration_restored=_configuration(machine.spec) == _configuration(point.spec),
-        running_state_restored=machine.state in _expected(point),
+        running_state_restored=_is_running_state(before, after, point),
         discarded_images_gone=all(path in kept or not Path(path).exists() for path in old),
         snapshot_images_are_parents=all(
             disk.target in active and _backing(after.state, active[disk.target]) == disk.path for disk in point.disks
         ),
         parents_unchanged=all(after.hashes.get(path) == digest for path, digest in before.hashes.items()),
     )
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes.
-
-    Raises:
-        BadInput: it is not a path. HostTrouble: it cannot be read.
-    """
-    place = check_path(path, what="path")
-    with host_errors(place), opened_plain(place) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _backing(state: LabState, path: str) -> str | None:
@@ -125,6 +98,28 @@ def _backing(state: LabState, path: str) -> str | None:
 
 def _configuration(spec: MachineSpec) -> MachineSpec:
     return replace(spec, disks=tuple(replace(disk, path="", format=spec.disks[0].format) for disk in spec.disks))
+
+
+def _is_running_state(before: Witness, after: Witness, point: SnapshotFacts) -> bool | None:
+    """Whether the running state is the snapshot's; None: nothing proves either."""
+    state = after.state.machines[after.machine].state
+    if state not in _expected(point):
+        return False
+    if state is MachineState.OFF:
+        return True
+    if after.process is None:
+        return None  # saved: what the guest goes on with shows when it is started
+    if not after.process.is_resumed or _is_same_process(before.process, after.process):
+        return False  # it booted, or it is the guest of before
+    if point.name in after.booted_in:
+        return True
+    if after.booted_in or (after.boot_id is not None and after.boot_id == before.boot_id):
+        return False  # this boot id was drawn before, and the snapshot's memory does not have it
+    return None
+
+
+def _is_same_process(one: GuestProcess | None, other: GuestProcess | None) -> bool:
+    return one is not None and other is not None and (one.pid, one.began) == (other.pid, other.began)
 
 
 def _expected(point: SnapshotFacts) -> tuple[MachineState, ...]:

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 
 @drawn
-def draw_cost(timings: Sequence[Timing], ax: Axes | None = None) -> Drawing:
+def draw_cost(timings: Sequence[Timing], ax: Axes | None = None, *, until: float = 0) -> Drawing:
     """Draw how long the same writes took: a full mark for the first time, a hollow one for the second.
 
     Args:
         timings: one for each kind of disk, in order.
+        until: the least number of seconds on the scale, so that two drawings can be compared.
     """
-    longest = max(max(*timing.first, *timing.again) for timing in timings)
+    longest = max(until, *(timing.longest for timing in timings))
 
     def draw(axes: Axes) -> None:
         for row, timing in enumerate(timings):

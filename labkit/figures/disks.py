@@ -6,7 +6,7 @@ Knows: disks as values. Must not know: how sizes were read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
@@ -14,6 +14,7 @@ from labkit.figures.given import drawn
 from labkit.figures.kinds import GIVEN_HATCH, LENGTH, kind_word, legend
 from labkit.language import _
 from labkit.model.disk import DiskFacts
+from labkit.model.image import Allocation, Format
 from labkit.model.measurement import FormatRow
 from labkit.units import MIB, format_size
 
@@ -22,15 +23,25 @@ if TYPE_CHECKING:
 
 _BAR = 0.26
 
+UNMARKED: Final = (Format.RAW, Format.QCOW2)
+"""The formats whose header does not say whether a disk was made fixed or dynamic."""
+
 
 @drawn
-def draw_sizes(disks: Iterable[DiskFacts], ax: Axes | None = None) -> Drawing:
+def draw_sizes(disks: Iterable[DiskFacts], ax: Axes | None = None, *, made: Sequence[str] = ()) -> Drawing:
     """Draw the three sizes of disks as bars, one group for each disk.
 
     Args:
         disks: in order, one or more; `disk.facts`.
+        made: how each was made, "fixed" or "dynamic", in the same order: raw and qcow2 do not record it, and once such
+            a disk is full nothing tells. Without it, a full one of theirs is called neither.
+
+    Raises:
+        ValueError: `made` has another length.
     """
     shown = list(disks)
+    kinds = [kind_word(kind) for _disk, kind in zip(shown, made, strict=True)] if made else map(_kind_now, shown)
+    kinds = list(kinds)
     top = max(max(disk.capacity, disk.length, disk.allocated) for disk in shown) / MIB
 
     def draw(axes: Axes) -> None:
@@ -48,7 +59,7 @@ def draw_sizes(disks: Iterable[DiskFacts], ax: Axes | None = None) -> Drawing:
                 y = row + (place - 1) * _BAR
                 axes.barh(y, size / MIB, height=_BAR * 0.86, linewidth=1.2, label=None if row else label, **look)
                 axes.text(size / MIB + top / 90, y, format_size(size), va="center", size=style.SMALL, color=style.INK)
-        names = [f"{disk.name}\n{disk.format}, {kind_word(disk.allocation)}" for disk in shown]
+        names = [f"{disk.name}\n{disk.format}, {kind}" for disk, kind in zip(shown, kinds, strict=True)]
         axes.set_yticks(range(len(shown)), names, size=style.TEXT, color=style.INK)
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
@@ -56,7 +67,7 @@ def draw_sizes(disks: Iterable[DiskFacts], ax: Axes | None = None) -> Drawing:
         axes.set_xlabel("MiB", size=style.SMALL, color=style.QUIET)
         legend(axes)
 
-    twin = "\n".join(_sizes_line(disk) for disk in shown)
+    twin = "\n".join(_sizes_line(disk, kind) for disk, kind in zip(shown, kinds, strict=True))
     return Drawing(draw, twin, height=1.0 + 0.85 * len(shown), ax=ax)
 
 
@@ -70,11 +81,18 @@ def given_words(disk: DiskFacts) -> str:
     return _("the host gave a part of it")
 
 
-def _sizes_line(disk: DiskFacts) -> str:
+def _kind_now(disk: DiskFacts) -> str:
+    """Return what the disk's header tells; of raw and qcow2 that is only whether the host has given all of it."""
+    if disk.format in UNMARKED and disk.allocation is Allocation.FIXED:
+        return _("full")
+    return kind_word(disk.allocation)
+
+
+def _sizes_line(disk: DiskFacts, kind: str) -> str:
     return _("{name} ({format}, {kind}): capacity {capacity}; {given}").format(
         name=disk.name,
         format=disk.format,
-        kind=kind_word(disk.allocation),
+        kind=kind,
         capacity=format_size(disk.capacity),
         given=given_words(disk),
     )
@@ -87,7 +105,7 @@ def draw_formats(rows: Sequence[FormatRow], ax: Axes | None = None) -> Drawing:
     cells = [
         (
             f"{row.format}, {kind_word(row.allocation)}",
-            f"{row.capacity}",
+            _capacity_words(row),
             _length_words(row),
             format_size(row.allocated),
             _("{seconds} s").format(seconds=f"{row.seconds:.2f}"),
@@ -109,15 +127,27 @@ def draw_formats(rows: Sequence[FormatRow], ax: Axes | None = None) -> Drawing:
             for x, text in zip(edges, line, strict=True):
                 axes.text(x, y + 0.5, text, va="center", color=style.INK, size=style.SMALL)
 
-    twin = "\n".join(f"{row.format}, {kind_word(row.allocation)}: {_boots_words(row.boots)}" for row in rows)
+    twin = "\n".join(_format_line(row) for row in rows)
     return Drawing(draw, twin, height=0.5 + 0.31 * len(rows), ax=ax)
+
+
+def _format_line(row: FormatRow) -> str:
+    """Return a row in words, so coarsely that it is the same on every host."""
+    given = _("all of it given") if row.allocated >= 0.99 * row.capacity else _("not all of it given")
+    return f"{row.format}, {kind_word(row.allocation)}: {given}; {_boots_words(row.boots)}"
 
 
 def _length_words(row: FormatRow) -> str:
     more = row.length - row.capacity
     if more < 0:
         return format_size(row.length)
-    return _("capacity + {bytes} B").format(bytes=more) if more else _("the capacity")
+    return _("capacity + {size}").format(size=format_size(more)) if more else _("the capacity")
+
+
+def _capacity_words(row: FormatRow) -> str:
+    """Return a capacity in MiB; VHD rounds it up to whole cylinders, so that what is over is told apart."""
+    whole, over = row.capacity // MIB * MIB, row.capacity % MIB
+    return f"{format_size(whole)} + {format_size(over)}" if over else format_size(whole)
 
 
 def _boots_sign(boots: bool | None) -> str:

@@ -1,27 +1,30 @@
-"""Drawing of diverging clones: how much of the host full and linked ones take as they write.
+"""Drawing of diverging clones: how much of the host full and linked ones took at first, and after they had written.
 
 Knows: samples. Must not know: who took them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
 from labkit.figures.given import drawn
-from labkit.figures.growth import mark_times
-from labkit.figures.kinds import COLOURS, MARKS, legend
+from labkit.figures.kinds import COLOURS, legend
 from labkit.language import _, ngettext
 from labkit.model.measurement import DivergenceSample
-from labkit.units import MIB
+from labkit.units import MIB, format_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MANY: Final = 4
-"""From this many clones of a kind on, their sum is drawn as well, and single ones are thin."""
+"""From so many clones of a kind on only their sum is drawn."""
+
+GROWN_HATCH: Final = "////"
+"""What came to a disk as its guest wrote."""
 
 GREW_BYTES: Final = MIB
 """Bytes that count as growth; less is bookkeeping."""
@@ -32,58 +35,80 @@ def draw_divergence(
     samples: Sequence[DivergenceSample],
     linked: Collection[str] | None = None,
     *,
-    marks: Mapping[str, float] | None = None,
     ax: Axes | None = None,
 ) -> Drawing:
-    """Draw the bytes that full and linked clones have of their own, over time, and what they share.
+    """Draw what full and linked clones had of their own at first, what came to it as they wrote, and what they share.
+
+    Many clones of a kind are one bar, their sum.
 
     Args:
         samples: a `Divergence`, or its samples in order, one or more.
         linked: the names of the linked clones; None: those of the `Divergence`.
-        marks: what was done, in words, with the seconds after which it was done.
     """
     links = frozenset(getattr(samples, "linked", ()) if linked is None else linked)
-    names = list(samples[-1].own)
-    kinds = {
-        "on-base": [name for name in names if name in links],
-        "dynamic": [name for name in names if name not in links],
-    }
-    end = max(samples[-1].seconds, 0.1) * 1.02
-    times = [sample.seconds for sample in samples]
+    bars = _bars(samples[0], samples[-1], links)
+    longest = max(max(bar.first, bar.last) for bar in bars) / MIB or 1.0
 
     def draw(axes: Axes) -> None:
-        top = 1.0
-        for kind, members in kinds.items():
-            lines = [[sample.own.get(name, 0) / MIB for sample in samples] for name in members]
-            if not lines:
-                continue
-            thin = len(lines) >= MANY
-            for line in lines:
-                axes.plot(
-                    times, line, color=COLOURS[kind], linewidth=0.9 if thin else 2.2, alpha=0.75 if thin else 1.0,
-                    marker=None if thin else MARKS[kind], markevery=_few(times), markersize=7,
-                    label=_word(kind, 1) if line is lines[0] else None,
-                )  # fmt: skip
-            top = max(top, *(max(line) for line in lines))
-            if thin:
-                total = [sum(values) for values in zip(*lines, strict=True)]
-                axes.plot(
-                    times, total, color=COLOURS[kind], linewidth=3, marker=MARKS[kind], markevery=_few(times),
-                    markersize=8, label=_("{clones} together").format(clones=_word(kind, len(lines))),
-                )  # fmt: skip
-                top = max(top, *total)
-        shared = [sample.shared / MIB for sample in samples]
-        if any(shared):
-            axes.plot(times, shared, color=style.INK, linewidth=1.6, linestyle=":", label=_("shared, counted once"))
-            top = max(top, *shared)
-        axes.set_xlim(0, end)
-        axes.set_ylim(0, top * 1.16)
-        mark_times(axes, marks)
-        axes.set_xlabel(_("seconds"), size=style.SMALL, color=style.QUIET)
-        axes.set_ylabel(_("MiB allocated"), size=style.SMALL, color=style.QUIET)
-        legend(axes, columns=2)
+        for row, bar in enumerate(bars):
+            first, last = bar.first / MIB, bar.last / MIB
+            grown = max(last - first, 0.0)
+            axes.barh(row, first, height=0.56, color=bar.colour, edgecolor=style.INK, linewidth=0.8)
+            axes.barh(
+                row, grown, left=first, height=0.56, facecolor=style.GROUND, edgecolor=bar.colour, hatch=GROWN_HATCH,
+                linewidth=1.2,
+            )  # fmt: skip
+            words = format_size(bar.first)
+            if bar.last - bar.first >= GREW_BYTES:
+                words = _("{first}, then {last}").format(first=words, last=format_size(bar.last))
+            axes.text(max(first, last) + longest / 80, row, words, va="center", size=style.SMALL, color=style.INK)
+        axes.barh(0, 0, height=0, color=style.QUIET, edgecolor=style.INK, linewidth=0.8, label=_("at first"))
+        axes.barh(
+            0,
+            0,
+            height=0,
+            facecolor=style.GROUND,
+            edgecolor=style.QUIET,
+            hatch=GROWN_HATCH,
+            label=_("came to it as they wrote"),
+        )
+        axes.set_yticks(range(len(bars)), [bar.label for bar in bars], size=style.TEXT, color=style.INK)
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.set_xlim(0, longest * 1.3)
+        axes.set_xlabel(_("MiB allocated by the host"), size=style.SMALL, color=style.QUIET)
+        legend(axes)
 
-    return Drawing(draw, divergence_words(samples, links), height=3.9, ax=ax)
+    return Drawing(draw, divergence_words(samples, links), height=1.0 + 0.46 * len(bars), ax=ax)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bar:
+    """A row: its words, its colour, bytes at first and in the end."""
+
+    label: str
+    colour: str
+    first: int
+    last: int
+
+
+def _bars(first: DivergenceSample, last: DivergenceSample, links: Collection[str]) -> list[_Bar]:
+    bars = []
+    kinds = {
+        "dynamic": [name for name in last.own if name not in links],
+        "on-base": [name for name in last.own if name in links],
+    }
+    for kind, names in kinds.items():
+        groups = [names] if len(names) >= MANY else [[name] for name in names]
+        for group in groups:
+            word = _word(kind, len(group))
+            label = f"{group[0]}: {word}" if len(group) == 1 else _("{clones} together").format(clones=word)
+            sums = (sum(sample.own.get(name, 0) for name in group) for sample in (first, last))
+            bars.append(_Bar(label=label, colour=COLOURS[kind], first=next(sums), last=next(sums)))
+    if first.shared or last.shared:
+        shared = _("shared, counted once")
+        bars.append(_Bar(label=shared, colour=style.QUIET, first=first.shared, last=last.shared))
+    return bars
 
 
 def divergence_words(samples: Sequence[DivergenceSample], linked: Collection[str]) -> str:
@@ -126,10 +151,6 @@ def _word(kind: str, count: int) -> str:
     if kind == "on-base":
         return ngettext("{count} linked clone", "{count} linked clones", count).format(count=count)
     return ngettext("{count} full clone", "{count} full clones", count).format(count=count)
-
-
-def _few(times: Sequence[float]) -> int:
-    return max(1, len(times) // 8)
 
 
 __all__ = ["divergence_words", "draw_divergence"]

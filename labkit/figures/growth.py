@@ -13,6 +13,7 @@ from labkit.figures.drawing import Drawing
 from labkit.figures.given import drawn
 from labkit.figures.kinds import legend
 from labkit.language import _
+from labkit.model.limit_check import LimitCheck
 from labkit.model.measurement import GrowthSample, rates
 from labkit.units import MIB, format_size
 
@@ -88,8 +89,8 @@ def draw_throughput(
     """Draw how fast a disk was written, over time, and the limit it was given.
 
     Args:
-        samples: in order. iops: the limit in requests a second; bytes_per_second: or in bytes; 0: none.
-        marks: what was done, in words, with the seconds after which it was done.
+        samples: in order, one or more. iops: the limit in requests a second; bytes_per_second: or in bytes; 0: none.
+        marks: what was done, in words, with the seconds after which it was done; the limit counts from the last one on.
     """
     shown = rates(samples)
 
@@ -108,4 +109,13 @@ def draw_throughput(
         unit = _("writes a second") if iops else _("MiB a second")
         axes.set_ylabel(unit, size=style.SMALL, color=style.QUIET)
 
-    return Drawing(draw, _("How fast the guest wrote, and the limit of its disk."), height=3.0, ax=ax)
+    begin = max((marks or {}).values(), default=0.0)
+    held = [sample for sample in samples if sample.seconds >= begin] or [samples[-1]]
+    return Drawing(draw, _limit_words(held[0], held[-1], iops, bytes_per_second), height=3.0, ax=ax)
+
+
+def _limit_words(first: GrowthSample, last: GrowthSample, iops: int, bytes_per_second: int) -> str:
+    """Return in words whether the guest was held to its limit between two samples."""
+    done = last.writes - first.writes if iops else last.written_bytes - first.written_bytes
+    seconds = last.seconds - first.seconds
+    return repr(LimitCheck(iops=iops, bytes_per_second=bytes_per_second, done=done, seconds=seconds))

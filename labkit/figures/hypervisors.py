@@ -89,6 +89,9 @@ def draw_evidence(host: HostFacts, ancestors: Sequence[str] = (), ax: Axes | Non
         host: `lab.host`. ancestors: the programs that started a guest's process (`vm.process.ancestors`).
     """
     rows = [(clue.source, clue.says) for clue in host.clues]
+    if host.why:  # without it the clues seem to contradict each other where /dev/kvm is there and KVM is not used
+        rows.append((_("the lab's reason"), host.why))
+    found = len(rows) + bool(ancestors)
     if ancestors:
         shown = [*ancestors[:_ANCESTORS], *(["…"] if len(ancestors) > _ANCESTORS else [])]
         line = " ← ".join(["QEMU", *shown])
@@ -104,7 +107,7 @@ def draw_evidence(host: HostFacts, ancestors: Sequence[str] = (), ax: Axes | Non
         top = 0.0
         for number, ((source, lines), height) in enumerate(zip(wrapped, heights, strict=True)):
             middle = top + height / 2
-            if number >= len(host.clues) + bool(ancestors):
+            if number >= found:
                 axes.axhspan(top + 0.05, top + height - 0.05, facecolor=PLAIN, edgecolor="none")
             axes.text(0.02, middle, source, va="center", weight="bold", size=style.TEXT, color=style.HOST)
             axes.text(0.22, middle, "\n".join(lines), va="center", size=style.TEXT, color=style.INK)

@@ -24,14 +24,14 @@ KERNELS: Final = ("#F6C9A6", "#DEEDF6", "#D9EFE6")
 
 @drawn
 def draw_devices(devices: Sequence[PciDevice], ax: Axes | None = None) -> Drawing:
-    """Draw a guest's PCI devices: those that imitate hardware, then those that exist only in virtual machines.
+    """Draw a guest's PCI devices: those that imitate hardware, then those that were made for virtual machines.
 
     Args:
         devices: as `read_devices(vm)` returned them.
     """
     groups = (
         (_("imitates hardware that was once sold"), [device for device in devices if not device.is_invented]),
-        (_("exists only in virtual machines"), [device for device in devices if device.is_invented]),
+        (_("made for virtual machines"), [device for device in devices if device.is_invented]),
     )
     rows = sum(len(members) + 1.4 for _title, members in groups)
 
@@ -63,7 +63,7 @@ def device_words(devices: Sequence[PciDevice]) -> str:
     return "\n".join(
         [
             _("imitates hardware that was once sold") + ": " + ("; ".join(imitated) or _("nothing")),
-            _("exists only in virtual machines") + ": " + ("; ".join(invented) or _("nothing")),
+            _("made for virtual machines") + ": " + ("; ".join(invented) or _("nothing")),
         ]
     )
 

@@ -5,8 +5,9 @@ Knows: bytes. Must not know: processes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
@@ -16,6 +17,9 @@ from labkit.units import MIB, check_count, format_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+STEP: Final = 16 * MIB
+"""Bytes that count as more or less; a guest that does nothing touches a little memory, too."""
 
 
 @drawn
@@ -45,8 +49,21 @@ def draw_memory(given: Mapping[str, int], promised: int, ax: Axes | None = None)
             color=style.QUIET,
         )
 
-    moments = ", ".join(labels)
-    text = _("Memory really given, of {promised} promised: {moments}").format(
-        promised=format_size(promised), moments=moments
-    )
-    return Drawing(draw, text, height=0.7 + 0.48 * len(given), ax=ax)
+    return Drawing(draw, memory_words(given, labels, promised), height=0.7 + 0.48 * len(given), ax=ax)
+
+
+def memory_words(given: Mapping[str, int], labels: Sequence[str], promised: int) -> str:
+    """Return in words what was measured, and how each moment compares with the one before, in coarse steps."""
+    head = _("Memory really given, of {promised} promised: {moments}")
+    lines = [head.format(promised=format_size(promised), moments=", ".join(labels))]
+    moments = list(zip(given, labels, given.values(), strict=True))
+    for (_slug, _label, before), (slug, label, now) in pairwise(moments):
+        if slug not in ("used", "freed"):
+            continue
+        if now - before > STEP:
+            lines.append(_("{moment}: more than before").format(moment=label))
+        elif before - now > STEP:
+            lines.append(_("{moment}: less than before").format(moment=label))
+        else:
+            lines.append(_("{moment}: as much as before").format(moment=label))
+    return "\n".join(lines)

@@ -53,8 +53,20 @@ def draw_race(
                 axes.barh(row, max(0.2 * part, 0.002), left=left, height=0.5, color=colour)
                 axes.text(left + 0.2 * part + 0.012, row, words, va="center", color=style.INK, size=style.TEXT)
 
-    names = " | ".join(moment.label for moment in moments)
-    return Drawing(draw, _("Seconds and bytes: {names}").format(names=names), height=0.7 + 0.5 * len(rows), ax=ax)
+    twin = race_words([moment.label for moment in moments], sizes)
+    return Drawing(draw, twin, height=0.7 + 0.5 * len(rows), ax=ax)
 
 
-__all__ = ["draw_race"]
+def race_words(names: Sequence[str], sizes: Sequence[int]) -> str:
+    """Return in words what was raced and how the bytes compare, so coarsely that it is the same on every host."""
+    lines = [_("Seconds and bytes: {names}").format(names=" | ".join(names))]
+    most = max(zip(sizes, names, strict=True))
+    lines += [
+        _("{name}: less than a hundredth of the bytes of: {other}").format(name=name, other=most[1])
+        for name, size in zip(names, sizes, strict=True)
+        if 100 * size < most[0]
+    ]
+    return "\n".join(lines)
+
+
+__all__ = ["draw_race", "race_words"]

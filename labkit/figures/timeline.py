@@ -13,6 +13,7 @@ from labkit.figures import style
 from labkit.figures.drawing import Drawing
 from labkit.figures.given import drawn
 from labkit.language import _, ngettext
+from labkit.model.measurement import stood_still
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,17 +96,13 @@ def draw_beats(beats: Sequence[float], event: float, word: str = "breaks", ax: A
     """Draw a heartbeat: the pause before each beat, and when something happened.
 
     Args:
-        beats: seconds of each beat, two or more, rising. event: the moment, by the same clock.
+        beats: seconds of each beat, two or more, rising; `heart.moments`. event: the moment, by the same clock.
         word: what happened then: "breaks" (a neighbour breaks down), "moves" (the guest migrates), or words.
     """
     times = [beat - event for beat in beats[1:]]
     pauses = [later - earlier for earlier, later in pairwise(beats)]
     longest = max(pauses)
     happens = {"breaks": _("the neighbour breaks"), "moves": _("the move begins")}.get(word, word)
-    twins = {
-        "breaks": _("The pauses between the beats, before and after the neighbour breaks."),
-        "moves": _("The pauses between the beats, before and after the move begins."),
-    }
 
     def draw(axes: Axes) -> None:
         axes.vlines(times, 0, pauses, color=style.GUEST, linewidth=1.5)
@@ -134,4 +131,14 @@ def draw_beats(beats: Sequence[float], event: float, word: str = "breaks", ax: A
         axes.set_xlabel(_("seconds"), size=style.SMALL, color=style.QUIET)
         axes.set_ylabel(_("seconds since\nthe beat before"), size=style.SMALL, color=style.QUIET)
 
-    return Drawing(draw, twins.get(word, f"{twins['breaks']} {word}"), height=2.2, ax=ax)
+    return Drawing(draw, f"{happens}: {beat_words(beats, event)}", height=2.2, ax=ax)
+
+
+def beat_words(beats: Sequence[float], event: float) -> str:
+    """Return in words whether a heart stood still after an event, judged by how regular it was before."""
+    words = {
+        False: _("the heart beats on, and no pause above one second stands out."),
+        True: _("the heart stands still: a pause above one second stands out."),
+        None: _("whether the heart stood still is not distinguishable on this computer."),
+    }
+    return words[stood_still(beats, event)]

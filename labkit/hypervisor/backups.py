@@ -83,13 +83,13 @@ def back_up(
 def _wait_for_backup(
     connection: Connection, asked: libvirt.virConnect, machine_id: str, on_bytes: OnBytes, limit: Limit
 ) -> None:
-    def look(raw: libvirt.virConnect, flags: int = 0) -> dict[str, int]:
+    def look(raw: libvirt.virConnect, flags: int) -> dict[str, int]:
         return dict(raw.lookupByUUIDString(machine_id).jobStats(flags))
 
-    def ask() -> dict[str, int]:
+    def ask(flags: int = 0) -> dict[str, int]:
         try:
-            return connection.call(look)
-        except HypervisorError as error:  # what a new daemon knows of a job that another one began may make no sense
+            return connection.call(lambda raw: look(raw, flags))
+        except LabError as error:  # what a new daemon knows of a job that another one began may make no sense
             if connection.raw() is asked:
                 raise
             raise _daemon_gone() from error
@@ -100,7 +100,9 @@ def _wait_for_backup(
         if connection.raw() is not asked:  # a new daemon may never hear how the job ended
             raise _daemon_gone()
         time.sleep(_LOOK)
-    end = connection.call(lambda raw: look(raw, libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED))
+    end = ask(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
+    if connection.raw() is not asked:  # it knows of no copy, whether that has ended or not
+        raise _daemon_gone()
     if not end.get("success"):
         words = str(end.get("errmsg", ""))
         if os.strerror(errno.ENOSPC) in words:

@@ -123,7 +123,6 @@ class Connection:
                 return self._raw
             again = self._raw is not None
             self._raw = self._open()
-            self.events.register(self._raw)
         if again:
             self.events.put(Event(kind=EventKind.RECONNECTED))
         return self._raw
@@ -208,9 +207,10 @@ class Connection:
                     self._start()
                 raw = libvirt.open(self.uri)
                 raw.setKeepAlive(5, 3)
+                self.events.register(raw)
                 return raw
             except libvirt.libvirtError as error:
-                # A daemon that is just ending or starting refuses for a moment.
+                # A daemon that is just ending or starting refuses for a moment, or goes away once more.
                 if time.monotonic() > limit:
                     raise HostTrouble(
                         _("The hypervisor {uri} cannot be opened.").format(uri=self.uri),

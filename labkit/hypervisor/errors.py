@@ -56,7 +56,7 @@ def agent_silence(text: str, *, subject: str = "") -> GuestSilent:
     prefix = f"{subject}: " if subject else ""
     return GuestSilent(
         prefix + _("the guest agent does not answer."),
-        _("Is it still booting? Call wait_ready(), or look at its console."),
+        _("Is it still booting? Use wait_ready(), or look at its console."),
         details=text,
     )
 
@@ -92,7 +92,7 @@ def translate(error: libvirt.libvirtError, *, subject: str = "") -> LabError:
     if "previous migration" in text:  # QEMU's words, for keeping memory, saving it and sending it
         return WrongState(
             prefix + _("QEMU keeps or sends the memory of a paused guest only once while it is paused."),
-            _("Call resume(), and pause() if you like; then do it again."),
+            _("Use resume(), and pause() if you like; then do it again."),
             details=text,
         )
     if code == libvirt.VIR_ERR_OPERATION_INVALID:

@@ -8,12 +8,16 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
 from labkit.model.usage import GuestProcess
+
+_DELETED = " (deleted)"
+"""What stands behind the last path of an open file that was deleted, as in proc_pid_fd(5)."""
 
 _BEGAN = 19
 """The index of the field "starttime" of proc_pid_stat(5), counted after the name."""
@@ -66,6 +70,60 @@ def find_users(paths: Collection[str]) -> list[int]:
     ]
 
 
+def find_exchanged(machine_id: str, paths: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return those of some images that a machine's QEMU has open although their names lead to other files, or to none.
+
+    Where the process cannot be looked into (another user's, or one of another user namespace) none are found.
+
+    Args:
+        paths: the images that the machine writes to; those below them are looked at, too, if one of these is found.
+
+    Returns:
+        For each its path, and where the file is that QEMU has: its new path, or the descriptor, if it was deleted.
+        Those given come first.
+    """
+    opened = _opened_by(find_pid(machine_id))
+    files = {each.file for each in opened}
+    wanted = [*paths]
+    found: dict[str, str] = {}
+    for path in wanted:
+        for each in opened if _file_at(path) not in files else ():
+            if os.path.basename(each.path) == os.path.basename(path):
+                found.setdefault(path, each.where)
+                for other in opened:  # the images below it are in the same folder
+                    place = os.path.join(os.path.dirname(path), os.path.basename(other.path))
+                    if os.path.dirname(other.path) == os.path.dirname(each.path) and _file_at(place) not in files:
+                        found.setdefault(place, other.where)
+    return tuple(sorted(found.items(), key=lambda pair: pair[0] not in wanted))
+
+
+class _Opened(NamedTuple):
+    """A file that a process has open: its last path, where it can be read now, and which file it is."""
+
+    path: str
+    where: str
+    file: tuple[int, int] | None
+
+
+def _opened_by(pid: int | None) -> list[_Opened]:
+    found = []
+    with contextlib.suppress(OSError):  # no process, or not one to look into
+        for descriptor in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):  # it was just closed
+                path = os.readlink(descriptor.path)
+                gone = path.endswith(_DELETED)
+                path = path.removesuffix(_DELETED)
+                found.append(_Opened(path, descriptor.path if gone else path, _file_at(descriptor.path)))
+    return found
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    with contextlib.suppress(OSError):
+        info = os.stat(path)
+        return info.st_dev, info.st_ino
+    return None
+
+
 def _uses(process: psutil.Process, paths: Collection[str]) -> bool:
     if any(path in argument for argument in process.info["cmdline"] or [] for path in paths):
         return True
@@ -98,6 +156,7 @@ def read_process(machine_id: str, guest_memory: int) -> GuestProcess | None:
                 guest_memory_resident=_region_resident(process, guest_memory),
                 ancestors=tuple(parent.name() for parent in process.parents()),
                 began=100 * _began_ticks(pid) // os.sysconf("SC_CLK_TCK"),
+                is_resumed="-incoming" in process.cmdline(),
             )
     except psutil.NoSuchProcess:
         return None

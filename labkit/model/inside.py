@@ -11,7 +11,7 @@ from typing import Final
 from labkit.language import _
 
 RED_HAT_VIRTIO: Final = 0x1AF4
-"""The PCI vendor of virtio devices, which exist only in virtual machines."""
+"""The PCI vendor of virtio devices, a standard made for virtual machines."""
 
 RED_HAT_QEMU: Final = 0x1B36
 """The PCI vendor of the devices that QEMU has invented."""
@@ -37,7 +37,7 @@ class PciDevice:
 
     @property
     def is_invented(self) -> bool:
-        """Whether it exists only in virtual machines; else it imitates hardware that was once sold."""
+        """Whether it was made for virtual machines; else it imitates hardware that was once sold."""
         return self.vendor in (RED_HAT_VIRTIO, RED_HAT_QEMU)
 
     @property

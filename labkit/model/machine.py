@@ -5,6 +5,7 @@ Knows: the words of the course. Must not know: libvirt, XML, files.
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -173,6 +174,8 @@ class MachineFacts:
         state, reason: its state and why. *Out of reach*: it runs, but this hypervisor has lost it or never had it.
         process: for a guest out of reach, its process id, if this host can see it.
         host: for a guest out of reach, the other computer that it runs on; "" for this one.
+        apart: its images whose names lead to other files now, or to none, each with the place where the file is that
+            its guest has open; the images that it writes to come first.
     """
 
     spec: MachineSpec
@@ -181,6 +184,7 @@ class MachineFacts:
     reason: Reason
     process: int | None = None
     host: str = ""
+    apart: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -296,6 +300,14 @@ def say_out_of_reach(machine: MachineFacts) -> str:
     else:
         sentence = _("{name} is running, out of reach of the hypervisor, as process {pid}.")
     return sentence.format(name=machine.name, host=machine.host, pid=machine.process or "?")
+
+
+def say_apart(machine: MachineFacts) -> str:
+    """Return the sentence about a guest whose images were deleted, moved or exchanged while it ran."""
+    from labkit.language import _
+
+    sentence = _("{file} was deleted, moved or exchanged while {name} ran: its guest goes on in the old file.")
+    return sentence.format(name=machine.name, file=posixpath.basename(machine.apart[0][0]))
 
 
 def _is(machine: MachineFacts) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
 from labkit.model.image import Allocation, Format
 
@@ -88,6 +90,11 @@ class Timing:
     again: tuple[float, ...]
 
     @property
+    def longest(self) -> float:
+        """The seconds of the run that took longest."""
+        return max(*self.first, *self.again)
+
+    @property
     def first_costs_more(self) -> bool:
         """Whether first writes took longer than rewrites, beyond doubt: every first write longer than every rewrite."""
         return is_slower(self.first, self.again)
@@ -96,6 +103,35 @@ class Timing:
 def is_slower(one: Sequence[float], other: Sequence[float]) -> bool:
     """Whether one series of durations is longer than another beyond doubt: the spreads do not overlap."""
     return bool(one) and bool(other) and min(one) > max(other)
+
+
+SHORTEST_STANDSTILL: Final = 1.0
+"""Seconds that a pause must last at least to be a standstill."""
+
+STANDS_OUT: Final = 5
+"""How many times as long as the longest pause before it a pause must be to stand out."""
+
+
+def stood_still(moments: Sequence[float], event: float) -> bool | None:
+    """Whether a regular heart stood still after an event, judged by how regular it was before.
+
+    Args:
+        moments: when it beat, rising, and last when the listening ended; seconds by one clock.
+        event: by the same clock.
+
+    Returns:
+        None: it cannot be told. It did not beat before, or so irregularly that even silence up to the end would not
+        stand out.
+    """
+    pauses = [(later, later - earlier) for earlier, later in pairwise(moments)]
+    before = [pause for at, pause in pauses if at <= event]
+    after = [pause for at, pause in pauses if at > event]
+    if not before or not after:
+        return None
+    least = max(SHORTEST_STANDSTILL, STANDS_OUT * max(before))
+    if max(after) >= least:
+        return True
+    return False if moments[-1] - event >= least else None
 
 
 def median(values: Sequence[float]) -> float:

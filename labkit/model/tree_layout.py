@@ -43,9 +43,10 @@ def tree_graph(tree: SnapshotTree) -> nx.DiGraph[str]:
 
 
 def arrange(graph: nx.DiGraph[N]) -> dict[N, Place]:
-    """Return row and lane of each node: parents above children, the last child straight below its parent.
+    """Return row and lane of each node: parents above children, siblings in one lane.
 
-    No two nodes share a row, and no line crosses another or a name. The nodes come in the order of their rows.
+    An only child lies straight below its parent, several lie one lane further. No two nodes share a row, and no
+    line crosses another or a name. The nodes come in the order of their rows.
     """
     places: dict[N, Place] = {}
     waiting = [(node, 0) for node in reversed(list(graph)) if graph.in_degree(node) == 0]
@@ -53,7 +54,7 @@ def arrange(graph: nx.DiGraph[N]) -> dict[N, Place]:
         node, lane = waiting.pop()
         places[node] = (len(places), lane)
         children = list(graph.successors(node))
-        waiting += [(child, lane if child == children[-1] else lane + 1) for child in reversed(children)]
+        waiting += [(child, lane + (len(children) > 1)) for child in reversed(children)]
     return places
 
 

@@ -77,6 +77,7 @@ class GuestProcess:
         guest_memory_resident: bytes of that region that the host really gave, or None if that may not be read of the
             process.
         began: hundredths of a second from the host's boot to its start; with the pid, it is unique.
+        is_resumed: whether it was started to go on from a memory, not to boot.
     """
 
     pid: int
@@ -88,3 +89,4 @@ class GuestProcess:
     guest_memory_resident: int | None
     ancestors: tuple[str, ...] = ()
     began: int = 0
+    is_resumed: bool = False

@@ -52,7 +52,7 @@ def _why_not_sealed(state: LabState, machine: str, changed: Collection[str]) -> 
         why=_("{machine} is {state} and writes to the frozen image {file}: it would not stay as it is now.").format(
             machine=machine, state=state_word(facts.state), file=posixpath.basename(written[0])
         ),
-        ways_out=(_("Call stop() to shut it down, or kill() to cut its power."),),
+        ways_out=(_("Use stop() to shut it down, or kill() to cut its power."),),
     )
 
 

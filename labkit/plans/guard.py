@@ -16,10 +16,11 @@ from dataclasses import replace
 from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
 from labkit.model.lineage import Lineage, LineageNode, NodeKind, read_lineage
-from labkit.model.machine import DiskSpec, MachineFacts, say_out_of_reach
+from labkit.model.machine import DiskSpec, MachineFacts, say_apart, say_out_of_reach
 from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans.plan import Plan, Refusal
+from labkit.plans.steps import TakeSnapshot
 from labkit.printing import quote
 
 
@@ -38,6 +39,42 @@ def _way_to_reach(facts: MachineFacts) -> str:
     if facts.process is None:
         return _("End it where it was started: in another container, or as another user.")
     return _("It can only be ended: kill() cuts its power, its disks stay as they are.")
+
+
+def why_apart(state: LabState, plan: Plan) -> Refusal | None:
+    """Return why a plan is refused: a guest's files were exchanged while it runs, so what it writes is not in the lab.
+
+    A snapshot would freeze the exchanged file under the guest's memory, and a migration would go on in it. Only the
+    hypervisor can still copy what the guest has.
+    """
+    copies = plan.act == "clone" and not plan.refusal and not any(isinstance(each, TakeSnapshot) for each in plan.steps)
+    if plan.whole_lab or copies:
+        return None
+    for name in plan.names:
+        facts = state.everywhere.get(name)
+        if facts is not None and facts.apart:
+            return Refusal(why=say_apart(facts), ways_out=ways_back(state, facts))
+    return None
+
+
+def ways_back(state: LabState, facts: MachineFacts) -> tuple[str, ...]:
+    """Return how to keep what a guest has that goes on in files which are no longer in the folder."""
+    lost = [(path, where) for path, where in facts.apart if path not in state.images]
+    moved = [f"mv {quote(where)} {quote(path)}" for path, where in lost if not where.startswith("/proc/")]
+    deleted = [f"cp {quote(where)} {quote(path)}" for path, where in lost if where.startswith("/proc/")]
+    if moved:
+        return (_("Bring it back: {command}.").format(command="; ".join(moved)),)
+    if deleted:
+        return (
+            _("Its process still has it. Pause it, then type: {command}.").format(command="; ".join(deleted)),
+            _("Then cut its power, kill(): it starts again with what it had."),
+        )
+    return (
+        _("To keep what it has, copy it while it runs: {call}.").format(
+            call=f'lab.machines["{facts.name}"].clone("…")'
+        ),
+        _("Then cut its power, kill(): it starts again with the file that is in the folder now."),
+    )
 
 
 def why_shared(state: LabState, names: Iterable[str]) -> Refusal | None:
@@ -75,10 +112,10 @@ def _disks_of(machine: MachineFacts | None) -> dict[str, DiskSpec]:
 
 
 def guarded(state: LabState, plan: Plan) -> Plan:
-    """Return a plan that changes or copies images, or its refusal since another running machine has one of them."""
-    if plan.refusal or not any(plan.files.made + plan.files.rewritten + plan.files.deleted):
-        return plan
-    refusal = why_shared(state, plan.names)
+    """Return a plan, or its refusal: a guest's files were exchanged, or another running machine has an image of it."""
+    refusal = why_apart(state, plan)
+    if not refusal and not plan.refusal and any(plan.files.made + plan.files.rewritten + plan.files.deleted):
+        refusal = why_shared(state, plan.names)
     return replace(plan, steps=(), notes=(), refusal=refusal) if refusal else plan
 
 

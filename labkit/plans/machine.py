@@ -118,7 +118,7 @@ def plan_delete(state: LabState, name: str) -> Plan:
             why=_("{name} is {state}; only a machine that is off is deleted.").format(
                 name=name, state=state_word(machine.state)
             ),
-            ways_out=(_("Call stop() to shut it down, or kill() to cut its power."),),
+            ways_out=(_("Use stop() to shut it down, or kill() to cut its power."),),
         )
         return machine_plan("delete", state, name, refusal=refusal)
     guarded = why_not_delete_machine(state, name)

@@ -17,6 +17,7 @@ from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.model.travel import SnapshotRecord
 from labkit.plans.broken import why_broken
+from labkit.plans.guard import guarded
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.plans.steps import DropRecords, GiveRecords, MigrateMachine, Step
@@ -69,7 +70,7 @@ def plan_migrate(state: LabState, survey: MigrationSurvey, machine: str) -> Plan
         steps.append(
             GiveRecords(machine_id=facts.id, domain=domain, to=survey.to, to_uri=survey.to_uri, records=survey.records)
         )
-    return Plan(
+    plan = Plan(
         act="migrate",
         subject=machine,
         home=state.home,
@@ -78,6 +79,7 @@ def plan_migrate(state: LabState, survey: MigrationSurvey, machine: str) -> Plan
         steps=() if refusal else tuple(steps),
         refusal=refusal,
     )
+    return guarded(state, plan)
 
 
 def why_not_migrate(state: LabState, survey: MigrationSurvey, facts: MachineFacts) -> Refusal | None:

@@ -227,6 +227,13 @@ class Plan:
         return sum(step.touches.copied for step in self.steps) + self.bytes_filled
 
     @property
+    def bytes_kept(self) -> int:
+        """Bytes that its steps write on the host into files that are there at its end, including zeros."""
+        gone = {path for step in self.steps for path in step.touches.deletes}
+        passing = [step for step in self.steps if step.touches.creates and gone.issuperset(step.touches.creates)]
+        return self.bytes_copied - sum(step.touches.copied + step.touches.filled for step in passing)
+
+    @property
     def bytes_filled(self) -> int:
         """Bytes its steps fill with zeros on the host."""
         return sum(step.touches.filled for step in self.steps)

@@ -14,6 +14,7 @@ from labkit.language import _, say_again
 from labkit.plans.plan import Plan
 from labkit.units import format_size
 from labkit.widgets import parts
+from labkit.widgets.controls import in_a_panel
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work, format_duration
 
@@ -38,7 +39,7 @@ def render_error(error: LabError, *, dismiss: str | None = "dismiss") -> Node:
     return tag(
         "div",
         tag("p", tag("strong", "✗ " + _("Error") + ":"), " ", error.message),
-        tag("p", "→ ", error.hint) if error.hint else None,
+        tag("p", "→ ", in_a_panel(error.hint)) if error.hint else None,
         parts.fold(_("Details"), tag("pre", error.details)) if error.details else None,
         button,
         class_="labkit-error",
@@ -60,7 +61,7 @@ def render_plan(plan: Plan, *, lost: Sequence[str] = (), sizes: bool = True, rat
             "div",
             tag("p", tag("strong", "✗ " + _("Refused") + ":"), " ", plan.refusal.why),
             _list(plan.refusal.dependants, before=_("What depends on it:")),
-            *[tag("p", "→ ", way) for way in plan.refusal.ways_out],
+            *[tag("p", "→ ", in_a_panel(way)) for way in plan.refusal.ways_out],
             class_="labkit-refusal",
             role="status",
         )

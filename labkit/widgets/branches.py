@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from labkit.language import _
 from labkit.model.snapshot import SnapshotKind
 from labkit.model.tree_layout import find_way
+from labkit.widgets.parts import search_field
 from labkit.widgets.tree import Node, tag
 
 ROW, LANE = 20, 16
@@ -21,6 +23,9 @@ ROW, LANE = 20, 16
 
 ROW_HEIGHT: Final = 1.9
 """The height of a row in letters' heights, as in the style sheet."""
+
+SEEN_AT_ONCE: Final = 12
+"""From more rows than this on there is a field to find some of them by their words."""
 
 MOST_ACROSS: Final = 16.0
 """How wide all lanes may be, in letters' heights, before they move closer together."""
@@ -79,15 +84,21 @@ def render_branches(branches: Sequence[Branch], chosen: str | None, *, label: st
             data_action=action,
             data_subject=branch.key,
             data_below=branch.below,
+            data_words=f"{branch.name} {branch.words} {branch.note}".casefold(),
             class_="labkit-noted" if branch.note else None,
             style=_indent(branch, lane),
         )
         for branch in branches
     ]
     inside = tag(
-        "div", tag("ul", *rows, role="tree", aria_label=label, class_="labkit-rows"), picture, class_="labkit-branches"
+        "div",
+        tag("ul", *rows, role="tree", aria_label=label, class_="labkit-rows"),
+        picture,
+        class_="labkit-branches",
+        data_filtered="rows",
     )
-    return tag("div", inside, class_="labkit-choose")
+    search = search_field("rows", _("a part of a name, a word")) if len(branches) > SEEN_AT_ONCE else None
+    return tag("div", search, tag("div", inside, class_="labkit-choose"))
 
 
 def render_picture(branches: Sequence[Branch], *, label: str) -> Node:

@@ -103,6 +103,11 @@ class Panel:
         """Whether somebody has the panel on screen, as far as is known."""
         return self._view is not None and not self._closed and self._view.is_shown
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the panel was taken off the page."""
+        return self._closed
+
     def close(self) -> None:
         """Take the panel off the page and stop following the lab."""
         with self._lock:

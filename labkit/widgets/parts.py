@@ -136,6 +136,18 @@ def tick(label: str, name: str, *, is_on: bool = True, excuse: str | None = None
     return tag("label", tag("span", box, " ", label, reason), class_="labkit-tick")
 
 
+def search_field(name: str, hint: str) -> Node:
+    """Return the field that leaves of a list only what has the typed words; `view.js` does it, without the kernel.
+
+    Args:
+        name: the list has it as `data-filtered`, and each of its rows has its words, in small letters, as `data-words`.
+        hint: what can be typed, e.g. "name, state".
+    """
+    box = tag("input", type="search", autocomplete="off", data_filter=name, placeholder=hint)
+    found = tag("span", role="status", class_="labkit-quiet", data_found=name, data_say=_("{found} of {all}"))
+    return tag("p", tag("label", _("Show only"), " ", box), " ", found, class_="labkit-search")
+
+
 def choices(
     label: str, name: str, options: Sequence[tuple[str, str]], chosen: str | None = None, **attributes: str
 ) -> Node:

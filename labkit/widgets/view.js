@@ -24,7 +24,7 @@ function fieldsOf(element) {
 }
 
 // A tree is one stop of the Tab key: the row with the focus, else the chosen one. What is chosen, the kernel says.
-const itemsOf = (tree) => [...tree.querySelectorAll("[role=treeitem]")];
+const itemsOf = (tree) => [...tree.querySelectorAll("[role=treeitem]:not([hidden])")];
 const STOPS = "button:not([disabled]), summary, input, select, [role=treeitem][tabindex='0'], pre[tabindex='0']"; // of the Tab key
 const REST = 60; // milliseconds on a row until it counts as chosen: a held key passes over many
 
@@ -33,7 +33,7 @@ function rove(el) {
     const items = itemsOf(tree);
     const isChosen = (item) => item.getAttribute("aria-selected") === "true";
     const stop = items.find((item) => item === document.activeElement) ?? items.find(isChosen) ?? items[0];
-    for (const item of items) item.tabIndex = item === stop ? 0 : -1;
+    for (const item of tree.querySelectorAll("[role=treeitem]")) item.tabIndex = item === stop ? 0 : -1;
   }
 }
 
@@ -79,12 +79,21 @@ function goesOn(event) {
   return event.key.toLowerCase() === "s" && commands && !event.shiftKey && !event.altKey;
 }
 
-// A field with data-filter leaves only what has its words among its data-words.
+// A field with data-filter leaves of the list of this name only what has its words among its data-words, and its
+// data-found says how many that are. A tree is a list as long as something is typed: it has lost what leads from row to row.
 function filter(el) {
-  const words = el.querySelector("[data-filter]")?.value.toLowerCase().split(/\s+/) ?? [];
-  for (const each of el.querySelectorAll("[data-words]")) {
-    each.hidden = !words.every((word) => each.dataset.words.includes(word));
+  for (const field of el.querySelectorAll("[data-filter]")) {
+    const list = el.querySelector(`[data-filtered="${field.dataset.filter}"]`);
+    if (!list) continue;
+    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const all = [...list.querySelectorAll("[data-words]")];
+    for (const each of all) each.hidden = !words.every((word) => each.dataset.words.includes(word));
+    list.classList.toggle("labkit-narrowed", words.length > 0);
+    const told = el.querySelector(`[data-found="${field.dataset.filter}"]`);
+    const found = all.filter((each) => !each.hidden).length;
+    told.textContent = words.length ? told.dataset.say.replace("{found}", found).replace("{all}", all.length) : "";
   }
+  rove(el);
 }
 
 // Large letters, for a projector: one choice for all panels of this browser.

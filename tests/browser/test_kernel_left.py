@@ -88,6 +88,14 @@ def test_page_loaded_after_a_restart_shows_the_panel_as_it_was_saved(page: Page)
     expect_live(page, "off")
 
 
+def test_a_drawing_is_no_white_slab_on_a_dark_page(page: Page) -> None:
+    picture = page.locator(".jp-RenderedImage img")
+    light = picture.evaluate("img => getComputedStyle(img).filter")
+    page.evaluate("() => { document.body.dataset.jpThemeLight = 'false'; }")  # what JupyterLab sets for a dark theme
+    dark = picture.evaluate("img => getComputedStyle(img).filter")
+    assert (light, "invert" in dark) == ("none", True)
+
+
 def button(page: Page, action: str) -> Locator:
     """Return a button of the panel."""
     return panel(page, "MachinePanel").locator(f"button[data-action={action}]")

@@ -84,6 +84,28 @@ def test_sixty_snapshots_by_keyboard_and_nothing_grave_to_axe(page: Page, window
     assert [text for text in window.complaints if "labkit" in text or "widget" in text] == []
 
 
+def test_rows_are_found_by_what_is_typed_and_chosen_from_there(page: Page) -> None:
+    panel = page.locator("section.labkit-panel").first
+    rows, field = panel.get_by_role("treeitem"), panel.get_by_role("searchbox")
+    field.fill("s5")
+    expect(rows).to_have_count(11)  # s5, s50 … s59
+    expect(panel.locator("[data-found]")).to_have_text(f"11 of {COUNT + 1}")
+    expect(panel.locator(".labkit-branches > svg")).to_be_hidden()
+    field.fill("S5 off 8")
+    expect(rows).to_have_count(1)
+    page.keyboard.press("Tab")
+    expect_focus(page, "s58")
+    page.keyboard.press("Enter")
+    expect_chosen(panel, "s58")
+    expect(rows).to_have_count(1)  # also when the kernel has laid the panel out again
+    field.fill("nothing has such words")
+    expect(rows).to_have_count(0)
+    field.fill("")
+    expect(rows).to_have_count(COUNT + 1)
+    expect(panel.locator(".labkit-branches > svg")).to_be_visible()
+    expect(panel.locator("[data-found]")).to_be_empty()
+
+
 def item(panel: Locator, subject: str) -> Locator:
     """Return a row of the tree."""
     return panel.locator(f"[role=treeitem][data-subject='{subject}']")

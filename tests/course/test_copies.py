@@ -233,3 +233,15 @@ def test_command_updates_decides_and_resets(
         "en/03-disks is new; the one before it is en/earlier/03-disks-2.ipynb.\nIts predictions are forgotten.\n"
     )
     assert main(["course", "update", "03"]) == 2
+
+
+def test_the_command_says_when_nothing_is_newer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    assert main(["course", "update"]) == 0
+    assert "Nothing is newer" not in capsys.readouterr().out  # the copies were made
+    assert main(["course", "update"]) == 0
+    assert "Nothing is newer" in capsys.readouterr().out
+    assert main(["course", "update", "--originals", str(WorkingCopies().originals)]) == 0
+    assert capsys.readouterr().out == ""  # `./lab up` does not speak of it

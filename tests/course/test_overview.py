@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from labkit.course.copies import WorkingCopies
 from labkit.course.overview import Stand, read_overview
 from labkit.course.progress import CourseProgress, KeptFigure
 from labkit.course.results import this_place
+from tests.widgets.waiting import eventually
 
 NAME, NEXT = "en/00-your-lab", "en/01-host-and-guest"
 
@@ -130,5 +132,57 @@ def test_panel_offers_what_is_newer(copies: WorkingCopies, progress: CourseProgr
 def test_panel_writes_the_report(copies: WorkingCopies, progress: CourseProgress, lab: Lab) -> None:
     panel = CoursePanel(lab, copies=copies, progress=progress)
     panel._receive("report", {})
-    assert "The report is report.html" in panel.page().text
+    page = panel.page()
+    assert f"The report is report.html, in the folder {copies.work}" in page.text
+    (opener,) = [button for button in page.find("button") if button.attributes.get("data-open") == "report.html"]
+    assert opener.text == "Open the report"
+    panel._receive("again", {})
+    assert "Open the report" not in panel.page().text
     assert (copies.work / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_panel_follows_by_itself_what_another_kernel_writes(
+    copies: WorkingCopies, progress: CourseProgress, lab: Lab
+) -> None:
+    panel = CoursePanel(lab, copies=copies, progress=progress)
+    panel._repr_mimebundle_()
+    assert "0 of 2 predictions" in panel.page().text
+    CourseProgress(progress.path.parent).record_answer("floors", "three")
+    eventually(lambda: "1 of 2 predictions" in panel.page().text)
+    assert "○ open" in panel.page().text
+    lab.create("first-boot", image="sector", memory="4 MiB")
+    eventually(lambda: "◐ begun" in panel.page().text)
+    progress.record_done("first-boot")
+    eventually(lambda: "✓ done" in panel.page().text)
+
+
+def test_a_panel_that_was_closed_is_no_longer_followed_for(
+    copies: WorkingCopies, progress: CourseProgress, lab: Lab
+) -> None:
+    before = len(watchers())
+    panel = CoursePanel(lab, copies=copies, progress=progress)
+    panel._repr_mimebundle_()
+    panel._repr_mimebundle_()
+    assert len(watchers()) == before + 1
+    panel.close()
+    eventually(lambda: len(watchers()) == before)
+
+
+def watchers() -> list[threading.Thread]:
+    """Return the threads that follow the student's files."""
+    return [thread for thread in threading.enumerate() if thread.name == "labkit course: following"]
+
+
+def test_what_was_told_stands_at_the_notebook_and_its_button_stays(
+    copies: WorkingCopies, progress: CourseProgress, lab: Lab
+) -> None:
+    panel = CoursePanel(lab, copies=copies, progress=progress)
+    panel.refresh()
+    panel._receive("ask-reset", {"subject": NEXT})
+    asked = [each for each in panel.page().find("button") if each.attributes.get("data-action") == "ask-reset"]
+    assert [each.attributes["data-subject"] for each in asked] == [NAME, NEXT]
+    panel._receive("reset", {"subject": NEXT})
+    first, second = [fold for fold in panel.page().find("details") if "Open" in fold.text]
+    assert "is new; the one before it" in second.text
+    assert "open" in second.attributes
+    assert "is new" not in first.text

@@ -142,3 +142,27 @@ def test_rates_are_taken_over_stretches() -> None:
     assert all(rate.writes == pytest.approx(100) for rate in found)
     assert found[0].start == 0
     assert rates(()) == ()
+
+
+def test_twin_of_formats_says_whether_all_was_given() -> None:
+    hollow = replace(ROWS[0], allocated=8 * KIB)
+    assert repr(draw_formats(ROWS)).splitlines()[0] == "vhd, fixed: all of it given; a machine boots from it"
+    assert "not all of it given" in repr(draw_formats([hollow]))
+
+
+def test_a_full_disk_of_a_format_without_a_mark_is_called_as_it_was_made() -> None:
+    full = replace(image(0, allocated=64 * MIB), allocation=Allocation.FIXED)
+    disk = replace(DISK, layers=(full,))
+    assert "(qcow2, full)" in repr(draw_sizes([disk]))
+    assert "(qcow2, dynamic)" in repr(draw_sizes([disk], made=["dynamic"]))
+
+
+def test_twin_of_throughput_says_whether_the_guest_kept_to_its_limit() -> None:
+    assert "was limited to 100 requests" in repr(draw_throughput(SAMPLES, iops=100))
+    assert "was faster than its limit" in repr(draw_throughput(SAMPLES, iops=50))
+    assert "did nothing" in repr(draw_throughput(SAMPLES[:1], iops=50))
+
+
+def test_two_drawings_of_cost_can_have_one_scale() -> None:
+    short, long = (draw_cost(TIMINGS[:1], until=until)._ax.get_xlim()[1] for until in (0, 1.3))
+    assert long == draw_cost(TIMINGS)._ax.get_xlim()[1] > short

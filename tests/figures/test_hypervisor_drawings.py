@@ -85,6 +85,13 @@ def test_both_sides_have_their_say(host: HostFacts) -> None:
     assert "QEMU ← libvirtd ← systemd" in written
 
 
+def test_why_the_lab_uses_kvm_or_not_stands_among_the_clues() -> None:
+    """Without it /dev/kvm, which is there, and a program that translates contradict each other."""
+    reasoned = replace(HOST, why="KVM is there, but a guest with it did not answer.")
+    assert "did not answer" in words_in(draw_evidence(reasoned)).replace("\n", " ")
+    assert repr(draw_evidence(reasoned)) == repr(draw_evidence(HOST))
+
+
 def test_less_work_is_stated_only_where_the_runs_do_not_overlap() -> None:
     assert share_verdict(share([100, 110], [40, 50])) == "together: 0.43 × the work"
     assert "not distinguishable" in share_verdict(share([100, 110], [40, 105]))
@@ -114,7 +121,7 @@ def test_devices_are_told_apart_by_who_made_them() -> None:
     drawing = draw_devices(devices)
     assert repr(drawing).splitlines() == [
         "imitates hardware that was once sold: Intel PIIX3, the IDE controller; graphics card",
-        "exists only in virtual machines: virtio disk",
+        "made for virtual machines: virtio disk",
     ]
     assert "8086:7010" in words_in(drawing)
     assert "driver: ata_piix" in words_in(drawing)

@@ -81,7 +81,7 @@ LINEAGES: dict[str, Draw] = {
 }
 ALL: dict[str, Draw] = LINEAGES | {
     "divergence": lambda ax: draw_divergence(diverging(["copy"], ["link"]), ["link"], ax=ax),
-    "divergence-class": lambda ax: draw_divergence(diverging(["copy"], SEATS), SEATS, marks={"dd": 2}, ax=ax),
+    "divergence-class": lambda ax: draw_divergence(diverging(["copy"], SEATS), SEATS, ax=ax),
 }
 
 

@@ -21,6 +21,10 @@ class Moment:
     seconds: float
 
 
+MEMORY_TWIN = """\
+Memory really given, of 512 MiB promised: after booting, after using more
+after using more: more than before"""
+
 MOMENTS = [Moment("process", 0.512), Moment("agent", 4.125)]
 
 
@@ -35,15 +39,18 @@ def _english() -> object:
     ("draw", "twin"),
     [
         (lambda: draw_timeline(MOMENTS), "Seconds until: process → agent"),
-        (lambda: draw_race(MOMENTS, [512 * MIB, 200]), "Seconds and bytes: process | agent"),
+        (
+            lambda: draw_race(MOMENTS, [512 * MIB, 200]),
+            "Seconds and bytes: process | agent\nagent: less than a hundredth of the bytes of: process",
+        ),
         (lambda: draw_answers(MOMENTS), "How many machines answer, over time; at the end: 2"),
         (
             lambda: draw_beats([1.0, 1.1, 1.2], 1.05),
-            "The pauses between the beats, before and after the neighbour breaks.",
+            "the neighbour breaks: whether the heart stood still is not distinguishable on this computer.",
         ),
         (
             lambda: draw_memory({"booted": 88 * MIB, "used": 144 * MIB}, 512 * MIB),
-            "Memory really given, of 512 MiB promised: after booting, after using more",
+            MEMORY_TWIN,
         ),
     ],
 )
@@ -63,3 +70,21 @@ def test_draws_on_axes_that_are_there() -> None:
     axes = Figure().add_subplot()
     draw_timeline(MOMENTS, ax=axes)
     assert len(axes.patches) == 4
+
+
+@pytest.mark.parametrize(
+    ("beats", "words"),
+    [
+        ([0.1 * number for number in range(60)], "no pause above one second stands out"),
+        ([0.1 * number for number in range(31)] + [5.5, 5.6], "stands still"),
+        (
+            [0.1 * number for number in range(31)] + [3.9, *(4 + 0.1 * number for number in range(9))],
+            "no pause above one second stands out",
+        ),
+        ([0.0, 1.0, 2.0, 3.0, 3.9, 4.5, 5.5], "not distinguishable"),
+        ([3.1, 3.2, 9.0], "not distinguishable"),
+    ],
+    ids=["regular", "frozen", "a short pause", "irregular before", "not heard before"],
+)
+def test_a_standstill_is_judged_by_the_spread_before(beats: list[float], words: str) -> None:
+    assert words in repr(draw_beats(beats, 3.0))

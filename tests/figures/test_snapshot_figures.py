@@ -188,9 +188,9 @@ def test_every_point_has_a_row_of_its_own_in_the_order_of_the_twin() -> None:
     assert [HERE if "you are here" in name else name for name in named] == drawn
 
 
-def test_last_child_lies_straight_below_and_the_others_one_lane_further() -> None:
+def test_siblings_lie_in_one_lane_and_an_only_child_straight_below() -> None:
     places = arrange(tree_graph(THREE))
-    assert places == {"s0": (0, 0), "s1": (1, 1), "s2": (2, 1), HERE: (3, 0)}
+    assert places == {"s0": (0, 0), "s1": (1, 1), "s2": (2, 1), HERE: (3, 1)}
 
 
 def test_line_that_is_cut_goes_on_at_the_top_of_the_next_column() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from labkit import Lab, experiments, widgets
 from labkit.acts.act import Act, BoundAct
-from labkit.course import exercise, keep, predict
+from labkit.course import exercise, keep, predict, tell
 from labkit.course.exercise import Exercise
 from labkit.course.prediction import Prediction
 from labkit.disk import Disk
@@ -202,12 +202,15 @@ CALLS: dict[str, Call | None] = {
     "experiments.witness": Call(machine=...),
     "experiments.verify_restore": Call(before=..., after=..., snapshot="clean"),
     "experiments.hash_file": Call(path="no-such-file"),
+    "experiments.hash_states": Call(machine=...),
+    "experiments.measure_limit": Call(on=ON, machine=..., disk="no-such-disk", seconds=0.1),
     "experiments.is_slower": Call(one=[1.0], other=[2.0]),
     "experiments.Heartbeat": Call(on=ON, vm=...),
     "experiments.Divergence": Call(machines=..., interval=0.1),
     "experiments.Container": Call(right={"name": NAMES}, name="a/b", spare=None),
     "Container.run": Call(command="true"),
     "predict": Call(slug="boot-time"),
+    "tell": Call(slug="same-boot", holds=True),
     "keep": Call(slug="boot-time", value=1.5, unit="s", spread=None, lab=LAB),
     "exercise": Call(slug="first-boot", lab=None),
     "Exercise.check": Call(),
@@ -306,7 +309,12 @@ class Place:
             "SnapshotTree": lambda: machine.snapshots.tree,
         }
         if not kind:
-            functions: dict[str, Callable[..., Any]] = {"predict": predict, "keep": keep, "exercise": exercise}
+            functions: dict[str, Callable[..., Any]] = {
+                "predict": predict,
+                "keep": keep,
+                "tell": tell,
+                "exercise": exercise,
+            }
             return functions.get(name) or getattr(widgets, name)
         called: Callable[..., Any] = getattr(subjects[kind](), method)
         return called

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
 import json
 import os
 import pty
@@ -16,6 +18,7 @@ from typing import BinaryIO
 import pytest
 
 from labkit import Lab
+from labkit.cli_words import list_words
 from labkit.engine.workspace import list_labs
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
@@ -23,6 +26,24 @@ from tests.project.files import run
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 LEAVE = b"\x1d"  # Ctrl-]
+
+WHO_WRITES_A_PARSER = {
+    ".__call__() not defined",
+    "'required' is an invalid argument for positionals",
+    "mutually exclusive arguments must be optional",
+    "%r is not callable",
+    "can't open '%(filename)s': %(error)s",
+    "cannot merge actions - two groups are named %r",
+    "invalid option string %(option)r: must start with a character %(prefix_chars)r",
+    "dest= is required for options like %r",
+    "invalid conflict_resolution value: %r",
+    "cannot have multiple subparser arguments",
+    "conflicting subparser: %s",
+    "conflicting subparser alias: %s",
+    "conflicting option string: %s",
+    'argument "-" with mode %r',
+}
+"""What argparse says of mistakes that a line typed by a user cannot have here."""
 
 
 @pytest.fixture
@@ -179,3 +200,21 @@ def test_doctor_answers_in_json(labkit: Command) -> None:
 @pytest.mark.parametrize("words", [[], ["fly"], ["image", "burn"], ["console"]], ids=" ".join)
 def test_what_is_not_understood_is_code_2(labkit: Command, words: list[str]) -> None:
     assert labkit(*words).returncode == 2
+
+
+def test_help_and_mistakes_are_told_in_the_readers_language(labkit: Command) -> None:
+    told = labkit("--help", LABKIT_LANGUAGE="es").stdout
+    assert told.startswith("uso: labkit [-h] ORDEN")
+    assert "muestra esta ayuda y termina" in told
+    wrong = labkit("clean", "--nonsense", LABKIT_LANGUAGE="es")
+    assert wrong.returncode == 2
+    assert wrong.stderr.endswith("error: argumentos no reconocidos: --nonsense\n")
+
+
+def test_every_word_of_argparse_that_a_user_may_read_is_in_the_catalogue() -> None:
+    source = ast.parse(Path(argparse.__file__).read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(source) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    words = [call.args[0] for call in calls if ast.unparse(call.func) in ("_", "ngettext") and call.args]
+    said = {str(word.value) for word in words if isinstance(word, ast.Constant)}
+    assert "usage: " in said
+    assert said - set(list_words()) - WHO_WRITES_A_PARSER == set()

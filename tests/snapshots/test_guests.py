@@ -29,9 +29,9 @@ def _boot(vm: Machine) -> Machine:
 
 
 def _count(vm: Machine, value: int) -> None:
-    """Let both disks and the memory hold a value."""
+    """Let both disks and the memory hold a value, and the memory the boot id, which is drawn when somebody asks."""
     assert vm.run(
-        f"echo {value} > /run/counter; echo {value} > /root/counter; "
+        f"cat /proc/sys/kernel/random/boot_id; echo {value} > /run/counter; echo {value} > /root/counter; "
         f"printf %08d {value} | dd of=/dev/vdb bs=8 conv=notrunc,fsync 2>/dev/null; sync"
     )
 
@@ -141,7 +141,10 @@ def test_a_paused_machine_comes_back_paused(vm: Machine) -> None:
     before = witness(vm)
     vm.snapshots.restore("still")
     assert vm.state == "paused"
-    assert verify_restore(before, witness(vm), "still")
+    verdict = verify_restore(before, witness(vm), "still")
+    assert verdict.running_state_restored is None  # it was resumed; from which memory, a paused guest cannot say
+    assert "? cannot tell: The running state is the snapshot's." in repr(verdict)
+    assert not verdict
     assert _counts(vm.resume()) == [4, 4, 4]
 
 
@@ -153,8 +156,39 @@ def test_without_running_it_is_left_saved_and_goes_on_when_started(vm: Machine) 
     before = witness(vm)
     vm.snapshots.restore("five", run=False)
     assert vm.state == "saved"
-    assert verify_restore(before, witness(vm), "five")
+    assert verify_restore(before, witness(vm), "five").running_state_restored is None
     assert _counts(_boot(vm)) == [5, 5, 5]
+    assert verify_restore(before, witness(vm), "five")
+
+
+def test_a_boot_is_no_running_state_that_came_back(vm: Machine) -> None:
+    vm.start(warm=True).wait_ready()
+    _count(vm, 5)
+    vm.snapshots.take("five")
+    before = witness(vm)
+    assert before.booted_in == {"five"}
+    assert before.process is not None
+    assert before.process.is_resumed
+    assert verify_restore(before, witness(vm), "five").running_state_restored is False  # the guest of before goes on
+    vm.snapshots.restore("five", memory=False)
+    _boot(vm)
+    after = witness(vm)
+    assert after.booted_in == frozenset()
+    assert after.process is not None
+    assert not after.process.is_resumed
+    verdict = verify_restore(before, after, "five")
+    assert verdict.running_state_restored is False
+    assert verdict.discarded_images_gone
+    assert "✗ The running state is the snapshot's." in repr(verdict)
+
+
+def test_where_nothing_proves_the_running_state_it_cannot_be_told(vm: Machine) -> None:
+    """The boot id was drawn after the snapshot, so the restored guest draws another."""
+    vm.start(warm=True).wait_ready()
+    vm.snapshots.take("unasked")
+    before = witness(vm)
+    vm.snapshots.restore("unasked")
+    assert verify_restore(before, witness(vm), "unasked").running_state_restored is None
 
 
 def test_disks_alone_come_back_off(vm: Machine) -> None:

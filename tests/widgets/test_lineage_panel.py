@@ -7,7 +7,9 @@ import pytest
 from labkit import Lab
 from labkit.errors import NotFound
 from labkit.model.lineage_text import lineage_text
+from labkit.widgets.branches import MARKS
 from labkit.widgets.lineage.panel import LineagePanel
+from labkit.widgets.lineage.parts import _list_key
 from tests.widgets.test_machine_panel import drawn, show
 from tests.widgets.test_panel import press
 from tests.widgets.waiting import eventually
@@ -53,6 +55,24 @@ def test_twins_are_the_tree_and_nothing_measured(family: Lab) -> None:
         assert word not in str(first["text/html"])
 
 
+def test_key_tells_every_mark_that_is_there_and_no_other(family: Lab) -> None:
+    def key() -> list[str]:
+        words = next(line.text for line in LineagePanel(family).page().find("p") if "★" in line.text)
+        return [each[:1] for each in words.split(" · ")]
+
+    marks = {mark for kinds, _words in _list_key() for mark in kinds}
+    assert marks == set(MARKS) - {"attached"}  # which the list of disks alone has
+    assert key() == ["★", "○", "✚", "┄"]
+    family.disks.create("data", capacity="1 MiB")
+    assert key() == ["★", "○", "◌", "✚", "┄"]
+    web = family.machines["web"].snapshots
+    for name in ("both", "one", "two"):  # an image that two go on from stays when its snapshot goes
+        web.take(name)
+        web.restore("both")
+    web.delete("both")
+    assert "•" in key()
+
+
 def test_node_named_at_first_is_marked_with_who_needs_it_also_in_the_twins(family: Lab) -> None:
     panel = LineagePanel(family, "web@clean")
     assert "web@clean (off) ← selected" in panel.line()
@@ -71,7 +91,12 @@ def test_selecting_shows_who_depends_on_it_what_only_it_needs_and_the_ways_out(f
     assert "Select something" in panel.page().text
     press(panel, "show", subject="web@clean")
     text = panel.page().text
-    for words in ("depend on it seat-01 … seat-05", "only it needs 0 B", "web.vda.0.qcow2 (frozen)", "flatten()"):
+    for words in (
+        "depend on it seat-01 … seat-05",
+        "only it needs 0 B",
+        "web.vda.0.qcow2 (frozen)",
+        "stand alone: “Flatten…”",
+    ):
         assert words in text
     assert any(row.endswith("← needs it") for row in rows(panel))
     assert excuses(panel)["Delete…"] == "The reason stands above."

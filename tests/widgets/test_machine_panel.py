@@ -177,7 +177,7 @@ def test_delete_of_a_running_machine_is_refused_with_the_way_out(guest: Machine)
     press(panel, "delete")
     eventually(lambda: panel.busy is None)
     assert "Refused" in panel.page().text
-    assert "stop()" in panel.page().text
+    assert "“Shut down”" in panel.page().text
 
 
 def test_machine_is_followed_under_its_new_name(machine: Machine) -> None:

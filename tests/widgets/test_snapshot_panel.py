@@ -193,12 +193,12 @@ def test_what_goes_with_a_branch_is_named_before_it_is_confirmed(machine: Machin
 def test_where_virtualbox_differs_is_said(machine: Machine) -> None:
     machine.snapshots.take("a").take("b")
     panel = SnapshotPanel(machine)
-    assert "VirtualBox restores only a machine that is off" in panel.page().text
+    assert "VirtualBox 7.0 restores only a machine that is off" in panel.page().text
     press(panel, "show", subject="a")
-    assert "VirtualBox refuses" not in panel.page().text
+    assert "VirtualBox 7.0 refuses" not in panel.page().text
     machine.snapshots.restore("a").take("c")
     panel.refresh()
-    assert "VirtualBox refuses" in panel.page().text
+    assert "VirtualBox 7.0 refuses" in panel.page().text
 
 
 def test_saved_machine_says_why_nothing_can_be_taken(guest: Machine) -> None:

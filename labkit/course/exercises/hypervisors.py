@@ -34,7 +34,7 @@ def _why_silent(name: str, there: MachineReading) -> Result | None:
 
 
 class Clues(MachineExercise):
-    """Tell, inside a guest, which of its devices exist only in virtual machines."""
+    """Tell, inside a guest, which of its devices were made for virtual machines."""
 
     slug: ClassVar[str] = "clues"
     alias: ClassVar[str] = "pistas"
@@ -80,7 +80,7 @@ class Clues(MachineExercise):
         if wrongly := sorted(set(named) & (set(numbers) - invented)):
             return wrong(
                 _("{numbers} is in your list, and it imitates hardware that was once sold.").format(numbers=wrongly[0]),
-                _("Vendor 8086 is Intel; 1af4 and 1b36 are the numbers of virtual devices."),
+                _("Vendor 8086 is Intel; 1af4 and 1b36 are the numbers of virtio and of QEMU."),
             )
         if strange := sorted(set(named) - invented):
             return wrong(
@@ -92,7 +92,7 @@ class Clues(MachineExercise):
                 _("One is missing from your list."),
                 _("Its vendor is {vendor}.").format(vendor=missing[0].partition(":")[0]),
             )
-        return done(_("These are the devices by which a guest knows that it is one."))
+        return done(_("These are the devices that were made for guests."))
 
 
 class OtherController(DataDiskExercise):

@@ -10,7 +10,7 @@
     for (const { content } of app.shell.widgets("main")) {
       const area = content?.widgets?.find?.((cell) => cell.node.contains(node))?.outputArea;
       const at = area?.widgets.findIndex((output) => output.node.contains(node)) ?? -1;
-      if (at >= 0) return { data: area.model.get(at).data, content };
+      if (at >= 0) return { data: area.model.get(at).data, metadata: area.model.get(at).metadata, content };
     }
     return undefined;
   }
@@ -41,8 +41,11 @@
   }
 
   // A drawing's text is what it shows, in words. JupyterLab gives pictures no description of their own.
+  // Drawings are made for a light page: on a dark one they are turned over, light for dark, with the hues as they are.
   function describe(app, image) {
-    image.alt = String(findOutput(app, image)?.data["text/plain"] ?? "");
+    const output = findOutput(app, image);
+    image.alt = String(output?.data["text/plain"] ?? "");
+    image.classList.toggle("labkit-drawing", Boolean(output?.metadata?.["image/png"]?.alt));
   }
 
   // In a notebook that is not trusted JupyterLab shows the still version by itself, and does not say so.
@@ -97,7 +100,10 @@
     }
   }
 
+  const DARK = "[data-jp-theme-light='false'] img.labkit-drawing { filter: invert(0.93) hue-rotate(180deg); background: none; }";
+
   function followPage(app) {
+    document.head.append(Object.assign(document.createElement("style"), { textContent: DARK }));
     let due = false;
     const look = () => {
       due = false;
@@ -132,6 +138,27 @@
     await content.scrollToItem?.(at, "start");
   }
 
+  // Notebook 7 has the command that opens a terminal, too, and no place for it: its shell, unlike JupyterLab's, has one
+  // document, and knows no mode of showing one or several.
+  const hasTabs = (app) => "mode" in app.shell;
+
+  // The address that the page was opened with, before JupyterLab goes on to another.
+  const address = /\/(?:lab|doc)\/tree\/([^?#]+)/.exec(location.pathname)?.[1];
+
+  // An old address of a notebook leads nowhere: JupyterLab says that alone; labkit's server knows what may be meant.
+  async function hintAt(app, path) {
+    const { contents, serverSettings } = app.serviceManager;
+    const missing = await contents.get(path, { content: false }).then(() => false, ({ response }) => response?.status === 404);
+    if (!missing) return;
+    const url = `${serverSettings.baseUrl}labkit/address?path=${encodeURIComponent(path)}`;
+    const headers = serverSettings.token ? { Authorization: `token ${serverSettings.token}` } : {};
+    const answer = await fetch(url, { headers, credentials: "same-origin" });
+    if (!answer.ok) return;
+    const hint = await answer.json();
+    const actions = hint.path ? [{ label: hint.label, commandId: "docmanager:open", args: { path: hint.path }, displayType: "accent" }] : [];
+    await app.commands.execute("apputils:notify", { message: hint.message, type: "warning", options: { autoClose: false, actions } });
+  }
+
   const plugin = {
     id: "labkit:notebooks",
     description: "Opens a terminal as a tab when a page asks for it; says of panels of an earlier kernel that they are old, and runs " +
@@ -139,13 +166,15 @@
     autoStart: true,
     activate: (app) => {
       document.addEventListener("labkit-open-terminal", (event) => {
-        event.preventDefault(); // it has been heard
+        if (!hasTabs(app)) return; // it goes unheard: the page opens a window itself
+        event.preventDefault();
         void app.commands.execute("terminal:open", { name: event.detail.name });
       });
       document.addEventListener("labkit-run-again", (event) => void runAgain(app, event));
       document.addEventListener("labkit-open-notebook", ({ detail }) => void openNotebook(app, detail));
       document.documentElement.classList.add("labkit-hears-run-again");
       void app.restored.then(() => followPage(app));
+      if (address) void app.restored.then(() => hintAt(app, decodeURIComponent(address)));
     },
   };
   const extension = { __esModule: true, default: plugin };

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from labkit.engine.survey import measure_given
 from labkit.engine.survey_clones import survey_clone
 from labkit.errors import BadInput
 from labkit.experiments import measure_copy_rate
@@ -140,8 +141,9 @@ class ClonePanel(OneMachinePanel):
             return plan
 
         def measured(outcome: Outcome) -> None:
-            state = self._store.read().state
-            if self._last is not None and state is not None:
-                self._last = (*self._last[:2], drawing.measure(state, outcome.plan, outcome.seconds))
+            files = outcome.plan.files
+            given = measure_given((*files.created, *files.rewritten))
+            if self._last is not None:
+                self._last = (*self._last[:2], drawing.Cost(seconds=outcome.seconds, bytes=given))
 
         self._propose(label, make_with_estimate, measured=measured)

@@ -51,14 +51,7 @@ def predict(plan: Plan, rate: float) -> Cost:
     commands = sum(len(step.command.splitlines()) for step in plan.steps if not isinstance(step, WakeClones))
     seconds = ACT_SECONDS + plan.bytes_copied / rate + COMMAND_SECONDS * commands
     seconds += sum(step.seconds for step in wakings)
-    return Cost(seconds=seconds, bytes=plan.bytes_copied + clone_plans.OVERLAY_BYTES * empty)
-
-
-def measure(state: LabState, plan: Plan, seconds: float) -> Cost:
-    """Return the measured costs of a plan: the time, and what the host has given the images it made."""
-    files = (*plan.files.created, *plan.files.rewritten)
-    made = (state.images[path].allocated for path in dict.fromkeys(files) if path in state.images)
-    return Cost(seconds=seconds, bytes=sum(made))
+    return Cost(seconds=seconds, bytes=plan.bytes_kept + clone_plans.OVERLAY_BYTES * empty)
 
 
 def render_costs(label: str, predicted: Cost, measured: Cost | None) -> Node:

@@ -129,7 +129,7 @@ class LabPanel(LivePanel):
             return tag("p", _("There is nothing in this lab yet."))
         titles = drawing.render_titles(roomy=roomy)
         compact = "" if roomy else " labkit-compact"
-        return tag("ul", titles, *rows, class_=f"labkit-machines{compact}", key="machines")
+        return tag("ul", titles, *rows, class_=f"labkit-machines{compact}", data_filtered="machines", key="machines")
 
     def _row(self, reading: Reading, facts: MachineFacts, size: int, *, roomy: bool, lost: str | None) -> Node:
         """Return a machine's row; if nothing in it has changed, the row laid out before, since there may be many."""

@@ -147,8 +147,7 @@ def render_search(count: int) -> Child:
     """Return the field that filters machines by what is typed into it; nothing if there are only a few."""
     if count <= ROOMY:
         return None
-    box = tag("input", type="search", autocomplete="off", data_filter=True, placeholder=_("name, state, image"))
-    return tag("p", tag("label", _("Show only"), " ", box), class_="labkit-search")
+    return parts.search_field("machines", _("name, state, image"))
 
 
 def render_titles(*, roomy: bool) -> Node:

@@ -5,12 +5,13 @@ Each is a function of values. Knows: lineages, plans. Must not know: threads, ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from labkit.language import _
 from labkit.model.lineage import Lineage, LineageNode, NodeKind
 from labkit.model.lineage_text import boot_line, list_boot_lines, point_word
 from labkit.model.points import Point, find_points, plain_label, points_graph, span
+from labkit.model.snapshot import SnapshotKind
 from labkit.model.state import LabState
 from labkit.model.tree_layout import Place, arrange
 from labkit.plans import disk as disk_plans
@@ -21,6 +22,7 @@ from labkit.plans.plan import Refusal
 from labkit.units import format_size
 from labkit.widgets import parts, tree
 from labkit.widgets.branches import Branch, render_branches
+from labkit.widgets.controls import in_a_panel
 from labkit.widgets.parts import Button
 from labkit.widgets.tree import Child, tag
 
@@ -43,7 +45,7 @@ def render_tree(
         note = _note(marks, next((file for file in files if file in marks), files[0]), selected)
         rows.append(Branch(key=key, name=boot_line(lineage, files, machines), note=note, mark="boot"))
     hint = None if selected else tag("p", _("Select something to see who depends on it."))
-    return tag("div", render_branches(rows, chosen, label=_("Lineage")), _render_key(), hint)
+    return tag("div", render_branches(rows, chosen, label=_("Lineage")), _render_key(rows), hint)
 
 
 def _key(node: LineageNode) -> str:
@@ -72,15 +74,23 @@ def _row(lineage: Lineage, point: Point, place: Place, note: str) -> Branch:
     )
 
 
-def _render_key() -> tree.Node:
-    """Return the key to the marks."""
-    words = (
-        _("★ where a machine goes on"),
-        _("○ ▶ ❚❚ ◇ a snapshot"),
-        _("◌ a free disk"),
-        _("┄ linked to another machine's images"),
-    )
-    return tag("p", " · ".join(words), class_="labkit-quiet")
+def _render_key(rows: Iterable[Branch]) -> tree.Node:
+    """Return the key to the marks and lines that there are."""
+    marks, lines = {row.mark for row in rows}, {row.line for row in rows}
+    words = [text for kinds, text in _list_key() if marks & kinds]
+    linked = [_("┄ linked to another machine's images")] if "linked" in lines else []
+    return tag("p", " · ".join([*words, *linked]), class_="labkit-quiet")
+
+
+def _list_key() -> list[tuple[frozenset[str], str]]:
+    """Return what each mark of a lineage means, in the order it is told."""
+    return [
+        (frozenset({"here"}), _("★ where a machine goes on")),
+        (frozenset(SnapshotKind), _("○ ▶ ❚❚ ◇ a snapshot")),
+        (frozenset({"disk"}), _("◌ a free disk")),
+        (frozenset({"layer"}), _("• an image without a name of its own")),
+        (frozenset({"boot"}), _("✚ files that machines start from")),
+    ]
 
 
 def render_node(lineage: Lineage, node: LineageNode, needing: tuple[LineageNode, ...]) -> tree.Node:
@@ -123,7 +133,7 @@ def render_ways_out(refusal: Refusal | None) -> Child:
     return tag(
         "div",
         tag("p", refusal.why),
-        *[tag("p", "→ ", way) for way in refusal.ways_out],
+        *[tag("p", "→ ", in_a_panel(way)) for way in refusal.ways_out],
         class_="labkit-note",
         role="status",
     )

@@ -11,6 +11,7 @@ from labkit.model.machine import (
     MachineFacts,
     MachineState,
     Reason,
+    say_apart,
     say_out_of_reach,
     why_not_kill,
     why_not_pause,
@@ -50,7 +51,9 @@ def render_state(facts: MachineFacts) -> Node:
     reason = "" if facts.reason is Reason.SAVED else reason_word(facts.reason)
     if facts.is_out_of_reach:
         reason = say_out_of_reach(facts)
-    if facts.reason in _BAD:
+    if facts.apart:
+        reason = say_apart(facts)
+    if facts.reason in _BAD or facts.apart:
         tone = "bad"
     words = tag("span", reason, class_="labkit-quiet") if reason else None
     return tag("span", parts.badge(state_word(facts.state), shape=shape, tone=tone), " ", words)

@@ -139,7 +139,7 @@ def render_restore(
             busy=busy,
             kind="main",
         ),
-        _quiet(_("VirtualBox restores only a machine that is off, and leaves one that was running saved.")),
+        _quiet(_("VirtualBox 7.0 restores only a machine that is off, and leaves one that was running saved.")),
         key="restore",
     )
 
@@ -187,7 +187,7 @@ def render_difference(tree: SnapshotTree, node: SnapshotFacts) -> Child:
     """Return what VirtualBox would do when deleting this snapshot, if that differs."""
     if len(tree.children(node.name)) < 2:
         return None
-    return _quiet(_("VirtualBox refuses to delete a snapshot that several others come after."))
+    return _quiet(_("VirtualBox 7.0 refuses to delete a snapshot that several others come after."))
 
 
 def free_name(tree: SnapshotTree, stem: str) -> str:
