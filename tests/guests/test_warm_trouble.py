@@ -20,6 +20,8 @@ from labkit.machine import Machine
 from labkit.storage import headers
 from tests.engine.kernel import Instant, Kernel
 from tests.guests.test_warm_start import MEMORY, is_resumed
+from tests.instance import Instance
+from tests.small_disk import run_on_small_disk
 from tests.travel.sides import find_emulators
 
 WHO = "hostname; cat /etc/hostname /etc/machine-id"
@@ -325,3 +327,25 @@ def test_guests_are_kept_of_few_kinds_and_go_with_their_image(web: Machine) -> N
     assert [path.name for path in kept_guests.list_kept()] == ["kind-5", "kind-4", "kind-3", "kind-2"]
     assert kept_guests.remove_all()
     assert not kept_guests.list_kept()
+
+
+FULL = f"""
+with Lab.open("full", home=home) as lab:
+    lab.create("first", memory="{MEMORY}").start(warm=True).wait_ready().kill().delete()
+    vm = lab.create("web", memory="{MEMORY}")
+    fill(2 << 20)  # less than a copy of the disk takes
+    vm.start(warm=True).wait_ready()
+    answer = {{
+        "hostname": vm.run("hostname").stdout,
+        "acts": [outcome.plan.act for outcome in lab.history][-1],
+        "left": [path.name for path in (*(lab.home / "journal").iterdir(), *(lab.home / "disks").glob(".*"))],
+    }}
+    free()
+    lab.clean()
+print(json.dumps(answer))
+"""
+
+
+def test_on_a_host_whose_disk_is_full_it_boots(tmp_path: Path, guest_images: Path) -> None:
+    answer = run_on_small_disk(FULL, tmp_path, "96m", own=Instance(guest_images))
+    assert answer == {"hostname": "web\n", "acts": "create", "left": []}

@@ -13,6 +13,7 @@ from typing import assert_never
 
 from labkit.engine import kept_guests, mapping
 from labkit.engine.context import Context
+from labkit.engine.deleting import is_in_use
 from labkit.engine.kept_guests import is_same
 from labkit.engine.waking import tell
 from labkit.errors import ConnectionLost, LabError, WrongState
@@ -58,6 +59,9 @@ def undo(step: BringWarmDisk, context: Context) -> None:
     """Undo a step."""
     atomic.discard(Path(step.target))
     if not _is_as_brought(step):
+        return
+    if is_in_use(step.target):
+        context.tell(_("{file} stays: it is in use.").format(file=Path(step.target).name))
         return
     if not (step.below or Path(step.pristine).exists()):
         sentence = _("{file} keeps what a booted guest had on it: the guest image that it was made from is gone.")
