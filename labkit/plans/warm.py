@@ -54,7 +54,9 @@ def plan_warm_start(state: LabState, survey: WarmSurvey, name: str) -> Plan:
         bytes=survey.bytes,
     )
     wake = WakeFresh(spec=spec, kept=kept, disk=disk, blanks=survey.blanks)
-    resumed = _("{name} is resumed from the image's memory: it does not boot, so its console shows no boot.")
+    resumed = _(
+        "{name} is resumed from the image's memory: it does not boot, and its console shows nothing until you type."
+    )
     notes = [
         resumed.format(name=name),
         _("Its uptime goes on from that of the guest whose memory it was; start(warm=False) boots."),

@@ -6,7 +6,6 @@ Knows: the rooms below. Must not know: the order of steps, the journal.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import assert_never
@@ -17,7 +16,7 @@ from labkit.engine.deleting import is_in_use
 from labkit.engine.kept_guests import is_same
 from labkit.engine.waking import tell
 from labkit.errors import ConnectionLost, LabError, WrongState
-from labkit.hypervisor import channels, mapped
+from labkit.hypervisor import mapped
 from labkit.hypervisor.mapped_xml import map_memory_xml
 from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _
@@ -152,8 +151,6 @@ def _wake(step: WakeFresh, context: Context) -> None:
         context.domains.resume(spec.id, subject=spec.name)
     if remark := tell(spec, context):
         context.tell(remark)
-    with contextlib.suppress(LabError):  # the prompt is printed again, by the name that the guest has now
-        channels.send_to_console(context.domains, spec.id, b"\r", subject=spec.name)
 
 
 def _map(step: WakeFresh, context: Context) -> None:
