@@ -113,9 +113,9 @@ def _is_running_state(before: Witness, after: Witness, point: SnapshotFacts) -> 
         return False  # it booted, or it is the guest of before
     if point.name in after.booted_in:
         return True
-    if after.booted_in or (after.boot_id is not None and after.boot_id == before.boot_id):
-        return False  # this boot id was drawn before, and the snapshot's memory does not have it
-    return None
+    # One that stands in no memory proves nothing, not even if it is the one of before: whoever goes on from a snapshot
+    # draws the same random numbers again.
+    return False if after.booted_in else None
 
 
 def _is_same_process(one: GuestProcess | None, other: GuestProcess | None) -> bool:

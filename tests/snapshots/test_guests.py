@@ -183,7 +183,7 @@ def test_a_boot_is_no_running_state_that_came_back(vm: Machine) -> None:
 
 
 def test_where_nothing_proves_the_running_state_it_cannot_be_told(vm: Machine) -> None:
-    """The boot id was drawn after the snapshot, so the restored guest draws another."""
+    """The boot id was drawn after the snapshot: the restored guest draws one again, which may be the same."""
     vm.start(warm=True).wait_ready()
     vm.snapshots.take("unasked")
     before = witness(vm)
