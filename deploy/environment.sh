@@ -69,7 +69,7 @@ use_private_jupyter() {
     umask 077
     mkdir -p -- "$JUPYTER_CONFIG_DIR" "$JUPYTER_DATA_DIR" "$JUPYTER_RUNTIME_DIR" "$IPYTHONDIR"
     chmod 0700 -- "$folder" "$JUPYTER_RUNTIME_DIR"
-  ) || fail "Jupyter's folders cannot be made in $folder (see above). Repair that, or name another data folder in LABKIT_DATA."
+  ) || fail $"Jupyter's folders cannot be made in $folder (see above). Repair that, or name another data folder in LABKIT_DATA."
 }
 
 # One a line: the variables that the table drops, and those that name a folder which is none.
@@ -105,8 +105,8 @@ names_to_drop() {
 settle_locale() {
   local name
   [ "$(locale charmap 2>&1)" != UTF-8 ] || return 0
-  for name in $(compgen -e LC_) LANG; do unset -v "$name"; done
-  export LC_ALL=C.UTF-8
+  export LC_ALL=C.UTF-8 # first: bash complains of each locale that it meets on the way
+  for name in $(compgen -e LC_) LANG; do [ "$name" = LC_ALL ] || unset -v "$name"; done
 }
 
 settle_shell() {
@@ -180,10 +180,10 @@ check_places() {
     above=$folder
     while [ ! -e "$above" ]; do above=$(dirname -- "$above"); done
     if [ ! -d "$above" ]; then
-      fail "The folder $folder is needed, and $above is a file. Move it away, then run the same command again."
+      fail $"The folder $folder is needed, and $above is a file. Move it away, then run the same command again."
     elif [ ! -w "$above" ] || [ ! -x "$above" ]; then
       give_back "$above"
-      fail "The folder $folder is needed, and $above cannot be written. Is HOME ($HOME) right? Where your home is read-only, set LABKIT_DATA, XDG_CONFIG_HOME and XDG_CACHE_HOME to folders that can be written."
+      fail $"The folder $folder is needed, and $above cannot be written. Is HOME ($HOME) right? Where your home is read-only, set LABKIT_DATA, XDG_CONFIG_HOME and XDG_CACHE_HOME to folders that can be written."
     fi
   done
 }
@@ -191,8 +191,10 @@ check_places() {
 # give_back PATH [ALL]: ends with the one command that repairs it, where PATH is root's, as after "sudo ./lab". ALL is
 # the folder that is to be given back.
 give_back() {
+  local command
   [ "$(id -u)" != 0 ] && [ "$(stat -c %u -- "$1" 2>/dev/null)" = 0 ] && is_of_the_lab "$1" || return 0
-  fail "$1 belongs to root, as after \"sudo ./lab\"; ./lab asks for sudo itself where it needs it. Give it back with: sudo chown -R $(id -u):$(id -g) '${2:-$1}'"
+  command="sudo chown -R $(id -u):$(id -g) '${2:-$1}'"
+  fail $"$1 belongs to root, as after \"sudo ./lab\"; ./lab asks for sudo itself where it needs it. Give it back with: $command"
 }
 
 is_of_the_lab() {
@@ -206,5 +208,5 @@ is_of_the_lab() {
 # refuse_sudo: as root in a checkout of the user who called sudo everything made there would be root's.
 refuse_sudo() {
   [ "$(id -u)" = 0 ] && [ "${SUDO_UID:-0}" != 0 ] && [ "$(stat -c %u -- "$ROOT")" = "$SUDO_UID" ] || return 0
-  fail "Run ./lab without sudo: it asks for sudo itself where it needs it, and what it makes here would belong to root."
+  fail $"Run ./lab without sudo: it asks for sudo itself where it needs it, and what it makes here would belong to root."
 }

@@ -47,16 +47,16 @@ missing_packages() {
 install_packages() {
   local set=$1 missing log="$DATA/setup-apt.log"
   { command -v apt-get && command -v dpkg-query; } >/dev/null ||
-    fail "This set-up needs apt, as Debian and Ubuntu have. On another system use the Vagrantfile or environment.yml (see README.md)."
+    fail $"This set-up needs apt, as Debian and Ubuntu have. On another system use the Vagrantfile or environment.yml (see README.md)."
   missing=$(missing_packages "$set" | paste -sd " ")
-  [ -n "$missing" ] || { detail "all there"; return 0; }
-  become_root true || fail "Root rights are needed to install packages, and sudo did not give them. As root, run: apt-get install $missing; then run ./lab again."
-  need_space /var/cache 200 "downloaded packages"
-  run_logged "$log" "package lists" apt_get update || true # one broken source of many is no matter: the next step tells
+  [ -n "$missing" ] || { detail $"all there"; return 0; }
+  become_root true || fail $"Root rights are needed to install packages, and sudo did not give them. As root, run: apt-get install $missing; then run ./lab again."
+  need_space /var/cache 200 $"downloaded packages"
+  run_logged "$log" $"package lists" apt_get update || true # one broken source of many is no matter: the next step tells
   missing=$(missing_packages "$set" | paste -sd " ") # some are needed where the lists have them, and the lists may be new
-  detail "installing with apt: $missing"
+  detail $"installing with apt: $missing"
   # shellcheck disable=SC2086 # names of packages, one word each
-  run_logged "$log" "packages" apt_get install --yes --no-install-recommends $missing || explain_apt "$log"
+  run_logged "$log" $"packages" apt_get install --yes --no-install-recommends $missing || explain_apt "$log"
 }
 
 # become_root CMD …: as root, through sudo where we are not.
@@ -71,7 +71,7 @@ become_root() {
 }
 
 apt_get() {
-  local name keep=(DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8)
+  local name keep=(DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 LANGUAGE=)
   for name in http_proxy https_proxy no_proxy; do [ -z "${!name:-}" ] || keep+=("$name=${!name}"); done
   become_root env "${keep[@]}" apt-get --quiet -o DPkg::Lock::Timeout=600 -o Acquire::Retries=2 -o Dpkg::Use-Pty=0 "$@" </dev/null 8<&- 9<&-
 }
@@ -80,18 +80,19 @@ apt_get() {
 ubuntu_hint() { [ "$(system_id)" != ubuntu ] || printf ' (sudo add-apt-repository universe)'; }
 
 explain_apt() {
-  local log=$1
-  local again="then run the same command again: it goes on from here. All of apt's words are in $log."
+  local log=$1 unknown
+  local again=$"then run the same command again: it goes on from here. All of apt's words are in $log."
   if grep -qE 'No space left on device|enough free space' "$log"; then
-    fail "There is no room to install the packages. Make room in /var and /usr, $again"
+    fail $"There is no room to install the packages. Make room in /var and /usr, $again"
   elif grep -qE 'Temporary failure resolving|Could not resolve|Could not connect|Unable to connect|Connection timed out|Network is unreachable' "$log"; then
-    fail "The package server cannot be reached. Check the network (or apt's proxy), $again"
+    fail $"The package server cannot be reached. Check the network (or apt's proxy), $again"
   elif grep -q 'Unable to locate package' "$log"; then
-    fail "apt does not know: $(sed -n 's/^E: Unable to locate package //p' "$log" | tr '\n' ' ')– is the network there, and are the distribution's sources complete$(ubuntu_hint)? Repair that, $again"
+    unknown=$(sed -n 's/^E: Unable to locate package //p' "$log" | tr '\n' ' ')
+    fail $"apt does not know: $unknown– is the network there, and are the distribution's sources complete$(ubuntu_hint)? Repair that, $again"
   elif grep -q 'Could not get lock' "$log"; then
-    fail "Another program is installing packages. Wait for it, $again"
+    fail $"Another program is installing packages. Wait for it, $again"
   fi
   explain_common "$log" "$again"
   tail -n 5 -- "$log" >&2
-  fail "apt could not install the packages (its last words are above). Repair that, $again"
+  fail $"apt could not install the packages (its last words are above). Repair that, $again"
 }

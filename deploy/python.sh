@@ -46,24 +46,25 @@ packages_are_installed() {
 }
 
 install_python() {
-  local set=$1 python log="$DATA/setup-pip.log" version
-  ! python_is_installed "$set" || { detail "up to date"; return 0; }
+  local set=$1 python log="$DATA/setup-pip.log" version count
+  ! python_is_installed "$set" || { detail $"up to date"; return 0; }
   settle_pip # on a bare system its Python is here only now
   claim_files
   python=$(python_to_use)
-  version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || fail "There is no Python at $python."
-  python_fits "$python" || fail "The lab runs on Python 3.11, 3.12, 3.13 and 3.14, and $python is $version. Install one of them beside it: with apt where it has one (sudo apt-get install python3.14-venv python3.14-dev), else with conda (environment.yml) or another tool of yours. Then name it: LABKIT_PYTHON=/path/to/python3.14 ./lab setup"
+  version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || fail $"There is no Python at $python."
+  python_fits "$python" || fail $"The lab runs on Python 3.11, 3.12, 3.13 and 3.14, and $python is $version. Install one of them beside it: with apt where it has one (sudo apt-get install python3.14-venv python3.14-dev), else with conda (environment.yml) or another tool of yours. Then name it: LABKIT_PYTHON=/path/to/python3.14 ./lab setup"
   if ! packages_are_installed "$set"; then
-    need_space "$(dirname -- "$VENV")" 1100 "the Python environment"
+    need_space "$(dirname -- "$VENV")" 1100 $"the Python environment"
     prepare_venv "$python"
     : >"$VENV/.incomplete"
-    pip_install "$log" "tools that build" -r "$ROOT/requirements/build.lock"
-    pip_install "$log" "Python $version packages ($(grep -c == "$ROOT/requirements/$set.lock"))" -r "$ROOT/requirements/$set.lock"
+    pip_install "$log" $"tools that build" -r "$ROOT/requirements/build.lock"
+    count=$(grep -c == "$ROOT/requirements/$set.lock")
+    pip_install "$log" $"Python $version packages ($count)" -r "$ROOT/requirements/$set.lock"
     python_stamp runtime >"$VENV/.stamp-runtime"
     [ "$set" = runtime ] || python_stamp test >"$VENV/.stamp-test"
     rm -f -- "$VENV/.incomplete"
   fi
-  REQUIRE_HASHES='' pip_install "$log" "labkit and the console's front end" --editable "$ROOT"
+  REQUIRE_HASHES='' pip_install "$log" $"labkit and the console's front end" --editable "$ROOT"
   front_stamp >"$VENV/.stamp-front"
 }
 
@@ -90,16 +91,16 @@ prepare_venv() {
   local python=$1 owner
   owner=$(venv_owner)
   if [ -n "$owner" ] && [ "$owner" != "$ROOT" ] && [ -e "$owner/lab" ]; then
-    fail "The Python environment $VENV belongs to the checkout $owner. Name another folder in LABKIT_VENV, or run $owner/lab."
+    fail $"The Python environment $VENV belongs to the checkout $owner. Name another folder in LABKIT_VENV, or run $owner/lab."
   fi
   if is_venv "$VENV" && [ ! -e "$VENV/.incomplete" ] && "$VENV/bin/python" -c '' 2>/dev/null &&
     [ "$(head -n 2 "$VENV/.stamp-runtime" 2>/dev/null)" = "$(python_stamp runtime | head -n 2)" ]; then
     return 0
   fi
   if ! is_venv "$VENV" && [ -n "$(ls -A -- "$VENV" 2>/dev/null)" ]; then
-    fail "The folder $VENV is there and is no Python environment. Move it away, or name another one in LABKIT_VENV."
+    fail $"The folder $VENV is there and is no Python environment. Move it away, or name another one in LABKIT_VENV."
   fi
-  "$python" -m venv --clear -- "$VENV" >&2 || fail "The Python environment could not be made in $VENV (see above)."
+  "$python" -m venv --clear -- "$VENV" >&2 || fail $"The Python environment could not be made in $VENV (see above)."
 }
 
 # Everything is pinned by hash and nothing is resolved; packages that must be built are built with the pinned tools.
@@ -124,17 +125,18 @@ in_a_bare_home() {
 }
 
 explain_pip() {
-  local log=$1
-  local again="then run the same command again: it goes on from here. All of pip's words are in $log."
+  local log=$1 said
+  local again=$"then run the same command again: it goes on from here. All of pip's words are in $log."
   if grep -q 'No space left on device' "$log"; then
-    fail "There is no room for the Python environment in $VENV. Make room, $again"
+    fail $"There is no room for the Python environment in $VENV. Make room, $again"
   elif grep -q 'Permission denied' "$log"; then
     claim_files
   elif grep -qE 'Failed to establish a new connection|Temporary failure in name resolution|NewConnectionError|ConnectTimeout|Read timed out' "$log"; then
-    fail "The Python package server cannot be reached. Check the network (or pip's proxy and index), $again"
+    fail $"The Python package server cannot be reached. Check the network (or pip's proxy and index), $again"
   fi
   explain_common "$log" "$again"
-  ! grep -q '^ *labkit: ' "$log" || fail "$(sed -n 's/^ *labkit: //p' "$log" | head -n 1) All of npm's words are in $log."
+  said=$(sed -n 's/^ *labkit: //p' "$log" | head -n 1)
+  [ -z "$said" ] || fail $"$said All of npm's words are in $log."
   grep -E '^ *(ERROR|error|E):?' "$log" | tail -n 5 >&2 || true
-  fail "pip could not install the packages (its errors are above). Repair that, $again"
+  fail $"pip could not install the packages (its errors are above). Repair that, $again"
 }

@@ -34,7 +34,7 @@ choose_runtime_folder() {
     [ "${#folder}" -gt "$LONGEST_RUNTIME_FOLDER" ] || (umask 077 && mkdir -p -- "$(dirname -- "$folder")" && mkdir -- "$folder") 2>/dev/null || true
     ! is_runtime_folder "$folder" || { export XDG_RUNTIME_DIR=$folder; return 0; }
   done
-  fail "The folder ${places[0]} must be ours alone (mode 0700), and it is not. Remove it, or set XDG_RUNTIME_DIR to a short folder of your own."
+  fail $"The folder ${places[0]} must be ours alone (mode 0700), and it is not. Remove it, or set XDG_RUNTIME_DIR to a short folder of your own."
 }
 
 # libvirt puts the monitor's socket of each guest below XDG_CONFIG_HOME: up to CONFIG_BYTES it fits, whatever the guest's
@@ -82,7 +82,7 @@ join_namespace() {
     read -r answer < <(cd / && exec setsid unshare --user --map-user="$(id -u $NAMESPACE_USER)" --map-group="$(id -g $NAMESPACE_USER)" \
       bash "$ROOT/deploy/runtime.sh" "$XDG_RUNTIME_DIR" </dev/null 2>&1 {lock}>&-) || true
     holder=$(find_holder)
-    [ -n "$holder" ] || fail "As root, the lab needs a user namespace, and this system refuses it (${answer:-no reason given}$(namespace_limit)). Run ./lab as an ordinary user with sudo instead; in a container, allow user namespaces."
+    [ -n "$holder" ] || fail $"As root, the lab needs a user namespace, and this system refuses it (${answer:-no reason given}$(namespace_limit)). Run ./lab as an ordinary user with sudo instead; in a container, allow user namespaces."
   fi
   touch "$(namespace_record)" # the holder stays for a while after a call, so it cannot end before we are inside
   exec {lock}>&-

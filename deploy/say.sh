@@ -28,7 +28,7 @@ run_logged() {
   wait "$ticker" 2>/dev/null || true
   trap - EXIT
   ! is_terminal || printf '\r\033[K' >&2
-  [ "$status" != 0 ] || detail "$label: done in $((SECONDS - began)) s"
+  [ "$status" != 0 ] || detail $"$label: done in $((SECONDS - began)) s"
   return "$status"
 }
 
@@ -50,20 +50,22 @@ tick() {
 # explain_common LOG AGAIN: ends with a sentence where the log tells of trouble that any program may meet: the clock,
 # a network that looks into TLS, a proxy, sudo, a disk. AGAIN is how the sentence ends.
 explain_common() {
+  local now
   if grep -qiE 'certificate is not yet valid|certificate has expired|Release file .* is not (yet )?valid|CERT_NOT_YET_VALID|CERT_HAS_EXPIRED' "$1"; then
-    fail "The date here is $(date '+%Y-%m-%d %H:%M'), and a server's certificate or list is not valid at that time. Set the computer's clock, $2"
+    now=$(date '+%Y-%m-%d %H:%M')
+    fail $"The date here is $now, and a server's certificate or list is not valid at that time. Set the computer's clock, $2"
   elif grep -qiE 'CERTIFICATE_VERIFY_FAILED|certificate verify failed|SELF_SIGNED_CERT|UNABLE_TO_(GET_ISSUER_CERT|VERIFY_LEAF)|unable to get local issuer|certificate verification failed' "$1"; then
-    fail "This network signs what it passes on with a certificate of its own, which this system does not know. Ask whoever runs the network for it, put it (NAME.crt) into /usr/local/share/ca-certificates, run sudo update-ca-certificates, $2"
+    fail $"This network signs what it passes on with a certificate of its own, which this system does not know. Ask whoever runs the network for it, put it (NAME.crt) into /usr/local/share/ca-certificates, run sudo update-ca-certificates, $2"
   elif grep -qE '407 Proxy|Proxy Authentication Required|ProxyError|Cannot connect to proxy' "$1"; then
-    fail "The proxy refuses or does not answer. Set http_proxy and https_proxy (http://USER:PASSWORD@HOST:PORT), $2"
+    fail $"The proxy refuses or does not answer. Set http_proxy and https_proxy (http://USER:PASSWORD@HOST:PORT), $2"
   elif grep -qE 'dpkg was interrupted|dpkg --configure -a' "$1"; then
-    fail "An earlier installation of packages was cut short. Run sudo dpkg --configure -a, $2"
+    fail $"An earlier installation of packages was cut short. Run sudo dpkg --configure -a, $2"
   elif grep -qE 'is not in the sudoers file|may not run sudo|a password is required|incorrect password attempt' "$1"; then
-    fail "sudo did not give root rights. Ask whoever administers this computer to install the packages, $2"
+    fail $"sudo did not give root rights. Ask whoever administers this computer to install the packages, $2"
   elif grep -qE 'Read-only file system' "$1"; then
-    fail "A file system here is read-only, often after an error of the disk (dmesg | tail tells). Repair that, $2"
+    fail $"A file system here is read-only, often after an error of the disk (dmesg | tail tells). Repair that, $2"
   elif grep -qE 'Disk quota exceeded' "$1"; then
-    fail "Your disk quota is used up. Make room, $2"
+    fail $"Your disk quota is used up. Make room, $2"
   fi
 }
 
@@ -72,5 +74,5 @@ need_space() {
   local folder=$1 free
   while [ ! -d "$folder" ]; do folder=$(dirname -- "$folder"); done
   free=$(($(df --output=avail --block-size=1M -- "$folder" | tail -n 1)))
-  [ "$free" -ge "$2" ] || fail "There are only $free MiB free in $folder, and $3 may take $2 MiB. Make room, then run the same command again."
+  [ "$free" -ge "$2" ] || fail $"There are only $free MiB free in $folder, and $3 may take $2 MiB. Make room, then run the same command again."
 }

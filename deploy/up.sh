@@ -10,6 +10,9 @@ START_LIMIT=60 # seconds
 SAID_WHY=2     # the exit code of serve.py where it has told the user why it ends
 server=''      # JupyterLab's process id
 
+# shellcheck source=deploy/language.sh
+. "$ROOT/deploy/language.sh"
+begin_words
 # shellcheck source=deploy/say.sh
 . "$ROOT/deploy/say.sh"
 
@@ -18,7 +21,7 @@ server=''      # JupyterLab's process id
 stop() {
   trap 'exit 130' INT TERM HUP
   say ""
-  say "Stopping JupyterLab."
+  say $"Stopping JupyterLab."
   kill -TERM "$server" 2>/dev/null || true
   wait "$server" 2>/dev/null || true
   offer_to_save
@@ -27,20 +30,21 @@ stop() {
 
 # shellcheck disable=SC2329 # called by stop
 offer_to_save() {
-  local running count answer
+  local running names count answer
   # In English, whatever the course speaks; a lab that cannot be listed does not keep the others from being asked for.
   running=$({ LABKIT_LANGUAGE=en python -m labkit.cli list 2>/dev/null || true; } | sed -nE 's/\t(running|paused)$//p')
   [ -n "$running" ] || return 0
   count=$(wc -l <<<"$running")
+  names=${running//$'\n'/, }
   if [ ! -t 0 ]; then
-    say "$count running machine(s) go on without it: ${running//$'\n'/, }."
+    say $"$count running machine(s) go on without it: $names."
     return 0
   fi
-  printf 'Running machines: %s. Save them, so that they go on from here next time? [Y/n] ' "${running//$'\n'/, }" >&2
+  printf '%s ' $"Running machines: $names. Save them, so that they go on from here next time? [Y/n]" >&2
   read -r answer || answer=n
   case $answer in
-    [nN]*) say "They go on running. ./lab clean removes them." ;;
-    *) python -m labkit.cli save-running || say "Not all of them could be saved (see above)." ;;
+    [nN]*) say $"They go on running. ./lab clean removes them." ;;
+    *) python -m labkit.cli save-running || say $"Not all of them could be saved (see above)." ;;
   esac
 }
 
@@ -57,7 +61,7 @@ make_copies() {
   (cd -- "$ROOT" && python -m labkit.cli course update "${words[@]}" >&2) || true
   [ -n "$committed" ] || return 0
   rm -rf -- "$committed"
-  say "The notebooks of the checkout itself are as you have left them. \`git restore notebooks\` there lets git pull go on."
+  say $"The notebooks of the checkout itself are as you have left them. \`git restore notebooks\` there lets git pull go on."
 }
 
 is_changed() { [ -n "$(git -C "$ROOT" diff --name-only HEAD -- notebooks 2>/dev/null)" ]; }
@@ -76,7 +80,8 @@ main() {
   wait "$server" || status=$?
   [ "$status" != "$SAID_WHY" ] || exit 1
   tail -n 5 -- "$log" >&2
-  fail "JupyterLab ended by itself (its last words are above; all of them are in $log)."
+  fail $"JupyterLab ended by itself (its last words are above; all of them are in $log)."
 }
 
+end_words
 main

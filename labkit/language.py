@@ -1,7 +1,8 @@
 """The language of messages: gettext, chosen once per process and switchable.
 
 Order: `set_language()`, else the variable LABKIT_LANGUAGE, else the folder of the notebook
-(`…/notebooks/es/…`), else the locale; English where nothing matches.
+(`…/notebooks/es/…`), else the locale that `./lab` was called with (LABKIT_SPOKEN), else the locale; English where
+nothing matches.
 
 A message remembers how it was made: kept and shown later, `say_again` gives it in the language in force by then. So
 errors, plans and results on a page follow a switch of the language, whichever thread made them.
@@ -119,7 +120,8 @@ def _find_language() -> str:
     notebook = os.environ.get("JPY_SESSION_NAME", "")
     with contextlib.suppress(OSError):  # the folder this runs in may have been deleted
         notebook = notebook or os.getcwd()
-    return _decide(os.environ.get("LABKIT_LANGUAGE"), notebook, locale.setlocale(locale.LC_CTYPE))
+    spoken = os.environ.get("LABKIT_SPOKEN") or locale.setlocale(locale.LC_CTYPE)
+    return _decide(os.environ.get("LABKIT_LANGUAGE"), notebook, spoken)
 
 
 @functools.cache

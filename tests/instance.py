@@ -61,7 +61,8 @@ class Instance:
     @contextmanager
     def in_force(self) -> Iterator[None]:
         """Let this process and those it starts find the instance, and no lab of the user's."""
-        changed = {**self.environment, "LABKIT_IMAGES": str(self.images), "LABKIT_HOME": None, "LABKIT_LANGUAGE": None}
+        changed = {**self.environment, "LABKIT_IMAGES": str(self.images), "LABKIT_HOME": None}
+        changed |= {"LABKIT_LANGUAGE": None, "LABKIT_SPOKEN": None}
         before = {name: os.environ.get(name) for name in changed}
         _change_environment(changed)
         try:

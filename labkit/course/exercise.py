@@ -26,6 +26,7 @@ from labkit.course.result import Advice, Result, Verdict, broken, not_begun
 from labkit.course.text import find_text, say
 from labkit.errors import LabError
 from labkit.language import _
+from labkit.units import check_name
 
 __all__ = ["Advice", "Exercise", "Result", "Verdict"]
 
@@ -107,9 +108,13 @@ class Exercise(Ground):
             seed: what they are drawn from, the same for the same seed; None: one that was not there before.
 
         What was done in it is lost; that it was done, with one's own marks, still counts.
+
+        Raises:
+            BadInput: the seed is no name.
         """
+        seed = secrets.token_hex(4) if seed is None else check_name(seed, what=_("seed"))
         self._clear()  # what was derived from the seed before
-        self._kept.keep(None, seed=secrets.token_hex(4) if seed is None else seed)
+        self._kept.keep(None, seed=seed)
         result = self._start()
         announce(self, Call.ANOTHER, result)
         return result

@@ -50,6 +50,18 @@ def how_to_end(home: Path) -> str:
     ).format(command=f"{command('restore', home)} --journal")
 
 
+def how_to_end_before_copying(home: Path, original: Path | None) -> str:
+    """The hint for `check_nothing_begun` if the lab is a copy. `original`: the folder it is a copy of; None: gone."""
+    if original is None:
+        return _(
+            "The lab it was copied from is gone, so this can be the lab itself: {move}. Then {command} ends it."
+        ).format(move=command("move", home), command=f"{command('restore', home)} --journal")
+    return _(
+        "Open the lab in {old}, which ends it; what this computer did not begin there {command} shows, ends or drops. "
+        "Then copy the folder again."
+    ).format(old=original, command=f"{command('restore', original)} --journal")
+
+
 def as_known(
     home: Path, record: LabRecord, connection: Connection, known: Mapping[str, MachineRecord]
 ) -> tuple[MachineRecord, ...]:

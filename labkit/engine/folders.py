@@ -26,15 +26,23 @@ def labs_folder(home: str | Path | None = None) -> Path:
 
 
 def _place(folder: str | Path) -> Path:
-    """Return a folder's absolute path; `~` is the user's home folder, `~name` another user's.
+    """Return a folder's absolute path, which goes down only; `~` is the user's home folder, `~name` another user's.
 
     Raises:
         BadInput: there is no such user, or the path is relative and the current folder is gone.
     """
     try:
-        return Path(folder).expanduser().absolute()
+        return _without_ups(Path(folder).expanduser().absolute())
     except (OSError, RuntimeError, ValueError) as error:
         raise BadInput(
             _("The folder {folder!r} leads nowhere: {why}.").format(folder=str(folder), why=error),
             _("Name another one with its whole path: LABKIT_HOME, LABKIT_DATA or home=…."),
         ) from error
+
+
+def _without_ups(path: Path) -> Path:
+    """Return an absolute path without `..` and doubled slashes at its beginning; the links below stay as they are."""
+    parts = path.parts[1:]
+    last = max((index for index, part in enumerate(parts) if part == ".."), default=-1)
+    above = Path("/", *parts[: last + 1])
+    return (above.resolve() if parts[: last + 1] else above).joinpath(*parts[last + 1 :])

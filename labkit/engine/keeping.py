@@ -31,9 +31,9 @@ from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _
 from labkit.limits import Limit, unheard
 from labkit.model.image import Allocation, Format
-from labkit.model.kept import DISK, MEMORY, BlankDisk, KeptGuest
+from labkit.model.kept import DISK, MEMORY, WRITTEN, BlankDisk, KeptGuest
 from labkit.model.machine import MachineSpec
-from labkit.storage import files, headers, qemu_img
+from labkit.storage import files, qemu_img
 from labkit.storage.files import host_errors
 from labkit.storage.plain import open_plain
 
@@ -113,12 +113,13 @@ def _check_room(kind: Kind) -> None:
 
 
 def _boot(domains: Domains, kind: Kind, draft: Path, limit: Limit) -> None:
-    """Boot a guest of a kind on a copy of its image, and write its memory into a file when it waits for its user."""
+    """Boot a guest of a kind on a layer over its image, and write its memory into a file when it waits for its user."""
     connection, spec, xml = domains.connection, *_as_nobody(kind, draft)
-    files.copy_file(Path(kind.image.disk), draft / DISK, on_bytes=unheard, limit=limit)
-    (draft / DISK).chmod(0o600)
+    image = Path(kind.image.disk)
+    kinds_of_image = (Format.QCOW2, kind.image.capacity, Allocation.DYNAMIC)
+    qemu_img.create(draft / WRITTEN, *kinds_of_image, backing=image, backing_format=Format.QCOW2)
     for blank, path in _blanks(kind, draft):
-        qemu_img.create(path, blank.format, blank.capacity, Allocation.DYNAMIC, limit=limit)
+        qemu_img.create(path, blank.format, blank.capacity, Allocation.DYNAMIC)
     instant.end_named(connection, spec.domain_name)  # one that was left when a daemon died
 
     instant.create_passing(connection, place_sockets(xml, connection.runtime), subject=spec.name)
@@ -149,7 +150,7 @@ def _as_nobody(kind: Kind, draft: Path) -> tuple[MachineSpec, str]:
         lab=NAME,
         id=str(uuid.uuid4()),
         boot=found.boot.keeping_identity(keep=False),
-        disks=tuple(replace(disk, path=paths.get(disk.target, str(draft / DISK))) for disk in found.disks),
+        disks=tuple(replace(disk, path=paths.get(disk.target, str(draft / WRITTEN))) for disk in found.disks),
         genid=str(uuid.uuid4()) if found.genid else None,
         console_log=str(draft / "console"),
     )
@@ -163,16 +164,18 @@ def _blanks(kind: Kind, draft: Path) -> list[tuple[BlankDisk, Path]]:
 
 def _lay_out(kind: Kind, draft: Path, limit: Limit) -> None:
     """Make the files by which machines map the memory; the file that they are made from is not needed any more."""
-    memory, disk = draft / MEMORY, draft / DISK
+    memory, disk, written = draft / MEMORY, draft / DISK, draft / WRITTEN
     block = mapping.make(memory, on_bytes=unheard, limit=limit)
     memory.unlink()
     (draft / "console").unlink(missing_ok=True)
     for blank, path in _blanks(kind, draft):
-        written = blank.format is Format.QCOW2 and not headers.is_blank(path)
-        if written or (blank.format is Format.RAW and path.stat().st_blocks):
+        if not kept_guests.is_blank(path, blank.format):
             raise ValueError("a guest that boots writes to it")
         path.unlink()
-    files.freeze_files([str(disk)])
-    seals.seal([str(disk)])
+    qemu_img.convert(
+        written, Format.QCOW2, disk, Format.QCOW2, Allocation.DYNAMIC, capacity=kind.image.capacity, limit=limit
+    )
+    files.freeze_files([str(disk), str(written)])
+    seals.seal([str(disk), str(written)])
     seals.complete(disk.parent)
     kept_guests.write_told(draft, kind.image, block=block.name, length=block.length)

@@ -9,6 +9,7 @@ Knows: the data folder, seals. Must not know: how a guest is kept, or woken.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -43,6 +44,7 @@ MOST_KINDS = 4
 _TOLD = "kept.json"
 _MOST_TOLD = 4 * KIB
 _CHUNK = MIB
+_MOST_BLANK = 64 * KIB  # qemu-img writes zeros at the beginning of a raw image
 _LOOK = 0.05  # seconds between two tries to get a lock
 
 
@@ -53,12 +55,14 @@ class Kind:
     Attributes:
         folder: where a guest of this kind is kept, if one is. image: the guest image that it was made from.
         definition: of the machine. blanks: its disks, besides its first one.
+        below: if its first disk is a layer to which nothing was written, the image right below it.
     """
 
     folder: Path
     image: GuestImage
     definition: str
     blanks: tuple[BlankDisk, ...]
+    below: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,27 +83,44 @@ def kept_folder() -> Path:
 def find_kind_of(domains: Domains, state: LabState, name: str) -> Kind | None:
     """Return a machine's kind, or None if no guest is kept of it.
 
-    A guest is kept for machines that are as they were made: off, with a disk that holds what the guest image holds, and
-    perhaps further ones that hold nothing; on a hypervisor that can let a guest map its memory. An agent must tell the
-    guest who it is.
+    A guest is kept for machines that are as they were made: off, with a disk that holds what the guest image holds,
+    maybe below a layer without content, and perhaps further disks without any; on a hypervisor that can let a guest map
+    its memory. An agent must tell the guest who it is.
     """
     facts = state.machines[name]
     spec, image = facts.spec, state.guest_images.get(facts.spec.image)
     if image is None or not spec.agent or not spec.disks or facts.state is not MachineState.OFF:
+        return None
+    if image.format is not Format.QCOW2 or spec.disks[0].format is not Format.QCOW2:
         return None
     disk, *others = spec.disks
     folder = kept_folder()
     if disk.served or "," in str(folder) or domains.connection.runtime is None:
         return None
     blanks = [_as_blank(each, state.images.get(each.path)) for each in others]
-    if not is_same(Path(disk.path), Path(image.disk)):
+    if not _holds_image(state.images, disk.path, image):
         return None
     definition = domains.xml(facts.id)
     there = tuple(each for each in blanks if each is not None)
     if len(there) < len(others) or not is_mappable(definition):
         return None
     kind = find_kind(domains.connection, definition, os.path.realpath(image.disk), there)
-    return Kind(folder=folder / kind, image=image, definition=definition, blanks=there)
+    below = state.images[disk.path].backing
+    return Kind(folder=folder / kind, image=image, definition=definition, blanks=there, below=below)
+
+
+def _holds_image(images: Mapping[str, ImageFacts], path: str, image: GuestImage) -> bool:
+    """Whether a disk's image is a copy of the guest image's, or layers without content on such a copy."""
+    facts = images.get(path)
+    if facts is None:
+        return False
+    if not facts.backing:
+        return is_same(Path(path), Path(image.disk))
+    try:
+        blank = facts.format is Format.QCOW2 and headers.is_blank(Path(path))
+    except (LabError, OSError):
+        return False
+    return blank and _holds_image(images, facts.backing, image)
 
 
 def _as_blank(disk: DiskSpec, image: ImageFacts | None) -> BlankDisk | None:
@@ -109,13 +130,37 @@ def _as_blank(disk: DiskSpec, image: ImageFacts | None) -> BlankDisk | None:
     path = Path(disk.path)
     try:
         info = path.stat()
-        blank = headers.is_blank(path) if disk.format is Format.QCOW2 else not info.st_blocks
+        blank = is_blank(path, disk.format)
     except (LabError, OSError):
         return None
-    if not blank or disk.format not in (Format.QCOW2, Format.RAW):
-        return None
     seen = (info.st_size, info.st_mtime_ns)
-    return BlankDisk(target=disk.target, path=disk.path, format=disk.format, capacity=image.capacity, seen=seen)
+    kind = BlankDisk(target=disk.target, path=disk.path, format=disk.format, capacity=image.capacity, seen=seen)
+    return kind if blank else None
+
+
+def is_blank(path: Path, format: Format) -> bool:
+    """Return whether an image holds nothing but zeros; of some formats it is not known, and then it counts as written.
+
+    Raises:
+        LabError, OSError: it cannot be read.
+    """
+    if format is not Format.RAW:
+        return format is Format.QCOW2 and headers.is_blank(path)
+    with opened_plain(path) as file:
+        if os.fstat(file.fileno()).st_blocks * 512 > _MOST_BLANK:
+            return False
+        at = 0
+        while True:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return True  # only a hole is left
+                raise
+            end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            if any(os.pread(file.fileno(), end - at, at)):
+                return False
+            at = end
 
 
 def find_kept(folder: Path) -> KeptGuest | None:
@@ -124,12 +169,13 @@ def find_kept(folder: Path) -> KeptGuest | None:
     if told is None:
         return None
     kept = KeptGuest(folder=str(folder), image=told.image, block=told.block, length=told.length)
-    disk, pages = Path(kept.disk), Path(kept.pages)
+    disk, written, pages = Path(kept.disk), Path(kept.written), Path(kept.pages)
     try:
         whole = (
-            disk.name in seals.find_seals(disk.parent)
-            and not seals.find_changed(disk.parent, [kept.disk])
+            {disk.name, written.name} <= seals.find_seals(disk.parent).keys()
+            and not seals.find_changed(disk.parent, [kept.disk, kept.written])
             and disk.is_file()
+            and written.is_file()
             and mapping.is_whole(Path(kept.memory))
             and pages.stat().st_size == kept.length
         )

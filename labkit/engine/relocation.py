@@ -14,7 +14,14 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from labkit.engine.at_rest import as_known, check_all_off, check_nothing_begun, how_to_end, open_again
+from labkit.engine.at_rest import (
+    as_known,
+    check_all_off,
+    check_nothing_begun,
+    how_to_end,
+    how_to_end_before_copying,
+    open_again,
+)
 from labkit.engine.executor import Executor
 from labkit.engine.folders import data_folder
 from labkit.engine.following import follow, own_files
@@ -122,15 +129,11 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
         )
     workspace = _workspace(home, place.id)
     with lab_lock(workspace.locks):
-        if find_standing(home, place) is Standing.COPIED:
+        copied = find_standing(home, place) is Standing.COPIED
+        if copied:
             drop_all(workspace.locks)  # the copied files are about the original
         lease_of(workspace.locks).require()
-        check_nothing_begun(
-            home,
-            _("Open the lab in {old}, which ends the act, and copy its folder again; or move this one.").format(
-                old=place.path
-            ),
-        )
+        check_nothing_begun(home, how_to_end_before_copying(home, Path(place.path) if copied else None))
         own_files(home)
         record = _read(home, place.id, place.path)
         old = place.path or record.home  # one that was restored no longer says where it was
@@ -141,11 +144,11 @@ def copy_lab(home: Path, connection: Connection, *, keep_identity: bool = False)
             ids = {machine.id: str(uuid.uuid4()) for machine in record.machines}
             ids |= {lost.machine_id: str(uuid.uuid4()) for lost in record.lost if lost.machine_id not in ids}
             genids = {} if keep_identity else {id_: str(uuid.uuid4()) for id_ in ids}
-            copied = copy_record(
+            new = copy_record(
                 record, home=str(home), lab=home.name, lab_id=new_id, ids=ids, genids=genids, keep=keep_identity
             )
-            write_record(home, copied)
-            record = copied
+            write_record(home, new)
+            record = new
         follow(home, record, old)
         write_place(home, here(home, Place(id=record.lab_id)))
     workspace = replace(workspace, id=record.lab_id)

@@ -149,9 +149,11 @@ class Session:
         """
         home = self.sides[SESSION]
         known = home.sides.get(name)
-        if known is not None and not known.closed and not known.connection.closed:
-            return known
         instance = home.instances.instance(name)
+        if known is not None and not known.closed and not known.connection.closed:
+            if not instance.is_ended:
+                return known
+            known.close()  # another kernel has cleaned the lab: it is made again
         with host_errors(instance.folder):
             instance.create()
         instance.start()

@@ -20,6 +20,7 @@ from labkit.engine.progress import OnProgress
 from labkit.errors import Busy, Cancelled, LabError, TimedOut
 from labkit.language import _
 from labkit.limits import Limit, unheard
+from labkit.model.image import Format
 from labkit.model.kept import KeptGuest
 from labkit.model.machine import MachineState
 from labkit.model.state import LabState
@@ -108,13 +109,17 @@ def survey_warm_start(state: LabState, name: str, kind: Kind, kept: KeptGuest) -
     target = Path(state.machines[name].spec.disks[0].path)
     with host_errors(target):
         mine = target.stat()
-    with host_errors(kept.disk):
-        theirs = os.stat(kept.disk)
+    source = kept.written if kind.below else kept.disk
+    with host_errors(source):
+        theirs = os.stat(source)
     return WarmSurvey(
         kept=kept,
         stamp=theirs.st_mtime_ns,
         bytes=theirs.st_blocks * 512,
+        source=source,
         pristine=kind.image.disk,
+        below=kind.below,
+        below_format=state.images[kind.below].format if kind.below else Format.QCOW2,
         seen=(mine.st_size, mine.st_mtime_ns),
         blanks=kind.blanks,
     )

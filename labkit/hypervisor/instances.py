@@ -116,11 +116,19 @@ class Instance:
                 _("The hypervisor instance {name} was ended.").format(name=self.folder.name),
                 _("Make it again: lab.neighbour()."),
             )
-        with self._alone():
-            if self._find_daemon() is None:
-                self._end_processes(daemons_only=True)
-                self._prepare()
-                self._run_daemon()
+        try:
+            with self._alone():
+                if self._find_daemon() is None:
+                    self._end_processes(daemons_only=True)
+                    self._prepare()
+                    self._run_daemon()
+        except OSError as error:  # its folder may be going just now, or the host's disk is full
+            raise HostTrouble(
+                _("The hypervisor instance {name} cannot be prepared: {why}.").format(
+                    name=self.folder.name, why=error.strerror or error
+                ),
+                _("Type ./lab doctor: it says what is missing."),
+            ) from error
 
     def _find_daemon(self) -> int | None:
         """The process id of its daemon, if that was started for the present folder; else None."""

@@ -6,6 +6,7 @@ Knows: the process table of this host (through psutil). Must not know: what the 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Collection, Iterable
@@ -27,7 +28,8 @@ def find_pid(machine_id: str) -> int | None:
     """Return the process id of a machine's QEMU, or None when it has none."""
     for process in psutil.process_iter(["name", "cmdline"]):
         arguments = process.info["cmdline"] or []
-        if "-uuid" in arguments and arguments[arguments.index("-uuid") + 1] == machine_id:
+        emulates = (process.info["name"] or "").startswith("qemu-")  # anybody may have such words on a command line
+        if emulates and ("-uuid", machine_id) in itertools.pairwise(arguments):
             return int(process.pid)
     return None
 

@@ -2,6 +2,7 @@
 
     warm/KIND/kept.json                       which guest image it came from, and what QEMU calls its memory
     warm/KIND/disks/vda                       its disk, as it was at the instant at which it was stopped
+    warm/KIND/disks/vda.written               of that, only what it had written, as a layer on the guest image
     warm/KIND/memory/guest.mem.pages          its memory, as it saw that itself
     warm/KIND/memory/guest.mem.devices        and all else that QEMU knows of it
     warm/KIND/seals.json                      what these files were when they were made
@@ -18,6 +19,7 @@ from labkit.model.image import Format
 from labkit.model.mapped import devices_of, pages_of
 
 DISK: Final = "disks/vda"
+WRITTEN: Final = "disks/vda.written"
 MEMORY: Final = "memory/guest.mem"
 
 
@@ -55,6 +57,11 @@ class KeptGuest:
     def disk(self) -> str:
         """Its disk."""
         return f"{self.folder}/{DISK}"
+
+    @property
+    def written(self) -> str:
+        """What it has written to its disk."""
+        return f"{self.folder}/{WRITTEN}"
 
     @property
     def memory(self) -> str:

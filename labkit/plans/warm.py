@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labkit.language import _
+from labkit.model.image import Format
 from labkit.model.kept import BlankDisk, KeptGuest
 from labkit.model.state import LabState
 from labkit.plans.machine import machine_plan
@@ -20,33 +21,42 @@ class WarmSurvey:
     """What a start from a kept guest needs measured.
 
     Attributes:
-        kept: the guest. stamp: when its disk was written, ns since 1970. bytes: how many the host gives to that.
+        kept: the guest. source: of its files the one with its disk, or with what it has written to that; stamp: when
+            that was written, ns since 1970; bytes: how many the host gives to it.
         pristine: the file of the guest image, which the machine's disk is a copy of.
         seen: the bytes of the machine's disk, and when it was written, at the time at which it was found to be one.
         blanks: its further disks, to which nothing was ever written.
+        below, below_format: the image right below the machine's disk, if that is a layer without content.
     """
 
     kept: KeptGuest
+    source: str
     stamp: int
     bytes: int
     pristine: str
     seen: tuple[int, int]
     blanks: tuple[BlankDisk, ...] = ()
+    below: str | None = None
+    below_format: Format = Format.QCOW2
 
 
 def plan_warm_start(state: LabState, survey: WarmSurvey, name: str) -> Plan:
     """Plan to let a new machine, which is off, go on from a guest of its kind that is kept booted."""
     spec, kept = state.machines[name].spec, survey.kept
     disk = BringWarmDisk(
-        source=kept.disk,
+        source=survey.source,
         stamp=survey.stamp,
         target=spec.disks[0].path,
         pristine=survey.pristine,
         seen=survey.seen,
+        below=survey.below,
+        below_format=survey.below_format,
         bytes=survey.bytes,
     )
     wake = WakeFresh(spec=spec, kept=kept, disk=disk, blanks=survey.blanks)
-    resumed = _("{name} is resumed from the image's memory: it does not boot, so its console shows no boot.")
+    resumed = _(
+        "{name} is resumed from the image's memory: it does not boot, and its console shows nothing until you type."
+    )
     notes = [
         resumed.format(name=name),
         _("Its uptime goes on from that of the guest whose memory it was; start(warm=False) boots."),

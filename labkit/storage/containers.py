@@ -21,12 +21,18 @@ from labkit.storage.vhdx import VHDX_MAGIC, read_vhdx
 
 _SECTOR = 512
 
+_LOOKS = 10
+"""How often a header that is just being written is read."""
+
 MOST_OFFSET = 2**63 - 1
 """The most bytes that a file or a disk may have: hosts count in signed 64-bit numbers."""
 
 
 def read_header(file: int, format: Format) -> Header:
-    """Return what an open file's header says.
+    """Return what an open file's header says, all of one instant.
+
+    Another process may be writing it, for instance to let the image stand on another one: so it is read until it is
+    twice the same.
 
     Args:
         file: a descriptor open for reading. format: of the image, never probed.
@@ -34,13 +40,26 @@ def read_header(file: int, format: Format) -> Header:
     Raises:
         BadHeader: it is not an image of that format. OSError: it cannot be read.
     """
-    try:
-        header = _READERS[format](file)
-    except (struct.error, IndexError, OverflowError, ValueError) as error:
-        raise BadHeader(_("it ends too early")) from error
+    header = _read_once(file, format)
+    for _look in range(_LOOKS):
+        before, header = header, _read_once(file, format)
+        if header == before:
+            break
+    if isinstance(header, str):
+        raise BadHeader(header)
     if header.capacity > MOST_OFFSET:
         raise BadHeader(_("its header holds impossible values"))
     return header
+
+
+def _read_once(file: int, format: Format) -> Header | str:
+    """What a header says just now; or why it cannot be read, which may be as short-lived."""
+    try:
+        return _READERS[format](file)
+    except BadHeader as error:
+        return str(error)
+    except (struct.error, IndexError, OverflowError, ValueError):
+        return _("it ends too early")
 
 
 def true_format(file: int) -> Format | None:
@@ -100,7 +119,8 @@ def _read_qcow2(file: int) -> Header:
         features, end = struct.unpack_from(">Q", start, 72)[0], struct.unpack_from(">I", start, 100)[0]
     backing = None
     if name_at:
-        name = os.pread(file, name_length, name_at)
+        within = name_at + name_length <= len(start)  # as QEMU writes it: what is read at once is of one instant
+        name = start[name_at : name_at + name_length] if within else os.pread(file, name_length, name_at)
         if len(name) < name_length:
             raise BadHeader(_("it ends too early"))
         backing = os.fsdecode(name)

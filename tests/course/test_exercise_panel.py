@@ -195,6 +195,16 @@ def test_each_draws_a_seed_of_its_own(lab: Lab, progress: CourseProgress) -> Non
     assert len({*seeds, ""}) == 3
 
 
+@pytest.mark.parametrize("seed", ["", "a/b", " ", "x" * 61])
+def test_a_seed_that_is_no_name_is_refused_and_nothing_is_lost(lab: Lab, progress: CourseProgress, seed: str) -> None:
+    ex = FirstBoot(lab, progress=progress)
+    lab.create("first-boot")
+    with pytest.raises(BadInput):
+        ex.another(seed)
+    assert "first-boot" in lab.machines
+    assert not ex.seed
+
+
 def test_what_is_no_exercise_is_refused() -> None:
     with pytest.raises(BadInput) as refusal:
         ExercisePanel("first-boot")  # type: ignore[arg-type]

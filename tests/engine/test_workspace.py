@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit import Lab
 from labkit.engine.workspace import forget_lab, list_labs, open_workspace
 from labkit.errors import BadInput, HostTrouble, LabError
 from tests.engine.kernel import Instant, Kernel
@@ -65,6 +66,22 @@ def test_the_home_is_named_by_a_variable(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("LABKIT_HOME", str(tmp_path))
     assert open_workspace("course").home == tmp_path / "course"
     assert list_labs() == ["course"]
+
+
+@pytest.mark.parametrize("home", ["/{home}", "{home}/x/..", "{home}/link/../labs", "../labs"])
+def test_a_home_named_by_a_way_round_is_the_same_and_is_worked_in(
+    tmp_path: Path, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labs = tmp_path / "labs"
+    for folder in (labs, tmp_path / "elsewhere"):
+        (folder / "x").mkdir(parents=True)
+    (labs / "link").symlink_to(tmp_path / "elsewhere" / "x")
+    (tmp_path / "elsewhere" / "labs").symlink_to(labs)  # where `..` behind the link leads
+    monkeypatch.chdir(labs)
+    with Lab.open("round", home=home.format(home=labs)) as lab:
+        assert lab.home.samefile(labs / "round")
+        lab.disks.create("data", capacity="1 MiB").delete()
+        lab.clean()
 
 
 ODD = ["~nobody-of-this-name/x", "/dev/null", "x" * 5000, "/proc/1/x", "caf\udce9,", "\udcff"]

@@ -218,6 +218,8 @@ CALLS: dict[str, Call | None] = {
     "Exercise.solution": Call(),
     "Exercise.start": None,  # these have no arguments, and make and delete
     "Exercise.reset": None,
+    "Exercise.another": None,  # its seed is a name
+    "Exercise.goal": None,  # panels call it
     "Exercise.prepare": None,
     "Exercise.task": Call(mark=True),
     "Exercise.read": None,  # checks call them

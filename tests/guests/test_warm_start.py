@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from labkit import Lab
 from labkit.engine import kept_guests
 from labkit.machine import Machine
+from labkit.units import MIB
 
 MEMORY = "100 MiB"
 """Of a kind of their own."""
@@ -34,7 +36,8 @@ def test_new_machines_go_on_each_as_itself(lab: Lab) -> None:
         assert abs(int(date) - time.time()) < 10
         (outcome,) = [each for each in lab.history if each.plan.act == "start"][-1:]
         assert outcome.remarks == ()
-        vm.console.expect(f"root@{name}:")
+        assert vm.console.tail() == "", "nothing is printed until somebody types"
+        vm.console.expect(f"root@{name}:", position=vm.console.send(""))
         vm.run("echo kept > /root/kept; sync")
         vm.stop().start().wait_ready()
         assert not is_resumed(vm)
@@ -50,3 +53,24 @@ def test_disks_that_are_blank_are_in_nobodys_way(lab: Lab) -> None:
     assert vm.run("printf word1 | dd of=/dev/vdb conv=fsync; printf word2 | dd of=/dev/vdc conv=fsync; hostname")
     vm.stop().start().wait_ready()
     assert vm.run("head -c 5 /dev/vdb; head -c 5 /dev/vdc").stdout == "word1word2"
+
+
+def test_a_layer_without_content_gets_only_what_a_boot_writes(lab: Lab) -> None:
+    vm = lab.create("web", memory=MEMORY)
+    vm.snapshots.take("off")
+    frozen = Path(vm.snapshots["off"].disks[0].path)
+    before = frozen.read_bytes()
+    vm.start(warm=True).wait_ready()
+    assert is_resumed(vm)
+    assert lab.history[-1].remarks == ()
+    (disk,) = vm.facts.spec.disks
+    assert lab.state.images[disk.path].backing == str(frozen)
+    assert Path(disk.path).stat().st_blocks * 512 < 4 * MIB
+    assert vm.run("echo kept > /root/kept; sync; hostname")
+    vm.stop().start().wait_ready()
+    assert vm.run("cat /root/kept").stdout == "kept\n"
+    vm.stop()
+    vm.snapshots.restore("off")
+    assert not vm.start(warm=False).wait_ready().run("cat /root/kept")
+    assert frozen.read_bytes() == before
+    assert lab.verify()

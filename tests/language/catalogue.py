@@ -1,4 +1,4 @@
-"""The catalogues of messages: extracted from labkit's sources, merged, compiled.
+"""The catalogues of messages: extracted from labkit's sources and from `./lab`, merged, compiled.
 
     ./lab run python -m tests.language.update       brings all catalogues into step with the sources
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from babel.messages.pofile import read_po, write_po
 ROOT = Path(__file__).parent.parent.parent
 LOCALE = ROOT / "labkit" / "locale"
 TEMPLATE = LOCALE / "labkit.pot"
+SHELL = (ROOT / "lab", *sorted((ROOT / "deploy").glob("*.sh")))
+"""The scripts of `./lab`; bash itself translates what stands in `$"…"`."""
 LANGUAGES = ("es",)
 
 _KEYWORDS = {"_": None, "ngettext": (1, 2)}
@@ -43,6 +46,32 @@ def extract() -> Catalog:
     return catalogue
 
 
+def extract_shell() -> Catalog:
+    """Return what `./lab` says, as bash itself finds it."""
+    catalogue = _undated(Catalog(project="lab", header_comment=_HEADER, fuzzy=False))
+    for script in SHELL:
+        dumped = subprocess.run(["bash", "--dump-po-strings", script], capture_output=True, check=True).stdout
+        for message in read_po(io.BytesIO(dumped)):
+            if message.id:
+                catalogue.add(message.id, locations=[(script.relative_to(ROOT).as_posix(), 0)])
+    return catalogue
+
+
+def shell_path(language: str) -> Path:
+    """Return the file what `./lab` says in a language is written in."""
+    return po_path(language).with_name("lab.po")
+
+
+def merged_shell(language: str) -> Catalog:
+    """Return the catalogue of `./lab` in a language, brought into step with the scripts."""
+    return _merge(shell_path(language), language, extract_shell())
+
+
+def variables(text: str) -> list[str]:
+    """Return what bash fills into a text, sorted."""
+    return sorted(re.findall(r"\$(?:\w+|\{[^}]*\}|\(\([^)]*\)+|\([^)]*\))", text))
+
+
 def read(path: Path, language: str | None = None) -> Catalog:
     """Return a catalogue as it was committed."""
     with path.open("rb") as file:
@@ -51,9 +80,12 @@ def read(path: Path, language: str | None = None) -> Catalog:
 
 def merged(language: str) -> Catalog:
     """Return a language's catalogue brought into step with the sources; new messages are untranslated."""
-    path = po_path(language)
-    catalogue = read(path, language) if path.exists() else Catalog(locale=language, project="labkit")
-    catalogue.update(extract(), no_fuzzy_matching=True)
+    return _merge(po_path(language), language, extract())
+
+
+def _merge(path: Path, language: str, found: Catalog) -> Catalog:
+    catalogue = read(path, language) if path.exists() else Catalog(locale=language, project=found.project)
+    catalogue.update(found, no_fuzzy_matching=True)
     catalogue.obsolete.clear()
     catalogue.header_comment = _HEADER
     catalogue.fuzzy = False

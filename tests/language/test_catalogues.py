@@ -54,6 +54,30 @@ def test_translations_fill_in_the_same_values(code: str) -> None:
     assert catalogue.broken_placeholders(catalogue.merged(code)) == []
 
 
+@pytest.mark.parametrize("code", catalogue.LANGUAGES)
+def test_what_the_command_says_is_in_step_with_its_scripts_and_translated(code: str) -> None:
+    path, merged = catalogue.shell_path(code), catalogue.merged_shell(code)
+    assert path.read_bytes() == catalogue.po_bytes(merged), HOW
+    assert path.with_suffix(".mo").read_bytes() == catalogue.mo_bytes(catalogue.read(path, code)), HOW
+    assert catalogue.untranslated(merged) == []
+    filled = [(catalogue.variables(str(each.id)), catalogue.variables(str(each.string))) for each in merged if each.id]
+    assert [(ours, theirs) for ours, theirs in filled if ours != theirs] == []
+
+
+def test_every_sentence_of_the_command_can_be_translated() -> None:
+    """What `say`, `fail` and their like are given in quotes is in `$"…"`."""
+    sentence = re.compile(r"\b(?:say|stage|detail|fail) [\"'](?!\").*")
+    assert [line for script in catalogue.SHELL for line in sentence.findall(script.read_text())] == []
+
+
+def test_what_the_docs_call_a_control_is_what_it_is_called() -> None:
+    """In the guide to the panels every word in italics that begins large is the label of a control."""
+    named = re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", (ROOT / "docs" / "panels.md").read_text())
+    messages = {str(message.id) for message in catalogue.extract()}
+    assert "Shut down" in named
+    assert [name for name in named if name not in messages] == []
+
+
 def test_no_message_is_inside_an_f_string() -> None:
     """Older Pythons hide it there from whoever gathers the messages."""
     for path in (ROOT / "labkit").rglob("*.py"):

@@ -40,6 +40,34 @@ def test_what_it_does_not_know_is_one_sentence(words: list[str]) -> None:
     assert done.stderr.strip().splitlines()[-1].startswith("lab: ")
 
 
+SPANISH = {"LC_ALL": "", "LC_CTYPE": "", "LANG": "es_AR.UTF-8", "LABKIT_SPOKEN": ""}
+"""What a Spanish-speaking user's shell has; the locale need not be installed."""
+
+
+@pytest.mark.parametrize("language", [{"LABKIT_LANGUAGE": "es"}, SPANISH], ids=["asked for", "the locale's"])
+def test_it_speaks_the_readers_language(language: dict[str, str]) -> None:
+    assert run(LAB, "help", environment=language).stdout.startswith("Uso: ./lab ORDEN\n")
+    wrong = run(LAB, "clean", "--everything", environment=language)
+    assert wrong.stderr == "lab: ./lab clean conoce --all-files y --yes, no --everything.\n"
+
+
+@pytest.mark.parametrize("language", [{"LABKIT_LANGUAGE": "en"}, {"LANG": "fr_FR.UTF-8"}, {"LANG": "../es"}], ids=str)
+def test_it_speaks_english_where_it_has_no_catalogue(language: dict[str, str]) -> None:
+    assert run(LAB, "fly", environment={**SPANISH, **language}).stderr.endswith("lab: There is no command fly.\n")
+
+
+def test_what_it_starts_keeps_the_users_locale(tmp_path: Path) -> None:
+    """The locale in which it reads its own words is no other program's: those of apt and pip are looked into."""
+    script = tmp_path / "say"
+    script.write_text(f'ROOT="{ROOT}"; . "$ROOT/deploy/language.sh"; begin_words; echo $"all there"; end_words; env')
+    said = run("bash", script, environment={**SPANISH, "LC_ALL": "C.UTF-8", "LABKIT_SPOKEN": "es"}).stdout.splitlines()
+    assert said[0] == "all there"  # read as one line with what sets the language
+    script.write_text(script.read_text().replace("; ", "\n"))
+    said = run("bash", script, environment={**SPANISH, "LC_ALL": "C.UTF-8", "LABKIT_SPOKEN": "es"}).stdout.splitlines()
+    assert said[0] == "está todo"
+    assert [line for line in said if line.startswith(("LC_ALL=", "LANGUAGE="))] == ["LC_ALL=C.UTF-8"]
+
+
 @pytest.mark.alone
 def test_second_setup_takes_a_moment() -> None:
     run(LAB, "setup")

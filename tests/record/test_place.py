@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -464,13 +465,43 @@ def test_a_copy_made_in_the_middle_of_an_act_says_what_to_do(home: Path, capsys:
     assert main(["lab", "copy", "copy"]) == 1
     said = capsys.readouterr().err
     assert "create new" in said
-    assert f"Open the lab in {home / 'course'}, which ends the act, and copy its folder again" in said
+    assert f"Open the lab in {home / 'course'}, which ends it" in said
     shutil.rmtree(home / "copy")
     assert main(["lab", "forget", "course"]) == 1
     assert "lab restore course --journal" in capsys.readouterr().err
     with Lab.open("course") as lab:
         assert "taken back" in lab.recovered[0]
     assert main(["lab", "forget", "course"]) == 0
+
+
+@pytest.mark.parametrize("original", ["there", "gone"])
+def test_an_act_that_stops_a_copying_can_be_ended_by_the_commands_of_the_hint(
+    home: Path, capsys: pytest.CaptureFixture[str], original: str
+) -> None:
+    make("course")
+    code = f"with Lab.open('course', home={str(home)!r}) as lab: lab.create('new')"
+    kernel = Kernel(code, stop=Instant(function="_copy_data"))
+    kernel.wait_stopped()
+    kernel.kill()
+    (home / "course").rename(home / "moved")
+    assert main(["lab", "move", "moved"]) == 0  # from now on nobody here has begun the act
+    shutil.copytree(home / "moved", home / "copy")
+    if original == "gone":
+        shutil.rmtree(home / "moved")
+    assert main(["lab", "copy", "copy"]) == 1
+    said = capsys.readouterr().err
+    for words in re.findall(r"labkit (lab (?:move|restore) \w+(?: --journal)?)", said):
+        assert main(words.split()) == 0
+    last = "moved" if original == "there" else "copy"
+    assert f"lab restore {last} --journal" in said
+    assert main(["lab", "restore", last, "--journal", "drop"]) == 0
+    if original == "there":
+        shutil.rmtree(home / "copy")
+        shutil.copytree(home / "moved", home / "copy")
+        assert main(["lab", "copy", "copy"]) == 0
+    with Lab.open("copy") as lab:
+        assert "web" in lab.machines
+        lab.create("new")
 
 
 def test_two_kernels_that_open_a_followed_folder_at_once_agree(home: Path) -> None:

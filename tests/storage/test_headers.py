@@ -233,3 +233,22 @@ def test_a_header_that_changes_in_its_place_is_read_anew(tmp_path: Path, settled
     path.unlink()
     with pytest.raises(FileNotFoundError):
         read_image(path, Format.QCOW2)
+
+
+def test_a_header_that_is_just_being_written_is_read_as_it_was_or_as_it_is(tmp_path: Path) -> None:
+    below = {"a.qcow2": Format.QCOW2, "a-much-longer-name.raw": Format.RAW}
+    for name, format in below.items():
+        make_image(tmp_path / name, format)
+    top = tmp_path / "top.qcow2"
+    argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", "a.qcow2", "-F", "qcow2", str(top)]
+    subprocess.run(argv, check=True)
+    seen = set()
+    for _turn in range(60):
+        for name, format in reversed(below.items()):
+            argv = ["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", name, "-F", format.driver, str(top)]
+            with subprocess.Popen(argv) as writing:
+                while writing.poll() is None:
+                    facts = read_image(top, Format.QCOW2)
+                    seen.add((facts.backing, facts.backing_format))
+            assert writing.returncode == 0
+    assert seen == {(str(tmp_path / name), format) for name, format in below.items()}

@@ -15,6 +15,7 @@ from labkit.engine.instances import Instances
 from labkit.errors import BadInput, HostTrouble, Refused
 from labkit.hypervisor.instances import find_instances
 from labkit.model.diagnosis import Status
+from tests.beside.workers import Worker
 from tests.instance import Instance
 
 
@@ -100,6 +101,20 @@ def test_one_that_cannot_start_is_told_and_the_lab_goes_on(lab: Lab) -> None:
         again.clean()
         assert not (again.home / "instances").exists()
         assert list((again.home / "disks").iterdir()) == []
+
+
+def test_a_neighbour_that_another_kernel_ended_is_made_again_as_the_hint_says(lab: Lab) -> None:
+    before = lab.neighbour()
+    other = Worker(lab)
+    other.tell("lab.clean()")
+    assert other.answer().error == ""
+    other.close()
+    with pytest.raises(HostTrouble, match="was ended") as caught:
+        list(before.machines)
+    assert "lab.neighbour()" in caught.value.hint
+    assert list(lab.neighbour().machines) == []
+    lab.neighbour().create("there", image="sector", memory="16 MiB")
+    assert list(lab.state.elsewhere) == ["there"]
 
 
 def test_only_the_lab_itself_cleans_both_sides(lab: Lab) -> None:

@@ -6,27 +6,29 @@ Knows: the rooms below. Must not know: the order of steps, the journal.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import assert_never
 
 from labkit.engine import kept_guests, mapping
 from labkit.engine.context import Context
+from labkit.engine.deleting import is_in_use
 from labkit.engine.kept_guests import is_same
 from labkit.engine.waking import tell
 from labkit.errors import ConnectionLost, LabError, WrongState
-from labkit.hypervisor import channels, mapped
+from labkit.hypervisor import mapped
 from labkit.hypervisor.mapped_xml import map_memory_xml
 from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _
-from labkit.limits import NO_LIMIT, Limit, OnBytes, unheard
+from labkit.limits import unheard
+from labkit.model.image import Allocation, Format
 from labkit.model.kept import BlankDisk
 from labkit.model.machine import MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps import BringWarmDisk, WakeFresh, WarmStep
-from labkit.storage import atomic, files
+from labkit.storage import atomic, files, headers, qemu_img
 from labkit.storage.files import host_errors
+from labkit.storage.process import run
 
 
 def do(step: WarmStep, context: Context) -> None:
@@ -57,7 +59,10 @@ def undo(step: BringWarmDisk, context: Context) -> None:
     atomic.discard(Path(step.target))
     if not _is_as_brought(step):
         return
-    if not Path(step.pristine).exists():
+    if is_in_use(step.target):
+        context.tell(_("{file} stays: it is in use.").format(file=Path(step.target).name))
+        return
+    if not (step.below or Path(step.pristine).exists()):
         sentence = _("{file} keeps what a booted guest had on it: the guest image that it was made from is gone.")
         context.tell(sentence.format(file=Path(step.target).name))
         return
@@ -72,23 +77,31 @@ def _bring(step: BringWarmDisk, context: Context) -> None:
         info = target.stat()
     if (info.st_size, info.st_mtime_ns) != step.seen:
         raise WrongState(_("{file} has been written to since.").format(file=target.name))
-    _exchange(Path(step.source), target, stamp=step.stamp, on_bytes=context.on_bytes, limit=context.limit)
+    mode = info.st_mode & 0o777
+    with atomic.creating(target, replace=True) as draft:
+        files.copy_file(Path(step.source), draft, on_bytes=context.on_bytes, limit=context.limit)
+        with host_errors(draft):
+            draft.chmod(mode)
+            if step.below:
+                run(step.rebasing(str(draft)), limit=context.limit, inherit=context.inherit)
+            os.utime(draft, ns=(step.stamp, step.stamp))
 
 
 def _put_back(step: BringWarmDisk) -> None:
-    """Let the disk hold again what the guest image holds."""
-    _exchange(Path(step.pristine), Path(step.target), stamp=step.seen[1])
-
-
-def _exchange(source: Path, target: Path, *, stamp: int, on_bytes: OnBytes = unheard, limit: Limit = NO_LIMIT) -> None:
-    """Exchange a file for a copy of another one, whole or not at all; its mode stays, its time becomes the stamp."""
+    """Let the disk hold again what the guest image holds, or, as a layer, nothing."""
+    target = Path(step.target)
     with host_errors(target):
         mode = target.stat().st_mode & 0o777
-    with atomic.creating(target, replace=True) as draft:
-        files.copy_file(source, draft, on_bytes=on_bytes, limit=limit)
-        with host_errors(draft):
-            draft.chmod(mode)
-            os.utime(draft, ns=(stamp, stamp))
+    if step.below:
+        capacity, below = headers.read_image(target, Format.QCOW2).capacity, Path(step.below)
+        kind = (Format.QCOW2, capacity, Allocation.DYNAMIC)
+        qemu_img.create(target, *kind, backing=below, backing_format=step.below_format, replace=True)
+    else:
+        with atomic.creating(target, replace=True) as draft:
+            files.copy_file(Path(step.pristine), draft, on_bytes=unheard)
+    with host_errors(target):
+        target.chmod(mode)
+        os.utime(target, ns=(step.seen[1], step.seen[1]))
 
 
 def _is_as_brought(step: BringWarmDisk) -> bool:
@@ -113,7 +126,9 @@ def _is_blank_still(blank: BlankDisk) -> bool:
 
 def _has_run(step: BringWarmDisk) -> bool:
     """Whether the disk is neither what it was brought as nor what the guest image holds."""
-    return not _is_as_brought(step) and not is_same(Path(step.target), Path(step.pristine))
+    target = Path(step.target)
+    made = headers.is_blank_or_gone(target) if step.below else is_same(target, Path(step.pristine))
+    return not made and not _is_as_brought(step)
 
 
 def _wake(step: WakeFresh, context: Context) -> None:
@@ -136,8 +151,6 @@ def _wake(step: WakeFresh, context: Context) -> None:
         context.domains.resume(spec.id, subject=spec.name)
     if remark := tell(spec, context):
         context.tell(remark)
-    with contextlib.suppress(LabError):  # the prompt is printed again, by the name that the guest has now
-        channels.send_to_console(context.domains, spec.id, b"\r", subject=spec.name)
 
 
 def _map(step: WakeFresh, context: Context) -> None:

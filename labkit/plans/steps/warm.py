@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 from labkit.language import _
+from labkit.model.image import Format
+from labkit.model.image_commands import rebase_argv
 from labkit.model.kept import BlankDisk, KeptGuest
 from labkit.model.machine import MachineFacts, MachineSpec, MachineState
 from labkit.model.state import LabState
 from labkit.plans.steps.afterwards import with_machine
-from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, line, lines, own_step, written_by
+from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, below, line, lines, own_step, written_by
 from labkit.plans.steps.instant import waking_paper
 
 
@@ -23,11 +25,13 @@ class BringWarmDisk(BaseStep):
     """Exchange the content of a new machine's disk for what a guest that is kept booted had on its own.
 
     Attributes:
-        source: the kept guest's disk. stamp: when that was written, ns since 1970; the copy gets the same time, so that
-            one can see whether anything was written to it since.
+        source: the kept guest's disk, or what it has written to that, as a layer.
+        stamp: when that was written, ns since 1970; the copy gets the same time, so that one can see whether anything
+            was written to it since.
         target: the machine's disk. pristine: the file of the guest image, whose content that must still have.
         seen: the bytes of the machine's disk, and when it was written, at the time at which it was compared.
         bytes: how many are written.
+        below, below_format: the image on which the machine's disk stands, if that is a layer without content.
     """
 
     source: str
@@ -36,12 +40,19 @@ class BringWarmDisk(BaseStep):
     pristine: str
     seen: tuple[int, int]
     bytes: int
+    below: str | None = None
+    below_format: Format = Format.QCOW2
     phase: ClassVar[Phase] = Phase.CREATE
     on_cancel: ClassVar[OnCancel] = OnCancel.STOPS
 
     @property
     def command(self) -> str:
-        return line("cp", "--no-preserve=mode", "--reflink=auto", self.source, self.target)
+        copy = line("cp", "--no-preserve=mode", "--reflink=auto", self.source, self.target)
+        return lines(copy, line(*self.rebasing(self.target)) if self.below else "")
+
+    def rebasing(self, path: str) -> list[str]:
+        """Return the line that lets the copy, at a path, stand on what the machine's disk stands on."""
+        return rebase_argv(path, below(self.target, self.below or "", self.below_format), only_name=True)
 
     @property
     def word(self) -> str:

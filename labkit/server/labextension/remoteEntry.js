@@ -174,7 +174,7 @@
       document.addEventListener("labkit-open-notebook", ({ detail }) => void openNotebook(app, detail));
       document.documentElement.classList.add("labkit-hears-run-again");
       void app.restored.then(() => followPage(app));
-      if (address) void app.restored.then(() => hintAt(app, decodeURIComponent(address)));
+      if (address) void app.started.then(() => hintAt(app, decodeURIComponent(address))); // a dialog holds back the rest
     },
   };
   const extension = { __esModule: true, default: plugin };
