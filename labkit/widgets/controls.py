@@ -29,6 +29,7 @@ _CONTROLS: Sequence[tuple[str, Label]] = (
     (_MACHINE + r"attach\([^()]*\)", lambda _call: _("Attach…")),
     (_MACHINE + r"detach\([^()]*\)", lambda _call: _("Detach…")),
     (_MACHINE + r"relink\([^()]*\)", lambda _call: _("Relink…")),
+    (_MACHINE + r"clone\([^()]*\)", lambda _call: _("Clone…")),
     (_MACHINE + r"flatten\(\)", lambda _call: _("Flatten…")),
     (_MACHINE + r"(?:snapshots\.)?delete\([^()]*\)", lambda _call: _("Delete…")),
     (_DISK + r'convert\("…", as_is=True\)', lambda _call: _("Save what can be read as a new disk…")),

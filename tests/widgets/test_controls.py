@@ -39,6 +39,7 @@ WITHOUT = [
     "vm.rename(…)",
     "vm.snapshots.restore.plan(…)",
     "restore(…)",
+    "start(…)",
     "wait_ready()",
     "disk.stop_serving()",
     "identity=…",
