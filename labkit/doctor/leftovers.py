@@ -99,7 +99,7 @@ def check_orphans(labs: Path, uri: str) -> Check:
 
 def check_kept_guests() -> Check:
     """Tell how much room the guests take that are kept booted."""
-    from labkit.engine import kept_guests  # needs libvirt, without which the doctor must work
+    from labkit.engine import as_made, kept_guests  # needs libvirt, without which the doctor must work
 
     slug, kept = "kept-guests", kept_guests.list_kept()
     if not kept:
@@ -109,7 +109,7 @@ def check_kept_guests() -> Check:
         "{count} guests are kept booted, for new machines to go on from: {size} in {folder}.",
         len(kept),
     )
-    size, folder = format_size(kept_guests.bytes_kept()), kept_guests.kept_folder()
+    size, folder = format_size(kept_guests.bytes_kept()), as_made.kept_folder()
     return Check(slug=slug, status=Status.OK, what=sentence.format(count=len(kept), size=size, folder=folder))
 
 

@@ -15,10 +15,10 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from labkit.engine import kept_guests, mapping, seals
+from labkit.engine import as_made, kept_guests, mapping, seals
 from labkit.engine.agent_channel import agent_channel
+from labkit.engine.as_made import Kind
 from labkit.engine.handle import Handle
-from labkit.engine.kept_guests import Kind
 from labkit.engine.waking import wait_for_agent
 from labkit.errors import HostTrouble, HypervisorError, LabError
 from labkit.guest import agent
@@ -169,7 +169,7 @@ def _lay_out(kind: Kind, draft: Path, limit: Limit) -> None:
     memory.unlink()
     (draft / "console").unlink(missing_ok=True)
     for blank, path in _blanks(kind, draft):
-        if not kept_guests.is_blank(path, blank.format):
+        if not as_made.is_blank(path, blank.format):
             raise ValueError("a guest that boots writes to it")
         path.unlink()
     qemu_img.convert(

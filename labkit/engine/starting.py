@@ -13,9 +13,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from labkit.engine import keeping, kept_guests, switching
+from labkit.engine import as_made, keeping, kept_guests, switching
+from labkit.engine.as_made import Kind
 from labkit.engine.handle import Handle
-from labkit.engine.kept_guests import Kind
 from labkit.engine.progress import OnProgress
 from labkit.errors import Busy, Cancelled, LabError, TimedOut
 from labkit.language import _
@@ -54,7 +54,7 @@ def start(
         As `switching.start`.
     """
     state, name = _find(machine) if is_warm(warm) else (None, "")
-    kind = kept_guests.find_kind_of(machine.domains, state, name) if state else None
+    kind = as_made.find_kind_of(machine.domains, state, name) if state else None
     why = None
     if state and kind is not None and why_not_disks() is None:
         limit = Limit(timeout, cancel=cancel, what=under_way("start", machine.last_name))
@@ -97,7 +97,7 @@ def is_warm(warm: bool | None) -> bool:
 def find_kind(machine: Handle) -> Kind | None:
     """Return the kind of a machine, or None if it cannot go on from a kept guest."""
     state, name = machine.find()
-    return kept_guests.find_kind_of(machine.domains, state, name)
+    return as_made.find_kind_of(machine.domains, state, name)
 
 
 def survey_warm_start(state: LabState, name: str, kind: Kind, kept: KeptGuest) -> WarmSurvey:

@@ -27,6 +27,9 @@ from labkit.units import GIB, KIB, MIB, TIB, is_storable
 MOST_CAPACITY = 2 * TIB
 """A larger image is refused as a trap or a mistake."""
 
+_OURS = ("disks", "memory", "consoles", "journal", "locks", "boot", "saved", "instances")
+"""The folders in a lab's that hold its own files, and nothing else."""
+
 _FILE = re.compile(r"(disks|memory|boot)/[^/.][^/]{0,250}")
 _TARGET = re.compile(r"(vd|hd)[a-z]|sd[a-d]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -70,6 +73,13 @@ def why_not_export(
             why=_("There is no folder {folder}.").format(folder=posixpath.dirname(target)),
             ways_out=(_("Make it first, or choose another."),),
         )
+    if _is_among_ours(state, target):
+        return Refusal(
+            why=_(
+                "{folder} is for the lab's own files: an archive in it would be taken for one, and removed with them."
+            ).format(folder=posixpath.dirname(target)),
+            ways_out=(_("Choose another folder, such as {path}.").format(path=posixpath.join(state.home, name)),),
+        )
     if facts.state is not MachineState.OFF:
         return Refusal(
             why=_("{machine} is on or saved; only a machine that is off is exported.").format(machine=facts.name),
@@ -96,6 +106,12 @@ def why_not_export(
             ways_out=(_("Bring the file back, or delete the snapshot that needs it."),),
         )
     return why_no_room(free_bytes, needed)
+
+
+def _is_among_ours(state: LabState, target: str) -> bool:
+    """Whether a file lies in one of the folders that the lab keeps its own files in."""
+    within = posixpath.normpath(target).removeprefix(f"{state.home}/").split("/")
+    return len(within) > 1 and within[0] in _OURS
 
 
 def _find_missing(state: LabState, facts: MachineFacts, tree: SnapshotTree, there: Collection[str]) -> Iterator[str]:

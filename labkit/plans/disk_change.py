@@ -12,7 +12,7 @@ from dataclasses import replace
 from labkit.language import _
 from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation, Format
-from labkit.model.machine import DiskSpec, MachineFacts
+from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.plans.broken import why_broken_disk
 from labkit.plans.disk import DiskSurvey, disk_plan, holder_of, notes_of_format
@@ -100,6 +100,11 @@ def plan_resize(state: LabState, survey: DiskSurvey, name: str, capacity: int) -
     holder = state.everywhere[disk.machine] if disk.machine else None
     notes = [_("The file system inside does not grow by itself: resize2fs does that.")]
     notes += notes_of_format(disk.active.format, capacity)
+    if holder and holder.state is MachineState.SAVED:
+        seen = _(
+            "{machine} is saved: its guest goes on with the capacity it knows, and sees the new one when it boots."
+        )
+        notes.append(seen.format(machine=holder.name))
     steps: list[Step] = (
         [_growth(disk, capacity, more, holder)]
         if in_place

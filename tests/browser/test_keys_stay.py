@@ -32,7 +32,7 @@ CELLS = [
     'exercise("first-boot")',
     "'the last one'",
 ]
-PANELS = len(CELLS) - 4
+PANELS = len(CELLS) - 3
 
 CONTROLS = ":is(button, input, select, textarea, summary, a[href], labkit-console, [tabindex])"
 MARK = f"""() => {{

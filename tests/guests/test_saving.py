@@ -19,6 +19,7 @@ from labkit.engine.progress import OnProgress, Progress, _watches, watch_with
 from labkit.errors import Cancelled, LabError, TimedOut, WrongState
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
+from labkit.units import MIB
 from labkit.widgets.plain import show
 from tests.instance import Instance
 from tests.small_disk import run_on_small_disk
@@ -245,3 +246,17 @@ def slowed_down(vm: Machine) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def test_a_disk_that_grows_while_its_machine_is_saved_is_seen_by_the_guest_when_it_boots(lab: Lab) -> None:
+    vm = lab.create("web").start().wait_ready()
+    vm.attach(lab.disks.create("data", capacity="8 MiB"))
+    vm.save()
+    assert any("when it boots" in note for note in lab.disks["data"].resize.plan("16 MiB").notes)
+    lab.disks["data"].resize("16 MiB")
+    vm.start()
+    sectors = "cat /sys/block/vdb/size"
+    assert int(vm.run(sectors).stdout) * 512 == 8 * MIB
+    vm.stop()
+    vm.start().wait_ready()
+    assert int(vm.run(sectors).stdout) * 512 == 16 * MIB

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from labkit import Lab
-from labkit.engine import kept_guests
+from labkit.engine import as_made
 from labkit.machine import Machine
 from labkit.units import MIB
 
@@ -23,7 +23,7 @@ def runs_with(vm: Machine) -> str:
 
 def is_resumed(vm: Machine) -> bool:
     """Whether it maps the memory of a kept guest."""
-    return str(kept_guests.kept_folder()) in runs_with(vm)
+    return str(as_made.kept_folder()) in runs_with(vm)
 
 
 def test_new_machines_go_on_each_as_itself(lab: Lab) -> None:

@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.engine import keeping, kept_guests, starting
-from labkit.engine.kept_guests import Kind, is_same
+from labkit.engine import as_made, keeping, kept_guests, starting
+from labkit.engine.as_made import Kind, is_same
 from labkit.engine.waking import wait_for_agent
 from labkit.guest import agent
 from labkit.limits import Limit
 from labkit.machine import Machine
+from labkit.plans.plan import Plan
+from labkit.plans.warm import plan_warm_start
 from labkit.storage import headers
 from tests.engine.kernel import Instant, Kernel
+from tests.engine.strike import How, Strike, carry_out
 from tests.guests.test_warm_start import MEMORY, is_resumed
 from tests.instance import Instance
 from tests.small_disk import run_on_small_disk
@@ -68,6 +71,42 @@ def is_itself(vm: Machine) -> bool:
 def left_of(lab: Lab) -> list[str]:
     """What an act may have left: its file in the journal, drafts."""
     return [path.name for path in (*(lab.home / "journal").iterdir(), *(lab.home / "disks").glob(".*"))]
+
+
+def plan_of(vm: Machine) -> Plan:
+    """The plan of its start from the guest that is kept."""
+    state, name = vm.handle.find()
+    kind = kind_of(vm)
+    kept = kept_guests.find_kept(kind.folder)
+    assert kept is not None
+    return plan_warm_start(state, starting.survey_warm_start(state, name, kind, kept), name)
+
+
+PLAN = f"__import__({__name__!r}, fromlist=['plan_of']).plan_of(vm)"
+
+
+def test_a_deed_that_fails_is_taken_back_or_it_boots(web: Machine) -> None:
+    """Every file that is written, renamed or removed, in turn, as on a host whose disk is full."""
+    lab = web.lab
+    ended = carry_out(lab.name, lab.home, PLAN)
+    assert ended is not None
+    ours = [at for at, deed in enumerate(ended.effects) if deed.startswith(("BringWarmDisk", "WakeFresh"))]
+    assert len(ours) > 3
+    for number in ours:
+        if web.state != "off":
+            web.kill().delete()
+            web = lab.create("web", memory=MEMORY)
+        ended = carry_out(lab.name, lab.home, PLAN, Strike(number=number, how=How.FAIL))
+        assert ended is not None
+        with Lab.open(lab.name):  # what could not be written down is ended once more
+            pass
+        if web.state == "off":
+            assert "taken back" in ended.hint
+            assert is_as_made(web)
+        else:
+            assert not ended.error or "has been completed" in ended.hint
+            assert is_itself(web)
+        assert left_of(lab) == []
 
 
 @pytest.mark.parametrize("layer", [False, True], ids=["copy", "layer"])
@@ -167,6 +206,14 @@ def test_a_machine_that_is_not_as_it_was_made_boots(web: Machine) -> None:
     assert not is_resumed(web)
 
 
+def test_a_layer_of_another_capacity_is_another_disk(web: Machine) -> None:
+    web.snapshots.take("off")
+    kind_of(web)  # so far it is one
+    disk = web.lab.disks["web.vda"]
+    disk.resize(2 * disk.capacity)
+    assert starting.find_kind(web.handle) is None
+
+
 def test_the_environment_and_the_call_say_whether_it_boots(web: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     for said, asked, warm in (
         ("", None, starting.WARM_BY_DEFAULT),
@@ -227,7 +274,7 @@ def test_a_kernel_that_is_killed_while_it_makes_one_leaves_no_guest_and_the_next
     assert is_resumed(vm)
     raw = lab.session.connection.raw()
     assert not [domain.name() for domain in raw.listAllDomains(0) if domain.name().startswith("labkit-kept")]
-    assert not list(kept_guests.kept_folder().glob(".making-*"))
+    assert not list(as_made.kept_folder().glob(".making-*"))
 
 
 def test_a_kept_guest_that_goes_away_meanwhile_lets_the_machine_boot_and_that_is_said(web: Machine) -> None:
@@ -319,7 +366,7 @@ def test_guests_are_kept_of_few_kinds_and_go_with_their_image(web: Machine) -> N
     kept_guests.tidy({name: image for name, image in images.items() if name != "tiny"})
     assert not kept_guests.list_kept()
     for number in range(kept_guests.MOST_KINDS + 2):
-        folder = kept_guests.kept_folder() / f"kind-{number}"
+        folder = as_made.kept_folder() / f"kind-{number}"
         folder.mkdir(mode=0o700)
         kept_guests.write_told(folder, images["tiny"], block="labram", length=1)
         os.utime(folder, (number, number))

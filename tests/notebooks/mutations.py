@@ -179,10 +179,11 @@ MUTATIONS = (
                 "        before = self.position\n        self._send(typed)\n        return before\n",
                 "        before = self.position\n        self._send(typed)\n"
                 "        if 'sysrq' in text:\n"
-                "            import threading, time, libvirt\n\n"
-                "            neighbour = libvirt.open('qemu:///session').lookupByName('b')\n"
-                "            neighbour.suspend()\n"
-                "            threading.Timer(3, neighbour.resume).start()\n"
+                "            import os, signal, threading, libvirt\n"
+                "            from labkit.hypervisor.process import find_pid\n\n"
+                "            pid = find_pid(libvirt.open('qemu:///session').lookupByName('b').UUIDString())\n"
+                "            os.kill(pid, signal.SIGSTOP)\n"
+                "            threading.Timer(3, os.kill, (pid, signal.SIGCONT)).start()\n"
                 "        return before\n",
             ),
         ),

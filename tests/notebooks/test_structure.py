@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from labkit.course import exercise, exercises
 from labkit.course.catalogue import EXERCISES, exercise_disks, exercise_machines
 from labkit.course.text import read_texts
 from labkit.language import LANGUAGES
@@ -184,6 +185,23 @@ def test_a_cell_that_binds_names_is_the_first_of_its_section(notebook: NotebookN
     binds = [cell.id for cell in code_of(notebook) if cell.id.endswith("-bind")]
     assert [bind for bind in binds if first[bind.removesuffix("-bind")] != bind] == []
     assert [cell.id for cell in code_of(notebook) if cell.id.endswith("-bind") and cell.outputs] == []
+
+
+def test_an_exercise_is_a_panel_with_a_cell_to_work_in_below_it(notebook: NotebookNode, path: Path) -> None:
+    """Nothing checks before the work; they come in the order in which `exercises()` lists them."""
+    cells = code_of(notebook)
+    shown = [at for at, cell in enumerate(cells) if cell.id.startswith("exercise-") and cell.source.endswith("\nex")]
+    slugs = []
+    for at in shown:
+        found = re.fullmatch(r'ex = exercise\("([a-z-]+)", lab\)\nex', cells[at].source)
+        assert found, cells[at].id
+        slugs.append(found[1])
+        work = cells[at + 1]
+        assert work.id.endswith("-work")
+        assert work.source == f'ex = exercise("{found[1]}", lab)\nex.machine'
+        assert cells[at].outputs[0].data["text/plain"] == repr(exercise(found[1])), "its text was changed since"
+    assert slugs == [each.slug for each in exercises() if each.notebook == path.stem[:2]]
+    assert not [cell.id for cell in cells[: shown[0] + 2] if "ex.check()" in cell.source or "ex.hint()" in cell.source]
 
 
 def test_explanations_are_short(notebook: NotebookNode) -> None:

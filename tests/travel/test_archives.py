@@ -241,6 +241,15 @@ def test_what_is_no_path_is_refused(vm: Machine, path: object) -> None:
         vm.lab.import_machine(path)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("place", ["disks/web.vda.7.qcow2", "memory/web.7.mem", "journal/x.jsonl", "disks/../locks/x"])
+def test_an_archive_is_not_put_among_the_lab_s_own_files(vm: Machine, place: str) -> None:
+    target = vm.lab.home / place
+    with pytest.raises(Refused, match="own files") as caught:
+        vm.export(target)
+    assert not target.exists()
+    assert vm.export(caught.value.hint.removesuffix(".").split()[-1]).is_file()  # as the hint says
+
+
 def test_what_is_here_already_is_refused(vm: Machine, file: Path) -> None:
     lab = vm.lab
     vm.export(file)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import assert_never
 
 from labkit.engine import kept_guests, mapping
+from labkit.engine.as_made import is_same
 from labkit.engine.context import Context
 from labkit.engine.deleting import is_in_use
-from labkit.engine.kept_guests import is_same
 from labkit.engine.waking import tell
 from labkit.errors import ConnectionLost, LabError, WrongState
 from labkit.hypervisor import mapped
