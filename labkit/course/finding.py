@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from labkit.arguments import checked
 from labkit.course.text import find_text, say
 from labkit.errors import BadInput
 from labkit.language import _
@@ -31,6 +32,7 @@ class Finding:
         return self.holds
 
 
+@checked
 def tell(slug: str, holds: object) -> Finding:
     """Return a finding as a sentence.
 

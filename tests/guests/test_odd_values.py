@@ -265,7 +265,7 @@ def found() -> set[str]:
     """All that is public and can be called; of panels only what they add to a panel."""
     given = {name for name in experiments.__all__ if callable(getattr(experiments, name))}
     tried = {f"experiments.{name}" for name in given - {kind.__name__ for kind in VALUES}}
-    names = {"predict", "keep", "exercise", *(panel.__name__ for panel in PANELS), *tried}
+    names = {"predict", "keep", "tell", "exercise", *(panel.__name__ for panel in PANELS), *tried}
     for kind in CLASSES:
         for name in dir(kind):
             if name.startswith("_") or (kind is Prediction and name not in vars(Prediction)):
