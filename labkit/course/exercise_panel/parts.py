@@ -135,8 +135,8 @@ def name_controls(text: str, start: str) -> str:
     names = {"start": start, "reset": _("Reset…")}
 
     def name(found: re.Match[str]) -> str:
-        control = names[found[1]]
-        return f"{found[0]} ({_('“{control}”').format(control=control)})" if control else found[0]
+        control = _("“{control}”").format(control=names[found[1]])
+        return f"{found[0]} ({control})" if names[found[1]] else found[0]
 
     return _BUTTON.sub(name, text)
 
