@@ -9,31 +9,18 @@ Knows: notebooks as files, progress, exercises by name. Must not know: panels, t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from html import escape
 
 from labkit.course.catalogue import exercise
 from labkit.course.copies import WorkingCopies
 from labkit.course.exercise import Exercise
 from labkit.course.progress import CourseProgress, KeptFigure
+from labkit.course.result import Stand
 from labkit.course.results import describe_result, this_place
 from labkit.course.text import read_texts, say
 from labkit.lab import Lab
 from labkit.language import _, language, ngettext
 from labkit.widgets.tree import Node, tag, to_html
-
-
-class Stand(StrEnum):
-    """How an exercise stands."""
-
-    DONE = "done"
-    BEGUN = "begun"
-    OPEN = "open"
-
-    @property
-    def word(self) -> str:
-        """It in a word, with its mark."""
-        return {Stand.DONE: _("✓ done"), Stand.BEGUN: _("◐ begun"), Stand.OPEN: _("○ open")}[self]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,19 @@ from labkit.widgets.prose import render_line, render_prose
 from labkit.widgets.tree import tag, to_html
 
 
+class Stand(StrEnum):
+    """How an exercise stands."""
+
+    DONE = "done"
+    BEGUN = "begun"
+    OPEN = "open"
+
+    @property
+    def word(self) -> str:
+        """It in a word, with its mark."""
+        return {Stand.DONE: _("✓ done"), Stand.BEGUN: _("◐ begun"), Stand.OPEN: _("○ open")}[self]
+
+
 class Verdict(StrEnum):
     """How a check came out."""
 

@@ -24,7 +24,7 @@ from labkit.experiments.sharing import (
     start_writing,
     stop_writing,
 )
-from labkit.experiments.verify import Verdict, verify_restore
+from labkit.experiments.verify import RestoreCheck, verify_restore
 from labkit.experiments.witness import Witness, hash_file, hash_states, witness
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
     "Container",
     "Divergence",
     "Heartbeat",
-    "Verdict",
+    "RestoreCheck",
     "Witness",
     "hash_file",
     "hash_states",

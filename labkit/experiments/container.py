@@ -74,9 +74,9 @@ class Container:
         self._remove()
 
     @property
-    def outside(self) -> Outside:
+    def outside(self) -> OutsideContainer:
         """The system whose kernel it runs on: this host, or the guest that it was made in."""
-        return Outside(self._spare if self._inside_guest else None)
+        return OutsideContainer(self._spare if self._inside_guest else None)
 
     def run(self, command: str) -> CommandResult:
         """Run a line for the shell inside.
@@ -123,7 +123,7 @@ class Container:
         return f"Container {self.name!r}"
 
 
-class Outside:
+class OutsideContainer:
     """The system around a container."""
 
     def __init__(self, guest: Machine | None) -> None:

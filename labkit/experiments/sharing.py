@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from labkit.disk import Disk
 from labkit.errors import BadInput, GuestError
-from labkit.experiments.container import Container, Outside
+from labkit.experiments.container import Container, OutsideContainer
 from labkit.experiments.given import checked, find_target
 from labkit.language import _
 from labkit.machine import Machine
@@ -190,9 +190,9 @@ def read_devices(machine: Machine) -> tuple[PciDevice, ...]:
     return tuple(devices)
 
 
-def look_inside(place: Machine | Container | Outside) -> System:
+def look_inside(place: Machine | Container | OutsideContainer) -> System:
     """Return how a system looks from inside; a guest or a container."""
-    if not isinstance(place, Machine | Container | Outside):
+    if not isinstance(place, Machine | Container | OutsideContainer):
         raise BadInput(
             _("{value!r} is no system to look into.").format(value=Shown(place)),
             _("Give a machine, a container, or what is around it: container.outside."),
@@ -204,7 +204,7 @@ def look_inside(place: Machine | Container | Outside) -> System:
 
 
 @contextmanager
-def _understood(place: Machine | Container | Outside) -> Iterator[None]:
+def _understood(place: Machine | Container | OutsideContainer) -> Iterator[None]:
     """Turn an unusable answer into an error: any program may be running there."""
     try:
         yield

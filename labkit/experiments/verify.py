@@ -23,7 +23,7 @@ from labkit.units import Shown, check_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class RestoreCheck:
     """What the lecture says of a restore, sentence by sentence, and whether each holds.
 
     Of the running state it is None where nothing proves either: then it cannot be told.
@@ -52,7 +52,7 @@ class Verdict:
         return "\n".join(f"{marks[holds]} {sentence}" for holds, sentence in sentences)
 
 
-def verify_restore(before: Witness, after: Witness, snapshot: str) -> Verdict:
+def verify_restore(before: Witness, after: Witness, snapshot: str) -> RestoreCheck:
     """Compare the states before and after a restore with what the lecture says.
 
     Args:
@@ -80,7 +80,7 @@ def verify_restore(before: Witness, after: Witness, snapshot: str) -> Verdict:
     back = {disk.name for disk in point.disks}
     old = {disk.path for disk in before.state.machines[before.machine].spec.disks if disk.name in back}
     kept = after.state.kept
-    return Verdict(
+    return RestoreCheck(
         configuration_restored=_configuration(machine.spec) == _configuration(point.spec),
         running_state_restored=_is_running_state(before, after, point),
         discarded_images_gone=all(path in kept or not Path(path).exists() for path in old),

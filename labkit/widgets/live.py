@@ -24,7 +24,7 @@ from labkit.widgets.acting import Values
 from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.offer_parts import ACCEPT, COPY
 from labkit.widgets.panel import Panel, lab_of, machine_of
-from labkit.widgets.reading import Reading
+from labkit.widgets.reading import LabReading
 from labkit.widgets.store import Store
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work
@@ -151,7 +151,7 @@ class LivePanel(Panel):
     def _plan_flattening(self, machine: str) -> Plan:
         return self._lab.machines[machine].flatten.plan()
 
-    def _about(self, _reading: Reading) -> str | None:
+    def _about(self, _reading: LabReading) -> str | None:
         """Return the name of the one machine that the panel is about, or None."""
         return None
 
@@ -161,16 +161,16 @@ class LivePanel(Panel):
         reading = self._store.reading
         return self._why_held(reading, self._about(reading))
 
-    def _why_held(self, reading: Reading, machine: str | None) -> str | None:
+    def _why_held(self, reading: LabReading, machine: str | None) -> str | None:
         if reading.state is None or machine not in reading.state.busy:
             return None
         return _("Another act is at work on {name}.").format(name=machine)
 
-    def _why_not(self, reading: Reading, machine: str | None) -> str | None:
+    def _why_not(self, reading: LabReading, machine: str | None) -> str | None:
         """Return why nothing can be done now with a machine and its things, or None."""
         return self.busy or self._why_held(reading, machine)
 
-    def _render_absence(self, reading: Reading, title: str, *, gone: str = "") -> Node:
+    def _render_absence(self, reading: LabReading, title: str, *, gone: str = "") -> Node:
         """Say why there is nothing to show. `gone`: what to say if the lab itself can be read."""
         if reading.closed:
             return machine_parts.render_notice(title, _("The lab is closed. Lab.open() opens it again."))
@@ -204,14 +204,14 @@ class OneMachinePanel(LivePanel):
         """Initialize the panel's own attributes and actions."""
         raise NotImplementedError
 
-    def _facts(self, reading: Reading) -> MachineFacts | None:
+    def _facts(self, reading: LabReading) -> MachineFacts | None:
         """The machine as last read, or None if it is gone."""
         machines = reading.state.machines.values() if reading.state else ()
         facts = next((machine for machine in machines if machine.id == self._id), None)
         self._last_name = facts.name if facts else self._last_name
         return facts
 
-    def _about(self, reading: Reading) -> str | None:
+    def _about(self, reading: LabReading) -> str | None:
         """Return the machine's name, or None if it is gone."""
         facts = self._facts(reading)
         return facts.name if facts else None
@@ -242,6 +242,6 @@ class OneMachinePanel(LivePanel):
         """Return the static twin."""
         raise NotImplementedError
 
-    def _render_live(self, reading: Reading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
+    def _render_live(self, reading: LabReading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
         """Return the live view, from top to bottom."""
         raise NotImplementedError

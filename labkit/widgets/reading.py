@@ -1,4 +1,4 @@
-"""`Reading`: a lab as its panels last read it, with what its machines used.
+"""`LabReading`: a lab as its panels last read it, with what its machines used.
 
 Only values. Knows: the lab's state. Must not know: how and when it is read, how it is shown.
 """
@@ -26,7 +26,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class LabReading:
     """A lab as last read.
 
     Attributes:

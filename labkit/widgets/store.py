@@ -24,7 +24,7 @@ from labkit.model.machine import MachineState, Reason
 from labkit.model.state import LabState
 from labkit.model.usage import MachineUsage
 from labkit.widgets.chronicle import Chronicle
-from labkit.widgets.reading import Reading, Sample
+from labkit.widgets.reading import LabReading, Sample
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -61,7 +61,7 @@ class Store:
     def __init__(self, lab: Lab) -> None:
         self._lab = weakref.ref(lab)
         self._lock = threading.RLock()
-        self._reading = Reading()
+        self._reading = LabReading()
         self._panels: weakref.WeakKeyDictionary[Panel, float] = weakref.WeakKeyDictionary()  # seconds of a layout
         self._reading_lock = threading.Lock()
         self._news, self._fresh = threading.Event(), threading.Event()
@@ -86,11 +86,11 @@ class Store:
             return cls._stores[lab]
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> LabReading:
         """The last reading; no I/O."""
         return self._reading
 
-    def read(self) -> Reading:
+    def read(self) -> LabReading:
         """Read the lab's state now; an error of the lab becomes `trouble`."""
         with self._reading_lock:
             lab, began = self._lab(), time.time()
@@ -109,7 +109,7 @@ class Store:
                     state = state.with_stand(machine_id, stand, reason)
                 return self._set(state=state, trouble=None)
 
-    def _set(self, **changes: Any) -> Reading:
+    def _set(self, **changes: Any) -> LabReading:
         with self._lock:
             self._reading = replace(self._reading, **changes)
             return self._reading

@@ -11,8 +11,9 @@ import pytest
 from labkit import Lab
 from labkit.course import CoursePanel, exercise
 from labkit.course.copies import WorkingCopies
-from labkit.course.overview import Stand, read_overview
+from labkit.course.overview import read_overview
 from labkit.course.progress import CourseProgress, KeptFigure
+from labkit.course.result import Stand
 from labkit.course.results import this_place
 from tests.widgets.waiting import eventually
 

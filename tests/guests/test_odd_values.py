@@ -48,7 +48,7 @@ PANELS = tuple(getattr(widgets, name) for name in widgets.__all__ if name != "Pa
 WEB, LAB, RUNNING = object(), object(), object()
 """In the table: the machine that is off, the lab, the machine that runs."""
 
-VALUES = (experiments.Beat, experiments.Verdict, experiments.Witness)
+VALUES = (experiments.Beat, experiments.RestoreCheck, experiments.Witness)
 """Of what `labkit.experiments` gives, the classes that it makes itself."""
 
 ALWAYS = "all"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -79,3 +80,13 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert only_a_type < arrows
     circles = [each for each in nx.strongly_connected_components(nx.DiGraph(arrows - only_a_type)) if len(each) > 1]
     assert circles == []
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    """What is read in one room must not be taken for what another one means."""
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "labkit").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}

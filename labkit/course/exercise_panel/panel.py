@@ -13,10 +13,9 @@ from functools import partial
 
 from labkit.arguments import checked
 from labkit.course.announcing import Call, listen
-from labkit.course.exercise import Exercise, say_ways
+from labkit.course.exercise import Exercise, say_ways, show_as
 from labkit.course.exercise_panel import parts as drawing
-from labkit.course.overview import Stand
-from labkit.course.result import Advice, Result
+from labkit.course.result import Advice, Result, Stand
 from labkit.errors import BadInput
 from labkit.language import _
 from labkit.units import Shown
@@ -165,3 +164,6 @@ class ExercisePanel(LivePanel):
             self.acting.tell(*[line for outcome in self._lab.history[before:] for line in outcome.commands])
 
         self.acting.work(label.format(title=self._ex.title), work, expected=self._store.expected(known))
+
+
+show_as(lambda exercise: ExercisePanel(exercise)._repr_mimebundle_())

@@ -10,8 +10,7 @@ from typing import Final
 
 from labkit.course.announcing import Call
 from labkit.course.goal import Goal, GoalPoint
-from labkit.course.overview import Stand
-from labkit.course.result import Advice, Result, Verdict
+from labkit.course.result import Advice, Result, Stand, Verdict
 from labkit.language import _, ngettext, say_again
 from labkit.model.tree_layout import arrange
 from labkit.widgets import act_parts, parts

@@ -26,7 +26,7 @@ from labkit.widgets.clone import parts as drawing
 from labkit.widgets.live import OneMachinePanel
 from labkit.widgets.loss_parts import render_losses_of
 from labkit.widgets.machine import parts as machine_parts
-from labkit.widgets.reading import Reading
+from labkit.widgets.reading import LabReading
 from labkit.widgets.tree import Child, Node, tag
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class ClonePanel(OneMachinePanel):
         head, *rest = self.line().splitlines()
         return tag("div", tag("h3", head), *[tag("p", line) for line in rest])
 
-    def _render_live(self, reading: Reading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
+    def _render_live(self, reading: LabReading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
         lineage = read_lineage(state)
         busy = self._why_not(reading, facts.name)
         return (

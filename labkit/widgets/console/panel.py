@@ -17,7 +17,7 @@ from labkit.widgets.acting import Values
 from labkit.widgets.console.parts import render_console
 from labkit.widgets.live import OneMachinePanel
 from labkit.widgets.machine import parts as drawing
-from labkit.widgets.reading import Reading
+from labkit.widgets.reading import LabReading
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work
 
@@ -42,7 +42,7 @@ class Console(OneMachinePanel):
     def _render_static(self, _state: LabState, facts: MachineFacts) -> Node:
         return tag("div", drawing.render_head(facts), tag("p", _("Its console is here when the cell has run.")))
 
-    def _render_live(self, reading: Reading, _state: LabState, facts: MachineFacts) -> Sequence[Node]:
+    def _render_live(self, reading: LabReading, _state: LabState, facts: MachineFacts) -> Sequence[Node]:
         busy = self._why_not(reading, facts.name)
         start = [button for button in drawing.list_switches(facts, busy=busy) if button.action == "start"]
         return (

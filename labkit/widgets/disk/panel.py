@@ -28,7 +28,7 @@ from labkit.widgets.live import LivePanel
 from labkit.widgets.loss_parts import render_losses, render_relink
 from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.offer_parts import render_refusal
-from labkit.widgets.reading import Reading
+from labkit.widgets.reading import LabReading
 from labkit.widgets.tree import Child, Node, tag
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class DiskPanel(LivePanel):
         words = _("The disks differ from lab to lab: run the cell.")
         return tag("div", head, parts.table([(disk.name, drawing.describe(disk))]) if disk else tag("p", words))
 
-    def _detail(self, reading: Reading, disk: DiskFacts | None) -> Child:
+    def _detail(self, reading: LabReading, disk: DiskFacts | None) -> Child:
         if disk is None or reading.state is None:
             return None
         survey = self._lab.survey_disks(frozen_in=reading.state)
@@ -137,12 +137,12 @@ class DiskPanel(LivePanel):
         losses = [loss for loss in find_losses(read_lineage(state)) if (disk.machine, disk.name) in loss.disks]
         return render_relink(disk.machine, [disk.name], busy=busy) if losses and disk.machine else None
 
-    def _about(self, reading: Reading) -> str | None:
+    def _about(self, reading: LabReading) -> str | None:
         """Return the machine that has the shown disk, or None."""
         disk = self._shown(self._disks(reading))
         return disk.machine if disk else None
 
-    def _disks(self, reading: Reading) -> dict[str, DiskFacts]:
+    def _disks(self, reading: LabReading) -> dict[str, DiskFacts]:
         return dict(reading.state.disks) if reading.state else {}
 
     def _shown(self, disks: dict[str, DiskFacts]) -> DiskFacts | None:

@@ -30,7 +30,7 @@ from labkit.widgets.lineage import parts as lineage_parts
 from labkit.widgets.live import CAN_CANCEL, SWITCHES, LivePanel
 from labkit.widgets.loss_parts import render_losses, render_losses_of, render_seals, why_not_start
 from labkit.widgets.machine import parts as machine_parts
-from labkit.widgets.reading import Reading
+from labkit.widgets.reading import LabReading
 from labkit.widgets.tree import Child, Node, tag
 from labkit.widgets.work import Work
 
@@ -131,7 +131,7 @@ class LabPanel(LivePanel):
         compact = "" if roomy else " labkit-compact"
         return tag("ul", titles, *rows, class_=f"labkit-machines{compact}", data_filtered="machines", key="machines")
 
-    def _row(self, reading: Reading, facts: MachineFacts, size: int, *, roomy: bool, lost: str | None) -> Node:
+    def _row(self, reading: LabReading, facts: MachineFacts, size: int, *, roomy: bool, lost: str | None) -> Node:
         """Return a machine's row; if nothing in it has changed, the row laid out before, since there may be many."""
         work = self._switched.get(facts.id)
         busy = work.busy if work else self._why_not(reading, facts.name)

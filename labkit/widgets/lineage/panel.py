@@ -22,7 +22,7 @@ from labkit.widgets.live import LivePanel
 from labkit.widgets.loss_parts import render_losses, render_losses_of
 from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.parts import Button
-from labkit.widgets.reading import Reading
+from labkit.widgets.reading import LabReading
 from labkit.widgets.tree import Child, tag
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class LineagePanel(LivePanel):
         state = self._store.reading.state
         return read_lineage(state) if state else None
 
-    def _about(self, _reading: Reading) -> str | None:
+    def _about(self, _reading: LabReading) -> str | None:
         """Return the machine that the selected node belongs to, or None."""
         lineage = self._lineage()
         node = self._find(lineage, self._chosen) if lineage else None

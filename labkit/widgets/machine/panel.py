@@ -23,7 +23,7 @@ from labkit.widgets.console.parts import render_console
 from labkit.widgets.live import CAN_CANCEL, SWITCHES, OneMachinePanel
 from labkit.widgets.loss_parts import render_losses, render_losses_of, why_not_start
 from labkit.widgets.machine import parts as drawing
-from labkit.widgets.reading import Reading
+from labkit.widgets.reading import LabReading
 from labkit.widgets.tree import Node, tag
 
 CONSOLE_LINES = 12
@@ -64,7 +64,7 @@ class MachinePanel(OneMachinePanel):
         losses = render_losses(losses_of(read_lineage(state), facts.name))
         return tag("div", drawing.render_head(facts), losses, parts.table(drawing.list_definition(facts)))
 
-    def _render_live(self, reading: Reading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
+    def _render_live(self, reading: LabReading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
         samples = reading.samples.get(self._id, ())
         busy, lineage = self._why_not(reading, facts.name), read_lineage(state)
         buttons = [

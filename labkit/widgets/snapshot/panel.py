@@ -22,7 +22,7 @@ from labkit.widgets.live import OneMachinePanel
 from labkit.widgets.loss_parts import render_losses_of
 from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.offer_parts import find_changed, render_refusal
-from labkit.widgets.reading import Reading
+from labkit.widgets.reading import LabReading
 from labkit.widgets.snapshot import parts as drawing
 from labkit.widgets.tree import Child, Node, tag
 
@@ -65,7 +65,7 @@ class SnapshotPanel(OneMachinePanel):
     def _render_static(self, _state: LabState, facts: MachineFacts) -> Node:
         return tag("div", tag("h3", facts.name), tag("pre", self._tree(self._store.reading, facts).text()))
 
-    def _render_live(self, reading: Reading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
+    def _render_live(self, reading: LabReading, state: LabState, facts: MachineFacts) -> Sequence[Node]:
         tree = self._tree(reading, facts)
         busy = self._why_not(reading, facts.name)
         return (
@@ -85,7 +85,7 @@ class SnapshotPanel(OneMachinePanel):
             ),
         )
 
-    def _detail(self, reading: Reading, facts: MachineFacts, tree: SnapshotTree, busy: str | None) -> Child:
+    def _detail(self, reading: LabReading, facts: MachineFacts, tree: SnapshotTree, busy: str | None) -> Child:
         name = self._shown(tree)
         if name is None or reading.state is None:
             return None
@@ -102,7 +102,7 @@ class SnapshotPanel(OneMachinePanel):
             key=name,
         )
 
-    def _tree(self, reading: Reading, facts: MachineFacts | None) -> SnapshotTree:
+    def _tree(self, reading: LabReading, facts: MachineFacts | None) -> SnapshotTree:
         if reading.state is None or facts is None:
             return SnapshotTree()
         return reading.state.snapshots.get(facts.name, SnapshotTree())
