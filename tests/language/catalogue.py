@@ -56,8 +56,8 @@ def extract_shell() -> Catalog:
         for message in read_po(io.BytesIO(dumped)):
             if message.id:
                 catalogue.add(message.id, locations=[(script.relative_to(ROOT).as_posix(), 0)])
-    for _line, message, _comments, _context in extract_from_file("python", SERVER, keywords=_KEYWORDS):
-        catalogue.add(message, locations=[(SERVER.relative_to(ROOT).as_posix(), 0)])
+    for _line, words, _comments, _context in extract_from_file("python", SERVER, keywords=_KEYWORDS):
+        catalogue.add(words, locations=[(SERVER.relative_to(ROOT).as_posix(), 0)])
     return catalogue
 
 
