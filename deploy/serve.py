@@ -15,6 +15,7 @@ Knows: sockets, Jupyter's server. Must not know: labkit, what is served.
 from __future__ import annotations
 
 import errno
+import gettext
 import ipaddress
 import os
 import re
@@ -36,6 +37,15 @@ KERNEL_SOCKET = "kernel-01234567-0123-0123-0123-0123456789ab-ipc-1"
 Address = tuple[socket.AddressFamily, str]
 
 
+_ = gettext.translation(
+    "lab",
+    Path(__file__).parent.parent / "labkit" / "locale",
+    languages=[os.environ.get("LABKIT_SPOKEN") or "en"],
+    fallback=True,
+).gettext
+"""A sentence in the language that `./lab` speaks, from its catalogue."""
+
+
 def say(sentence: str) -> None:
     """Tell the user."""
     os.write(SAID, f"{sentence}\n".encode())
@@ -55,16 +65,20 @@ def find_addresses(wanted: str) -> Sequence[Address]:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         fail(
-            f"LABKIT_BIND is {wanted!r}, which is no address and no name that this computer knows. "
-            f"Leave it out for {LOOPBACK} (this computer alone), or set it to an address of this computer."
+            _(
+                "LABKIT_BIND is {wanted!r}, which is no address and no name that this computer knows. "
+                "Leave it out for {loopback} (this computer alone), or set it to an address of this computer."
+            ).format(wanted=wanted, loopback=LOOPBACK)
         )
-    addresses = list(dict.fromkeys((family, str(place[0])) for family, _, _, _, place in found))
+    addresses = list(dict.fromkeys((family, str(place[0])) for family, *_rest, place in found))
     usable = [(family, address) for family, address in addresses if is_ours(family, address)]
     if not usable:
         told = ", ".join(dict.fromkeys(address for _, address in addresses))
         fail(
-            f"LABKIT_BIND is {wanted!r}, and this computer has no address {told} (`ip address` lists those it has). "
-            f"Leave it out for {LOOPBACK} (this computer alone), or name one of them."
+            _(
+                "LABKIT_BIND is {wanted!r}, and this computer has no address {told} (`ip address` lists those it has). "
+                "Leave it out for {loopback} (this computer alone), or name one of them."
+            ).format(wanted=wanted, told=told, loopback=LOOPBACK)
         )
     return usable
 
@@ -110,7 +124,7 @@ def take_port(addresses: Sequence[Address], first: int) -> tuple[int, list[socke
     wanted = os.environ.get("LABKIT_PORT", "")
     if wanted:
         if not re.fullmatch(r"[0-9]{1,5}", wanted) or not 1024 <= int(wanted) <= 65535:
-            fail(f"LABKIT_PORT is {wanted}; it must be a number from 1024 to 65535.")
+            fail(_("LABKIT_PORT is {wanted}; it must be a number from 1024 to 65535.").format(wanted=wanted))
         ports = range(int(wanted), int(wanted) + 1)
     else:
         ports = range(first, first + PORTS_TRIED)
@@ -119,17 +133,22 @@ def take_port(addresses: Sequence[Address], first: int) -> tuple[int, list[socke
             sockets = listen(addresses, port)
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                fail(f"Port {port} cannot be listened on: {error.strerror}. Name another one in LABKIT_PORT.")
+                words = _("Port {port} cannot be listened on: {why}. Name another one in LABKIT_PORT.")
+                fail(words.format(port=port, why=error.strerror))
             continue
         if port != ports[0]:
             say(
-                f"Port {ports[0]} is taken, perhaps by a ./lab up in another terminal: that one goes on, at its own "
-                f"address. This is one more, on port {port}; it sees the same labs and notebooks."
+                _(
+                    "Port {taken} is taken, perhaps by a ./lab up in another terminal: that one goes on, at its own "
+                    "address. This is one more, on port {port}; it sees the same labs and notebooks."
+                ).format(taken=ports[0], port=port)
             )
         return port, sockets
     if wanted:
-        fail(f"Port {wanted} is busy. Name another one in LABKIT_PORT, or leave it out and a free one is taken.")
-    fail(f"Ports {ports[0]} to {ports[-1]} are all busy. Name a free one in LABKIT_PORT.")
+        words = _("Port {port} is busy. Name another one in LABKIT_PORT, or leave it out and a free one is taken.")
+        fail(words.format(port=wanted))
+    words = _("Ports {first} to {last} are all busy. Name a free one in LABKIT_PORT.")
+    fail(words.format(first=ports[0], last=ports[-1]))
 
 
 def host_of(addresses: Sequence[Address]) -> str:
@@ -158,12 +177,16 @@ def serve(root: Path, first_port: int, limit: int) -> None:
         signal.alarm(0)
         if any(not ipaddress.ip_address(address).is_loopback for _, address in addresses):
             listens = ", ".join(address for _, address in addresses)
-            say(f"It listens on {listens}, as LABKIT_BIND asks: who reaches it from elsewhere needs only the token.")
-        say("JupyterLab is up. Ctrl-C here stops it. Open:")
+            words = _(
+                "It listens on {places}, as LABKIT_BIND asks: who reaches it from elsewhere needs only the token."
+            )
+            say(words.format(places=listens))
+        say(_("JupyterLab is up. Ctrl-C here stops it. Open:"))
         os.write(TOLD, f"\n    http://{host}:{port}{path}lab/tree/{start_page(root)}?token={token}\n\n".encode())
         os.close(TOLD)
 
-    signal.signal(signal.SIGALRM, lambda *_: fail(f"JupyterLab did not answer within {limit} s."))
+    late = _("JupyterLab did not answer within {limit} s.").format(limit=limit)
+    signal.signal(signal.SIGALRM, lambda *_why: fail(late))
     signal.alarm(limit)
     for descriptor in (TOLD, SAID):
         os.set_inheritable(descriptor, False)

@@ -30,14 +30,13 @@ stop() {
 
 # shellcheck disable=SC2329 # called by stop
 offer_to_save() {
-  local running names count answer
+  local running names answer
   # In English, whatever the course speaks; a lab that cannot be listed does not keep the others from being asked for.
   running=$({ LABKIT_LANGUAGE=en python -m labkit.cli list 2>/dev/null || true; } | sed -nE 's/\t(running|paused)$//p')
   [ -n "$running" ] || return 0
-  count=$(wc -l <<<"$running")
   names=${running//$'\n'/, }
   if [ ! -t 0 ]; then
-    say $"$count running machine(s) go on without it: $names."
+    say $"Machines that run on without it: $names."
     return 0
   fi
   printf '%s ' $"Running machines: $names. Save them, so that they go on from here next time? [Y/n]" >&2

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from labkit.course.amount import say_amount
 from labkit.engine.folders import data_folder
 from labkit.language import _
 from labkit.printing import tell
@@ -71,6 +72,10 @@ class KeptFigure:
     def is_of(self, host: str, accelerator: str) -> bool:
         """Whether it was measured on that computer with that accelerator: others are not comparable."""
         return (self.host, self.accelerator) == (host, accelerator)
+
+    def __repr__(self) -> str:
+        where = ", ".join(word for word in (self.at[:10], self.accelerator) if word)
+        return f"{self.slug}: {say_amount(self.value, self.unit)}" + (f" ({where})" if where else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

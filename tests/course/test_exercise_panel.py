@@ -38,6 +38,12 @@ def dashed(page: Node) -> int:
     return sum("labkit-missing" in circle.attributes["class"] for circle in page.find("circle"))
 
 
+def result_key(page: Node) -> str:
+    """Return what tells the verdict shown from another; what is new gets the focus."""
+    keys = [str(each.attributes.get("key", "")) for each in page.find("div")]
+    return next(key for key in keys if key.startswith("result "))
+
+
 def solve(ex: Exercise) -> None:
     """Run the official solution."""
     exec(ex.code, {"ex": ex, "lab": ex.lab})  # noqa: S102  what is shown is what is proved
@@ -125,6 +131,37 @@ def test_buttons_do_what_a_cell_can_call_and_say_so(lab: Lab, progress: CoursePr
     assert "first-boot" not in lab.machines
     assert "virsh undefine" in page.text
     assert "That it was done" not in page.text
+
+
+def test_a_hint_stands_in_place_of_the_way_out_and_not_below_it(lab: Lab, progress: CourseProgress) -> None:
+    panel = ExercisePanel(FirstBoot(lab, progress=progress))
+    panel._repr_mimebundle_()
+    way = "lab.create('first-boot')"
+    assert do(panel, "check").text.count(way) == 1
+    assert do(panel, "hint").text.count(way) == 1
+
+
+def test_what_calls_for_a_start_names_the_button_for_it(lab: Lab, tree: ThisTree) -> None:
+    panel = ExercisePanel(tree)
+    panel._repr_mimebundle_()
+    page = do(panel, "check")
+    assert "ex.start() (“Begin”) starts the machine this-tree" in page.text
+    assert "→ ex.start() (“Begin”) makes what the exercise starts from." in page.text.replace("  ", " ")
+    do(panel, "start")
+    lab.machines["this-tree"].kill()
+    lab.machines["this-tree"].delete()
+    page = do(panel, "check")
+    assert "Call ex.start() (“Begin again…”)" in page.text
+    assert "(“" not in tree.task(), "what is typed needs no button"
+
+
+def test_a_check_that_says_the_same_again_is_heard_again(lab: Lab, progress: CourseProgress) -> None:
+    panel = ExercisePanel(FirstBoot(lab, progress=progress))
+    panel._repr_mimebundle_()
+    told = [result_key(do(panel, "check")) for _time in range(2)]
+    assert told[0] != told[1]
+    panel.redraw()
+    assert result_key(panel.page()) == told[1]
 
 
 def test_what_a_cell_asks_is_shown_in_the_panel(lab: Lab, progress: CourseProgress) -> None:

@@ -28,6 +28,8 @@ def test_what_was_kept_is_recalled(lab: Lab) -> None:
     assert (kept.value, kept.unit, kept.spread) == (4.25, "s", 0.5)
     assert kept.is_of(*this_place(lab))
     assert kept.at
+    assert repr(kept) == f"boot-time: 4.25 s ({kept.at[:10]}, {kept.accelerator})"
+    assert repr(KeptFigure(slug="mine", value=2)) == "mine: 2"
     assert describe_result(kept) == ("a machine starts, until its guest answers", "4.25 s (spread 0.5 s)")
 
 

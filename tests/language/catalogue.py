@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
@@ -24,6 +24,8 @@ LOCALE = ROOT / "labkit" / "locale"
 TEMPLATE = LOCALE / "labkit.pot"
 SHELL = (ROOT / "lab", *sorted((ROOT / "deploy").glob("*.sh")))
 """The scripts of `./lab`; bash itself translates what stands in `$"…"`."""
+SERVER = ROOT / "deploy" / "serve.py"
+"""What `./lab up` ends in: it speaks from the same catalogue."""
 LANGUAGES = ("es",)
 
 _KEYWORDS = {"_": None, "ngettext": (1, 2)}
@@ -47,13 +49,15 @@ def extract() -> Catalog:
 
 
 def extract_shell() -> Catalog:
-    """Return what `./lab` says, as bash itself finds it."""
+    """Return what `./lab` says, as bash itself finds it, and its server."""
     catalogue = _undated(Catalog(project="lab", header_comment=_HEADER, fuzzy=False))
     for script in SHELL:
         dumped = subprocess.run(["bash", "--dump-po-strings", script], capture_output=True, check=True).stdout
         for message in read_po(io.BytesIO(dumped)):
             if message.id:
                 catalogue.add(message.id, locations=[(script.relative_to(ROOT).as_posix(), 0)])
+    for _line, words, _comments, _context in extract_from_file("python", SERVER, keywords=_KEYWORDS):
+        catalogue.add(words, locations=[(SERVER.relative_to(ROOT).as_posix(), 0)])
     return catalogue
 
 

@@ -62,12 +62,15 @@ def test_what_the_command_says_is_in_step_with_its_scripts_and_translated(code: 
     assert catalogue.untranslated(merged) == []
     filled = [(catalogue.variables(str(each.id)), catalogue.variables(str(each.string))) for each in merged if each.id]
     assert [(ours, theirs) for ours, theirs in filled if ours != theirs] == []
+    assert catalogue.broken_placeholders(merged) == []
 
 
 def test_every_sentence_of_the_command_can_be_translated() -> None:
     """What `say`, `fail` and their like are given in quotes is in `$"…"`."""
     sentence = re.compile(r"\b(?:say|stage|detail|fail) [\"'](?!\").*")
     assert [line for script in catalogue.SHELL for line in sentence.findall(script.read_text())] == []
+    spoken = re.compile(r"\b(?:say|fail)\(\s*f?[\"'](?!lab: \{sentence\}).*")
+    assert spoken.findall(catalogue.SERVER.read_text()) == []
 
 
 def test_what_the_docs_call_a_control_is_what_it_is_called() -> None:

@@ -332,3 +332,10 @@ def test_page_that_is_opened_shows_the_notebook_and_reaches_its_kernel(up: Lab) 
         notebook.locator(".jp-MarkdownOutput h1").first.wait_for(timeout=SECONDS * 1000)
         notebook.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=SECONDS * 1000)
         assert up.base in window.page.url
+
+
+def test_the_server_speaks_the_language_of_the_command(data: Path) -> None:
+    up = start_up(data, LABKIT_PORT="80", LABKIT_LANGUAGE="es")
+    output, _ = up.communicate(timeout=SECONDS)
+    assert "lab: LABKIT_PORT es 80; debe ser un número entre 1024 y 65535." in output
+    assert up.returncode == 1

@@ -50,6 +50,7 @@ class ExercisePanel(LivePanel):
         super().__init__(ex.lab)
         self._ex = ex
         self._result: Result | None = None
+        self._round = 0  # how many results were told
         self._said: dict[Call, Advice] = {}
         self._asking: Call | None = None
         listen(ex, self.heard)
@@ -93,19 +94,20 @@ class ExercisePanel(LivePanel):
             )
         if reading.state is None or reading.closed:
             return self._render_absence(reading, ex.title)
-        stand, busy = self._stand(), self.busy
+        stand, busy, is_begun = self._stand(), self.busy, ex.evidence is not None
+        start = drawing.start_label(starts_empty=ex.starts_empty, is_begun=is_begun)
         return tag(
             "div",
             drawing.render_head(ex.title, ex.slug, stand, practice=bool(ex.seed)),
-            render_prose(ex.task()),
+            render_prose(drawing.name_controls(ex.task(), start)),
             drawing.render_goal(ex.goal(reading.state), compared=True),
-            drawing.render_result(self._result),
-            *[drawing.render_advice(call, advice) for call, advice in self._said.items()],
+            drawing.render_result(self._result, start, hinted=Call.HINT in self._said, round_=self._round),
+            *[drawing.render_advice(call, advice, start) for call, advice in self._said.items()],
             self._render_use(),
             parts.render_buttons(
                 drawing.list_buttons(
                     starts_empty=ex.starts_empty,
-                    is_begun=ex.evidence is not None,
+                    is_begun=is_begun,
                     is_done=stand is Stand.DONE,
                     busy=busy,
                 ),
@@ -134,7 +136,7 @@ class ExercisePanel(LivePanel):
         """Show what the exercise has said, whoever has asked."""
         self.acting.tell(f"ex.{call.value}()")
         if result is not None:
-            self._result = result
+            self._result, self._round = result, self._round + 1
             stays = (Call.SOLUTION,) if call in (Call.CHECK, Call.HINT) else ()
             self._said = {each: said for each, said in self._said.items() if each in stays}
         if advice is not None:

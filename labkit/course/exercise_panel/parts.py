@@ -25,6 +25,9 @@ _CALL: Final = re.compile(
 )
 """A call as the course writes it, or a path inside a guest."""
 
+_BUTTON: Final = re.compile(r"`ex\.(start|reset)\(\)`")
+"""A call that the panel has a button for, and that a sentence may ask for."""
+
 _TONES: Final = {Stand.DONE: "good", Stand.BEGUN: "warn", Stand.OPEN: "calm"}
 
 
@@ -79,29 +82,34 @@ def _row(point: GoalPoint, lane: int, *, compared: bool) -> Branch:
     )
 
 
-def render_result(result: Result | None) -> Node | None:
-    """Return the verdict of the last check."""
+def render_result(result: Result | None, start: str, *, hinted: bool = False, round_: int = 0) -> Node | None:
+    """Return the verdict of the last check.
+
+    Args:
+        start: what the button is called that begins the exercise, see `start_label`. hinted: whether a hint stands
+            below, which says the way out. round_: which check it was, so that one that says the same is heard, too.
+    """
     if result is None:
         return None
-    way = result.hint if result.verdict in (Verdict.BROKEN, Verdict.NOT_STARTED) else ""
+    way = result.hint if not hinted and result.verdict in (Verdict.BROKEN, Verdict.NOT_STARTED) else ""
     tones = {Verdict.DONE: "labkit-result", Verdict.WRONG: "labkit-note", Verdict.BROKEN: "labkit-refusal"}
     return tag(
         "div",
-        tag("p", *render_line(_mark_code(result.text))),
-        tag("p", "→ ", *render_line(_mark_code(way))) if way else None,
+        tag("p", *render_line(name_controls(_mark_code(result.text), start))),
+        tag("p", "→ ", *render_line(name_controls(_mark_code(way), start))) if way else None,
         class_=tones.get(result.verdict, "labkit-said"),
         role="status",
         tabindex=-1,
         data_appear=True,
-        key=f"result {result.verdict.value} {result.why}",
+        key=f"result {round_} {result.verdict.value} {result.why}",
     )
 
 
-def render_advice(call: Call, advice: Advice) -> Node:
+def render_advice(call: Call, advice: Advice, start: str) -> Node:
     """Return a hint or the solution, with its code to copy."""
     return tag(
         "div",
-        render_prose(_mark_code(advice.text)),
+        render_prose(name_controls(_mark_code(advice.text), start)),
         act_parts.render_commands([advice.code]) if advice.code else None,
         class_="labkit-plan",
         role="status",
@@ -115,6 +123,28 @@ def _mark_code(text: str) -> str:
     """Return a text with the calls and paths in it marked as code, if it marks none itself."""
     text = str(say_again(text))
     return text if "`" in text else _CALL.sub(r"`\g<0>`", text)
+
+
+def name_controls(text: str, start: str) -> str:
+    """Return a text with the panel's button named behind each call of the exercise that has one.
+
+    Args:
+        text: with its calls marked as code. start: see `start_label`.
+    """
+    names = {"start": start, "reset": _("Reset…")}
+
+    def name(found: re.Match[str]) -> str:
+        control = _("“{control}”").format(control=names[found[1]])
+        return f"{found[0]} ({control})" if names[found[1]] else found[0]
+
+    return _BUTTON.sub(name, text)
+
+
+def start_label(*, starts_empty: bool, is_begun: bool) -> str:
+    """Return what the button is called that makes what the exercise starts from; "" where there is none."""
+    if starts_empty:
+        return ""
+    return _("Begin again…") if is_begun else _("Begin")
 
 
 def say_use(seconds: float | None, hints: int, *, is_over: bool) -> str:
@@ -143,7 +173,7 @@ def _say_time(seconds: float) -> str:
 def list_buttons(*, starts_empty: bool, is_begun: bool, is_done: bool, busy: str | None) -> list[Button]:
     """Return the buttons, in the order of the work."""
     start = Button(
-        label=_("Begin again…") if is_begun else _("Begin"),
+        label=start_label(starts_empty=starts_empty, is_begun=is_begun),
         action="ask-start" if is_begun else "start",
         kind="plain" if is_begun else "main",
         busy=busy,
