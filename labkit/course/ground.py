@@ -12,6 +12,7 @@ import hashlib
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -127,7 +128,10 @@ class Ground(ABC):
     def judge_all(self, before: Evidence, now: Reading) -> Result:
         """Tell how it stands: what was given, then the work; right after the start it is begun, not wrong."""
         result = self.why_not_given(before.reading, now) or self.judge(before, now)
-        if result.verdict is Verdict.WRONG and before.at and now == before.reading:
+        unchanged = (
+            replace(now, others=before.reading.others) == before.reading
+        )  # what is made beside it is no work on it
+        if result.verdict is Verdict.WRONG and before.at and unchanged:
             return Result(verdict=Verdict.BEGUN, why=result.why, hint=result.hint, line=result.line)
         return result
 

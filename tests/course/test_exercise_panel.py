@@ -120,7 +120,7 @@ def test_buttons_do_what_a_cell_can_call_and_say_so(lab: Lab, progress: CoursePr
     lab.create("first-boot")
     page = do(panel, "hint")
     assert "Hint 1 of 3." in page.text
-    assert "1 hint taken." in page.text
+    assert "1 hint taken in all." in page.text
     page = do(panel, "solution")
     assert "vm = lab.create(ex.machine)" in page.text
     assert "vm = lab.create(ex.machine)" not in do(panel, "solution").text

@@ -103,6 +103,18 @@ def test_a_new_problem_begins_with_its_first_hint(ex: Exercise) -> None:
     assert ex.hints_taken == 3
 
 
+def test_what_is_made_beside_an_exercise_is_no_work_on_it(lab: Lab, progress: CourseProgress) -> None:
+    ex = TrulyFixed(lab, progress=progress)
+    assert ex.start().verdict is Verdict.BEGUN
+    other = lab.create("beside")
+    lab.disks.create("free", capacity="1 MiB")
+    assert ex.check().verdict is Verdict.BEGUN
+    other.rename("beside-it")
+    assert ex.check().verdict is Verdict.BEGUN
+    other.delete()
+    assert ex.check().verdict is Verdict.BEGUN
+
+
 def test_evidence_lies_beside_the_progress_and_not_in_the_lab(lab: Lab, progress: CourseProgress) -> None:
     ex = TrulyFixed(lab, progress=progress)
     assert ex.start().verdict is Verdict.BEGUN

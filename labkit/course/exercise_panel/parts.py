@@ -153,7 +153,7 @@ def say_use(seconds: float | None, hints: int, *, is_over: bool) -> str:
     if seconds is not None:
         words.append((_("It took {time}.") if is_over else _("Begun {time} ago.")).format(time=_say_time(seconds)))
     if hints:
-        words.append(ngettext("{count} hint taken.", "{count} hints taken.", hints).format(count=hints))
+        words.append(ngettext("{count} hint taken in all.", "{count} hints taken in all.", hints).format(count=hints))
     return " ".join(words)
 
 
