@@ -90,4 +90,6 @@ def test_an_old_address_brings_the_notebook_that_may_be_meant(server: Server, wi
     expect(hint).to_be_visible(timeout=MINUTE)
     page.get_by_role("dialog").get_by_role("button", name="Close").click()  # what JupyterLab itself says
     hint.click()
-    expect(page.locator(".jp-RenderedMarkdown h1").first).to_contain_text("Disks", timeout=MINUTE)
+    expect(page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-RenderedMarkdown h1").first).to_contain_text(
+        "Disks", timeout=MINUTE
+    )

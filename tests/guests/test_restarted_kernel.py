@@ -27,7 +27,7 @@ def test_a_guest_whose_kernel_was_killed_mid_boot_is_waited_for_by_another(lab: 
 def test_a_kernel_killed_before_its_start_reached_the_hypervisor_leaves_the_machine_free(lab: Lab) -> None:
     lab.create("web", image="sector", memory="16 MiB")
     code = f"with Lab.open({lab.name!r}) as lab: lab.machines['web'].start()"
-    with Kernel(code, stop=Instant(function="start", number=2)) as kernel:
+    with Kernel(code, stop=Instant(function="start", number=3)) as kernel:
         kernel.wait_stopped()
         with pytest.raises(Busy):
             lab.machines["web"].delete()
