@@ -44,7 +44,7 @@ NAME = "labkit-kept"
 """The name of its domain is this and the first digits of its kind."""
 
 _ROOM_FACTOR = 3
-_PROMPT = "root@"  # the agent answers before the shell stands
+_PROMPT = "root@"
 
 
 def keep(machine: Handle, kind: Kind, limit: Limit) -> KeptGuest | None:
@@ -71,7 +71,7 @@ def keep_soon(machine: Handle, kind: Kind) -> None:
 
     def work() -> None:
         with contextlib.suppress(LabError):
-            wait_for_agent(machine.channel(machine.last_name), Limit(BOOTS_WITHIN))
+            machine.console.expect(_PROMPT, timeout=BOOTS_WITHIN)
             with kept_guests.making(kind.folder.name) as mine:
                 if mine and kept_guests.find_kept(kind.folder) is None:
                     _make(machine, kind, Limit(BOOTS_WITHIN))
@@ -124,10 +124,11 @@ def _boot(domains: Domains, kind: Kind, draft: Path, limit: Limit) -> None:
 
     instant.create_passing(connection, place_sockets(xml, connection.runtime), subject=spec.name)
     try:
-        channel = agent_channel(domains, spec.id, spec.name)
-        wait_for_agent(channel, limit.within(BOOTS_WITHIN))
+        # The agent is not asked before the shell stands: what is sent to one that has not begun yet may stay unanswered.
         console = SerialConsole(subject=spec.name, log=Path(spec.console_log or ""), open_log=open_plain, send=unheard)
         console.expect(_PROMPT, timeout=limit.within(BOOTS_WITHIN).left)
+        channel = agent_channel(domains, spec.id, spec.name)
+        wait_for_agent(channel, limit.within(BOOTS_WITHIN))
         agent.run(channel, "sync", limit=limit.within(BOOTS_WITHIN))
         instant.save_to(connection, str(draft / MEMORY), spec)
     finally:
