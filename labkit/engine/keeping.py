@@ -124,7 +124,7 @@ def _boot(domains: Domains, kind: Kind, draft: Path, limit: Limit) -> None:
 
     instant.create_passing(connection, place_sockets(xml, connection.runtime), subject=spec.name)
     try:
-        # The agent is not asked before the shell stands: what is sent to one that has not begun yet may stay unanswered.
+        # The agent is asked once the shell stands: what is sent before it has begun may stay unanswered for long.
         console = SerialConsole(subject=spec.name, log=Path(spec.console_log or ""), open_log=open_plain, send=unheard)
         console.expect(_PROMPT, timeout=limit.within(BOOTS_WITHIN).left)
         channel = agent_channel(domains, spec.id, spec.name)
