@@ -13,6 +13,7 @@ import libvirt_qemu
 
 from labkit.errors import ConnectionLost, LabError
 from labkit.hypervisor.connection import Connection
+from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.domains import mark_act
 from labkit.hypervisor.monitor import activate_images
 from labkit.limits import Limit, OnBytes
@@ -70,8 +71,9 @@ def pull(
 ) -> None:
     """Move everything between a running guest's active image and a lower one up into the active image.
 
-    A pull that a killed process began is waited for. If the pull is broken off, the image still depends on the same
-    images, and holds only copies of what they hold. If it ends well, everything is in the file.
+    A pull that a killed process began is waited for, and one that has ended is not done again. If the pull is broken
+    off, the image still depends on the same images, and holds only copies of what they hold. If it ends well,
+    everything is in the file.
 
     Args:
         onto: absolute path of the image it then depends on, or None: it stands alone.
@@ -83,7 +85,7 @@ def pull(
 
     def begin(raw: libvirt.virConnect) -> None:
         domain = raw.lookupByUUIDString(machine_id)
-        if not domain.blockJobInfo(target, 0):
+        if not domain.blockJobInfo(target, 0) and _below(domain, target) != onto:
             flags = libvirt.VIR_DOMAIN_BLOCK_REBASE_RELATIVE if onto else 0
             activate_images(domain)
             domain.blockRebase(target, onto, 0, flags)
@@ -100,20 +102,32 @@ def pull(
             if domain.blockJobInfo(target, 0):
                 raise  # else the job had just ended by itself
 
-    try:
+    def pull_once() -> None:
         connection.call(begin)  # an error may be returned although the job has begun
         while True:
             count = connection.events.count
             bytes_done = connection.read(look)
             if bytes_done is None:
-                break
+                return
             on_bytes(*bytes_done)
             limit.check()
             connection.events.wait_beyond(count, min(limit.left, LOOK))
+
+    try:
+        pull_once()
+        # A daemon killed right after it began left its successor a chain that QEMU no longer has, with images that
+        # QEMU holds open and nobody would close. Pulling once more moves nothing, and the successor hears of its end.
+        pull_once()
     except BaseException:
         connection.call(abort)  # it returns when the job has ended
         raise
     flush(connection, machine_id)
+
+
+def _below(domain: libvirt.virDomain, target: str) -> str | None:
+    """The image below a running guest's active image, as its daemon recorded it; None: that stands alone."""
+    found = parse(domain.XMLDesc(0)).xpath("./devices/disk[target/@dev = $target]/backingStore/source", target=target)
+    return found[0].get("file") if found else None
 
 
 def flush(connection: Connection, machine_id: str) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 
 import libvirt
+import psutil
 
 from labkit import Lab
 from labkit.engine.journal import Record
@@ -14,7 +15,7 @@ from labkit.hypervisor.process import find_pid
 from labkit.machine import Machine
 from labkit.plans.steps import PullBases
 from tests.snapshots.test_guests import hash_content
-from tests.snapshots.test_merges import QEMU_HOLDS_NOTHING_BACK
+from tests.snapshots.test_merges import QEMU_HOLDS_NOTHING_BACK, pull_unheard
 
 
 def _clone(lab: Lab) -> Machine:
@@ -79,3 +80,25 @@ def test_killed_with_its_kernel_before_all_is_in_the_file_it_loses_nothing(lab: 
     assert "flatten copy was interrupted" in told[0]
     assert _content(copy) == content
     copy.start().flatten()
+
+
+def test_a_pull_that_its_daemon_did_not_live_to_record_leaves_no_base_open(lab: Lab) -> None:
+    copy = _clone(lab)
+    content = _content(copy)
+    plan = copy.flatten.plan()
+    (pull,) = [step for step in plan.steps if isinstance(step, PullBases)]
+    Record(lab.home / "journal", plan)
+    for disk in pull.disks:
+        pull_unheard(copy, disk.target, None)
+    with Lab.open(lab.name) as again:
+        assert again.recovered == ("flatten copy was interrupted and has been completed.",)
+    bases = {base.path for base in pull.bases}
+    pid = find_pid(copy.id)
+    assert pid is not None
+    assert bases.isdisjoint(file.path for file in psutil.Process(pid).open_files())
+    assert _content(copy) == content
+    lab.machines["web"].delete()
+    assert lab.history[-1].remarks == ()
+    copy.snapshots.take("one")
+    copy.kill()
+    assert _content(copy) == content

@@ -16,6 +16,8 @@ from labkit.engine.executor import Outcome
 from labkit.engine.journal import Record
 from labkit.engine.progress import Progress
 from labkit.engine.steps import layer
+from labkit.hypervisor.domain_xml import parse
+from labkit.hypervisor.monitor import ask
 from labkit.hypervisor.process import find_pid
 from labkit.limits import NO_LIMIT
 from labkit.machine import Machine
@@ -99,6 +101,31 @@ def begin_slowly(vm: Machine, merge: MergeLayer) -> None:
         domain.blockRebase(merge.disk_target, merge.onto, 16, libvirt.VIR_DOMAIN_BLOCK_REBASE_RELATIVE)
     finally:
         connection.close()
+
+
+def pull_unheard(vm: Machine, target: str, onto: str | None) -> None:
+    """Move everything above an image up into a guest's active image, as QEMU does it whose daemon is killed meanwhile.
+
+    For the daemon there was no job: its chain is the old one, and QEMU holds images open that no disk uses.
+    """
+    connection = libvirt.open("qemu:///session")
+    try:
+        domain = connection.lookupByUUIDString(vm.id)
+        top, chosen = find_node(domain, target, None), {"base-node": find_node(domain, target, onto)} if onto else {}
+        ask(domain, "block-stream", device=top, **{"job-id": "unheard", **chosen})
+        while ask(domain, "query-jobs"):
+            pass
+    finally:
+        connection.close()
+
+
+def find_node(domain: libvirt.virDomain, target: str, path: str | None) -> str:
+    """The name of QEMU's node for an image of a disk, by what the daemon recorded; None: its active image."""
+    (disk,) = parse(domain.XMLDesc(0)).xpath("./devices/disk[target/@dev = $target]", target=target)
+    if path is None:
+        return f"libvirt-{disk.find('source').get('index')}-format"
+    (layer,) = disk.xpath(".//backingStore[source/@file = $path]", path=path)
+    return f"libvirt-{layer.get('index')}-format"
 
 
 @pytest.mark.parametrize("running", [False, True], ids=["off", "running"])
@@ -199,6 +226,33 @@ def test_a_guest_that_is_paused_stays_paused_when_a_layer_is_merged_under_it(vm:
     vm.snapshots.delete("two")
     assert vm.state == "paused"
     _end_guest(vm)
+    assert _content(vm)["now"] == content["now"]
+
+
+def test_what_qemu_has_merged_while_its_daemon_was_killed_is_told_to_the_next_one(vm: Machine) -> None:
+    vm.start()
+    content, depth = _content(vm), _depth(vm)
+    plan = vm.snapshots.delete.plan("two")
+    _number, merge = _merge_of(plan)
+    record = Record(vm.lab.home / "journal", plan)
+    connection = libvirt.open("qemu:///session")
+    try:
+        snapshot = connection.lookupByUUIDString(vm.id).snapshotLookupByName("two")
+        snapshot.delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
+    finally:
+        connection.close()
+    record.step_done(0)
+    pull_unheard(vm, str(merge.disk_target), merge.onto)
+    with Lab.open(vm.lab.name) as lab:
+        assert lab.recovered == ("delete web@two was interrupted and has been completed.",)
+    assert not Path(merge.layer).exists()
+    assert vm.lab.state.strays == ()
+    assert set(vm.lab.state.images) == vm.lab.state.alive
+    assert _depth(vm) == depth - 1
+    assert _content(vm)["now"] == content["now"]
+    vm.snapshots.take("three").delete("three")  # QEMU and its daemon agree on what there is
+    assert vm.lab.history[-1].remarks == ()
+    vm.kill()
     assert _content(vm)["now"] == content["now"]
 
 

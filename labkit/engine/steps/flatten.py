@@ -48,10 +48,7 @@ def _pull(step: PullBases, context: Context) -> None:
     connection = context.domains.connection
     for disk, base in zip(step.disks, step.bases, strict=True):
         if context.has_guest(step.machine_id):
-            if stands_alone(disk):
-                jobs.flush(connection, step.machine_id)
-            else:
-                jobs.pull(connection, step.machine_id, disk.target, None, context.limit, context.on_bytes)
+            jobs.pull(connection, step.machine_id, disk.target, None, context.limit, context.on_bytes)
             continue
         path = Path(disk.path)
         _depend_again(disk, base)

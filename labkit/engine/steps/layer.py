@@ -137,17 +137,8 @@ def _stays(step: MergeLayer, why: str) -> str:
 def _move_up(step: MergeLayer, context: Context) -> None:
     child = Path(step.child)
     if step.machine_id and step.disk_target and context.has_guest(step.machine_id):
-        if _backing(step) == step.onto:  # rebased by an interrupted act
-            jobs.flush(context.domains.connection, step.machine_id)
-        else:
-            jobs.pull(
-                context.domains.connection,
-                step.machine_id,
-                step.disk_target,
-                step.onto,
-                context.limit,
-                context.on_bytes,
-            )
+        connection = context.domains.connection
+        jobs.pull(connection, step.machine_id, step.disk_target, step.onto, context.limit, context.on_bytes)
         return
     with files.host_errors(child):
         os.chmod(child, child.stat().st_mode | 0o200)
