@@ -40,7 +40,7 @@ from labkit.language import _
 from labkit.limits import Limit, unheard
 from labkit.model.machine import MachineState
 from labkit.model.state import LabState
-from labkit.plans.guard import guarded, why_not_reached
+from labkit.plans.guard import why_not_now
 from labkit.plans.plan import Plan
 from labkit.plans.steps import CreateOverlay, Step
 
@@ -249,7 +249,7 @@ class Executor:
                 _("Make the plan again and look at it."),
                 plan=plan,
             )
-        if refusal := why_not_reached(state, plan.names) or guarded(state, plan).refusal:
+        if refusal := why_not_now(state, plan):
             raise Refused(refusal.why, refusal.hint, plan=plan)
         # Whatever is found at these paths later was made by this act, so it may be removed when the act is taken back.
         if there := [path for path in plan.files.made if os.path.lexists(path)]:

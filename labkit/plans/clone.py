@@ -27,9 +27,9 @@ from labkit.plans.clone_request import (
     origin_of,
 )
 from labkit.plans.disk_excuses import why_no_room
-from labkit.plans.guard import guarded
 from labkit.plans.instant import notes_of_mapping, with_waking
 from labkit.plans.plan import Plan, Refusal
+from labkit.plans.planning import make_plan
 from labkit.plans.snapshot import SnapshotSurvey, plan_take
 from labkit.plans.steps import CreateOverlay, FreezeImages, LinkImages, Step, TakeSnapshot
 
@@ -120,14 +120,5 @@ def _plan(
 ) -> Plan:
     first, *others = request.names
     names = (request.machine, *request.names)
-    plan = Plan(
-        act="clone",
-        subject=f"{request.machine} → {first}" + (f" … {others[-1]}" if others else ""),
-        home=state.home,
-        names=names,
-        basis=state.fingerprint(names),
-        steps=() if refusal else tuple(steps),
-        refusal=refusal,
-        notes=() if refusal else tuple(notes),
-    )
-    return guarded(state, plan)
+    subject = f"{request.machine} → {first}" + (f" … {others[-1]}" if others else "")
+    return make_plan("clone", state, subject, names=names, steps=steps, refusal=refusal, notes=notes)

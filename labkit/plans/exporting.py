@@ -26,9 +26,9 @@ from labkit.model.travel import (
 )
 from labkit.plans.archive_excuses import why_not_export, why_not_readable
 from labkit.plans.broken import why_broken
-from labkit.plans.guard import guarded
 from labkit.plans.memory_excuses import why_bad_memory
 from labkit.plans.plan import Plan
+from labkit.plans.planning import make_plan
 from labkit.plans.snapshot_survey import MemoryFault
 from labkit.plans.steps import WriteArchive
 
@@ -91,16 +91,7 @@ def plan_export(state: LabState, survey: ExportSurvey, machine: str, target: str
     step = None if refusal else _writing(state, survey, machine, target, images, memories, boots, names, needed)
     if step and (refusal := why_not_readable(machine, step.manifest)):
         step = None
-    plan = Plan(
-        act="export",
-        subject=machine,
-        home=state.home,
-        names=(machine,),
-        basis=state.fingerprint((machine,)),
-        steps=(step,) if step else (),
-        refusal=refusal,
-    )
-    return guarded(state, plan)
+    return make_plan("export", state, machine, names=[machine], steps=[step] if step else [], refusal=refusal)
 
 
 def _writing(

@@ -21,9 +21,9 @@ from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans.broken import why_broken
 from labkit.plans.disk_excuses import why_internal, why_no_room
-from labkit.plans.guard import guarded
 from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Plan, Refusal
+from labkit.plans.planning import make_plan
 from labkit.plans.reclaim import find_unneeded, own_disks
 from labkit.plans.steps import ConvertImage, CopyImage, DeleteFiles, PullBases, ReplaceImage, Step
 from labkit.units import format_size
@@ -279,14 +279,4 @@ def _plan(
     refusal: Refusal | None = None,
     notes: Iterable[str] = (),
 ) -> Plan:
-    plan = Plan(
-        act=act,
-        subject=subject,
-        home=state.home,
-        names=(machine,),
-        basis=state.fingerprint((machine,)),
-        steps=() if refusal else tuple(steps),
-        refusal=refusal,
-        notes=() if refusal else tuple(notes),
-    )
-    return guarded(state, plan)
+    return make_plan(act, state, subject, names=[machine], steps=steps, refusal=refusal, notes=notes)

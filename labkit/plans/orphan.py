@@ -24,7 +24,8 @@ from labkit.plans.disk_excuses import why_not_name
 from labkit.plans.memory_excuses import describe_fault
 from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Plan, Refusal
-from labkit.plans.snapshot.common import make_plan
+from labkit.plans.planning import make_plan
+from labkit.plans.snapshot.common import snapshot_plan
 from labkit.plans.snapshot_excuses import why_not_named
 from labkit.plans.snapshot_survey import MemoryFault
 from labkit.plans.steps import CreateOverlay, DeleteFiles, FreezeImages, ReviveSnapshot, Step
@@ -102,7 +103,7 @@ def plan_revive(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts, name
     steps: list[Step] = [step, FreezeImages(paths=files, known=True)]
     refusal = _why_not_back(state, survey, orphan, point, wanted) or why_not_named(tree, wanted)
     note = _("{machine} can be restored to {name} again.").format(machine=machine, name=wanted)
-    return make_plan("adopt", state, machine, wanted, steps=steps, refusal=refusal, notes=[note])
+    return snapshot_plan("adopt", state, machine, wanted, steps=steps, refusal=refusal, notes=[note])
 
 
 def _specs(state: LabState, paths: Iterable[str]) -> tuple[DiskSpec, ...]:
@@ -269,17 +270,7 @@ def _of_orphans(
 ) -> Plan:
     disks = tuple(sorted({orphan.disk for orphan in orphans if orphan.disk}))
     machines = tuple(sorted({orphan.machine for orphan in orphans if orphan.machine}))
-    return Plan(
-        act=act,
-        subject=subject,
-        home=state.home,
-        names=machines,
-        disks=disks,
-        basis=state.fingerprint(machines, disks),
-        steps=tuple(steps),
-        refusal=refusal,
-        notes=tuple(notes),
-    )
+    return make_plan(act, state, subject, names=machines, disks=disks, steps=steps, refusal=refusal, notes=notes)
 
 
 def _holder(orphan: OrphanFacts) -> tuple[str, ...]:

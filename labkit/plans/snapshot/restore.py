@@ -16,7 +16,7 @@ from labkit.plans.naming import free_disk_name, next_image_path
 from labkit.plans.plan import Plan
 from labkit.plans.reclaim import find_unneeded, own_disks
 from labkit.plans.removal import allocated_by, files_of
-from labkit.plans.snapshot.common import make_creations, make_overlays, make_plan, tree_of
+from labkit.plans.snapshot.common import make_creations, make_overlays, snapshot_plan, tree_of
 from labkit.plans.snapshot.take import make_freezing, make_taking
 from labkit.plans.snapshot_excuses import is_same_disk, why_not_restore, why_not_take
 from labkit.plans.snapshot_survey import SnapshotSurvey
@@ -57,7 +57,7 @@ def plan_restore(
     if refusal is None and save_current is not None:
         refusal = why_not_take(state, survey, facts, tree, save_current)
     if refusal:
-        return make_plan("restore", state, machine, name, refusal=refusal)
+        return snapshot_plan("restore", state, machine, name, refusal=refusal)
 
     snapshot = tree[name]
     creates: list[Step] = []
@@ -79,7 +79,7 @@ def plan_restore(
     creates += make_creations(snapshot.disks, overlays)
     switches += _power_off(facts) + _switch_to(survey, facts, snapshot, overlays, run=run, memory=memory)
     clean_ups += _removal(state, facts, snapshot, dropped, creates)
-    return make_plan(
+    return snapshot_plan(
         "restore",
         state,
         machine,
