@@ -20,7 +20,7 @@ from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
-from labkit.widgets.acting import Values
+from labkit.widgets.acting import Question, Values
 from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.offer_parts import ACCEPT, COPY
 from labkit.widgets.panel import Panel, lab_of, machine_of
@@ -80,21 +80,22 @@ class LivePanel(Panel):
         label: str,
         make: Callable[[], Plan],
         *,
-        then: Callable[[], object] = lambda: None,
-        measured: Callable[[Outcome], object] = lambda _outcome: None,
+        then: Callable[[Outcome], object] = lambda _outcome: None,
     ) -> None:
-        """Make a plan on the panel's thread and show it; `measured` and `then` are called once it is carried out."""
+        """Make a plan on the panel's thread and ask about it; `then` is called once it is carried out."""
 
         def carry_out(plan: Plan, work: Work) -> tuple[str, ...]:
             outcome = self._lab.carry_out(
                 plan, on_progress=lambda progress: self.acting.report(work, progress), cancel=work.cancel
             )
-            measured(outcome)
-            then()
+            then(outcome)
             work.remarks = outcome.remarks
             return (*outcome.commands, *outcome.remarks)
 
-        self.acting.work(_("Planning"), lambda _work: self.acting.propose(make(), carry_out, label=label))
+        def plan(_work: Work) -> Question:
+            return Question(plan=make(), carry_out=carry_out, label=label)
+
+        self.acting.work(_("Planning"), plan)
 
     def _switch_machine(self, machine: Machine, facts: MachineFacts, act: str, work: Work) -> None:
         """Do one of `SWITCHES`, remember how long it took, and add its command."""
