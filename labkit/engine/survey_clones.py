@@ -16,6 +16,7 @@ from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Mapping
 from labkit.plans.flatten import FlattenSurvey, RelinkSurvey
+from labkit.storage.contents import hash_file
 from labkit.storage.files import can_share_blocks, free_bytes
 
 
@@ -76,7 +77,7 @@ def survey_relink(session: Session, state: LabState, path: Path) -> RelinkSurvey
         free_bytes=free_bytes(folder),
         size=info.st_size,
         allocated=info.st_blocks * 512,
-        sha256=seals.hash_file(path),
+        sha256=hash_file(path),
         seals={str(folder / each): seal.sha256 for each, seal in seals.find_seals(folder).items() if seal.sha256},
         changed=find_broken(session.workspace, state),
     )
