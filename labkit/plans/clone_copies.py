@@ -252,7 +252,6 @@ def _copied_tree(
     source = state.machines[request.machine]
     return CopySnapshots(
         source_id=source.id,
-        source_domain=source.spec.domain_name,
         spec=spec,
         paths=tuple(paths.items()),
         names=tuple(tree.nodes),
