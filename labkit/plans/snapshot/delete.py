@@ -21,7 +21,7 @@ from labkit.plans.guard import may_merge, why_not_delete_snapshots
 from labkit.plans.plan import Plan, Refusal
 from labkit.plans.reclaim import find_unneeded, own_disks, reclaim
 from labkit.plans.snapshot.common import snapshot_plan, tree_of
-from labkit.plans.snapshot_excuses import why_not_delete
+from labkit.plans.snapshot_excuses import why_checkpoints, why_not_there
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import DeleteFiles, ForgetSnapshot, MergeLayer, Step
 from labkit.units import MIB, format_size
@@ -48,7 +48,7 @@ def plan_delete(
             large or have several children, which copies or adds bytes; "never".
     """
     facts, tree = state.machines[machine], tree_of(state, machine)
-    refusal = why_not_delete(survey, facts, tree, name)
+    refusal = why_not_there(facts, tree, name) or why_checkpoints(survey, facts)
     names = tree.branch(name) if branch and refusal is None else (name,)
     refusal = refusal or why_not_delete_snapshots(state, machine, names)
     if refusal:

@@ -18,7 +18,7 @@ from labkit.plans.reclaim import find_unneeded, own_disks
 from labkit.plans.removal import allocated_by, files_of
 from labkit.plans.snapshot.common import make_creations, make_overlays, snapshot_plan, tree_of
 from labkit.plans.snapshot.take import make_freezing, make_taking
-from labkit.plans.snapshot_excuses import is_same_disk, why_not_restore, why_not_take
+from labkit.plans.snapshot_excuses import is_same_disk, why_not_restore, why_not_take, why_not_there
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import (
     CreateOverlay,
@@ -51,15 +51,17 @@ def plan_restore(
             runs again (else it is left saved). memory: False: come back to the disks only; the machine is off then.
     """
     facts, tree = state.machines[machine], tree_of(state, machine)
-    refusal = why_not_restore(state, survey, facts, tree, name, save_current=save_current)
+    if missing := why_not_there(facts, tree, name):
+        return snapshot_plan("restore", state, machine, name, refusal=missing)
+    snapshot = tree[name]
+    refusal = why_not_restore(state, survey, facts, snapshot)
     if refusal is None and memory:
-        refusal = why_not_from_memory(state, survey, tree[name]) or why_renamed(facts, tree[name])
+        refusal = why_not_from_memory(state, survey, snapshot) or why_renamed(facts, snapshot)
     if refusal is None and save_current is not None:
         refusal = why_not_take(state, survey, facts, tree, save_current)
     if refusal:
         return snapshot_plan("restore", state, machine, name, refusal=refusal)
 
-    snapshot = tree[name]
     creates: list[Step] = []
     switches: list[Step] = []
     clean_ups: list[Step] = []
