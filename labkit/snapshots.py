@@ -21,7 +21,8 @@ from labkit.plans.accepting import plan_accept
 from labkit.plans.broken import why_broken, why_read_only
 from labkit.plans.disk_excuses import why_no_system
 from labkit.plans.guard import why_not_write, why_shared
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.snapshot.costs import find_costs
 from labkit.units import Shown, check_choice, check_description, check_name
 

@@ -17,8 +17,9 @@ from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans.broken import find_frozen_of, find_unsealed
 from labkit.plans.disk import disk_plan
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
 from labkit.plans.planning import make_plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import FreezeImages, Step
 
 

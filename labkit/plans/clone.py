@@ -28,8 +28,9 @@ from labkit.plans.clone_request import (
 )
 from labkit.plans.disk_excuses import why_no_room
 from labkit.plans.instant import notes_of_mapping, with_waking
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
 from labkit.plans.planning import make_plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.snapshot import SnapshotSurvey, plan_take
 from labkit.plans.steps import CreateOverlay, FreezeImages, LinkImages, Step, TakeSnapshot
 

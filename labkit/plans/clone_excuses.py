@@ -16,7 +16,7 @@ from labkit.plans.broken import why_broken
 from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, origin_of
 from labkit.plans.instant import why_not_instant
 from labkit.plans.machine_excuses import why_not_name
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.plans.shifted import why_shifted
 from labkit.plans.snapshot_excuses import why_not_there
 from labkit.units import format_size

@@ -33,9 +33,10 @@ from labkit.plans.disk_excuses import (
 )
 from labkit.plans.guard import why_not_change_disk
 from labkit.plans.naming import next_image_path
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
 from labkit.plans.planning import make_plan
 from labkit.plans.reclaim import find_unneeded
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import (
     AttachDisk,
     BringImage,

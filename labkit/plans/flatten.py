@@ -22,9 +22,10 @@ from labkit.model.words import state_word
 from labkit.plans.broken import why_broken
 from labkit.plans.disk_excuses import why_internal, why_no_room
 from labkit.plans.naming import next_image_path
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
 from labkit.plans.planning import make_plan
 from labkit.plans.reclaim import find_unneeded, own_disks
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import ConvertImage, CopyImage, DeleteFiles, PullBases, ReplaceImage, Step
 from labkit.units import format_size
 

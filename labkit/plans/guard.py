@@ -15,10 +15,12 @@ from collections.abc import Iterable
 from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
 from labkit.model.lineage import Lineage, LineageNode, NodeKind, read_lineage
-from labkit.model.machine import DiskSpec, MachineFacts, say_apart, say_out_of_reach
+from labkit.model.machine import DiskSpec, MachineFacts
 from labkit.model.state import LabState
+from labkit.model.switch_excuses import say_apart, say_out_of_reach
 from labkit.model.words import state_word
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import TakeSnapshot
 from labkit.printing import quote
 

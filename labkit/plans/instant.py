@@ -16,7 +16,7 @@ from labkit.model.state import LabState
 from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Identity, Mapping
 from labkit.plans.memory_excuses import why_not_from_memory
 from labkit.plans.naming import free_memory_paths
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import CopyMemory, DefineClones, DeleteFiles, MapMemory, Step, WakeClones
 from labkit.units import MIB, format_size
 

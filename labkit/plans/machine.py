@@ -25,8 +25,9 @@ from labkit.plans.machine_excuses import (
     why_not_name,
     why_not_sized,
 )
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
 from labkit.plans.planning import make_plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.removal import allocated_by, files_of, removal_steps
 from labkit.plans.steps import (
     ConfigureMachine,

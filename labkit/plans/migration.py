@@ -17,8 +17,9 @@ from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.model.travel import SnapshotRecord
 from labkit.plans.broken import why_broken
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
 from labkit.plans.planning import make_plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.plans.steps import DropRecords, GiveRecords, MigrateMachine, Step
 

@@ -23,8 +23,9 @@ from labkit.plans.disk import disk_plan
 from labkit.plans.disk_excuses import why_not_name
 from labkit.plans.memory_excuses import describe_fault
 from labkit.plans.naming import next_image_path
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
 from labkit.plans.planning import make_plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.snapshot.common import snapshot_plan
 from labkit.plans.snapshot_excuses import why_not_named
 from labkit.plans.snapshot_survey import MemoryFault

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from labkit.model.state import LabState
 from labkit.plans.guard import why_not_now
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import Step
 
 

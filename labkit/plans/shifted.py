@@ -15,7 +15,7 @@ from labkit.language import _
 from labkit.model.orphan import find_orphans
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 
 
 def why_shifted(state: LabState, machine: str, snapshots: Iterable[SnapshotFacts]) -> Refusal | None:

@@ -17,7 +17,7 @@ from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.broken import why_broken
 from labkit.plans.disk_excuses import SPACE_MARGIN, why_internal
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.plans.shifted import why_shifted
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.units import format_size

@@ -13,7 +13,7 @@ from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.broken import why_broken
-from labkit.plans.plan import Offer, OfferKind, Refusal
+from labkit.plans.refusal import Offer, OfferKind, Refusal
 from labkit.widgets import parts
 from labkit.widgets.parts import Button
 from labkit.widgets.tree import Child, tag

@@ -21,7 +21,7 @@ from labkit.plans import snapshot as snapshots
 from labkit.plans.flatten import FlattenSurvey, plan_flatten
 from labkit.plans.guard import why_not_write
 from labkit.plans.migration import MigrationSurvey, plan_migrate
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.units import GIB
 from tests.clones.lab import Builder
 from tests.snapshots.known import images_of

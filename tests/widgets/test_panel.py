@@ -10,7 +10,8 @@ from dataclasses import replace
 from labkit.engine.progress import Progress
 from labkit.errors import BadInput, Cancelled, NotFound
 from labkit.language import set_language
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
 from labkit.widgets.acting import Question
 from labkit.widgets.panel import Panel
 from labkit.widgets.tree import Node, tag

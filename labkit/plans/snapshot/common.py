@@ -14,8 +14,9 @@ from labkit.model.machine import DiskSpec
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.naming import next_image_path
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
 from labkit.plans.planning import make_plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import CreateOverlay, Step
 
 

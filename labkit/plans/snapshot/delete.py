@@ -18,8 +18,9 @@ from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.plans.broken import why_broken_image
 from labkit.plans.guard import may_merge, why_not_delete_snapshots
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
 from labkit.plans.reclaim import find_unneeded, own_disks, reclaim
+from labkit.plans.refusal import Refusal
 from labkit.plans.snapshot.common import snapshot_plan, tree_of
 from labkit.plans.snapshot_excuses import why_checkpoints, why_not_there
 from labkit.plans.snapshot_survey import SnapshotSurvey
