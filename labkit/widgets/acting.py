@@ -38,7 +38,7 @@ KEPT_COMMANDS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Proposal:
     """A plan that the reader carries out or leaves; a refused one is shown with its ways out.
 
     Attributes:
@@ -75,7 +75,7 @@ class Acting:
         }
         self._work: Work | None = None
         self._error: LabError | None = None
-        self._question: Question | None = None
+        self._proposal: Proposal | None = None
         self._result: tuple[str, ...] = ()
         self._is_done = True
         self._done: list[str] = []
@@ -100,7 +100,7 @@ class Acting:
     ) -> None:
         """Run an act on a thread of its own; if one is running already, do nothing.
 
-        Once it has ended, a `Question` that it returns is put to the reader.
+        Once it has ended, a `Proposal` that it returns is put to the reader.
 
         Args:
             label: what is being done, e.g. "Starting web".
@@ -118,9 +118,9 @@ class Acting:
             )
             thread.start()
 
-    def ask(self, question: Question) -> None:
-        """Put a question to the reader, in the place of the one before."""
-        self._question = question
+    def propose(self, proposal: Proposal) -> None:
+        """Put a plan to the reader, in the place of the one before."""
+        self._proposal = proposal
 
     def report(self, work: Work, progress: Progress) -> None:
         """Take an act's progress and show it, at most ten times a second; a change of `can_cancel` is shown at once."""
@@ -141,7 +141,7 @@ class Acting:
     def fail(self, error: Exception) -> None:
         """Show an error in the panel; the plan that was asked about before is no longer shown."""
         with self._lock:
-            self._question = None
+            self._proposal = None
             self._error = error if isinstance(error, LabError) else as_lab_error(error)
 
     # --- how it is shown -----------------------------------------------------------------------------
@@ -149,7 +149,7 @@ class Acting:
     @property
     def plan(self) -> Plan | None:
         """The plan that it asks about, or None."""
-        return self._question.plan if self._question else None
+        return self._proposal.plan if self._proposal else None
 
     def render(self, *, lost: tuple[str, ...] = (), held: str | None = None) -> tuple[Node, ...]:
         """Return the plan asked about, the act under way, the error, the result, and the commands.
@@ -167,9 +167,9 @@ class Acting:
         )
 
     def _render_plan(self, lost: tuple[str, ...]) -> Child:
-        if self._question is None:
+        if self._proposal is None:
             return None
-        plan, label = self._question.plan, self._question.label
+        plan, label = self._proposal.plan, self._proposal.label
         can_do = bool(plan.steps) and plan.refusal is None
         leave = parts.Button(label=_("Leave it") if can_do else _("Close"), action="leave")
         kind = "danger" if plan.lost else "main"
@@ -221,8 +221,8 @@ class Acting:
             self._work = None
             if errors:
                 self.settle(work, errors[0])
-            elif isinstance(answers[0], Question):
-                self.ask(answers[0])
+            elif isinstance(answers[0], Proposal):
+                self.propose(answers[0])
         self._redraw()
 
     def settle(self, work: Work, error: Exception) -> None:
@@ -230,7 +230,7 @@ class Acting:
         if isinstance(error, Cancelled) and work.cancel.is_set():
             self._result, self._is_done = (_("{act}: cancelled.").format(act=work.label),), False
         else:
-            self._result, self._question = (), None
+            self._result, self._proposal = (), None
             self._error = error if isinstance(error, LabError) else as_lab_error(error)
 
     def _dismiss(self, _values: Values) -> None:
@@ -242,13 +242,13 @@ class Acting:
             self._work.cancel.set()
 
     def _leave(self, _values: Values) -> None:
-        self._question = None
+        self._proposal = None
 
     def _confirm(self, _values: Values) -> None:
         with self._lock:
-            if self._question is None or self._work is not None:
+            if self._proposal is None or self._work is not None:
                 return
-            asked, self._question = self._question, None
+            asked, self._proposal = self._proposal, None
 
         def act(work: Work) -> None:
             self.tell(*asked.carry_out(asked.plan, work))

@@ -20,7 +20,7 @@ from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans.effect import state_after
 from labkit.plans.plan import Plan
-from labkit.widgets.acting import Question, Values
+from labkit.widgets.acting import Proposal, Values
 from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.offer_parts import ACCEPT, COPY
 from labkit.widgets.panel import Panel, lab_of, machine_of
@@ -92,8 +92,8 @@ class LivePanel(Panel):
             work.remarks = outcome.remarks
             return (*outcome.commands, *outcome.remarks)
 
-        def plan(_work: Work) -> Question:
-            return Question(plan=make(), carry_out=carry_out, label=label)
+        def plan(_work: Work) -> Proposal:
+            return Proposal(plan=make(), carry_out=carry_out, label=label)
 
         self.acting.work(_("Planning"), plan)
 

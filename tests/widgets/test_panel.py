@@ -12,7 +12,7 @@ from labkit.errors import BadInput, Cancelled, NotFound
 from labkit.language import set_language
 from labkit.plans.plan import Plan
 from labkit.plans.refusal import Refusal
-from labkit.widgets.acting import Question
+from labkit.widgets.acting import Proposal
 from labkit.widgets.panel import Panel
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work
@@ -131,7 +131,7 @@ def test_error_of_a_callback_is_shown() -> None:
 
 def test_an_error_ends_the_question_that_stood_before_it() -> None:
     panel = Counter()
-    panel.acting.ask(Question(plan=PLAN, carry_out=lambda _plan, _work: (), label="Delete web"))
+    panel.acting.propose(Proposal(plan=PLAN, carry_out=lambda _plan, _work: (), label="Delete web"))
     assert "Plan: Delete web" in panel.page().text
 
     def refuse(_values: object) -> None:
@@ -201,7 +201,7 @@ def test_plan_is_carried_out_only_when_confirmed() -> None:
         return plan.commands
 
     panel = Counter()
-    panel.acting.ask(Question(plan=PLAN, carry_out=carry_out, label="Delete web"))
+    panel.acting.propose(Proposal(plan=PLAN, carry_out=carry_out, label="Delete web"))
     assert "disks/web.vda.0.qcow2" in panel.page().text
     assert done == []
     press(panel, "confirm")
@@ -212,7 +212,7 @@ def test_plan_is_carried_out_only_when_confirmed() -> None:
 
 def test_plan_that_is_left_is_forgotten() -> None:
     panel = Counter()
-    panel.acting.ask(Question(plan=PLAN, carry_out=lambda _plan, _work: (), label="Delete web"))
+    panel.acting.propose(Proposal(plan=PLAN, carry_out=lambda _plan, _work: (), label="Delete web"))
     press(panel, "leave")
     press(panel, "confirm")
     assert panel.busy is None
@@ -222,7 +222,7 @@ def test_plan_that_is_left_is_forgotten() -> None:
 def test_refused_plan_cannot_be_confirmed() -> None:
     panel = Counter()
     refused = replace(PLAN, steps=(), refusal=Refusal(why="web is running."))
-    panel.acting.ask(Question(plan=refused, carry_out=lambda _plan, _work: (), label="Delete web"))
+    panel.acting.propose(Proposal(plan=refused, carry_out=lambda _plan, _work: (), label="Delete web"))
     actions = [button.attributes.get("data-action") for button in panel.page().find("button")]
     assert "confirm" not in actions
     assert "web is running." in panel.page().text
