@@ -25,6 +25,7 @@ from labkit.errors import (
     WrongState,
 )
 from labkit.guest import agent
+from labkit.hypervisor.managed_save import save_memory
 from labkit.language import _
 from labkit.limits import Limit, OnBytes
 from labkit.model import switch_excuses as excuses
@@ -146,7 +147,7 @@ def save(
             )
         Limit(cancel=cancel, what=under_way("save", name)).check()
         try:
-            machine.domains.save(machine.id, subject=name, timeout=timeout, cancel=cancel, on_bytes=on_bytes)
+            save_memory(machine.domains, machine.id, subject=name, timeout=timeout, cancel=cancel, on_bytes=on_bytes)
             domain = state.machines[name].spec.domain_name
             make_saved_like_any_other(machine.domains.connection, machine.id, domain)
         except TimedOut as error:
