@@ -12,7 +12,6 @@ from labkit.engine import inside, mapping, seals
 from labkit.engine.handle import Handle
 from labkit.engine.session import Session
 from labkit.engine.survey import find_broken, free_memory, survey_host, survey_snapshots
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Mapping
 from labkit.plans.flatten import FlattenSurvey, RelinkSurvey
@@ -49,7 +48,7 @@ def survey_clones(original: Handle, state: LabState, request: CloneRequest) -> C
 
 
 def _find_mapping(original: Handle, state: LabState, request: CloneRequest) -> Mapping:
-    node = state.snapshots.get(request.machine, SnapshotTree()).nodes.get(request.snapshot or "")
+    node = state.tree_of(request.machine).nodes.get(request.snapshot or "")
     if not request.instant or node is None or node.memory is None or original.domains.connection.runtime is None:
         return Mapping.NO
     memory = Path(node.memory)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 from labkit.model.disk import chain
 from labkit.model.machine import MachineSpec
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.model.travel import (
     MANIFEST_VERSION,
@@ -62,7 +61,7 @@ def plan_export(state: LabState, survey: ExportSurvey, machine: str, target: str
     Args:
         target: absolute path of the archive.
     """
-    facts, tree = state.machines[machine], state.snapshots.get(machine, SnapshotTree())
+    facts, tree = state.machines[machine], state.tree_of(machine)
     specs = [facts.spec, *(node.spec for node in tree.nodes.values())]
     memories = [node.memory for node in tree.nodes.values() if node.memory]
     boots = sorted({path for spec in specs for path in (spec.boot.kernel, spec.boot.initramfs) if path})
@@ -105,7 +104,7 @@ def _writing(
     names: Mapping[str, str],
     needed: int,
 ) -> WriteArchive:
-    facts, tree = state.machines[machine], state.snapshots.get(machine, SnapshotTree())
+    facts, tree = state.machines[machine], state.tree_of(machine)
     files = []
     for path in images:
         image = state.images[path]

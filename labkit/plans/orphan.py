@@ -15,7 +15,6 @@ from labkit.model.image import Format
 from labkit.model.machine import DiskSpec
 from labkit.model.orphan import OrphanFacts, OrphanKind, find_point, parts_of
 from labkit.model.record import LostPoint
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState, alive_among
 from labkit.plans.accepting import seal_as_they_are
 from labkit.plans.broken import why_broken
@@ -88,7 +87,7 @@ def plan_revive(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts, name
         )
         return _of_orphans("adopt", state, [orphan], orphan.name, refusal=unknown)
     machine, wanted = orphan.machine, name or orphan.snapshot
-    tree = state.snapshots.get(machine, SnapshotTree())
+    tree = state.tree_of(machine)
     facts, parts = state.machines[machine], parts_of(state, point)
     frozen = _specs(state, parts)
     step = ReviveSnapshot(

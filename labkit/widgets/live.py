@@ -8,10 +8,9 @@ Knows: the store's readings, plans. Must not know: libvirt; what is shown of the
 
 from __future__ import annotations
 
-import itertools
 import shlex
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, overload
 
 from labkit.language import _
@@ -19,6 +18,7 @@ from labkit.model.machine import MachineFacts
 from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans.effect import state_after
+from labkit.plans.naming import numbered
 from labkit.plans.plan import Plan
 from labkit.widgets.acting import Proposal, Values
 from labkit.widgets.machine import parts as machine_parts
@@ -47,11 +47,6 @@ SWITCHES = {
 
 CAN_CANCEL = frozenset({"stop", "save"})
 """The switches that may take a while and can be cancelled."""
-
-
-def find_free_name(taken: Container[str], name: str) -> str:
-    """Return the name with the first number that makes it a free one."""
-    return next(f"{name}-{number}" for number in itertools.count(2) if f"{name}-{number}" not in taken)
 
 
 class LivePanel(Panel):
@@ -146,7 +141,7 @@ class LivePanel(Panel):
         disk = values.get("subject", "")
         self._propose(
             _("Save what can be read of {name}").format(name=disk),
-            lambda: self._lab.disks[disk].convert.plan(find_free_name(self._lab.disks, disk), as_is=True),
+            lambda: self._lab.disks[disk].convert.plan(numbered(disk, self._lab.disks), as_is=True),
         )
 
     def _plan_flattening(self, machine: str) -> Plan:

@@ -105,7 +105,7 @@ def standing_on(state: LabState, machine: str, images: set[str], *, directly: bo
 def cases(state: LabState) -> Iterator[Case]:
     """Every act on every machine of a lab, and on each of its snapshots."""
     for name, facts in state.machines.items():
-        tree = state.snapshots.get(name, SnapshotTree())
+        tree = state.tree_of(name)
         own = images_of(state, name)
         on_it = standing_on(state, name, own)
         active = facts.state in (RUNNING, PAUSED)

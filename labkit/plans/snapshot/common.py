@@ -11,18 +11,12 @@ from dataclasses import replace
 from labkit.model.disk import name_of
 from labkit.model.image import Format
 from labkit.model.machine import DiskSpec
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.naming import next_image_path
 from labkit.plans.plan import Plan
 from labkit.plans.planning import make_plan
 from labkit.plans.refusal import Refusal
 from labkit.plans.steps import CreateOverlay, Step
-
-
-def tree_of(state: LabState, machine: str) -> SnapshotTree:
-    """Return a machine's snapshots; an empty tree where it has none."""
-    return state.snapshots.get(machine, SnapshotTree())
 
 
 def snapshot_plan(

@@ -21,7 +21,7 @@ from labkit.plans.guard import may_merge, why_not_delete_snapshots
 from labkit.plans.plan import Plan
 from labkit.plans.reclaim import find_unneeded, own_disks, reclaim
 from labkit.plans.refusal import Refusal
-from labkit.plans.snapshot.common import snapshot_plan, tree_of
+from labkit.plans.snapshot.common import snapshot_plan
 from labkit.plans.snapshot_excuses import why_checkpoints, why_not_there
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import DeleteFiles, ForgetSnapshot, MergeLayer, Step
@@ -48,7 +48,7 @@ def plan_delete(
         merge: which anonymous layers are merged up: "auto": those where that is cheap; "always": also those that are
             large or have several children, which copies or adds bytes; "never".
     """
-    facts, tree = state.machines[machine], tree_of(state, machine)
+    facts, tree = state.machines[machine], state.tree_of(machine)
     refusal = why_not_there(facts, tree, name) or why_checkpoints(survey, facts)
     names = tree.branch(name) if branch and refusal is None else (name,)
     refusal = refusal or why_not_delete_snapshots(state, machine, names)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
-from labkit.plans.snapshot.common import snapshot_plan, tree_of
+from labkit.plans.snapshot.common import snapshot_plan
 from labkit.plans.snapshot_excuses import why_not_named, why_not_there
 from labkit.plans.steps import RelabelSnapshot
 
@@ -16,7 +16,7 @@ def plan_relabel(
     state: LabState, machine: str, name: str, *, new: str | None = None, description: str | None = None
 ) -> Plan:
     """Plan to give a snapshot another name or description."""
-    facts, tree = state.machines[machine], tree_of(state, machine)
+    facts, tree = state.machines[machine], state.tree_of(machine)
     act = "rename" if new is not None else "describe"
     refusal = why_not_there(facts, tree, name) or (why_not_named(tree, new) if new not in (None, name) else None)
     if refusal or (new in (None, name) and description in (None, tree[name].description)):

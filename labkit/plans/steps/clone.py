@@ -19,7 +19,7 @@ from labkit.plans.steps.afterwards import (
     make_tree,
     new_image,
     overlay_on,
-    tree_of,
+    tree_by_id,
     with_images,
     with_new_machines,
     with_tree,
@@ -214,7 +214,7 @@ class CopySnapshots(BaseStep):
         return Touched(hands_over=written_by(self.spec))
 
     def after(self, state: LabState) -> LabState:
-        copies, source = dict(self.paths), tree_of(state, self.source_id)
+        copies, source = dict(self.paths), tree_by_id(state, self.source_id)
 
         def copied(node: SnapshotFacts) -> SnapshotFacts:
             disks = tuple(

@@ -109,7 +109,7 @@ class SnapshotPanel(OneMachinePanel):
     def _tree(self, reading: LabReading, facts: MachineFacts | None) -> SnapshotTree:
         if reading.state is None or facts is None:
             return SnapshotTree()
-        return reading.state.snapshots.get(facts.name, SnapshotTree())
+        return reading.state.tree_of(facts.name)
 
     def _shown(self, tree: SnapshotTree) -> str | None:
         """Return what is shown: the chosen snapshot or "you are here", by default the current snapshot."""
