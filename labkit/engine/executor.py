@@ -184,7 +184,7 @@ class Executor:
         """
         if not self.lease.is_available():
             return
-        self.told.extend(self.recorder.find_other_state())
+        self.told.extend(self.recorder.notice_exchanged_folder())
         self.told.extend(put_right(self.domains.connection, self.workspace.id))
         if self.recovery.is_needed():
             with lab_lock(self.workspace.locks):
@@ -231,7 +231,7 @@ class Executor:
 
     def _check_folder(self, plan: Plan) -> None:
         """Raise an error if the lab's folder was exchanged for one of another time since it was last looked at."""
-        if told := self.recorder.find_other_state():
+        if told := self.recorder.notice_exchanged_folder():
             self.told.extend(told)
             if not plan.whole_lab:
                 raise Stale(told[0], _("Make the plan again and look at it."), plan=plan)
