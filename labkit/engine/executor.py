@@ -29,7 +29,7 @@ from labkit.engine.reader import read_state
 from labkit.engine.record import Recorder
 from labkit.engine.recovery import Recovery, ids_of, may_run
 from labkit.engine.returning import Returning
-from labkit.engine.steps.together import count_together, do_together
+from labkit.engine.together import count_together, do_together
 from labkit.engine.workspace import Workspace
 from labkit.errors import AlreadyExists, Busy, LabError, Refused, Stale
 from labkit.hypervisor.domains import Domains

@@ -29,7 +29,7 @@ _OWN = ("name", "uuid", "title", "description", "metadata", "seclabel")
 """The elements that say which machine it is."""
 
 _CHOSEN = ("devices/channel/source", "devices/serial/source", "devices/console/source", "devices/interface/mac")
-"""The elements that libvirt chooses anew for each machine."""
+"""The elements that libvirt itself chooses for each machine."""
 
 _WITH_FILE = ("devices/serial/log", "devices/console/log", "devices/disk/source")
 """The elements that name a file of this machine alone."""
