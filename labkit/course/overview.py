@@ -201,9 +201,9 @@ def _counts(progress: CourseProgress, slug: str) -> bool:
 
 
 def _read_exercise(exercise: Exercise, there: set[str]) -> ExerciseStand:
-    begun = exercise.evidence is not None or there.intersection((*exercise.machines, *exercise.disks))
-    stand = Stand.DONE if exercise.is_done else Stand.BEGUN if begun else Stand.OPEN
-    return ExerciseStand(slug=exercise.slug, title=exercise.title, stand=stand, hints=exercise.hints_taken)
+    return ExerciseStand(
+        slug=exercise.slug, title=exercise.title, stand=exercise.stand(there), hints=exercise.hints_taken
+    )
 
 
 def describe_stand(notebook: NotebookStand) -> str:
