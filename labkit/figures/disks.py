@@ -16,7 +16,7 @@ from labkit.language import _
 from labkit.model.disk import DiskFacts
 from labkit.model.measurement import FormatRow
 from labkit.model.words import allocation_word
-from labkit.units import MIB, format_size
+from labkit.units import MIB, decimal, format_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,7 +92,7 @@ def draw_formats(rows: Sequence[FormatRow], ax: Axes | None = None) -> Drawing:
             _capacity_words(row),
             _length_words(row),
             format_size(row.allocated),
-            _("{seconds} s").format(seconds=f"{row.seconds:.2f}"),
+            _("{seconds} s").format(seconds=decimal(f"{row.seconds:.2f}")),
             _boots_sign(row.boots),
         )
         for row in rows
