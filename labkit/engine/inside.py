@@ -15,6 +15,7 @@ from labkit.guest import agent
 from labkit.language import _
 from labkit.limits import Limit
 from labkit.model import switch_excuses as excuses
+from labkit.model import ways
 from labkit.model.inside import CommandResult
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.words import reason_word, state_word
@@ -66,7 +67,7 @@ def run(
     Raises:
         WrongState: not running, no agent, or paused meanwhile. GuestSilent: the agent does not answer. TimedOut.
     """
-    facts = machine.check(excuses.why_not_run, _("Use start() and wait_ready() first."))
+    facts = machine.check(excuses.why_not_run, ways.for_run)
     limit = Limit(timeout, cancel=cancel, what=f"{facts.name}: {repr(command)[:_SHOWN]}")
     _wait_until_heard(machine, facts, limit)
     try:

@@ -14,6 +14,7 @@ from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
 from labkit.model.lineage import read_lineage
 from labkit.model.state import LabState
+from labkit.model.ways import ways_off
 from labkit.model.words import state_word
 from labkit.plans.broken import find_frozen_of, find_unsealed
 from labkit.plans.disk import disk_plan
@@ -45,7 +46,7 @@ def _why_not_sealed(state: LabState, machine: str, changed: Collection[str]) -> 
         why=_("{machine} is {state} and writes to the frozen image {file}: it would not stay as it is now.").format(
             machine=machine, state=state_word(facts.state), file=posixpath.basename(written[0])
         ),
-        ways_out=(_("Use stop() to shut it down, or kill() to cut its power."),),
+        ways_out=(ways_off(facts),),
     )
 
 

@@ -17,6 +17,7 @@ from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.state import LabState
+from labkit.model.ways import ways_off
 from labkit.model.words import state_word
 from labkit.plans.broken import why_broken
 from labkit.plans.disk_excuses import why_internal, why_no_room
@@ -161,7 +162,7 @@ def _why_not_now(lineage: Lineage, facts: MachineFacts, cuts: list[ImageFacts]) 
             why=_("{machine} is {state} and has snapshots of its own: what lies below them is in use.").format(
                 machine=facts.name, state=state_word(facts.state)
             ),
-            ways_out=(_("Stop it first, then flatten it."),),
+            ways_out=(ways_off(facts),),
         )
     for image in cuts:
         users = lineage.users.get(image.path, frozenset()) - {facts.name}
@@ -173,7 +174,7 @@ def _why_not_now(lineage: Lineage, facts: MachineFacts, cuts: list[ImageFacts]) 
                     "{machines} stand on {machine} and are not off: their images are in use.",
                     len(busy),
                 ).format(machines=", ".join(busy), machine=facts.name),
-                ways_out=(ngettext("Stop it first.", "Stop them first.", len(busy)),),
+                ways_out=(ngettext("Switch it off first.", "Switch them off first.", len(busy)),),
                 dependants=busy,
             )
     return None
@@ -246,7 +247,7 @@ def _why_not_relink(
     if facts.is_active:
         return Refusal(
             why=_("{machine} is {state}.").format(machine=facts.name, state=state_word(facts.state)),
-            ways_out=(_("Switch it off first."),),
+            ways_out=(ways_off(facts),),
         )
     if not broken:
         return Refusal(

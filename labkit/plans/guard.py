@@ -18,6 +18,7 @@ from labkit.model.lineage import Lineage, LineageNode, NodeKind, read_lineage
 from labkit.model.machine import DiskSpec, MachineFacts
 from labkit.model.state import LabState
 from labkit.model.switch_excuses import say_apart, say_out_of_reach
+from labkit.model.ways import ways_to_reach
 from labkit.model.words import state_word
 from labkit.plans.plan import Plan
 from labkit.plans.refusal import Refusal
@@ -30,16 +31,8 @@ def why_not_reached(state: LabState, names: Iterable[str]) -> Refusal | None:
     for name in names:
         facts = state.everywhere.get(name)
         if facts is not None and facts.is_out_of_reach:
-            return Refusal(why=say_out_of_reach(facts), ways_out=(_way_to_reach(facts),))
+            return Refusal(why=say_out_of_reach(facts), ways_out=(ways_to_reach(facts),))
     return None
-
-
-def _way_to_reach(facts: MachineFacts) -> str:
-    if facts.host:
-        return _("Stop it there, and close the lab there; then do this again.")
-    if facts.process is None:
-        return _("End it where it was started: in another container, or as another user.")
-    return _("It can only be ended: kill() cuts its power, its disks stay as they are.")
 
 
 def _why_apart(state: LabState, plan: Plan) -> Refusal | None:

@@ -19,6 +19,7 @@ from labkit.model.machine import (
 )
 from labkit.model.orphan import find_orphans
 from labkit.model.state import LabState, alive_among
+from labkit.model.ways import ways_off
 from labkit.model.words import state_word
 from labkit.plans.guard import why_not_delete_machine, why_not_reached
 from labkit.plans.machine_excuses import (
@@ -96,7 +97,7 @@ def plan_rename(state: LabState, name: str, new: str) -> Plan:
             why=_("{name} is {state}; a machine is renamed while it is off.").format(
                 name=name, state=state_word(machine.state)
             ),
-            ways_out=(_("Stop it first."),),
+            ways_out=(ways_off(machine),),
         )
     if refusal or new == name:
         return machine_plan("rename", state, name, refusal=refusal)
@@ -120,7 +121,7 @@ def plan_delete(state: LabState, name: str) -> Plan:
             why=_("{name} is {state}; only a machine that is off is deleted.").format(
                 name=name, state=state_word(machine.state)
             ),
-            ways_out=(_("Use stop() to shut it down, or kill() to cut its power."),),
+            ways_out=(ways_off(machine),),
         )
         return machine_plan("delete", state, name, refusal=refusal)
     clones = why_not_delete_machine(state, name)

@@ -16,6 +16,7 @@ from labkit.model.disk import chain
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.model.travel import SnapshotRecord
+from labkit.model.ways import ways_off
 from labkit.plans.broken import why_broken
 from labkit.plans.plan import Plan
 from labkit.plans.planning import make_plan
@@ -128,7 +129,7 @@ def _why_not_away(state: LabState, survey: MigrationSurvey, facts: MachineFacts)
             why=_("{machine} cannot move while it runs: its disk {disk} has a layer in {format}.").format(
                 machine=facts.name, disk=layer.disk, format=layer.format
             ),
-            ways_out=(_("Stop it first: off, it moves."), _("Or convert the disk to qcow2.")),
+            ways_out=(_("Off, it moves. {way}").format(way=ways_off(facts)), _("Or convert the disk to qcow2.")),
         )
     if clones := _find_clones(state, facts.name):
         return Refusal(

@@ -166,14 +166,15 @@ def _look(path: str, format: Format) -> tuple[ImageFacts, os.stat_result]:
     parts = [info, *(_stat_extent(path, extent) for extent in header.extents)]
     allocated = sum(part.st_blocks for part in parts) * 512
     backing, backing_format = _backing(path, format, header)
+    is_full = allocated >= header.capacity and backing is None
     facts = ImageFacts(
         path=path,
         format=format,
         capacity=header.capacity,
         length=sum(part.st_size for part in parts),
         allocated=allocated,
-        allocation=header.allocation
-        or (Allocation.FIXED if allocated >= header.capacity and backing is None else Allocation.DYNAMIC),
+        allocation=header.allocation or (Allocation.FIXED if is_full else Allocation.DYNAMIC),
+        tells=header.allocation is not None or not is_full,
         files=(path, *(os.path.join(os.path.dirname(path), extent.name or "") for extent in header.extents)),
         backing=backing,
         backing_format=backing_format,

@@ -22,7 +22,6 @@ from labkit.model.disk import image_path
 from labkit.model.image import Allocation, Format
 from labkit.storage import qemu_img
 from labkit.storage.files import make_private_folder
-from labkit.units import MIB
 
 NOW = "now"
 
@@ -82,7 +81,7 @@ class NobodysImages(_InOrder):
         below = Path(named)
         for orphan in self.orphans:
             qemu_img.create(
-                orphan, Format.QCOW2, 64 * MIB, Allocation.DYNAMIC, backing=below, backing_format=Format.QCOW2
+                orphan, Format.QCOW2, self.capacity, Allocation.DYNAMIC, backing=below, backing_format=Format.QCOW2
             )
             below = orphan
         self.orphans[0].chmod(0o444)
@@ -159,7 +158,7 @@ class BrokenChain(_InOrder):
         notes = {**held, "file": hash_if_there(place), "name": place.name}
         make_private_folder(self.folder)
         place.rename(self.folder / place.name)
-        qemu_img.create(place, Format.QCOW2, 64 * MIB, Allocation.DYNAMIC)
+        qemu_img.create(place, Format.QCOW2, self.capacity, Allocation.DYNAMIC)
         place.chmod(0o444)
         return notes
 

@@ -5,6 +5,7 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
@@ -67,6 +68,10 @@ class LinkImages(BaseStep):
     def touches(self) -> Touched:
         return Touched(creates=self.paths, stands_on=((self.backing, self.backing_format),))
 
+    @property
+    def allocations(self) -> Mapping[str, Allocation | str]:
+        return dict.fromkeys(self.paths, Allocation.DYNAMIC)
+
     def after(self, state: LabState) -> LabState:
         return with_images(state, *(overlay_on(state, path, self.backing, self.backing_format) for path in self.paths))
 
@@ -127,6 +132,10 @@ class BackUpDisks(BaseStep):
     @property
     def touches(self) -> Touched:
         return Touched(creates=tuple(disk.path for disk in self.disks), copied=self.bytes)
+
+    @property
+    def allocations(self) -> Mapping[str, Allocation | str]:
+        return {disk.path: disk.allocation for disk in self.disks}
 
     def after(self, state: LabState) -> LabState:
         each = self.bytes // len(self.disks)

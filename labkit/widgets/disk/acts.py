@@ -99,7 +99,7 @@ def render_forms(state: LabState, survey: plans.DiskSurvey, disk: DiskFacts, *, 
                 _("Convert…"),
                 parts.field(_("New disk's name"), "name", name),
                 parts.choices(_("Format"), "format", _formats(), disk.format),
-                parts.choices(_("Allocation"), "allocation", _kinds(), disk.allocation),
+                parts.choices(_("Allocation"), "allocation", _kinds(), _kind_of(disk)),
                 excuse=convert.excuse,
                 busy=busy,
             ),
@@ -121,6 +121,11 @@ def render_forms(state: LabState, survey: plans.DiskSurvey, disk: DiskFacts, *, 
 
 def _formats() -> list[tuple[str, str]]:
     return [(str(format), str(format)) for format in Format]
+
+
+def _kind_of(disk: DiskFacts) -> Allocation:
+    """Return what its copy is to be if nobody chooses: one that is only full need not promise it."""
+    return disk.allocation if disk.base.tells else Allocation.DYNAMIC
 
 
 def _kinds() -> list[tuple[str, str]]:
