@@ -197,7 +197,7 @@ def launch(
     root: Path, sockets: list[socket.socket], place: dict[str, str], token: str, tell: Callable[[], None]
 ) -> None:
     """Run JupyterLab on the sockets until a signal ends it; `tell` is called once it serves."""
-    # What checks schemas spends most of a second on a grammar of IRIs. No schema here has any, and without the grammar
+    # What checks schemas spends most of a second on a grammar of IRIs. No schema here has any, and without that grammar
     # they would go unchecked, so it counts as not installed.
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     from jupyter_server.serverapp import ServerApp

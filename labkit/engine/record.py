@@ -26,6 +26,7 @@ from labkit.engine.workspace import Workspace
 from labkit.errors import HostTrouble, LabError
 from labkit.language import _
 from labkit.model.disk import disk_name
+from labkit.model.image import Allocation
 from labkit.model.record import (
     LabRecord,
     LostSnapshot,
@@ -35,7 +36,7 @@ from labkit.model.record import (
 )
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
-from labkit.plans.steps import UndefineMachine
+from labkit.plans.steps import Step, UndefineMachine
 from labkit.storage.files import host_errors, list_files, open_lock
 from labkit.storage.whole_files import free_name
 
@@ -107,13 +108,14 @@ class Recorder:
         entry: Path | None = None,
         whole_lab: bool = False,
         removed: frozenset[str] = frozenset(),
+        steps: Iterable[Step] = (),
     ) -> None:
         """Write what the hypervisor knows now into the record.
 
         Args:
             own: the machines of the act that ends now. entry: its file in the journal.
             whole_lab: whether it was about the whole lab.
-            removed: the ids of the machines that it removed from the hypervisor.
+            removed: the ids of the machines that it removed from the hypervisor. steps: all that it has done.
 
         Raises:
             LabError: the record cannot be read or written, or no hypervisor answers.
@@ -132,7 +134,8 @@ class Recorder:
             new = update_record(
                 old, found, asked=asked, own=names, others=others, removed=removed, same=is_same_snapshot
             )
-            new = self._with_images(replace(new, lab_id=self.workspace.id, writer=self.writer), unfinished)
+            new = replace(new, lab_id=self.workspace.id, writer=self.writer)
+            new = self._with_allocations(self._with_images(new, unfinished), steps)
             if new != old:
                 write_record(self.workspace.home, new)
                 with host_errors(self.workspace.home):
@@ -156,7 +159,7 @@ class Recorder:
                 self.note(entry=entry)
             else:
                 gone = frozenset(step.machine_id for step in plan.steps if isinstance(step, UndefineMachine))
-                self.note(plan.names, entry=entry, whole_lab=plan.whole_lab, removed=gone)
+                self.note(plan.names, entry=entry, whole_lab=plan.whole_lab, removed=gone, steps=plan.steps)
         except LabError:
             return plan.commit_point is None
         return True
@@ -219,6 +222,20 @@ class Recorder:
             made.setdefault(self._within(path), MadeFor(disk=disk_name(path)))
         lost = tuple(each for each in record.lost if self._has_images(each))
         return replace(record, made=dict(sorted(made.items())), lost=lost)
+
+    def _with_allocations(self, record: LabRecord, steps: Iterable[Step]) -> LabRecord:
+        """The record with how the images were made that an act has just made: their formats may not tell."""
+        known = {path: each.allocation for path, each in record.made.items()}
+        for step in steps:
+            for path, given in step.allocations.items():
+                made_so = given if isinstance(given, Allocation) else self._as(given, known)
+                known[self._within(path)] = made_so or known.get(self._within(path))
+        made = {path: replace(each, allocation=known[path]) for path, each in record.made.items()}
+        return replace(record, made=made)
+
+    def _as(self, path: str, known: Mapping[str, Allocation | None]) -> Allocation | None:
+        """How another image was made, as far as that is known: those of guest images are dynamic."""
+        return Allocation.DYNAMIC if self.workspace.images in Path(path).parents else known.get(self._within(path))
 
     def _owners(self, record: LabRecord) -> Mapping[str, MadeFor]:
         from labkit.hypervisor.recording import find_lost_images

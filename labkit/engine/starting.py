@@ -25,7 +25,7 @@ from labkit.model.kept import KeptGuest
 from labkit.model.machine import MachineState
 from labkit.model.state import LabState
 from labkit.model.words import under_way
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.plans.warm import WarmSurvey, plan_warm_start
 from labkit.printing import tell
 from labkit.storage.files import host_errors

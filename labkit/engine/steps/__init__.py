@@ -158,3 +158,5 @@ def wait_until_settled(step: Step, context: Context) -> None:
     """Let the daemons finish what they are still doing for an interrupted step, before anything is judged."""
     if isinstance(step, MigrateMachine):
         migration.wait_until_settled(step, context)
+    elif isinstance(step, TakeSnapshot):
+        snapshot.wait_until_settled(step, context)
