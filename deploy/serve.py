@@ -28,9 +28,12 @@ from pathlib import Path
 from typing import NoReturn
 
 TOLD, SAID = 3, 4
+"""The descriptors to which the address and the sentences for the user are written."""
+
 PORTS_TRIED = 20
 LOOPBACK = "127.0.0.1"
-SOCKET_LIMIT = 107
+SOCKET_LIMIT = 107  # bytes of a socket's path
+
 KERNEL_SOCKET = "kernel-01234567-0123-0123-0123-0123456789ab-ipc-1"
 """What Jupyter calls a kernel's socket in the runtime folder."""
 

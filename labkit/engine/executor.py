@@ -29,7 +29,7 @@ from labkit.engine.reader import read_state
 from labkit.engine.record import Recorder
 from labkit.engine.recovery import Recovery, ids_of, may_run
 from labkit.engine.returning import Returning
-from labkit.engine.steps.together import count_together, do_together
+from labkit.engine.together import count_together, do_together
 from labkit.engine.workspace import Workspace
 from labkit.errors import AlreadyExists, Busy, LabError, Refused, Stale
 from labkit.hypervisor.domains import Domains
@@ -184,7 +184,7 @@ class Executor:
         """
         if not self.lease.is_available():
             return
-        self.told.extend(self.recorder.find_other_state())
+        self.told.extend(self.recorder.notice_exchanged_folder())
         self.told.extend(put_right(self.domains.connection, self.workspace.id))
         if self.recovery.is_needed():
             with lab_lock(self.workspace.locks):
@@ -231,7 +231,7 @@ class Executor:
 
     def _check_folder(self, plan: Plan) -> None:
         """Raise an error if the lab's folder was exchanged for one of another time since it was last looked at."""
-        if told := self.recorder.find_other_state():
+        if told := self.recorder.notice_exchanged_folder():
             self.told.extend(told)
             if not plan.whole_lab:
                 raise Stale(told[0], _("Make the plan again and look at it."), plan=plan)

@@ -40,7 +40,7 @@ _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, e
 """Errors that say nothing about a file's content: the file cannot be read just now, but it is not torn."""
 
 UNKNOWN_TIME = -1
-"""The time in the seal of a file that was found changed, so that the file is checked anew each time."""
+"""The time in the seal of a file that was found changed, so that the file is checked again each time."""
 
 SETTLED = 100_000_000
 """Nanoseconds that a file must be unchanged before results about it are cached."""

@@ -35,17 +35,17 @@ MAPPED_SECONDS = {Accelerator.TCG: 0.5, Accelerator.KVM: 0.2}
 
 def why_not_instant(state: LabState, survey: CloneSurvey, request: CloneRequest) -> Refusal | None:
     """Return why clones cannot go on from the memory of the snapshot asked for."""
-    born_off = _("Or leave out instant=True: the clones are born off, and boot.")
+    off_at_first = _("Or leave out instant=True: the clones are off at first, and boot when they are started.")
     tree = state.tree_of(request.machine)
     if request.kind is CloneKind.FULL:
         return Refusal(
             why=_("Only a linked clone can run at once: its disks are ready without being copied."),
-            ways_out=(_('Say kind="linked"; flatten() lets it stand alone later.'), born_off),
+            ways_out=(_('Say kind="linked"; flatten() lets it stand alone later.'), off_at_first),
         )
     if request.snapshot is None:
         return Refusal(
             why=_("A clone that runs at once goes on from the memory that a snapshot keeps, and none is named."),
-            ways_out=(_('Take one while the machine runs, and name it: snapshot="…".'), born_off),
+            ways_out=(_('Take one while the machine runs, and name it: snapshot="…".'), off_at_first),
         )
     snapshot = tree[request.snapshot]
     if snapshot.memory is None:
@@ -56,12 +56,12 @@ def why_not_instant(state: LabState, survey: CloneSurvey, request: CloneRequest)
                 _("Name one that does: {names}.").format(names=", ".join(others))
                 if others
                 else _("Take a snapshot while the machine runs."),
-                born_off,
+                off_at_first,
             ),
         )
     refusal = why_not_from_memory(state, survey.snapshots, snapshot) if survey.snapshots else None
     if refusal:
-        return replace(refusal, ways_out=(born_off,))
+        return replace(refusal, ways_out=(off_at_first,))
     return _why_no_memory(survey, request, snapshot)
 
 
