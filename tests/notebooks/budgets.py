@@ -42,7 +42,9 @@ _MEMORY = re.compile(rb"\0-m\0(?:size=(\d+)k|(\d+))")
 """KiB, or MiB, as the version of libvirt writes it."""
 
 TOOK: dict[str, float] = {}
-"""What each core takes: quiet seconds where `measure_speed` takes 0.1 s. Renewed from what stands at a run's end."""
+"""What each core takes: quiet seconds where `measure_speed` takes `SPEED`. Renewed from what stands at a run's end."""
+
+SPEED = 0.01
 
 MOST_TIMES = 1.7
 """How many times as long as that a core may take."""
@@ -130,7 +132,7 @@ class Meter:
     memory: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     quiet: dict[str, float] = field(default_factory=dict)
-    speed: float = 0.1
+    speed: float = SPEED
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _effort: Effort | None = None
@@ -208,7 +210,7 @@ def overruns(notebook: NotebookNode, meter: Meter, took: float | None = None) ->
 
 def takes_now(notebook: NotebookNode, meter: Meter) -> float:
     """Return what a core has taken, as in `TOOK`."""
-    return sum(waiting(notebook, meter.quiet).values()) * 0.1 / meter.speed
+    return sum(waiting(notebook, meter.quiet).values()) * SPEED / meter.speed
 
 
 def waiting(notebook: NotebookNode, seconds: dict[str, float]) -> dict[str, float]:
