@@ -31,7 +31,7 @@ from labkit.engine.recovery import Recovery, ids_of, may_run
 from labkit.engine.returning import Returning
 from labkit.engine.together import count_together, do_together
 from labkit.engine.workspace import Workspace
-from labkit.errors import AlreadyExists, Busy, LabError, Refused, Stale
+from labkit.errors import AlreadyExists, Busy, ConnectionLost, LabError, Refused, Stale
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import DomainSnapshots
 from labkit.language import _
@@ -282,6 +282,8 @@ class Executor:
 
     def _after_error(self, entry: Entry, error: BaseException, context: Context) -> None:
         """Bring the lab to one side of the commit point, and add to the error's hint what became of the act."""
+        if isinstance(error, ConnectionLost):  # what the daemon left would hold up its successor
+            self.told.extend(put_right(self.domains.connection, self.workspace.id))
         try:
             sentence = self.recovery.settle(entry, inherit=context.inherit, has_lab_lock=context.has_lab_lock)
         except LabError as trouble:
