@@ -169,7 +169,8 @@ class Machine:
 
         Args:
             warm: a machine that is as it was made need not boot: it can be resumed from the memory of a guest of its
-                image that was booted once. True: do that; False: boot; None: as LABKIT_WARM says. With LABKIT_WARM=0
+                image that was booted once. None: do that if such memory is kept, else boot, and let it be made when
+                the computer has nothing to do; True: make it first if there is none; False: boot. With LABKIT_WARM=0
                 every machine boots.
 
         Raises:

@@ -22,8 +22,11 @@ from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.model.kept import BlankDisk
 
-_FORM = 1
+_FORM = 2
 """Counted up when what is kept of a guest changes."""
+
+_DIGITS = 12
+"""So many digits of a kind's name say what the machine is, the others what runs it."""
 
 _WHO = ("name", "uuid", "title", "description", "metadata", "seclabel")
 _IDENTITY = ("labkit.name=", "labkit.identity=")
@@ -33,23 +36,34 @@ _CPU = ("vendor_id", "model name", "flags", "Features", "CPU part")
 
 
 def find_kind(connection: Connection, xml: str, disk: str, blanks: Iterable[BlankDisk]) -> str:
-    """Return the kind of a machine, as the name of a folder.
+    """Return the kind of a machine, as the name of a folder; it begins with what the machine itself is.
 
     Args:
         xml: its persistent definition. disk: the file of the guest image that its first disk is a copy of.
         blanks: its further disks.
     """
     emulator = parse(xml).findtext("devices/emulator") or ""
-    told = {
+    machine = {
         "form": _FORM,
         "definition": strip_identity(xml),
         "disk": posixpath.basename(disk),
         "blanks": [[each.target, each.format, each.capacity] for each in blanks],
+    }
+    runs_it = {
         "versions": connection.read(_read_versions),
         "emulator": _read_build(emulator),
         "cpu": _read_cpu() if parse(xml).get("type") == "kvm" else "",
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
+    return _digest(machine) + _digest(runs_it)
+
+
+def machine_part(kind: str) -> str:
+    """Return of a kind's name what says which machine it is, whatever runs it."""
+    return kind[:_DIGITS]
+
+
+def _digest(told: object) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
 def strip_identity(xml: str) -> str:

@@ -54,11 +54,7 @@ def plan_warm_start(state: LabState, survey: WarmSurvey, name: str) -> Plan:
         bytes=survey.bytes,
     )
     wake = WakeFresh(spec=spec, kept=kept, disk=disk, blanks=survey.blanks)
-    resumed = _(
-        "{name} is resumed from the image's memory: it does not boot, and its console shows nothing until you type."
-    )
-    notes = [
-        resumed.format(name=name),
-        _("Its uptime goes on from that of the guest whose memory it was; start(warm=False) boots."),
-    ]
+    resumed = _("{name} is resumed from the image's memory: it does not boot now, a guest of its image once did.")
+    until = _("What uptime, dmesg and /proc/cmdline say is that guest's, until {name} boots; start(warm=False) boots.")
+    notes = [resumed.format(name=name), until.format(name=name)]
     return machine_plan("start", state, name, steps=[disk, wake], notes=notes)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
 
 from labkit import Lab
-from labkit.engine import as_made, keeping, kept_guests, starting
+from labkit.engine import as_made, keeping, keeping_soon, kept_guests, starting
 from labkit.engine.as_made import Kind, is_same
 from labkit.engine.waking import wait_for_agent
 from labkit.guest import agent
@@ -80,6 +79,12 @@ def plan_of(vm: Machine) -> Plan:
     kept = kept_guests.find_kept(kind.folder)
     assert kept is not None
     return plan_warm_start(state, starting.survey_warm_start(state, name, kind, kept), name)
+
+
+def by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let machines start as a student's do, and the computer always have time: other tests run beside this one."""
+    monkeypatch.delenv("LABKIT_WARM")
+    monkeypatch.setattr(keeping_soon, "IDLE_CPUS", 0.0)
 
 
 PLAN = f"__import__({__name__!r}, fromlist=['plan_of']).plan_of(vm)"
@@ -216,11 +221,12 @@ def test_a_layer_of_another_capacity_is_another_disk(web: Machine) -> None:
 
 def test_the_environment_and_the_call_say_whether_it_boots(web: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     for said, asked, warm in (
-        ("", None, starting.WARM_BY_DEFAULT),
+        ("", None, True),
         ("", True, True),
         ("", False, False),
-        ("1", None, True),
-        ("1", False, False),
+        ("asked", None, False),
+        ("asked", True, True),
+        ("asked", False, False),
         ("0", None, False),
         ("0", True, False),
     ):
@@ -234,18 +240,20 @@ def test_the_environment_and_the_call_say_whether_it_boots(web: Machine, monkeyp
 def test_where_machines_need_no_boot_the_first_boots_and_one_of_its_kind_is_kept_meanwhile(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LABKIT_WARM", "1")
+    by_default(monkeypatch)
     first = lab.create("first", memory="108 MiB")
     kind = kind_of(first)
     first.start().wait_ready()
     assert not is_resumed(first)
-    (maker,) = (thread for thread in threading.enumerate() if thread.name == "keep tiny")
-    maker.join(120)
+    lab.session.background.join(120)
     second = lab.create("second", memory="108 MiB").start()
     assert is_resumed(second)
     assert is_itself(second)
     assert kept_guests.find_kept(kind.folder) is not None
     assert list(lab.machines) == ["first", "second"]
+    assert lab.history[-1].plan.notes[0].startswith("second is resumed from the image's memory")
+    third = lab.create("third", memory="108 MiB").start(warm=False)
+    assert not is_resumed(third)
 
 
 def test_two_kernels_at_once_make_one_and_both_go_on_from_it(lab: Lab) -> None:

@@ -149,7 +149,7 @@ def _wake(step: WakeFresh, context: Context) -> None:
             return
     if context.domains.state(spec.id)[0] is MachineState.PAUSED:
         context.domains.resume(spec.id, subject=spec.name)
-    if remark := tell(spec, context):
+    if remark := tell(spec, context, greet=True):
         context.tell(remark)
 
 
