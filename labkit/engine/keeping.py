@@ -76,6 +76,7 @@ def make(session: Session, kind: Kind, limit: Limit, *, last: bool = False) -> N
     draft = kind.folder.with_name(f".making-{kind.folder.name}")
     try:
         with host_errors(draft):
+            shutil.rmtree(draft, ignore_errors=True)  # of one who was killed
             kept_guests.tidy(read_guest_images(session.workspace.images))
             if not kept_guests.remove(kind.folder):
                 raise HostTrouble(_("{folder} cannot be removed.").format(folder=kind.folder))

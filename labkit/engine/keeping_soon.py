@@ -25,6 +25,9 @@ IDLE_SECONDS = 2
 IDLE_CPUS = 0.75
 """It has time if so much of its CPUs, all together, had nothing to do."""
 
+YIELDS = True
+"""Whether a guest that is made so gets only the time that no other program wants."""
+
 WAITS_AT_MOST = 1800.0
 """Seconds; a computer that is busy for so long has no time for it."""
 
@@ -68,7 +71,7 @@ def _make_in_turn(machine: Handle, kind: Kind, limit: Limit) -> bool:
         if not first:
             return False  # another one is being made
         if mine and kept_guests.find_kept(kind.folder) is None:
-            keeping.make(machine.session, kind, limit.within(MADE_WITHIN), last=True)
+            keeping.make(machine.session, kind, limit.within(MADE_WITHIN), last=YIELDS)
         return True
 
 

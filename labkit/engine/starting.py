@@ -27,11 +27,11 @@ from labkit.language import _
 from labkit.limits import Limit, unheard
 from labkit.model.image import Format
 from labkit.model.kept import KeptGuest
-from labkit.model.machine import MachineState
+from labkit.model.machine import MachineState, why_not_start
 from labkit.model.state import LabState
 from labkit.model.words import under_way
 from labkit.plans.plan import Plan, Refusal
-from labkit.plans.warm import WarmSurvey, plan_warm_start
+from labkit.plans.warm import WarmSurvey, plan_boot, plan_warm_start
 from labkit.printing import tell
 from labkit.storage.files import host_errors
 
@@ -94,6 +94,40 @@ def start(
         _say(sentence.format(name=machine.last_name, why=why))
     if fresh and warm is None:
         keep_soon(machine, fresh.kind)
+
+
+def plan(machine: Handle, why_not_disks: Callable[[], Refusal | None], *, warm: bool | None) -> Plan:
+    """Return what `start` would do now; it says whether the machine boots or is resumed, and why.
+
+    `start` itself makes a plan only of a machine that is resumed: to switch on one that boots is a single call.
+    """
+    state, name = machine.find()
+    facts = state.machines[name]
+    if excuse := why_not_start(facts):
+        return plan_boot(
+            state, name, refusal=Refusal(why=excuse, ways_out=(_("Use stop() first, or resume() if it is paused."),))
+        )
+    if refusal := why_not_disks():
+        return plan_boot(state, name, refusal=refusal)
+    if facts.state is MachineState.SAVED:
+        return plan_boot(state, name, [_("{name} goes on where it was saved.").format(name=name)])
+    boots = _("{name} boots.").format(name=name)
+    if not is_warm(warm):
+        return plan_boot(state, name, [boots])
+    kind = as_made.find_kind_of(machine.domains, state, name)
+    if kind is None:
+        return plan_boot(
+            state, name, [boots, _("Only a machine that is as it was made can go on from its image's memory.")]
+        )
+    if kept := kept_guests.find_kept(kind.folder):
+        return _plan(_Fresh(state=state, name=name, kind=kind), kept)
+    why = kept_guests.why_not_kept(kind.folder) or _("no memory of its kind of machine is kept.")
+    then = (
+        _("start(warm=True) first boots a guest of its kind, to keep its memory, and then resumes {name} from that.")
+        if warm
+        else _("Such memory is made afterwards, when this computer has time, for the next machine of its kind.")
+    )
+    return plan_boot(state, name, [_("{name} boots: {why}").format(name=name, why=why), then.format(name=name)])
 
 
 def _find_fresh(machine: Handle) -> _Fresh | None:

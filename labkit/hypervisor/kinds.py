@@ -29,6 +29,7 @@ _DIGITS = 12
 """So many digits of a kind's name say what the machine is, the others what runs it."""
 
 _WHO = ("name", "uuid", "title", "description", "metadata", "seclabel")
+_WHAT_RUNS_IT = ("devices/emulator",)
 _IDENTITY = ("labkit.name=", "labkit.identity=")
 _NAMING = ("devices/serial/log", "devices/console/log", "devices/disk/source")
 _CHOSEN = ("devices/channel/source", "devices/serial/source", "devices/console/source", "devices/interface/mac")
@@ -51,7 +52,7 @@ def find_kind(connection: Connection, xml: str, disk: str, blanks: Iterable[Blan
     }
     runs_it = {
         "versions": connection.read(_read_versions),
-        "emulator": _read_build(emulator),
+        "emulator": [emulator, *_read_build(emulator)],
         "cpu": _read_cpu() if parse(xml).get("type") == "kvm" else "",
     }
     return _digest(machine) + _digest(runs_it)
@@ -67,9 +68,9 @@ def _digest(told: object) -> str:
 
 
 def strip_identity(xml: str) -> str:
-    """Return what is left of a definition without all that distinguishes machines of one kind."""
+    """Return what is left of a definition without all that distinguishes machines of one kind, and what runs them."""
     domain = parse(xml)
-    for element in [each for path in (*_WHO, *_CHOSEN) for each in domain.findall(path)]:
+    for element in [each for path in (*_WHO, *_WHAT_RUNS_IT, *_CHOSEN) for each in domain.findall(path)]:
         parent = element.getparent()
         if parent is not None:
             parent.remove(element)

@@ -1,10 +1,11 @@
-"""A new machine that goes on from a guest which is kept booted, instead of booting.
+"""A start: a machine boots, or a new one goes on from a guest which is kept booted.
 
 Knows: the model, steps. Must not know: libvirt, files, where such a guest comes from.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labkit.language import _
@@ -12,8 +13,8 @@ from labkit.model.image import Format
 from labkit.model.kept import BlankDisk, KeptGuest
 from labkit.model.state import LabState
 from labkit.plans.machine import machine_plan
-from labkit.plans.plan import Plan
-from labkit.plans.steps import BringWarmDisk, WakeFresh
+from labkit.plans.plan import Plan, Refusal
+from labkit.plans.steps import BringWarmDisk, SwitchOn, WakeFresh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,13 @@ class WarmSurvey:
     blanks: tuple[BlankDisk, ...] = ()
     below: str | None = None
     below_format: Format = Format.QCOW2
+
+
+def plan_boot(state: LabState, name: str, notes: Iterable[str] = (), *, refusal: Refusal | None = None) -> Plan:
+    """Plan to let a machine boot, or go on where it was saved; or say why not."""
+    return machine_plan(
+        "start", state, name, steps=[SwitchOn(spec=state.machines[name].spec)], notes=notes, refusal=refusal
+    )
 
 
 def plan_warm_start(state: LabState, survey: WarmSurvey, name: str) -> Plan:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from labkit.engine import as_made, keeping, keeping_soon, kept_guests, starting
+from labkit.engine import as_made, keeping, kept_guests, starting
 from labkit.engine.as_made import Kind, is_same
 from labkit.engine.waking import wait_for_agent
 from labkit.guest import agent
@@ -79,12 +79,6 @@ def plan_of(vm: Machine) -> Plan:
     kept = kept_guests.find_kept(kind.folder)
     assert kept is not None
     return plan_warm_start(state, starting.survey_warm_start(state, name, kind, kept), name)
-
-
-def by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let machines start as a student's do, and the computer always have time: other tests run beside this one."""
-    monkeypatch.delenv("LABKIT_WARM")
-    monkeypatch.setattr(keeping_soon, "IDLE_CPUS", 0.0)
 
 
 PLAN = f"__import__({__name__!r}, fromlist=['plan_of']).plan_of(vm)"
@@ -165,14 +159,6 @@ def test_a_kept_guest_that_is_no_longer_what_it_was_is_made_anew(web: Machine) -
     assert is_itself(web)
 
 
-def test_a_kept_guest_that_others_may_write_to_is_none(web: Machine) -> None:
-    folder = kind_of(web).folder
-    folder.chmod(0o777)
-    assert kept_guests.find_kept(folder) is None
-    folder.chmod(0o700)
-    assert kept_guests.find_kept(folder) is not None
-
-
 def test_what_differs_in_kind_has_a_folder_of_its_own(web: Machine) -> None:
     kind = kind_of(web)
     assert kind_of(web.lab.create("other", memory=MEMORY)).folder == kind.folder
@@ -237,25 +223,6 @@ def test_the_environment_and_the_call_say_whether_it_boots(web: Machine, monkeyp
     assert not is_resumed(web)
 
 
-def test_where_machines_need_no_boot_the_first_boots_and_one_of_its_kind_is_kept_meanwhile(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    by_default(monkeypatch)
-    first = lab.create("first", memory="108 MiB")
-    kind = kind_of(first)
-    first.start().wait_ready()
-    assert not is_resumed(first)
-    lab.session.background.join(120)
-    second = lab.create("second", memory="108 MiB").start()
-    assert is_resumed(second)
-    assert is_itself(second)
-    assert kept_guests.find_kept(kind.folder) is not None
-    assert list(lab.machines) == ["first", "second"]
-    assert lab.history[-1].plan.notes[0].startswith("second is resumed from the image's memory")
-    third = lab.create("third", memory="108 MiB").start(warm=False)
-    assert not is_resumed(third)
-
-
 def test_two_kernels_at_once_make_one_and_both_go_on_from_it(lab: Lab) -> None:
     for name in ("one", "two"):
         lab.create(name, memory="106 MiB")
@@ -272,7 +239,7 @@ def test_a_kernel_that_is_killed_while_it_makes_one_leaves_no_guest_and_the_next
     vm = lab.create("web", memory="102 MiB")
     folder = kind_of(vm).folder
     code = f"with Lab.open({lab.name!r}) as lab: lab.machines['web'].start(warm=True)"
-    for instant in ("wait_for_agent", "_lay_out", "write_told"):
+    for instant in ("create_passing", "save_to", "_lay_out", "write_told"):
         with Kernel(code, stop=Instant(function=instant)) as kernel:
             kernel.wait_stopped()
         assert vm.state == "off"
