@@ -1,4 +1,4 @@
-"""`Machine`: one machine of a lab, as students use it. It holds no state: it reads anew for every question.
+"""`Machine`: one machine of a lab, as students use it. It holds no state: it reads again for every question.
 
 Switching a guest (start, stop, pause …) is one call, made if no `why_not_…` objects (`engine/switching.py`); changing
 its definition or its files is an act with a plan (`labkit/acts/`).

@@ -69,7 +69,7 @@ def build(store: Store, scratch: Path) -> Manifest:
     archive = open_archive(store.folder / "packages")
     packages = unpack(archive.fetch(archive.closure(PACKAGES, follow=FOLLOW)), root=scratch / "packages")
     release = modules_of(packages)
-    say(f"  unpacking Linux {release.name}")
+    say("  unpacking Linux {release}", release=release.name)
     packed = scratch / "vmlinuz"
     packed.write_bytes(kernel_of(packages, release).read_bytes())
     kernel = scratch / "vmlinux"

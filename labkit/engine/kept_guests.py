@@ -115,7 +115,7 @@ def note_use(kept: KeptGuest) -> None:
 
 
 def tidy(images: Mapping[str, GuestImage]) -> None:
-    """Remove guests of images that are gone or were built anew, those that were not used for longest, and drafts."""
+    """Remove guests of images that are gone or were built again, those that were not used for longest, and drafts."""
     current = {Path(os.path.realpath(image.disk)).name for image in images.values()}
     stays = []
     for folder in [*list_kept()]:

@@ -25,12 +25,15 @@ from labkit.engine.progress import OnProgress
 from labkit.errors import Busy, Cancelled, LabError, TimedOut
 from labkit.language import _
 from labkit.limits import Limit, unheard
+from labkit.model import ways
 from labkit.model.image import Format
 from labkit.model.kept import KeptGuest
-from labkit.model.machine import MachineState, why_not_start
+from labkit.model.machine import MachineState
 from labkit.model.state import LabState
+from labkit.model.switch_excuses import why_not_start
 from labkit.model.words import under_way
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.warm import WarmSurvey, plan_boot, plan_warm_start
 from labkit.printing import tell
 from labkit.storage.files import host_errors
@@ -104,9 +107,7 @@ def plan(machine: Handle, why_not_disks: Callable[[], Refusal | None], *, warm: 
     state, name = machine.find()
     facts = state.machines[name]
     if excuse := why_not_start(facts):
-        return plan_boot(
-            state, name, refusal=Refusal(why=excuse, ways_out=(_("Use stop() first, or resume() if it is paused."),))
-        )
+        return plan_boot(state, name, refusal=Refusal(why=excuse, ways_out=(ways.for_start(facts),)))
     if refusal := why_not_disks():
         return plan_boot(state, name, refusal=refusal)
     if facts.state is MachineState.SAVED:

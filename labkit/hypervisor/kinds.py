@@ -1,8 +1,8 @@
-"""Kinds of machines: two are of one kind if QEMU must find them equal, so that one can go on from the other's memory.
+"""Kinds of machines: two are of one kind if they look the same to QEMU, so that one can go on from the other's memory.
 
-Everything in a definition counts but names, ids and the paths of files; of the files of a guest image the names, since
-those say what is in them. What runs the guest counts, too: libvirt, the very QEMU program, and of a guest that is not
-translated the host's CPU. QEMU itself would notice few of these differences.
+Everything in a definition counts except names, ids and the paths of files. Of the files of a guest image the names
+count, since they are hashes of the contents. What runs the guest counts, too: libvirt, the very QEMU program and, under
+KVM, the host's CPU. QEMU itself would notice few of these differences.
 Knows: libvirt's domain format. Must not know: what is kept of a kind, where.
 """
 
@@ -28,12 +28,23 @@ _FORM = 2
 _DIGITS = 12
 """So many digits of a kind's name say what the machine is, the others what runs it."""
 
-_WHO = ("name", "uuid", "title", "description", "metadata", "seclabel")
+_OWN = ("name", "uuid", "title", "description", "metadata", "seclabel")
+"""The elements that say which machine it is."""
+
 _WHAT_RUNS_IT = ("devices/emulator",)
-_IDENTITY = ("labkit.name=", "labkit.identity=")
-_NAMING = ("devices/serial/log", "devices/console/log", "devices/disk/source")
+"""The elements that name a program of this host."""
+
 _CHOSEN = ("devices/channel/source", "devices/serial/source", "devices/console/source", "devices/interface/mac")
+"""The elements that libvirt itself chooses for each machine."""
+
+_WITH_FILE = ("devices/serial/log", "devices/console/log", "devices/disk/source")
+"""The elements that name a file of this machine alone."""
+
+_OWN_WORDS = ("labkit.name=", "labkit.identity=")
+"""How the words of a kernel's command line begin that say which machine it is."""
+
 _CPU = ("vendor_id", "model name", "flags", "Features", "CPU part")
+"""How the lines of /proc/cpuinfo begin that tell CPUs apart."""
 
 
 def find_kind(connection: Connection, xml: str, disk: str, blanks: Iterable[BlankDisk]) -> str:
@@ -68,20 +79,20 @@ def _digest(told: object) -> str:
 
 
 def strip_identity(xml: str) -> str:
-    """Return what is left of a definition without all that distinguishes machines of one kind, and what runs them."""
+    """Return a definition without what distinguishes machines of one kind, and without what runs them."""
     domain = parse(xml)
-    for element in [each for path in (*_WHO, *_WHAT_RUNS_IT, *_CHOSEN) for each in domain.findall(path)]:
+    for element in [each for path in (*_OWN, *_WHAT_RUNS_IT, *_CHOSEN) for each in domain.findall(path)]:
         parent = element.getparent()
         if parent is not None:
             parent.remove(element)
     for element in [*domain.findall("genid"), *domain.findall("sysinfo/system/entry[@name='uuid']")]:
         element.text = ""  # that there is one counts
-    for element in [each for path in _NAMING for each in domain.findall(path)]:
+    for element in [each for path in _WITH_FILE for each in domain.findall(path)]:
         element.attrib.pop("file", None)
     for element in (*domain.findall("os/kernel"), *domain.findall("os/initrd")):
         element.text = posixpath.basename(element.text or "")
     for line in domain.findall("os/cmdline"):
-        line.text = " ".join(word for word in (line.text or "").split() if not word.startswith(_IDENTITY))
+        line.text = " ".join(word for word in (line.text or "").split() if not word.startswith(_OWN_WORDS))
     for element in domain.iter():
         element.text = (element.text or "").strip()
         element.tail = None

@@ -8,7 +8,7 @@ Knows: the words of the course. Must not know: how images are read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -52,8 +52,9 @@ class ImageFacts:
     Attributes:
         path: its (first) file, absolute. format: as its name records it; never probed.
         capacity, length, allocated: bytes, the latter two of all its files; see the module.
-        allocation: as its header says; raw and qcow2 have no such mark and are fixed when the host has
-            given at least the capacity.
+        allocation: as its header says, or for raw and qcow2, which have no such mark, as the lab's record says it was
+            made; one without either is called fixed when the host has given at least the capacity.
+        tells: whether header or record say so; else it is only full.
         files: all its files, absolute: one, but two for a fixed VMDK.
         backing: absolute path of the image below it, or None if it is a base.
         backing_format: the format of the image below, as recorded beside its name. None: it is a base; or the format is
@@ -73,6 +74,11 @@ class ImageFacts:
     backing_format: Format | None = None
     frozen: bool = False
     internal: int = 0
+    tells: bool = True
+
+    def made(self, allocation: Allocation | None) -> ImageFacts:
+        """Return it as the record says it was made, where that is known and it does not tell itself."""
+        return self if self.tells or allocation is None else replace(self, allocation=allocation, tells=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 from labkit.model.disk import chain
 from labkit.model.machine import MachineSpec
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.model.travel import (
     MANIFEST_VERSION,
@@ -26,9 +25,9 @@ from labkit.model.travel import (
 )
 from labkit.plans.archive_excuses import why_not_export, why_not_readable
 from labkit.plans.broken import why_broken
-from labkit.plans.guard import guarded
 from labkit.plans.memory_excuses import why_bad_memory
 from labkit.plans.plan import Plan
+from labkit.plans.planning import make_plan
 from labkit.plans.snapshot_survey import MemoryFault
 from labkit.plans.steps import WriteArchive
 
@@ -62,7 +61,7 @@ def plan_export(state: LabState, survey: ExportSurvey, machine: str, target: str
     Args:
         target: absolute path of the archive.
     """
-    facts, tree = state.machines[machine], state.snapshots.get(machine, SnapshotTree())
+    facts, tree = state.machines[machine], state.tree_of(machine)
     specs = [facts.spec, *(node.spec for node in tree.nodes.values())]
     memories = [node.memory for node in tree.nodes.values() if node.memory]
     boots = sorted({path for spec in specs for path in (spec.boot.kernel, spec.boot.initramfs) if path})
@@ -91,16 +90,7 @@ def plan_export(state: LabState, survey: ExportSurvey, machine: str, target: str
     step = None if refusal else _writing(state, survey, machine, target, images, memories, boots, names, needed)
     if step and (refusal := why_not_readable(machine, step.manifest)):
         step = None
-    plan = Plan(
-        act="export",
-        subject=machine,
-        home=state.home,
-        names=(machine,),
-        basis=state.fingerprint((machine,)),
-        steps=(step,) if step else (),
-        refusal=refusal,
-    )
-    return guarded(state, plan)
+    return make_plan("export", state, machine, names=[machine], steps=[step] if step else [], refusal=refusal)
 
 
 def _writing(
@@ -114,7 +104,7 @@ def _writing(
     names: Mapping[str, str],
     needed: int,
 ) -> WriteArchive:
-    facts, tree = state.machines[machine], state.snapshots.get(machine, SnapshotTree())
+    facts, tree = state.machines[machine], state.tree_of(machine)
     files = []
     for path in images:
         image = state.images[path]

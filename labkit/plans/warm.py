@@ -13,7 +13,8 @@ from labkit.model.image import Format
 from labkit.model.kept import BlankDisk, KeptGuest
 from labkit.model.state import LabState
 from labkit.plans.machine import machine_plan
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import BringWarmDisk, SwitchOn, WakeFresh
 
 

@@ -127,7 +127,7 @@ def _act_over_it(history: History, backup: Backup, state: LabState, torn: set[st
             history.now[name] = history.reading.content(state, state.machines[name].spec.disks[0].path)
     deeds = []
     for name in MACHINES:
-        kind, names = history.chance.choice(_ACTS), sorted(state.snapshots.get(name, SnapshotTree()))
+        kind, names = history.chance.choice(_ACTS), sorted(state.tree_of(name))
         kind = kind if len(names) > 1 else "take"
         deeds.append(
             Deed(
@@ -163,7 +163,7 @@ def _hold(history: History, state: LabState, name: str) -> str | None:
 
 
 def _names_what_is_gone(state: LabState, machine: str) -> bool:
-    nodes = state.snapshots.get(machine, SnapshotTree()).nodes.values()
+    nodes = state.tree_of(machine).nodes.values()
     points = [state.machines[machine].spec.disks, *(node.disks for node in nodes)]
     return any(not os.path.lexists(disk.path) for disks in points for disk in disks)
 

@@ -60,7 +60,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "draw_runs": {"runs": {"alone": [1.5]}},
     "draw_sharing": {"shares": [share([9], [5])]},
     "draw_sides": {"machine": MACHINE, "process": Running(), "disk": DISK.layers[0]},
-    "draw_sizes": {"disks": [DISK], "made": ["dynamic"]},
+    "draw_sizes": {"disks": [DISK]},
     "draw_throughput": {"samples": SAMPLES, "iops": 100, "bytes_per_second": 0, "marks": {"throttle": 2}},
     "draw_timeline": {"moments": MOMENTS, "until": 0.0},
     "draw_tree": {"tree": THREE, "costs": {"s0": 1}, "notes": {"s1": "login:"}, "large": False},
