@@ -55,11 +55,11 @@ def find_kind_of(domains: Domains, state: LabState, name: str) -> Kind | None:
 
     A guest is kept for machines that are as they were made: off; the first disk holds what the guest image holds,
     perhaps with empty layers above; further disks are blank. The hypervisor must be able to let a guest map its memory,
-    and the guest must have an agent, which is told who it is.
+    and the guest must have an agent, which is told who it is; the image must say how one sees that it is up.
     """
     facts = state.machines[name]
     spec, image = facts.spec, state.guest_images.get(facts.spec.image)
-    if image is None or not spec.agent or not spec.disks or facts.state is not MachineState.OFF:
+    if image is None or image.prompt is None or not spec.agent or not spec.disks or facts.state is not MachineState.OFF:
         return None
     if image.format is not Format.QCOW2 or spec.disks[0].format is not Format.QCOW2:
         return None

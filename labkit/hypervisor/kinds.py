@@ -22,11 +22,17 @@ from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.model.kept import BlankDisk
 
-_FORM = 1
+_FORM = 2
 """Counted up when what is kept of a guest changes."""
+
+_DIGITS = 12
+"""So many digits of a kind's name say what the machine is, the others what runs it."""
 
 _OWN = ("name", "uuid", "title", "description", "metadata", "seclabel")
 """The elements that say which machine it is."""
+
+_WHAT_RUNS_IT = ("devices/emulator",)
+"""The elements that name a program of this host."""
 
 _CHOSEN = ("devices/channel/source", "devices/serial/source", "devices/console/source", "devices/interface/mac")
 """The elements that libvirt itself chooses for each machine."""
@@ -42,29 +48,40 @@ _CPU = ("vendor_id", "model name", "flags", "Features", "CPU part")
 
 
 def find_kind(connection: Connection, xml: str, disk: str, blanks: Iterable[BlankDisk]) -> str:
-    """Return the kind of a machine, as the name of a folder.
+    """Return the kind of a machine, as the name of a folder; it begins with what the machine itself is.
 
     Args:
         xml: its persistent definition. disk: the file of the guest image that its first disk is a copy of.
         blanks: its further disks.
     """
     emulator = parse(xml).findtext("devices/emulator") or ""
-    told = {
+    machine = {
         "form": _FORM,
         "definition": strip_identity(xml),
         "disk": posixpath.basename(disk),
         "blanks": [[each.target, each.format, each.capacity] for each in blanks],
+    }
+    runs_it = {
         "versions": connection.read(_read_versions),
-        "emulator": _read_build(emulator),
+        "emulator": [emulator, *_read_build(emulator)],
         "cpu": _read_cpu() if parse(xml).get("type") == "kvm" else "",
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
+    return _digest(machine) + _digest(runs_it)
+
+
+def machine_part(kind: str) -> str:
+    """Return of a kind's name what says which machine it is, whatever runs it."""
+    return kind[:_DIGITS]
+
+
+def _digest(told: object) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
 def strip_identity(xml: str) -> str:
-    """Return a definition without what distinguishes machines of one kind."""
+    """Return a definition without what distinguishes machines of one kind, and without what runs them."""
     domain = parse(xml)
-    for element in [each for path in (*_OWN, *_CHOSEN) for each in domain.findall(path)]:
+    for element in [each for path in (*_OWN, *_WHAT_RUNS_IT, *_CHOSEN) for each in domain.findall(path)]:
         parent = element.getparent()
         if parent is not None:
             parent.remove(element)

@@ -92,6 +92,7 @@ def _read(manifest: Path) -> GuestImage | None:
             disk_bytes=os.stat(disk.file("file", manifest.parent) or "").st_blocks * 512,
             minimum_memory=data.number("minimum_memory"),
             agent=data.get("agent") is True,
+            prompt=data.text("prompt") if data.get("prompt") is not None else None,
             message=_message(_Table(message)) if message else None,
         )
         check_name(image.name, what="")

@@ -94,7 +94,7 @@ class LivePanel(Panel):
 
     def _switch_machine(self, machine: Machine, facts: MachineFacts, act: str, work: Work) -> None:
         """Do one of `SWITCHES`, remember how long it took, and add its command."""
-        began = time.monotonic()
+        began, before = time.monotonic(), len(self._lab.history)
         call: Callable[..., object] = getattr(machine, act)
         if act == "save":
             call(cancel=work.cancel, on_progress=lambda progress: self.acting.report(work, progress))
@@ -103,7 +103,11 @@ class LivePanel(Panel):
         else:
             call()
         self._store.remember(act, time.monotonic() - began)
-        self.acting.tell(shlex.join(["virsh", SWITCHES[act], facts.spec.domain_name]))
+        outcomes = [each for each in self._lab.history[before:] if each.plan.subject == facts.name]
+        for outcome in outcomes:  # a machine that was resumed from its image's memory
+            self.acting.tell(*outcome.commands, *outcome.plan.notes, *outcome.remarks)
+        if not outcomes:
+            self.acting.tell(shlex.join(["virsh", SWITCHES[act], facts.spec.domain_name]))
 
     def losses(self, plan: Plan) -> tuple[str, ...]:
         """Return the machines and snapshots that are lost for good with a plan."""
