@@ -18,7 +18,7 @@ SETTING = "LABKIT_IMAGES_FROM"
 BLOB = re.compile(r"blobs/([0-9a-f]{16})-([a-z0-9.]+)")
 KEYS = {
     "name", "recipe", "architecture", "boot", "kernel", "kernel_packed", "initramfs", "command_line", "agent",
-    "message", "disk", "minimum_memory", "packages", "files",
+    "prompt", "message", "disk", "minimum_memory", "packages", "files",
 }  # fmt: skip
 
 

@@ -41,6 +41,7 @@ def build(store: Store, scratch: Path) -> Manifest:
         "disk": {"file": store.keep("disk.raw", disk), "format": "raw", "capacity": CAPACITY},
         "minimum_memory": 4 * MIB,  # below, the firmware does not find room for itself
         "agent": False,
+        "prompt": None,
         "message": {"offset": MESSAGE_OFFSET, "length": MESSAGE_LENGTH},
         "packages": {},
     }

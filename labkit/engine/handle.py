@@ -1,4 +1,4 @@
-"""`Handle`: one machine of a lab as the engine refers to it: by its id, looked up anew for every question.
+"""`Handle`: one machine of a lab as the engine refers to it: by its id, looked up again for every question.
 
 Knows: the session, the guest's agent and console. Must not know: plans, the façade.
 """

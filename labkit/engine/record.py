@@ -19,7 +19,7 @@ from pathlib import Path
 from labkit.engine.boot_files import keep_boot_files
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import read_entries
-from labkit.engine.older import find_older
+from labkit.engine.older import put_aside_older
 from labkit.engine.record_file import read_record, read_version, read_writer, record_file, write_record
 from labkit.engine.saved_memory import drop_stale, keep_saved
 from labkit.engine.workspace import Workspace
@@ -81,24 +81,24 @@ class Recorder:
             told = _("{trouble} It is kept as {name}, and made again from what the hypervisor knows.")
             return self.read(), told.format(trouble=trouble.message, name=aside.name)
 
-    def find_other_state(self) -> list[str]:
-        """Return a sentence for each machine that the folder now tells otherwise than the hypervisor does.
+    def notice_exchanged_folder(self) -> list[str]:
+        """Return a sentence for each machine of which the folder's record and the hypervisor now tell different things.
 
-        The folder may be exchanged for an older or newer one while the lab is open; its record is kept aside before
-        this lab's is written over it, as when a lab is opened (`older.py`).
+        The folder may be exchanged for an older or newer one while the lab is open. Its record is put aside before it
+        is written over, as when a lab is opened (`older.py`).
         """
         if self._version != read_version(self.workspace.home):
-            with contextlib.suppress(LabError), self.alone():
-                self._keep_other_state()
+            with contextlib.suppress(LabError), self.locked():
+                self._put_exchanged_aside()
         told, self._told = self._told, []
         return told
 
-    def _keep_other_state(self) -> None:
-        """Keep the record in the folder aside if it is another state's; the record's lock is held."""
+    def _put_exchanged_aside(self) -> None:
+        """Put the record aside if it is not the one last seen here; the record's lock is held."""
         version = read_version(self.workspace.home)
         if version != self._version:
             connection = self.instances.domains(SESSION).connection
-            self._told += find_older(self.workspace, connection, beside=True)
+            self._told += put_aside_older(self.workspace, connection, beside=True)
             self._version = version
 
     def note(
@@ -122,8 +122,8 @@ class Recorder:
         """
         from labkit.hypervisor.recording import is_same_snapshot
 
-        with self.alone():
-            self._keep_other_state()
+        with self.locked():
+            self._put_exchanged_aside()
             old, _sentence = self.read_or_set_aside()
             names = frozenset(own)
             if whole_lab:
@@ -178,7 +178,7 @@ class Recorder:
                 self._seen = seen
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Hold the record's lock, so that two kernels do not write it at once."""
         place = self.workspace.locks / ".record"
         with host_errors(place), open_lock(place) as lock:

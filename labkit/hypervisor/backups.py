@@ -19,7 +19,7 @@ from lxml import etree
 from lxml.builder import ElementMaker
 
 from labkit.errors import ConnectionLost, HypervisorError, LabError, NoSpace
-from labkit.hypervisor.channels import FLUSHES_WITHIN, agent_answers_soon
+from labkit.hypervisor.channels import FLUSHES_WITHIN, agent_answers_soon, thaw
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_facts import read_stand
 from labkit.hypervisor.forgotten_backups import end_backup
@@ -74,7 +74,7 @@ def back_up(
         _wait_for_backup(connection, asked, machine_id, on_bytes, limit)
     except BaseException as error:
         full = _is_stopped_by_full_disk(connection, machine_id)
-        abort_backup(connection, machine_id, thaw=quiesce)
+        abort_backup(connection, machine_id, frozen=quiesce)
         if full and isinstance(error, LabError) and not limit.reached:
             raise _no_space(error.details or error.message) from error
         raise
@@ -140,8 +140,12 @@ def _is_stopped_by_full_disk(connection: Connection, machine_id: str) -> bool:
     return False
 
 
-def abort_backup(connection: Connection, machine_id: str, *, thaw: bool) -> None:
-    """End a copy that nobody waits for any more, and let the guest go on; if there is no copy, do nothing."""
+def abort_backup(connection: Connection, machine_id: str, *, frozen: bool) -> None:
+    """End a copy that nobody waits for any more, and let the guest go on; if there is no copy, do nothing.
+
+    Args:
+        frozen: whether its file systems may be frozen: they are thawed.
+    """
 
     def abort(raw: libvirt.virConnect) -> None:
         if take_over_unread(connection, machine_id):
@@ -152,12 +156,11 @@ def abort_backup(connection: Connection, machine_id: str, *, thaw: bool) -> None
         if read_stand(domain, saved=False)[1] is Reason.NO_SPACE:  # the agent of a stopped guest does not answer
             with contextlib.suppress(libvirt.libvirtError):
                 domain.resume()
-        if thaw:
-            with contextlib.suppress(libvirt.libvirtError), agent_answers_soon(domain):
-                domain.fsThaw()
 
     with contextlib.suppress(LabError):
         connection.call(abort)
+    if frozen:
+        thaw(connection, machine_id)
 
 
 def build_backup_xml(targets: Mapping[str, tuple[str, Format]]) -> str:

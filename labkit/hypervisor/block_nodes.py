@@ -62,6 +62,31 @@ def close_forgotten(connection: Connection, machine_id: str) -> None:
     connection.call(close)
 
 
+def unplug_forgotten(connection: Connection, machine_id: str, disk: DiskSpec, limit: Limit) -> None:
+    """Take a disk from a running guest that a daemon gave it and the present one does not know.
+
+    For libvirt the guest has never had it, so QEMU is asked directly. If the guest has no such disk nothing is done.
+
+    Raises:
+        TimedOut: the guest does not release it within the limit. LabError: libvirt's, translated.
+    """
+
+    def ask_for_it(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        known = parse(domain.XMLDesc(0)).xpath("boolean(./devices/disk/source[@file = $path])", path=disk.path)
+        for device in [] if known or not domain.isActive() else ask(domain, "query-block"):
+            if "inserted" in device and _file(device["inserted"]) == disk.path:
+                with contextlib.suppress(HypervisorError):  # the guest has been asked already
+                    ask(domain, "device_del", id=Path(device["qdev"]).parent.name)
+
+    def is_released(raw: libvirt.virConnect) -> bool:
+        return disk.path not in _tops(raw.lookupByUUIDString(machine_id))
+
+    connection.call(ask_for_it)
+    wait_until(connection, is_released, limit)
+    close_forgotten(connection, machine_id)
+
+
 def go_back(connection: Connection, machine_id: str, disk: DiskSpec, old: DiskSpec, limit: Limit) -> None:
     """Move down what a running guest wrote into an overlay that its daemon does not know, and let it go on below.
 

@@ -16,6 +16,7 @@ import libvirt
 import libvirt_qemu
 
 from labkit.errors import GuestSilent, HypervisorError, LabError, WrongState
+from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import find_serial_line
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.errors import agent_refusal, agent_silence
@@ -25,7 +26,7 @@ FLUSHES_WITHIN = 20
 """Seconds that the agent has to answer while it flushes; libvirt would wait for ever for a guest that was stopped."""
 
 _SYNC = 10  # seconds; libvirt itself gives an agent five for its first answer
-_JOINS, _JOIN_STEP = 1.0, 0.05  # seconds: libvirt connects to the agent a moment after a guest goes on
+_JOINS, _JOIN_STEP = 1.0, 0.05  # seconds: libvirt connects to the agent a moment after a guest or a daemon begins
 _NOT_JOINED = "agent is not connected"
 _CONSOLE_LOOK, _CONSOLE_QUIET, _CONSOLE_STEP = 3.0, 0.1, 0.01  # seconds
 _CONSOLE_CHUNK = 4096
@@ -44,6 +45,30 @@ def agent_answers_soon(domain: libvirt.virDomain) -> Iterator[None]:
     finally:
         with contextlib.suppress(libvirt.libvirtError):  # it has ended
             domain.agentSetResponseTimeout(libvirt.VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK)
+
+
+def thaw(connection: Connection, machine_id: str) -> None:
+    """Let the file systems of a guest go on that a process or daemon had frozen which died before it thawed them.
+
+    If none is frozen, the guest has ended or its agent is silent, nothing is done.
+    """
+
+    def let_go(raw: libvirt.virConnect) -> None:
+        domain = raw.lookupByUUIDString(machine_id)
+        with agent_answers_soon(domain):
+            domain.fsThaw()
+
+    end = time.monotonic() + _JOINS
+    while True:
+        try:
+            connection.call(let_go, timeout=2 * FLUSHES_WITHIN)
+        except GuestSilent as error:
+            if _NOT_JOINED in error.details and time.monotonic() < end:
+                time.sleep(_JOIN_STEP)
+                continue
+        except LabError:
+            pass
+        return
 
 
 def agent_command(
@@ -120,7 +145,7 @@ def open_serial_line(domains: Domains, machine_id: str, *, subject: str) -> int:
     except OSError as error:
         raise HypervisorError(
             _("The serial line of {name} cannot be opened: {error}.").format(name=subject, error=error.strerror),
-            _("It belongs to whom the hypervisor runs as; on the session's hypervisor that is you."),
+            _("It belongs to the user that the hypervisor runs as; on the session's hypervisor that is you."),
         ) from error
 
 

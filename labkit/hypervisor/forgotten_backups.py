@@ -96,8 +96,13 @@ def strike_out(status: Path) -> bool:
         return False
     for element in found:
         root.remove(element)
+    write_status(status, root)
+    return True
+
+
+def write_status(status: Path, root: etree._Element) -> None:
+    """Exchange a guest's status file; its daemon must be ended right after, before it writes its own again."""
     draft = status.with_name(f"{status.name}.labkit")
     draft.touch(mode=0o600)
     draft.write_bytes(etree.tostring(root, pretty_print=True))
     draft.replace(status)
-    return True

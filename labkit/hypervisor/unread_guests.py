@@ -3,9 +3,11 @@
 libvirt 9.0 records that a backup begins before it records the state of each disk in it, and refuses to read a status
 file without that ("Missing required attribute 'state'"): for the next daemon, and each one after it, the guest is off
 although it runs. So everything about the backup is removed from the file and the daemon is ended, which guests survive;
-the next daemon knows the guest again. Then QEMU's copying is ended.
+the next daemon knows the guest again. Then QEMU's copying is ended. Likewise with the end of a commit, see
+`forgotten_commits`.
 
-Source: libvirt, `src/conf/backup_conf.c` (virDomainBackupDiskDefParseXML), `virdomainobjlist.c`.
+Source: libvirt, `src/conf/backup_conf.c` (virDomainBackupDiskDefParseXML), `virdomainobjlist.c`,
+`src/qemu/qemu_blockjob.c` (qemuBlockJobEventProcess).
 Knows: libvirt's status files, processes. Must not know: whose act it is part of.
 """
 
@@ -19,6 +21,7 @@ import libvirt
 import psutil
 from lxml import etree
 
+from labkit.hypervisor import forgotten_commits
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.daemon_place import find_own_daemon, runtime_folder
 from labkit.hypervisor.domain_xml import parse
@@ -44,6 +47,7 @@ def take_over_unread(connection: Connection, of: str) -> list[str]:
         return []
     for note, _machine in notes.values():
         strike_out(note)
+        forgotten_commits.complete(note)
     with contextlib.suppress(psutil.Error):
         daemon.kill()
         daemon.wait(_ENDS_WITHIN)
@@ -68,6 +72,7 @@ def _find_unread(folder: Path, active: frozenset[str], of: str) -> dict[str, tup
             ids = root.xpath("domain/uuid/text()")
             unread = root.xpath("backups/domainbackup/disks/disk[@backup='yes' and not(@state)]")
             asked = of in (*ids, *root.xpath("domain/metadata/*/@lab-id"))
+            unread += forgotten_commits.find_unread(root)
             if asked and unread and str(find_pid(ids[0])) == root.get("pid"):
                 labs = root.xpath("domain/metadata/*/@lab")
                 found[ids[0]] = note, machine_name(labs[0] if labs else "", note.stem)

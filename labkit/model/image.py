@@ -101,6 +101,7 @@ class GuestImage:
         disk_bytes: bytes that its file takes and a copy copies.
         minimum_memory: bytes below which it does not boot.
         agent: whether it runs a guest agent.
+        prompt: what its console prints last when it is up and waits for its user, or None: it cannot be kept booted.
         message: where its greeting is, or None.
     """
 
@@ -114,4 +115,5 @@ class GuestImage:
     disk_bytes: int
     minimum_memory: int
     agent: bool
+    prompt: str | None = None
     message: Greeting | None = None

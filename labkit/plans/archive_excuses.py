@@ -21,7 +21,7 @@ from labkit.model.travel import MANIFEST_VERSION, CarriedImage, CarriedKind, Car
 from labkit.model.ways import ways_off
 from labkit.plans.disk_excuses import why_no_room
 from labkit.plans.machine_excuses import why_not_name, why_not_sized
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.plans.shifted import why_shifted
 from labkit.units import GIB, KIB, MIB, TIB, is_storable
 

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
-from dataclasses import replace
 
 from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
 from labkit.model.lineage import Lineage, LineageNode, NodeKind, read_lineage
-from labkit.model.machine import DiskSpec, MachineFacts, say_apart, say_out_of_reach
+from labkit.model.machine import DiskSpec, MachineFacts
 from labkit.model.state import LabState
+from labkit.model.switch_excuses import say_apart, say_out_of_reach
 from labkit.model.ways import ways_to_reach
 from labkit.model.words import state_word
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import TakeSnapshot
 from labkit.printing import quote
 
@@ -34,7 +35,7 @@ def why_not_reached(state: LabState, names: Iterable[str]) -> Refusal | None:
     return None
 
 
-def why_apart(state: LabState, plan: Plan) -> Refusal | None:
+def _why_apart(state: LabState, plan: Plan) -> Refusal | None:
     """Return why a plan is refused: a guest's files were exchanged while it runs, so what it writes is not in the lab.
 
     A snapshot would freeze the exchanged file under the guest's memory, and a migration would go on in it. Only the
@@ -104,12 +105,17 @@ def _disks_of(machine: MachineFacts | None) -> dict[str, DiskSpec]:
     return {disk.path: disk for spec in specs if spec for disk in spec.disks if not disk.served}
 
 
-def guarded(state: LabState, plan: Plan) -> Plan:
-    """Return a plan, or its refusal: a guest's files were exchanged, or another running machine has an image of it."""
-    refusal = why_apart(state, plan)
-    if not refusal and not plan.refusal and any(plan.files.made + plan.files.rewritten + plan.files.deleted):
+def why_not_now(state: LabState, plan: Plan) -> Refusal | None:
+    """Return why a plan is not carried out, whatever its act is, or None; its own refusal, if it has one.
+
+    Asked when it is made and, since others act meanwhile, again when it is carried out. What does nothing harms nobody.
+    """
+    if not plan.steps and not plan.refusal:
+        return None
+    refusal = _why_apart(state, plan) or plan.refusal or why_not_reached(state, plan.names)
+    if not refusal and not plan.whole_lab and any(plan.files.made + plan.files.rewritten + plan.files.deleted):
         refusal = why_shared(state, plan.names)
-    return replace(plan, steps=(), notes=(), refusal=refusal) if refusal else plan
+    return refusal
 
 
 def why_not_delete_machine(state: LabState, machine: str) -> Refusal | None:

@@ -8,6 +8,7 @@ Knows: processes. Must not know: what the code it is given does.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -53,7 +54,7 @@ class Kernel:
 
     def __init__(self, code: str, *, stop: Instant | None = None) -> None:
         self._pipe, theirs = _context.Pipe()
-        self.process = _context.Process(target=_work, args=(code, stop, theirs))
+        self.process = _context.Process(target=_work, args=(code, stop, theirs, dict(os.environ)))
         self.process.start()
         theirs.close()
 
@@ -90,7 +91,9 @@ class Kernel:
         self._pipe.close()
 
 
-def _work(code: str, stop: Instant | None, pipe: Connection) -> None:
+def _work(code: str, stop: Instant | None, pipe: Connection, environment: dict[str, str]) -> None:
+    os.environ.clear()  # the server that this process came from has the one of its own beginning
+    os.environ.update(environment)
     from labkit import Lab
     from labkit.errors import LabError
 

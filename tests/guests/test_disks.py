@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
+from labkit.engine.journal import Record
 from labkit.errors import BadInput, NotFound, Refused, WrongState
+from labkit.hypervisor.domain_xml.building import ROOT_PORTS
+from labkit.hypervisor.monitor import ask
 from labkit.limits import Limit
 from labkit.machine import Machine
 from labkit.model.disk import disk_name
+from labkit.storage.image_locks import is_held
 from labkit.units import KIB, MIB
 
 FORMATS = ("raw", "qcow2", "vdi", "vmdk", "vhd")
@@ -273,3 +277,22 @@ def test_a_description_that_no_definition_can_hold_is_refused_in_words(lab: Lab,
     with pytest.raises(BadInput, match="description"):
         vm.snapshots.describe("one", text)
     assert vm.snapshots["one"].description == "two lines\nand a\ttab"
+
+
+def test_a_disk_that_a_killed_daemon_gave_a_guest_and_did_not_record_is_free_again(guest: Machine) -> None:
+    lab = guest.lab
+    disk = lab.disks.create("data", capacity="1 MiB")
+    plan = guest.attach.plan(disk)
+    Record(lab.home / "journal", plan)
+    domain = lab.session.connection.raw().lookupByUUIDString(guest.id)
+    file, image = "libvirt-90-storage", "libvirt-90-format"
+    ask(domain, "blockdev-add", driver="file", filename=str(disk.path), **{"node-name": file})
+    ask(domain, "blockdev-add", driver="qcow2", file=file, **{"node-name": image})
+    ask(domain, "device_add", driver="virtio-blk-pci", bus=f"pci.{ROOT_PORTS}", drive=image, id="virtio-disk1")
+    _wait_for_device(guest, "vdb")
+    with Lab.open(lab.name) as again:
+        assert again.recovered == ("attach data was interrupted and taken back: all is as before.",)
+    assert not guest.run("test -b /dev/vdb")
+    assert not is_held(str(disk.path))
+    guest.attach(disk)
+    _write_mark(guest, "vdb", 0)

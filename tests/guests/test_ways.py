@@ -12,21 +12,21 @@ import pytest
 
 from labkit.errors import LabError
 from labkit.machine import Machine
-from labkit.model import machine as model
+from labkit.model import switch_excuses as excuses
 from labkit.model import ways
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from tests.plans.states import machine
 
 OFF, RUNNING, PAUSED, SAVED = MachineState
 EXCUSES: Final[dict[str, Callable[[MachineFacts], str | None]]] = {
-    "start": model.why_not_start,
-    "pause": model.why_not_pause,
-    "resume": model.why_not_resume,
-    "save": model.why_not_save,
-    "stop": model.why_not_stop,
-    "kill": model.why_not_kill,
-    "run": model.why_not_run,
-    "wait_ready": model.why_not_pause,
+    "start": excuses.why_not_start,
+    "pause": excuses.why_not_pause,
+    "resume": excuses.why_not_resume,
+    "save": excuses.why_not_save,
+    "stop": excuses.why_not_stop,
+    "kill": excuses.why_not_kill,
+    "run": excuses.why_not_run,
+    "wait_ready": excuses.why_not_pause,
 }
 WAYS: Final[dict[str, Callable[[MachineFacts], str]]] = {
     "start": ways.for_start,
@@ -80,7 +80,7 @@ def impossible(hint: str, facts: MachineFacts) -> list[str]:
 @pytest.mark.parametrize("verb", WAYS)
 def test_what_to_do_instead_of_a_switch_is_possible_in_that_state(verb: str, standing: str) -> None:
     facts = STANDING[standing]
-    if EXCUSES.get(verb, model.why_not_pin)(facts):
+    if EXCUSES.get(verb, excuses.why_not_pin)(facts):
         hint = WAYS[verb](facts)
         assert hint
         assert impossible(hint, facts) == []

@@ -38,6 +38,7 @@ HOSTILE = {
     "PYTHONSTARTUP": "/nonexistent",
     "PYTHONWARNINGS": "error",
     "PYTHONOPTIMIZE": "2",
+    "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONIOENCODING": "ascii",
     "PYTHONSAFEPATH": "1",
     "PYTHONPLATLIBDIR": "lib64",

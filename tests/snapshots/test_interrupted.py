@@ -17,6 +17,8 @@ from pathlib import Path
 import libvirt_qemu
 import psutil
 import pytest
+from lxml import etree
+from lxml.builder import E
 
 from labkit import Lab
 from labkit.engine.journal import Record
@@ -32,6 +34,7 @@ from tests.engine.strike import How
 from tests.instance import Instance
 from tests.snapshots.standing import Standing, without_layers, without_new_memory, without_power
 from tests.snapshots.struck import THOROUGH, TRIED, World, compare, grow_running, make_world, write_inside
+from tests.snapshots.test_merges import move_down_unheard
 
 DELAYS = tuple(number / 50 for number in range(1, 21)) if THOROUGH else (0.02, 0.06, 0.15)
 """Seconds after which the daemon, or the guest, is killed."""
@@ -166,6 +169,48 @@ def test_what_a_killed_daemon_had_told_qemu_is_taken_back(world: World, vm: Mach
     world.eye.look()
 
 
+@pytest.mark.parametrize("noted", ["nothing", "that it goes on", "half of its end"])
+def test_a_commit_whose_end_a_killed_daemon_had_not_noted_is_told_to_the_next_one(
+    world: World, vm: Machine, instance: Instance, noted: str
+) -> None:
+    write_inside(vm, "vdb", 64 * KIB, 64 * KIB, 77)
+    wanted = world.eye.look()
+    world.checkpoint.install("running")
+    _switch_without_snapshot(vm)
+    move_down_unheard(vm, "vdb")
+    write_inside(vm, "vdb", 64 * KIB, 64 * KIB, 77)
+    if noted != "nothing":
+        status = Path(instance.environment["XDG_RUNTIME_DIR"], "libvirt/qemu/run", f"{vm.facts.spec.domain_name}.xml")
+        text = status.read_text()
+        instance.daemon().kill()
+        status.write_text(_note_a_commit(text, "vdb", ended=noted == "half of its end"))
+    with Lab.open(vm.lab.name) as again:
+        assert again.recovered[-1] == "take web@new was interrupted and taken back: all is as before."
+    assert world.eye.look() == wanted
+    vm.snapshots.take("new")
+    vm.snapshots.delete("new", merge="always")  # QEMU and its daemon agree on what there is
+    assert vm.lab.history[-1].remarks == ()
+    world.eye.look()
+
+
+def _note_a_commit(status: str, target: str, *, ended: bool) -> str:
+    """What libvirt 9.0 has noted of a commit whose end QEMU has just told; with `ended`, it cannot read that itself."""
+    root = etree.fromstring(status.encode())
+    (disk,) = root.xpath("domain/devices/disk[target/@dev = $target]", target=target)
+    below = disk.find("backingStore/source").get("file")
+    mirror = E.mirror(E.format(type="qcow2"), E.source(file=below), type="file", job="active-commit", ready="pivot")
+    disk.insert(disk.index(disk.find("target")), mirror)
+    if ended:
+        del mirror.attrib["ready"]
+        mirror.set("job", "")
+        top, base = (f"libvirt-{disk.find(each).get('index')}-format" for each in ("source", "backingStore"))
+        says = {"type": "active-commit", "state": "pivoting", "newstate": "completed", "jobflags": "0x4"}
+        job = E.blockjob(E.disk(dst=target), E.base(node=base), E.top(node=top), name=f"commit-{target}-{top}", **says)
+        (jobs,) = root.findall("blockjobs")
+        jobs.append(job)
+    return etree.tostring(root, encoding="unicode")
+
+
 def _tell_qemu_behind_the_daemons_back(vm: Machine, step: TakeSnapshot, until: str) -> None:
     """Ask of a guest's QEMU what libvirt asks of it within a take, in its order and words."""
     domain = vm.lab.session.connection.raw().lookupByUUIDString(vm.id)
@@ -193,6 +238,21 @@ def _tell_qemu_behind_the_daemons_back(vm: Machine, step: TakeSnapshot, until: s
         pairs = zip(tops, names, strict=True)
         pairs_of = [{"node": top, "overlay": f"{name}-format"} for top, name in pairs]
         tell("transaction", actions=[{"type": "blockdev-snapshot", "data": data} for data in pairs_of])
+
+
+def test_a_guest_whose_daemon_was_killed_while_its_file_systems_were_frozen_can_write_again(
+    guest: Machine, instance: Instance
+) -> None:
+    lab = guest.lab
+    guest.attach(lab.disks.create("old", capacity="1 MiB", format="vdi"))  # disks alone are taken beside it
+    plan = guest.snapshots.take.plan("new")
+    assert [step.quiesce for step in plan.steps if isinstance(step, TakeSnapshot)] == [True]
+    Record(lab.home / "journal", plan)
+    lab.session.connection.raw().lookupByUUIDString(guest.id).fsFreeze()
+    instance.daemon().kill()
+    with Lab.open(lab.name) as again:
+        assert again.recovered == ("take web@new was interrupted and taken back: all is as before.",)
+    assert guest.run("touch written && sync", timeout=20).exit_code == 0
 
 
 def test_a_guest_whose_memory_cannot_be_restored_is_off_at_the_snapshots_disks(world: World, vm: Machine) -> None:

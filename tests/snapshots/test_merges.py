@@ -119,6 +119,21 @@ def pull_unheard(vm: Machine, target: str, onto: str | None) -> None:
         connection.close()
 
 
+def move_down_unheard(vm: Machine, target: str) -> None:
+    """Move what a guest's active image holds down into the one below, likewise, and let the guest go on there."""
+    connection = libvirt.open("qemu:///session")
+    try:
+        domain = connection.lookupByUUIDString(vm.id)
+        (disk,) = parse(domain.XMLDesc(0)).xpath("./devices/disk[target/@dev = $target]", target=target)
+        top, base = (find_node(domain, target, path) for path in (None, disk.find("backingStore/source").get("file")))
+        ask(domain, "block-commit", device=top, **{"job-id": "unheard", "base-node": base})
+        while jobs := ask(domain, "query-jobs"):
+            if jobs[0]["status"] == "ready":
+                ask(domain, "job-complete", id="unheard")
+    finally:
+        connection.close()
+
+
 def find_node(domain: libvirt.virDomain, target: str, path: str | None) -> str:
     """The name of QEMU's node for an image of a disk, by what the daemon recorded; None: its active image."""
     (disk,) = parse(domain.XMLDesc(0)).xpath("./devices/disk[target/@dev = $target]", target=target)

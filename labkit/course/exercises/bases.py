@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from labkit.course.exercises.clones import PLACE, OnClones
-from labkit.course.readers import hash_file, why_not_start
+from labkit.course.readers import hash_if_there, why_not_start
 from labkit.course.reading import Evidence, Reading
 from labkit.course.result import Result, broken, done, wrong
 from labkit.language import _
@@ -50,7 +50,7 @@ class _OnBase(OnClones):
         """Spoil the base; return what it is called and was, and what each machine read."""
         tree = self.vm(self.machine).snapshots.tree
         base = next(Path(disk.path) for disk in tree[BASE].disks if disk.target == "vdb")
-        good, content = super().read(), hash_file(base)
+        good, content = super().read(), hash_if_there(base)
         self.spoil(base)
         return {NAME: base.name, BASE: content, **{name: disk.content for name, disk in good.disks.items()}}
 
@@ -59,7 +59,7 @@ class _OnBase(OnClones):
         found, place = super().read(), self.place
         refusals = [why for name in found.machines if (why := why_not_start(self.vm(name)))]
         return replace(
-            found, files={BASE: hash_file(place) if place.is_file() else ""}, excuse=next(iter(refusals), "")
+            found, files={BASE: hash_if_there(place) if place.is_file() else ""}, excuse=next(iter(refusals), "")
         )
 
     def why_cut_loose(self, base: str, now: Reading) -> Result | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from labkit.course.exercises.snapshots import DATA, OnSnapshots, why_missing
-from labkit.course.readers import hash_file, read_image_names, read_states
+from labkit.course.readers import hash_if_there, read_image_names, read_states
 from labkit.course.reading import Evidence, Reading, StateReading
 from labkit.course.result import Result, broken, done, wrong
 from labkit.language import _, ngettext
@@ -155,7 +155,7 @@ class BrokenChain(_InOrder):
         tree = self.live_through().snapshots.tree
         place = next(Path(disk.path) for disk in tree["base"].disks if disk.target == DATA)
         held = self.in_states(*read_states(self.lab, self.machine))
-        notes = {**held, "file": hash_file(place), "name": place.name}
+        notes = {**held, "file": hash_if_there(place), "name": place.name}
         make_private_folder(self.folder)
         place.rename(self.folder / place.name)
         qemu_img.create(place, Format.QCOW2, self.capacity, Allocation.DYNAMIC)
@@ -165,7 +165,7 @@ class BrokenChain(_InOrder):
     def read(self) -> Reading:
         """Read also the image in the base's place."""
         place = self.place
-        return replace(super().read(), files={"base": hash_file(place) if place.is_file() else ""})
+        return replace(super().read(), files={"base": hash_if_there(place) if place.is_file() else ""})
 
     def judge(self, before: Evidence, now: Reading) -> Result:
         """Look at the chain, the content of each state, and the seals."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from labkit.course.machine_exercise import MachineExercise
-from labkit.course.readers import hash_file, read_disk
+from labkit.course.readers import hash_if_there, read_disk
 from labkit.course.reading import Evidence, Reading
 from labkit.course.result import Result, broken, done, wrong
 from labkit.language import _
@@ -95,7 +95,7 @@ class Misnamed(MachineExercise):
         if right in found.disks:
             disk = read_disk(self.lab.disks[right], content=False, words={"begin": 0}, files=True)
             found = replace(found, disks={**found.disks, right: disk})
-        return replace(found, files={"file": hash_file(self.file)})
+        return replace(found, files={"file": hash_if_there(self.file)})
 
     def judge(self, before: Evidence, now: Reading) -> Result:
         """Look at the disk that is to be right, and for the letter inside."""

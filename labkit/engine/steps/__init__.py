@@ -28,6 +28,7 @@ from labkit.engine.steps import (
 from labkit.model.state import LabState
 from labkit.plans.steps import (
     ArchiveStep,
+    AttachDisk,
     BackUpDisks,
     CloneStep,
     CreateStep,
@@ -142,6 +143,8 @@ def take_back(step: Step, state: LabState, context: Context) -> None:
             flatten.take_back(step, context)
         case DefineAdopted():
             archive.forget(step, state, context)
+        case AttachDisk():
+            disk.take_back(step, context)
         case MigrateMachine():
             migration.take_back(step, context)
         case _:
@@ -158,3 +161,5 @@ def wait_until_settled(step: Step, context: Context) -> None:
     """Let the daemons finish what they are still doing for an interrupted step, before anything is judged."""
     if isinstance(step, MigrateMachine):
         migration.wait_until_settled(step, context)
+    elif isinstance(step, TakeSnapshot):
+        snapshot.wait_until_settled(step, context)

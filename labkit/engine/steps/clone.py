@@ -81,7 +81,7 @@ def _back_up(step: BackUpDisks, context: Context) -> None:
 
 def abort_back_up(step: BackUpDisks, context: Context) -> None:
     """End the copying that a killed kernel has left behind."""
-    backups.abort_backup(context.domains.connection, step.machine_id, thaw=step.quiesce)
+    backups.abort_backup(context.domains.connection, step.machine_id, frozen=step.quiesce)
 
 
 def undefine(step: DefineClones, state: LabState, context: Context) -> None:

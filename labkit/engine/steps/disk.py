@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import assert_never
 
 from labkit.engine.context import Context
-from labkit.hypervisor import disks
+from labkit.errors import TimedOut
+from labkit.hypervisor import block_nodes, disks
+from labkit.language import _
+from labkit.limits import Limit
 from labkit.model.machine import MachineSpec
 from labkit.model.state import LabState
 from labkit.plans.steps import AttachDisk, DetachDisk, DiskStep, RepointDisk, StopServing
 from labkit.storage import nbd
+
+TAKE_BACK_LIMIT = 20.0
+"""Seconds in which a guest is to release a disk."""
 
 
 def do(step: DiskStep, context: Context) -> None:
@@ -43,6 +49,18 @@ def is_done(step: DiskStep, state: LabState) -> bool:
             return step.disk not in state.served
         case _:
             assert_never(step)
+
+
+def take_back(step: AttachDisk, context: Context) -> None:
+    """Take the disk from a guest that got it at the very instant in which the daemon died, which never recorded it."""
+    try:
+        block_nodes.unplug_forgotten(context.domains.connection, step.machine_id, step.disk, Limit(TAKE_BACK_LIMIT))
+    except TimedOut:
+        context.tell(
+            _("The guest does not let go of {target}: nobody else can use the disk until the guest has ended.").format(
+                target=step.disk.target
+            )
+        )
 
 
 def _specs(state: LabState, machine_id: str) -> tuple[MachineSpec, ...]:

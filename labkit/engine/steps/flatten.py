@@ -13,10 +13,14 @@ from labkit.engine import seals
 from labkit.engine.context import Context
 from labkit.errors import LabError
 from labkit.hypervisor import clones, jobs
+from labkit.limits import Limit, unheard
 from labkit.model.machine import DiskSpec
 from labkit.model.state import LabState
 from labkit.plans.steps import FlattenStep, PullBases, ReplaceImage
 from labkit.storage import headers, linking, qemu_img
+
+TAKE_BACK_LIMIT = 60.0
+"""Seconds that may pass until a daemon has heard of what QEMU has done."""
 
 
 def do(step: FlattenStep, context: Context) -> None:
@@ -56,13 +60,20 @@ def _pull(step: PullBases, context: Context) -> None:
 
 
 def take_back(step: PullBases, context: Context) -> None:
-    """End copying that nobody waits for any more; what has been copied changes no content."""
+    """End copying that nobody waits for any more; what has been copied changes no content.
+
+    A disk that stands alone already, since a killed daemon did not live to record it, is pulled once more: that moves
+    nothing, and the present daemon hears of it.
+    """
     connection = context.domains.connection
     clones.abort_pulls(connection, step.machine_id, step.disks)
     for disk, base in zip(step.disks, step.bases, strict=True):
         if context.has_guest(step.machine_id):
             with contextlib.suppress(LabError):
-                jobs.flush(connection, step.machine_id)
+                if stands_alone(disk):
+                    jobs.pull(connection, step.machine_id, disk.target, None, Limit(TAKE_BACK_LIMIT), unheard)
+                else:
+                    jobs.flush(connection, step.machine_id)
         else:
             _depend_again(disk, base)
 

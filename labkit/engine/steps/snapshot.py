@@ -13,7 +13,8 @@ from labkit.engine import mapping, seals
 from labkit.engine.context import Context
 from labkit.errors import NotFound
 from labkit.guest.console import read_last_line
-from labkit.hypervisor import block_nodes, jobs, mapped
+from labkit.hypervisor import block_nodes, forgotten_commits, jobs, mapped
+from labkit.hypervisor.channels import thaw
 from labkit.limits import Limit
 from labkit.model.machine import DiskSpec, MachineSpec
 from labkit.model.snapshot import SnapshotKind
@@ -94,6 +95,12 @@ def _points(context: Context, step: TakeSnapshot) -> bool:
     return all(disk.path in definition for disk in step.overlays)
 
 
+def wait_until_settled(step: TakeSnapshot, context: Context) -> None:
+    """Let the guest's file systems go on if the daemon died while they were frozen for the snapshot."""
+    if step.quiesce:
+        thaw(context.domains.connection, step.machine_id)
+
+
 def take_back(step: TakeSnapshot, state: LabState, context: Context) -> None:
     """Undo a take that switched disks but left no snapshot: the machine goes back to the images it had.
 
@@ -107,10 +114,14 @@ def take_back(step: TakeSnapshot, state: LabState, context: Context) -> None:
         limit = Limit(TAKE_BACK_LIMIT)
         written = block_nodes.find_written(domains.connection, machine.id)
         for old, overlay in zip(step.frozen, step.overlays, strict=True):
+            # A daemon that was killed may not have recorded that QEMU went up into the overlay, or came down from it.
+            knows = _uses(machine.live, overlay)
             if overlay.path in written:
-                knows = _uses(machine.live, overlay)  # else the daemon was killed before it recorded what QEMU had done
                 move_down = jobs.commit if knows else block_nodes.go_back
                 move_down(domains.connection, machine.id, overlay, old, limit)
+            elif knows:
+                forgotten_commits.end_commit(domains.connection, machine.id, overlay, old)
+                block_nodes.close_forgotten(domains.connection, machine.id)
             elif not machine.is_active and not headers.is_blank_or_gone(Path(overlay.path)):
                 # Its QEMU has ended since, perhaps before the overlays were in the definition.
                 qemu_img.commit(Path(overlay.path), overlay.format)

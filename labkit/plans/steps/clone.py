@@ -20,7 +20,7 @@ from labkit.plans.steps.afterwards import (
     make_tree,
     new_image,
     overlay_on,
-    tree_of,
+    tree_by_id,
     with_images,
     with_new_machines,
     with_tree,
@@ -151,12 +151,11 @@ class DefineClones(BaseStep):
     """Define clones: by the definition of a machine or of its snapshot, with other names, ids and disks.
 
     Attributes:
-        source_id, source_domain: the machine they are clones of. snapshot: whose definition they get; None: its own.
+        source_id: the machine they are clones of. snapshot: whose definition they get; None: its own.
         many: whether `count` was given, even if it was 1.
     """
 
     source_id: str
-    source_domain: str
     snapshot: str | None
     specs: tuple[MachineSpec, ...]
     many: bool = False
@@ -189,12 +188,11 @@ class CopySnapshots(BaseStep):
     """Give a clone the snapshot tree of its original, on the copies of its images.
 
     Attributes:
-        source_id, source_domain: the original. spec: the clone. paths: pairs of an original's image and its copy.
+        source_id: the original. spec: the clone. paths: pairs of an original's image and its copy.
         names: the snapshots, parents first. current: the one the current state began from, or None.
     """
 
     source_id: str
-    source_domain: str
     spec: MachineSpec
     paths: tuple[tuple[str, str], ...]
     names: tuple[str, ...]
@@ -225,7 +223,7 @@ class CopySnapshots(BaseStep):
         return Touched(hands_over=written_by(self.spec))
 
     def after(self, state: LabState) -> LabState:
-        copies, source = dict(self.paths), tree_of(state, self.source_id)
+        copies, source = dict(self.paths), tree_by_id(state, self.source_id)
 
         def copied(node: SnapshotFacts) -> SnapshotFacts:
             disks = tuple(
