@@ -18,7 +18,6 @@ from tests.notebooks.budgets import (
     MOST_ASKING,
     MOST_MINUTES,
     MOST_SECTION_SECONDS,
-    MOST_TIMES,
     SPEED,
     TOOK,
     Budget,
@@ -119,7 +118,7 @@ def test_a_core_that_waits_twice_as_long_as_it_did_is_told_on_a_computer_of_any_
 
 
 def test_every_notebook_has_been_measured() -> None:
-    assert set(TOOK) <= {path.stem for path in NOTEBOOKS}
+    assert set(TOOK) == {path.stem for path in NOTEBOOKS}
 
 
 @pytest.mark.parametrize(
@@ -163,16 +162,16 @@ def test_what_a_run_takes_does_not_depend_on_what_else_is_at_work(tmp_path: Path
             time.sleep(LOOK_SECONDS)
         return time.monotonic() - began, effort.look()
 
-    busy = [subprocess.Popen([sys.executable, "-c", BURN]) for _each in range(4 * (os.cpu_count() or 1))]
+    busy = [subprocess.Popen([sys.executable, "-c", BURN]) for _each in range(2 * (os.cpu_count() or 1))]
     try:
         (seconds, quiet), (_seconds, twice) = measure(WORK), measure(f"{WORK}\n{WORK}".replace("< 1", "< 2"))
     finally:
         for each in busy:
             each.kill()
             each.wait()
-    assert seconds > 3, "it was in the others' way"
-    assert quiet == pytest.approx(2.0, rel=0.3)
-    assert twice > MOST_TIMES * quiet
+    assert seconds > 2.3, "the others were in its way"
+    assert quiet == pytest.approx(2.0, rel=0.35)
+    assert twice - quiet == pytest.approx(2.0, rel=0.35)
 
 
 def test_guests_and_their_memory_are_counted_from_outside(lab: Lab, instance: Instance) -> None:
