@@ -312,6 +312,23 @@ def test_clean_deletes_what_orphans_stand_on_too(vm: Machine) -> None:
     assert not files_of(vm.lab)
 
 
+def test_after_a_clean_no_record_put_aside_claims_the_names_of_new_images(vm: Machine, tmp_path: Path) -> None:
+    lab, domain = vm.lab, vm.facts.spec.domain_name
+    vm.attach(lab.disks.create("data", capacity="1 MiB"))
+    frozen = lab.machines["other"].snapshots["two"].disks[0].path
+    changed = tmp_path / "changed.xml"
+    definition = virsh("dumpxml", domain, "--inactive")
+    changed.write_text(definition.replace(str(active_path(vm)), frozen))
+    virsh("define", str(changed))
+    with Lab.open(lab.name) as again:
+        assert "is frozen in the folder" in again.recovered[0]
+        assert again.orphans
+    lab.clean()
+    lab.disks.create("data", capacity="1 MiB")
+    assert not lab.orphans
+    assert list(lab.disks) == ["data"]
+
+
 def test_an_image_that_virsh_put_outside_of_the_folder_is_no_loss_and_is_copied_in(vm: Machine, tmp_path: Path) -> None:
     lab, domain, outside = vm.lab, vm.facts.spec.domain_name, tmp_path / "out.qcow2"
     virsh("snapshot-create-as", domain, "byhand", "--disk-only", "--diskspec", f"vda,file={outside}")
