@@ -127,9 +127,13 @@ def _conversion(layers: tuple[ImageFacts, ...], source: ImageFacts | DiskSpec, t
 
 
 def _is_sparse(layers: tuple[ImageFacts, ...]) -> bool:
-    """Whether a running guest's disk must be copied by way of a qcow2: else its zeros would take up space."""
+    """Whether a running guest's disk must be copied by way of a qcow2: else its zeros would take up space.
+
+    One that is full already has none that could be left out.
+    """
     base = layers[-1]
-    return base.allocation is Allocation.DYNAMIC and base.format is not Format.QCOW2
+    is_full = base.allocated >= base.capacity
+    return base.allocation is Allocation.DYNAMIC and base.format is not Format.QCOW2 and not is_full
 
 
 def _draft(disk: DiskSpec) -> DiskSpec:
