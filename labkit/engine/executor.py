@@ -23,6 +23,7 @@ from labkit.engine.intact import check_intact
 from labkit.engine.journal import Entry, Record, strike_out_all
 from labkit.engine.lease import lease_of
 from labkit.engine.locks import MachineLocks, every_lock, lab_lock
+from labkit.engine.older import drop_older
 from labkit.engine.out_of_reach import see_all
 from labkit.engine.progress import OnProgress
 from labkit.engine.reader import read_state
@@ -172,6 +173,7 @@ class Executor:
                 self._run(plan, record, on_progress or unheard, context)
             if plan.whole_lab:
                 strike_out_all(self.workspace.journal)  # acts that could not be ended are gone with the lab
+                drop_older(self.workspace)
         with contextlib.suppress(LabError):  # the act is done; the list is updated again soon
             self.lease.guests.update(self.find_running)
         self.domains.announce(ids)

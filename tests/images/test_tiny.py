@@ -100,6 +100,15 @@ def test_a_copied_disk_becomes_a_machine_of_its_own(start_tiny: Start, images: I
     assert renewed[2] != first[2]
 
 
+def test_a_system_that_is_renewed_says_so_on_its_console_if_it_is_asked_to(start_tiny: Start) -> None:
+    guest = start_tiny(words="labkit.name=memory")
+    guest.console.expect(rb"root@memory:/root# ")
+    guest.agent.run(f"labkit-renew web {UUID} greet </etc/profile")
+    guest.console.expect(rb"This is web, a tiny Linux, resumed[^@]*root@web:/root# ")
+    guest.console.send(b"hostname\r")
+    guest.console.expect(rb"hostname[^a-z]*web\s+root@web:/root# ")
+
+
 def test_its_console_is_a_terminal_with_job_control(start_tiny: Start) -> None:
     guest = start_tiny(words="labkit.name=web")
     console, run = guest.console, guest.agent.run

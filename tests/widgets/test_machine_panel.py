@@ -72,6 +72,20 @@ def test_buttons_of_a_machine_that_is_off_say_why_not(machine: Machine) -> None:
         assert excuses[action] == "web is off."
 
 
+def test_what_really_happened_when_a_machine_is_resumed_from_its_images_memory_is_shown(
+    guest: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("LABKIT_WARM")
+    panel = MachinePanel(guest.lab.create("next"))  # of the kind of the other, which was resumed
+    show(panel)
+    press(panel, "start")
+    eventually(lambda: "virsh resume" in panel.page().text)
+    done = panel.page().text.split("What really happened")[1]
+    assert "virsh start" not in done
+    assert "next is resumed from the image's memory" in done
+    assert capsys.readouterr().out == "", "a panel's thread prints nothing"
+
+
 def test_buttons_switch_the_machine(guest: Machine) -> None:
     panel = MachinePanel(guest)
     show(panel)
