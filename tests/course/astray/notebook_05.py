@@ -118,7 +118,7 @@ def another_clone_takes_its_place(ex: LetGo) -> None:
 def only_the_mark_is_kept(ex: LetGo) -> None:
     solve(ex)
     path = _data(ex, "let-go-clone")
-    qemu_io(path, "qcow2", "write -z 0 4M")
+    qemu_io(path, "qcow2", f"write -z 0 {ex.capacity}")
     qemu_io(path, "qcow2", f"write -P 49 {PLACE} 4k")
 
 
