@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 TURNS = pytest.StashKey[Path]()
 
 LONG = (
+    "tests/course/test_proofs.py",
+    "tests/guests/test_warm_trouble.py",
+    "tests/guests/test_hostile_agent.py",
+    "tests/snapshots/test_guests.py",
+    "tests/clones/test_guests.py",
+    "tests/corpus/test_small.py",
     "tests/browser",
     "tests/project",
     "tests/snapshots",
@@ -40,7 +46,7 @@ LONG = (
     "tests/widgets",
     "tests/images",
 )
-"""Folders whose files take minutes, the longest first: they begin, so that no worker is left with one at the end."""
+"""Files, and folders with files, that take minutes, the longest first: so no worker is left with one at the end."""
 
 QUICK = (
     "tests/model",
@@ -72,8 +78,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Bring the long files to the front; within a folder the order stays."""
-    places = {ROOT / folder: place for place, folder in enumerate(LONG)}
-    items.sort(key=lambda item: next((places[parent] for parent in item.path.parents if parent in places), len(LONG)))
+    places = {ROOT / name: place for place, name in enumerate(LONG)}
+
+    def place(item: pytest.Item) -> int:
+        return next((places[part] for part in (item.path, *item.path.parents) if part in places), len(LONG))
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(optionalhook=True)

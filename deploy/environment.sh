@@ -14,7 +14,8 @@ keep PIP_TRUSTED_HOST PIP_CERT PIP_CLIENT_CERT PIP_PROXY                  the ne
 keep PIP_TIMEOUT PIP_DEFAULT_TIMEOUT PIP_RETRIES PIP_RESUME_RETRIES       and its patience
 keep PIP_KEYRING_PROVIDER PIP_CACHE_DIR PIP_NO_CACHE_DIR
 drop PIP_* PIPENV_* UV_* VIRTUALENV_*                                     what is installed, how and where to
-keep PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX PYTHONUNBUFFERED         they change no result
+keep PYTHONPYCACHEPREFIX PYTHONUNBUFFERED                                 they change no result
+drop PYTHONDONTWRITEBYTECODE                                              every kernel would compile labkit anew
 drop PYTHON* __PYVENV_LAUNCHER__                                          other modules, other behaviour
 drop JUPYTER* JPY_* IPYTHON* PYDEVD_*                                     settings of the user's other Jupyter
 drop MPL* MATPLOTLIBRC                                                    other drawings

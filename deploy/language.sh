@@ -11,15 +11,25 @@ export LABKIT_SPOKEN=$SPOKEN # for our own scripts, when the locale has been set
 
 begin_words() {
   [ -e "$TEXTDOMAINDIR/$SPOKEN/LC_MESSAGES/lab.mo" ] || return 0
-  BEFORE=("${LC_ALL:-}" "${LANGUAGE:-}")
-  export LC_ALL=C.UTF-8 LANGUAGE=$SPOKEN # a locale that is everywhere, and is not C, in which nothing is translated
+  # A locale under the language's own name, which may not be installed: under the names C and C.UTF-8 nothing is
+  # translated (the latter from glibc 2.39 on), and what C.UTF-8 holds is everywhere.
+  local everywhere
+  for everywhere in /usr/lib/locale/C.utf8 /usr/lib/locale/C.UTF-8; do [ ! -d "$everywhere" ] || break; done
+  [ -d "$everywhere" ] && PLACE=$(mktemp -d) || return 0
+  ln -s "$everywhere" "$PLACE/$SPOKEN.utf8"
+  BEFORE=("${LC_ALL:-}" "${LANGUAGE:-}" "${LOCPATH:-}")
+  export LOCPATH=$PLACE LANGUAGE=$SPOKEN
   env >/dev/null # only where it starts a program does bash tell the C library, too, of new variables
+  export LC_ALL=$SPOKEN.UTF-8
+  env >/dev/null
 }
 
 end_words() {
   [ -n "${BEFORE+there}" ] || return 0
-  LC_ALL=${BEFORE[0]} LANGUAGE=${BEFORE[1]}
+  rm -r "$PLACE"
+  LC_ALL=${BEFORE[0]} LANGUAGE=${BEFORE[1]} LOCPATH=${BEFORE[2]}
   [ -n "$LC_ALL" ] || unset -v LC_ALL
   [ -n "$LANGUAGE" ] || unset -v LANGUAGE
-  unset -v BEFORE
+  [ -n "$LOCPATH" ] || unset -v LOCPATH
+  unset -v BEFORE PLACE
 }

@@ -32,6 +32,19 @@ run_logged() {
   return "$status"
 }
 
+# shorten LINE: what of it has room beside a label. It ends with a whole word, so that no name is cut: pip and apt list
+# packages in long lines, and a part of a name is another name.
+shorten() {
+  local line=$1
+  if [ "${#line}" -gt 60 ]; then
+    line=${line:0:60}
+    [ "${line% *}" = "$line" ] && return
+    line=${line% *}
+    line="${line%,} …"
+  fi
+  printf '%s' "$line"
+}
+
 tick() {
   local log=$1 label=$2 began=$3 last every=15 before='    ' after='\n' pause=''
   ! is_terminal || { every=1 before='\r\033[K    ' after=''; }
@@ -41,7 +54,8 @@ tick() {
     pause=$!
     wait "$pause"
     kill -0 $$ 2>/dev/null || exit 0 # the command itself was killed
-    last=$(tail -n 1 -- "$log" | tr -d '\r' | cut -c 1-60)
+    last=$(tail -n 1 -- "$log" | tr -d '\r')
+    last=$(shorten "$last")
     # shellcheck disable=SC2059 # the format is made of the constants above
     printf "$before%s: %s s  %s$after" "$label" "$((SECONDS - began))" "$last" >&2
   done

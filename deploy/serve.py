@@ -28,9 +28,12 @@ from pathlib import Path
 from typing import NoReturn
 
 TOLD, SAID = 3, 4
+"""The descriptors to which the address and the sentences for the user are written."""
+
 PORTS_TRIED = 20
 LOOPBACK = "127.0.0.1"
-SOCKET_LIMIT = 107
+SOCKET_LIMIT = 107  # bytes of a socket's path
+
 KERNEL_SOCKET = "kernel-01234567-0123-0123-0123-0123456789ab-ipc-1"
 """What Jupyter calls a kernel's socket in the runtime folder."""
 
@@ -197,6 +200,9 @@ def launch(
     root: Path, sockets: list[socket.socket], place: dict[str, str], token: str, tell: Callable[[], None]
 ) -> None:
     """Run JupyterLab on the sockets until a signal ends it; `tell` is called once it serves."""
+    # What checks schemas spends most of a second on a grammar of IRIs. No schema here has any, and without that grammar
+    # they would go unchecked, so it counts as not installed.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     from jupyter_server.serverapp import ServerApp
     from jupyterlab.labapp import LabApp
     from tornado.httpserver import HTTPServer

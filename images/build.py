@@ -22,6 +22,7 @@ from pathlib import Path
 from builder import architecture, taking
 from builder.store import Manifest, Store, recipe_hash
 from builder.tools import BuildError, say
+from builder.words import _
 from sector import recipe as sector
 from tiny import recipe as tiny
 
@@ -55,10 +56,10 @@ def main(arguments: list[str]) -> int:
         return fail(str(error))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return fail("There is no space left on the disk for the guest images.")
-        return fail(f"The images cannot be written: {error}.")
+            return fail(_("There is no space left on the disk for the guest images."))
+        return fail(_("The images cannot be written: {error}.").format(error=error))
     except KeyboardInterrupt:
-        return fail("Stopped before the images were ready; start again to go on.")
+        return fail(_("Stopped before the images were ready; start again to go on."))
     return 0
 
 
@@ -69,13 +70,17 @@ def build(name: str, store: Store, *, force: bool) -> None:
         BuildError: it cannot be built; the store is as it was, except for blobs that nothing names yet.
     """
     if platform.machine() != architecture.NAME:
-        raise BuildError(f"The guest images are for {architecture.NAME}; this computer is {platform.machine()}.")
+        raise BuildError(
+            "The guest images are for {wanted}; this computer is {here}.",
+            wanted=architecture.NAME,
+            here=platform.machine(),
+        )
     recipe = recipe_of(name)
     if not force and store.is_current(name, recipe):
-        say(f"{name}: up to date")
+        say("{name}: up to date", name=name)
         return
     began = time.monotonic()
-    say(f"{name}: building")
+    say("{name}: building", name=name)
     with store.scratch() as scratch:
         if not force and store.is_current(name, recipe):  # another build was first
             return
@@ -87,18 +92,24 @@ def build(name: str, store: Store, *, force: bool) -> None:
             manifest["files"] = store.describe(manifest)
         store.publish(manifest)
     tell_other_versions(name, manifest)
-    say(f"{name}: ready after {time.monotonic() - began:.1f} s")
+    say("{name}: ready after {seconds:.0f} s", name=name, seconds=time.monotonic() - began)
 
 
 def tell_other_versions(name: str, manifest: Manifest) -> None:
     """Name the packages whose versions in an image differ from those that the course was tried with."""
     tried = json.loads((HERE / "versions.json").read_text()).get(name, {})
     here = manifest.get("packages", {})
-    others = [f"{package} {here.get(package, '-')} (tried: {tried.get(package, '-')})"
+    others = [_("{package} {version} (tried: {tried})").format(
+            package=package, version=here.get(package, "-"), tried=tried.get(package, "-")
+        )
               for package in sorted({*here, *tried}) if here.get(package) != tried.get(package)]  # fmt: skip
     if others:
-        say(f"{name}: of another point release than the course was tried with, so its files are not the same as "
-            f"everybody's: {', '.join(others)}")  # fmt: skip
+        say(
+            "{name}: of another point release than the course was tried with, so its files are not the same as "
+            "everybody's: {packages}",
+            name=name,
+            packages=", ".join(others),
+        )
 
 
 def recipe_of(name: str) -> str:

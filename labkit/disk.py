@@ -86,7 +86,7 @@ class Disk(NamedDisk):
 
     @property
     def allocation(self) -> Allocation:
-        """Its base's allocation: fixed or dynamic."""
+        """Its base's, as its header or the lab's record says; where neither does, a full one is fixed."""
         return self.facts.allocation
 
     @property
@@ -283,4 +283,5 @@ class Disk(NamedDisk):
         except WrongState:
             return f"Disk {self.name!r} (" + _("damaged") + ")"
         place = f", {facts.target} of {facts.machine}" if facts.machine else ""
-        return f"Disk {self.name!r} ({facts.format}, {facts.allocation}, {format_size(facts.capacity)}{place})"
+        kind = facts.allocation if facts.base.tells else "full"
+        return f"Disk {self.name!r} ({facts.format}, {kind}, {format_size(facts.capacity)}{place})"

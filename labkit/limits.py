@@ -54,6 +54,20 @@ class Limit:
         """Return a limit with the same cancel button that ends after `seconds`, or earlier if less time is left."""
         return Limit(max(0.0, min(self.left, seconds)), cancel=self._cancel, what=self._what)
 
+    def wait(self, seconds: float) -> None:
+        """Wait, at most until the work must stop.
+
+        Raises:
+            Cancelled, TimedOut: as `check`.
+        """
+        self.check()
+        pause = max(0.0, min(self.left, seconds))
+        if self._cancel is None:
+            time.sleep(pause)
+        else:
+            self._cancel.wait(pause)
+        self.check()
+
     def check(self) -> None:
         """Raise if the work must stop; otherwise do nothing.
 

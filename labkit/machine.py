@@ -1,4 +1,4 @@
-"""`Machine`: one machine of a lab, as students use it. It holds no state: it reads anew for every question.
+"""`Machine`: one machine of a lab, as students use it. It holds no state: it reads again for every question.
 
 Switching a guest (start, stop, pause …) is one call, made if no `why_not_…` objects (`engine/switching.py`); changing
 its definition or its files is an act with a plan (`labkit/acts/`).
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from labkit.acts import clone as clone_acts
 from labkit.acts import machine as machine_acts
 from labkit.acts import travel as travel_acts
-from labkit.acts.act import act, tell_remarks
+from labkit.acts.act import act, planned_by, tell_remarks
 from labkit.acts.names import NamedDisk, name_disk
 from labkit.arguments import checked
 from labkit.engine import awaiting, inside, resources, starting, switching
@@ -70,6 +70,16 @@ def _after_migrate(machine: Machine, plan: Plan, timeout: float | None) -> Machi
 def _after_export(machine: Machine, plan: Plan, timeout: float | None) -> Path:
     machine.lab.carry_out(plan, timeout=timeout)
     return next(Path(step.target) for step in plan.steps if isinstance(step, WriteArchive))
+
+
+def _plan_start(
+    machine: Machine,
+    *,
+    warm: bool | None = None,
+    timeout: float = 120,  # noqa: ARG001 — used by the call, not by the plan
+    cancel: threading.Event | None = None,  # noqa: ARG001
+) -> Plan:
+    return starting.plan(machine.handle, machine.snapshots.why_not_start, warm=warm)
 
 
 class Machine:
@@ -161,15 +171,16 @@ class Machine:
 
     # --- switching it -----------------------------------------------------------------------------
 
-    @checked
+    @planned_by(_plan_start)
     def start(
         self, *, warm: bool | None = None, timeout: float = 120, cancel: threading.Event | None = None
     ) -> Machine:
-        """Boot the guest, or go on where it was saved; returns at once, see `wait_ready`.
+        """Boot the guest, or go on where it was saved; returns at once, see `wait_ready`. `start.plan()` says which.
 
         Args:
             warm: a machine that is as it was made need not boot: it can be resumed from the memory of a guest of its
-                image that was booted once. True: do that; False: boot; None: as LABKIT_WARM says. With LABKIT_WARM=0
+                image that was booted once. None: do that if such memory is kept, else boot, and let it be made when
+                the computer has nothing to do; True: make it first if there is none; False: boot. With LABKIT_WARM=0
                 every machine boots.
 
         Raises:

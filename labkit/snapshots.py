@@ -21,7 +21,9 @@ from labkit.plans.accepting import plan_accept
 from labkit.plans.broken import why_broken, why_read_only
 from labkit.plans.disk_excuses import why_no_system
 from labkit.plans.guard import why_not_write, why_shared
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.naming import numbered
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.snapshot.costs import find_costs
 from labkit.units import Shown, check_choice, check_description, check_name
 
@@ -41,7 +43,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
     @property
     def tree(self) -> SnapshotTree:
         """All snapshots, and which of them the current state began from, as one value."""
-        return self.session.read().snapshots.get(self._machine.facts.name, SnapshotTree())
+        return self.session.read().tree_of(self._machine.facts.name)
 
     @property
     def current(self) -> str | None:
@@ -107,7 +109,7 @@ class Snapshots(Mapping[str, SnapshotFacts]):
         chosen = None if name is None else check_name(name, what=_("snapshot"))
         description = check_description(description)
         state, survey, machine = self._look(ask_guest=True)
-        chosen = chosen or _free_name(state.snapshots.get(machine, SnapshotTree()))
+        chosen = chosen or numbered("snapshot", state.tree_of(machine), first=1)
         return plans.plan_take(state, survey, machine, chosen, description)
 
     @act(_after)
@@ -220,10 +222,3 @@ class Snapshots(Mapping[str, SnapshotFacts]):
 
     def __repr__(self) -> str:
         return self.tree.text()
-
-
-def _free_name(tree: SnapshotTree) -> str:
-    number = 1
-    while f"snapshot-{number}" in tree:
-        number += 1
-    return f"snapshot-{number}"

@@ -60,8 +60,11 @@ class Instance:
 
     @contextmanager
     def in_force(self) -> Iterator[None]:
-        """Let this process and those it starts find the instance, and no lab of the user's."""
-        changed = {**self.environment, "LABKIT_IMAGES": str(self.images), "LABKIT_HOME": None}
+        """Let this process and those it starts find the instance, and no lab of the user's.
+
+        Machines boot unless a test asks for a guest that is kept booted: what is tested is the same at each run.
+        """
+        changed = {**self.environment, "LABKIT_IMAGES": str(self.images), "LABKIT_HOME": None, "LABKIT_WARM": "asked"}
         changed |= {"LABKIT_LANGUAGE": None, "LABKIT_SPOKEN": None}
         before = {name: os.environ.get(name) for name in changed}
         _change_environment(changed)

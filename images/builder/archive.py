@@ -16,41 +16,42 @@ from pathlib import Path
 from builder import architecture
 from builder.mirrors import SETTING, find_mirrors
 from builder.tools import BuildError, ProgramError, run, say
+from builder.words import _, later
 
 #: The release of Debian whose packages all images are made of. Only its main archive is read, which changes with the
 #: release's point releases and with nothing else, so that students who build on different days get the same.
 RELEASE = "bookworm"
 #: Debian's keys, as the package `debian-archive-keyring` brings them (also in other distributions).
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.pgp", "/usr/share/keyrings/debian-archive-keyring.gpg")
-OTHER_WAY = "or take images that another computer built (LABKIT_IMAGES_FROM=FOLDER)"
+OTHER_WAY = _("or take images that another computer built (LABKIT_IMAGES_FROM=FOLDER)")
 
 #: What apt says in its errors, and what it means for whoever builds. The first that is found counts.
 REASONS = {
-    r"is not valid yet|created in the future": (
+    r"is not valid yet|created in the future": later(
         "this computer's clock is wrong: the archive's list is of a later date. Set the clock"
     ),
-    r"NOSPLIT|require authentication": (
+    r"NOSPLIT|require authentication": later(
         "something else than a package archive answered. Does this network ask for a login? Log in there"
     ),
-    r"BADSIG|invalid signature|[Bb]ad signature|has been manipulated": (
+    r"BADSIG|invalid signature|[Bb]ad signature|has been manipulated": later(
         "its list is not as Debian signed it: something on the way changes it. Take another network or another mirror"
     ),
-    r"NO_PUBKEY|[Mm]issing key|public key is not available|EXPKEYSIG|couldn't be verified|keyring": (
+    r"NO_PUBKEY|[Mm]issing key|public key is not available|EXPKEYSIG|couldn't be verified|keyring": later(
         "its signature cannot be checked, because the keys here are older than it. Install a newer "
         "debian-archive-keyring"
     ),
-    r"No space left on device|enough free space": (
+    r"No space left on device|enough free space": later(
         "there is no space left on the disk for the guest images. Make room"
     ),
     r"[Cc]ould not (resolve|connect)|[Tt]emporary failure|[Uu]nable to connect|[Uu]nreachable|[Tt]imeout|[Tt]imed out|"
-    r"[Cc]onnection (failed|refused)|[Pp]roxy": "it cannot be reached. Check the network and the proxy",
-    r"[Cc]ertificate|SSL|TLS": "its certificate is not accepted here. Check it, or name a mirror with http",
-    r"Hash Sum mismatch|unexpected size|Hashes of": (
+    r"[Cc]onnection (failed|refused)|[Pp]roxy": later("it cannot be reached. Check the network and the proxy"),
+    r"[Cc]ertificate|SSL|TLS": later("its certificate is not accepted here. Check it, or name a mirror with http"),
+    r"Hash Sum mismatch|unexpected size|Hashes of": later(
         "what arrives is not what the archive signed: it is being updated, or something on the way changes it. "
         "Try again later"
     ),
-    r"does not have a Release file|404|400|File not found|is not signed|Unable to locate package|No such file": (
-        f"it does not hold Debian's release {RELEASE}. Name another mirror in {SETTING}"
+    r"does not have a Release file|404|400|File not found|is not signed|Unable to locate package|No such file": later(
+        "it does not hold Debian's release {release}. Name another mirror in {setting}"
     ),
 }
 
@@ -71,14 +72,19 @@ class Archive:
         try:
             text = self._run(["apt-cache", "depends", "--recurse", "--important", *names]).decode()
         except ProgramError as error:
-            raise BuildError(f"Debian {RELEASE} does not hold all of {', '.join(names)} ({error})") from error
+            raise BuildError(
+                "Debian {release} does not hold all of {names} ({why})",
+                release=RELEASE,
+                names=", ".join(names),
+                why=error,
+            ) from error
         depends = parse_depends(text)
         found: set[str] = set()
         waiting = names
         while waiting:
             name = waiting.pop()
             if name not in depends:
-                raise BuildError(f"Debian {RELEASE} does not hold the package {name}.")
+                raise BuildError("Debian {release} does not hold the package {name}.", release=RELEASE, name=name)
             if name not in found:
                 found.add(name)
                 waiting += [other for other in depends[name] if follow.fullmatch(other)]
@@ -96,13 +102,17 @@ class Archive:
         for file in kept.glob("*.deb"):  # apt would take a file of the right size for the right one
             if wanted.get(file.name) != sha256(file):
                 file.unlink()
-        say(f"  {len(names)} packages, {sum(not (kept / name).exists() for name in wanted)} to download")
+        missing = sum(not (kept / name).exists() for name in wanted)
+        say("  {count} packages, {missing} to download", count=len(names), missing=missing)
         try:
             self._run(["apt-get", "--quiet", "download", *names], folder=kept)
         except ProgramError as error:
             reason = explain(error.words)
             raise BuildError(
-                f"The packages of Debian {RELEASE} could not be downloaded: {reason}, {OTHER_WAY}."
+                "The packages of Debian {release} could not be downloaded: {reason}, {other_way}.",
+                release=RELEASE,
+                reason=reason,
+                other_way=OTHER_WAY,
             ) from error
         return [kept / name for name in sorted(wanted)]
 
@@ -132,7 +142,7 @@ def open_archive(folder: Path) -> Archive:
     chosen = folder / "sources.list"
     reasons: list[str] = []
     for mirror in mirrors:
-        say(f"  asking {mirror} for the packages of Debian {RELEASE}")
+        say("  asking {mirror} for the packages of Debian {release}", mirror=mirror, release=RELEASE)
         before = chosen.read_bytes() if chosen.exists() else None
         chosen.write_text(f"deb [arch={architecture.DEBIAN} signed-by={keyring}] {mirror} {RELEASE} main\n")
         try:
@@ -143,9 +153,14 @@ def open_archive(folder: Path) -> Archive:
         else:
             return archive
     if chosen.exists():
-        say(f"  the lists of the last time serve ({'; '.join(reasons)})")
+        say("  the lists of the last time serve ({reasons})", reasons="; ".join(reasons))
         return archive
-    raise BuildError(f"The packages of Debian {RELEASE} cannot be had from {'; '.join(reasons)}, {OTHER_WAY}.")
+    raise BuildError(
+        "The packages of Debian {release} cannot be had from {reasons}, {other_way}.",
+        release=RELEASE,
+        reasons="; ".join(reasons),
+        other_way=OTHER_WAY,
+    )
 
 
 def sha256(file: Path) -> str:
@@ -171,13 +186,17 @@ def find_keyring() -> str:
     for keyring in KEYRINGS:
         if Path(keyring).is_file():
             return keyring
-    raise BuildError(f"Debian's keys are missing here: apt-get install debian-archive-keyring, {OTHER_WAY}.")
+    raise BuildError(
+        "Debian's keys are missing here: apt-get install debian-archive-keyring, {other_way}.", other_way=OTHER_WAY
+    )
 
 
 def settings(folder: Path) -> str:
     """Return the configuration that replaces the host's."""
     if set(str(folder)) & set('"\n'):
-        raise BuildError(f"apt cannot work in a folder of this name: {folder}. Take one without quotation marks.")
+        raise BuildError(
+            "apt cannot work in a folder of this name: {folder}. Take one without quotation marks.", folder=folder
+        )
     empty = "/dev/null"
     values = {
         "Dir::Etc::main": empty,
@@ -220,9 +239,11 @@ def explain(words: str) -> str:
     """Return in plain words what is wrong, out of what apt said."""
     for pattern, reason in REASONS.items():
         if re.search(pattern, words):
-            return reason
+            return _(reason).format(release=RELEASE, setting=SETTING)
     said = [line for line in words.splitlines() if line.startswith("E:")]
-    return f"apt says: {said[0].removeprefix('E: ')}" if said else "apt failed without a reason"
+    if not said:
+        return _("apt failed without a reason")
+    return _("apt says: {error}").format(error=said[0].removeprefix("E: "))
 
 
 def parse_depends(text: str) -> dict[str, list[str]]:

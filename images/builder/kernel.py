@@ -47,7 +47,9 @@ def unpack(data: bytes) -> bytes:
         return run(["zstd", "-dcq"], stdin=data)
     if data[:4] == b"\x7fELF":
         return data
-    raise BuildError(f"The kernel is compressed in a way that is not known (it begins with {data[:4].hex()}).")
+    raise BuildError(
+        "The kernel is compressed in a way that is not known (it begins with {beginning}).", beginning=data[:4].hex()
+    )
 
 
 def load_order(folder: Path, wanted: Iterable[str]) -> dict[str, bytes]:
@@ -72,7 +74,7 @@ def load_order(folder: Path, wanted: Iterable[str]) -> dict[str, bytes]:
         if name in ordered or f"/{name}.ko\n" in builtin:
             return
         if name not in files:
-            raise BuildError(f"The kernel in {folder.name} has no module {name}.")
+            raise BuildError("The kernel in {folder} has no module {name}.", folder=folder.name, name=name)
         module = without_signature(unpack(files[name].read_bytes()))
         found = re.search(rb"\0depends=([^\0]*)\0", module)
         for other in found[1].decode().split(",") if found and found[1] else ():

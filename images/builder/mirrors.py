@@ -35,7 +35,9 @@ def find_mirrors(release: str, *, host: Path = Path("/")) -> list[str]:
     if asked := os.environ.get(SETTING, "").strip():
         if not ADDRESS.fullmatch(asked) or set(asked) & set("[]\"'"):
             raise BuildError(
-                f"{SETTING} is {asked}; it must be the address of a Debian mirror, such as http://HOST/debian."
+                "{setting} is {asked}; it must be the address of a Debian mirror, such as http://HOST/debian.",
+                setting=SETTING,
+                asked=asked,
             )
         return [asked.rstrip("/")]
     of_host = sources(host / "etc/apt") if is_debian(host) else []
@@ -44,7 +46,8 @@ def find_mirrors(release: str, *, host: Path = Path("/")) -> list[str]:
     if not found:
         raise BuildError(
             "No address of Debian's package archive is known here: apt-get install mmdebstrap, which brings one along, "
-            f"or name a mirror in {SETTING}."
+            "or name a mirror in {setting}.",
+            setting=SETTING,
         )
     return list(dict.fromkeys(found))
 

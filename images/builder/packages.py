@@ -42,7 +42,7 @@ class Packages:
         for candidate in (path, f"usr/{path}", path.removeprefix("usr/")):
             if (self.root / candidate).is_file():
                 return self.root / candidate
-        raise BuildError(f"No package holds {path}: the recipe does not know this release of Debian.")
+        raise BuildError("No package holds {path}: the recipe does not know this release of Debian.", path=path)
 
     def libraries(self, programs: Iterable[Path]) -> dict[str, Path]:
         """Return every shared library the programs need, and the dynamic loader, by file name."""
@@ -66,7 +66,7 @@ class Packages:
         for folder in LIBRARY_FOLDERS:
             if (self.root / folder / name).is_file():
                 return self.root / folder / name
-        raise BuildError(f"No package holds the library {name}.")
+        raise BuildError("No package holds the library {name}.", name=name)
 
 
 def unpack(archives: Iterable[Path], *, root: Path) -> Packages:

@@ -18,7 +18,7 @@ SETTING = "LABKIT_IMAGES_FROM"
 BLOB = re.compile(r"blobs/([0-9a-f]{16})-([a-z0-9.]+)")
 KEYS = {
     "name", "recipe", "architecture", "boot", "kernel", "kernel_packed", "initramfs", "command_line", "agent",
-    "message", "disk", "minimum_memory", "packages", "files",
+    "prompt", "message", "disk", "minimum_memory", "packages", "files",
 }  # fmt: skip
 
 
@@ -28,28 +28,44 @@ def take(name: str, recipe: str, store: Store, scratch: Path, *, folder: Path) -
     Raises:
         BuildError: the folder does not hold the image that this recipe makes, or a file is not what it should be.
     """
-    say(f"  taking it from {folder}")
+    say("  taking it from {folder}", folder=folder)
     manifest = read_manifest(name, folder)
     if manifest["recipe"] != recipe:
         raise BuildError(
-            f"The image {name} in {folder} was built by another version of labkit. Build it there with this version, "
-            f"or leave {SETTING} out."
+            "The image {name} in {folder} was built by another version of labkit. Build it there with this version, "
+            "or leave {setting} out.",
+            name=name,
+            folder=folder,
+            setting=SETTING,
         )
     for number, blob in enumerate(blobs(manifest)):
         found, facts = BLOB.fullmatch(blob), manifest["files"].get(blob, {})
         if found is None:
-            raise BuildError(f"The manifest {name}.json in {folder} names a file that is none of an image: {blob!r}.")
+            raise BuildError(
+                "The manifest {name}.json in {folder} names a file that is none of an image: {blob!r}.",
+                name=name,
+                folder=folder,
+                blob=blob,
+            )
         copy = scratch / f"taken-{number}"
         try:
             shutil.copyfile(folder / blob, copy)
         except FileNotFoundError as error:
             raise BuildError(
-                f"The image {name} in {folder} is not whole: {blob} is missing. Copy the folder again."
+                "The image {name} in {folder} is not whole: {blob} is missing. Copy the folder again.",
+                name=name,
+                folder=folder,
+                blob=blob,
             ) from error
         with copy.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if {"sha256": digest, "size": copy.stat().st_size} != facts or store.keep(found[2], copy) != blob:
-            raise BuildError(f"{blob} in {folder} is not what the manifest of {name} says. Copy the folder again.")
+            raise BuildError(
+                "{blob} in {folder} is not what the manifest of {name} says. Copy the folder again.",
+                blob=blob,
+                folder=folder,
+                name=name,
+            )
     return manifest
 
 
@@ -63,13 +79,20 @@ def read_manifest(name: str, folder: Path) -> Manifest:
         manifest: Manifest = json.loads((folder / f"{name}.json").read_text())
     except FileNotFoundError as error:
         raise BuildError(
-            f"The folder {folder} holds no image {name}. {SETTING} names a folder in which images were built: "
-            "it holds tiny.json, sector.json and blobs."
+            "The folder {folder} holds no image {name}. {setting} names a folder in which images were built: "
+            "it holds tiny.json, sector.json and blobs.",
+            folder=folder,
+            name=name,
+            setting=SETTING,
         ) from error
     except (OSError, ValueError) as error:
-        raise BuildError(f"The manifest {name}.json in {folder} cannot be read. Copy the folder again.") from error
+        raise BuildError(
+            "The manifest {name}.json in {folder} cannot be read. Copy the folder again.", name=name, folder=folder
+        ) from error
     if not is_manifest(manifest) or manifest["name"] != name:
-        raise BuildError(f"The manifest {name}.json in {folder} is not one of this version of labkit.")
+        raise BuildError(
+            "The manifest {name}.json in {folder} is not one of this version of labkit.", name=name, folder=folder
+        )
     return manifest
 
 

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from builder.words import _, fill
+
 #: Which Debian package holds each program that a build starts.
 PACKAGE_OF = {
     "apt-cache": "apt",
@@ -27,7 +29,14 @@ PACKAGE_OF = {
 
 
 class BuildError(Exception):
-    """The build cannot go on; the message is one sentence for the person who started it."""
+    """The build cannot go on; the message is one sentence for the person who started it.
+
+    Args:
+        sentence: in English. values: its fields.
+    """
+
+    def __init__(self, sentence: str, **values: object) -> None:
+        super().__init__(fill(sentence, values))
 
 
 class ProgramError(BuildError):
@@ -38,9 +47,9 @@ class ProgramError(BuildError):
         self.words = words
 
 
-def say(stage: str) -> None:
-    """Print one line of progress on standard error."""
-    print(stage, file=sys.stderr, flush=True)
+def say(stage: str, **values: object) -> None:
+    """Print one line of progress on standard error, in the language of `./lab`; `values` are its fields."""
+    print(fill(stage, values), file=sys.stderr, flush=True)
 
 
 def run(
@@ -74,7 +83,9 @@ def run(
         )
     except FileNotFoundError as error:
         package = PACKAGE_OF.get(words[0], words[0])
-        raise BuildError(f"The program {words[0]} is missing: apt-get install {package}.") from error
+        raise BuildError(
+            "The program {program} is missing: apt-get install {package}.", program=words[0], package=package
+        ) from error
     if done.returncode != 0:
         raise explain(words, done.stderr.decode(errors="replace"))
     return done.stdout
@@ -83,7 +94,8 @@ def run(
 def explain(words: Sequence[str], stderr: str) -> ProgramError:
     """Turn what a failed program printed into one sentence."""
     if "No space left on device" in stderr or os.strerror(errno.ENOSPC) in stderr:
-        return ProgramError("There is no space left on the disk for the guest images.", stderr)
+        return ProgramError(_("There is no space left on the disk for the guest images."), stderr)
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    reason = next((line for line in lines if line.startswith("E:")), lines[-1] if lines else "it gave no reason")
-    return ProgramError(f"{words[0]} failed: {reason.removeprefix('E: ')}", stderr)
+    reason = next((line for line in lines if line.startswith("E:")), lines[-1] if lines else _("it gave no reason"))
+    sentence = _("{program} failed: {reason}").format(program=words[0], reason=reason.removeprefix("E: "))
+    return ProgramError(sentence, stderr)

@@ -121,7 +121,7 @@ def ext4(
     run([*tools.debugfs, "-w", "-f", listing, image], environment=clock)
     missing = absent(entries, image, debugfs=tools.debugfs)
     if missing:
-        raise BuildError(f"{missing[0]} did not fit into a disk of {capacity >> 20} MiB.")
+        raise BuildError("{file} did not fit into a disk of {size} MiB.", file=missing[0], size=capacity >> 20)
 
 
 def absent(entries: Mapping[str, Entry], image: Path, *, debugfs: Sequence[str]) -> list[str]:

@@ -29,7 +29,7 @@ def build(store: Store, scratch: Path) -> Manifest:
     run(["ld", "-m", "elf_i386", "-Ttext=0x7c00", "--oformat=binary", "-o", sector, object_file])
     code = sector.read_bytes()
     if len(code) != 512 or code[510:] != b"\x55\xaa":
-        raise BuildError(f"sector.S does not make a boot sector: {len(code)} bytes.")
+        raise BuildError("sector.S does not make a boot sector: {count} bytes.", count=len(code))
     disk = scratch / "disk.raw"
     disk.write_bytes(with_message(code, (HERE / "message.txt").read_text().strip()).ljust(CAPACITY, b"\0"))
     return {
@@ -41,6 +41,7 @@ def build(store: Store, scratch: Path) -> Manifest:
         "disk": {"file": store.keep("disk.raw", disk), "format": "raw", "capacity": CAPACITY},
         "minimum_memory": 4 * MIB,  # below, the firmware does not find room for itself
         "agent": False,
+        "prompt": None,
         "message": {"offset": MESSAGE_OFFSET, "length": MESSAGE_LENGTH},
         "packages": {},
     }
@@ -54,5 +55,7 @@ def with_message(sector: bytes, message: str) -> bytes:
     """
     data = message.encode()
     if len(data) > MESSAGE_LENGTH:
-        raise BuildError(f"The message takes {len(data)} bytes; the sector has room for {MESSAGE_LENGTH}.")
+        raise BuildError(
+            "The message takes {count} bytes; the sector has room for {room}.", count=len(data), room=MESSAGE_LENGTH
+        )
     return sector[:MESSAGE_OFFSET] + data.ljust(MESSAGE_LENGTH, b"\0") + sector[MESSAGE_OFFSET + MESSAGE_LENGTH :]

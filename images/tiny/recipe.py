@@ -56,6 +56,8 @@ LINKS = {
 #: `quiet`: a serial line is slow. `panic=0`: stay in a panic. The rest saves time under emulation: no self-tests of the
 #: cryptography that nothing here uses, no rewriting of locked instructions for a single processor.
 COMMAND_LINE = f"console={architecture.CONSOLE} quiet panic=0 cryptomgr.notests noreplace-smp"
+#: What a login shell begins its line with, as in `root/etc/profile`.
+PROMPT = "root@"
 
 
 def build(store: Store, scratch: Path) -> Manifest:
@@ -67,7 +69,7 @@ def build(store: Store, scratch: Path) -> Manifest:
     archive = open_archive(store.folder / "packages")
     packages = unpack(archive.fetch(archive.closure(PACKAGES, follow=FOLLOW)), root=scratch / "packages")
     release = modules_of(packages)
-    say(f"  unpacking Linux {release.name}")
+    say("  unpacking Linux {release}", release=release.name)
     packed = scratch / "vmlinuz"
     packed.write_bytes(kernel_of(packages, release).read_bytes())
     kernel = scratch / "vmlinux"
@@ -91,6 +93,7 @@ def build(store: Store, scratch: Path) -> Manifest:
         "disk": {"file": store.keep("disk.qcow2", disk), "format": "qcow2", "capacity": CAPACITY},
         "minimum_memory": 96 * MIB,
         "agent": True,
+        "prompt": PROMPT,
         "message": None,
         "packages": packages.versions,
     }

@@ -8,6 +8,8 @@ the arguments to the plan; the class that offers the act joins it with what foll
 
     delete = act(_after_delete)(machine.delete)
 
+Switching a machine needs no plan; a switch that can yet say what it would do has `plan`, too (`planned_by`).
+
 Knows: plans. Must not know: which acts there are.
 """
 
@@ -117,6 +119,67 @@ class Act(Generic[S, P, R]):
             return write_papers(_session_of(instance), made, folder)
 
         return BoundAct(plan, finish, check, self.__doc__, write)
+
+
+class BoundSwitch(Generic[P, R]):
+    """A method of one object that needs no plan, and yet can say beforehand what it would do: `plan`."""
+
+    def __init__(self, do: Callable[P, R], plan: Callable[P, Plan], check: Callable[..., None], write: Scribe) -> None:
+        self._do = do
+        self._plan = plan
+        self._check = check
+        self._write = write
+        self.__doc__ = do.__doc__
+        self.__name__ = getattr(do, "__name__", "call")
+        self.__signature__ = inspect.signature(do)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Do it."""
+        self._check(args, kwargs)
+        return self._do(*args, **kwargs)
+
+    def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
+        """Return what the call would do, without doing it."""
+        self._check(args, kwargs)
+        return self._plan(*args, **kwargs).written_by(self._write)
+
+    def __repr__(self) -> str:
+        return f"switch {self.__name__}{self.__signature__}"
+
+
+class Switch(Generic[S, P, R]):
+    """Descriptor of such a method."""
+
+    def __init__(self, do: Callable[Concatenate[S, P], R], plan: Callable[Concatenate[S, P], Plan]) -> None:
+        self._do = do
+        self._plan = plan
+        self._arguments = Arguments(do)
+        self.__doc__ = do.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type[S]) -> Switch[S, P, R]: ...
+    @overload
+    def __get__(self, instance: S, owner: type[S]) -> BoundSwitch[P, R]: ...
+    def __get__(self, instance: S | None, owner: type[S]) -> Switch[S, P, R] | BoundSwitch[P, R]:
+        if instance is None:
+            return self
+        do: Any = self._do
+        plan: Any = self._plan
+
+        def check(args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
+            self._arguments.check((instance, *args), kwargs)
+
+        def write(made: Plan, folder: str | Folder) -> tuple[str, ...]:
+            return write_papers(_session_of(instance), made, folder)
+
+        return BoundSwitch(do.__get__(instance, owner), plan.__get__(instance, owner), check, write)
+
+
+def planned_by(
+    plan: Callable[Concatenate[S, P], Plan],
+) -> Callable[[Callable[Concatenate[S, P], R]], Switch[S, P, R]]:
+    """Let a method, whose arguments are checked, be asked for its plan, which this function makes."""
+    return lambda do: Switch(do, plan)
 
 
 def _session_of(instance: Any) -> Session:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Final
 
 from labkit.arguments import checked
 from labkit.course.exercise import Exercise
+from labkit.course.result import Stand
 from labkit.course.text import read_texts, say, say_near
-from labkit.errors import BadInput, NotFound
+from labkit.errors import BadInput, LabError, NotFound
 from labkit.lab import Lab
 from labkit.language import _
 from labkit.units import Shown
@@ -63,11 +65,17 @@ def exercise(slug: str, lab: Lab | None = None) -> Exercise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """An exercise in the list: its id, its title, the number of its notebook."""
+    """An exercise in the list: its id, its title, the number of its notebook; how it stands (None: not known)."""
 
     slug: str
     title: str
     notebook: str
+    stand: Stand | None = None
+
+    @property
+    def word(self) -> str:
+        """How it stands, in a word."""
+        return self.stand.word if self.stand else ""
 
 
 class ExerciseList(tuple[Listed, ...]):
@@ -76,22 +84,48 @@ class ExerciseList(tuple[Listed, ...]):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        width = max((len(each.slug) for each in self), default=0)
-        return "\n".join(f"{each.notebook}  {each.slug:{width}}  {each.title}" for each in self)
+        wide = max((len(each.slug) for each in self), default=0)
+        word = max((len(each.word) for each in self), default=0)
+        return "\n".join(
+            f"{each.notebook}  {each.slug:{wide}}  {each.word:{word}}  {each.title}".rstrip() for each in self
+        )
 
     def _repr_html_(self) -> str:
         rows = [
-            tag("tr", tag("td", each.notebook), tag("td", tag("code", each.slug)), tag("td", each.title))
+            tag(
+                "tr",
+                tag("td", each.notebook),
+                tag("td", tag("code", each.slug)),
+                tag("td", each.word),
+                tag("td", each.title),
+            )
             for each in self
         ]
         return to_html(tag("table", tag("tbody", *rows)))
 
 
-def exercises() -> ExerciseList:
-    """Return the exercises, with id and title, in the order of the course."""
+def exercises(lab: Lab | None = None) -> ExerciseList:
+    """Return the exercises, with id, how they stand, and title, in the order of the course.
+
+    Args:
+        lab: where their machines are looked for; None: the lab `default`. If that cannot be opened, only what is done
+            is known.
+    """
+    with suppress(LabError):
+        lab = lab or Lab.open()
     texts = read_texts("exercises")
-    listed = [Listed(slug=slug, title=say(text["title"]), notebook=text["notebook"]) for slug, text in texts.items()]
+    listed = [
+        Listed(slug=slug, title=say(text["title"]), notebook=text["notebook"], stand=_stand(slug, lab))
+        for slug, text in texts.items()
+    ]
     return ExerciseList(sorted(listed, key=lambda each: each.notebook))
+
+
+def _stand(slug: str, lab: Lab | None) -> Stand | None:
+    found = EXERCISES[slug](lab)
+    if lab is not None:
+        return found.stand((*lab.machines, *lab.disks))
+    return Stand.DONE if found.is_done else None
 
 
 def exercise_machines() -> frozenset[str]:

@@ -14,7 +14,6 @@ Knows: folders, notebooks as files. Must not know: what is asked in them, Jupyte
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from labkit.errors import HostTrouble, NotFound, WrongState
 from labkit.language import _
 from labkit.storage.bounded import Damaged, read_json
 from labkit.storage.files import host_errors, make_private_folder
+from labkit.storage.plain import hash_plain
 from labkit.storage.whole_files import write_whole
 from labkit.units import MIB
 
@@ -186,7 +186,7 @@ class WorkingCopies:
         if mine and mine.fingerprint == original.fingerprint:
             table[name] = replace(copy or _Copy(made_from=""), made_from=original.fingerprint, offered="")
             return None
-        if copy and _digest(path) == copy.written:
+        if copy and hash_plain(path, follow=True) == copy.written:
             self._make(name, original, table)
             return Change.RENEWED
         offer = self.offer(name)
@@ -200,11 +200,13 @@ class WorkingCopies:
         path, before = self.path(name), table.get(name)
         _write(path, original.text)
         carried = before.carried if before else ""
-        table[name] = _Copy(made_from=original.fingerprint, written=_digest(path), carried=carried)
+        table[name] = _Copy(made_from=original.fingerprint, written=hash_plain(path, follow=True), carried=carried)
 
     def _take_offer(self, name: str, table: dict[str, _Copy], copy: _Copy) -> None:
         self.offer(name).replace(self.path(name))
-        table[name] = replace(copy, made_from=copy.offered, written=_digest(self.path(name)), offered="")
+        table[name] = replace(
+            copy, made_from=copy.offered, written=hash_plain(self.path(name), follow=True), offered=""
+        )
 
     def _put_aside(self, name: str, path: Path) -> Path:
         """Move a file into the folder of earlier ones, under a name that is free there."""
@@ -270,10 +272,6 @@ def _try_read(path: Path) -> NotebookFile | None:
 def _write(path: Path, text: str) -> None:
     make_private_folder(path.parent)
     write_whole(path, text)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _free(path: Path) -> Path:

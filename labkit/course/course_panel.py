@@ -9,9 +9,9 @@ from pathlib import Path
 
 from labkit.course.copies import WorkingCopies
 from labkit.course.following import follow
-from labkit.course.overview import NotebookStand, Overview, describe_stand, elsewhere, read_overview
+from labkit.course.overview import NotebookStand, Overview, describe_stand, read_overview
 from labkit.course.progress import CourseProgress
-from labkit.course.results import describe_result
+from labkit.course.results import describe_place, describe_result
 from labkit.errors import LabError
 from labkit.lab import Lab
 from labkit.language import _
@@ -263,7 +263,11 @@ def _figures(overview: Overview) -> Node:
             tag(
                 "tr",
                 tag("th", title, scope="row"),
-                tag("td", value if here else f"{value} — {elsewhere(kept)}", class_=None if here else "labkit-quiet"),
+                tag(
+                    "td",
+                    value if here else f"{value} — {describe_place(kept, overview.here)}",
+                    class_=None if here else "labkit-quiet",
+                ),
                 tag("td", kept.at[:10], class_="labkit-quiet"),
             )
         )

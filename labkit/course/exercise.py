@@ -103,7 +103,7 @@ class Exercise(Ground):
 
     @checked
     def another(self, seed: str | None = None) -> Result:
-        """Take the exercise again, for practice: with other marks and places. `reset` brings back one's own.
+        """Take the exercise again, for practice: with other marks, places and sizes. `reset` brings back one's own.
 
         Args:
             seed: what they are drawn from, the same for the same seed; None: one that was not there before.
@@ -153,7 +153,7 @@ class Exercise(Ground):
             mark: whether to name the student's mark, which no saved notebook should hold.
         """
         text = say(find_text("exercises", self.slug)["task"])
-        return text.format(machine=self.machine, mark=self.mark if mark else "ex.mark")
+        return text.format(machine=self.machine, mark=self.mark if mark else "ex.mark", **self.amounts)
 
     @property
     def where_to_look(self) -> str:

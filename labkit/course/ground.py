@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from labkit.course.leftovers import clear
 from labkit.course.progress import CourseProgress
 from labkit.course.readers import read_disk, read_machines
 from labkit.course.reading import Evidence, Reading
-from labkit.course.result import Result, Verdict, broken, wrong
+from labkit.course.result import Result, Stand, Verdict, broken, wrong
 from labkit.lab import Lab
 from labkit.language import _
 from labkit.model.state import LabState
@@ -86,6 +86,11 @@ class Ground(ABC):
     @abstractmethod
     def judge(self, before: Evidence, now: Reading) -> Result:
         """Tell how the work stands, from what was read alone; what was given is there."""
+
+    @property
+    def amounts(self) -> Mapping[str, str]:
+        """What its task names besides machine and mark, in words: sizes and numbers that are `drawn`."""
+        return {}
 
     # --- what all share ---------------------------------------------------------------------------
 
@@ -155,6 +160,17 @@ class Ground(ABC):
         """
         return hashlib.sha256(f"{self.seed or self._progress.student}:{self.slug}".encode()).hexdigest()[:8]
 
+    def drawn(self, what: str, *choices: int) -> int:
+        """Return a size or number: the first for the student's own; for another one, the one that its seed draws.
+
+        Args:
+            what: which one; each is drawn for itself.
+        """
+        if not self.seed:
+            return choices[0]
+        digest = hashlib.sha256(f"{self.seed}:{self.slug}:{what}".encode()).digest()
+        return choices[int.from_bytes(digest[:4]) % len(choices)]
+
     @property
     def seed(self) -> str:
         """What another one is drawn from, while it is taken for practice; "": it is the student's own."""
@@ -169,6 +185,17 @@ class Ground(ABC):
     def is_done(self) -> bool:
         """Whether a check once found it done."""
         return any(self._progress.is_done(name) for name in (self.slug, self.alias) if name)
+
+    def stand(self, there: Collection[str]) -> Stand:
+        """Return how it stands; what is done for practice does not count.
+
+        Args:
+            there: the names of the machines and disks of its lab.
+        """
+        if self.is_done:
+            return Stand.DONE
+        is_begun = self.evidence is not None or not {*self.machines, *self.disks}.isdisjoint(there)
+        return Stand.BEGUN if is_begun else Stand.OPEN
 
     @property
     def hints_taken(self) -> int:

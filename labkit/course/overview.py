@@ -16,7 +16,7 @@ from labkit.course.copies import WorkingCopies
 from labkit.course.exercise import Exercise
 from labkit.course.progress import CourseProgress, KeptFigure
 from labkit.course.result import Stand
-from labkit.course.results import describe_result, this_place
+from labkit.course.results import describe_place, describe_result, this_place
 from labkit.course.text import read_texts, say
 from labkit.lab import Lab
 from labkit.language import _, language, ngettext
@@ -122,7 +122,9 @@ class Overview:
         lines = [f"{_number(each)} {each.title}: {describe_stand(each)}" for each in self.notebooks]
         for kept in self.results:
             title, value = describe_result(kept)
-            lines.append(f"   {title}: {value}" + ("" if self.is_here(kept) else f" ({elsewhere(kept)})"))
+            lines.append(
+                f"   {title}: {value}" + ("" if self.is_here(kept) else f" ({describe_place(kept, self.here)})")
+            )
         return "\n".join(lines)
 
     def is_here(self, kept: KeptFigure) -> bool:
@@ -199,9 +201,9 @@ def _counts(progress: CourseProgress, slug: str) -> bool:
 
 
 def _read_exercise(exercise: Exercise, there: set[str]) -> ExerciseStand:
-    begun = exercise.evidence is not None or there.intersection((*exercise.machines, *exercise.disks))
-    stand = Stand.DONE if exercise.is_done else Stand.BEGUN if begun else Stand.OPEN
-    return ExerciseStand(slug=exercise.slug, title=exercise.title, stand=stand, hints=exercise.hints_taken)
+    return ExerciseStand(
+        slug=exercise.slug, title=exercise.title, stand=exercise.stand(there), hints=exercise.hints_taken
+    )
 
 
 def describe_stand(notebook: NotebookStand) -> str:
@@ -216,13 +218,6 @@ def describe_stand(notebook: NotebookStand) -> str:
     if begun := notebook.count(Stand.BEGUN):
         exercises += ", " + _("{count} begun").format(count=begun)
     return f"{predictions}, {exercises}"
-
-
-def elsewhere(kept: KeptFigure) -> str:
-    """Return what is said of a figure of another computer or accelerator."""
-    return _("measured on another computer or with another accelerator ({accelerator})").format(
-        accelerator=kept.accelerator.upper() or "?"
-    )
 
 
 def _number(notebook: NotebookStand) -> str:
@@ -250,7 +245,7 @@ def _figures(overview: Overview) -> Node:
         tag(
             "tr",
             tag("td", title),
-            tag("td", value if overview.is_here(kept) else f"{value} — {elsewhere(kept)}"),
+            tag("td", value if overview.is_here(kept) else f"{value} — {describe_place(kept, overview.here)}"),
             tag("td", kept.at[:10]),
             class_=None if overview.is_here(kept) else "elsewhere",
         )

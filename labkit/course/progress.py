@@ -59,6 +59,7 @@ class KeptFigure:
     Attributes:
         value, unit: as it was kept; "s", "B" or "". spread: the largest minus the smallest of several, in its unit.
         host: which computer it was, a word of its own. accelerator: who ran the guests. at: when, ISO 8601.
+        computer: what people call that computer; "" if it was not kept.
     """
 
     slug: str
@@ -68,6 +69,7 @@ class KeptFigure:
     host: str = ""
     accelerator: str = ""
     at: str = ""
+    computer: str = ""
 
     def is_of(self, host: str, accelerator: str) -> bool:
         """Whether it was measured on that computer with that accelerator: others are not comparable."""

@@ -8,7 +8,6 @@ Knows: the lab as a student uses it, maps of images. Must not know: any one exer
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ from labkit.model.snapshot import SnapshotFacts
 from labkit.storage.contents import hash_content
 from labkit.storage.ext_files import read_ext_files
 from labkit.storage.maps import read_map
+from labkit.storage.plain import hash_plain
 
 PANIC, PANICKED = "Kernel panic - not syncing", "end Kernel panic"
 """What a Linux says first when it panics, and last, if it is let; then nobody has a prompt any more."""
@@ -223,11 +223,10 @@ def read_word(regions: Sequence[Region], place: int) -> str:
         return ""
 
 
-def hash_file(path: Path) -> str:
+def hash_if_there(path: Path) -> str:
     """Return a hash of a file's bytes; "" if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_plain(path, follow=True)
     except OSError:
         return ""
 

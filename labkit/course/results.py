@@ -63,6 +63,7 @@ def keep(
         spread=None if spread is None else float(spread),
         host=host,
         accelerator=accelerator,
+        computer=read_computer().name,
     )
     return CourseProgress().record_result(kept)
 
@@ -99,6 +100,20 @@ def describe_result(kept: KeptFigure) -> tuple[str, str]:
     if kept.spread is not None:
         text = _("{value} (spread {spread})").format(value=text, spread=say_amount(kept.spread, kept.unit))
     return title, text
+
+
+def describe_place(kept: KeptFigure, here: tuple[str, str]) -> str:
+    """Return where a figure was measured that is not of this computer and accelerator.
+
+    Args:
+        here: what figures of today belong to, see `this_place`.
+    """
+    accelerator = kept.accelerator.upper() or "?"
+    if kept.host == here[0]:
+        return _("measured on this computer with {accelerator}").format(accelerator=accelerator)
+    if not kept.computer:
+        return _("measured on another computer with {accelerator}").format(accelerator=accelerator)
+    return _("measured on {computer} with {accelerator}").format(computer=kept.computer, accelerator=accelerator)
 
 
 def this_place(lab: Lab | None = None) -> tuple[str, str]:

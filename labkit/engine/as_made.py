@@ -1,4 +1,4 @@
-"""Whether a machine is as it was made, so that a guest which is kept booted can take its place; and its kind then.
+"""Whether a machine is still as it was made, so that it can go on from a guest which is kept booted; and its kind.
 
 Knows: images, definitions. Must not know: what is kept, how a machine goes on from it.
 """
@@ -30,7 +30,7 @@ _MOST_BLANK = 64 * KIB  # qemu-img writes zeros at the beginning of a raw image
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """What kind of machine one is.
+    """The kind of a machine that is as it was made, and what of it a kept guest must fit.
 
     Attributes:
         folder: where a guest of this kind is kept, if one is. image: the guest image that it was made from.
@@ -53,13 +53,13 @@ def kept_folder() -> Path:
 def find_kind_of(domains: Domains, state: LabState, name: str) -> Kind | None:
     """Return a machine's kind, or None if no guest is kept of it.
 
-    A guest is kept for machines that are as they were made: off, with a disk that holds what the guest image holds,
-    maybe below a layer without content, and perhaps further disks without any; on a hypervisor that can let a guest map
-    its memory. An agent must tell the guest who it is.
+    A guest is kept for machines that are as they were made: off; the first disk holds what the guest image holds,
+    perhaps with empty layers above; further disks are blank. The hypervisor must be able to let a guest map its memory,
+    and the guest must have an agent, which is told who it is; the image must say how one sees that it is up.
     """
     facts = state.machines[name]
     spec, image = facts.spec, state.guest_images.get(facts.spec.image)
-    if image is None or not spec.agent or not spec.disks or facts.state is not MachineState.OFF:
+    if image is None or image.prompt is None or not spec.agent or not spec.disks or facts.state is not MachineState.OFF:
         return None
     if image.format is not Format.QCOW2 or spec.disks[0].format is not Format.QCOW2:
         return None
@@ -94,7 +94,7 @@ def _holds_image(images: Mapping[str, ImageFacts], path: str, image: GuestImage)
 
 
 def _as_blank(disk: DiskSpec, image: ImageFacts | None) -> BlankDisk | None:
-    """A disk as one to which nothing was ever written, or None if it is none."""
+    """A disk as a blank one, or None if something may have been written to it."""
     if disk.served or image is None or image.backing or image.allocation is not Allocation.DYNAMIC:
         return None
     path = Path(disk.path)

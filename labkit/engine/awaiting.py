@@ -13,7 +13,8 @@ from labkit.guest import agent
 from labkit.guest.console import SerialConsole
 from labkit.language import _
 from labkit.limits import Limit
-from labkit.model import machine as model
+from labkit.model import switch_excuses as excuses
+from labkit.model import ways
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.words import reason_word, state_word
 
@@ -29,7 +30,7 @@ def wait_ready(machine: Handle, *, timeout: float, cancel: threading.Event | Non
         GuestSilent: `timeout` seconds have passed; it goes on running.
     """
     _comes_to_run(machine, Limit(timeout, cancel=cancel))
-    facts = machine.check(model.why_not_pause, _("Use start() first, or resume() if it is paused."))
+    facts = machine.check(excuses.why_not_pause, ways.ways_on)
     limit = Limit(timeout, cancel=cancel, what=_("Waiting for {name}").format(name=facts.name))
     console = machine.console
     answered = machine.domains.wait_for(lambda: _has_answered(machine, facts, console), limit)

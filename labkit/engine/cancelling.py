@@ -8,6 +8,8 @@ Knows: plans and their commit points. Must not know: how a step is done, who pre
 
 from __future__ import annotations
 
+from labkit.engine.progress import OnProgress, Progress
+from labkit.limits import OnBytes
 from labkit.plans.plan import Plan
 from labkit.plans.steps import OnCancel
 
@@ -24,3 +26,16 @@ def heeds_cancel(plan: Plan, index: int, *, at_end: bool = False) -> bool:
         return True
     then = plan.steps[index].on_cancel
     return not at_end and (then is OnCancel.LEAVES_THE_REST or (index == last and then is OnCancel.STOPS))
+
+
+def step_reporter(on_progress: OnProgress, plan: Plan, index: int) -> OnBytes:
+    """Return a function that turns a step's bytes done and bytes in all into progress of its act."""
+    label = plan.steps[index].word
+    steps = len(plan.steps)
+    heeds, heeds_at_end = (heeds_cancel(plan, index, at_end=at_end) for at_end in (False, True))
+
+    def report(done: int, total: int) -> None:
+        can_cancel = heeds_at_end if 0 < total <= done else heeds
+        on_progress(Progress(step=index + 1, steps=steps, label=label, done=done, total=total, can_cancel=can_cancel))
+
+    return report

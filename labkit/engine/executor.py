@@ -8,15 +8,13 @@ Knows: the order of things. Must not know: how a step is done, who asks for it.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from labkit.engine.cancelling import heeds_cancel
+from labkit.engine.cancelling import step_reporter
 from labkit.engine.confinement import check_confined
 from labkit.engine.context import Context
 from labkit.engine.dead_daemons import put_right
@@ -27,12 +25,12 @@ from labkit.engine.lease import lease_of
 from labkit.engine.locks import MachineLocks, every_lock, lab_lock
 from labkit.engine.older import drop_older
 from labkit.engine.out_of_reach import see_all
-from labkit.engine.progress import OnProgress, Progress
+from labkit.engine.progress import OnProgress
 from labkit.engine.reader import read_state
 from labkit.engine.record import Recorder
 from labkit.engine.recovery import Recovery, ids_of, may_run
 from labkit.engine.returning import Returning
-from labkit.engine.steps import do_step
+from labkit.engine.together import count_together, do_together
 from labkit.engine.workspace import Workspace
 from labkit.errors import AlreadyExists, Busy, ConnectionLost, LabError, Refused, Stale
 from labkit.hypervisor.domains import Domains
@@ -41,9 +39,8 @@ from labkit.language import _
 from labkit.limits import Limit, unheard
 from labkit.model.machine import MachineState
 from labkit.model.state import LabState
-from labkit.plans.guard import guarded, why_not_reached
+from labkit.plans.guard import why_not_now
 from labkit.plans.plan import Plan
-from labkit.plans.steps import CreateOverlay, Step
 
 SETTLES = 200
 """How often the lab is read at most to get a settled state to act on; nobody begins an act while its lock is held."""
@@ -189,7 +186,7 @@ class Executor:
         """
         if not self.lease.is_available():
             return
-        self.told.extend(self.recorder.find_other_state())
+        self.told.extend(self.recorder.notice_exchanged_folder())
         self.told.extend(put_right(self.domains.connection, self.workspace.id))
         if self.recovery.is_needed():
             with lab_lock(self.workspace.locks):
@@ -236,7 +233,7 @@ class Executor:
 
     def _check_folder(self, plan: Plan) -> None:
         """Raise an error if the lab's folder was exchanged for one of another time since it was last looked at."""
-        if told := self.recorder.find_other_state():
+        if told := self.recorder.notice_exchanged_folder():
             self.told.extend(told)
             if not plan.whole_lab:
                 raise Stale(told[0], _("Make the plan again and look at it."), plan=plan)
@@ -251,7 +248,7 @@ class Executor:
                 _("Make the plan again and look at it."),
                 plan=plan,
             )
-        if refusal := why_not_reached(state, plan.names) or guarded(state, plan).refusal:
+        if refusal := why_not_now(state, plan):
             raise Refused(refusal.why, refusal.hint, plan=plan)
         # Whatever is found at these paths later was made by this act, so it may be removed when the act is taken back.
         if there := [path for path in plan.files.made if os.path.lexists(path)]:
@@ -266,16 +263,16 @@ class Executor:
         done = 0
         try:
             while done < len(plan.steps):
-                together = _count_together(plan.steps[done:])
+                together = count_together(plan.steps[done:])
                 if commit is None or done <= commit:
                     context.limit.check()
                     if not plan.only_cleans_up:  # such a plan can only be completed, and checks what it merges itself
                         check_intact(plan.home, plan.steps[done : None if done == commit else done + together])
                 indices = range(done, done + together)
-                theirs = [replace(context, on_bytes=_reporter(on_progress, index, plan)) for index in indices]
+                theirs = [replace(context, on_bytes=step_reporter(on_progress, plan, index)) for index in indices]
                 for each in theirs:
                     each.on_bytes(0, 0)
-                _do_together(plan.steps[done : done + together], theirs)
+                do_together(plan.steps[done : done + together], theirs)
                 for index in indices:
                     record.step_done(index)
                     done = index + 1
@@ -317,31 +314,3 @@ class Executor:
 def _running(state: LabState, names: Iterable[str]) -> tuple[str, ...]:
     found = [name for name in names if name in state.machines]
     return tuple(name for name in found if state.machines[name].state is MachineState.RUNNING)
-
-
-def _count_together(steps: Sequence[Step]) -> int:
-    """Return how many of the next steps can be done at the same time: overlays of several disks can."""
-    overlays = itertools.takewhile(lambda step: isinstance(step, CreateOverlay), steps)
-    return max(1, sum(1 for _ in overlays))
-
-
-def _do_together(steps: Sequence[Step], contexts: Sequence[Context]) -> None:
-    """Do independent steps at the same time; all have ended when this returns or raises."""
-    if len(steps) == 1:
-        do_step(steps[0], contexts[0])
-        return
-    with ThreadPoolExecutor(max_workers=min(len(steps), os.cpu_count() or 1)) as pool:
-        for future in [pool.submit(do_step, step, each) for step, each in zip(steps, contexts, strict=True)]:
-            future.result()
-
-
-def _reporter(on_progress: OnProgress, index: int, plan: Plan) -> Callable[[int, int], None]:
-    label = plan.steps[index].word
-    steps = len(plan.steps)
-    heeds, heeds_at_end = (heeds_cancel(plan, index, at_end=at_end) for at_end in (False, True))
-
-    def report(done: int, total: int) -> None:
-        can_cancel = heeds_at_end if 0 < total <= done else heeds
-        on_progress(Progress(step=index + 1, steps=steps, label=label, done=done, total=total, can_cancel=can_cancel))
-
-    return report

@@ -1,4 +1,4 @@
-"""`Handle`: one machine of a lab as the engine refers to it: by its id, looked up anew for every question.
+"""`Handle`: one machine of a lab as the engine refers to it: by its id, looked up again for every question.
 
 Knows: the session, the guest's agent and console. Must not know: plans, the façade.
 """
@@ -28,10 +28,13 @@ from labkit.model.state import LabState
 from labkit.model.usage import GuestProcess
 from labkit.storage.plain import open_plain
 
-__all__ = ["Excuse", "Handle", "SerialConsole", "reach_machine"]
+__all__ = ["Excuse", "Handle", "SerialConsole", "Way", "reach_machine"]
 
 Excuse = Callable[[MachineFacts], str | None]
 """Says why a machine cannot be switched now, or None: `why_not_start` and the like."""
+
+Way = Callable[[MachineFacts], str]
+"""Says what to do about an excuse, in the state the machine is in: `ways.for_start` and the like."""
 
 
 class Handle:
@@ -147,19 +150,19 @@ class Handle:
         """Return the channel to its agent; `name` is the machine's in errors."""
         return agent_channel(self.domains, self.id, name)
 
-    def check(self, why_not: Excuse, hint: str) -> MachineFacts:
+    def check(self, why_not: Excuse, way: Way) -> MachineFacts:
         """Return the facts if there is no excuse.
 
         Raises:
-            WrongState: there is an excuse; `hint` says what to do first.
+            WrongState: there is an excuse; `way` says what to do first.
         """
         facts = self.facts
         if excuse := why_not(facts):
-            raise WrongState(excuse, hint)
+            raise WrongState(excuse, way(facts))
         return facts
 
     @contextmanager
-    def switching(self, why_not: Excuse, hint: str) -> Iterator[str]:
+    def switching(self, why_not: Excuse, way: Way) -> Iterator[str]:
         """Hold the machine for a switch and yield its name; no act may be at work on it, and there must be no excuse.
 
         Raises:
@@ -174,7 +177,7 @@ class Handle:
                     _("An act on {name} was interrupted and is not ended yet.").format(name=name),
                     _("Lab.open() ends it, and says what is in the way if it cannot."),
                 )
-            self.check(why_not, hint)
+            self.check(why_not, way)
             yield name
 
     @contextmanager

@@ -14,7 +14,8 @@ from labkit.errors import GuestError, GuestSilent, TimedOut, WrongState
 from labkit.guest import agent
 from labkit.language import _
 from labkit.limits import Limit
-from labkit.model import machine as model
+from labkit.model import switch_excuses as excuses
+from labkit.model import ways
 from labkit.model.inside import CommandResult
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from labkit.model.words import reason_word, state_word
@@ -34,7 +35,7 @@ _GO_ON = (Reason.RESTORED, Reason.MIGRATED)
 def answers(machine: Handle) -> bool:
     """Whether it is running and its agent answers at once."""
     facts = machine.facts
-    if model.why_not_run(facts):
+    if excuses.why_not_run(facts):
         return False
     try:
         agent.ping(machine.channel(facts.name), timeout=AT_ONCE)
@@ -66,7 +67,7 @@ def run(
     Raises:
         WrongState: not running, no agent, or paused meanwhile. GuestSilent: the agent does not answer. TimedOut.
     """
-    facts = machine.check(model.why_not_run, _("Use start() and wait_ready() first."))
+    facts = machine.check(excuses.why_not_run, ways.for_run)
     limit = Limit(timeout, cancel=cancel, what=f"{facts.name}: {repr(command)[:_SHOWN]}")
     _wait_until_heard(machine, facts, limit)
     try:
@@ -94,7 +95,7 @@ def wait_for_device(machine: Handle, disk: str) -> None:
 def find_mounted(machine: Handle) -> dict[str, str]:
     """Return where the running guest has its disks mounted, by target; empty if no agent answers."""
     facts = machine.facts
-    if model.why_not_run(facts):
+    if excuses.why_not_run(facts):
         return {}
     limit = Limit(TELLS_WITHIN)
     _wait_until_heard(machine, facts, limit)

@@ -9,8 +9,8 @@ Knows: the rooms below. Must not know: which machine goes on from it.
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
-import threading
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -19,32 +19,33 @@ from labkit.engine import as_made, kept_guests, mapping, seals
 from labkit.engine.agent_channel import agent_channel
 from labkit.engine.as_made import Kind
 from labkit.engine.handle import Handle
+from labkit.engine.session import Session
 from labkit.engine.waking import wait_for_agent
-from labkit.errors import HostTrouble, HypervisorError, LabError
+from labkit.errors import GuestSilent, HostTrouble, HypervisorError
 from labkit.guest import agent
 from labkit.guest.console import SerialConsole
 from labkit.hypervisor import instant, kinds
 from labkit.hypervisor.clone_xml import clone_domain_xml
 from labkit.hypervisor.domain_xml import parse_domain_xml
 from labkit.hypervisor.domains import Domains
+from labkit.hypervisor.process import yield_to_others
 from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _
 from labkit.limits import Limit, unheard
-from labkit.model.image import Allocation, Format
+from labkit.model.image import Allocation, Format, GuestImage
 from labkit.model.kept import DISK, MEMORY, WRITTEN, BlankDisk, KeptGuest
 from labkit.model.machine import MachineSpec
 from labkit.storage import files, qemu_img
 from labkit.storage.files import host_errors
+from labkit.storage.guest_images import read_guest_images
 from labkit.storage.plain import open_plain
-
-BOOTS_WITHIN = 120.0
-"""Seconds in which a guest that is to be kept must have booted."""
 
 NAME = "labkit-kept"
 """The name of its domain is this and the first digits of its kind."""
 
 _ROOM_FACTOR = 3
-_PROMPT = "root@"
+_MOST_LETTERS = 30  # of an image's name
+_LISTENS = 0.5  # seconds after which one looks whether nobody wants it any more
 
 
 def keep(machine: Handle, kind: Kind, limit: Limit) -> KeptGuest | None:
@@ -59,28 +60,15 @@ def keep(machine: Handle, kind: Kind, limit: Limit) -> KeptGuest | None:
         return kept
     with kept_guests.making(kind.folder.name, limit):
         if kept_guests.find_kept(kind.folder) is None:
-            _make(machine, kind, limit)
+            make(machine.session, kind, limit)
     return kept_guests.find_kept(kind.folder)
 
 
-def keep_soon(machine: Handle, kind: Kind) -> None:
-    """Do the same in the background, once the machine, which has just been started, has booted.
+def make(session: Session, kind: Kind, limit: Limit, *, last: bool = False) -> None:
+    """Make the guest of a kind, as the one who holds its lock; if that fails there is none.
 
-    Nothing is done if another process is making it. Nobody is told of a failure: machines go on booting.
-    """
-
-    def work() -> None:
-        with contextlib.suppress(LabError):
-            machine.console.expect(_PROMPT, timeout=BOOTS_WITHIN)
-            with kept_guests.making(kind.folder.name) as mine:
-                if mine and kept_guests.find_kept(kind.folder) is None:
-                    _make(machine, kind, Limit(BOOTS_WITHIN))
-
-    threading.Thread(target=work, name=f"keep {kind.image.name}", daemon=True).start()
-
-
-def _make(machine: Handle, kind: Kind, limit: Limit) -> None:
-    """Make the guest of a kind; if that fails there is none.
+    Args:
+        last: whether it gets only the time that no other program wants.
 
     Raises:
         LabError: it cannot be made, or the limit was reached.
@@ -88,16 +76,18 @@ def _make(machine: Handle, kind: Kind, limit: Limit) -> None:
     draft = kind.folder.with_name(f".making-{kind.folder.name}")
     try:
         with host_errors(draft):
-            shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(draft, ignore_errors=True)  # of one who was killed
+            kept_guests.tidy(read_guest_images(session.workspace.images))
+            if not kept_guests.remove(kind.folder):
+                raise HostTrouble(_("{folder} cannot be removed.").format(folder=kind.folder))
             _check_room(kind)
             for folder in (draft, draft / "disks", draft / "memory"):
                 folder.mkdir(mode=0o700)
-            _boot(machine.domains, kind, draft, limit)
+            _boot(session.domains, kind, draft, limit, last=last)
             _lay_out(kind, draft, limit)
-            kept_guests.remove(kind.folder)
             draft.rename(kind.folder)
             files.sync_folder(kind.folder.parent)
-        kept_guests.tidy(machine.session.read().guest_images)
+        kept_guests.tidy(read_guest_images(session.workspace.images))
     except ValueError as error:
         raise HypervisorError(_("its file is of a kind that is not known here")) from error
     finally:
@@ -112,7 +102,7 @@ def _check_room(kind: Kind) -> None:
         raise HostTrouble(_("the host's disk is too full to keep a guest of {image}.").format(image=kind.image.name))
 
 
-def _boot(domains: Domains, kind: Kind, draft: Path, limit: Limit) -> None:
+def _boot(domains: Domains, kind: Kind, draft: Path, limit: Limit, *, last: bool) -> None:
     """Boot a guest of a kind on a layer over its image, and write its memory into a file when it waits for its user."""
     connection, spec, xml = domains.connection, *_as_nobody(kind, draft)
     image = Path(kind.image.disk)
@@ -124,15 +114,30 @@ def _boot(domains: Domains, kind: Kind, draft: Path, limit: Limit) -> None:
 
     instant.create_passing(connection, place_sockets(xml, connection.runtime), subject=spec.name)
     try:
+        if last:
+            yield_to_others(spec.id)
         # The agent is asked once the shell stands: what is sent before it has begun may stay unanswered for long.
         console = SerialConsole(subject=spec.name, log=Path(spec.console_log or ""), open_log=open_plain, send=unheard)
-        console.expect(_PROMPT, timeout=limit.within(BOOTS_WITHIN).left)
+        wait_for_prompt(console, kind.image, limit)
         channel = agent_channel(domains, spec.id, spec.name)
-        wait_for_agent(channel, limit.within(BOOTS_WITHIN))
-        agent.run(channel, "sync", limit=limit.within(BOOTS_WITHIN))
+        wait_for_agent(channel, limit)
+        agent.run(channel, "sync", limit=limit)
         instant.save_to(connection, str(draft / MEMORY), spec)
     finally:
         instant.end_named(connection, spec.domain_name)
+
+
+def wait_for_prompt(console: SerialConsole, image: GuestImage, limit: Limit) -> None:
+    """Wait until a guest of an image is up and waits for its user.
+
+    Raises:
+        Cancelled, TimedOut: from the limit.
+    """
+    while True:
+        limit.check()
+        with contextlib.suppress(GuestSilent):
+            console.expect(re.escape(image.prompt or ""), timeout=min(_LISTENS, limit.left))
+            return
 
 
 def _as_nobody(kind: Kind, draft: Path) -> tuple[MachineSpec, str]:
@@ -147,7 +152,7 @@ def _as_nobody(kind: Kind, draft: Path) -> tuple[MachineSpec, str]:
     paths = {blank.target: str(path) for blank, path in _blanks(kind, draft)}
     spec = replace(
         found,
-        name=kind.folder.name[:8],
+        name=f"memory-of-{kind.image.name[:_MOST_LETTERS]}-{kind.folder.name[:8]}",  # its guest's users may see it
         lab=NAME,
         id=str(uuid.uuid4()),
         boot=found.boot.keeping_identity(keep=False),

@@ -23,20 +23,20 @@ from pathlib import Path
 from labkit.engine import mapping, seals
 from labkit.engine.as_made import kept_folder
 from labkit.errors import LabError
+from labkit.hypervisor.kinds import machine_part
+from labkit.language import _
 from labkit.limits import Limit
 from labkit.model.image import GuestImage
 from labkit.model.kept import KeptGuest
 from labkit.storage.bounded import Damaged, read_json
 from labkit.storage.files import make_private_folder, open_lock
-from labkit.units import KIB, MIB
+from labkit.units import KIB
 
 MOST_KINDS = 4
 """Of so many kinds a guest is kept; those used last stay. Of each is kept what its memory and its disk hold."""
 
 _TOLD = "kept.json"
 _MOST_TOLD = 4 * KIB
-_CHUNK = MIB
-_MOST_BLANK = 64 * KIB  # qemu-img writes zeros at the beginning of a raw image
 _LOOK = 0.05  # seconds between two tries to get a lock
 
 
@@ -71,6 +71,22 @@ def find_kept(folder: Path) -> KeptGuest | None:
     return kept if whole else None
 
 
+def why_not_kept(folder: Path) -> str | None:
+    """Return why machines of a kind do not go on from what is kept, a sentence; None: they do, or nothing is kept.
+
+    What other programs ran, another QEMU or another CPU, is of another kind, and is never used.
+    """
+    if os.path.lexists(folder):
+        if not _is_ours(folder):
+            sentence = _("{folder} is not yours alone, so that others may have changed what is kept in it.")
+            return sentence.format(folder=folder)
+        return None if find_kept(folder) else _("what is kept of it is not what it was when it was made.")
+    machine = machine_part(folder.name)
+    if any(machine_part(path.name) == machine for path in list_kept()):
+        return _("what is kept of it was made by another QEMU or libvirt, or on another CPU.")
+    return None
+
+
 def write_told(folder: Path, image: GuestImage, *, block: str, length: int) -> None:
     """Write what is known of a guest that is kept; this is done last."""
     told = {"image": image.name, "disk": Path(os.path.realpath(image.disk)).name, "block": block, "length": length}
@@ -99,7 +115,7 @@ def note_use(kept: KeptGuest) -> None:
 
 
 def tidy(images: Mapping[str, GuestImage]) -> None:
-    """Remove guests of images that are gone or were built anew, those that were not used for longest, and drafts."""
+    """Remove guests of images that are gone or were built again, those that were not used for longest, and drafts."""
     current = {Path(os.path.realpath(image.disk)).name for image in images.values()}
     stays = []
     for folder in [*list_kept()]:
@@ -118,6 +134,8 @@ def tidy(images: Mapping[str, GuestImage]) -> None:
 
 def remove(folder: Path) -> bool:
     """Remove a kept guest; returns whether it is gone. Nobody is being woken from it then."""
+    if folder.is_symlink():  # it leads to what is not ours
+        folder.unlink(missing_ok=True)
     try:
         with holding(folder, exclusive=True):
             shutil.rmtree(folder)
@@ -196,8 +214,15 @@ def _used(folder: Path) -> int:
 def _read(folder: Path) -> _Told | None:
     """What stands in a kind's folder, if that is ours alone."""
     try:
-        info = folder.lstat()
-        ours = stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & 0o022
-        return read_json(folder / _TOLD, _Told, most=_MOST_TOLD) if ours else None
+        return read_json(folder / _TOLD, _Told, most=_MOST_TOLD) if _is_ours(folder) else None
     except (OSError, Damaged):
         return None
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is one, this user's, and nobody else may write to it."""
+    try:
+        info = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & 0o022

@@ -132,16 +132,6 @@ def is_locked(folder: Path, name: str) -> bool:
         os.close(descriptor)
 
 
-def wait_for_all(folder: Path) -> None:
-    """Wait until no act holds any lock."""
-    for name in every_lock(folder):
-        descriptor = _open(_lock_file(folder, name))
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, _whole_file(fcntl.F_RDLCK))
-        finally:
-            os.close(descriptor)
-
-
 def _try(descriptor: int, kind: int) -> bool:
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(kind))

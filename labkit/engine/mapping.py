@@ -28,6 +28,7 @@ from labkit.model.machine import MachineSpec
 from labkit.model.mapped import MAPPED_NAMES, devices_of, pages_of
 from labkit.storage import memory_file, memory_stream
 from labkit.storage.atomic import creating
+from labkit.storage.contents import hash_file
 from labkit.storage.files import host_errors
 from labkit.storage.memory_file import MemoryHeader
 from labkit.storage.memory_stream import Block
@@ -52,7 +53,7 @@ def is_whole(memory: Path) -> bool:
         return False
     try:
         changed = seals.find_changed(folder, [str(pages), str(devices)])
-        return not changed and seals.hash_file(devices) == known[devices.name].sha256
+        return not changed and hash_file(devices) == known[devices.name].sha256
     except LabError:
         return False
 

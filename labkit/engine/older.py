@@ -1,8 +1,8 @@
-"""A folder that was brought back from a backup: its user is told, and its record is kept until somebody uses it.
+"""A folder that was brought back from a backup: the user is told, and its record is put aside until somebody uses it.
 
-libvirt may know a newer state, whose images are not in the folder. Or it may know an older state, after two backups
-were brought back in turn: its active images are frozen in the folder.
-Both may happen while a lab is open, too: so this is asked again whenever the record is not the one last seen.
+libvirt may know a newer state, whose images are not in the folder; or an older one, after two backups were brought back
+in turn: then its active images are frozen in the folder. Both may happen while a lab is open, so this is asked again
+whenever the record is not the one last seen.
 Knows: the record, definitions. Must not know: who opens the lab, who acts.
 """
 
@@ -31,8 +31,10 @@ from labkit.storage.headers import read_folder
 from labkit.storage.whole_files import free_name
 
 
-def find_older(workspace: Workspace, connection: Connection, *, beside: bool = False) -> list[str]:
-    """Put aside a record of another state for the machines for which it is whole; returns a sentence for each.
+def put_aside_older(workspace: Workspace, connection: Connection, *, beside: bool = False) -> list[str]:
+    """Put aside the record if it is of another state than libvirt's; returns a sentence for each machine it is about.
+
+    Only machines whose images are all there are in it: those it could bring back.
 
     Args:
         beside: whether other kernels may be at work; the machines that their acts are about are left out, since their
@@ -47,7 +49,7 @@ def find_older(workspace: Workspace, connection: Connection, *, beside: bool = F
         busy = _find_busy(workspace) if beside else frozenset()
         both = [(each, known[each.id]) for each in record.machines if each.id in known and each.name not in busy]
         below = _find_below(workspace, both)
-        told = {then.id: sentence for then, now in both if (sentence := _tell(home, then, now, below))}
+        told = {then.id: sentence for then, now in both if (sentence := _compare(home, then, now, below))}
         if not told:
             return []
         record = replace(record, machines=tuple(each for each in record.machines if each.id in told))
@@ -63,8 +65,8 @@ def _find_busy(workspace: Workspace) -> frozenset[str]:
     return frozenset(name for plan in plans if find_busy(workspace.locks, plan.locks) for name in plan.names)
 
 
-def _tell(home: Path, folder: MachineRecord, known: MachineRecord, below: frozenset[str]) -> str:
-    """A sentence if libvirt knows a machine in another state than its folder; "" if it is the same."""
+def _compare(home: Path, folder: MachineRecord, known: MachineRecord, below: frozenset[str]) -> str:
+    """A sentence if libvirt knows a machine in another state than its folder does; "" if in the same."""
     gone = _find_gone(known) - _find_gone(folder)
     frozen = set(active_images(known)) & (below | find_lost_images(folder).keys()) - set(active_images(folder))
     if not _is_whole(folder) or not (gone or frozen):
@@ -158,11 +160,10 @@ def join_older(workspace: Workspace) -> LabRecord | None:
 
 
 def find_thawed(workspace: Workspace, kept: frozenset[str]) -> frozenset[str]:
-    """Return which images are older than the snapshots that keep them: in an older folder, they were not frozen yet.
+    """Return the images of an older folder that were not frozen yet when it was saved, though snapshots keep them now.
 
-    In a record that came with the folder they are active images of its machines, and they have no seal: what was
-    written to them before the snapshot was taken is not in them. This lasts as long as the record is kept. An image
-    that was accepted as it is has got a seal by that, and one that froze since has one too; so neither is returned.
+    They lack what was written to them between the backup and the snapshot. They are found as active images in a record
+    that was put aside, and by having no seal: an image that has been accepted as it is, or that froze since, has one.
     """
     records = [record for _path, record in read_older(workspace) if record]
     active = {image for record in records for machine in record.machines for image in active_images(machine)}

@@ -25,7 +25,7 @@ from labkit.hypervisor.domain_xml import (
     repoint_in_domain_xml,
 )
 from labkit.hypervisor.migration import read_moving
-from labkit.hypervisor.snapshots import definition_from_xml, read_restored, revived_xml
+from labkit.hypervisor.snapshot_definitions import definition_from_xml, read_restored, revived_xml
 from labkit.hypervisor.sockets import instance_folder, place_sockets
 from labkit.model.machine import DiskSpec
 from labkit.plans.plan import Folder, Plan

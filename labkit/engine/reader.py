@@ -74,7 +74,9 @@ def _read_once(workspace: Workspace, domains: Domains, trees: DomainSnapshots, i
     elsewhere_snapshots = {**elsewhere.snapshots, **_find_dropped(entries, elsewhere.machines)}
     everywhere = {**elsewhere.machines, **machines}
     every_tree = {**elsewhere_snapshots, **snapshots}
+    made = find_made(workspace.home)
     images, outside, claimed = _follow(workspace, _named_images(everywhere, every_tree, others), folder, unfinished)
+    images = {path: each.made(made[path].allocation) if path in made else each for path, each in images.items()}
     damaged = _find_damaged(workspace, everywhere, every_tree, images, pending | unfinished)
     strays = _find_strays(workspace, everywhere, every_tree, images, pending | claimed | damaged)
     damaged |= {path for path in strays if is_image_name(path)}
@@ -107,7 +109,7 @@ def _read_once(workspace: Workspace, domains: Domains, trees: DomainSnapshots, i
         sealed=bool(find_seals(workspace.disks)),
         given=frozenset(str(file_of(workspace.disks, name)) for name in find_seals(workspace.disks))
         | find_recorded(workspace.home),
-        made=find_made(workspace.home),
+        made=made,
         forgotten=find_forgotten(
             workspace.home,
             workspace.images,

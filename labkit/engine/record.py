@@ -19,13 +19,14 @@ from pathlib import Path
 from labkit.engine.boot_files import keep_boot_files
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.journal import read_entries
-from labkit.engine.older import find_older
+from labkit.engine.older import put_aside_older
 from labkit.engine.record_file import read_record, read_version, read_writer, record_file, write_record
 from labkit.engine.saved_memory import drop_stale, keep_saved
 from labkit.engine.workspace import Workspace
 from labkit.errors import HostTrouble, LabError
 from labkit.language import _
 from labkit.model.disk import disk_name
+from labkit.model.image import Allocation
 from labkit.model.record import (
     LabRecord,
     LostSnapshot,
@@ -35,7 +36,7 @@ from labkit.model.record import (
 )
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
-from labkit.plans.steps import UndefineMachine
+from labkit.plans.steps import Step, UndefineMachine
 from labkit.storage.files import host_errors, list_files, open_lock
 from labkit.storage.whole_files import free_name
 
@@ -80,24 +81,24 @@ class Recorder:
             told = _("{trouble} It is kept as {name}, and made again from what the hypervisor knows.")
             return self.read(), told.format(trouble=trouble.message, name=aside.name)
 
-    def find_other_state(self) -> list[str]:
-        """Return a sentence for each machine that the folder now tells otherwise than the hypervisor does.
+    def notice_exchanged_folder(self) -> list[str]:
+        """Return a sentence for each machine of which the folder's record and the hypervisor now tell different things.
 
-        The folder may be exchanged for an older or newer one while the lab is open; its record is kept aside before
-        this lab's is written over it, as when a lab is opened (`older.py`).
+        The folder may be exchanged for an older or newer one while the lab is open. Its record is put aside before it
+        is written over, as when a lab is opened (`older.py`).
         """
         if self._version != read_version(self.workspace.home):
-            with contextlib.suppress(LabError), self.alone():
-                self._keep_other_state()
+            with contextlib.suppress(LabError), self.locked():
+                self._put_exchanged_aside()
         told, self._told = self._told, []
         return told
 
-    def _keep_other_state(self) -> None:
-        """Keep the record in the folder aside if it is another state's; the record's lock is held."""
+    def _put_exchanged_aside(self) -> None:
+        """Put the record aside if it is not the one last seen here; the record's lock is held."""
         version = read_version(self.workspace.home)
         if version != self._version:
             connection = self.instances.domains(SESSION).connection
-            self._told += find_older(self.workspace, connection, beside=True)
+            self._told += put_aside_older(self.workspace, connection, beside=True)
             self._version = version
 
     def note(
@@ -107,21 +108,22 @@ class Recorder:
         entry: Path | None = None,
         whole_lab: bool = False,
         removed: frozenset[str] = frozenset(),
+        steps: Iterable[Step] = (),
     ) -> None:
         """Write what the hypervisor knows now into the record.
 
         Args:
             own: the machines of the act that ends now. entry: its file in the journal.
             whole_lab: whether it was about the whole lab.
-            removed: the ids of the machines that it removed from the hypervisor.
+            removed: the ids of the machines that it removed from the hypervisor. steps: all that it has done.
 
         Raises:
             LabError: the record cannot be read or written, or no hypervisor answers.
         """
         from labkit.hypervisor.recording import is_same_snapshot
 
-        with self.alone():
-            self._keep_other_state()
+        with self.locked():
+            self._put_exchanged_aside()
             old, _sentence = self.read_or_set_aside()
             names = frozenset(own)
             if whole_lab:
@@ -132,7 +134,8 @@ class Recorder:
             new = update_record(
                 old, found, asked=asked, own=names, others=others, removed=removed, same=is_same_snapshot
             )
-            new = self._with_images(replace(new, lab_id=self.workspace.id, writer=self.writer), unfinished)
+            new = replace(new, lab_id=self.workspace.id, writer=self.writer)
+            new = self._with_allocations(self._with_images(new, unfinished), steps)
             if new != old:
                 write_record(self.workspace.home, new)
                 with host_errors(self.workspace.home):
@@ -156,7 +159,7 @@ class Recorder:
                 self.note(entry=entry)
             else:
                 gone = frozenset(step.machine_id for step in plan.steps if isinstance(step, UndefineMachine))
-                self.note(plan.names, entry=entry, whole_lab=plan.whole_lab, removed=gone)
+                self.note(plan.names, entry=entry, whole_lab=plan.whole_lab, removed=gone, steps=plan.steps)
         except LabError:
             return plan.commit_point is None
         return True
@@ -175,7 +178,7 @@ class Recorder:
                 self._seen = seen
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Hold the record's lock, so that two kernels do not write it at once."""
         place = self.workspace.locks / ".record"
         with host_errors(place), open_lock(place) as lock:
@@ -219,6 +222,20 @@ class Recorder:
             made.setdefault(self._within(path), MadeFor(disk=disk_name(path)))
         lost = tuple(each for each in record.lost if self._has_images(each))
         return replace(record, made=dict(sorted(made.items())), lost=lost)
+
+    def _with_allocations(self, record: LabRecord, steps: Iterable[Step]) -> LabRecord:
+        """The record with how the images were made that an act has just made: their formats may not tell."""
+        known = {path: each.allocation for path, each in record.made.items()}
+        for step in steps:
+            for path, given in step.allocations.items():
+                made_so = given if isinstance(given, Allocation) else self._as(given, known)
+                known[self._within(path)] = made_so or known.get(self._within(path))
+        made = {path: replace(each, allocation=known[path]) for path, each in record.made.items()}
+        return replace(record, made=made)
+
+    def _as(self, path: str, known: Mapping[str, Allocation | None]) -> Allocation | None:
+        """How another image was made, as far as that is known: those of guest images are dynamic."""
+        return Allocation.DYNAMIC if self.workspace.images in Path(path).parents else known.get(self._within(path))
 
     def _owners(self, record: LabRecord) -> Mapping[str, MadeFor]:
         from labkit.hypervisor.recording import find_lost_images

@@ -52,11 +52,12 @@ from labkit.plans.steps import (
     MigrateMachine,
     RestoreMemory,
     Step,
+    SwitchOn,
     WakeClones,
     WakeFresh,
 )
 
-_DECIDES_WHO_RUNS = CutPower | DropSaved | MigrateMachine | RestoreMemory | WakeClones | WakeFresh
+_DECIDES_WHO_RUNS = CutPower | DropSaved | MigrateMachine | RestoreMemory | SwitchOn | WakeClones | WakeFresh
 """Steps after which a guest is left as it is, even if it is paused."""
 
 JOB_LIMIT = 60.0
@@ -284,7 +285,7 @@ def may_run(plan: Plan) -> list[tuple[str, str]]:
     for step in plan.steps:
         if isinstance(step, WakeClones):
             found += [(spec.id, spec.name) for spec in step.specs]
-        elif isinstance(step, WakeFresh):
+        elif isinstance(step, SwitchOn | WakeFresh):
             found.append((step.spec.id, step.spec.name))
         elif isinstance(step, RestoreMemory | MigrateMachine):
             found.append((step.machine_id, plan.subject))
@@ -303,7 +304,7 @@ def _do_again(step: Step, context: Context, *, reported: bool) -> None:
 
     A guest that runs again already is left alone, since what it has done must not be undone.
     """
-    if reported and isinstance(step, CutPower | DropSaved | RestoreMemory | WakeClones | WakeFresh):
+    if reported and isinstance(step, CutPower | DropSaved | RestoreMemory | SwitchOn | WakeClones | WakeFresh):
         return
     if isinstance(step, DefineFromSnapshot):
         restore.cut_power_of_others(step, context)

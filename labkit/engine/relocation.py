@@ -29,7 +29,7 @@ from labkit.engine.journal import read_entries
 from labkit.engine.lease import lease_of
 from labkit.engine.lease_files import drop_all
 from labkit.engine.locks import find_busy, lab_lock
-from labkit.engine.older import find_older
+from labkit.engine.older import put_aside_older
 from labkit.engine.place import (
     Place,
     Standing,
@@ -68,7 +68,7 @@ def settle_place(workspace: Workspace, connection: Connection) -> list[str]:
     if place != now:
         with contextlib.suppress(LabError):  # a lab that may only be read can be opened all the same
             write_place(home, now)
-    return find_older(workspace, connection)
+    return put_aside_older(workspace, connection)
 
 
 def move_lab(home: Path, connection: Connection) -> list[str]:

@@ -12,7 +12,8 @@ from labkit.errors import BadInput, NotFound
 from labkit.hypervisor import disks
 from labkit.hypervisor.domain_xml import parse_limits
 from labkit.language import _
-from labkit.model import machine as model
+from labkit.model import switch_excuses as excuses
+from labkit.model import ways
 from labkit.model.usage import DiskLimits
 
 MOST_REQUESTS = 10**9
@@ -30,7 +31,7 @@ def pin(machine: Handle, cpu: int | None, *, host_cpus: int) -> None:
             _("This host has no CPU {cpu!r}.").format(cpu=cpu),
             _("Its CPUs are numbered 0 to {last}.").format(last=host_cpus - 1),
         )
-    with machine.switching(model.why_not_pin, _("Start it first.")) as name:
+    with machine.switching(excuses.why_not_pin, ways.ways_on) as name:
         machine.domains.pin(machine.id, cpu, host_cpus=host_cpus, subject=name)
 
 
@@ -51,7 +52,7 @@ def throttle(machine: Handle, disk: str, *, iops: int, bytes_per_second: int) ->
             _("{machine} has no disk {disk!r}.").format(machine=machine.last_name, disk=disk),
             _("It has: {names}.").format(names=", ".join(targets)),
         )
-    with machine.switching(model.why_not_pin, _("Start it first.")) as name:
+    with machine.switching(excuses.why_not_pin, ways.ways_on) as name:
         disks.throttle(
             machine.domains, machine.id, targets[disk], iops=iops, bytes_per_second=bytes_per_second, subject=name
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from labkit.engine.at_rest import as_known, check_all_off, check_nothing_begun, how_to_end, open_again
 from labkit.engine.locks import lab_lock
-from labkit.engine.older import find_older, join_older, read_older
+from labkit.engine.older import join_older, put_aside_older, read_older
 from labkit.engine.place import Place, find_twin, here, place_file, read_place, write_place
 from labkit.engine.record_file import read_record, write_record
 from labkit.engine.workspace import open_workspace
@@ -64,7 +64,7 @@ def _restore_from_record(home: Path, place: Place, connection: Connection) -> li
     """
     workspace = open_workspace(home.name, home.parent)
     if not list(read_older(workspace)):  # it has not been opened since
-        find_older(workspace, connection)
+        put_aside_older(workspace, connection)
     with lab_lock(workspace.locks):
         check_nothing_begun(home, how_to_end(home))
         older, record = [path for path, _record in read_older(workspace)], join_older(workspace)

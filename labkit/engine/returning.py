@@ -60,7 +60,7 @@ class Returning:
         try:
             record = self.recorder.read()
         except HostTrouble:
-            with self.recorder.alone():
+            with self.recorder.locked():
                 record, sentence = self.recorder.read_or_set_aside()
             told += [sentence] if sentence else []
         if self._is_of_others(record):
@@ -80,7 +80,7 @@ class Returning:
 
         What this hypervisor knew of them is kept in a file beside the record.
         """
-        with self.recorder.alone():
+        with self.recorder.locked():
             record = self.recorder.read()
             if not self._is_of_others(record):
                 return []
@@ -104,7 +104,7 @@ class Returning:
         )
 
     def _bring_back(self) -> list[str]:
-        with self.recorder.alone():
+        with self.recorder.locked():
             record = self.recorder.read()
             told: list[str] = []
             missing = self._find_missing(record)

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from labkit.engine.seals import hash_file
 from labkit.errors import LabError
 from labkit.hypervisor import saving
 from labkit.hypervisor.connection import Connection
@@ -23,6 +22,7 @@ from labkit.hypervisor.record_trust import are_known, find_strange_things
 from labkit.hypervisor.recording import active_images
 from labkit.model.record import DiskMark, MachineRecord, SavedMemory
 from labkit.storage import memory_file
+from labkit.storage.contents import hash_file
 from labkit.storage.files import host_errors
 from labkit.units import MIB
 

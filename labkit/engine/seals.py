@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import time
@@ -28,7 +27,7 @@ from labkit.language import _
 from labkit.model.mapped import DEVICES, PAGES
 from labkit.storage.bounded import Damaged, read_json
 from labkit.storage.files import host_errors, open_draft, open_lock, sync_folder, sync_soon
-from labkit.storage.plain import opened_plain
+from labkit.storage.plain import hash_plain
 from labkit.units import GIB, MIB
 
 HASH_AT_ONCE = 4 * MIB
@@ -41,7 +40,7 @@ _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, e
 """Errors that say nothing about a file's content: the file cannot be read just now, but it is not torn."""
 
 UNKNOWN_TIME = -1
-"""The time in the seal of a file that was found changed, so that the file is checked anew each time."""
+"""The time in the seal of a file that was found changed, so that the file is checked again each time."""
 
 SETTLED = 100_000_000
 """Nanoseconds that a file must be unchanged before results about it are cached."""
@@ -112,12 +111,6 @@ def find_seals(folder: Path) -> dict[str, Seal]:
     return {}
 
 
-def hash_file(path: Path) -> str:
-    """Return the hash of a file's bytes, as in seals."""
-    with host_errors(path):
-        return _hash(path)
-
-
 def are_torn(folder: Path) -> bool:
     """Whether the seals of a folder of disks exist but cannot be read."""
     place = _place(folder)
@@ -142,7 +135,7 @@ def complete(folder: Path, *, largest: int = HASH_SOON) -> None:
         with suppress(FileNotFoundError):
             if old.sha256 is not None or old.size > largest or not old.is_of(file.stat()):
                 continue
-            new = replace(old, sha256=_hash(file))
+            new = replace(old, sha256=hash_plain(file))
             if not old.is_of(file.stat()):
                 continue  # it was written to meanwhile: the hash is not that of the sealed content
             exchange(folder, name, old, new)
@@ -198,7 +191,7 @@ def _holds_the_same(path: Path, old: Seal, info: os.stat_result) -> bool:
     if key in _judged:
         return _judged[key]
     try:
-        same = _hash(path) == old.sha256 and (info.st_mtime_ns, info.st_size) == _mark(path)
+        same = hash_plain(path) == old.sha256 and (info.st_mtime_ns, info.st_size) == _mark(path)
     except OSError:
         return False  # an unreadable file proves nothing
     if time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > SETTLED:
@@ -302,10 +295,5 @@ def _make(values: object) -> Seal:
 
 def _look(file: Path) -> Seal:
     info = file.stat()
-    digest = _hash(file) if info.st_size <= HASH_AT_ONCE else None
+    digest = hash_plain(file) if info.st_size <= HASH_AT_ONCE else None
     return Seal(size=info.st_size, mtime_ns=info.st_mtime_ns, sha256=digest)
-
-
-def _hash(file: Path) -> str:
-    with opened_plain(file) as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from labkit.engine.asking import settle
+from labkit.engine.background import Background
 from labkit.engine.executor import Executor, Outcome
 from labkit.engine.instances import SESSION, Instances
 from labkit.engine.place import Relocated
@@ -42,7 +43,7 @@ class Session:
         workspace: the lab's folder. connection, domains: the hypervisor instance it is seen from.
         executor: carries plans out. instances: those that its machines can be on.
         sides: the sessions on all instances that were entered, by the instance's name ("" for the session's own).
-        history: the outcomes of acts, oldest first.
+        history: the outcomes of acts, oldest first. background: what goes on beside them.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Session:
         self.instances = self.executor.instances
         self.sides = {SESSION: self} if sides is None else sides
         self.history: list[Outcome] = []
+        self.background = Background()
         self.closed = False
 
     @property
@@ -178,6 +180,7 @@ class Session:
         if self.closed:
             return
         self.closed = True
+        self.background.end()
         if self.is_home:
             self.executor.lease.leave(self.executor.find_running)
         self.release()

@@ -54,7 +54,7 @@ def _read_key(path: Path) -> bytes | None:
 
 
 def _make_key() -> bytes:
-    """Return the key, made when first needed; two processes get the same. One cut short by a full disk is made anew."""
+    """Return the key, made when first needed; two processes get the same. One cut short by a full disk is replaced."""
     path = _key_file()
     key = _read_key(path)
     if key is not None:

@@ -1,7 +1,10 @@
 """Starting a machine: it goes on where it was saved, or from a guest of its kind that is kept booted, or it boots.
 
-    LABKIT_WARM=0    machines boot, whatever the call says
-    LABKIT_WARM=1    a new machine goes on from a kept guest, if there is one, whenever the call says nothing else
+A machine that is as it was made goes on from a kept guest if there is one. If there is none it boots, and one is made
+afterwards, in the background. The environment may say otherwise:
+
+    LABKIT_WARM=0        machines boot, whatever the call says, and nothing is made
+    LABKIT_WARM=asked    machines boot unless the call says warm=True
 
 Knows: kept guests, the plan of such a start, switches. Must not know: the façade, how a guest is woken.
 """
@@ -11,27 +14,41 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.engine import as_made, keeping, kept_guests, switching
 from labkit.engine.as_made import Kind
 from labkit.engine.handle import Handle
+from labkit.engine.keeping_soon import keep_soon
 from labkit.engine.progress import OnProgress
 from labkit.errors import Busy, Cancelled, LabError, TimedOut
 from labkit.language import _
 from labkit.limits import Limit, unheard
+from labkit.model import ways
 from labkit.model.image import Format
 from labkit.model.kept import KeptGuest
 from labkit.model.machine import MachineState
 from labkit.model.state import LabState
+from labkit.model.switch_excuses import why_not_start
 from labkit.model.words import under_way
-from labkit.plans.plan import Refusal
-from labkit.plans.warm import WarmSurvey, plan_warm_start
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
+from labkit.plans.warm import WarmSurvey, plan_boot, plan_warm_start
 from labkit.printing import tell
 from labkit.storage.files import host_errors
 
-WARM_BY_DEFAULT = False
-"""Whether a new machine goes on from a kept guest if neither the call nor the environment says anything."""
+_explained: list[bool] = []
+"""Not empty once this process has explained what a resumed guest is like."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fresh:
+    """A machine that is as it was made, of a kind of which guests are kept."""
+
+    state: LabState
+    name: str
+    kind: Kind
 
 
 def start(
@@ -46,25 +63,27 @@ def start(
     """Start a machine.
 
     Args:
-        warm: True: go on from a kept guest of its kind, which is made first if there is none; False: boot; None: as the
-            environment says, and where machines go on from kept guests a missing one is made afterwards.
+        warm: True: go on from a kept guest of its kind, which is made first if there is none; False: boot; None: go on
+            from one if there is one, else boot, and let one be made meanwhile.
         why_not_disks, timeout, cancel: see `switching.start`.
 
     Raises:
         As `switching.start`.
     """
-    state, name = _find(machine) if is_warm(warm) else (None, "")
-    kind = as_made.find_kind_of(machine.domains, state, name) if state else None
+    fresh = _find_fresh(machine) if is_warm(warm) else None
     why = None
-    if state and kind is not None and why_not_disks() is None:
+    if fresh and why_not_disks() is None:
         limit = Limit(timeout, cancel=cancel, what=under_way("start", machine.last_name))
+        why = kept_guests.why_not_kept(fresh.kind.folder)
         try:
-            kept = keeping.keep(machine, kind, limit) if warm else kept_guests.find_kept(kind.folder)
+            kept = keeping.keep(machine, fresh.kind, limit) if warm else kept_guests.find_kept(fresh.kind.folder)
             if kept is not None:
-                plan = plan_warm_start(state, survey_warm_start(state, name, kind, kept), name)
+                plan = _plan(fresh, kept)
                 outcome = machine.session.carry_out(plan, on_progress or unheard, cancel, limit.left)
-                for remark in outcome.remarks:
-                    tell(remark)
+                _say(*outcome.remarks)
+                if warm is None and not _explained:
+                    _say(*plan.notes)
+                    _explained.append(True)
                 return
         except (Busy, Cancelled, TimedOut):
             raise
@@ -75,23 +94,67 @@ def start(
     switching.start(machine, why_not_disks, timeout=timeout, cancel=cancel)
     if why is not None:
         sentence = _("{name} could not go on from the memory, it boots instead: {why}")
-        tell(sentence.format(name=machine.last_name, why=why))
-    elif kind is not None and not warm:
-        keeping.keep_soon(machine, kind)
+        _say(sentence.format(name=machine.last_name, why=why))
+    if fresh and warm is None:
+        keep_soon(machine, fresh.kind)
 
 
-def _find(machine: Handle) -> tuple[LabState, str]:
-    """Return the lab and the machine's name in it, once interrupted acts are ended."""
+def plan(machine: Handle, why_not_disks: Callable[[], Refusal | None], *, warm: bool | None) -> Plan:
+    """Return what `start` would do now; it says whether the machine boots or is resumed, and why.
+
+    `start` itself makes a plan only of a machine that is resumed: to switch on one that boots is a single call.
+    """
+    state, name = machine.find()
+    facts = state.machines[name]
+    if excuse := why_not_start(facts):
+        return plan_boot(state, name, refusal=Refusal(why=excuse, ways_out=(ways.for_start(facts),)))
+    if refusal := why_not_disks():
+        return plan_boot(state, name, refusal=refusal)
+    if facts.state is MachineState.SAVED:
+        return plan_boot(state, name, [_("{name} goes on where it was saved.").format(name=name)])
+    boots = _("{name} boots.").format(name=name)
+    if not is_warm(warm):
+        return plan_boot(state, name, [boots])
+    kind = as_made.find_kind_of(machine.domains, state, name)
+    if kind is None:
+        return plan_boot(
+            state, name, [boots, _("Only a machine that is as it was made can go on from its image's memory.")]
+        )
+    if kept := kept_guests.find_kept(kind.folder):
+        return _plan(_Fresh(state=state, name=name, kind=kind), kept)
+    why = kept_guests.why_not_kept(kind.folder) or _("no memory of its kind of machine is kept.")
+    then = (
+        _("start(warm=True) first boots a guest of its kind, to keep its memory, and then resumes {name} from that.")
+        if warm
+        else _("Such memory is made afterwards, when this computer has time, for the next machine of its kind.")
+    )
+    return plan_boot(state, name, [_("{name} boots: {why}").format(name=name, why=why), then.format(name=name)])
+
+
+def _find_fresh(machine: Handle) -> _Fresh | None:
+    """Return a machine as one that can go on from a kept guest, once interrupted acts are ended; None: it cannot."""
     machine.session.executor.recover()
-    return machine.find()
+    state, name = machine.find()
+    kind = as_made.find_kind_of(machine.domains, state, name)
+    return _Fresh(state=state, name=name, kind=kind) if kind is not None else None
+
+
+def _plan(fresh: _Fresh, kept: KeptGuest) -> Plan:
+    survey = survey_warm_start(fresh.state, fresh.name, fresh.kind, kept)
+    return plan_warm_start(fresh.state, survey, fresh.name)
+
+
+def _say(*sentences: str) -> None:
+    """Tell whoever waits for a call to return; a panel, on another thread, shows the outcome itself."""
+    if threading.current_thread() is threading.main_thread():
+        for sentence in sentences:
+            tell(sentence)
 
 
 def is_warm(warm: bool | None) -> bool:
     """Return whether a start that is asked for in this way is from a kept guest, where that can be."""
     said = os.environ.get("LABKIT_WARM", "")
-    if said == "0" or warm is not None:
-        return said != "0" and bool(warm)
-    return said == "1" or WARM_BY_DEFAULT
+    return said != "0" and (warm if warm is not None else said != "asked")
 
 
 def find_kind(machine: Handle) -> Kind | None:

@@ -24,7 +24,7 @@ from labkit.hypervisor.record_trust import are_known
 from labkit.hypervisor.sockets import name_room
 from labkit.model.machine import Accelerator
 from labkit.model.orphan import OrphanFacts, find_point, parts_of
-from labkit.model.snapshot import SnapshotFacts, SnapshotTree
+from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
 from labkit.plans.broken import find_frozen
 from labkit.plans.machine import Survey
@@ -126,7 +126,7 @@ def survey_snapshots(machine: Handle, state: LabState, name: str, *, ask_guest: 
     """
     workspace, snapshots = machine.workspace, machine.session.executor.snapshots
     facts = state.machines[name]
-    nodes = state.snapshots.get(name, SnapshotTree()).nodes.values()
+    nodes = state.tree_of(name).nodes.values()
     memories = {node.memory for node in nodes if node.memory}
     boots = {path for node in nodes for path in (node.spec.boot.kernel, node.spec.boot.initramfs) if path}
     has_hardware = any(node.spec.accelerator is Accelerator.KVM for node in nodes)

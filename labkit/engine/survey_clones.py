@@ -12,10 +12,10 @@ from labkit.engine import inside, mapping, seals
 from labkit.engine.handle import Handle
 from labkit.engine.session import Session
 from labkit.engine.survey import find_broken, free_memory, survey_host, survey_snapshots
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Mapping
 from labkit.plans.flatten import FlattenSurvey, RelinkSurvey
+from labkit.storage.contents import hash_file
 from labkit.storage.files import can_share_blocks, free_bytes
 
 
@@ -48,7 +48,7 @@ def survey_clones(original: Handle, state: LabState, request: CloneRequest) -> C
 
 
 def _find_mapping(original: Handle, state: LabState, request: CloneRequest) -> Mapping:
-    node = state.snapshots.get(request.machine, SnapshotTree()).nodes.get(request.snapshot or "")
+    node = state.tree_of(request.machine).nodes.get(request.snapshot or "")
     if not request.instant or node is None or node.memory is None or original.domains.connection.runtime is None:
         return Mapping.NO
     memory = Path(node.memory)
@@ -76,7 +76,7 @@ def survey_relink(session: Session, state: LabState, path: Path) -> RelinkSurvey
         free_bytes=free_bytes(folder),
         size=info.st_size,
         allocated=info.st_blocks * 512,
-        sha256=seals.hash_file(path),
+        sha256=hash_file(path),
         seals={str(folder / each): seal.sha256 for each, seal in seals.find_seals(folder).items() if seal.sha256},
         changed=find_broken(session.workspace, state),
     )

@@ -13,7 +13,6 @@ from labkit.engine.session import Session
 from labkit.engine.survey import find_bad_memories, find_broken, survey_host
 from labkit.errors import LabError
 from labkit.hypervisor.migration import read_definitions, read_records
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.model.travel import Manifest
 from labkit.plans.exporting import ExportSurvey
@@ -56,7 +55,7 @@ def survey_export(session: Session, state: LabState, machine: str, target: Path)
     Args:
         target: the file it would write.
     """
-    facts, nodes = state.machines[machine], state.snapshots.get(machine, SnapshotTree())
+    facts, nodes = state.machines[machine], state.tree_of(machine)
     xml, records = read_definitions(session.connection, facts.id)
     specs = [facts.spec, *(node.spec for node in nodes.values())]
     others = {path for spec in specs for path in (spec.boot.kernel, spec.boot.initramfs) if path}

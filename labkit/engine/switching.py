@@ -25,14 +25,16 @@ from labkit.errors import (
     WrongState,
 )
 from labkit.guest import agent
+from labkit.hypervisor.managed_save import save_memory
 from labkit.language import _
 from labkit.limits import Limit, OnBytes
-from labkit.model import machine as model
+from labkit.model import switch_excuses as excuses
+from labkit.model import ways
 from labkit.model.machine import MachineState, Reason
 from labkit.model.state import LabState
 from labkit.model.words import state_word, under_way
 from labkit.plans.guard import ways_back
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.units import format_size
 
@@ -64,7 +66,7 @@ def start(
         WrongState: it is running or paused. Refused: its disks cannot be used.
         HypervisorError: it could not start; it stays off. Cancelled: the message names its state.
     """
-    with machine.switching(model.why_not_start, _("Use stop() first, or resume() if it is paused.")) as name:
+    with machine.switching(excuses.why_not_start, ways.for_start) as name:
         if refusal := why_not_disks():
             raise Refused(refusal.why, refusal.hint, refusal=refusal)
         Limit(cancel=cancel, what=under_way("start", name)).check()
@@ -83,7 +85,7 @@ def start(
 
 def pause(machine: Handle) -> None:
     """Stop its CPUs; memory and disks stay as they are."""
-    with machine.switching(model.why_not_pause, _("Only a running machine is paused.")) as name:
+    with machine.switching(excuses.why_not_pause, ways.for_pause) as name:
         machine.domains.pause(machine.id, subject=name)
 
 
@@ -93,7 +95,7 @@ def resume(machine: Handle) -> None:
     Raises:
         WrongState: it is not paused; or its disk still fails, and it is paused again.
     """
-    with machine.switching(model.why_not_resume, _("Only a paused machine is resumed; use start().")) as name:
+    with machine.switching(excuses.why_not_resume, ways.for_resume) as name:
         failing = machine.reason in (Reason.IO_ERROR, Reason.NO_SPACE)
         machine.domains.resume(machine.id, subject=name)
         if failing:
@@ -133,20 +135,20 @@ def save(
         WrongState: it is off or saved, or a disk has a format with which memory cannot be saved.
         Cancelled, TimedOut, NoSpace: it goes on as it was, and no file is left.
     """
-    with machine.switching(model.why_not_save, _("Only a running or paused machine is saved.")) as name:
+    with machine.switching(excuses.why_not_save, ways.for_save) as name:
         state = read()
         if state.machines[name].apart:  # its memory would go on with another file
-            raise WrongState(model.say_apart(state.machines[name]), " ".join(ways_back(state, state.machines[name])))
+            raise WrongState(excuses.say_apart(state.machines[name]), " ".join(ways_back(state, state.machines[name])))
         if layer := find_unsavable(state, state.machines[name]):
             raise WrongState(
                 _("The memory of {machine} cannot be saved: its disk {disk} has a layer in {format}.").format(
                     machine=name, disk=layer.disk, format=layer.format
                 ),
-                _("Stop it instead, or detach that disk, or convert it to qcow2."),
+                " ".join((ways.ways_off(state.machines[name]), _("Or detach that disk, or convert it to qcow2."))),
             )
         Limit(cancel=cancel, what=under_way("save", name)).check()
         try:
-            machine.domains.save(machine.id, subject=name, timeout=timeout, cancel=cancel, on_bytes=on_bytes)
+            save_memory(machine.domains, machine.id, subject=name, timeout=timeout, cancel=cancel, on_bytes=on_bytes)
             domain = state.machines[name].spec.domain_name
             make_saved_like_any_other(machine.domains.connection, machine.id, domain)
         except TimedOut as error:
@@ -187,8 +189,7 @@ def stop(machine: Handle, *, timeout: float, cancel: threading.Event | None = No
         Cancelled: it was asked, and may still shut down.
     """
     limit = Limit(timeout, cancel=cancel)
-    hint = _("Use resume() or start() first, or kill() to cut its power.")
-    with _unless_off(machine), machine.switching(model.why_not_stop, hint) as name:
+    with _unless_off(machine), machine.switching(excuses.why_not_stop, ways.for_stop) as name:
         Limit(cancel=cancel, what=under_way("stop", name)).check()
         while not _has_shut_down(machine, name, limit, cancel):
             if limit.cancelled:
@@ -232,8 +233,7 @@ def kill(machine: Handle) -> None:
     Raises:
         WrongState: it is saved.
     """
-    hint = _("A saved machine has no power to cut: start() goes on. One out of reach is ended where it runs.")
-    with _unless_off(machine), machine.switching(model.why_not_kill, hint) as name:
+    with _unless_off(machine), machine.switching(excuses.why_not_kill, ways.for_kill) as name:
         facts = machine.facts
         if facts.is_out_of_reach:
             end_process(facts)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from labkit.engine import seals
 from labkit.limits import NO_LIMIT, Limit, OnBytes, unheard
+from labkit.storage.contents import hash_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ def _judge(folder: Path, file: Path) -> tuple[str, int]:
     if file.is_symlink() or not file.is_file():
         return "changed", 0  # a link: what it leads to is not what was sealed
     before = file.stat()
-    digest = seals.hash_file(file) if before.st_size == old.size else ""  # a file of another length has changed
+    digest = hash_file(file) if before.st_size == old.size else ""  # a file of another length has changed
     after = file.stat()
     moved = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
     if moved or seals.find_seals(folder).get(file.name) != old:

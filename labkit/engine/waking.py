@@ -25,11 +25,12 @@ _SEED_BYTES = 256
 _RENEW = "/bin/labkit-renew"
 
 
-def tell(spec: MachineSpec, context: Context, *, renew: bool = True) -> str | None:
+def tell(spec: MachineSpec, context: Context, *, renew: bool = True, greet: bool = False) -> str | None:
     """Tell a guest that has just gone on who it is, and set its clock; returns a remark if that fails.
 
     Args:
         renew: whether it is told who it is; else it is a twin.
+        greet: whether it says on its console, where nobody has typed yet, what a boot would say there.
     """
     limit = Limit(ANSWERS_WITHIN, what=_("Waiting for {name}").format(name=spec.name))
     sentence = _("{name} runs, but takes itself for the original until it boots: it could not be told ({why}).")
@@ -37,7 +38,7 @@ def tell(spec: MachineSpec, context: Context, *, renew: bool = True) -> str | No
     try:
         wait_for_agent(channel, limit)
         if renew:
-            who = [_RENEW, host_name(spec.name), spec.id]
+            who = [_RENEW, host_name(spec.name), spec.id, *(["greet"] if greet else [])]
             told = agent.run_own(channel, who, limit=limit, stdin=os.urandom(_SEED_BYTES))
             if not told:
                 return sentence.format(name=spec.name, why=told.stderr.strip())

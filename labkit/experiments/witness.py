@@ -5,7 +5,6 @@ Knows: the lab's folders, memory files, the agent. Must not know: what is conclu
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +20,7 @@ from labkit.model.machine import MachineState
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
 from labkit.model.usage import GuestProcess
-from labkit.storage.contents import hash_content
-from labkit.storage.files import host_errors
+from labkit.storage import contents
 from labkit.storage.maps import read_map
 from labkit.storage.plain import opened_plain
 from labkit.units import check_path
@@ -99,7 +97,7 @@ def hash_states(machine: Machine) -> dict[str, str]:
     check_machine(machine, "machine")
     images = machine.lab.state.images
     return {
-        node.name: " ".join(hash_content(read_map(chain(images, disk.path))) for disk in node.disks)
+        node.name: " ".join(contents.hash_content(read_map(chain(images, disk.path))) for disk in node.disks)
         for node in machine.snapshots.tree.values()
     }
 
@@ -110,9 +108,7 @@ def hash_file(path: Path) -> str:
     Raises:
         BadInput: it is not a path. HostTrouble: it cannot be read.
     """
-    place = check_path(path, what="path")
-    with host_errors(place), opened_plain(place) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return contents.hash_file(check_path(path, what="path"))
 
 
 def _ask_boot_id(machine: Machine) -> str | None:

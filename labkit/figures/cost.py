@@ -15,6 +15,7 @@ from labkit.figures.given import drawn
 from labkit.figures.kinds import COLOURS, MARKS, kind_word, legend
 from labkit.language import _
 from labkit.model.measurement import Timing, median
+from labkit.units import decimal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,4 +64,4 @@ def verdict(timing: Timing) -> str:
     if not timing.first_costs_more:
         return _("not distinguishable\non this computer")
     times = median(timing.first) / median(timing.again)
-    return _("the first write takes\n{times} × as long").format(times=f"{times:.1f}")
+    return _("the first write takes\n{times} × as long").format(times=decimal(f"{times:.1f}"))

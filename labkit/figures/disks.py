@@ -6,7 +6,7 @@ Knows: disks as values. Must not know: how sizes were read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from labkit.figures import style
 from labkit.figures.drawing import Drawing
@@ -14,34 +14,25 @@ from labkit.figures.given import drawn
 from labkit.figures.kinds import GIVEN_HATCH, LENGTH, kind_word, legend
 from labkit.language import _
 from labkit.model.disk import DiskFacts
-from labkit.model.image import Allocation, Format
 from labkit.model.measurement import FormatRow
-from labkit.units import MIB, format_size
+from labkit.model.words import allocation_word
+from labkit.units import MIB, decimal, format_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BAR = 0.26
 
-UNMARKED: Final = (Format.RAW, Format.QCOW2)
-"""The formats whose header does not say whether a disk was made fixed or dynamic."""
-
 
 @drawn
-def draw_sizes(disks: Iterable[DiskFacts], ax: Axes | None = None, *, made: Sequence[str] = ()) -> Drawing:
+def draw_sizes(disks: Iterable[DiskFacts], ax: Axes | None = None) -> Drawing:
     """Draw the three sizes of disks as bars, one group for each disk.
 
     Args:
         disks: in order, one or more; `disk.facts`.
-        made: how each was made, "fixed" or "dynamic", in the same order: raw and qcow2 do not record it, and once such
-            a disk is full nothing tells. Without it, a full one of theirs is called neither.
-
-    Raises:
-        ValueError: `made` has another length.
     """
     shown = list(disks)
-    kinds = [kind_word(kind) for _disk, kind in zip(shown, made, strict=True)] if made else map(_kind_now, shown)
-    kinds = list(kinds)
+    kinds = [allocation_word(disk.base) for disk in shown]
     top = max(max(disk.capacity, disk.length, disk.allocated) for disk in shown) / MIB
 
     def draw(axes: Axes) -> None:
@@ -81,13 +72,6 @@ def given_words(disk: DiskFacts) -> str:
     return _("the host gave a part of it")
 
 
-def _kind_now(disk: DiskFacts) -> str:
-    """Return what the disk's header tells; of raw and qcow2 that is only whether the host has given all of it."""
-    if disk.format in UNMARKED and disk.allocation is Allocation.FIXED:
-        return _("full")
-    return kind_word(disk.allocation)
-
-
 def _sizes_line(disk: DiskFacts, kind: str) -> str:
     return _("{name} ({format}, {kind}): capacity {capacity}; {given}").format(
         name=disk.name,
@@ -108,12 +92,12 @@ def draw_formats(rows: Sequence[FormatRow], ax: Axes | None = None) -> Drawing:
             _capacity_words(row),
             _length_words(row),
             format_size(row.allocated),
-            _("{seconds} s").format(seconds=f"{row.seconds:.2f}"),
+            _("{seconds} s").format(seconds=decimal(f"{row.seconds:.2f}")),
             _boots_sign(row.boots),
         )
         for row in rows
     ]
-    edges = (0.01, 0.2, 0.35, 0.62, 0.76, 0.89)
+    edges = (0.01, 0.18, 0.335, 0.58, 0.77, 0.9)
 
     def draw(axes: Axes) -> None:
         axes.set_axis_off()

@@ -55,27 +55,28 @@ def draw_divergence(
             grown = max(last - first, 0.0)
             axes.barh(row, first, height=0.56, color=bar.colour, edgecolor=style.INK, linewidth=0.8)
             axes.barh(
-                row, grown, left=first, height=0.56, facecolor=style.GROUND, edgecolor=bar.colour, hatch=GROWN_HATCH,
-                linewidth=1.2,
+                row, grown, left=first, height=0.56, facecolor=bar.colour, edgecolor=style.INK, hatch=GROWN_HATCH,
+                linewidth=0.8,
             )  # fmt: skip
             words = format_size(bar.first)
             if bar.last - bar.first >= GREW_BYTES:
-                words = _("{first}, then {last}").format(first=words, last=format_size(bar.last))
+                words = f"{words} → {format_size(bar.last)}"
             axes.text(max(first, last) + longest / 80, row, words, va="center", size=style.SMALL, color=style.INK)
-        axes.barh(0, 0, height=0, color=style.QUIET, edgecolor=style.INK, linewidth=0.8, label=_("at first"))
+        axes.barh(0, 0, height=0, color=style.ABSENT, edgecolor=style.INK, linewidth=0.8, label=_("at first"))
         axes.barh(
             0,
             0,
             height=0,
-            facecolor=style.GROUND,
-            edgecolor=style.QUIET,
+            facecolor=style.ABSENT,
+            edgecolor=style.INK,
+            linewidth=0.8,
             hatch=GROWN_HATCH,
             label=_("came to it as they wrote"),
         )
         axes.set_yticks(range(len(bars)), [bar.label for bar in bars], size=style.TEXT, color=style.INK)
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
-        axes.set_xlim(0, longest * 1.3)
+        axes.set_xlim(0, longest * 1.45)
         axes.set_xlabel(_("MiB allocated by the host"), size=style.SMALL, color=style.QUIET)
         legend(axes)
 

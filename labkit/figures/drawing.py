@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from labkit.figures import style
 from labkit.figures.layout import MARGIN, Size
+from labkit.units import decimal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +42,7 @@ class Drawing:
         self._ax = ax or _new_axes(width, height)
         with _plain_letters():
             draw(self._ax)
+            _write_decimals(self._ax)
 
     def to_png(self) -> bytes:
         """Return the picture as a PNG file."""
@@ -69,6 +71,15 @@ def set_rows(axes: Axes, size: Size, *, fill: bool) -> None:
     axes.set_axis_off()
     axes.set_xlim(0, size.width)
     axes.set_ylim((size.height - MARGIN / 2) / size.row - 0.5, -0.5 - MARGIN / 2 / size.row)
+
+
+def _write_decimals(axes: Axes) -> None:
+    """Let the numbers on the axes have the decimal mark of the language in force, where they are plain numbers."""
+    from matplotlib.ticker import FuncFormatter, ScalarFormatter
+
+    for axis in (axes.xaxis, axes.yaxis):
+        if type(axis.get_major_formatter()) is ScalarFormatter and decimal("0.5") != "0.5":
+            axis.set_major_formatter(FuncFormatter(lambda value, _place: decimal(f"{value:g}")))
 
 
 def _plain_letters() -> AbstractContextManager[None]:

@@ -12,6 +12,7 @@ from labkit.figures import style
 from labkit.language import _
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 LENGTH: Final = "#F6C9A6"
@@ -36,14 +37,33 @@ def kind_word(slug: str) -> str:
 
 
 def legend(axes: Axes, *, columns: int = 3) -> None:
-    """Put the legend above the axes, where it hides nothing."""
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1.0),
-        ncols=columns,
-        fontsize=style.SMALL,
-        frameon=False,
-        borderaxespad=0.2,
-        handlelength=1.6,
-        columnspacing=1.4,
-    )
+    """Put the legend above the axes, where it hides nothing, in fewer columns where its words are long."""
+    for number in range(columns, 0, -1):
+        made = axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1.0),
+            ncols=number,
+            fontsize=style.SMALL,
+            frameon=False,
+            borderaxespad=0.2,
+            handlelength=1.6,
+            columnspacing=1.4,
+        )
+        if _width(made) <= _room(axes):
+            break
+
+
+def _width(made: Artist) -> float:
+    """The pixels that something takes across."""
+    return float(made.get_window_extent().width)
+
+
+def _room(axes: Axes) -> float:
+    """The pixels of the figure on the right of what is written beside the axes."""
+    figure = axes.get_figure(root=True)
+    beside = max(map(_width, axes.get_yticklabels()), default=0.0) if axes.axison else 0.0
+    return float(figure.bbox.width) - beside - _MARGIN if figure else 0.0
+
+
+_MARGIN: Final = 12
+"""Pixels between words and the edge of a figure, both sides together."""

@@ -13,7 +13,7 @@ from labkit.figures.drawing import Drawing
 from labkit.figures.given import drawn
 from labkit.figures.timeline import Moment
 from labkit.language import _
-from labkit.units import format_size
+from labkit.units import decimal, format_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def draw_race(
         for row, (taken, (_begin, moment, size)) in enumerate(zip(seconds, rows, strict=True)):
             axes.text(0.25, row, moment.label, ha="right", va="center", color=style.INK, size=style.TEXT)
             bars = (
-                (0.27, taken / max(seconds), style.GUEST, _("{seconds} s").format(seconds=f"{taken:.2f}")),
+                (0.27, taken / max(seconds), style.TIME, _("{seconds} s").format(seconds=decimal(f"{taken:.2f}"))),
                 (0.66, size / max(sizes), style.HOST, format_size(size)),
             )
             for left, part, colour, words in bars:

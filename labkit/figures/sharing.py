@@ -14,6 +14,7 @@ from labkit.figures.drawing import Drawing
 from labkit.figures.given import drawn
 from labkit.language import _
 from labkit.model.measurement import Share, is_slower, median
+from labkit.units import decimal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +60,7 @@ def share_verdict(share: Share) -> str:
     """Return how a guest's work suffered from sharing the CPU, as a sentence."""
     if not share.is_less:
         return _("together: not distinguishable\nfrom alone on this computer")
-    return _("together: {part} × the work").format(part=f"{share.part:.2f}")
+    return _("together: {part} × the work").format(part=decimal(f"{share.part:.2f}"))
 
 
 @drawn
@@ -96,9 +97,9 @@ def draw_runs(runs: Mapping[str, Sequence[float]], ax: Axes | None = None) -> Dr
 def runs_verdict(times: Sequence[float], before: Sequence[float]) -> str:
     """Return how a case compares with the one above it, as a sentence."""
     if is_slower(times, before):
-        return _("{times} × as long\nas above").format(times=f"{median(times) / median(before):.1f}")
+        return _("{times} × as long\nas above").format(times=decimal(f"{median(times) / median(before):.1f}"))
     if is_slower(before, times):
-        return _("{times} × as fast\nas above").format(times=f"{median(before) / median(times):.1f}")
+        return _("{times} × as fast\nas above").format(times=decimal(f"{median(before) / median(times):.1f}"))
     return _("not distinguishable\nfrom above")
 
 

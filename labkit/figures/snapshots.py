@@ -100,7 +100,7 @@ def draw_before_after(state: LabState, plan: Plan, ax: Axes | None = None, *, la
     Args:
         state: what the plan was made from, `lab.state`. plan: for instance `vm.snapshots.delete.plan("clean")`.
     """
-    before = state.snapshots.get(plan.names[0], SnapshotTree())
+    before = state.tree_of(plan.names[0])
     after = tree_after(state, plan)
     gone = dict.fromkeys(set(before) - set(after), _("goes"))
     born = dict.fromkeys(set(after) - set(before), _("new"))

@@ -17,6 +17,9 @@ HOST_GROUND, GUEST_GROUND = "#FBEBDD", "#DEEDF6"
 TIME = "#56798F"
 """The colour of time."""
 
+ABSENT = "#C9C9C9"
+"""The colour of what is of no kind that is compared: it is of somewhere else, or only says what a hatch means."""
+
 INK, QUIET, GROUND = "#1F1F1F", "#595959", "#FFFFFF"
 
 WIDTH = 7.6

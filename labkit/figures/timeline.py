@@ -14,6 +14,7 @@ from labkit.figures.drawing import Drawing
 from labkit.figures.given import drawn
 from labkit.language import _, ngettext
 from labkit.model.measurement import stood_still
+from labkit.units import decimal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ def draw_timeline(moments: Sequence[Moment], ax: Axes | None = None, *, until: f
         for row, (begin, moment) in enumerate(zip(begins, moments, strict=True)):
             axes.barh(row, begin, height=0.5, color=style.GUEST_GROUND)
             axes.barh(row, moment.seconds - begin, left=begin, height=0.5, color=style.GUEST)
-            words = _("{seconds} s").format(seconds=f"{moment.seconds:.1f}")
+            words = _("{seconds} s").format(seconds=decimal(f"{moment.seconds:.1f}"))
             axes.text(moment.seconds + longest / 60, row, words, va="center", color=style.INK, size=style.TEXT)
         axes.set_yticks(range(len(moments)), [moment.label for moment in moments], size=style.TEXT, color=style.INK)
         axes.tick_params(axis="y", length=0)
@@ -73,7 +74,7 @@ def draw_answers(moments: Sequence[Moment], ax: Axes | None = None) -> Drawing:
         axes.plot(times[-1], count, marker="o", color=style.GUEST)
         words = ngettext("{count} machine after {seconds} s", "{count} machines after {seconds} s", count)
         axes.annotate(
-            words.format(count=count, seconds=f"{times[-1]:.1f}"),
+            words.format(count=count, seconds=decimal(f"{times[-1]:.1f}")),
             (times[-1], count),
             xytext=(-8, 5),
             textcoords="offset points",
@@ -122,7 +123,7 @@ def draw_beats(beats: Sequence[float], event: float, word: str = "breaks", ax: A
         axes.text(
             times[-1],
             0.97 * top,
-            _("longest pause: {seconds} s").format(seconds=f"{longest:.2f}"),
+            _("longest pause: {seconds} s").format(seconds=decimal(f"{longest:.2f}")),
             ha="right",
             va="top",
             size=style.TEXT,

@@ -117,7 +117,7 @@ def run(
 def run_own(channel: Channel, argv: Sequence[str], *, limit: Limit, stdin: bytes = b"") -> CommandResult:
     """Run a program of labkit's own inside the guest, which prints little, without the programs that limit output.
 
-    A guest that has just gone on must translate every program anew, so one program costs less time than six.
+    A guest that has just gone on must translate every program again, so one program costs less time than six.
 
     Args:
         argv: program and arguments, no shell. stdin: its input, at most 32 KiB.

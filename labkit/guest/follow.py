@@ -1,6 +1,6 @@
 """Following a serial console in its log file as it is printed, by any number of readers.
 
-Knows: a file that grows, begins anew with each boot and is put aside when it is long. Must not know: libvirt, who
+Knows: a file that grows, begins again with each boot and is put aside when it is long. Must not know: libvirt, who
 reads.
 """
 

@@ -62,6 +62,9 @@ def check_uri(uri: str) -> str:
     return uri
 
 
+_NOTICES = 0.5
+"""Seconds within which libvirt notices that its daemon went away, after a call has failed for that."""
+
 _shared: dict[tuple[str, str], Connection] = {}
 _shared_lock = threading.Lock()
 
@@ -153,7 +156,7 @@ class Connection:
         except CancelledError:
             raise _closed() from None
         except libvirt.libvirtError as error:
-            if not raw.isAlive():
+            if _is_gone(raw, error):
                 raise ConnectionLost(
                     _("The hypervisor's daemon went away during the call."),
                     _("Guests go on without it. Do it again: the daemon is started again."),
@@ -226,6 +229,19 @@ class Connection:
                 self.raw()
             except (HostTrouble, ConnectionLost):
                 return  # the next call tries again and reports it
+
+
+def _is_gone(raw: libvirt.virConnect, error: libvirt.libvirtError) -> bool:
+    """Whether the daemon went away during a call.
+
+    A call may fail on the line to the daemon an instant before libvirt calls the connection dead.
+    """
+    limit = time.monotonic() + _NOTICES
+    while raw.isAlive():
+        if error.get_error_domain() != libvirt.VIR_FROM_RPC or time.monotonic() > limit:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _closed() -> ConnectionLost:

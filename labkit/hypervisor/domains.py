@@ -16,14 +16,14 @@ from typing import TypeVar
 
 import libvirt
 
-from labkit.errors import HypervisorError, LabError, NotFound, TimedOut
+from labkit.errors import HypervisorError, LabError, NotFound
 from labkit.hypervisor import domain_facts, domain_xml
 from labkit.hypervisor.connection import CALL_LIMIT, Connection
 from labkit.hypervisor.daemon_place import find_config_folder
 from labkit.hypervisor.errors import agent_silence
 from labkit.hypervisor.launching import once_log_is_free, renew_sockets
 from labkit.hypervisor.sockets import find_lack_of_room, place_sockets
-from labkit.limits import Limit, OnBytes, unheard
+from labkit.limits import Limit
 from labkit.model.machine import (
     DiskSpec,
     MachineChanges,
@@ -39,7 +39,6 @@ R = TypeVar("R")
 ACT_NAMESPACE = "urn:labkit:act:1"
 """The XML namespace of the mark that an act leaves, so that other kernels hear of it."""
 
-_ABORT_LIMIT, _ABORT_AGAIN = 30.0, 0.1
 _FIRST_DEFINE = 120.0  # seconds: the first definition makes libvirt ask every emulator for its capabilities
 
 _USAGE = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON
@@ -187,62 +186,6 @@ class Domains:
     def resume(self, machine_id: str, *, subject: str) -> None:
         """Let the guest's CPUs go on."""
         self.on(machine_id, lambda domain: domain.resume(), subject=subject)
-
-    def save(
-        self,
-        machine_id: str,
-        *,
-        subject: str,
-        timeout: float = 120,
-        cancel: threading.Event | None = None,
-        on_bytes: OnBytes | None = None,
-        then_runs: bool | None = None,
-    ) -> None:
-        """Write memory and devices to a file and end the process; aborted when the time is up.
-
-        Args:
-            cancel: set it to abort, which ends in a HypervisorError. on_bytes: called with bytes done and bytes in all.
-            then_runs: whether the guest runs (else is paused) when it goes on; None: as it is now.
-
-        Raises:
-            TimedOut, NoSpace, HypervisorError: it goes on as it was, and no file is left.
-        """
-        flags = {None: 0, True: libvirt.VIR_DOMAIN_SAVE_RUNNING, False: libvirt.VIR_DOMAIN_SAVE_PAUSED}[then_runs]
-        ended = threading.Event()
-
-        def write(domain: libvirt.virDomain) -> None:
-            try:
-                domain.managedSave(flags)
-            finally:
-                ended.set()
-
-        if cancel is not None or on_bytes is not None:
-            look = (machine_id, ended, cancel or threading.Event(), on_bytes or unheard)
-            threading.Thread(target=self._look_on, args=look, name=f"save {subject}", daemon=True).start()
-        try:
-            self.on(machine_id, write, subject=subject, timeout=timeout)
-        except TimedOut:
-            self._abort(machine_id, ended, subject=subject)
-            if self.state(machine_id)[0] is not MachineState.SAVED:  # else the abort came too late
-                raise
-
-    def _look_on(self, machine_id: str, ended: threading.Event, cancel: threading.Event, on_bytes: OnBytes) -> None:
-        """Report how far a job is until it has ended, and abort it when asked to."""
-        while not ended.wait(_ABORT_AGAIN):
-            if cancel.is_set():
-                self._abort(machine_id, ended, subject="")
-            with contextlib.suppress(LabError):  # it has just ended, or is about to begin
-                job = self.on(machine_id, lambda domain: domain.jobStats())
-                if total := job.get("memory_total"):
-                    on_bytes(total - job.get("memory_remaining", 0), total)
-
-    def _abort(self, machine_id: str, ended: threading.Event, *, subject: str) -> None:
-        """Abort a machine's job and wait until it has ended; one that is about to begin is aborted again."""
-        limit = Limit(_ABORT_LIMIT)
-        while not limit.reached and not ended.is_set():
-            with contextlib.suppress(LabError):  # it has just ended, or is about to begin
-                self.on(machine_id, lambda domain: domain.abortJob(), subject=subject)
-            ended.wait(_ABORT_AGAIN)
 
     def ask_shutdown(self, machine_id: str, *, subject: str, agent: bool) -> None:
         """Ask the guest to shut down, through its agent or the ACPI power button.

@@ -8,20 +8,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import libvirt
 
 from labkit.errors import WrongState
-from labkit.hypervisor import domain_xml, snapshot_xml
+from labkit.hypervisor import snapshot_xml
 from labkit.hypervisor.capabilities import format_version, parse_capabilities, read_cpu_models
 from labkit.hypervisor.channels import agent_answers_soon
 from labkit.hypervisor.connection import Connection
 from labkit.hypervisor.domain_xml import parse
 from labkit.hypervisor.launching import once_log_is_free
-from labkit.hypervisor.mapped_xml import read_memory_xml
 from labkit.hypervisor.monitor import activate_images
-from labkit.hypervisor.record_xml import settle_xml
+from labkit.hypervisor.snapshot_definitions import definition_from_xml, restored_xml, revived_xml
 from labkit.hypervisor.snapshot_reading import read_texts, tree_or_gone
 from labkit.hypervisor.sockets import place_sockets
 from labkit.language import _
@@ -215,7 +213,7 @@ class DomainSnapshots:
 
         def restore(raw: libvirt.virConnect) -> None:
             persistent = raw.lookupByUUIDString(machine_id).XMLDesc(_INACTIVE)
-            raw.restoreFlags(memory, _restored(raw, memory, disks, self.connection.runtime), state)
+            raw.restoreFlags(memory, restored_xml(raw, memory, disks, self.connection.runtime), state)
             raw.defineXML(persistent)  # restoring has replaced it with the one in the memory
             activate_images(raw.lookupByUUIDString(machine_id))
 
@@ -260,43 +258,8 @@ class DomainSnapshots:
         self.connection.call(redo)
 
 
-def definition_from_xml(xml: str, now: str, disks: Iterable[DiskSpec], accelerator: Accelerator | None) -> str:
-    """Return the configuration that a snapshot's XML keeps, on other images, with another accelerator if one is named.
-
-    Args:
-        now: the machine's present definition, whose name is kept: libvirt does not accept another one for the same
-            UUID.
-    """
-    definition = snapshot_xml.definition_in_snapshot_xml(xml)
-    if (spec := domain_xml.parse_domain_xml(now)) is not None:
-        definition = domain_xml.rename_in_domain_xml(definition, spec.name, domain=spec.domain_name)
-    if accelerator is not None:
-        definition = domain_xml.accelerate_in_domain_xml(definition, accelerator)
-    for disk in disks:
-        definition = domain_xml.repoint_in_domain_xml(definition, disk)
-    return definition
-
-
-def revived_xml(xml: str, name: str, parent: str | None) -> str:
-    """Return the XML with which a forgotten snapshot is brought back, from the XML that was kept of it."""
-    named = snapshot_xml.rename_in_snapshot_xml(settle_xml(xml), name=name)
-    return snapshot_xml.reparent_in_snapshot_xml(named, parent)
-
-
-def read_restored(connection: Connection, memory: str, disks: Sequence[DiskSpec]) -> str:
-    """Return the definition with which a guest goes on from a memory file, on other images."""
-    return connection.read(lambda raw: _restored(raw, memory, disks, connection.runtime))
-
-
 _SECURE = libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
-
-
-def _restored(raw: libvirt.virConnect, memory: str, disks: Sequence[DiskSpec], runtime: Path | None) -> str:
-    xml = str(raw.saveImageGetXMLDesc(memory, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
-    for disk in disks:
-        xml = domain_xml.repoint_in_domain_xml(xml, disk)
-    return place_sockets(settle_xml(domain_xml.without_backing_chains(read_memory_xml(xml))), runtime)
 
 
 def _reparent(domain: libvirt.virDomain, children: Iterable[libvirt.virDomainSnapshot], parent: str | None) -> None:

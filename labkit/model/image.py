@@ -8,7 +8,7 @@ Knows: the words of the course. Must not know: how images are read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -52,8 +52,9 @@ class ImageFacts:
     Attributes:
         path: its (first) file, absolute. format: as its name records it; never probed.
         capacity, length, allocated: bytes, the latter two of all its files; see the module.
-        allocation: as its header says; raw and qcow2 have no such mark and are fixed when the host has
-            given at least the capacity.
+        allocation: as its header says, or for raw and qcow2, which have no such mark, as the lab's record says it was
+            made; one without either is called fixed when the host has given at least the capacity.
+        tells: whether header or record say so; else it is only full.
         files: all its files, absolute: one, but two for a fixed VMDK.
         backing: absolute path of the image below it, or None if it is a base.
         backing_format: the format of the image below, as recorded beside its name. None: it is a base; or the format is
@@ -73,6 +74,11 @@ class ImageFacts:
     backing_format: Format | None = None
     frozen: bool = False
     internal: int = 0
+    tells: bool = True
+
+    def made(self, allocation: Allocation | None) -> ImageFacts:
+        """Return it as the record says it was made, where that is known and it does not tell itself."""
+        return self if self.tells or allocation is None else replace(self, allocation=allocation, tells=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +101,7 @@ class GuestImage:
         disk_bytes: bytes that its file takes and a copy copies.
         minimum_memory: bytes below which it does not boot.
         agent: whether it runs a guest agent.
+        prompt: what its console prints last when it is up and waits for its user, or None: it cannot be kept booted.
         message: where its greeting is, or None.
     """
 
@@ -108,4 +115,5 @@ class GuestImage:
     disk_bytes: int
     minimum_memory: int
     agent: bool
+    prompt: str | None = None
     message: Greeting | None = None

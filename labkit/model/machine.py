@@ -5,7 +5,6 @@ Knows: the words of the course. Must not know: libvirt, XML, files.
 
 from __future__ import annotations
 
-import posixpath
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -237,95 +236,3 @@ def _can_be_cut(name: str) -> bool:
     except UnicodeDecodeError:
         return False
     return not name.startswith(_PUNYCODE)
-
-
-# --- excuses: why a machine cannot be switched; None when it can --------------------------------
-
-
-def why_not_start(machine: MachineFacts) -> str | None:
-    """Return why the machine cannot start (or resume from saved), or None."""
-    return None if not machine.is_active else _is(machine)
-
-
-def why_not_pause(machine: MachineFacts) -> str | None:
-    """Return why the machine cannot be paused, or None."""
-    return None if _is_reached(machine) and machine.state is MachineState.RUNNING else _is(machine)
-
-
-def why_not_resume(machine: MachineFacts) -> str | None:
-    """Return why the machine cannot go on, or None."""
-    return None if machine.state is MachineState.PAUSED else _is(machine)
-
-
-def why_not_save(machine: MachineFacts) -> str | None:
-    """Return why the machine's memory cannot be saved, or None."""
-    return None if _is_reached(machine) and machine.is_active else _is(machine)
-
-
-def why_not_stop(machine: MachineFacts) -> str | None:
-    """Return why the guest cannot be asked to shut down, or None."""
-    return None if _is_reached(machine) and machine.state is MachineState.RUNNING else _is(machine)
-
-
-def why_not_kill(machine: MachineFacts) -> str | None:
-    """Return why its power cannot be cut, or None."""
-    seen = _is_reached(machine) or (machine.process is not None and not machine.host)
-    return None if seen and machine.is_active else _is(machine)
-
-
-def why_not_run(machine: MachineFacts) -> str | None:
-    """Return why commands cannot run inside, or None."""
-    if machine.state is not MachineState.RUNNING or machine.is_out_of_reach:
-        return _is(machine)
-    return None if machine.spec.agent else _no_agent(machine)
-
-
-def why_not_pin(machine: MachineFacts) -> str | None:
-    """Return why its vCPUs cannot be bound to a host CPU, or None."""
-    return None if _is_reached(machine) and machine.state is not MachineState.SAVED else _is(machine)
-
-
-def _is_reached(machine: MachineFacts) -> bool:
-    return not machine.is_out_of_reach
-
-
-def say_out_of_reach(machine: MachineFacts) -> str:
-    """Return the sentence about a guest out of reach: as which process it runs, on which computer."""
-    from labkit.language import _
-
-    if machine.host:
-        sentence = _("{name} is running on another computer, {host}, as process {pid}: out of reach from here.")
-    elif machine.process is None:
-        sentence = _("{name} is running, out of reach: a process that cannot be seen from here has its disks.")
-    else:
-        sentence = _("{name} is running, out of reach of the hypervisor, as process {pid}.")
-    return sentence.format(name=machine.name, host=machine.host, pid=machine.process or "?")
-
-
-def say_apart(machine: MachineFacts) -> str:
-    """Return the sentence about a guest whose images were deleted, moved or exchanged while it ran."""
-    from labkit.language import _
-
-    sentence = _("{file} was deleted, moved or exchanged while {name} ran: its guest goes on in the old file.")
-    return sentence.format(name=machine.name, file=posixpath.basename(machine.apart[0][0]))
-
-
-def _is(machine: MachineFacts) -> str:
-    from labkit.language import _
-
-    if machine.is_out_of_reach:
-        return say_out_of_reach(machine)
-
-    words = {
-        MachineState.OFF: _("{name} is off."),
-        MachineState.RUNNING: _("{name} is running."),
-        MachineState.PAUSED: _("{name} is paused."),
-        MachineState.SAVED: _("{name} is saved."),
-    }
-    return words[machine.state].format(name=machine.name)
-
-
-def _no_agent(machine: MachineFacts) -> str:
-    from labkit.language import _
-
-    return _("{name} has no guest agent; use its console.").format(name=machine.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from labkit.model.image import Allocation
 from labkit.model.travel import SnapshotRecord
 
 RECORD_VERSION = 1
@@ -64,11 +65,17 @@ class MachineRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeFor:
-    """What an image was made for: a disk, and the machine that used it first ("" for a free disk)."""
+    """What an image was made for, and how.
+
+    Attributes:
+        disk: which disk. machine_id, machine: the machine that used it first; "" for a free disk.
+        allocation: how labkit made it; None: something else has made it.
+    """
 
     disk: str
     machine_id: str = ""
     machine: str = ""
+    allocation: Allocation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

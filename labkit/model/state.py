@@ -129,6 +129,10 @@ class LabState:
         """The lab's machines by name, on whatever instance."""
         return {**self.elsewhere, **self.machines}
 
+    def tree_of(self, machine: str) -> SnapshotTree:
+        """Return the snapshots of a machine of this hypervisor instance; an empty tree where it has none."""
+        return self.snapshots.get(machine, SnapshotTree())
+
     @property
     def every_tree(self) -> Mapping[str, SnapshotTree]:
         """The trees of the lab's machines that have snapshots, by machine name, on whatever instance."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from labkit.language import _, ngettext
 from labkit.model.happenings import Happening, HappeningKind
+from labkit.model.image import Allocation, ImageFacts
 from labkit.model.machine import MachineFacts, MachineState, Reason
 
 
@@ -59,6 +60,13 @@ def reason_word(reason: Reason) -> str:
         Reason.SHUTTING_DOWN: _("it is shutting down"),
         Reason.OUT_OF_REACH: _("out of reach"),
     }[reason]
+
+
+def allocation_word(image: ImageFacts) -> str:
+    """Return how an image was made, "fixed" or "dynamic"; "full" where that is all that can be known of it."""
+    if not image.tells:
+        return _("full")
+    return _("fixed") if image.allocation is Allocation.FIXED else _("dynamic")
 
 
 def act_word(act: str) -> str:

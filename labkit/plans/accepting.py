@@ -14,10 +14,13 @@ from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
 from labkit.model.lineage import read_lineage
 from labkit.model.state import LabState
+from labkit.model.ways import ways_off
 from labkit.model.words import state_word
 from labkit.plans.broken import find_frozen_of, find_unsealed
 from labkit.plans.disk import disk_plan
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.planning import make_plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import FreezeImages, Step
 
 
@@ -30,16 +33,7 @@ def plan_accept(state: LabState, changed: Container[str], machine: str) -> Plan:
     frozen = find_frozen_of(state, machine)
     refusal = _why_not_sealed(state, machine, {path for path in frozen if path in changed})
     steps, notes = ((), ()) if refusal else seal_as_they_are(state, frozen, changed)
-    return Plan(
-        act="accept",
-        subject=machine,
-        home=state.home,
-        names=(machine,),
-        basis=state.fingerprint((machine,)),
-        steps=steps,
-        refusal=refusal,
-        notes=notes,
-    )
+    return make_plan("accept", state, machine, names=[machine], steps=steps, refusal=refusal, notes=notes)
 
 
 def _why_not_sealed(state: LabState, machine: str, changed: Collection[str]) -> Refusal | None:
@@ -52,7 +46,7 @@ def _why_not_sealed(state: LabState, machine: str, changed: Collection[str]) -> 
         why=_("{machine} is {state} and writes to the frozen image {file}: it would not stay as it is now.").format(
             machine=machine, state=state_word(facts.state), file=posixpath.basename(written[0])
         ),
-        ways_out=(_("Use stop() to shut it down, or kill() to cut its power."),),
+        ways_out=(ways_off(facts),),
     )
 
 

@@ -18,9 +18,10 @@ from labkit.model.machine import MachineFacts, MachineSpec, MachineState
 from labkit.model.snapshot import SnapshotKind, SnapshotTree
 from labkit.model.state import LabState
 from labkit.model.travel import MANIFEST_VERSION, CarriedImage, CarriedKind, CarriedPoint, Manifest
+from labkit.model.ways import ways_off
 from labkit.plans.disk_excuses import why_no_room
 from labkit.plans.machine_excuses import why_not_name, why_not_sized
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.plans.shifted import why_shifted
 from labkit.units import GIB, KIB, MIB, TIB, is_storable
 
@@ -83,7 +84,9 @@ def why_not_export(
     if facts.state is not MachineState.OFF:
         return Refusal(
             why=_("{machine} is on or saved; only a machine that is off is exported.").format(machine=facts.name),
-            ways_out=(_("Stop it first. To carry its memory along, take a snapshot before."),),
+            ways_out=(ways_off(facts), _("To carry its memory along, take a snapshot before."))
+            if facts.is_active
+            else (ways_off(facts),),
         )
     served = [disk.name for disk in facts.spec.disks if disk.served]
     if served:

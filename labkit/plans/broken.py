@@ -16,7 +16,7 @@ from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import DiskSpec
 from labkit.model.replaced import Replaced, say_what_stands
 from labkit.model.state import LabState
-from labkit.plans.plan import Offer, OfferKind, Refusal
+from labkit.plans.refusal import Offer, OfferKind, Refusal
 from labkit.printing import quote
 
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 from labkit.language import _
 from labkit.model.image import Format
 from labkit.model.machine import MachineState
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.clone_copies import full_copies, tree_copies
 from labkit.plans.clone_excuses import why_not_clone
@@ -27,9 +26,11 @@ from labkit.plans.clone_request import (
     origin_of,
 )
 from labkit.plans.disk_excuses import why_no_room
-from labkit.plans.guard import guarded
 from labkit.plans.instant import notes_of_mapping, with_waking
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.naming import numbered
+from labkit.plans.plan import Plan
+from labkit.plans.planning import make_plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.snapshot import SnapshotSurvey, plan_take
 from labkit.plans.steps import CreateOverlay, FreezeImages, LinkImages, Step, TakeSnapshot
 
@@ -81,14 +82,11 @@ def _plan_linked(state: LabState, survey: CloneSurvey, request: CloneRequest) ->
 
 def _base(state: LabState, survey: CloneSurvey, machine: str) -> Plan:
     """The plan to take the snapshot that linked clones stand on if none is named."""
-    tree = state.snapshots.get(machine, SnapshotTree())
-    number = 1
-    while f"{BASE_NAME}-{number}" in tree:
-        number += 1
+    name = numbered(BASE_NAME, state.tree_of(machine), first=1)
     taking = SnapshotSurvey(
         free_bytes=survey.free_bytes, quiesce=survey.quiesce, deepest=survey.deepest, changed=survey.changed
     )
-    return plan_take(state, taking, machine, f"{BASE_NAME}-{number}", _("What linked clones stand on."))
+    return plan_take(state, taking, machine, name, _("What linked clones stand on."))
 
 
 def _notes(state: LabState, survey: CloneSurvey, request: CloneRequest) -> list[str]:
@@ -120,14 +118,5 @@ def _plan(
 ) -> Plan:
     first, *others = request.names
     names = (request.machine, *request.names)
-    plan = Plan(
-        act="clone",
-        subject=f"{request.machine} → {first}" + (f" … {others[-1]}" if others else ""),
-        home=state.home,
-        names=names,
-        basis=state.fingerprint(names),
-        steps=() if refusal else tuple(steps),
-        refusal=refusal,
-        notes=() if refusal else tuple(notes),
-    )
-    return guarded(state, plan)
+    subject = f"{request.machine} → {first}" + (f" … {others[-1]}" if others else "")
+    return make_plan("clone", state, subject, names=names, steps=steps, refusal=refusal, notes=notes)

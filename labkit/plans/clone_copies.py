@@ -67,7 +67,7 @@ def full_copies(state: LabState, survey: CloneSurvey, request: CloneRequest) -> 
 def tree_copies(state: LabState, survey: CloneSurvey, request: CloneRequest) -> Copies:
     """Return the steps of clones with the whole tree of snapshots: every image is copied, the lowest first."""
     source = state.machines[request.machine]
-    tree = state.snapshots.get(request.machine, SnapshotTree())
+    tree = state.tree_of(request.machine)
     origin = source.spec
     active = {disk.path for disk in origin.disks} if _is_live(state, request) else set()
     steps: list[Step] = []
@@ -252,7 +252,6 @@ def _copied_tree(
     source = state.machines[request.machine]
     return CopySnapshots(
         source_id=source.id,
-        source_domain=source.spec.domain_name,
         spec=spec,
         paths=tuple(paths.items()),
         names=tuple(tree.nodes),

@@ -10,13 +10,12 @@ from dataclasses import replace
 from labkit.language import _, ngettext
 from labkit.model.disk import chain
 from labkit.model.machine import DiskSpec, MachineFacts
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.broken import why_broken
 from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, origin_of
 from labkit.plans.instant import why_not_instant
 from labkit.plans.machine_excuses import why_not_name
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.plans.shifted import why_shifted
 from labkit.plans.snapshot_excuses import why_not_there
 from labkit.units import format_size
@@ -25,7 +24,7 @@ from labkit.units import format_size
 def why_not_clone(state: LabState, survey: CloneSurvey, request: CloneRequest) -> Refusal | None:
     """Return why the clones asked for cannot be made."""
     source = state.machines[request.machine]
-    tree = state.snapshots.get(request.machine, SnapshotTree())
+    tree = state.tree_of(request.machine)
     refusal = _why_not_such(request) or _why_not_named(state, request)
     if refusal is None and request.snapshot is not None:
         refusal = why_not_there(source, tree, request.snapshot)  # there is no such snapshot, or a foreign one

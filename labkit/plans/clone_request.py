@@ -153,7 +153,6 @@ def define(state: LabState, request: CloneRequest, specs: tuple[MachineSpec, ...
     source = state.machines[request.machine]
     return DefineClones(
         source_id=source.id,
-        source_domain=source.spec.domain_name,
         snapshot=request.snapshot,
         specs=specs,
         many=request.many,

@@ -25,7 +25,8 @@ from labkit.plans.machine_excuses import (
     why_not_named_here,
 )
 from labkit.plans.naming import free_console_log
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.removal import removal_steps
 from labkit.plans.steps import DefineMachine, DeleteFiles
 

@@ -31,10 +31,12 @@ from labkit.plans.disk_excuses import (
     why_not_options,
     why_served,
 )
-from labkit.plans.guard import guarded, why_not_change_disk
+from labkit.plans.guard import why_not_change_disk
 from labkit.plans.naming import next_image_path
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.planning import make_plan
 from labkit.plans.reclaim import find_unneeded
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import (
     AttachDisk,
     BringImage,
@@ -249,19 +251,7 @@ def disk_plan(
     notes: Iterable[str] = (),
 ) -> Plan:
     """Return the plan of an act on disks; the first of them is its subject."""
-    names = tuple(machines)
-    plan = Plan(
-        act=act,
-        subject=disks[0],
-        home=state.home,
-        names=names,
-        disks=disks,
-        basis=state.fingerprint(names, disks),
-        steps=() if refusal else tuple(steps),
-        refusal=refusal,
-        notes=() if refusal else tuple(notes),
-    )
-    return guarded(state, plan)
+    return make_plan(act, state, disks[0], names=machines, disks=disks, steps=steps, refusal=refusal, notes=notes)
 
 
 def holder_of(disk: DiskFacts) -> tuple[str, ...]:

@@ -29,7 +29,8 @@ from labkit.plans.disk_excuses import (
 )
 from labkit.plans.guard import why_not_change_disk
 from labkit.plans.naming import next_image_path
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import ConvertImage, DeleteFiles, GrowImage, RepointDisk, Step
 
 _GROWS_IN_PLACE = (Format.RAW, Format.QCOW2)

@@ -15,7 +15,7 @@ from labkit.model.image import Format, ImageFacts
 from labkit.model.machine import Chipset, MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.model.words import state_word
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.units import GIB, MIB, TIB, format_size
 
 SPACE_MARGIN = 64 * MIB

@@ -23,4 +23,4 @@ def state_after(state: LabState, plan: Plan) -> LabState:
 
 def tree_after(state: LabState, plan: Plan) -> SnapshotTree:
     """Return the snapshots of the machine that a plan is about as they will be when it is carried out."""
-    return state_after(state, plan).snapshots.get(plan.names[0], SnapshotTree())
+    return state_after(state, plan).tree_of(plan.names[0])

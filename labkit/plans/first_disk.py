@@ -13,7 +13,7 @@ from labkit.model.machine import DiskSpec
 from labkit.model.state import LabState
 from labkit.plans.disk_excuses import why_not_capacity
 from labkit.plans.naming import next_image_path
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import ConvertImage, CopyImage, DeleteFiles, Step, WriteMessage
 
 

@@ -16,15 +16,16 @@ from labkit.model.disk import chain, disk_name
 from labkit.model.image import Allocation, Format, ImageFacts
 from labkit.model.lineage import Lineage, read_lineage
 from labkit.model.machine import DiskSpec, MachineFacts, MachineState
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
+from labkit.model.ways import ways_off
 from labkit.model.words import state_word
 from labkit.plans.broken import why_broken
 from labkit.plans.disk_excuses import why_internal, why_no_room
-from labkit.plans.guard import guarded
 from labkit.plans.naming import next_image_path
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.planning import make_plan
 from labkit.plans.reclaim import find_unneeded, own_disks
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import ConvertImage, CopyImage, DeleteFiles, PullBases, ReplaceImage, Step
 from labkit.units import format_size
 
@@ -128,7 +129,7 @@ def find_disk(facts: MachineFacts, name: str) -> DiskSpec | None:
 
 
 def _nodes(state: LabState, machine: str) -> Iterable[tuple[DiskSpec, ...]]:
-    return (node.disks for node in state.snapshots.get(machine, SnapshotTree()).nodes.values())
+    return (node.disks for node in state.tree_of(machine).nodes.values())
 
 
 def _cuts(lineage: Lineage, facts: MachineFacts) -> list[ImageFacts]:
@@ -161,7 +162,7 @@ def _why_not_now(lineage: Lineage, facts: MachineFacts, cuts: list[ImageFacts]) 
             why=_("{machine} is {state} and has snapshots of its own: what lies below them is in use.").format(
                 machine=facts.name, state=state_word(facts.state)
             ),
-            ways_out=(_("Stop it first, then flatten it."),),
+            ways_out=(ways_off(facts),),
         )
     for image in cuts:
         users = lineage.users.get(image.path, frozenset()) - {facts.name}
@@ -173,7 +174,7 @@ def _why_not_now(lineage: Lineage, facts: MachineFacts, cuts: list[ImageFacts]) 
                     "{machines} stand on {machine} and are not off: their images are in use.",
                     len(busy),
                 ).format(machines=", ".join(busy), machine=facts.name),
-                ways_out=(ngettext("Stop it first.", "Stop them first.", len(busy)),),
+                ways_out=(ngettext("Switch it off first.", "Switch them off first.", len(busy)),),
                 dependants=busy,
             )
     return None
@@ -214,7 +215,7 @@ def _replacing(state: LabState, cuts: list[ImageFacts]) -> list[Step]:
 def _no_longer_needed(lineage: Lineage, facts: MachineFacts, cuts: list[ImageFacts]) -> list[ImageFacts]:
     """The machine's own images below the cuts that nobody else needs, children before parents."""
     state = lineage.state
-    own = own_disks(facts, state.snapshots.get(facts.name, SnapshotTree()))
+    own = own_disks(facts, state.tree_of(facts.name))
     cut = {image.path: replace(image, backing=None) for image in cuts}
     return [state.images[path] for path in find_unneeded(state, state.roots, own, machine=facts.id, then=cut)]
 
@@ -246,7 +247,7 @@ def _why_not_relink(
     if facts.is_active:
         return Refusal(
             why=_("{machine} is {state}.").format(machine=facts.name, state=state_word(facts.state)),
-            ways_out=(_("Switch it off first."),),
+            ways_out=(ways_off(facts),),
         )
     if not broken:
         return Refusal(
@@ -279,14 +280,4 @@ def _plan(
     refusal: Refusal | None = None,
     notes: Iterable[str] = (),
 ) -> Plan:
-    plan = Plan(
-        act=act,
-        subject=subject,
-        home=state.home,
-        names=(machine,),
-        basis=state.fingerprint((machine,)),
-        steps=() if refusal else tuple(steps),
-        refusal=refusal,
-        notes=() if refusal else tuple(notes),
-    )
-    return guarded(state, plan)
+    return make_plan(act, state, subject, names=[machine], steps=steps, refusal=refusal, notes=notes)

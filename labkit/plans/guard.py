@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
-from dataclasses import replace
 
 from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
 from labkit.model.lineage import Lineage, LineageNode, NodeKind, read_lineage
-from labkit.model.machine import DiskSpec, MachineFacts, say_apart, say_out_of_reach
+from labkit.model.machine import DiskSpec, MachineFacts
 from labkit.model.state import LabState
+from labkit.model.switch_excuses import say_apart, say_out_of_reach
+from labkit.model.ways import ways_to_reach
 from labkit.model.words import state_word
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import TakeSnapshot
 from labkit.printing import quote
 
@@ -29,19 +31,11 @@ def why_not_reached(state: LabState, names: Iterable[str]) -> Refusal | None:
     for name in names:
         facts = state.everywhere.get(name)
         if facts is not None and facts.is_out_of_reach:
-            return Refusal(why=say_out_of_reach(facts), ways_out=(_way_to_reach(facts),))
+            return Refusal(why=say_out_of_reach(facts), ways_out=(ways_to_reach(facts),))
     return None
 
 
-def _way_to_reach(facts: MachineFacts) -> str:
-    if facts.host:
-        return _("Stop it there, and close the lab there; then do this again.")
-    if facts.process is None:
-        return _("End it where it was started: in another container, or as another user.")
-    return _("It can only be ended: kill() cuts its power, its disks stay as they are.")
-
-
-def why_apart(state: LabState, plan: Plan) -> Refusal | None:
+def _why_apart(state: LabState, plan: Plan) -> Refusal | None:
     """Return why a plan is refused: a guest's files were exchanged while it runs, so what it writes is not in the lab.
 
     A snapshot would freeze the exchanged file under the guest's memory, and a migration would go on in it. Only the
@@ -116,13 +110,18 @@ def _disks_of(machine: MachineFacts | None) -> dict[str, DiskSpec]:
     return {disk.path: disk for spec in specs if spec for disk in spec.disks if not disk.served}
 
 
-def guarded(state: LabState, plan: Plan) -> Plan:
-    """Return a plan, or its refusal: a guest's files were exchanged, or another running machine has an image of it."""
-    refusal = why_apart(state, plan)
-    if not refusal and not plan.refusal and any(plan.files.made + plan.files.rewritten + plan.files.deleted):
+def why_not_now(state: LabState, plan: Plan) -> Refusal | None:
+    """Return why a plan is not carried out, whatever its act is, or None; its own refusal, if it has one.
+
+    Asked when it is made and, since others act meanwhile, again when it is carried out. What does nothing harms nobody.
+    """
+    if not plan.steps and not plan.refusal:
+        return None
+    refusal = _why_apart(state, plan) or plan.refusal or why_not_reached(state, plan.names)
+    if not refusal and not plan.whole_lab and any(plan.files.made + plan.files.rewritten + plan.files.deleted):
         freezes = any(isinstance(each, TakeSnapshot) for each in plan.steps)
         refusal = why_shared(state, plan.names, freezes=freezes)
-    return replace(plan, steps=(), notes=(), refusal=refusal) if refusal else plan
+    return refusal
 
 
 def why_not_delete_machine(state: LabState, machine: str) -> Refusal | None:

@@ -20,6 +20,7 @@ from labkit.model.travel import CarriedImage, CarriedKind, CarriedPoint, Manifes
 from labkit.plans.archive_excuses import why_not_arrive
 from labkit.plans.naming import free_disk_name, free_memory_paths, next_image_path
 from labkit.plans.plan import Plan
+from labkit.plans.planning import make_plan
 from labkit.plans.steps import (
     DefineAdopted,
     FreezeImages,
@@ -155,16 +156,10 @@ def plan_import(state: LabState, survey: ImportSurvey, arrival: Arrival) -> Plan
         host_memory=survey.host_memory,
         host_cpus=survey.host_cpus,
     )
-    return Plan(
-        act="import",
-        subject=name,
-        home=state.home,
-        names=(name,),
-        basis=state.fingerprint((name,)),
-        steps=() if refusal else tuple(_arriving(state, survey, arrival)),
-        refusal=refusal,
-        notes=() if refusal else tuple(_notes(survey, arrival)),
-    )
+    if refusal:
+        return make_plan("import", state, name, names=[name], refusal=refusal)
+    steps, notes = _arriving(state, survey, arrival), _notes(survey, arrival)
+    return make_plan("import", state, name, names=[name], steps=steps, notes=notes)
 
 
 def _arriving(state: LabState, survey: ImportSurvey, arrival: Arrival) -> list[Step]:

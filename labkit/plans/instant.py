@@ -11,12 +11,12 @@ from dataclasses import replace
 from labkit.language import _, ngettext
 from labkit.model.machine import Accelerator, MachineSpec
 from labkit.model.mapped import files_beside
-from labkit.model.snapshot import SnapshotFacts, SnapshotTree
+from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
 from labkit.plans.clone_request import CloneKind, CloneRequest, CloneSurvey, Identity, Mapping
 from labkit.plans.memory_excuses import why_not_from_memory
 from labkit.plans.naming import free_memory_paths
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import CopyMemory, DefineClones, DeleteFiles, MapMemory, Step, WakeClones
 from labkit.units import MIB, format_size
 
@@ -35,17 +35,17 @@ MAPPED_SECONDS = {Accelerator.TCG: 0.5, Accelerator.KVM: 0.2}
 
 def why_not_instant(state: LabState, survey: CloneSurvey, request: CloneRequest) -> Refusal | None:
     """Return why clones cannot go on from the memory of the snapshot asked for."""
-    born_off = _("Or leave out instant=True: the clones are born off, and boot.")
-    tree = state.snapshots.get(request.machine, SnapshotTree())
+    off_at_first = _("Or leave out instant=True: the clones are off at first, and boot when they are started.")
+    tree = state.tree_of(request.machine)
     if request.kind is CloneKind.FULL:
         return Refusal(
             why=_("Only a linked clone can run at once: its disks are ready without being copied."),
-            ways_out=(_('Say kind="linked"; flatten() lets it stand alone later.'), born_off),
+            ways_out=(_('Say kind="linked"; flatten() lets it stand alone later.'), off_at_first),
         )
     if request.snapshot is None:
         return Refusal(
             why=_("A clone that runs at once goes on from the memory that a snapshot keeps, and none is named."),
-            ways_out=(_('Take one while the machine runs, and name it: snapshot="…".'), born_off),
+            ways_out=(_('Take one while the machine runs, and name it: snapshot="…".'), off_at_first),
         )
     snapshot = tree[request.snapshot]
     if snapshot.memory is None:
@@ -56,12 +56,12 @@ def why_not_instant(state: LabState, survey: CloneSurvey, request: CloneRequest)
                 _("Name one that does: {names}.").format(names=", ".join(others))
                 if others
                 else _("Take a snapshot while the machine runs."),
-                born_off,
+                off_at_first,
             ),
         )
     refusal = why_not_from_memory(state, survey.snapshots, snapshot) if survey.snapshots else None
     if refusal:
-        return replace(refusal, ways_out=(born_off,))
+        return replace(refusal, ways_out=(off_at_first,))
     return _why_no_memory(survey, request, snapshot)
 
 
@@ -99,7 +99,7 @@ def host_bytes(spec: MachineSpec, count: int, *, mapped: bool) -> int:
 
 def with_waking(state: LabState, survey: CloneSurvey, request: CloneRequest, steps: Iterable[Step]) -> list[Step]:
     """Return the steps that make clones; for instant clones, also the steps that copy the memory and wake them."""
-    source, tree = state.machines[request.machine], state.snapshots.get(request.machine, SnapshotTree())
+    source, tree = state.machines[request.machine], state.tree_of(request.machine)
     snapshot = tree.nodes.get(request.snapshot or "")
     if not request.instant or snapshot is None or snapshot.memory is None:
         return [*steps]

@@ -19,13 +19,16 @@ from labkit.model.machine import (
 )
 from labkit.model.orphan import find_orphans
 from labkit.model.state import LabState, alive_among
+from labkit.model.ways import ways_off
 from labkit.model.words import state_word
-from labkit.plans.guard import guarded, why_not_delete_machine, why_not_reached
+from labkit.plans.guard import why_not_delete_machine, why_not_reached
 from labkit.plans.machine_excuses import (
     why_not_name,
     why_not_sized,
 )
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.planning import make_plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.removal import allocated_by, files_of, removal_steps
 from labkit.plans.steps import (
     ConfigureMachine,
@@ -94,7 +97,7 @@ def plan_rename(state: LabState, name: str, new: str) -> Plan:
             why=_("{name} is {state}; a machine is renamed while it is off.").format(
                 name=name, state=state_word(machine.state)
             ),
-            ways_out=(_("Stop it first."),),
+            ways_out=(ways_off(machine),),
         )
     if refusal or new == name:
         return machine_plan("rename", state, name, refusal=refusal)
@@ -118,11 +121,11 @@ def plan_delete(state: LabState, name: str) -> Plan:
             why=_("{name} is {state}; only a machine that is off is deleted.").format(
                 name=name, state=state_word(machine.state)
             ),
-            ways_out=(_("Use stop() to shut it down, or kill() to cut its power."),),
+            ways_out=(ways_off(machine),),
         )
         return machine_plan("delete", state, name, refusal=refusal)
-    guarded = why_not_delete_machine(state, name)
-    return machine_plan("delete", state, name, steps=removal_steps(state, [machine]), refusal=guarded)
+    clones = why_not_delete_machine(state, name)
+    return machine_plan("delete", state, name, steps=removal_steps(state, [machine]), refusal=clones)
 
 
 def plan_clean(state: LabState) -> Plan:
@@ -132,9 +135,7 @@ def plan_clean(state: LabState) -> Plan:
             why=_("This is only one side of the lab {name}.").format(name=state.lab),
             ways_out=(_("Clean the lab where you opened it: its other sides go with it."),),
         )
-        return Plan(act="clean", subject=state.lab, home=state.home, names=(), basis="", refusal=refusal)
-    if unreached := why_not_reached(state, state.everywhere):
-        return Plan(act="clean", subject=state.lab, home=state.home, names=(), basis="", refusal=unreached)
+        return make_plan("clean", state, state.lab, refusal=refusal, whole_lab=True)
     machines = list(state.machines.values())
     removal = removal_steps(state, machines)
     removal += [EndInstance(instance=name, folder=folder) for name, folder in state.instances.items()]
@@ -150,16 +151,14 @@ def plan_clean(state: LabState) -> Plan:
     if rest:
         removal.append(DeleteFiles(paths=rest, bytes=allocated_by(state, free)))
     order = sorted(removal, key=lambda step: isinstance(step, DeleteFiles))
-    names, disks = tuple(state.everywhere), tuple(state.disks)
-    return Plan(
-        act="clean",
-        subject=state.lab,
-        home=state.home,
-        names=names,
-        disks=disks,
-        basis=state.fingerprint(names, disks),
-        steps=tuple(order),
-        notes=tuple(_notes_of_clean(others, orphans)),
+    return make_plan(
+        "clean",
+        state,
+        state.lab,
+        names=state.everywhere,
+        disks=state.disks,
+        steps=order,
+        notes=_notes_of_clean(others, orphans),
         whole_lab=True,
     )
 
@@ -197,18 +196,7 @@ def machine_plan(
     names: tuple[str, ...] = (),
 ) -> Plan:
     """Return the plan of an act on one machine; `names`: all machines it is about, if that is more than the subject."""
-    about = names or (subject,)
-    plan = Plan(
-        act=act,
-        subject=subject,
-        home=state.home,
-        names=about,
-        basis=state.fingerprint(about),
-        steps=() if refusal else tuple(steps),
-        refusal=refusal,
-        notes=tuple(notes),
-    )
-    return guarded(state, plan)
+    return make_plan(act, state, subject, names=names or [subject], steps=steps, refusal=refusal, notes=notes)
 
 
 def why_not_sized_here(survey: Survey, memory: int, vcpus: int, *, minimum: int = 0) -> Refusal | None:

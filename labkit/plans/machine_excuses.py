@@ -10,7 +10,7 @@ from labkit.model.image import GuestImage
 from labkit.model.machine import MachineFacts, domain_name
 from labkit.model.state import LabState
 from labkit.plans.disk_excuses import SPACE_MARGIN
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.units import format_size
 
 LONGEST_DOMAIN = 240

@@ -12,7 +12,7 @@ from labkit.language import _
 from labkit.model.machine import Accelerator, MachineFacts
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.plans.snapshot_survey import MemoryFault, SnapshotSurvey
 
 

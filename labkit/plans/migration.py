@@ -16,9 +16,11 @@ from labkit.model.disk import chain
 from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.model.travel import SnapshotRecord
+from labkit.model.ways import ways_off
 from labkit.plans.broken import why_broken
-from labkit.plans.guard import guarded
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.planning import make_plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.snapshot_excuses import find_unsavable
 from labkit.plans.steps import DropRecords, GiveRecords, MigrateMachine, Step
 
@@ -70,16 +72,7 @@ def plan_migrate(state: LabState, survey: MigrationSurvey, machine: str) -> Plan
         steps.append(
             GiveRecords(machine_id=facts.id, domain=domain, to=survey.to, to_uri=survey.to_uri, records=survey.records)
         )
-    plan = Plan(
-        act="migrate",
-        subject=machine,
-        home=state.home,
-        names=(machine,),
-        basis=state.fingerprint((machine,)),
-        steps=() if refusal else tuple(steps),
-        refusal=refusal,
-    )
-    return guarded(state, plan)
+    return make_plan("migrate", state, machine, names=[machine], steps=steps, refusal=refusal)
 
 
 def why_not_migrate(state: LabState, survey: MigrationSurvey, facts: MachineFacts) -> Refusal | None:
@@ -136,7 +129,7 @@ def _why_not_away(state: LabState, survey: MigrationSurvey, facts: MachineFacts)
             why=_("{machine} cannot move while it runs: its disk {disk} has a layer in {format}.").format(
                 machine=facts.name, disk=layer.disk, format=layer.format
             ),
-            ways_out=(_("Stop it first: off, it moves."), _("Or convert the disk to qcow2.")),
+            ways_out=(_("Off, it moves. {way}").format(way=ways_off(facts)), _("Or convert the disk to qcow2.")),
         )
     if clones := _find_clones(state, facts.name):
         return Refusal(

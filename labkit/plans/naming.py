@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from labkit.model.disk import disk_name, image_number, image_path
 from labkit.model.image import Format
@@ -45,8 +45,13 @@ def free_disk_name(state: LabState, wanted: str, taken: Iterable[str] = ()) -> s
         taken: names that the plan uses already.
     """
     used = {*map(disk_name, state.named), *state.disks, *taken}
-    names = itertools.chain([wanted], (f"{wanted}-{number}" for number in itertools.count(2)))
-    return next(name for name in names if name not in used)
+    return wanted if wanted not in used else numbered(wanted, used)
+
+
+def numbered(stem: str, taken: Container[str], *, first: int = 2) -> str:
+    """Return `stem` with the first number after it, from `first` on, that makes it a name which is not taken."""
+    names = (f"{stem}-{number}" for number in itertools.count(first))
+    return next(name for name in names if name not in taken)
 
 
 def _free(state: LabState, folder: str, name: str, ending: str) -> Iterable[str]:

@@ -15,7 +15,6 @@ from labkit.model.image import Format
 from labkit.model.machine import DiskSpec
 from labkit.model.orphan import OrphanFacts, OrphanKind, find_point, parts_of
 from labkit.model.record import LostPoint
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState, alive_among
 from labkit.plans.accepting import seal_as_they_are
 from labkit.plans.broken import why_broken
@@ -23,8 +22,10 @@ from labkit.plans.disk import disk_plan
 from labkit.plans.disk_excuses import why_not_name
 from labkit.plans.memory_excuses import describe_fault
 from labkit.plans.naming import next_image_path
-from labkit.plans.plan import Plan, Refusal
-from labkit.plans.snapshot.common import make_plan
+from labkit.plans.plan import Plan
+from labkit.plans.planning import make_plan
+from labkit.plans.refusal import Refusal
+from labkit.plans.snapshot.common import snapshot_plan
 from labkit.plans.snapshot_excuses import why_not_named
 from labkit.plans.snapshot_survey import MemoryFault
 from labkit.plans.steps import CreateOverlay, DeleteFiles, FreezeImages, ReviveSnapshot, Step
@@ -86,7 +87,7 @@ def plan_revive(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts, name
         )
         return _of_orphans("adopt", state, [orphan], orphan.name, refusal=unknown)
     machine, wanted = orphan.machine, name or orphan.snapshot
-    tree = state.snapshots.get(machine, SnapshotTree())
+    tree = state.tree_of(machine)
     facts, parts = state.machines[machine], parts_of(state, point)
     frozen = _specs(state, parts)
     step = ReviveSnapshot(
@@ -102,7 +103,7 @@ def plan_revive(state: LabState, survey: OrphanSurvey, orphan: OrphanFacts, name
     steps: list[Step] = [step, FreezeImages(paths=files, known=True)]
     refusal = _why_not_back(state, survey, orphan, point, wanted) or why_not_named(tree, wanted)
     note = _("{machine} can be restored to {name} again.").format(machine=machine, name=wanted)
-    return make_plan("adopt", state, machine, wanted, steps=steps, refusal=refusal, notes=[note])
+    return snapshot_plan("adopt", state, machine, wanted, steps=steps, refusal=refusal, notes=[note])
 
 
 def _specs(state: LabState, paths: Iterable[str]) -> tuple[DiskSpec, ...]:
@@ -269,17 +270,7 @@ def _of_orphans(
 ) -> Plan:
     disks = tuple(sorted({orphan.disk for orphan in orphans if orphan.disk}))
     machines = tuple(sorted({orphan.machine for orphan in orphans if orphan.machine}))
-    return Plan(
-        act=act,
-        subject=subject,
-        home=state.home,
-        names=machines,
-        disks=disks,
-        basis=state.fingerprint(machines, disks),
-        steps=tuple(steps),
-        refusal=refusal,
-        notes=tuple(notes),
-    )
+    return make_plan(act, state, subject, names=machines, disks=disks, steps=steps, refusal=refusal, notes=notes)
 
 
 def _holder(orphan: OrphanFacts) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from labkit.model.machine import MachineFacts
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.reclaim import find_unneeded, own_disks
 from labkit.plans.steps import CutPower, DeleteFiles, Step, UndefineMachine
@@ -27,7 +26,7 @@ def removal_steps(state: LabState, machines: list[MachineFacts]) -> list[Step]:
         if machine.is_active:
             steps.append(CutPower(machine_id=machine.id, domain=domain))
         steps.append(UndefineMachine(machine_id=machine.id, domain=domain))
-        tree = state.snapshots.get(machine.name, SnapshotTree())
+        tree = state.tree_of(machine.name)
         own = {disk.path for spec in (machine.spec, machine.live) if spec for disk in spec.disks}
         roots -= own | {disk.path for node in tree.nodes.values() for disk in node.disks}
         dead = find_unneeded(state, roots | state.claimed, own_disks(machine, tree), machine=machine.id, goes=True)

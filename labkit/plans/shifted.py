@@ -1,8 +1,8 @@
-"""Why a snapshot is not used whose images libvirt has exchanged: it would bring back what another one kept.
+"""Why a snapshot is not used: libvirt has exchanged its images, so it would bring back what another snapshot kept.
 
-Where another program makes libvirt forget a snapshot (`virsh snapshot-delete --metadata`), libvirt 9.0 takes the images
-for merged, and lets the snapshots after it name the images of the forgotten one. What they were taken of the lab's
-record still tells.
+If another program makes libvirt forget a snapshot (`virsh snapshot-delete --metadata`), libvirt 9.0 believes that the
+images were merged, and lets the snapshots after it name the images of the forgotten one. The lab's record still says
+which images they were taken of.
 Knows: the model. Must not know: how the record is read, which acts ask.
 """
 
@@ -15,7 +15,8 @@ from labkit.language import _
 from labkit.model.orphan import find_orphans
 from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
-from labkit.plans.plan import Refusal
+from labkit.plans.naming import numbered
+from labkit.plans.refusal import Refusal
 
 
 def why_shifted(state: LabState, machine: str, snapshots: Iterable[SnapshotFacts]) -> Refusal | None:
@@ -30,8 +31,9 @@ def _why_shifted(state: LabState, machine: str, snapshot: SnapshotFacts) -> Refu
     if not moved:
         return None
     orphans = find_orphans(state).values()
+    tree = state.every_tree.get(machine, SnapshotTree())
     key = next((each.name for each in orphans if set(each.files) & set(then) and each.snapshot == snapshot.name), None)
-    back = f'lab.orphans["{key}"].adopt_as_snapshot("{_free(state, machine, snapshot.name)}")'
+    back = f'lab.orphans["{key}"].adopt_as_snapshot("{numbered(snapshot.name, tree)}")'
     delete = f'lab.machines["{machine}"].snapshots.delete("{snapshot.name}")'
     return Refusal(
         why=_(
@@ -53,14 +55,6 @@ def _find_images(state: LabState, machine: str, snapshot: SnapshotFacts) -> tupl
         for path, point in state.forgotten.items()
         if (point.machine_id, point.snapshot, point.created) == (facts.id, snapshot.name, snapshot.created)
     )
-
-
-def _free(state: LabState, machine: str, name: str) -> str:
-    tree = state.every_tree.get(machine, SnapshotTree())
-    number = 2
-    while f"{name}-{number}" in tree:
-        number += 1
-    return f"{name}-{number}"
 
 
 def _names(paths: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from labkit.model.snapshot import SnapshotFacts, SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.broken import why_broken
 from labkit.plans.disk_excuses import SPACE_MARGIN, why_internal
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.plans.shifted import why_shifted
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.units import format_size
@@ -55,7 +55,7 @@ def why_not_take(
         return _refuse_depth(facts.name, depth)
     if needed + SPACE_MARGIN > survey.free_bytes:
         return _refuse_full(facts, survey.free_bytes)
-    return _why_checkpoints(survey, facts) or why_not_named(tree, name)
+    return why_checkpoints(survey, facts) or why_not_named(tree, name)
 
 
 def why_not_named(tree: SnapshotTree, name: str | None) -> Refusal | None:
@@ -96,16 +96,11 @@ def why_not_restore(
     state: LabState,
     survey: SnapshotSurvey,
     facts: MachineFacts,
-    tree: SnapshotTree,
-    name: str,
-    *,
-    save_current: str | None,
+    snapshot: SnapshotFacts,
 ) -> Refusal | None:
     """Return why a machine's disks cannot come back to a snapshot; for its memory see `memory_excuses`."""
-    refusal = why_not_delete(survey, facts, tree, name) or (why_not_named(tree, save_current) if save_current else None)
-    if refusal:
+    if refusal := why_checkpoints(survey, facts):
         return refusal
-    snapshot = tree[name]
     depth = max((len(chain(state.images, disk.path)) for disk in snapshot.disks), default=0)
     if depth >= survey.deepest:
         return _refuse_depth(facts.name, depth)
@@ -206,12 +201,8 @@ def _why_foreign(tree: SnapshotTree) -> Refusal | None:
     )
 
 
-def why_not_delete(survey: SnapshotSurvey, facts: MachineFacts, tree: SnapshotTree, name: str) -> Refusal | None:
-    """Return why a snapshot cannot be deleted: there is none, or another tool works on the machine too."""
-    return why_not_there(facts, tree, name) or _why_checkpoints(survey, facts)
-
-
-def _why_checkpoints(survey: SnapshotSurvey, facts: MachineFacts) -> Refusal | None:
+def why_checkpoints(survey: SnapshotSurvey, facts: MachineFacts) -> Refusal | None:
+    """Return why no image of a machine is frozen or merged: another tool notes what is written to them."""
     if not survey.checkpoints:
         return None
     names = ", ".join(survey.checkpoints)

@@ -1,10 +1,11 @@
-"""A new machine that goes on from a guest which is kept booted, instead of booting.
+"""A start: a machine boots, or a new one goes on from a guest which is kept booted.
 
 Knows: the model, steps. Must not know: libvirt, files, where such a guest comes from.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labkit.language import _
@@ -13,7 +14,8 @@ from labkit.model.kept import BlankDisk, KeptGuest
 from labkit.model.state import LabState
 from labkit.plans.machine import machine_plan
 from labkit.plans.plan import Plan
-from labkit.plans.steps import BringWarmDisk, WakeFresh
+from labkit.plans.refusal import Refusal
+from labkit.plans.steps import BringWarmDisk, SwitchOn, WakeFresh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,13 @@ class WarmSurvey:
     below_format: Format = Format.QCOW2
 
 
+def plan_boot(state: LabState, name: str, notes: Iterable[str] = (), *, refusal: Refusal | None = None) -> Plan:
+    """Plan to let a machine boot, or go on where it was saved; or say why not."""
+    return machine_plan(
+        "start", state, name, steps=[SwitchOn(spec=state.machines[name].spec)], notes=notes, refusal=refusal
+    )
+
+
 def plan_warm_start(state: LabState, survey: WarmSurvey, name: str) -> Plan:
     """Plan to let a new machine, which is off, go on from a guest of its kind that is kept booted."""
     spec, kept = state.machines[name].spec, survey.kept
@@ -54,11 +63,7 @@ def plan_warm_start(state: LabState, survey: WarmSurvey, name: str) -> Plan:
         bytes=survey.bytes,
     )
     wake = WakeFresh(spec=spec, kept=kept, disk=disk, blanks=survey.blanks)
-    resumed = _(
-        "{name} is resumed from the image's memory: it does not boot, and its console shows nothing until you type."
-    )
-    notes = [
-        resumed.format(name=name),
-        _("Its uptime goes on from that of the guest whose memory it was; start(warm=False) boots."),
-    ]
+    resumed = _("{name} is resumed from the image's memory: it does not boot now, a guest of its image once did.")
+    until = _("What uptime, dmesg and /proc/cmdline say is that guest's, until {name} boots; start(warm=False) boots.")
+    notes = [resumed.format(name=name), until.format(name=name)]
     return machine_plan("start", state, name, steps=[disk, wake], notes=notes)

@@ -1,6 +1,6 @@
-"""What a guest reads from a disk, as a hash: the same however its blocks are spread over layers and files.
+"""Contents as hashes: a file's; what a guest reads from a disk, however its blocks are spread over layers and files.
 
-Knows: maps of images. Must not know: machines, snapshots.
+Knows: files, maps of images. Must not know: machines, snapshots.
 """
 
 from __future__ import annotations
@@ -11,8 +11,20 @@ from pathlib import Path
 from typing import Final
 
 from labkit.model.regions import Region, RegionKind
+from labkit.storage.files import host_errors
+from labkit.storage.plain import hash_plain
 
 _BLOCK: Final = 4096
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes.
+
+    Raises:
+        HostTrouble: it is no plain file, or cannot be read.
+    """
+    with host_errors(path):
+        return hash_plain(path)
 
 
 def hash_content(regions: Sequence[Region], leave_out: int | None = None) -> str:

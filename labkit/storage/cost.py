@@ -48,13 +48,6 @@ class Subject:
 FIXED = Subject(slug="fixed", format=Format.QCOW2, allocation=Allocation.FIXED)
 DYNAMIC = Subject(slug="dynamic", format=Format.QCOW2, allocation=Allocation.DYNAMIC)
 ON_BASE = Subject(slug="on-base", format=Format.QCOW2, allocation=Allocation.DYNAMIC, on_base=True)
-LARGE_CLUSTERS = Subject(
-    slug="on-base-large-clusters",
-    format=Format.QCOW2,
-    allocation=Allocation.DYNAMIC,
-    on_base=True,
-    cluster_size=512 * KIB,
-)
 SUBCLUSTERS = Subject(
     slug="on-base-subclusters",
     format=Format.QCOW2,

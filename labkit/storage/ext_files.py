@@ -6,7 +6,6 @@ Sources: debugfs(8), dumpe2fs(8). Knows: e2fsprogs, qemu-img. Must not know: lib
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from labkit.errors import LabError
 from labkit.limits import Limit
 from labkit.model.image import ImageFacts
+from labkit.storage.plain import hash_plain
 from labkit.storage.process import run
 
 _SUPERBLOCK, _MAGIC_AT, _UUID_AT = 1024, 56, 104
@@ -55,7 +55,7 @@ def read_ext_files(layers: Sequence[ImageFacts]) -> ExtFiles | None:
             with raw.open("rb") as file:
                 block = file.read(2 * _SUPERBLOCK)[_SUPERBLOCK:]
             files = {
-                f"/{path.relative_to(out)}": hashlib.sha256(path.read_bytes()).hexdigest()
+                f"/{path.relative_to(out)}": hash_plain(path)
                 for path in sorted(out.rglob("*"))
                 if path.is_file() and not path.is_symlink()
             }

@@ -33,9 +33,8 @@ MOST_CAPACITY = 2 * TIB
 
 _SECONDS = 20.0
 _SUFFIXES = {
-    **{str(format): format for format in Format},
+    **{ending: format for format in Format for ending in (str(format), format.driver)},
     **dict.fromkeys(("img", "dd", "iso", "bin"), Format.RAW),
-    "vpc": Format.VHD,
 }
 
 

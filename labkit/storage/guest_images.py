@@ -5,7 +5,6 @@ Knows: the form of manifests (images/README.md). Must not know: what the images 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from labkit.model.image import Format, Greeting, GuestImage
 from labkit.storage.bounded import Damaged, read_json
-from labkit.storage.plain import opened_plain, read_plain
+from labkit.storage.plain import hash_plain, read_plain
 from labkit.units import KIB, MIB, TIB, check_name
 
 _DIGITS = 16
@@ -71,8 +70,7 @@ def find_damaged(image: GuestImage) -> list[str]:
 def is_as_named(path: Path) -> bool:
     """Return whether a file's content is what its name says."""
     try:
-        with opened_plain(path, follow=True) as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hash_plain(path, follow=True)
     except OSError:
         return False
     return len(start := path.name.partition("-")[0]) == _DIGITS and digest.startswith(start)
@@ -94,6 +92,7 @@ def _read(manifest: Path) -> GuestImage | None:
             disk_bytes=os.stat(disk.file("file", manifest.parent) or "").st_blocks * 512,
             minimum_memory=data.number("minimum_memory"),
             agent=data.get("agent") is True,
+            prompt=data.text("prompt") if data.get("prompt") is not None else None,
             message=_message(_Table(message)) if message else None,
         )
         check_name(image.name, what="")

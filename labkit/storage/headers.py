@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from labkit.errors import HostTrouble
@@ -93,14 +94,21 @@ def is_image_name(path: str) -> bool:
 def read_folder(folder: Path) -> dict[str, ImageFacts]:
     """Return the images in a folder by absolute path, sorted; their names end in their format.
 
-    Files that cannot be read as their names say are left out; `find_unreadable` returns those.
+    Files that cannot be read as their names say are left out.
     """
-    return _scan(folder)[0]
-
-
-def find_unreadable(folder: Path) -> dict[str, HostTrouble]:
-    """Return the absolute paths of the files in a folder that are named as images but cannot be read as such."""
-    return _scan(folder)[1]
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return {}
+    except OSError:
+        with host_errors(folder):
+            raise
+    images: dict[str, ImageFacts] = {}
+    for name in filter(is_image_name, names):
+        path = os.path.join(folder, name)
+        with suppress(FileNotFoundError, HostTrouble):
+            images[path] = _read(path, _FORMATS[name.rpartition(".")[2]])
+    return images
 
 
 def read_chain(path: Path, format: Format) -> tuple[ImageFacts, ...]:
@@ -118,30 +126,6 @@ def read_chain(path: Path, format: Format) -> tuple[ImageFacts, ...]:
             raise _trouble(str(path), _("it is a difference to itself"))
         layers.append(read_image(Path(backing), backing_format))
     return tuple(layers)
-
-
-def _scan(folder: Path) -> tuple[dict[str, ImageFacts], dict[str, HostTrouble]]:
-    images: dict[str, ImageFacts] = {}
-    broken: dict[str, HostTrouble] = {}
-    try:
-        names = sorted(os.listdir(folder))
-    except FileNotFoundError:
-        return images, broken
-    except OSError:
-        with host_errors(folder):
-            raise
-    for name in names:
-        if not is_image_name(name):
-            continue
-        format = _FORMATS[name.rpartition(".")[2]]
-        path = os.path.join(folder, name)
-        try:
-            images[path] = _read(path, format)
-        except FileNotFoundError:
-            continue
-        except HostTrouble as error:
-            broken[path] = error
-    return images, broken
 
 
 def _read(path: str, format: Format) -> ImageFacts:
@@ -182,14 +166,15 @@ def _look(path: str, format: Format) -> tuple[ImageFacts, os.stat_result]:
     parts = [info, *(_stat_extent(path, extent) for extent in header.extents)]
     allocated = sum(part.st_blocks for part in parts) * 512
     backing, backing_format = _backing(path, format, header)
+    is_full = allocated >= header.capacity and backing is None
     facts = ImageFacts(
         path=path,
         format=format,
         capacity=header.capacity,
         length=sum(part.st_size for part in parts),
         allocated=allocated,
-        allocation=header.allocation
-        or (Allocation.FIXED if allocated >= header.capacity and backing is None else Allocation.DYNAMIC),
+        allocation=header.allocation or (Allocation.FIXED if is_full else Allocation.DYNAMIC),
+        tells=header.allocation is not None or not is_full,
         files=(path, *(os.path.join(os.path.dirname(path), extent.name or "") for extent in header.extents)),
         backing=backing,
         backing_format=backing_format,

@@ -1,7 +1,8 @@
 """QEMU's stream, which follows the header of a memory file: taking it apart, and renaming the memory in it.
 
     "QEVM", version; the configuration; the section "ram": first the blocks with their names and lengths, then their
-    pages, in any order, each after its offset and its flags; then the devices, which are not looked into here.
+    pages, in any order, each after its offset and its flags, and before the last of them, from QEMU 10 on, a command
+    that says so; then the devices, which are not looked into here.
 
 A guest's own memory is one of the blocks. If its pages are laid out in a file as the guest sees them, any number of
 guests can map them; the rest of the stream is then small and holds everything else.
@@ -27,6 +28,8 @@ from labkit.units import KIB, MIB
 
 _BEGIN: Final = b"QEVM\0\0\0\3"
 _CONFIGURATION, _START, _PART, _END, _SUBSECTION, _FOOTER = 0x07, 0x01, 0x02, 0x03, 0x05, 0x7E
+_LAST_NOW: Final = b"\x08\0\x0b\0\0"
+"""A command without data: what follows is the last of everything. From QEMU 10 on it precedes the last part."""
 _FILL, _SIZES, _PAGE, _STOP, _SAME = 0x02, 0x04, 0x08, 0x10, 0x20  # flags in the section "ram"
 _FLAGS = 4 * KIB - 1
 _PAGE_BYTES = 4 * KIB
@@ -249,6 +252,9 @@ def _walk(reader: _Reader) -> Iterator[_Part]:
         if kind == _END:
             return
         head = reader.take(5)
+        if head == _LAST_NOW:
+            yield 0, b"", 0, 0, head
+            head = reader.take(5)
         kind = head[0]
         if kind not in (_PART, _END) or head[1:] != section:
             raise ValueError("another section among those of the memory")

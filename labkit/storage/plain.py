@@ -8,6 +8,7 @@ Knows: the host's files. Must not know: what is in them.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -72,3 +73,13 @@ def read_plain(path: str | Path, most: int, *, follow: bool = False) -> bytes:
     with opened_plain(path, follow=follow) as file:
         size = os.fstat(file.fileno()).st_size  # room is made for all that is asked for, whether it comes or not
         return file.read(min(most, max(size + 1, _LEAST)))
+
+
+def hash_plain(path: str | Path, *, follow: bool = False) -> str:
+    """Return the SHA-256 of a plain file's bytes, as hexadecimal digits.
+
+    Raises:
+        As `open_plain`; OSError: it cannot be read.
+    """
+    with opened_plain(path, follow=follow) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

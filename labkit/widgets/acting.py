@@ -1,6 +1,7 @@
 """`Acting`: what a panel is doing: the plan it asks about, the act under way, the result of the last one.
 
-Every panel has one. Of its panel it knows only what to call to lay it out (`redraw`) and to read again (`refresh`).
+Every panel has one. Of its panel it knows only what to call to lay it out (`redraw`) and to read again (`refresh`), and
+does that when its thread has news; whoever calls it lays the panel out himself.
 
 Acts run one at a time on a thread of their own and never block a cell. Every error is shown in the panel.
 
@@ -13,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -33,6 +35,20 @@ FRAME_SECONDS = 0.1
 
 KEPT_COMMANDS = 50
 """How many commands "What really happened" remembers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A plan that the reader carries out or leaves; a refused one is shown with its ways out.
+
+    Attributes:
+        carry_out: does it, and returns the commands that were run.
+        label: of the button that confirms, and of the act under way.
+    """
+
+    plan: Plan
+    carry_out: CarryOut
+    label: str
 
 
 class Acting:
@@ -59,8 +75,7 @@ class Acting:
         }
         self._work: Work | None = None
         self._error: LabError | None = None
-        self._plan: tuple[Plan, CarryOut, str] | None = None
-        self._ripens = False
+        self._proposal: Proposal | None = None
         self._result: tuple[str, ...] = ()
         self._is_done = True
         self._done: list[str] = []
@@ -85,6 +100,8 @@ class Acting:
     ) -> None:
         """Run an act on a thread of its own; if one is running already, do nothing.
 
+        Once it has ended, a `Proposal` that it returns is put to the reader.
+
         Args:
             label: what is being done, e.g. "Starting web".
             act: called with the `Work`, for progress and cancelling.
@@ -99,21 +116,11 @@ class Acting:
             thread = threading.Thread(
                 target=self._run, args=(self._work, act), name=f"labkit panel: {label}", daemon=True
             )
-        self._redraw()
-        thread.start()
+            thread.start()
 
-    def propose(self, plan: Plan, carry_out: CarryOut, *, label: str) -> None:
-        """Show a plan, which the reader carries out or leaves. A refused plan is shown with its ways out.
-
-        Args:
-            plan: what would be done.
-            carry_out: does it, and returns the commands that were run.
-            label: of the button that confirms, and of the act under way.
-        """
-        with self._lock:
-            self._plan = (plan, carry_out, label)
-            self._ripens = self._work is not None  # show it only once its buttons can be pressed
-        self._redraw()
+    def propose(self, proposal: Proposal) -> None:
+        """Put a plan to the reader, in the place of the one before."""
+        self._proposal = proposal
 
     def report(self, work: Work, progress: Progress) -> None:
         """Take an act's progress and show it, at most ten times a second; a change of `can_cancel` is shown at once."""
@@ -134,16 +141,15 @@ class Acting:
     def fail(self, error: Exception) -> None:
         """Show an error in the panel; the plan that was asked about before is no longer shown."""
         with self._lock:
-            self._plan = None
+            self._proposal = None
             self._error = error if isinstance(error, LabError) else as_lab_error(error)
-        self._redraw()
 
     # --- how it is shown -----------------------------------------------------------------------------
 
     @property
     def plan(self) -> Plan | None:
         """The plan that it asks about, or None."""
-        return self._plan[0] if self._plan else None
+        return self._proposal.plan if self._proposal else None
 
     def render(self, *, lost: tuple[str, ...] = (), held: str | None = None) -> tuple[Node, ...]:
         """Return the plan asked about, the act under way, the error, the result, and the commands.
@@ -161,9 +167,9 @@ class Acting:
         )
 
     def _render_plan(self, lost: tuple[str, ...]) -> Child:
-        if self._plan is None or self._ripens:
+        if self._proposal is None:
             return None
-        plan, _carry_out, label = self._plan
+        plan, label = self._proposal.plan, self._proposal.label
         can_do = bool(plan.steps) and plan.refusal is None
         leave = parts.Button(label=_("Leave it") if can_do else _("Close"), action="leave")
         kind = "danger" if plan.lost else "main"
@@ -204,16 +210,19 @@ class Acting:
     # --- how it is done ------------------------------------------------------------------------------
 
     def _run(self, work: Work, act: Callable[[Work], object]) -> None:
+        answers: list[object] = []
         errors: list[Exception] = []
         for call in (partial(act, work), self._refresh):
             try:
-                call()
+                answers.append(call())
             except Exception as caught:  # noqa: BLE001  no thread above to take it: the panel shows it
                 errors.append(caught)
         with self._lock:
-            self._work, self._ripens = None, False
+            self._work = None
             if errors:
                 self.settle(work, errors[0])
+            elif isinstance(answers[0], Proposal):
+                self.propose(answers[0])
         self._redraw()
 
     def settle(self, work: Work, error: Exception) -> None:
@@ -221,7 +230,7 @@ class Acting:
         if isinstance(error, Cancelled) and work.cancel.is_set():
             self._result, self._is_done = (_("{act}: cancelled.").format(act=work.label),), False
         else:
-            self._result, self._plan = (), None
+            self._result, self._proposal = (), None
             self._error = error if isinstance(error, LabError) else as_lab_error(error)
 
     def _dismiss(self, _values: Values) -> None:
@@ -233,20 +242,19 @@ class Acting:
             self._work.cancel.set()
 
     def _leave(self, _values: Values) -> None:
-        self._plan = None
+        self._proposal = None
 
     def _confirm(self, _values: Values) -> None:
         with self._lock:
-            if self._plan is None or self._work is not None:
+            if self._proposal is None or self._work is not None:
                 return
-            plan, carry_out, label = self._plan
-            self._plan = None
+            asked, self._proposal = self._proposal, None
 
         def act(work: Work) -> None:
-            self.tell(*carry_out(plan, work))
-            self._result, self._is_done = (_("✓ {act}: done.").format(act=label), *work.remarks), True
+            self.tell(*asked.carry_out(asked.plan, work))
+            self._result, self._is_done = (_("✓ {act}: done.").format(act=asked.label), *work.remarks), True
 
-        self.work(label, act, can_cancel=True, expected=plan.bytes_copied / self.copy_rate)
+        self.work(asked.label, act, can_cancel=True, expected=asked.plan.bytes_copied / self.copy_rate)
 
 
 def as_lab_error(error: Exception) -> LabError:

@@ -1,6 +1,6 @@
 """A tree to choose from: a row for each point, with the stretches between them drawn as one picture, as in the figures.
 
-It is one stop of the Tab key; in `view.js` the arrow keys move through it and choose. For screen readers it is a tree;
+It is one stop of the Tab key; in `trees.js` the arrow keys move through it and choose. For screen readers it is a tree;
 the picture shows nothing that the rows do not say in words.
 
 Knows: where points are placed, the page. Must not know: what the points are.

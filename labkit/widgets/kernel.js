@@ -1,5 +1,5 @@
 // A panel and the kernel it belongs to: whether that is still there, and how a page stops what it does.
-// One module with layout.js and view.js: view.py joins them.
+// One module with layout.js, trees.js, focus.js and view.js: view.py joins them.
 // Knows: the widget manager's session. Must not know: pages, what is shown.
 
 const LEFT = new Set(["restarting", "autorestarting", "starting", "terminating", "dead"]); // who says this knows no model

@@ -1,6 +1,6 @@
 // Lays out a tree of [tag, attributes, children] with as few changes to the page as it can, so that focus,
 // text being typed and opened folds stay. Text is only ever set as text, never as markup.
-// One module with kernel.js and view.js: view.py joins them.
+// One module with kernel.js, trees.js, focus.js and view.js: view.py joins them.
 // Knows: trees, patches. Must not know: what is shown, the kernel.
 
 const SVG = new Set(["svg", "g", "path", "polygon", "polyline", "line", "rect", "circle", "title"]);

@@ -8,10 +8,9 @@ Knows: the store's readings, plans. Must not know: libvirt; what is shown of the
 
 from __future__ import annotations
 
-import itertools
 import shlex
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, overload
 
 from labkit.language import _
@@ -19,8 +18,9 @@ from labkit.model.machine import MachineFacts
 from labkit.model.state import LabState
 from labkit.model.words import state_word
 from labkit.plans.effect import state_after
+from labkit.plans.naming import numbered
 from labkit.plans.plan import Plan
-from labkit.widgets.acting import Values
+from labkit.widgets.acting import Proposal, Values
 from labkit.widgets.machine import parts as machine_parts
 from labkit.widgets.offer_parts import ACCEPT, COPY
 from labkit.widgets.panel import Panel, lab_of, machine_of
@@ -49,11 +49,6 @@ CAN_CANCEL = frozenset({"stop", "save"})
 """The switches that may take a while and can be cancelled."""
 
 
-def find_free_name(taken: Container[str], name: str) -> str:
-    """Return the name with the first number that makes it a free one."""
-    return next(f"{name}-{number}" for number in itertools.count(2) if f"{name}-{number}" not in taken)
-
-
 class LivePanel(Panel):
     """A panel of a lab."""
 
@@ -80,25 +75,26 @@ class LivePanel(Panel):
         label: str,
         make: Callable[[], Plan],
         *,
-        then: Callable[[], object] = lambda: None,
-        measured: Callable[[Outcome], object] = lambda _outcome: None,
+        then: Callable[[Outcome], object] = lambda _outcome: None,
     ) -> None:
-        """Make a plan on the panel's thread and show it; `measured` and `then` are called once it is carried out."""
+        """Make a plan on the panel's thread and ask about it; `then` is called once it is carried out."""
 
         def carry_out(plan: Plan, work: Work) -> tuple[str, ...]:
             outcome = self._lab.carry_out(
                 plan, on_progress=lambda progress: self.acting.report(work, progress), cancel=work.cancel
             )
-            measured(outcome)
-            then()
+            then(outcome)
             work.remarks = outcome.remarks
             return (*outcome.commands, *outcome.remarks)
 
-        self.acting.work(_("Planning"), lambda _work: self.acting.propose(make(), carry_out, label=label))
+        def plan(_work: Work) -> Proposal:
+            return Proposal(plan=make(), carry_out=carry_out, label=label)
+
+        self.acting.work(_("Planning"), plan)
 
     def _switch_machine(self, machine: Machine, facts: MachineFacts, act: str, work: Work) -> None:
         """Do one of `SWITCHES`, remember how long it took, and add its command."""
-        began = time.monotonic()
+        began, before = time.monotonic(), len(self._lab.history)
         call: Callable[..., object] = getattr(machine, act)
         if act == "save":
             call(cancel=work.cancel, on_progress=lambda progress: self.acting.report(work, progress))
@@ -107,7 +103,11 @@ class LivePanel(Panel):
         else:
             call()
         self._store.remember(act, time.monotonic() - began)
-        self.acting.tell(shlex.join(["virsh", SWITCHES[act], facts.spec.domain_name]))
+        outcomes = [each for each in self._lab.history[before:] if each.plan.subject == facts.name]
+        for outcome in outcomes:  # a machine that was resumed from its image's memory
+            self.acting.tell(*outcome.commands, *outcome.plan.notes, *outcome.remarks)
+        if not outcomes:
+            self.acting.tell(shlex.join(["virsh", SWITCHES[act], facts.spec.domain_name]))
 
     def losses(self, plan: Plan) -> tuple[str, ...]:
         """Return the machines and snapshots that are lost for good with a plan."""
@@ -145,7 +145,7 @@ class LivePanel(Panel):
         disk = values.get("subject", "")
         self._propose(
             _("Save what can be read of {name}").format(name=disk),
-            lambda: self._lab.disks[disk].convert.plan(find_free_name(self._lab.disks, disk), as_is=True),
+            lambda: self._lab.disks[disk].convert.plan(numbered(disk, self._lab.disks), as_is=True),
         )
 
     def _plan_flattening(self, machine: str) -> Plan:

@@ -10,10 +10,9 @@ from collections.abc import Container, Sequence
 from labkit.errors import LabError, Refused
 from labkit.language import _
 from labkit.model.machine import MachineFacts
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.broken import why_broken
-from labkit.plans.plan import Offer, OfferKind, Refusal
+from labkit.plans.refusal import Offer, OfferKind, Refusal
 from labkit.widgets import parts
 from labkit.widgets.parts import Button
 from labkit.widgets.tree import Child, tag
@@ -44,7 +43,7 @@ def render_refusal(refusal: Refusal | None, *, busy: str | None) -> Child:
 
 def find_changed(state: LabState, facts: MachineFacts, changed: Container[str]) -> Refusal | None:
     """Return the refusal of a machine's disks or of its snapshots' because another program has written to an image."""
-    nodes = state.snapshots.get(facts.name, SnapshotTree()).nodes.values()
+    nodes = state.tree_of(facts.name).nodes.values()
     disks = [*facts.spec.disks, *(disk for node in nodes for disk in node.disks)]
     return why_broken(state, facts.name, disks, changed)
 

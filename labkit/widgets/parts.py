@@ -137,7 +137,7 @@ def tick(label: str, name: str, *, is_on: bool = True, excuse: str | None = None
 
 
 def search_field(name: str, hint: str) -> Node:
-    """Return the field that leaves of a list only what has the typed words; `view.js` does it, without the kernel.
+    """Return the field that leaves of a list only what has the typed words; `trees.js` does it, without the kernel.
 
     Args:
         name: the list has it as `data-filtered`, and each of its rows has its words, in small letters, as `data-words`.

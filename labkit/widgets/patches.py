@@ -4,7 +4,7 @@ A tree is `[tag, attributes, children]` or text (`tree.to_json`). A patch is wha
 
     [node]                      another node instead
     [attributes, children]      attributes that changed, by name (None: gone); and either the children that
-                                changed, by their place, or all children anew: a number is an old child's place,
+                                changed, by their place, or all children again: a number is an old child's place,
                                 [number, patch] that child changed, [node] a new one
 
 Children are matched as in `layout.js`: by tag and key, in order. Knows: trees. Must not know: what is shown.

@@ -22,7 +22,7 @@ from labkit.widgets.patches import Tree, make_patch
 from labkit.widgets.tree import JsonWriter, Node
 
 _HERE = Path(__file__).parent
-_FRONT = ("layout.js", "kernel.js", "view.js")  # one module, joined
+_FRONT = ("layout.js", "kernel.js", "trees.js", "focus.js", "view.js")  # one module, joined
 
 SHOWN_SECONDS = 300.0
 """How many seconds a view counts as on screen without a message, since a busy kernel receives none."""

@@ -20,7 +20,6 @@ from labkit import Lab
 from labkit.machine import Machine
 from labkit.model.disk import disk_name
 from labkit.model.machine import DiskSpec, MachineState
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from tests.beside.history import EXPECTED
 from tests.beside.reading import told
@@ -128,7 +127,7 @@ class GuestHistory:
     # --- what is done -----------------------------------------------------------------------------
 
     def _choose(self, state: LabState, machine: str) -> GuestDeed:
-        names = sorted(state.snapshots.get(machine, SnapshotTree()))
+        names = sorted(state.tree_of(machine))
         self._number += 1
         fitting = _FITTING[state.machines[machine].state]
         kinds = [kind for kind in fitting if names or "name" not in _CALLS[kind]]
@@ -198,7 +197,7 @@ class GuestHistory:
 
     def _follow(self, after: LabState, machine: str, mine: list[GuestDeed]) -> None:
         old = {name: content for (owner, name), content in self.points.items() if owner == machine}
-        there = set(after.snapshots.get(machine, SnapshotTree()))
+        there = set(after.tree_of(machine))
         gone, come = set(old) - there, there - set(old)
         deleted = {deed.name for deed in mine if deed.kind == "delete"}
         for name in gone:

@@ -21,10 +21,8 @@ from pathlib import Path
 from labkit import Lab
 from labkit.model.disk import disk_name
 from labkit.model.machine import MachineState
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.reclaim import own_disks
-from labkit.plans.snapshot.common import tree_of
 from labkit.units import KIB
 from tests.beside.deeds import Deed
 from tests.beside.hands import virsh
@@ -139,7 +137,7 @@ class History:
     # --- what is done -----------------------------------------------------------------------------
 
     def _choose(self, state: LabState, machine: str) -> Deed:
-        names = list(state.snapshots.get(machine, SnapshotTree()))
+        names = list(state.tree_of(machine))
         self._number += 1
         new = f"n{self._number}"
         if not names:
@@ -173,7 +171,7 @@ class History:
         """Let virsh change something between rounds; the ledger follows, since it is no act of labkit."""
         state = self.lab.state
         machine = self.chance.choice(MACHINES)
-        tree, domain = state.snapshots.get(machine, SnapshotTree()), state.machines[machine].spec.domain_name
+        tree, domain = state.tree_of(machine), state.machines[machine].spec.domain_name
         leaves = [name for name in tree if not tree.children(name)]
         kind = self.chance.choice(("forget", "by hand", "discard"))
         if kind == "forget" and len(leaves) > 1 and len(tree) > 2:
@@ -251,7 +249,7 @@ class History:
         for machine in only:
             mine = [deed for deed in deeds if deed.machine == machine]
             old = {name: digest for (owner, name), digest in self.points.items() if owner == machine}
-            there = set(after.snapshots.get(machine, SnapshotTree()))
+            there = set(after.tree_of(machine))
             gone, come = set(old) - there, there - set(old)
             may_go = {deed.name for deed in mine if deed.kind.startswith("delete") or deed.kind == "rename"}
             for deed in (deed for deed in mine if deed.kind == "delete branch"):
@@ -306,4 +304,4 @@ class History:
 
 def _holders(state: LabState, disk: str) -> set[str]:
     """The machines one of whose disks, now or at a snapshot, has this name: its images are theirs to delete."""
-    return {name for name, facts in state.machines.items() if disk in own_disks(facts, tree_of(state, name))}
+    return {name for name, facts in state.machines.items() if disk in own_disks(facts, state.tree_of(name))}

@@ -20,7 +20,6 @@ import libvirt
 from labkit import Lab
 from labkit.engine.seals import find_changed
 from labkit.machine import Machine
-from labkit.model.snapshot import SnapshotTree
 from tests.beside.reading import Reading
 from tests.beside.workers import Worker
 from tests.engine.strike import How, Strike, carry_out, open_anew
@@ -151,7 +150,7 @@ class Pair:
 
     def _contents_of_second(self) -> tuple[dict[str, str], str]:
         state = self.lab.state
-        tree = state.snapshots.get(SECOND, SnapshotTree())
+        tree = state.tree_of(SECOND)
         points = {node.name: self.reading.content(state, node.disks[0].path) for node in tree.values()}
         return points, self.reading.content(state, state.machines[SECOND].spec.disks[0].path)
 

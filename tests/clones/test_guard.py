@@ -16,7 +16,8 @@ from labkit.plans import snapshot as snapshots
 from labkit.plans.broken import why_broken
 from labkit.plans.flatten import FlattenSurvey, plan_flatten
 from labkit.plans.guard import why_not_write
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import ConvertImage, DeleteFiles, MergeLayer, PullBases, ReplaceImage
 from labkit.units import GIB
 from tests.clones.lab import MIB_EACH, Builder

@@ -21,7 +21,7 @@ from labkit.plans import snapshot as snapshots
 from labkit.plans.flatten import FlattenSurvey, plan_flatten
 from labkit.plans.guard import why_not_write
 from labkit.plans.migration import MigrationSurvey, plan_migrate
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.units import GIB
 from tests.clones.lab import Builder
 from tests.snapshots.known import images_of
@@ -105,7 +105,7 @@ def standing_on(state: LabState, machine: str, images: set[str], *, directly: bo
 def cases(state: LabState) -> Iterator[Case]:
     """Every act on every machine of a lab, and on each of its snapshots."""
     for name, facts in state.machines.items():
-        tree = state.snapshots.get(name, SnapshotTree())
+        tree = state.tree_of(name)
         own = images_of(state, name)
         on_it = standing_on(state, name, own)
         active = facts.state in (RUNNING, PAUSED)

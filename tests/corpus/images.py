@@ -13,7 +13,7 @@ from labkit.errors import LabError
 from labkit.limits import Limit
 from labkit.model.image import Allocation, Format
 from labkit.storage.foreign import inspect
-from labkit.storage.headers import find_unreadable, is_blank, read_chain, read_folder
+from labkit.storage.headers import is_blank, read_chain, read_folder
 from labkit.storage.importing import bring_in
 from labkit.storage.maps import read_map
 from labkit.units import MIB
@@ -67,7 +67,6 @@ def _look(
             assert facts.capacity in range(2**63)
             with contextlib.suppress(LabError):
                 read_map([facts], limit=Limit(20))
-        find_unreadable(path.parent)
         with contextlib.suppress(LabError, FileNotFoundError):
             read_chain(path, format)
         if format is Format.QCOW2:

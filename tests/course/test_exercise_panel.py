@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from labkit import Lab
@@ -14,6 +16,8 @@ from labkit.course.exercises.host import WhoFell
 from labkit.course.exercises.snapshots import ThisTree
 from labkit.course.goal import compare
 from labkit.course.progress import CourseProgress
+from labkit.course.reading import Evidence
+from labkit.course.result import Stand
 from labkit.errors import BadInput, NotFound
 from labkit.widgets.tree import Node
 from tests.widgets.test_panel import press
@@ -195,6 +199,39 @@ def test_the_work_is_begun_done_and_timed(tree: ThisTree) -> None:
     assert used(tree) == before
 
 
+def test_a_verdict_says_when_the_lab_has_changed_since(tree: ThisTree) -> None:
+    panel = ExercisePanel(tree)
+    panel._repr_mimebundle_()
+    old = "The lab has changed since: check again."
+    do(panel, "start")
+    solve(tree)
+    page = do(panel, "check")
+    assert old not in page.text
+    panel.refresh()
+    assert old not in panel.page().text
+    tree.lab.machines[tree.machine].snapshots.delete("leaf")
+    eventually(lambda: old in panel.page().text)
+    assert re.search(r"That was so at \d\d:\d\d\.", panel.page().text)
+    assert old not in do(panel, "check").text
+    tree.lab.create("beside")
+    panel.refresh()
+    assert old not in panel.page().text, "what is made beside it is no work on it"
+
+
+def test_what_counts_as_done_and_is_not_there_any_more_was_done_before(
+    tree: ThisTree, progress: CourseProgress
+) -> None:
+    progress.record_done(tree.slug)
+    panel = ExercisePanel(tree)
+    panel._repr_mimebundle_()
+    assert "✓ done" in panel.page().text
+    tree.another("seed-1")
+    assert "◐ begun" in panel.page().text
+    page = do(panel, "reset")
+    assert "Not started yet" in page.text
+    assert "✓ done before" in page.text
+
+
 def test_another_one_has_other_marks_and_does_not_count(tree: ThisTree, progress: CourseProgress) -> None:
     own = tree.mark
     assert tree.another("seed-1").verdict is Verdict.BEGUN
@@ -252,8 +289,24 @@ def test_exercises_are_listed_in_the_order_of_the_course() -> None:
     listed = exercises()
     assert {each.slug for each in listed} == set(EXERCISES)
     assert [each.notebook for each in listed] == sorted(each.notebook for each in listed)
-    assert repr(listed).splitlines()[0].split(maxsplit=2) == ["00", "first-boot", "First boot"]
+    assert repr(listed).splitlines()[0].split(maxsplit=2)[:2] == ["00", "first-boot"]
+    assert repr(listed).splitlines()[0].endswith("  First boot")
     assert "<code>who-fell</code>" in listed._repr_html_()
+
+
+def test_the_list_says_how_each_stands(lab: Lab, progress: CourseProgress, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labkit.course.progress.data_folder", lambda: progress.path.parent.parent)
+    CourseProgress().record_done("this-tree")
+    lab.create("first-boot")
+    exercise("who-fell", lab)._kept.keep(Evidence(at="2026-01-01"))
+    listed = exercises(lab)
+    stands = {each.slug: each.stand for each in listed}
+    begun = {"first-boot", "who-fell"}
+    assert {slug for slug, stand in stands.items() if stand is Stand.BEGUN} == begun
+    assert {slug for slug, stand in stands.items() if stand is Stand.DONE} == {"this-tree"}
+    assert set(stands.values()) == set(Stand)
+    assert repr(listed).splitlines()[0].split() == ["00", "first-boot", "◐", "begun", "First", "boot"]
+    assert "<td>✓ done</td>" in listed._repr_html_()
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from labkit import Lab
 from labkit.course.catalogue import EXERCISES
@@ -25,10 +26,23 @@ THOROUGH = os.environ.get("LABKIT_TESTS") == "thorough"
 ALONE = ("noisy-neighbour",)
 """Those that compare speeds."""
 LEAST = 3
+VARYING = (
+    *("follow-the-mark", "truly-fixed", "slimmer", "grow", "wrongly-declared", "full-host", "other-controller"),
+    *("noisy-neighbour", "this-tree", "without-loss", "free-space", "that-instant", "orphans", "broken-chain"),
+    *("classroom", "let-go", "which-kind", "moved-base", "touched-base"),
+)
+"""Whose disks, or whose numbers, are others for practice."""
+VARIED = VARYING if THOROUGH else ("truly-fixed", "grow", "orphans", "which-kind", "moved-base")
+"""Those of them that are done with a seed in every run."""
 STEP_BY_STEP = ("moving-house", "truly-fixed", "let-go")
 """Whose solution is followed by a check after each step in every run; in the long form all are."""
 
-SLUGS = [pytest.param(slug, marks=pytest.mark.alone if slug in ALONE else ()) for slug in EXERCISES]
+
+def _marked(slugs: Iterable[str]) -> list[ParameterSet]:
+    return [pytest.param(slug, marks=pytest.mark.alone if slug in ALONE else ()) for slug in slugs]
+
+
+SLUGS = _marked(EXERCISES)
 
 
 # --- the list -------------------------------------------------------------------------------------
@@ -108,14 +122,20 @@ def test_recordings_hold_no_path_of_a_computer(slug: str) -> None:
 
 
 @contextmanager
-def one_round(ex: Exercise) -> Iterator[None]:
-    """From a start that is not done, to a reset that leaves nothing: what was made besides is removed first."""
+def one_round(ex: Exercise, *, looking: bool = True) -> Iterator[None]:
+    """From a start that is not done, to a reset that leaves nothing: what was made besides is removed first.
+
+    Args:
+        looking: whether the start is checked, too, beside what it says itself.
+    """
     before = ex.lab.state
     assert ex.check().verdict is Verdict.NOT_STARTED
     try:
         begun = Verdict.NOT_STARTED if ex.starts_empty else Verdict.BEGUN
         assert ex.start().verdict is begun
-        assert ex.check().verdict is begun, repr(ex.check())
+        if looking:
+            result = ex.check()
+            assert result.verdict is begun, repr(result)
         yield
     finally:
         for machine in list(ex.lab.machines.values()):
@@ -153,7 +173,7 @@ def follow_solution(ex: Exercise, *, looking: bool) -> None:
 def test_cheats_are_refused(slug: str, classroom: Lab, progress: CourseProgress) -> None:
     ex = EXERCISES[slug](classroom, progress=progress)
     for cheat in of(slug, cheats=True)[: None if THOROUGH else 1]:
-        with one_round(ex):
+        with one_round(ex, looking=THOROUGH):
             go_astray(ex, cheat)
 
 
@@ -166,7 +186,55 @@ def test_mistakes_are_told_and_the_solution_passes(slug: str, classroom: Lab, pr
             if not mistake.mends:
                 ex.start()
             follow_solution(ex, looking=THOROUGH or slug in STEP_BY_STEP)
-            for _look in range(2):
-                assert ex.check().verdict is Verdict.DONE, repr(ex.check())
+            result = ex.check()
+            assert result.verdict is Verdict.DONE, repr(result)
             assert ex.is_done
-            assert ex.hint().text == "Nothing is left to do."
+            assert ex.hint().text == "Nothing is left to do."  # it has looked once more, and found the same
+
+
+@pytest.mark.parametrize("slug", _marked(VARIED))
+def test_another_one_has_other_sizes_and_withstands_the_same(
+    slug: str, classroom: Lab, progress: CourseProgress
+) -> None:
+    ex = EXERCISES[slug](classroom, progress=progress)
+    ex.start()
+    own = sizes_of(ex)
+    ways = [*of(slug, cheats=True)[: None if THOROUGH else 1], *of(slug, cheats=False)[: None if THOROUGH else 1]]
+    try:
+        for way in ways:
+            assert ex.another(OTHER).verdict is Verdict.BEGUN
+            assert sizes_of(ex) != own
+            go_astray(ex, way)
+            for machine in list(ex.lab.machines.values()):
+                if machine.name not in ex.machines:
+                    machine.kill().delete()
+        ex.another(OTHER)
+        follow_solution(ex, looking=False)
+        assert ex.check().verdict is Verdict.DONE, repr(ex.check())
+        assert ex.seed
+        assert not ex.is_done
+    finally:
+        ex.reset()
+
+
+def test_each_size_is_drawn_from_the_seed_and_ones_own_stay(lab: Lab, progress: CourseProgress) -> None:
+    for kind in EXERCISES.values():
+        ex = kind(lab, progress=progress)
+        drawn = set()
+        for number in range(30):
+            ex._kept.keep(None, seed=f"seed-{number}")
+            drawn.add(ex.drawn("capacity", 1, 2, 3))
+            assert ex.drawn("capacity", 1, 2, 3) == ex.drawn("capacity", 1, 2, 3)
+        ex._kept.keep(None, seed="")
+        assert drawn == {1, 2, 3}
+        assert ex.drawn("capacity", 1, 2, 3) == 1
+
+
+OTHER = "s132"
+"""A seed that draws other sizes than one's own for each that varies."""
+
+
+def sizes_of(ex: Exercise) -> list[object]:
+    """The capacities of an exercise's disks, and what its task names."""
+    there = [disk for disk in ex.lab.disks.values() if not disk.name.endswith(".vda")]
+    return [*sorted(disk.capacity for disk in there), *ex.amounts.values(), getattr(ex, "capacity", 0)]

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
+from matplotlib.colors import to_rgba
+from matplotlib.patches import Rectangle
 
 from labkit import Lab
 from labkit.course import compare, keep, recall
@@ -14,6 +16,8 @@ from labkit.course.progress import CourseProgress, KeptFigure
 from labkit.course.results import describe_result, this_place
 from labkit.course.text import read_texts
 from labkit.errors import BadInput, NotFound
+from labkit.figures import style
+from labkit.figures.drawing import Drawing
 
 
 @pytest.fixture(autouse=True)
@@ -90,18 +94,45 @@ def test_figures_are_compared_on_one_axis_and_the_twin_holds_no_number() -> None
     assert drawing.to_png()
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        KeptFigure(slug="b", value=2.0, unit="B", host="here", accelerator="tcg"),
-        KeptFigure(slug="b", value=2.0, unit="s", host="there", accelerator="tcg"),
-        KeptFigure(slug="b", value=2.0, unit="s", host="here", accelerator="kvm"),
-    ],
-)
-def test_what_cannot_be_compared_is_refused(other: KeptFigure) -> None:
+def test_figures_of_elsewhere_stand_apart_with_their_computer_named(lab: Lab) -> None:
+    kept = [keep(slug, value, unit="s", lab=lab) for slug, value in (("full-clone", 4.0), ("linked-clone", 0.5))]
+    alone = compare(*kept)
+    assert "Not compared" not in alone.text
+    place = kept[0].host, kept[0].accelerator
+    others = (
+        KeptFigure(slug="linked-clone", value=90, unit="s", host="x", accelerator="tcg", computer="annex-7"),
+        KeptFigure(slug="full-clone", value=900, unit="s", host="x", accelerator="tcg", computer="annex-7"),
+        KeptFigure(slug="full-clone", value=1, unit="s", host=place[0], accelerator="other"),
+        KeptFigure(slug="full-clone", value=2, unit="B", host="y", accelerator="tcg", computer="another-unit"),
+        KeptFigure(slug="twenty-seats", value=3, unit="s", host="y", accelerator="tcg", computer="not-asked-for"),
+    )
+    for other in others:
+        CourseProgress().record_result(other)
+    drawing = compare(*(recall(slug, lab=lab) for slug in ("full-clone", "linked-clone")))
+    first, *rest = drawing.text.splitlines()
+    assert [first] == alone.text.splitlines()
+    full, linked = (describe_result(each)[0] for each in kept)
+    assert sorted(rest) == [
+        f"Not compared: measured on annex-7 with TCG: {full} | {linked}",
+        f"Not compared: measured on this computer with OTHER: {full}",
+    ]
+    bars = bars_of(drawing)
+    assert bars[:2] == bars_of(alone)
+    assert len({colour for _width, colour in bars[:2]}) == 1
+    assert {colour for _width, colour in bars[2:]} == {to_rgba(style.ABSENT)}
+
+
+def bars_of(drawing: Drawing) -> list[tuple[float, object]]:
+    """The width and the colour of each."""
+    bars = [patch for patch in drawing._ax.patches if isinstance(patch, Rectangle)]
+    return [(bar.get_width(), bar.get_facecolor()) for bar in bars]
+
+
+def test_figures_of_two_units_are_refused() -> None:
+    one = KeptFigure(slug="a", value=1.0, unit="s", host="here", accelerator="tcg")
     with pytest.raises(BadInput) as refusal:
-        compare(KeptFigure(slug="a", value=1.0, unit="s", host="here", accelerator="tcg"), other)
-    assert "different" in refusal.value.message
+        compare(one, KeptFigure(slug="b", value=2.0, unit="B", host="here", accelerator="tcg"))
+    assert "different units" in refusal.value.message
 
 
 def test_what_is_no_kept_figure_is_refused() -> None:

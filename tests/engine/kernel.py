@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -65,7 +66,7 @@ class Kernel:
 
     def __init__(self, code: str, *, stop: Instant | None = None) -> None:
         self._pipe, theirs = _context.Pipe()
-        self.process = _context.Process(target=_work, args=(code, stop, theirs))
+        self.process = _context.Process(target=_work, args=(code, stop, theirs, dict(os.environ)))
         self.process.start()
         _begun.add(self.process)
         theirs.close()
@@ -103,7 +104,9 @@ class Kernel:
         self._pipe.close()
 
 
-def _work(code: str, stop: Instant | None, pipe: Connection) -> None:
+def _work(code: str, stop: Instant | None, pipe: Connection, environment: dict[str, str]) -> None:
+    os.environ.clear()  # the server that this process came from has the one of its own beginning
+    os.environ.update(environment)
     from labkit import Lab
     from labkit.errors import LabError
 

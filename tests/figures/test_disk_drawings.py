@@ -153,8 +153,11 @@ def test_twin_of_formats_says_whether_all_was_given() -> None:
 def test_a_full_disk_of_a_format_without_a_mark_is_called_as_it_was_made() -> None:
     full = replace(image(0, allocated=64 * MIB), allocation=Allocation.FIXED)
     disk = replace(DISK, layers=(full,))
-    assert "(qcow2, full)" in repr(draw_sizes([disk]))
-    assert "(qcow2, dynamic)" in repr(draw_sizes([disk], made=["dynamic"]))
+    assert "(qcow2, fixed)" in repr(draw_sizes([disk]))
+    unknown = replace(full, tells=False)
+    assert "(qcow2, full)" in repr(draw_sizes([replace(DISK, layers=(unknown,))]))
+    known = unknown.made(Allocation.DYNAMIC)
+    assert "(qcow2, dynamic)" in repr(draw_sizes([replace(DISK, layers=(known,))]))
 
 
 def test_twin_of_throughput_says_whether_the_guest_kept_to_its_limit() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from labkit import Lab, experiments, widgets
-from labkit.acts.act import Act, BoundAct
+from labkit.acts.act import Act, BoundAct, Switch
 from labkit.course import exercise, keep, predict, tell
 from labkit.course.exercise import Exercise
 from labkit.course.prediction import Prediction
@@ -271,7 +271,7 @@ def found() -> set[str]:
             if name.startswith("_") or (kind is Prediction and name not in vars(Prediction)):
                 continue
             member = inspect.getattr_static(kind, name)
-            if isinstance(member, Act | classmethod | staticmethod) or inspect.isfunction(member):
+            if isinstance(member, Act | Switch | classmethod | staticmethod) or inspect.isfunction(member):
                 names.add(f"{kind.__name__}.{name}")
     return names - {"Prediction.body"}  # what every panel draws
 

@@ -36,8 +36,8 @@ def test_new_machines_go_on_each_as_itself(lab: Lab) -> None:
         assert abs(int(date) - time.time()) < 10
         (outcome,) = [each for each in lab.history if each.plan.act == "start"][-1:]
         assert outcome.remarks == ()
-        assert vm.console.tail() == "", "nothing is printed until somebody types"
-        vm.console.expect(f"root@{name}:", position=vm.console.send(""))
+        assert vm.console.expect(f"This is {name}, .*did not boot now.*\nroot@{name}:/root# $")
+        vm.console.expect(f"{name}\nroot@{name}:/root# $", position=vm.console.send("hostname"))
         vm.run("echo kept > /root/kept; sync")
         vm.stop().start().wait_ready()
         assert not is_resumed(vm)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
@@ -160,14 +159,6 @@ def test_a_kept_guest_that_is_no_longer_what_it_was_is_made_anew(web: Machine) -
     assert is_itself(web)
 
 
-def test_a_kept_guest_that_others_may_write_to_is_none(web: Machine) -> None:
-    folder = kind_of(web).folder
-    folder.chmod(0o777)
-    assert kept_guests.find_kept(folder) is None
-    folder.chmod(0o700)
-    assert kept_guests.find_kept(folder) is not None
-
-
 def test_what_differs_in_kind_has_a_folder_of_its_own(web: Machine) -> None:
     kind = kind_of(web)
     assert kind_of(web.lab.create("other", memory=MEMORY)).folder == kind.folder
@@ -216,11 +207,12 @@ def test_a_layer_of_another_capacity_is_another_disk(web: Machine) -> None:
 
 def test_the_environment_and_the_call_say_whether_it_boots(web: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     for said, asked, warm in (
-        ("", None, starting.WARM_BY_DEFAULT),
+        ("", None, True),
         ("", True, True),
         ("", False, False),
-        ("1", None, True),
-        ("1", False, False),
+        ("asked", None, False),
+        ("asked", True, True),
+        ("asked", False, False),
         ("0", None, False),
         ("0", True, False),
     ):
@@ -229,23 +221,6 @@ def test_the_environment_and_the_call_say_whether_it_boots(web: Machine, monkeyp
     monkeypatch.setenv("LABKIT_WARM", "0")
     web.start(warm=True)
     assert not is_resumed(web)
-
-
-def test_where_machines_need_no_boot_the_first_boots_and_one_of_its_kind_is_kept_meanwhile(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LABKIT_WARM", "1")
-    first = lab.create("first", memory="108 MiB")
-    kind = kind_of(first)
-    first.start().wait_ready()
-    assert not is_resumed(first)
-    (maker,) = (thread for thread in threading.enumerate() if thread.name == "keep tiny")
-    maker.join(120)
-    second = lab.create("second", memory="108 MiB").start()
-    assert is_resumed(second)
-    assert is_itself(second)
-    assert kept_guests.find_kept(kind.folder) is not None
-    assert list(lab.machines) == ["first", "second"]
 
 
 def test_two_kernels_at_once_make_one_and_both_go_on_from_it(lab: Lab) -> None:
@@ -264,7 +239,7 @@ def test_a_kernel_that_is_killed_while_it_makes_one_leaves_no_guest_and_the_next
     vm = lab.create("web", memory="102 MiB")
     folder = kind_of(vm).folder
     code = f"with Lab.open({lab.name!r}) as lab: lab.machines['web'].start(warm=True)"
-    for instant in ("wait_for_agent", "_lay_out", "write_told"):
+    for instant in ("create_passing", "save_to", "_lay_out", "write_told"):
         with Kernel(code, stop=Instant(function=instant)) as kernel:
             kernel.wait_stopped()
         assert vm.state == "off"

@@ -6,12 +6,15 @@ import itertools
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import libvirt
 import pytest
 
+from labkit.errors import ConnectionLost
 from labkit.hypervisor.connection import Connection
 from tests.instance import Instance
 
@@ -96,3 +99,24 @@ def test_a_daemon_that_goes_away_at_any_message_of_the_opening_is_asked_again(da
                 break
             cut += 1
     assert 10 < cut < MOST_MESSAGES - 1
+
+
+def test_a_daemon_that_is_killed_before_it_has_read_a_call_is_told_as_gone(instance: Instance) -> None:
+    """The call fails for the line ("connection reset by peer") before libvirt, which is busy, calls it dead."""
+    connection = Connection("qemu:///session")
+    try:
+        connection.raw()
+        daemon = instance.daemon()
+        daemon.suspend()
+
+        def kill(timer: int, _opaque: object) -> None:
+            libvirt.virEventRemoveTimeout(timer)
+            daemon.kill()
+            time.sleep(0.2)  # libvirt's loop of events is busy with this
+
+        libvirt.virEventAddTimeout(50, kill, None)
+        with pytest.raises(ConnectionLost):
+            connection.call(lambda raw: raw.numOfDomains())
+        assert connection.read(lambda raw: raw.isAlive())
+    finally:
+        connection.close()

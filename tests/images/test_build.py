@@ -53,6 +53,23 @@ def test_the_images_are_small(images: Images) -> None:
     assert not disk[512:].strip(b"\0")
 
 
+def test_it_speaks_the_language_of_the_command(tmp_path: Path) -> None:
+    done = build(tmp_path, "sector", LABKIT_SPOKEN="es")
+    assert done.returncode == 0
+    said = done.stderr.splitlines()
+    assert said[:2] == ["sector: construyendo", "  ensamblando el sector de arranque"]
+    assert said[-1].startswith("sector: lista después de ")
+    assert build(tmp_path, "sector", LABKIT_SPOKEN="es").stderr == "sector: al día\n"
+    assert build(tmp_path, "sector", LABKIT_SPOKEN="fr").stderr == "sector: up to date\n"
+    refused = build(tmp_path / "other", "sector", LABKIT_SPOKEN="es", LABKIT_IMAGES_FROM=str(tmp_path / "none"))
+    assert refused.stderr.splitlines()[-1].startswith("build.py: La carpeta ")
+
+
+def test_an_image_is_the_same_whatever_language_was_spoken(fresh: Path, tmp_path: Path) -> None:
+    build(tmp_path, "sector", LABKIT_SPOKEN="es")
+    assert (fresh / "sector.json").read_text() == (tmp_path / "sector.json").read_text()
+
+
 def test_what_is_there_is_not_built_again(fresh: Path) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in fresh.rglob("*.json"))
     help_, again = [], []

@@ -26,6 +26,9 @@ SHELL = (ROOT / "lab", *sorted((ROOT / "deploy").glob("*.sh")))
 """The scripts of `./lab`; bash itself translates what stands in `$"…"`."""
 SERVER = ROOT / "deploy" / "serve.py"
 """What `./lab up` ends in: it speaks from the same catalogue."""
+IMAGES = tuple(sorted((ROOT / "images").rglob("*.py")))
+"""What builds guest images speaks from it, too."""
+_SAID = {"_": None, "say": None, "BuildError": None, "later": None}
 LANGUAGES = ("es",)
 
 _KEYWORDS = {"_": None, "ngettext": (1, 2)}
@@ -56,8 +59,9 @@ def extract_shell() -> Catalog:
         for message in read_po(io.BytesIO(dumped)):
             if message.id:
                 catalogue.add(message.id, locations=[(script.relative_to(ROOT).as_posix(), 0)])
-    for _line, words, _comments, _context in extract_from_file("python", SERVER, keywords=_KEYWORDS):
-        catalogue.add(words, locations=[(SERVER.relative_to(ROOT).as_posix(), 0)])
+    for script in (SERVER, *IMAGES):
+        for _line, words, _comments, _context in extract_from_file("python", script, keywords=_SAID):
+            catalogue.add(words, locations=[(script.relative_to(ROOT).as_posix(), 0)])
     return catalogue
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from labkit.model import machine as model
+from labkit.model import switch_excuses as excuses
 from labkit.model.machine import MachineFacts, MachineState, Reason
 from tests.plans.states import machine
 
@@ -21,14 +21,14 @@ def standing(state: MachineState) -> MachineFacts:
 @pytest.mark.parametrize(
     ("why_not", "allowed"),
     [
-        (model.why_not_start, {OFF, SAVED}),
-        (model.why_not_pause, {RUNNING}),
-        (model.why_not_resume, {PAUSED}),
-        (model.why_not_save, {RUNNING, PAUSED}),
-        (model.why_not_stop, {RUNNING}),
-        (model.why_not_kill, {RUNNING, PAUSED}),
-        (model.why_not_run, {RUNNING}),
-        (model.why_not_pin, {OFF, RUNNING, PAUSED}),
+        (excuses.why_not_start, {OFF, SAVED}),
+        (excuses.why_not_pause, {RUNNING}),
+        (excuses.why_not_resume, {PAUSED}),
+        (excuses.why_not_save, {RUNNING, PAUSED}),
+        (excuses.why_not_stop, {RUNNING}),
+        (excuses.why_not_kill, {RUNNING, PAUSED}),
+        (excuses.why_not_run, {RUNNING}),
+        (excuses.why_not_pin, {OFF, RUNNING, PAUSED}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -44,7 +44,7 @@ def test_each_verb_fits_some_states_and_excuses_itself_in_the_others(
 def test_without_an_agent_nothing_runs_inside_and_the_excuse_names_the_console() -> None:
     facts = standing(RUNNING)
     mute = replace(facts, spec=replace(facts.spec, agent=False))
-    assert "console" in (model.why_not_run(mute) or "")
+    assert "console" in (excuses.why_not_run(mute) or "")
 
 
 def test_a_changed_definition_waits_for_a_restart() -> None:

@@ -7,8 +7,9 @@ comparison and not counted. A code cell is read and its result looked at in half
 for half a minute more.
 
 A run is metered from outside: how many guests there are at once, how much memory they were given, and how long each
-section's cells take. Seconds in which the computer was busy with other things are taken off, as far as the kernel
-counts them (`/proc/pressure/cpu`).
+section's cells take. What counts are seconds of a quiet computer (`effort.py`), so that a run beside others is held to
+the same limits. A table's *waiting* is a promise to readers, with much room. So each core is also held to what it took
+when it was last measured (`TOOK`), on a computer of the same speed: one that waits twice as long is noticed.
 
 Knows: notebooks as files, processes of the host. Must not know: labkit, pytest.
 """
@@ -25,6 +26,8 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from tests.notebooks.effort import LOOK_SECONDS, Effort, measure_speed
+
 WORDS_A_MINUTE, MINUTES_A_CELL, MINUTES_A_PREDICTION = 150, 0.5, 0.5
 MOST_MINUTES, MOST_ASKING = 40, 6
 """Of the core: minutes of reading, and sections that ask for a prediction."""
@@ -32,15 +35,26 @@ MOST_MINUTES, MOST_ASKING = 40, 6
 MOST_SECTION_SECONDS = 90
 """What one section of the core may keep a reader waiting."""
 
-SAMPLE_SECONDS = 0.2
-
 _PREDICT = re.compile(r'predict\("[a-z0-9-]+"\)')
 _UNITS = {"MiB": 2**20, "GiB": 2**30}
 _GUEST = re.compile(rb"\0guest=[^\0]*")
 _MEMORY = re.compile(rb"\0-m\0(?:size=(\d+)k|(\d+))")
 """KiB, or MiB, as the version of libvirt writes it."""
 
-_PRESSURE = Path("/proc/pressure/cpu")
+TOOK = {
+    "00-your-lab": 6.0,
+    "01-host-and-guest": 28.0,
+    "02-hypervisors": 25.0,
+    "03-disks": 11.0,
+    "04-snapshots": 29.0,
+    "05-clones": 28.0,
+}
+"""What each core takes: quiet seconds where `measure_speed` takes `SPEED`. Renewed from what stands at a run's end."""
+
+SPEED = 0.01
+
+MOST_TIMES = 1.8
+"""How many times as long as that a core may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +131,7 @@ class Meter:
 
     Attributes:
         guests, memory: the most there were at once; bytes. seconds: how long each cell took, by its id.
-        quiet: the same without what the computer was busy with other things.
+        quiet: the same on a quiet computer. speed: how fast this one is, see `measure_speed`.
     """
 
     folder: Path
@@ -125,11 +139,14 @@ class Meter:
     memory: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     quiet: dict[str, float] = field(default_factory=dict)
+    speed: float = SPEED
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _effort: Effort | None = None
 
     def start(self) -> Meter:
         """Look at the guests again and again, on a thread of its own."""
+        self.speed, self._effort = measure_speed(), Effort(self.folder)
         self._thread = threading.Thread(target=self._watch, name="budget meter", daemon=True)
         self._thread.start()
         return self
@@ -145,14 +162,19 @@ class Meter:
         sizes = guests_of(self.folder)
         self.guests, self.memory = max(self.guests, len(sizes)), max(self.memory, sum(sizes))
 
-    def add(self, cell: str, seconds: float, stalled: float) -> None:
-        """Take how long a cell took, and how long of that some process waited for a CPU."""
+    def clock(self) -> tuple[float, float]:
+        """Return this moment, and the quiet seconds until now."""
+        return time.monotonic(), self._effort.look() if self._effort else 0.0
+
+    def add(self, cell: str, seconds: float, quiet: float) -> None:
+        """Take how long a cell took, and how long it would have taken on a quiet computer."""
         self.seconds[cell] = seconds
-        self.quiet[cell] = max(0.0, seconds - stalled)
+        self.quiet[cell] = quiet
 
     def _watch(self) -> None:
-        while not self._stop.wait(SAMPLE_SECONDS):
+        while not self._stop.wait(LOOK_SECONDS):
             self.look()
+            self.clock()
 
 
 def guests_of(folder: Path) -> list[int]:
@@ -169,22 +191,12 @@ def guests_of(folder: Path) -> list[int]:
     return sizes
 
 
-def stalled_seconds() -> float:
-    """Return for how many seconds, since the computer started, some process has waited for a CPU; 0 if not counted."""
-    try:
-        (total,) = re.findall(r"^some .*total=(\d+)", _PRESSURE.read_text(), re.MULTILINE)
-    except (OSError, ValueError):
-        return 0.0
-    return int(total) / 1e6
+def overruns(notebook: NotebookNode, meter: Meter, took: float | None = None) -> list[str]:
+    """Return in which way a run took more than it may, a sentence each.
 
-
-def clock() -> tuple[float, float]:
-    """Return this moment, and the seconds of stalling until now."""
-    return time.monotonic(), stalled_seconds()
-
-
-def overruns(notebook: NotebookNode, meter: Meter) -> list[str]:
-    """Return in which way a run took more than the notebook's table promises, a sentence each."""
+    Args:
+        took: what its core took when it was measured, as in `TOOK`; None: it never was.
+    """
     budget, found = read_budget(notebook), []
     if meter.guests > budget.guests:
         found.append(f"{meter.guests} guests at once, not {budget.guests}")
@@ -193,12 +205,19 @@ def overruns(notebook: NotebookNode, meter: Meter) -> list[str]:
     waits = waiting(notebook, meter.quiet)
     if sum(waits.values()) > budget.seconds:
         found.append(f"{sum(waits.values()):.0f} s of waiting, not {budget.seconds}: {_longest(waits)}")
+    if took is not None and (takes := takes_now(notebook, meter)) > MOST_TIMES * took:
+        found.append(f"{takes:.0f} s at this computer's speed, where it took {took:.0f}: {_longest(waits)}")
     found += [
         f"section {name} keeps a reader waiting for {seconds:.0f} s, not {MOST_SECTION_SECONDS}"
         for name, seconds in waits.items()
         if seconds > MOST_SECTION_SECONDS
     ]
     return found
+
+
+def takes_now(notebook: NotebookNode, meter: Meter) -> float:
+    """Return what a core has taken, as in `TOOK`."""
+    return sum(waiting(notebook, meter.quiet).values()) * SPEED / meter.speed
 
 
 def waiting(notebook: NotebookNode, seconds: dict[str, float]) -> dict[str, float]:
@@ -212,7 +231,8 @@ def describe(name: str, notebook: NotebookNode, meter: Meter) -> str:
     quiet = sum(waiting(notebook, meter.quiet).values())
     return (
         f"{name}: {meter.guests} of {budget.guests} guests, {meter.memory // 2**20} of {budget.memory // 2**20} MiB, "
-        f"{sum(core_cells.values()):.0f} s ({quiet:.0f} s of them quiet) of {budget.seconds} s, "
+        f"{sum(core_cells.values()):.0f} s ({quiet:.0f} s on a quiet computer) of {budget.seconds} s, "
+        f"TOOK {takes_now(notebook, meter):.0f}, "
         f"{minutes_of_reading(notebook):.0f} of {MOST_MINUTES} minutes of reading"
     )
 

@@ -13,7 +13,7 @@ import pytest
 from nbformat import NotebookNode
 
 from tests.instance import INSTANCE
-from tests.notebooks.budgets import Meter, clock, describe, overruns
+from tests.notebooks.budgets import TOOK, Meter, describe, overruns
 
 _METERED = pytest.StashKey[tuple[NotebookNode, Meter]]()
 BUDGET = "budget"
@@ -36,15 +36,15 @@ def metered(item: pytest.Item) -> Iterator[None]:
         parent.stash[_METERED] = notebook, Meter(item.config.stash[INSTANCE].folder).start()
     notebook, meter = parent.stash[_METERED]
     names = {cell.id for cell in notebook.cells if cell.cell_type == "code"}
-    began, stalled = clock()
+    began, quiet = meter.clock()
     try:
         yield
     finally:
-        now, later = clock()
-        meter.add(cell["id"], now - began, later - stalled)
+        now, later = meter.clock()
+        meter.add(cell["id"], now - began, later - quiet)
         if names == set(meter.seconds):
             meter.stop()
     if names == set(meter.seconds):
         item.user_properties.append((BUDGET, describe(item.path.stem, notebook, meter)))
-        found = overruns(notebook, meter)
+        found = overruns(notebook, meter, TOOK.get(item.path.stem))
         assert not found, f"{item.path.name} takes more than it says: " + "; ".join(found)

@@ -1,8 +1,9 @@
 """Spoil labkit on purpose and see whether a notebook notices: `./lab run python -m tests.notebooks.mutations [NAME …]`.
 
 Each mutation changes a copy of the package in one place, so that it no longer does what the course says. The core of
-the notebook that tells of it, up to the named cell, is then run and compared by nbval: it must turn red. Without
-names all are tried, one at a time; each takes a minute or two. It ends with a table, and fails if one was not noticed.
+the notebook that tells of it, up to the named cell, is then run and compared by nbval: it must turn red, and by what a
+cell says, not by a call that fails. Without names all are tried, one at a time; each takes a minute or two. It ends
+with a table, and fails if one was not noticed.
 
 Knows: the product's source, nbval. Must not know: what a notebook's outputs are.
 """
@@ -34,6 +35,9 @@ DEEPER = "deeper"
 
 _COPIED = ("labkit", "images", "tests", "conftest.py", "pyproject.toml")
 _HIDDEN = shutil.ignore_patterns("__pycache__", ".mypy_cache", ".ruff_cache", ".hypothesis")
+_DIFFERS = "Cell outputs differ"
+"""What nbval says of a cell that has run and says something else."""
+
 _LIMIT = 900
 """Seconds that a notebook's core may take on a busy computer."""
 
@@ -95,7 +99,7 @@ MUTATIONS = (
     Mutation(
         name="take-does-not-freeze",
         notebook="04",
-        cell="take-reveal",
+        cell="take-do",
         changes=(
             _in(
                 "engine/steps/snapshot.py",
@@ -125,7 +129,7 @@ MUTATIONS = (
     Mutation(
         name="clone-writes-into-its-base",
         notebook="05",
-        cell="past-reveal",
+        cell="race-do",
         changes=(
             _in(
                 "engine/steps/clone.py",
@@ -285,8 +289,16 @@ def mutant(mutation: Mutation) -> Iterator[Path]:
         yield folder
 
 
-def run_mutant(mutation: Mutation) -> str | None:
-    """Run the notebook on the mutated labkit and return the id of the first cell that is red, or None if none is.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noticed:
+    """The first cell of a notebook that is red: its id, and whether it says something else (or else it has failed)."""
+
+    cell: str
+    by_comparison: bool
+
+
+def run_mutant(mutation: Mutation) -> Noticed | None:
+    """Run the notebook on the mutated labkit and return how it noticed, or None if no cell is red.
 
     Raises:
         RuntimeError: nothing was run: the copy does not work at all.
@@ -309,8 +321,10 @@ def run_mutant(mutation: Mutation) -> str | None:
         if not cases:
             raise RuntimeError(f"{mutation.name}: nothing was run.\n{done.stdout}\n{done.stderr}")
         code = [cell.id for cell in read_notebook(folder / notebook).cells if cell.cell_type == "code"]
-        red = [number for number, case in enumerate(cases) if case.find("failure") is not None]
-        return code[red[0]] if red else None
+        for cell, case in zip(code, cases, strict=False):
+            if (failure := case.find("failure")) is not None:
+                return Noticed(cell=cell, by_comparison=_DIFFERS in (failure.text or ""))
+        return None
 
 
 def main(names: Sequence[str]) -> int:
@@ -322,8 +336,9 @@ def main(names: Sequence[str]) -> int:
     for mutation in chosen:
         began = time.monotonic()
         red = run_mutant(mutation)
-        missed += [] if red else [mutation.name]
-        row = (mutation.name, mutation.notebook, f"`{red}`" if red else "**not noticed**", f"`{mutation.cell}`")
+        missed += [] if red and red.by_comparison else [mutation.name]
+        how = "**not noticed**" if not red else f"`{red.cell}`" if red.by_comparison else f"`{red.cell}` **fails**"
+        row = (mutation.name, mutation.notebook, how, f"`{mutation.cell}`")
         say(f"| {' | '.join(row)} | {time.monotonic() - began:.0f} |", flush=True)
     return 1 if missed or not chosen else 0
 

@@ -39,4 +39,6 @@ def test_it_is_told_of_in_the_core_of_its_notebook(mutation: Mutation) -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("tried", TRIED, ids=lambda mutation: mutation.name)
 def test_a_notebook_notices_it(tried: Mutation) -> None:
-    assert run_mutant(tried) is not None
+    noticed = run_mutant(tried)
+    assert noticed is not None
+    assert noticed.by_comparison, f"{noticed.cell} fails, before any cell says what is wrong"

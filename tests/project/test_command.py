@@ -65,7 +65,7 @@ def test_what_it_starts_keeps_the_users_locale(tmp_path: Path) -> None:
     script.write_text(script.read_text().replace("; ", "\n"))
     said = run("bash", script, environment={**SPANISH, "LC_ALL": "C.UTF-8", "LABKIT_SPOKEN": "es"}).stdout.splitlines()
     assert said[0] == "está todo"
-    assert [line for line in said if line.startswith(("LC_ALL=", "LANGUAGE="))] == ["LC_ALL=C.UTF-8"]
+    assert [line for line in said if line.startswith(("LC_ALL=", "LANGUAGE=", "LOCPATH="))] == ["LC_ALL=C.UTF-8"]
 
 
 @pytest.mark.alone

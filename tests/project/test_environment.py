@@ -38,6 +38,7 @@ HOSTILE = {
     "PYTHONSTARTUP": "/nonexistent",
     "PYTHONWARNINGS": "error",
     "PYTHONOPTIMIZE": "2",
+    "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONIOENCODING": "ascii",
     "PYTHONSAFEPATH": "1",
     "PYTHONPLATLIBDIR": "lib64",
@@ -416,3 +417,37 @@ def test_step_that_fails_without_a_sentence_gets_one(programs: Path, tmp_path: P
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == "chmod: not permitted"
     assert done.stderr.splitlines()[1].startswith("lab: This step failed: chmod")
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("Collecting numpy==2.1.3", "Collecting numpy==2.1.3"),
+        (
+            "Installing collected packages: webencodings, wcwidth, pure-eval, ptyprocess, fastjsonschema",
+            "Installing collected packages: webencodings, wcwidth …",
+        ),
+        ("Downloading matplotlib_inline-0.1.7-py3-none-any-of-a-very-long-name.whl (9.9 kB)", "Downloading …"),
+        ("x" * 61, ""),
+        ("", ""),
+    ],
+)
+def test_a_line_of_progress_names_packages_whole_or_not_at_all(line: str, shown: str) -> None:
+    code = '. "$1/deploy/say.sh"; shorten "$2"'
+    done = run("bash", "-euc", code, "bash", ROOT, line)
+    assert (done.returncode, done.stdout) == (0, shown)
+    assert len(shown) <= 62
+
+
+def test_what_goes_on_without_a_terminal_is_told_in_whole_words(tmp_path: Path) -> None:
+    names = [f"package-number-{number}" for number in range(9)]
+    work = f"echo Installing collected packages: {', '.join(names)}; sleep 1.5"
+    code = (
+        'source "$1/deploy/say.sh"; sleep() { command sleep "${1/15/1}"; }; '  # looks each second instead of each 15
+        'run_logged "$2" packages bash -c "$3"'
+    )
+    done = run("bash", "-euc", code, "bash", ROOT, tmp_path / "log", work)
+    (line,) = [each for each in done.stderr.splitlines() if "Installing" in each]
+    told = line.partition("packages: ")[2].partition("packages: ")[2].removesuffix(" …").split(", ")
+    assert told
+    assert set(told) <= set(names)

@@ -202,7 +202,8 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout of the course that git knows."""
     folder = tmp_path / "checkout"
     for part in ("deploy", "labkit", "notebooks"):
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    shutil.copy(ROOT / ".gitignore", folder)
     for words in (["init", "--quiet"], ["add", "."], [*COMMITTER, "commit", "--quiet", "--message", "the course"]):
         assert run("git", *words, cwd=folder).returncode == 0
     return folder

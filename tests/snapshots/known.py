@@ -15,7 +15,6 @@ from pathlib import Path
 
 from labkit.model.image import Format
 from labkit.model.machine import DiskSpec
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.units import KIB
 
@@ -52,7 +51,7 @@ def data_disks(disks: Iterable[DiskSpec]) -> list[DiskSpec]:
 
 def images_of(state: LabState, machine: str) -> set[str]:
     """Return the images that a machine and its snapshots name."""
-    nodes = state.snapshots.get(machine, SnapshotTree()).nodes.values()
+    nodes = state.tree_of(machine).nodes.values()
     points = [state.machines[machine].spec.disks, *(node.disks for node in nodes)]
     return {disk.path for disks in points for disk in disks}
 

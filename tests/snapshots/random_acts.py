@@ -17,7 +17,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from labkit.model.disk import chain, disk_name
 from labkit.model.image import Allocation, Format
 from labkit.model.machine import MachineChanges
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans import disk as disk_plans
 from labkit.plans import disk_change
@@ -226,7 +225,7 @@ class RandomActs(RuleBasedStateMachine):
         state = self.state
         assert sorted(state.machines) == sorted(self.known)
         for machine, known in self.known.items():
-            tree = state.snapshots.get(machine, SnapshotTree())
+            tree = state.tree_of(machine)
             assert {name: node.parent for name, node in tree.nodes.items()} == known.parents
             assert tree.current == known.current
 
@@ -235,7 +234,7 @@ class RandomActs(RuleBasedStateMachine):
         state = self.state
         read = self._contents.reader(state)
         for machine, known in self.known.items():
-            tree = state.snapshots.get(machine, SnapshotTree())
+            tree = state.tree_of(machine)
             for name, disks in known.kept.items():
                 assert {spec.name: read(spec.path) for spec in data_disks(tree[name].disks)} == disks, (machine, name)
             if self.is_off(machine):

@@ -147,7 +147,8 @@ def sweep(
 
     Args:
         act: what it is called in the count. request: Python for its plan. stands: see `Checkpoint.install`.
-        every: False: only at deeds (of other ends than the kernel's: steps) of a kind not yet struck so in this world.
+        every: True: at every instant between two deeds; in a short run once where the same two follow each other again.
+            False: only at deeds (of other ends than the kernel's: steps) of a kind not yet struck so in this world.
         mishap: what befalls the lab's folder besides.
         allowances: what may differ: each makes equal what is as good as equal.
     """
@@ -157,14 +158,18 @@ def sweep(
     name = " and ".join(filter(None, (str(how), mishap.__name__.strip("_").replace("_", " ") if mishap else "")))
     as_before = False
     wrong = []
+    between: set[tuple[str, ...]] = set()
     for number, deed in enumerate(deeds):
         if (how is How.FAIL_AFTER and deed.split()[-1] not in CALLS) or (how is How.TOOL and "qemu-" not in deed):
             continue
         kind = deed if how is How.KILL else deed.partition(":")[0]
         if not every and (name, kind) in world.struck:
             continue
+        if every and not THOROUGH and deeds[max(0, number - 1) : number + 1] in between:
+            continue
         if mishap and how is How.KILL and not (number and deeds[number - 1].endswith(_BEFALLS)):
             continue  # there is nothing yet, or nothing new, for it to befall
+        between.add(deeds[max(0, number - 1) : number + 1])
         if not as_before:
             world.checkpoint.install(stands)
         ended = carry_out(lab.name, lab.home, request, Strike(number=number, how=how, victims=world.victims(how)))

@@ -20,6 +20,7 @@ from labkit.plans.broken import why_broken
 from labkit.plans.disk import plan_attach
 from labkit.plans.flatten import RelinkSurvey, plan_relink
 from labkit.plans.plan import Plan
+from labkit.storage.contents import hash_file
 from labkit.units import GIB
 from tests.snapshots.clone_acts import CloneActs
 from tests.snapshots.known import CAPACITY, EMPTY
@@ -73,7 +74,7 @@ class FileActs(CloneActs):
             free_bytes=1024 * GIB,
             size=file.stat().st_size,
             allocated=file.stat().st_size,
-            sha256=seals.hash_file(file),
+            sha256=hash_file(file),
             seals={str(self.world.home / "disks" / name): seal.sha256 or "" for name, seal in known.items()},
         )
         self._act(plan_relink(state, survey, self.at, disk, str(file)), brought=True)

@@ -15,7 +15,6 @@ from labkit.errors import TimedOut
 from labkit.machine import Machine
 from labkit.model.image import Format
 from labkit.model.machine import DiskSpec, MachineState
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
 from labkit.plans.snapshot_excuses import find_unsavable
@@ -158,7 +157,7 @@ class TravellingGuestActs(GuestActs, CloneActs):
         finally:
             archive.unlink(missing_ok=True)
         state, own = self.state, self.own
-        before, after = (state.snapshots.get(each, SnapshotTree()) for each in (self.at, name))
+        before, after = (state.tree_of(each) for each in (self.at, name))
         facts = state.machines
         self.known[name] = Known(
             now=_renamed(facts[self.at].spec.disks, own.now, facts[name].spec.disks),

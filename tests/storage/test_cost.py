@@ -9,10 +9,10 @@ import pytest
 
 from labkit.errors import Cancelled
 from labkit.limits import Limit
-from labkit.storage.cost import DYNAMIC, FIXED, LARGE_CLUSTERS, ON_BASE, SUBCLUSTERS, measure_cost
+from labkit.storage.cost import DYNAMIC, FIXED, ON_BASE, SUBCLUSTERS, measure_cost
 from tests.storage.tools import names
 
-ALL = (FIXED, DYNAMIC, ON_BASE, LARGE_CLUSTERS, SUBCLUSTERS)
+ALL = (FIXED, DYNAMIC, ON_BASE, SUBCLUSTERS)
 
 
 def test_each_is_measured_in_every_repetition(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_each_is_measured_in_every_repetition(tmp_path: Path) -> None:
     assert [timing.slug for timing in timings] == [subject.slug for subject in ALL]
     assert all(len(timing.first) == len(timing.again) == 2 for timing in timings)
     assert all(second > 0 for timing in timings for second in (*timing.first, *timing.again))
-    assert runs == [(run, 10) for run in range(1, 11)]
+    assert runs == [(run, 8) for run in range(1, 9)]
     assert names(tmp_path) == []
 
 

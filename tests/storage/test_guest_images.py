@@ -88,6 +88,8 @@ def test_files_that_are_not_what_their_names_say_are_damaged(guest_images: Path,
         {"disk": {"file": "", "format": "qcow2", "capacity": 1 << 20}},
         {"message": {"offset": 1 << 40, "length": 8}},
         {"message": "hello"},
+        {"prompt": 7},
+        {"prompt": "root@\n"},
     ],
     ids=str,
 )

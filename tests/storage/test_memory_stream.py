@@ -60,6 +60,21 @@ def test_pages_are_laid_out_and_all_else_is_kept_in_order(tmp_path: Path) -> Non
     assert find_memory(tmp_path / "memory", 10).length == 4 * PAGE
 
 
+def test_what_newer_systems_say_before_the_last_part_is_passed_on(tmp_path: Path) -> None:
+    """From QEMU 10 on, the command "switchover start" (11, without data) stands among the parts of the memory."""
+    parts = (page(b"a", 0, RAM), page(b"x", 0, OTHER))
+    older, command = stream(*parts), b"\x08" + struct.pack(">HH", 11, 0)
+    at = older.index(b"\x03" + SECTION)
+    pages, rest = taken_apart(tmp_path, older[:at] + command + older[at:])
+    assert pages == b"a" * PAGE + bytes(3 * PAGE)
+    older_rest = taken_apart(tmp_path, older)[1]
+    at = older_rest.index(b"\x03" + SECTION)
+    assert rest == older_rest[:at] + command + older_rest[at:]
+    unknown = b"\x08" + struct.pack(">HH", 7, 0)
+    with pytest.raises(ValueError, match="another section"):
+        taken_apart(tmp_path, older.replace(b"\x03" + SECTION, unknown + b"\x03" + SECTION))
+
+
 def test_the_later_one_of_two_pages_counts_also_where_it_is_empty(tmp_path: Path) -> None:
     empty = word(PAGE | FILL | SAME) + b"\0"
     pages, _rest = taken_apart(tmp_path, stream(page(b"a", 0, RAM), page(b"b", PAGE), page(b"c", 0), empty))

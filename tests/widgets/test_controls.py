@@ -92,8 +92,8 @@ def test_every_control_is_named_by_some_hint() -> None:
 
 
 def test_a_hint_names_the_button_in_the_readers_language() -> None:
-    assert in_a_panel("Use stop() first, or resume() if it is paused.") == (
-        "Use “Shut down” first, or “Resume” if it is paused."
+    assert in_a_panel("Use kill() to cut its power, or resume(), then stop() to shut it down.") == (
+        "Use “Cut the power” to cut its power, or “Resume”, then “Shut down” to shut it down."
     )
     assert in_a_panel("Detach it first: lab.machines['web'].detach('data').") == "Detach it first: “Detach…”."
     set_language("es")

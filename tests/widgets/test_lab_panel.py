@@ -11,7 +11,7 @@ from labkit.engine.progress import Progress
 from labkit.model.machine import MachineState
 from labkit.units import MIB
 from labkit.widgets import LabPanel, SnapshotPanel
-from labkit.widgets.lab.parts import ROOMY, sizes_of
+from labkit.widgets.lab.rows import ROOMY, sizes_of
 from labkit.widgets.tree import Node, to_json
 from tests.widgets.test_machine_panel import drawn, show
 from tests.widgets.test_panel import press

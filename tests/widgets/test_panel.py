@@ -10,7 +10,9 @@ from dataclasses import replace
 from labkit.engine.progress import Progress
 from labkit.errors import BadInput, Cancelled, NotFound
 from labkit.language import set_language
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
+from labkit.widgets.acting import Proposal
 from labkit.widgets.panel import Panel
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import Work
@@ -129,7 +131,7 @@ def test_error_of_a_callback_is_shown() -> None:
 
 def test_an_error_ends_the_question_that_stood_before_it() -> None:
     panel = Counter()
-    panel.acting.propose(PLAN, lambda _plan, _work: (), label="Delete web")
+    panel.acting.propose(Proposal(plan=PLAN, carry_out=lambda _plan, _work: (), label="Delete web"))
     assert "Plan: Delete web" in panel.page().text
 
     def refuse(_values: object) -> None:
@@ -170,7 +172,13 @@ def test_cancelled_act_leaves_no_error() -> None:
 
 def test_cancel_goes_at_once_when_it_is_no_longer_heeded() -> None:
     go_on = threading.Event()
-    panel = Counter()
+    shown: list[str] = []
+
+    class Watched(Counter):
+        def redraw(self) -> None:
+            shown.append(self.page().text)
+
+    panel = Watched()
 
     def act(work: Work) -> None:
         panel.acting.report(work, Progress(step=1, steps=2, label="copying"))
@@ -178,8 +186,6 @@ def test_cancel_goes_at_once_when_it_is_no_longer_heeded() -> None:
         go_on.wait(20)
 
     panel.on("go", lambda _values: panel.acting.work("Counting", act, can_cancel=True))
-    shown: list[str] = []
-    panel.redraw = lambda: shown.append(panel.page().text)  # type: ignore[method-assign]
     press(panel, "go")
     eventually(lambda: any("defining" in text for text in shown))
     assert [text for text in shown if "defining" in text and "Cancel" in text] == []
@@ -195,7 +201,7 @@ def test_plan_is_carried_out_only_when_confirmed() -> None:
         return plan.commands
 
     panel = Counter()
-    panel.acting.propose(PLAN, carry_out, label="Delete web")
+    panel.acting.propose(Proposal(plan=PLAN, carry_out=carry_out, label="Delete web"))
     assert "disks/web.vda.0.qcow2" in panel.page().text
     assert done == []
     press(panel, "confirm")
@@ -206,7 +212,7 @@ def test_plan_is_carried_out_only_when_confirmed() -> None:
 
 def test_plan_that_is_left_is_forgotten() -> None:
     panel = Counter()
-    panel.acting.propose(PLAN, lambda _plan, _work: (), label="Delete web")
+    panel.acting.propose(Proposal(plan=PLAN, carry_out=lambda _plan, _work: (), label="Delete web"))
     press(panel, "leave")
     press(panel, "confirm")
     assert panel.busy is None
@@ -216,7 +222,7 @@ def test_plan_that_is_left_is_forgotten() -> None:
 def test_refused_plan_cannot_be_confirmed() -> None:
     panel = Counter()
     refused = replace(PLAN, steps=(), refusal=Refusal(why="web is running."))
-    panel.acting.propose(refused, lambda _plan, _work: (), label="Delete web")
+    panel.acting.propose(Proposal(plan=refused, carry_out=lambda _plan, _work: (), label="Delete web"))
     actions = [button.attributes.get("data-action") for button in panel.page().find("button")]
     assert "confirm" not in actions
     assert "web is running." in panel.page().text

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from labkit.engine.progress import Progress
 from labkit.errors import BadInput
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import DeleteFiles
 from labkit.units import MIB
 from labkit.widgets import act_parts, parts

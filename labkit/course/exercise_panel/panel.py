@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from labkit.arguments import checked
 from labkit.course.announcing import Call, listen
 from labkit.course.exercise import Exercise, say_ways, show_as
 from labkit.course.exercise_panel import parts as drawing
-from labkit.course.result import Advice, Result, Stand
-from labkit.errors import BadInput
+from labkit.course.result import Advice, Result, Stand, Verdict
+from labkit.errors import BadInput, LabError
 from labkit.language import _
+from labkit.model.state import LabState
 from labkit.units import Shown
 from labkit.widgets import parts
 from labkit.widgets.acting import Values
@@ -51,6 +53,7 @@ class ExercisePanel(LivePanel):
         self._ex = ex
         self._result: Result | None = None
         self._round = 0  # how many results were told
+        self._told_at, self._told_of = "", ""  # when the last one was, and the fingerprint of what was there
         self._said: dict[Call, Advice] = {}
         self._asking: Call | None = None
         listen(ex, self.heard)
@@ -98,10 +101,11 @@ class ExercisePanel(LivePanel):
         start = drawing.start_label(starts_empty=ex.starts_empty, is_begun=is_begun)
         return tag(
             "div",
-            drawing.render_head(ex.title, ex.slug, stand, practice=bool(ex.seed)),
+            drawing.render_head(ex.title, ex.slug, stand, practice=bool(ex.seed), before=self._was_done_before(stand)),
             render_prose(drawing.name_controls(ex.task(), start)),
             drawing.render_goal(ex.goal(reading.state), compared=True),
             drawing.render_result(self._result, start, hinted=Call.HINT in self._said, round_=self._round),
+            drawing.render_age(self._told_at) if self._is_old(reading.state) else None,
             *[drawing.render_advice(call, advice, start) for call, advice in self._said.items()],
             self._render_use(),
             parts.render_buttons(
@@ -118,12 +122,20 @@ class ExercisePanel(LivePanel):
 
     def _stand(self) -> Stand:
         state = self._store.reading.state
-        if self._ex.is_done and not self._ex.seed:
-            return Stand.DONE
         if self._ex.seed and self._ex.is_finished:
             return Stand.DONE
-        there = state is not None and any(name in state.machines for name in self._ex.machines)
-        return Stand.BEGUN if self._ex.evidence is not None or there else Stand.OPEN
+        stand = self._ex.stand((*state.machines, *state.disks) if state else ())
+        return Stand.BEGUN if self._ex.seed and stand is Stand.DONE else stand
+
+    def _was_done_before(self, stand: Stand) -> bool:
+        """Whether it counts as done although the last check has not found it so."""
+        return stand is Stand.DONE and self._result is not None and self._result.verdict is not Verdict.DONE
+
+    def _is_old(self, state: LabState) -> bool:
+        """Whether machines or disks that the last check was about have changed since."""
+        if not self._told_of or state.unsettled:
+            return False
+        return state.fingerprint(self._ex.machines, self._ex.disks) != self._told_of
 
     def _render_use(self) -> Node | None:
         ex = self._ex
@@ -137,6 +149,9 @@ class ExercisePanel(LivePanel):
         self.acting.tell(f"ex.{call.value}()")
         if result is not None:
             self._result, self._round = result, self._round + 1
+            self._told_at, self._told_of = time.strftime("%H:%M"), ""
+            with suppress(LabError):  # the check has said itself what is the matter
+                self._told_of = self._lab.state.fingerprint(self._ex.machines, self._ex.disks)
             stays = (Call.SOLUTION,) if call in (Call.CHECK, Call.HINT) else ()
             self._said = {each: said for each, said in self._said.items() if each in stays}
         if advice is not None:

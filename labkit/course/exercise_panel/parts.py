@@ -31,9 +31,14 @@ _BUTTON: Final = re.compile(r"`ex\.(start|reset)\(\)`")
 _TONES: Final = {Stand.DONE: "good", Stand.BEGUN: "warn", Stand.OPEN: "calm"}
 
 
-def render_head(title: str, slug: str, stand: Stand | None, *, practice: bool = False) -> Node:
-    """Return what the exercise is called and how it stands; None: not told."""
+def render_head(title: str, slug: str, stand: Stand | None, *, practice: bool = False, before: bool = False) -> Node:
+    """Return what the exercise is called and how it stands; None: not told.
+
+    Args:
+        practice: whether it is another one. before: whether it counts as done, but is not as the last check found it.
+    """
     shape, _blank, word = stand.word.partition(" ") if stand else ("", "", "")
+    word = _("done before") if before else word
     return tag(
         "div",
         parts.badge(_("Exercise"), shape="✎", tone="calm"),
@@ -103,6 +108,16 @@ def render_result(result: Result | None, start: str, *, hinted: bool = False, ro
         data_appear=True,
         key=f"result {round_} {result.verdict.value} {result.why}",
     )
+
+
+def render_age(at: str) -> Node:
+    """Return that what was said before may not be so any more.
+
+    Args:
+        at: when it was said, such as "14:05".
+    """
+    words = _("That was so at {time}. The lab has changed since: check again.").format(time=at)
+    return tag("p", words, class_="labkit-quiet", key="age")
 
 
 def render_advice(call: Call, advice: Advice, start: str) -> Node:
@@ -191,7 +206,9 @@ def list_buttons(*, starts_empty: bool, is_begun: bool, is_done: bool, busy: str
         check,
         Button(label=_("Next hint"), action="hint", busy=busy, tip=_("Where to look, then which call, then the line.")),
         Button(label=_("Solution"), action="solution", busy=busy, tip=_("Show one way; nothing is run.")),
-        Button(label=_("Another one…"), action="ask-another", busy=busy, tip=_("Practise it with other marks.")),
+        Button(
+            label=_("Another one…"), action="ask-another", busy=busy, tip=_("Practise it with other marks and sizes.")
+        ),
         Button(label=_("Reset…"), action="ask-reset", kind="danger", busy=busy, tip=_("Remove all that it has made.")),
     ]
 
@@ -202,8 +219,8 @@ def render_question(call: Call, *, practice: bool, busy: str | None) -> Node:
     more = {
         Call.START: _("Then they are made anew."),
         Call.ANOTHER: _(
-            "Then they are made anew, with other marks and places: for practice. That it was done with your own marks "
-            "still counts."
+            "Then they are made anew, with other marks, places and sizes: for practice. That it was done with your own "
+            "marks still counts."
         ),
         Call.RESET: _("Your own marks come back.") if practice else _("That it was done is forgotten."),
     }

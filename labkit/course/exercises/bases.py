@@ -13,15 +13,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from labkit.course.exercises.clones import PLACE, OnClones
-from labkit.course.readers import hash_file, why_not_start
+from labkit.course.readers import hash_if_there, why_not_start
 from labkit.course.reading import Evidence, Reading
 from labkit.course.result import Result, broken, done, wrong
 from labkit.language import _
 from labkit.storage.files import make_private_folder
 from labkit.units import MIB
-
-CAPACITY = 4 * MIB
-"""Bytes of the data disk; so small an image is sealed by its content at once."""
 
 BASE, NAME = "base", "name"
 """Notes of the start: what the base held, how its file is called."""
@@ -53,7 +50,7 @@ class _OnBase(OnClones):
         """Spoil the base; return what it is called and was, and what each machine read."""
         tree = self.vm(self.machine).snapshots.tree
         base = next(Path(disk.path) for disk in tree[BASE].disks if disk.target == "vdb")
-        good, content = super().read(), hash_file(base)
+        good, content = super().read(), hash_if_there(base)
         self.spoil(base)
         return {NAME: base.name, BASE: content, **{name: disk.content for name, disk in good.disks.items()}}
 
@@ -62,7 +59,7 @@ class _OnBase(OnClones):
         found, place = super().read(), self.place
         refusals = [why for name in found.machines if (why := why_not_start(self.vm(name)))]
         return replace(
-            found, files={BASE: hash_file(place) if place.is_file() else ""}, excuse=next(iter(refusals), "")
+            found, files={BASE: hash_if_there(place) if place.is_file() else ""}, excuse=next(iter(refusals), "")
         )
 
     def why_cut_loose(self, base: str, now: Reading) -> Result | None:
@@ -112,7 +109,7 @@ class MovedBase(_OnBase):
 
     def prepare(self) -> Mapping[str, str]:
         """Move the base away, beside a copy in which one byte is another."""
-        self.make_original(capacity=f"{CAPACITY}").clone(self.machines[1], kind="linked", snapshot="base")
+        self.make_original().clone(self.machines[1], kind="linked", snapshot="base")
         return self.note_and_spoil()
 
     def spoil(self, base: Path) -> None:
@@ -121,7 +118,7 @@ class MovedBase(_OnBase):
         names = ["one.raw", "two.raw"]
         right, altered = names if int(self.mark, 16) % 2 else reversed(names)
         base.rename(self.folder / right)
-        (self.folder / altered).write_bytes(self.alter(self.fill(CAPACITY)))
+        (self.folder / altered).write_bytes(self.alter(self.fill(self.capacity)))
 
     def judge(self, before: Evidence, now: Reading) -> Result:
         """Look at the image in the base's place, and at the seals."""
@@ -174,7 +171,7 @@ class TouchedBase(_OnBase):
 
     def prepare(self) -> Mapping[str, str]:
         """Make all four, then write to the base past the lab."""
-        original = self.make_original(capacity=f"{CAPACITY}")
+        original = self.make_original()
         original.clone(self.machines[3], snapshot="base", reflink=False)
         original.clone(f"{self.slug}-{{}}", kind="linked", snapshot="base", count=2)
         return self.note_and_spoil()
@@ -182,7 +179,7 @@ class TouchedBase(_OnBase):
     def spoil(self, base: Path) -> None:
         """Write to it."""
         base.chmod(0o644)
-        base.write_bytes(self.alter(self.fill(CAPACITY)))
+        base.write_bytes(self.alter(self.fill(self.capacity)))
         base.chmod(0o444)
 
     def judge(self, before: Evidence, now: Reading) -> Result:

@@ -56,10 +56,15 @@ class OnClones(MachineExercise):
         except LabError:  # a layer is missing: what stands on it cannot be read
             return None
 
-    def make_original(self, *, capacity: str = "4 MiB", snapshot: str = "base") -> Machine:
+    @property
+    def capacity(self) -> int:
+        """Bytes of each data disk; so small an image is sealed by its content at once."""
+        return self.drawn("capacity", 4 * MIB, 7 * MIB // 2, 13 * MIB // 4)
+
+    def make_original(self, *, snapshot: str = "base") -> Machine:
         """Create the original, off, with the mark on its data disk, and take a snapshot of it."""
         machine = self.lab.create(self.machine, memory=MEMORY)
-        disk = self.lab.disks.create(f"{self.machine}.data", capacity=capacity, format="raw")
+        disk = self.lab.disks.create(f"{self.machine}.data", capacity=self.capacity, format="raw")
         disk.path.write_bytes(self.fill(disk.capacity))
         machine.attach(disk)
         machine.snapshots.take(snapshot)
@@ -246,6 +251,11 @@ class Choose(OnClones):
         return (self.slug,)
 
     @property
+    def capacity(self) -> int:
+        """Bytes of each data disk."""
+        return self.drawn("capacity", 24 * MIB, 20 * MIB, 32 * MIB)
+
+    @property
     def budget(self) -> int:
         """Bytes that the three clones may take of their own: one and a half times what the original holds."""
         return int(self.evidence.notes.get("budget", 0)) if self.evidence else self._measure_budget()
@@ -260,7 +270,7 @@ class Choose(OnClones):
 
     def prepare(self) -> Mapping[str, str]:
         """Make the original, with a full data disk."""
-        self.make_original(capacity="24 MiB")
+        self.make_original()
         return {"budget": str(self._measure_budget())}
 
     def judge(self, before: Evidence, now: Reading) -> Result:

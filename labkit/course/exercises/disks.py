@@ -48,6 +48,11 @@ class MarkedDisk(MachineExercise):
         return ("mark-qcow2", "mark-vdi")
 
     @property
+    def capacity(self) -> int:
+        """Bytes of each of its disks."""
+        return self.drawn("capacity", 64 * MIB, 48 * MIB, 80 * MIB)
+
+    @property
     def offset(self) -> int:
         """Where the guest put the mark: a byte of its disk that differs from student to student."""
         return (256 + int(self.mark, 16) % 8192) * BLOCK
@@ -60,7 +65,8 @@ class MarkedDisk(MachineExercise):
     def prepare(self) -> None:
         """Let a guest write its mark on both disks, among other things and marks that look like it, and stop it."""
         made = [
-            self.lab.disks.create(name, capacity="64 MiB", format=name.removeprefix("mark-")) for name in self.disks
+            self.lab.disks.create(name, capacity=self.capacity, format=name.removeprefix("mark-"))
+            for name in self.disks
         ]
         (machine,) = self.boot(*made)
         place, decoy = self.offset // BLOCK, (self.offset // BLOCK + 4096) % 8192 + 256
@@ -154,16 +160,21 @@ class TrulyFixed(Exercise):
         return (self.slug, "fixed-copy")
 
     @property
+    def capacity(self) -> int:
+        """Bytes of the disk."""
+        return self.drawn("capacity", 32 * MIB, 24 * MIB, 40 * MIB)
+
+    @property
     def needed(self) -> tuple[str, ...]:
         """None: on the way it may be gone for a while."""
         return ()
 
     def prepare(self) -> None:
         """Make a fixed disk, put the mark and more on it, and take its zeros from the host's file."""
-        disk = self.lab.disks.create(self.slug, capacity="32 MiB", format="vhd", allocation="fixed")
+        disk = self.lab.disks.create(self.slug, capacity=self.capacity, format="vhd", allocation="fixed")
         with disk.path.open("r+b") as file:
             file.write(self.mark.encode())
-            for place in (3, 17, 29):
+            for place in (3, 17, self.capacity // MIB - 3):
                 file.seek(place * MIB)
                 file.write(os.urandom(BLOCK))
         _make_sparse(disk.path)

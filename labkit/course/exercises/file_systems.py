@@ -62,10 +62,12 @@ class Slim(_OnFiles):
 
     def prepare(self) -> None:
         """Fill a disk with files, and delete all but one."""
-        (machine,) = self.boot(self.lab.disks.create(self.disks[0], capacity="64 MiB"))
+        capacity = self.drawn("capacity", 64 * MIB, 48 * MIB, 80 * MIB)
+        junk = self.drawn("junk", 12, 14, 16)
+        (machine,) = self.boot(self.lab.disks.create(self.disks[0], capacity=capacity))
         machine.run(
             f"labkit-mount vdb && {{ echo {self.mark}; head -c 30000 /dev/urandom; }} > /mnt/vdb/keep"
-            " && dd if=/dev/urandom of=/mnt/vdb/junk bs=1M count=12 && sync && rm /mnt/vdb/junk && sync"
+            f" && dd if=/dev/urandom of=/mnt/vdb/junk bs=1M count={junk} && sync && rm /mnt/vdb/junk && sync"
         )
 
     def read(self) -> Reading:
@@ -99,14 +101,28 @@ class Grow(_OnFiles):
 
     slug: ClassVar[str] = "grow"
     alias: ClassVar[str] = "crecer"
-    least: ClassVar[int] = 30 * MIB
     code: ClassVar[str] = (
-        'lab.disks[ex.disks[0]].resize("32 MiB")\nvm = lab.machines[ex.machine]\nvm.run("resize2fs /dev/vdb; sync")'
+        'lab.disks[ex.disks[0]].resize(ex.wanted)\nvm = lab.machines[ex.machine]\nvm.run("resize2fs /dev/vdb; sync")'
     )
+
+    @property
+    def capacity(self) -> int:
+        """Bytes of the full disk."""
+        return self.drawn("capacity", 16 * MIB, 20 * MIB, 24 * MIB)
+
+    @property
+    def wanted(self) -> int:
+        """Bytes that the disk and its file system are to have."""
+        return 2 * self.capacity
+
+    @property
+    def amounts(self) -> Mapping[str, str]:
+        """What the disk has, and what it is to have."""
+        return {"capacity": format_size(self.capacity), "wanted": format_size(self.wanted)}
 
     def prepare(self) -> None:
         """Fill the file system of a small disk."""
-        (machine,) = self.boot(self.lab.disks.create(self.disks[0], capacity="16 MiB"))
+        (machine,) = self.boot(self.lab.disks.create(self.disks[0], capacity=self.capacity))
         machine.run(
             f"labkit-mount vdb && {{ echo {self.mark}; head -c 30000 /dev/urandom; }} > /mnt/vdb/keep && sync;"
             " dd if=/dev/urandom of=/mnt/vdb/part bs=1M count=2;"
@@ -118,13 +134,14 @@ class Grow(_OnFiles):
         disk = now.disks[self.disks[0]]
         if trouble := self.why_not_kept(before, now, *(before.reading.disks[self.disks[0]].files or {})):
             return trouble
-        if disk.capacity < self.least:
+        least = self.wanted - 2 * MIB  # somebody may have counted otherwise, and a file system has less than its disk
+        if disk.capacity < least:
             return wrong(
                 _("The disk has {size}, and it is full.").format(size=format_size(disk.capacity)),
-                _('A disk grows with disk.resize("32 MiB"), also while its guest runs.'),
-                'lab.disks[ex.disks[0]].resize("32 MiB")',
+                _("A disk grows with {call}, also while its guest runs.").format(call="disk.resize(ex.wanted)"),
+                "lab.disks[ex.disks[0]].resize(ex.wanted)",
             )
-        if disk.file_system_bytes < self.least:
+        if disk.file_system_bytes < least:
             return wrong(
                 _("The disk grew, not its file system."),
                 _("Tell it inside the guest: resize2fs /dev/vdb; then sync."),

@@ -17,6 +17,7 @@ from labkit.language import _
 from labkit.model.disk import Bus, bus_of
 from labkit.model.inside import RED_HAT_QEMU, RED_HAT_VIRTIO
 from labkit.model.words import state_word
+from labkit.units import MIB
 
 BLOCK = 4096
 _SILENT = "lab.machines[ex.machine].start().wait_ready()"
@@ -120,7 +121,8 @@ class OtherController(DataDiskExercise):
 
     def prepare(self) -> None:
         """Start it with a virtio disk, and let it write the mark there, among other things."""
-        (machine,) = self.boot(self.lab.disks.create(self.disks[0], capacity="16 MiB"), chipset="pc")
+        capacity = self.drawn("capacity", 16 * MIB, 24 * MIB, 32 * MIB)
+        (machine,) = self.boot(self.lab.disks.create(self.disks[0], capacity=capacity), chipset="pc")
         machine.run(
             f"head -c 65536 /dev/urandom | dd of=/dev/vdb bs={BLOCK}; "
             f"printf {self.mark} | dd of=/dev/vdb bs={BLOCK} seek={self.place // BLOCK} conv=sync,fsync"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from labkit.course.exercises.snapshots import DATA, OnSnapshots, why_missing
-from labkit.course.readers import hash_file, read_image_names, read_states
+from labkit.course.readers import hash_if_there, read_image_names, read_states
 from labkit.course.reading import Evidence, Reading, StateReading
 from labkit.course.result import Result, broken, done, wrong
 from labkit.language import _, ngettext
@@ -22,7 +22,6 @@ from labkit.model.disk import image_path
 from labkit.model.image import Allocation, Format
 from labkit.storage import qemu_img
 from labkit.storage.files import make_private_folder
-from labkit.units import MIB
 
 NOW = "now"
 
@@ -82,7 +81,7 @@ class NobodysImages(_InOrder):
         below = Path(named)
         for orphan in self.orphans:
             qemu_img.create(
-                orphan, Format.QCOW2, 64 * MIB, Allocation.DYNAMIC, backing=below, backing_format=Format.QCOW2
+                orphan, Format.QCOW2, self.capacity, Allocation.DYNAMIC, backing=below, backing_format=Format.QCOW2
             )
             below = orphan
         self.orphans[0].chmod(0o444)
@@ -156,17 +155,17 @@ class BrokenChain(_InOrder):
         tree = self.live_through().snapshots.tree
         place = next(Path(disk.path) for disk in tree["base"].disks if disk.target == DATA)
         held = self.in_states(*read_states(self.lab, self.machine))
-        notes = {**held, "file": hash_file(place), "name": place.name}
+        notes = {**held, "file": hash_if_there(place), "name": place.name}
         make_private_folder(self.folder)
         place.rename(self.folder / place.name)
-        qemu_img.create(place, Format.QCOW2, 64 * MIB, Allocation.DYNAMIC)
+        qemu_img.create(place, Format.QCOW2, self.capacity, Allocation.DYNAMIC)
         place.chmod(0o444)
         return notes
 
     def read(self) -> Reading:
         """Read also the image in the base's place."""
         place = self.place
-        return replace(super().read(), files={"base": hash_file(place) if place.is_file() else ""})
+        return replace(super().read(), files={"base": hash_if_there(place) if place.is_file() else ""})
 
     def judge(self, before: Evidence, now: Reading) -> Result:
         """Look at the chain, the content of each state, and the seals."""

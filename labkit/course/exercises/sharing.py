@@ -22,6 +22,7 @@ from labkit.machine import Machine
 from labkit.model.machine import MachineState
 from labkit.model.measurement import median
 from labkit.model.usage import DiskLimits
+from labkit.units import MIB
 
 
 class NoisyNeighbour(MachineExercise):
@@ -29,8 +30,6 @@ class NoisyNeighbour(MachineExercise):
 
     slug: ClassVar[str] = "noisy-neighbour"
     alias: ClassVar[str] = "vecino-ruidoso"
-    most: ClassVar[int] = 100
-    """Requests a second that A may make at most."""
     code: ClassVar[str] = "vm = lab.machines[ex.machine]\nvm.throttle(ex.disks[0], iops=20)"
 
     @property
@@ -44,13 +43,24 @@ class NoisyNeighbour(MachineExercise):
         return (f"{self.slug}-data",)
 
     @property
+    def most(self) -> int:
+        """Requests a second that A may make at most."""
+        return self.drawn("most", 100, 60, 80)
+
+    @property
+    def amounts(self) -> Mapping[str, str]:
+        """How much A may ask for."""
+        return {"most": str(self.most)}
+
+    @property
     def questions(self) -> Mapping[str, Mapping[str, str]]:
         """Whether A's work is still there."""
         return {self.machine: {"work": "kill -0 $(cat /run/labkit-noise) && echo there"}}
 
     def prepare(self) -> Mapping[str, str]:
         """Start both on one CPU of the host, measure B alone, and let A write."""
-        a, b = self.boot(self.lab.disks.create(self.disks[0], capacity="64 MiB"))
+        capacity = self.drawn("capacity", 64 * MIB, 48 * MIB, 80 * MIB)
+        a, b = self.boot(self.lab.disks.create(self.disks[0], capacity=capacity))
         for machine in (a, b):
             machine.pin(0)
         alone = round(median(measure_fsync(b, seconds=0.5, rounds=2)))

@@ -65,9 +65,14 @@ class OnSnapshots(DataDiskExercise):
         """Return what the disk holds in a state: it differs from student to student."""
         return f"{name}-{self.mark}"
 
+    @property
+    def capacity(self) -> int:
+        """Bytes of its second disk."""
+        return self.drawn("capacity", 64 * MIB, 72 * MIB, 96 * MIB)
+
     def begin(self) -> Machine:
         """Return the exercise's machine, running, with its second disk."""
-        (machine,) = self.boot(*(self.lab.disks.create(name, capacity="64 MiB") for name in self.disks))
+        (machine,) = self.boot(*(self.lab.disks.create(name, capacity=self.capacity) for name in self.disks))
         return machine
 
 

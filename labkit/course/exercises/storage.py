@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from labkit.course.machine_exercise import MachineExercise
-from labkit.course.readers import hash_file, read_disk
+from labkit.course.readers import hash_if_there, read_disk
 from labkit.course.reading import Evidence, Reading
 from labkit.course.result import Result, broken, done, wrong
 from labkit.language import _
@@ -72,7 +72,8 @@ class Misnamed(MachineExercise):
     def prepare(self) -> Mapping[str, str]:
         """Let a guest write a letter on a VMDK, give that file another name, and attach its bytes as a raw disk."""
         wrong_one = self.disks[0]
-        made = self.lab.disks.create(wrong_one, capacity="32 MiB", format="vmdk")
+        capacity = self.drawn("capacity", 32 * MIB, 24 * MIB, 48 * MIB)
+        made = self.lab.disks.create(wrong_one, capacity=capacity, format="vmdk")
         (machine,) = self.boot(made)
         machine.run(
             f"labkit-mount vdb && {{ echo {self.mark}; head -c 3000 /dev/urandom | od -x; }} > /mnt/vdb/letter"
@@ -94,7 +95,7 @@ class Misnamed(MachineExercise):
         if right in found.disks:
             disk = read_disk(self.lab.disks[right], content=False, words={"begin": 0}, files=True)
             found = replace(found, disks={**found.disks, right: disk})
-        return replace(found, files={"file": hash_file(self.file)})
+        return replace(found, files={"file": hash_if_there(self.file)})
 
     def judge(self, before: Evidence, now: Reading) -> Result:
         """Look at the disk that is to be right, and for the letter inside."""
@@ -147,7 +148,6 @@ class FullHost(MachineExercise):
 
     slug: ClassVar[str] = "full-host"
     alias: ClassVar[str] = "anfitrion-lleno"
-    bytes: ClassVar[int] = 12 * MIB
     code: ClassVar[str] = (
         'lab.disks[ex.disks[0]].serve(room="64 MiB")\n'
         "vm = lab.machines[ex.machine]\n"
@@ -166,6 +166,11 @@ class FullHost(MachineExercise):
         return ("full-host-data",)
 
     @property
+    def bytes(self) -> int:
+        """How many it means to write."""
+        return self.drawn("bytes", 12 * MIB, 13 * MIB, 14 * MIB)
+
+    @property
     def questions(self) -> Mapping[str, Mapping[str, str]]:
         """Whether it has written to the end, and what it meant to."""
         same = f"[ -e /run/written ] && {self._content} | cmp - /mnt/vdb/data && echo same"
@@ -173,7 +178,9 @@ class FullHost(MachineExercise):
 
     def prepare(self) -> Mapping[str, str]:
         """Let a guest write more than its storage has room for."""
-        disk = self.lab.disks.create(self.disks[0], capacity="48 MiB").serve(room="8 MiB")
+        disk = self.lab.disks.create(
+            self.disks[0], capacity=self.drawn("capacity", 48 * MIB, 40 * MIB, 56 * MIB)
+        ).serve(room=self.drawn("room", 8 * MIB, 7 * MIB, 9 * MIB))
         (machine,) = self.boot(disk)
         machine.run(f"labkit-mount vdb; {self._content} > /run/data")
         boot = machine.run("cat /proc/sys/kernel/random/boot_id").stdout.strip()

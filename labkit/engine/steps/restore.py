@@ -12,6 +12,7 @@ from typing import assert_never
 
 from labkit.engine.context import Context
 from labkit.errors import NotFound, WrongState
+from labkit.hypervisor.managed_save import save_memory
 from labkit.model.image import Allocation
 from labkit.model.machine import DiskSpec, MachineState
 from labkit.model.state import LabState
@@ -62,7 +63,7 @@ def _restore_memory(step: RestoreMemory, context: Context) -> None:
         context.snapshots.restore_memory(step.machine_id, step.memory, step.disks, paused=paused)
         state = MachineState.PAUSED
     if step.saved and state is not MachineState.SAVED:
-        domains.save(step.machine_id, subject="", then_runs=not step.paused)
+        save_memory(domains, step.machine_id, subject="", then_runs=not step.paused)
 
 
 def cut_power_of_others(step: DefineFromSnapshot, context: Context) -> None:

@@ -1,4 +1,6 @@
-"""How a new machine goes on from a guest that is kept booted: its disk becomes that guest's, its memory is mapped.
+"""How a machine is started; a new one may go on from a guest that is kept booted.
+
+Then its disk becomes that guest's, and its memory is mapped.
 
 Whether anything was written to the disk since shows whether the guest has run: then nobody puts another content there.
 Knows: the rooms below. Must not know: the order of steps, the journal.
@@ -25,7 +27,7 @@ from labkit.model.image import Allocation, Format
 from labkit.model.kept import BlankDisk
 from labkit.model.machine import MachineState
 from labkit.model.state import LabState
-from labkit.plans.steps import BringWarmDisk, WakeFresh, WarmStep
+from labkit.plans.steps import BringWarmDisk, SwitchOn, WakeFresh, WarmStep
 from labkit.storage import atomic, files, headers, qemu_img
 from labkit.storage.files import host_errors
 from labkit.storage.process import run
@@ -34,6 +36,9 @@ from labkit.storage.process import run
 def do(step: WarmStep, context: Context) -> None:
     """Carry a step out."""
     match step:
+        case SwitchOn():
+            if not context.has_guest(step.spec.id):
+                context.domains.start(step.spec.id, subject=step.spec.name)
         case BringWarmDisk():
             _bring(step, context)
         case WakeFresh():
@@ -45,6 +50,9 @@ def do(step: WarmStep, context: Context) -> None:
 def is_done(step: WarmStep, state: LabState) -> bool:
     """Whether a step has been carried out; a guest that has run and ended again has been woken, too."""
     match step:
+        case SwitchOn():
+            machine = state.find_machine(step.spec.id)
+            return machine is not None and machine.is_active
         case BringWarmDisk():
             return _is_as_brought(step)
         case WakeFresh():
@@ -149,7 +157,7 @@ def _wake(step: WakeFresh, context: Context) -> None:
             return
     if context.domains.state(spec.id)[0] is MachineState.PAUSED:
         context.domains.resume(spec.id, subject=spec.name)
-    if remark := tell(spec, context):
+    if remark := tell(spec, context, greet=True):
         context.tell(remark)
 
 

@@ -85,7 +85,7 @@ def parse_domain(domain: etree._Element) -> MachineSpec | None:
         genid=_text(domain, "genid") or None,
         console_log=get_attribute(domain, "devices/serial/log", "file") or None,
         architecture=get_attribute(domain, "os/type", "arch") or X86_64.name,
-        chipset=Chipset.Q35 if "q35" in get_attribute(domain, "os/type", "machine") else Chipset.PC,
+        chipset=Chipset.Q35 if Chipset.Q35 in get_attribute(domain, "os/type", "machine") else Chipset.PC,
     )
 
 

@@ -11,20 +11,15 @@ from dataclasses import replace
 from labkit.model.disk import name_of
 from labkit.model.image import Format
 from labkit.model.machine import DiskSpec
-from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
-from labkit.plans.guard import guarded
 from labkit.plans.naming import next_image_path
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
+from labkit.plans.planning import make_plan
+from labkit.plans.refusal import Refusal
 from labkit.plans.steps import CreateOverlay, Step
 
 
-def tree_of(state: LabState, machine: str) -> SnapshotTree:
-    """Return a machine's snapshots; an empty tree where it has none."""
-    return state.snapshots.get(machine, SnapshotTree())
-
-
-def make_plan(
+def snapshot_plan(
     act: str,
     state: LabState,
     machine: str,
@@ -41,19 +36,8 @@ def make_plan(
         act: the verb. machine, name: the machine and its snapshot. steps, refusal, notes: as in `Plan`.
         disks: free disks that it changes too.
     """
-    locked = () if refusal else tuple(disks)
-    plan = Plan(
-        act=act,
-        subject=f"{machine}@{name}",
-        home=state.home,
-        names=(machine,),
-        disks=locked,
-        basis=state.fingerprint((machine,), locked),
-        steps=() if refusal else tuple(steps),
-        refusal=refusal,
-        notes=() if refusal else tuple(notes),
-    )
-    return guarded(state, plan)
+    subject = f"{machine}@{name}"
+    return make_plan(act, state, subject, names=[machine], disks=disks, steps=steps, refusal=refusal, notes=notes)
 
 
 def make_overlays(

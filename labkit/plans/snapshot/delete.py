@@ -18,10 +18,11 @@ from labkit.model.machine import MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.plans.broken import why_broken_image
 from labkit.plans.guard import may_merge, why_not_delete_snapshots
-from labkit.plans.plan import Plan, Refusal
+from labkit.plans.plan import Plan
 from labkit.plans.reclaim import find_unneeded, own_disks, reclaim
-from labkit.plans.snapshot.common import make_plan, tree_of
-from labkit.plans.snapshot_excuses import why_not_delete
+from labkit.plans.refusal import Refusal
+from labkit.plans.snapshot.common import snapshot_plan
+from labkit.plans.snapshot_excuses import why_checkpoints, why_not_there
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import DeleteFiles, ForgetSnapshot, MergeLayer, Step
 from labkit.units import MIB, format_size
@@ -47,12 +48,12 @@ def plan_delete(
         merge: which anonymous layers are merged up: "auto": those where that is cheap; "always": also those that are
             large or have several children, which copies or adds bytes; "never".
     """
-    facts, tree = state.machines[machine], tree_of(state, machine)
-    refusal = why_not_delete(survey, facts, tree, name)
+    facts, tree = state.machines[machine], state.tree_of(machine)
+    refusal = why_not_there(facts, tree, name) or why_checkpoints(survey, facts)
     names = tree.branch(name) if branch and refusal is None else (name,)
     refusal = refusal or why_not_delete_snapshots(state, machine, names)
     if refusal:
-        return make_plan("delete", state, machine, name, refusal=refusal)
+        return snapshot_plan("delete", state, machine, name, refusal=refusal)
     gone = [tree[each] for each in names]
     heir = tree[name].parent if tree.current in names else None
     forgets = [
@@ -71,12 +72,12 @@ def plan_delete(
     roots = state.roots - freed | state.claimed | {disk.path for disk in facts.spec.disks}
     merges, notes = ([], []) if merge == Merge.NEVER else _merges(state, facts, roots, always=merge == Merge.ALWAYS)
     if merge != Merge.NEVER and (refusal := _why_not_merge(state, survey, machine, merges, freed)):
-        return make_plan("delete", state, machine, name, refusal=refusal)
+        return snapshot_plan("delete", state, machine, name, refusal=refusal)
     dead = find_unneeded(state, roots, own_disks(facts, tree), machine=facts.id)
     memories = [node.memory for node in gone if node.memory]
     memories += state.beside(memories)
     clean_ups = [_deletion(state, survey, dead, memories)] if dead or memories else []
-    return make_plan("delete", state, machine, name, steps=[*forgets, *clean_ups, *merges], notes=notes)
+    return snapshot_plan("delete", state, machine, name, steps=[*forgets, *clean_ups, *merges], notes=notes)
 
 
 def _deletion(state: LabState, survey: SnapshotSurvey, dead: Iterable[str], memories: Iterable[str]) -> DeleteFiles:

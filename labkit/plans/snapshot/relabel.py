@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from labkit.model.state import LabState
 from labkit.plans.plan import Plan
-from labkit.plans.snapshot.common import make_plan, tree_of
+from labkit.plans.snapshot.common import snapshot_plan
 from labkit.plans.snapshot_excuses import why_not_named, why_not_there
 from labkit.plans.steps import RelabelSnapshot
 
@@ -16,11 +16,11 @@ def plan_relabel(
     state: LabState, machine: str, name: str, *, new: str | None = None, description: str | None = None
 ) -> Plan:
     """Plan to give a snapshot another name or description."""
-    facts, tree = state.machines[machine], tree_of(state, machine)
+    facts, tree = state.machines[machine], state.tree_of(machine)
     act = "rename" if new is not None else "describe"
     refusal = why_not_there(facts, tree, name) or (why_not_named(tree, new) if new not in (None, name) else None)
     if refusal or (new in (None, name) and description in (None, tree[name].description)):
-        return make_plan(act, state, machine, name, refusal=refusal)
+        return snapshot_plan(act, state, machine, name, refusal=refusal)
     step = RelabelSnapshot(
         machine_id=facts.id,
         domain=facts.spec.domain_name,
@@ -31,4 +31,4 @@ def plan_relabel(
         children=tree.children(name),
         current_child=tree.current if tree.current in tree.children(name) else None,
     )
-    return make_plan(act, state, machine, name, steps=[step])
+    return snapshot_plan(act, state, machine, name, steps=[step])

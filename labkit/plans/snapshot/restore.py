@@ -16,9 +16,9 @@ from labkit.plans.naming import free_disk_name, next_image_path
 from labkit.plans.plan import Plan
 from labkit.plans.reclaim import find_unneeded, own_disks
 from labkit.plans.removal import allocated_by, files_of
-from labkit.plans.snapshot.common import make_creations, make_overlays, make_plan, tree_of
+from labkit.plans.snapshot.common import make_creations, make_overlays, snapshot_plan
 from labkit.plans.snapshot.take import make_freezing, make_taking
-from labkit.plans.snapshot_excuses import is_same_disk, why_not_restore, why_not_take
+from labkit.plans.snapshot_excuses import is_same_disk, why_not_restore, why_not_take, why_not_there
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import (
     CreateOverlay,
@@ -50,16 +50,18 @@ def plan_restore(
         save_current: name of a snapshot to take first, or None. run: whether a guest whose memory was kept
             runs again (else it is left saved). memory: False: come back to the disks only; the machine is off then.
     """
-    facts, tree = state.machines[machine], tree_of(state, machine)
-    refusal = why_not_restore(state, survey, facts, tree, name, save_current=save_current)
+    facts, tree = state.machines[machine], state.tree_of(machine)
+    if missing := why_not_there(facts, tree, name):
+        return snapshot_plan("restore", state, machine, name, refusal=missing)
+    snapshot = tree[name]
+    refusal = why_not_restore(state, survey, facts, snapshot)
     if refusal is None and memory:
-        refusal = why_not_from_memory(state, survey, tree[name]) or why_renamed(facts, tree[name])
+        refusal = why_not_from_memory(state, survey, snapshot) or why_renamed(facts, snapshot)
     if refusal is None and save_current is not None:
         refusal = why_not_take(state, survey, facts, tree, save_current)
     if refusal:
-        return make_plan("restore", state, machine, name, refusal=refusal)
+        return snapshot_plan("restore", state, machine, name, refusal=refusal)
 
-    snapshot = tree[name]
     creates: list[Step] = []
     switches: list[Step] = []
     clean_ups: list[Step] = []
@@ -79,7 +81,7 @@ def plan_restore(
     creates += make_creations(snapshot.disks, overlays)
     switches += _power_off(facts) + _switch_to(survey, facts, snapshot, overlays, run=run, memory=memory)
     clean_ups += _removal(state, facts, snapshot, dropped, creates)
-    return make_plan(
+    return snapshot_plan(
         "restore",
         state,
         machine,
@@ -171,7 +173,7 @@ def _removal(
     passing = tuple(path for path in gone if path not in state.readable)  # made by this act, to save the state
     needed = {step.backing for step in creates if isinstance(step, CreateOverlay)}
     roots = (state.roots - set(gone)) | needed | state.claimed
-    dead = find_unneeded(state, roots, own_disks(facts, tree_of(state, facts.name)), machine=facts.id)
+    dead = find_unneeded(state, roots, own_disks(facts, state.tree_of(facts.name)), machine=facts.id)
     files = (*passing, *files_of(state, dead))
     return [DeleteFiles(paths=files, bytes=allocated_by(state, dead))] if files else []
 
@@ -180,6 +182,6 @@ def _loss(state: LabState, facts: MachineFacts, save_current: str | None) -> lis
     if save_current is not None:
         return [_("The current state stays as {name}.").format(name=save_current)]
     lost = sum(state.images[disk.path].allocated for disk in facts.spec.disks if disk.path in state.images)
-    tree = tree_of(state, facts.name)
+    tree = state.tree_of(facts.name)
     since = _(" since {name}").format(name=tree.current) if tree.current else ""
     return [_("What was written{since} is discarded: {size}.").format(since=since, size=format_size(lost))]

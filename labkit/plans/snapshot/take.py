@@ -13,7 +13,7 @@ from labkit.model.machine import DiskSpec, MachineFacts, MachineState
 from labkit.model.state import LabState
 from labkit.plans.naming import free_memory_paths
 from labkit.plans.plan import Plan
-from labkit.plans.snapshot.common import make_creations, make_overlays, make_plan, tree_of
+from labkit.plans.snapshot.common import make_creations, make_overlays, snapshot_plan
 from labkit.plans.snapshot_excuses import why_not_take, why_only_disks
 from labkit.plans.snapshot_survey import SnapshotSurvey
 from labkit.plans.steps import FreezeImages, TakeSnapshot
@@ -24,14 +24,14 @@ DEEP = 20
 
 def plan_take(state: LabState, survey: SnapshotSurvey, machine: str, name: str, description: str) -> Plan:
     """Plan to freeze a machine's disks, and its memory if it is on, as a point to come back to."""
-    facts, tree = state.machines[machine], tree_of(state, machine)
+    facts, tree = state.machines[machine], state.tree_of(machine)
     refusal = why_not_take(state, survey, facts, tree, name)
     if refusal:
-        return make_plan("take", state, machine, name, refusal=refusal)
+        return snapshot_plan("take", state, machine, name, refusal=refusal)
     overlays = make_overlays(state, facts.spec.disks)
     step = make_taking(state, survey, facts, name, description, overlays)
     steps = [*make_creations(facts.spec.disks, overlays), step, make_freezing(state, facts.spec.disks)]
-    return make_plan("take", state, machine, name, steps=steps, notes=_notes_of_take(state, facts, step))
+    return snapshot_plan("take", state, machine, name, steps=steps, notes=_notes_of_take(state, facts, step))
 
 
 def make_taking(
@@ -57,7 +57,7 @@ def make_taking(
         console=facts.spec.console_log if memory else None,
         live=facts.is_active,
         quiesce=survey.quiesce and facts.state is MachineState.RUNNING,
-        parent=tree_of(state, facts.name).current,
+        parent=state.tree_of(facts.name).current,
     )
 
 

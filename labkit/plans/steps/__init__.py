@@ -30,7 +30,7 @@ from labkit.plans.steps.machine import ConfigureMachine, CutPower, DefineMachine
 from labkit.plans.steps.migration import DropRecords, EndInstance, GiveRecords, MigrateMachine
 from labkit.plans.steps.restore import DefineFromSnapshot, DropSaved, MarkCurrent, RestoreMemory
 from labkit.plans.steps.snapshot import ForgetSnapshot, RelabelSnapshot, ReviveSnapshot, TakeSnapshot
-from labkit.plans.steps.warm import BringWarmDisk, WakeFresh
+from labkit.plans.steps.warm import BringWarmDisk, SwitchOn, WakeFresh
 
 ImageStep = CopyImage | WriteMessage | CreateImage | ConvertImage | BringImage | CreateOverlay | RenameImage
 LayerStep = GrowImage | RebaseImage | FreezeImages | MergeLayer | DeleteFiles
@@ -41,7 +41,7 @@ RestoreStep = DropSaved | DefineFromSnapshot | MarkCurrent | RestoreMemory
 CloneStep = LinkImages | BackUpDisks | DefineClones | CopySnapshots
 FlattenStep = PullBases | ReplaceImage
 InstantStep = CopyMemory | MapMemory | WakeClones
-WarmStep = BringWarmDisk | WakeFresh
+WarmStep = SwitchOn | BringWarmDisk | WakeFresh
 MigrationStep = DropRecords | MigrateMachine | GiveRecords | EndInstance
 ArchiveStep = WriteArchive | UnpackImage | UnpackMemory | UnpackBootFile | DefineAdopted
 
@@ -135,6 +135,7 @@ __all__ = [
     "SnapshotStep",
     "Step",
     "StopServing",
+    "SwitchOn",
     "TakeSnapshot",
     "Touched",
     "UndefineMachine",

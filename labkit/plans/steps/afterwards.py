@@ -134,10 +134,10 @@ def using(spec: MachineSpec, disks: Iterable[DiskSpec]) -> MachineSpec:
 # --- snapshots ----------------------------------------------------------------------------------
 
 
-def tree_of(state: LabState, machine_id: str) -> SnapshotTree:
+def tree_by_id(state: LabState, machine_id: str) -> SnapshotTree:
     """Return the snapshots of a machine by its id; an empty tree where it has none."""
     facts = find_machine(state, machine_id)
-    return state.snapshots.get(facts.name, SnapshotTree()) if facts else SnapshotTree()
+    return state.tree_of(facts.name) if facts else SnapshotTree()
 
 
 def with_tree(state: LabState, machine_id: str, tree: SnapshotTree) -> LabState:

@@ -7,12 +7,12 @@ Knows: the model. Must not know: which steps there are.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from labkit.model.disk import backing_name
-from labkit.model.image import Format
+from labkit.model.image import Allocation, Format
 from labkit.model.machine import DiskSpec, MachineSpec
 from labkit.model.state import LabState
 from labkit.printing import quote
@@ -124,6 +124,11 @@ class BaseStep(ABC):
     @abstractmethod
     def touches(self) -> Touched:
         """The files it touches, and how much it writes and frees."""
+
+    @property
+    def allocations(self) -> Mapping[str, Allocation | str]:
+        """How each image that it makes is allocated: so, or as the image of another path; raw and qcow2 do not tell."""
+        return {}
 
     @abstractmethod
     def after(self, state: LabState) -> LabState:

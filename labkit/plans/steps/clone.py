@@ -5,6 +5,7 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
@@ -19,7 +20,7 @@ from labkit.plans.steps.afterwards import (
     make_tree,
     new_image,
     overlay_on,
-    tree_of,
+    tree_by_id,
     with_images,
     with_new_machines,
     with_tree,
@@ -66,6 +67,10 @@ class LinkImages(BaseStep):
     @property
     def touches(self) -> Touched:
         return Touched(creates=self.paths, stands_on=((self.backing, self.backing_format),))
+
+    @property
+    def allocations(self) -> Mapping[str, Allocation | str]:
+        return dict.fromkeys(self.paths, Allocation.DYNAMIC)
 
     def after(self, state: LabState) -> LabState:
         return with_images(state, *(overlay_on(state, path, self.backing, self.backing_format) for path in self.paths))
@@ -128,6 +133,10 @@ class BackUpDisks(BaseStep):
     def touches(self) -> Touched:
         return Touched(creates=tuple(disk.path for disk in self.disks), copied=self.bytes)
 
+    @property
+    def allocations(self) -> Mapping[str, Allocation | str]:
+        return {disk.path: disk.allocation for disk in self.disks}
+
     def after(self, state: LabState) -> LabState:
         each = self.bytes // len(self.disks)
         copies = (
@@ -142,12 +151,11 @@ class DefineClones(BaseStep):
     """Define clones: by the definition of a machine or of its snapshot, with other names, ids and disks.
 
     Attributes:
-        source_id, source_domain: the machine they are clones of. snapshot: whose definition they get; None: its own.
+        source_id: the machine they are clones of. snapshot: whose definition they get; None: its own.
         many: whether `count` was given, even if it was 1.
     """
 
     source_id: str
-    source_domain: str
     snapshot: str | None
     specs: tuple[MachineSpec, ...]
     many: bool = False
@@ -180,12 +188,11 @@ class CopySnapshots(BaseStep):
     """Give a clone the snapshot tree of its original, on the copies of its images.
 
     Attributes:
-        source_id, source_domain: the original. spec: the clone. paths: pairs of an original's image and its copy.
+        source_id: the original. spec: the clone. paths: pairs of an original's image and its copy.
         names: the snapshots, parents first. current: the one the current state began from, or None.
     """
 
     source_id: str
-    source_domain: str
     spec: MachineSpec
     paths: tuple[tuple[str, str], ...]
     names: tuple[str, ...]
@@ -216,7 +223,7 @@ class CopySnapshots(BaseStep):
         return Touched(hands_over=written_by(self.spec))
 
     def after(self, state: LabState) -> LabState:
-        copies, source = dict(self.paths), tree_of(state, self.source_id)
+        copies, source = dict(self.paths), tree_by_id(state, self.source_id)
 
         def copied(node: SnapshotFacts) -> SnapshotFacts:
             disks = tuple(

@@ -5,10 +5,12 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 from labkit.language import _
+from labkit.model.image import Allocation
 from labkit.model.machine import DiskSpec
 from labkit.model.state import LabState
 from labkit.plans.steps.afterwards import alone, with_images, without_files
@@ -77,6 +79,10 @@ class ReplaceImage(BaseStep):
     @property
     def touches(self) -> Touched:
         return Touched(rewrites=(self.path,), moves=(self.draft,))
+
+    @property
+    def allocations(self) -> Mapping[str, Allocation | str]:
+        return {self.path: self.draft}
 
     def after(self, state: LabState) -> LabState:
         draft = state.images.get(self.draft)

@@ -5,6 +5,7 @@ Knows: the model. Must not know: how a step is carried out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
@@ -48,6 +49,10 @@ class CopyImage(BaseStep):
     @property
     def touches(self) -> Touched:
         return Touched(creates=(self.target,), reads=(self.source,), copied=self.bytes)
+
+    @property
+    def allocations(self) -> Mapping[str, Allocation | str]:
+        return {self.target: self.source}
 
     def after(self, state: LabState) -> LabState:
         old = state.images.get(self.source)
@@ -122,6 +127,10 @@ class CreateImage(BaseStep):
     def touches(self) -> Touched:
         return Touched(creates=(self.path,), filled=self.bytes)
 
+    @property
+    def allocations(self) -> Mapping[str, Allocation | str]:
+        return {self.path: self.allocation}
+
     def after(self, state: LabState) -> LabState:
         made = new_image(self.path, self.format, self.capacity, self.bytes, allocation=self.allocation)
         return with_images(state, made)
@@ -166,6 +175,10 @@ class ConvertImage(BaseStep):
         read = () if self.as_is else ((self.source, self.source_format),)
         return Touched(creates=(self.target,), stands_on=read, copied=self.bytes)
 
+    @property
+    def allocations(self) -> Mapping[str, Allocation | str]:
+        return {self.target: self.allocation}
+
     def after(self, state: LabState) -> LabState:
         kind, allocation = self.target_format, self.allocation
         return with_images(state, new_image(self.target, kind, self.capacity, self.bytes, allocation=allocation))
@@ -202,6 +215,10 @@ class BringImage(BaseStep):
     def touches(self) -> Touched:
         return Touched(creates=(self.target,), copied=self.bytes)
 
+    @property
+    def allocations(self) -> Mapping[str, Allocation | str]:
+        return {self.target: self.allocation}
+
     def after(self, state: LabState) -> LabState:
         kind, capacity = self.target_format, self.source.capacity
         return with_images(state, new_image(self.target, kind, capacity, self.bytes, allocation=self.allocation))
@@ -231,6 +248,10 @@ class CreateOverlay(BaseStep):
     def touches(self) -> Touched:
         return Touched(creates=(self.path,), stands_on=((self.backing, self.backing_format),))
 
+    @property
+    def allocations(self) -> Mapping[str, Allocation | str]:
+        return {self.path: Allocation.DYNAMIC}
+
     def after(self, state: LabState) -> LabState:
         return with_images(state, overlay_on(state, self.path, self.backing, self.backing_format))
 
@@ -256,6 +277,10 @@ class RenameImage(BaseStep):
     @property
     def touches(self) -> Touched:
         return Touched(creates=(self.new,), moves=(self.old,))
+
+    @property
+    def allocations(self) -> Mapping[str, Allocation | str]:
+        return {self.new: self.old}
 
     def after(self, state: LabState) -> LabState:
         old = state.images.get(self.old)

@@ -11,7 +11,7 @@ from typing import ClassVar, final
 from labkit.language import _
 from labkit.model.machine import Accelerator, DiskSpec, MachineFacts, MachineState
 from labkit.model.state import LabState
-from labkit.plans.steps.afterwards import tree_of, with_machine, with_tree
+from labkit.plans.steps.afterwards import tree_by_id, with_machine, with_tree
 from labkit.plans.steps.base import (
     BaseStep,
     OnCancel,
@@ -86,7 +86,7 @@ class DefineFromSnapshot(BaseStep):
         return Touched(hands_over=image_paths(self.disks), stands_on=below)
 
     def after(self, state: LabState) -> LabState:
-        node = tree_of(state, self.machine_id).nodes.get(self.snapshot)
+        node = tree_by_id(state, self.machine_id).nodes.get(self.snapshot)
         if node is None:
             return state
 
@@ -122,7 +122,7 @@ class MarkCurrent(BaseStep):
         return Touched()
 
     def after(self, state: LabState) -> LabState:
-        tree = tree_of(state, self.machine_id)
+        tree = tree_by_id(state, self.machine_id)
         return with_tree(state, self.machine_id, replace(tree, current=self.snapshot))
 
 

@@ -16,7 +16,7 @@ from labkit.plans.steps.afterwards import (
     find_machine,
     make_tree,
     newest,
-    tree_of,
+    tree_by_id,
     using,
     with_machine,
     with_specs,
@@ -97,7 +97,7 @@ class TakeSnapshot(BaseStep):
         facts = find_machine(state, self.machine_id)
         if facts is None:
             return state
-        tree = tree_of(state, self.machine_id)
+        tree = tree_by_id(state, self.machine_id)
         node = SnapshotFacts(
             name=self.name,
             description=self.description,
@@ -163,7 +163,7 @@ class ForgetSnapshot(BaseStep):
         return Touched()
 
     def after(self, state: LabState) -> LabState:
-        tree = tree_of(state, self.machine_id)
+        tree = tree_by_id(state, self.machine_id)
         if self.snapshot not in tree:
             return state
         parent = tree[self.snapshot].parent
@@ -215,7 +215,7 @@ class ReviveSnapshot(BaseStep):
         points = [state.forgotten[disk.path] for disk in self.frozen if disk.path in state.forgotten]
         if facts is None or not points:
             return state
-        tree = tree_of(state, self.machine_id)
+        tree = tree_by_id(state, self.machine_id)
         node = SnapshotFacts(
             name=self.snapshot,
             description=points[0].description,
@@ -280,7 +280,7 @@ class RelabelSnapshot(BaseStep):
         return Touched()
 
     def after(self, state: LabState) -> LabState:
-        tree = tree_of(state, self.machine_id)
+        tree = tree_by_id(state, self.machine_id)
 
         def relabelled(node: SnapshotFacts) -> SnapshotFacts:
             parent = self.new if node.parent == self.old else node.parent

@@ -1,4 +1,4 @@
-"""Steps of a new machine that goes on from a guest which is kept booted, instead of booting.
+"""Steps of a start: a machine boots, or a new one goes on from a guest which is kept booted.
 
 Knows: the model. Must not know: how a step is carried out.
 """
@@ -17,6 +17,35 @@ from labkit.model.state import LabState
 from labkit.plans.steps.afterwards import with_machine
 from labkit.plans.steps.base import BaseStep, OnCancel, Phase, Touched, below, line, lines, own_step, written_by
 from labkit.plans.steps.instant import waking_paper
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchOn(BaseStep):
+    """Let a machine that is off boot, and a saved one go on where it was saved.
+
+    Attributes:
+        spec: the machine.
+    """
+
+    spec: MachineSpec
+    phase: ClassVar[Phase] = Phase.SWITCH
+    on_cancel: ClassVar[OnCancel] = OnCancel.GOES_ON
+
+    @property
+    def command(self) -> str:
+        return line("virsh", "start", self.spec.domain_name)
+
+    @property
+    def word(self) -> str:
+        return _("switching on")
+
+    @property
+    def touches(self) -> Touched:
+        return Touched(hands_over=written_by(self.spec))
+
+    def after(self, state: LabState) -> LabState:
+        return with_machine(state, self.spec.id, _running)
 
 
 @final
@@ -111,7 +140,8 @@ class WakeFresh(BaseStep):
         return Touched(hands_over=written, reads=(self.kept.pages, self.kept.devices, self.disk.pristine))
 
     def after(self, state: LabState) -> LabState:
-        def awake(facts: MachineFacts) -> MachineFacts:
-            return replace(facts, state=MachineState.RUNNING, live=facts.spec)
+        return with_machine(state, self.spec.id, _running)
 
-        return with_machine(state, self.spec.id, awake)
+
+def _running(facts: MachineFacts) -> MachineFacts:
+    return replace(facts, state=MachineState.RUNNING, live=facts.spec)

@@ -140,10 +140,10 @@ class ClonePanel(OneMachinePanel):
             self._last = None if plan.refusal else (label, drawing.predict(plan, self.acting.copy_rate), None)
             return plan
 
-        def measured(outcome: Outcome) -> None:
+        def measure(outcome: Outcome) -> None:
             files = outcome.plan.files
             given = measure_given((*files.created, *files.rewritten))
             if self._last is not None:
                 self._last = (*self._last[:2], drawing.Cost(seconds=outcome.seconds, bytes=given))
 
-        self._propose(label, make_with_estimate, measured=measured)
+        self._propose(label, make_with_estimate, then=measure)

@@ -87,7 +87,7 @@ def _time(cost: Cost) -> str:
 def render_form(state: LabState, survey: CloneSurvey, facts: MachineFacts, *, busy: str | None) -> Node:
     """Return the form of new clones."""
     name = free_name(state, f"{facts.name}-clone")
-    tree = state.snapshots.get(facts.name, SnapshotTree())
+    tree = state.tree_of(facts.name)
     kinds = [(CloneKind.FULL, _("full: a copy")), (CloneKind.LINKED, _("linked: on a snapshot"))]
     points = [("", _("as it is now")), *((point, point) for point in tree)]
     identities = [(Identity.NEW, _("new: somebody else")), (Identity.KEEP, _("kept: a twin"))]

@@ -12,6 +12,7 @@ from labkit.model.state import LabState
 from labkit.plans import disk as plans
 from labkit.plans import disk_change
 from labkit.plans.disk_excuses import SECTOR
+from labkit.plans.naming import numbered
 from labkit.units import format_size
 from labkit.widgets import parts
 from labkit.widgets.disk.parts import kind_word
@@ -59,7 +60,7 @@ def render_create(state: LabState, *, busy: str | None) -> Node:
             "create",
             _("Create…"),
             parts.field(
-                _("New disk's name"), "name", "data" if "data" not in state.disks else _free_name(state, "data")
+                _("New disk's name"), "name", "data" if "data" not in state.disks else numbered("data", state.disks)
             ),
             parts.field(_("Capacity"), "capacity", "64 MiB"),
             parts.choices(_("Format"), "format", _formats(), Format.QCOW2),
@@ -74,7 +75,7 @@ def render_create(state: LabState, *, busy: str | None) -> Node:
 
 def render_forms(state: LabState, survey: plans.DiskSurvey, disk: DiskFacts, *, busy: str | None) -> Node:
     """Return the forms of acts that need input: resize, convert, attach."""
-    name = _free_name(state, disk.name)
+    name = numbered(disk.name, state.disks)
     resize = disk_change.plan_resize(state, survey, disk.name, disk.capacity + SECTOR)
     convert = disk_change.plan_convert(state, survey, disk.name, name, disk.format, Allocation.DYNAMIC)
     machines = [(name, name) for name in state.machines]
@@ -98,7 +99,7 @@ def render_forms(state: LabState, survey: plans.DiskSurvey, disk: DiskFacts, *, 
                 _("Convert…"),
                 parts.field(_("New disk's name"), "name", name),
                 parts.choices(_("Format"), "format", _formats(), disk.format),
-                parts.choices(_("Allocation"), "allocation", _kinds(), disk.allocation),
+                parts.choices(_("Allocation"), "allocation", _kinds(), _kind_of(disk)),
                 excuse=convert.excuse,
                 busy=busy,
             ),
@@ -122,6 +123,11 @@ def _formats() -> list[tuple[str, str]]:
     return [(str(format), str(format)) for format in Format]
 
 
+def _kind_of(disk: DiskFacts) -> Allocation:
+    """Return what its copy is to be if nobody chooses: one that is only full need not promise it."""
+    return disk.allocation if disk.base.tells else Allocation.DYNAMIC
+
+
 def _kinds() -> list[tuple[str, str]]:
     return [(str(kind), kind_word(kind)) for kind in Allocation]
 
@@ -131,10 +137,3 @@ def _why_not_attach(state: LabState, disk: DiskFacts) -> str | None:
     excuses = (plans.plan_attach(state, disk.name, name).excuse for name in state.machines)
     first = next(excuses, _("There is no machine to attach it to."))
     return None if first is None or (disk.machine is None and None in excuses) else first
-
-
-def _free_name(state: LabState, name: str) -> str:
-    number = 2
-    while f"{name}-{number}" in state.disks:
-        number += 1
-    return f"{name}-{number}"

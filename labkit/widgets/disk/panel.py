@@ -9,6 +9,7 @@ Knows: the store's readings, the acts of disks. Must not know: libvirt, qemu-img
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from labkit.disk import Disk
@@ -19,7 +20,6 @@ from labkit.model.lineage import read_lineage
 from labkit.model.losses import find_losses
 from labkit.model.state import LabState
 from labkit.plans.broken import why_broken_disk
-from labkit.plans.plan import Plan
 from labkit.widgets import parts
 from labkit.widgets.acting import Values
 from labkit.widgets.disk import acts
@@ -32,6 +32,7 @@ from labkit.widgets.reading import LabReading
 from labkit.widgets.tree import Child, Node, tag
 
 if TYPE_CHECKING:
+    from labkit.engine.executor import Outcome
     from labkit.lab import Lab
     from labkit.model.regions import Region
 
@@ -61,9 +62,9 @@ class DiskPanel(LivePanel):
         self.on("resize", self._resize)
         self.on("convert", self._convert)
         self.on("attach", self._attach)
-        self.on("compact", lambda _values: self._plan_for(_("Compact {name}"), lambda disk: disk.compact.plan()))
-        self.on("delete", lambda _values: self._plan_for(_("Delete {name}"), lambda disk: disk.delete.plan()))
-        self.on("detach", lambda _values: self._plan_for(_("Detach {name}"), self._plan_detach))
+        self.on("compact", self._compact)
+        self.on("delete", self._delete)
+        self.on("detach", self._detach)
 
     # --- what is shown -----------------------------------------------------------------------------
 
@@ -167,46 +168,61 @@ class DiskPanel(LivePanel):
 
     def _create(self, values: Values) -> None:
         name = values.get("name", "")
-        self._plan_and_show(
+        self._propose(
             _("Create {name}").format(name=name),
-            lambda: self._lab.disks.create.plan(
+            partial(
+                self._lab.disks.create.plan,
                 name,
                 capacity=values.get("capacity", ""),
                 format=values.get("format", ""),
                 allocation=values.get("allocation", ""),
             ),
-            shows=name,
+            then=self._choosing(name),
         )
+
+    @property
+    def _disk(self) -> Disk:
+        """The shown disk."""
+        facts = self._shown(self._disks(self._store.reading))
+        return Disk(self._lab.session, facts.name if facts else "")
 
     def _resize(self, values: Values) -> None:
-        self._plan_for(_("Resize {name}"), lambda disk: disk.resize.plan(values.get("capacity", "")))
+        disk = self._disk
+        self._propose(_("Resize {name}").format(name=disk.name), partial(disk.resize.plan, values.get("capacity", "")))
 
     def _convert(self, values: Values) -> None:
-        new = values.get("name", "")
-        self._plan_for(
-            _("Convert {name}"),
-            lambda disk: disk.convert.plan(
-                new, format=values.get("format"), allocation=values.get("allocation", "dynamic")
-            ),
-            shows=new,
+        disk, new = self._disk, values.get("name", "")
+        format, allocation = values.get("format"), values.get("allocation", "dynamic")
+        self._propose(
+            _("Convert {name}").format(name=disk.name),
+            partial(disk.convert.plan, new, format=format, allocation=allocation),
+            then=self._choosing(new),
         )
 
+    def _compact(self, _values: Values) -> None:
+        disk = self._disk
+        self._propose(_("Compact {name}").format(name=disk.name), disk.compact.plan)
+
+    def _delete(self, _values: Values) -> None:
+        disk = self._disk
+        self._propose(_("Delete {name}").format(name=disk.name), disk.delete.plan)
+
     def _attach(self, values: Values) -> None:
-        machine = values.get("machine", "")
-        self._plan_for(_("Attach {name}"), lambda disk: self._lab.machines[machine].attach.plan(disk.name))
+        disk, machine = self._disk, values.get("machine", "")
+        self._propose(
+            _("Attach {name}").format(name=disk.name), lambda: self._lab.machines[machine].attach.plan(disk.name)
+        )
 
-    def _plan_detach(self, disk: Disk) -> Plan:
-        return self._lab.machines[disk.machine or ""].detach.plan(disk)
+    def _detach(self, _values: Values) -> None:
+        disk = self._disk
+        self._propose(
+            _("Detach {name}").format(name=disk.name), lambda: self._lab.machines[disk.machine or ""].detach.plan(disk)
+        )
 
-    def _plan_for(self, label: str, make: Callable[[Disk], Plan], *, shows: str | None = None) -> None:
-        disk = self._shown(self._disks(self._store.reading))
-        name = disk.name if disk else ""
-        self._plan_and_show(label.format(name=name), lambda: make(self._lab.disks[name]), shows=shows)
+    def _choosing(self, name: str) -> Callable[[Outcome], None]:
+        """Return what shows a disk once an act is carried out."""
 
-    def _plan_and_show(self, label: str, make: Callable[[], Plan], *, shows: str | None = None) -> None:
-        """Propose an act; once it is carried out, the disk `shows` is shown."""
+        def choose(_outcome: Outcome) -> None:
+            self._chosen = name
 
-        def choose() -> None:
-            self._chosen = shows or self._chosen
-
-        self._propose(label, make, then=choose)
+        return choose

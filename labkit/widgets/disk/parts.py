@@ -13,6 +13,7 @@ from labkit.language import _, ngettext
 from labkit.model.disk import DiskFacts
 from labkit.model.image import Allocation
 from labkit.model.regions import RegionKind
+from labkit.model.words import allocation_word
 from labkit.units import format_size
 from labkit.widgets import parts
 from labkit.widgets.branches import Branch, render_branches
@@ -36,7 +37,7 @@ def kind_word(allocation: Allocation) -> str:
 def describe(disk: DiskFacts) -> str:
     """Return a line about a disk, without anything measured."""
     place = _("{target} of {machine}").format(target=disk.target, machine=disk.machine) if disk.machine else _("free")
-    return f"{disk.format}, {kind_word(disk.allocation)}, {format_size(disk.capacity)} — {place}"
+    return f"{disk.format}, {allocation_word(disk.base)}, {format_size(disk.capacity)} — {place}"
 
 
 def render_list(disks: Iterable[DiskFacts], shown: str | None) -> Node:

@@ -69,6 +69,7 @@ class DoctorPanel(Panel):
         """Examine the lab, once."""
         if self._diagnosis is None:
             self._look()
+            self.redraw()
 
     def _look(self) -> None:
         def examine(_work: Work) -> None:

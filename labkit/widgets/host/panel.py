@@ -83,6 +83,7 @@ class HostPanel(Panel):
         """Find the facts out, once."""
         if self._facts is None:
             self._look()
+            self.redraw()
 
     def _look(self) -> None:
         def find_out(_work: Work) -> None:

@@ -24,6 +24,7 @@ from labkit.plans.plan import Plan
 from labkit.widgets import act_parts, parts
 from labkit.widgets.acting import Values
 from labkit.widgets.lab import parts as drawing
+from labkit.widgets.lab import rows
 from labkit.widgets.lab.orphans import render_orphans
 from labkit.widgets.lab.story import render_news, render_trace, step_of
 from labkit.widgets.lineage import parts as lineage_parts
@@ -100,12 +101,12 @@ class LabPanel(LivePanel):
                 tag("pre", lineage_text(read_lineage(state))) if lines else None,
             )
         machines = state.machines
-        roomy = len(machines) <= drawing.ROOMY
-        sizes = drawing.sizes_of(state)
+        roomy = len(machines) <= rows.ROOMY
+        sizes = rows.sizes_of(state)
         known = {facts.id for facts in machines.values()}
         self._rows = {each: row for each, row in self._rows.items() if each in known}
         losses = find_losses(self._lineage(state))
-        rows = [
+        listed = [
             self._row(reading, facts, sizes.get(name, 0), roomy=roomy, lost=why_not_start(losses, name))
             for name, facts in machines.items()
         ]
@@ -116,20 +117,20 @@ class LabPanel(LivePanel):
             drawing.render_space(state, self._lab.survey_disks().free_bytes),
             tag("div", drawing.render_acts(state.acts, state.busy), key="acts"),
             tag("div", render_losses(losses, more=render_seals(state)), key="losses"),
-            tag("div", drawing.render_search(len(machines)), key="search"),
-            self._render_machines(rows, roomy=roomy),
+            tag("div", rows.render_search(len(machines)), key="search"),
+            self._render_machines(listed, roomy=roomy),
             drawing.render_create(state, busy=self.busy),
             tag("div", render_orphans(find_orphans(state), busy=self.busy), key="orphans"),
             parts.fold(_("Who depends on whom"), self._render_lineage(state), key="lineage", asks=True),
             parts.fold(_("What happened"), self._news(state) or tag("p", _("Nothing yet.")), key="news"),
         )
 
-    def _render_machines(self, rows: list[Node], *, roomy: bool) -> Node:
-        if not rows:
+    def _render_machines(self, listed: list[Node], *, roomy: bool) -> Node:
+        if not listed:
             return tag("p", _("There is nothing in this lab yet."))
-        titles = drawing.render_titles(roomy=roomy)
+        titles = rows.render_titles(roomy=roomy)
         compact = "" if roomy else " labkit-compact"
-        return tag("ul", titles, *rows, class_=f"labkit-machines{compact}", data_filtered="machines", key="machines")
+        return tag("ul", titles, *listed, class_=f"labkit-machines{compact}", data_filtered="machines", key="machines")
 
     def _row(self, reading: LabReading, facts: MachineFacts, size: int, *, roomy: bool, lost: str | None) -> Node:
         """Return a machine's row; if nothing in it has changed, the row laid out before, since there may be many."""
@@ -141,17 +142,17 @@ class LabPanel(LivePanel):
         basis = (facts, size, roomy, lost, busy, samples, happenings, details, now, language())
         if work is None and facts.id in self._rows and self._rows[facts.id][0] == basis:
             return self._rows[facts.id][1]
-        switches = drawing.list_switches(facts, busy=busy, lost=lost)
-        row = drawing.render_row(
+        switches = rows.list_switches(facts, busy=busy, lost=lost)
+        row = rows.render_row(
             facts,
             switches=switches,
-            meters=drawing.list_meters(facts, samples),
+            meters=rows.list_meters(facts, samples),
             trace=render_trace(happenings, began=self._began, now=now),
-            details=drawing.render_details(
+            details=rows.render_details(
                 facts,
                 self._lineage(details),
                 happenings,
-                [*(() if roomy else switches), drawing.delete_button(details, facts, busy=busy)],
+                [*(() if roomy else switches), rows.delete_button(details, facts, busy=busy)],
                 render_losses_of(self._lineage(details), facts.name, busy=busy),
             )
             if details

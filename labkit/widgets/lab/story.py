@@ -12,6 +12,7 @@ from labkit.language import _
 from labkit.model.happenings import Happening
 from labkit.model.machine import MachineState
 from labkit.model.words import happening_word, state_word
+from labkit.units import decimal
 from labkit.widgets.tree import Node, tag
 from labkit.widgets.work import format_duration
 
@@ -135,4 +136,4 @@ def _lasting(happenings: Sequence[Happening]) -> Iterator[tuple[Happening, float
 
 
 def _duration(seconds: float) -> str:
-    return _("{seconds:.1f} s").format(seconds=seconds) if seconds < 9.95 else format_duration(seconds)
+    return _("{seconds} s").format(seconds=decimal(f"{seconds:.1f}")) if seconds < 9.95 else format_duration(seconds)

@@ -18,7 +18,7 @@ from labkit.plans import disk as disk_plans
 from labkit.plans import flatten as flatten_plans
 from labkit.plans import machine as machine_plans
 from labkit.plans import snapshot as snapshot_plans
-from labkit.plans.plan import Refusal
+from labkit.plans.refusal import Refusal
 from labkit.units import format_size
 from labkit.widgets import parts, tree
 from labkit.widgets.branches import Branch, render_branches

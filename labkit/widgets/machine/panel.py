@@ -13,8 +13,9 @@ from labkit.errors import LabError
 from labkit.language import _
 from labkit.model.lineage import read_lineage
 from labkit.model.losses import losses_of
-from labkit.model.machine import MachineFacts, why_not_kill
+from labkit.model.machine import MachineFacts
 from labkit.model.state import LabState
+from labkit.model.switch_excuses import why_not_kill
 from labkit.model.words import under_way
 from labkit.units import parse_size
 from labkit.widgets import parts

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from labkit.errors import BadInput, LabError
 from labkit.language import _, ngettext
-from labkit.model.machine import (
-    MachineFacts,
-    MachineState,
-    Reason,
+from labkit.model.machine import MachineFacts, MachineState, Reason
+from labkit.model.state import LabState
+from labkit.model.switch_excuses import (
     say_apart,
     say_out_of_reach,
     why_not_kill,
@@ -20,7 +19,6 @@ from labkit.model.machine import (
     why_not_start,
     why_not_stop,
 )
-from labkit.model.state import LabState
 from labkit.model.words import reason_word, state_word
 from labkit.plans.machine import plan_delete
 from labkit.units import format_size

@@ -6,6 +6,8 @@ Knows: the store's readings, the acts of snapshots. Must not know: libvirt, qemu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from labkit.errors import LabError
 from labkit.language import _
@@ -14,7 +16,6 @@ from labkit.model.machine import MachineFacts
 from labkit.model.snapshot import SnapshotTree
 from labkit.model.state import LabState
 from labkit.model.tree_layout import HERE
-from labkit.plans.plan import Plan
 from labkit.plans.snapshot import SnapshotSurvey
 from labkit.widgets import parts
 from labkit.widgets.acting import Values
@@ -25,6 +26,9 @@ from labkit.widgets.offer_parts import find_changed, render_refusal
 from labkit.widgets.reading import LabReading
 from labkit.widgets.snapshot import parts as drawing
 from labkit.widgets.tree import Child, Node, tag
+
+if TYPE_CHECKING:
+    from labkit.engine.executor import Outcome
 
 
 class SnapshotPanel(OneMachinePanel):
@@ -105,7 +109,7 @@ class SnapshotPanel(OneMachinePanel):
     def _tree(self, reading: LabReading, facts: MachineFacts | None) -> SnapshotTree:
         if reading.state is None or facts is None:
             return SnapshotTree()
-        return reading.state.snapshots.get(facts.name, SnapshotTree())
+        return reading.state.tree_of(facts.name)
 
     def _shown(self, tree: SnapshotTree) -> str | None:
         """Return what is shown: the chosen snapshot or "you are here", by default the current snapshot."""
@@ -135,16 +139,16 @@ class SnapshotPanel(OneMachinePanel):
     def _take(self, values: Values) -> None:
         name = values.get("name", "")
         label = _("Take {name}").format(name=name)
-        self._plan_and_show(label, lambda: self._machine.snapshots.take.plan(name), shows=name)
+        self._propose(label, partial(self._machine.snapshots.take.plan, name), then=self._choosing(name))
 
     def _restore(self, values: Values) -> None:
         name = self._name
         save = values.get("name", "") if "save" in values else None
         run = "run" in values or not self._keeps_memory(name)
-        self._plan_and_show(
+        self._propose(
             _("Restore {name}").format(name=name),
-            lambda: self._machine.snapshots.restore.plan(name, save_current=save, run=run),
-            shows=name,
+            partial(self._machine.snapshots.restore.plan, name, save_current=save, run=run),
+            then=self._choosing(name),
         )
 
     def _keeps_memory(self, name: str) -> bool:
@@ -155,22 +159,24 @@ class SnapshotPanel(OneMachinePanel):
     def _delete(self, *, branch: bool) -> None:
         name = self._name
         label = (_("Delete {name} and all after it") if branch else _("Delete {name}")).format(name=name)
-        self._plan_and_show(label, lambda: self._machine.snapshots.delete.plan(name, branch=branch))
+        self._propose(
+            label, partial(self._machine.snapshots.delete.plan, name, branch=branch), then=self._choosing(None)
+        )
 
     def _rename(self, values: Values) -> None:
         name, new = self._name, values.get("name", "")
         label = _("Rename {name}").format(name=name)
-        self._plan_and_show(label, lambda: self._machine.snapshots.rename.plan(name, new), shows=new)
+        self._propose(label, partial(self._machine.snapshots.rename.plan, name, new), then=self._choosing(new))
 
     def _describe(self, values: Values) -> None:
         name, text = self._name, values.get("description", "")
         label = _("Describe {name}").format(name=name)
-        self._plan_and_show(label, lambda: self._machine.snapshots.describe.plan(name, text), shows=name)
+        self._propose(label, partial(self._machine.snapshots.describe.plan, name, text), then=self._choosing(name))
 
-    def _plan_and_show(self, label: str, make: Callable[[], Plan], *, shows: str | None = None) -> None:
-        """Propose an act; once it is carried out, the snapshot `shows` is shown."""
+    def _choosing(self, name: str | None) -> Callable[[Outcome], None]:
+        """Return what shows a snapshot once an act is carried out; None: the current one."""
 
-        def choose() -> None:
-            self._chosen = shows
+        def choose(_outcome: Outcome) -> None:
+            self._chosen = name
 
-        self._propose(label, make, then=choose)
+        return choose

@@ -15,6 +15,7 @@ from labkit.model.state import LabState
 from labkit.model.tree_layout import HERE, arrange, tree_graph
 from labkit.model.words import state_word
 from labkit.plans import snapshot as plans
+from labkit.plans.naming import numbered
 from labkit.units import format_size
 from labkit.widgets import parts
 from labkit.widgets.branches import Branch, render_branches
@@ -114,8 +115,8 @@ def render_facts(state: LabState, survey: plans.SnapshotSurvey, facts: MachineFa
 
 def render_take(state: LabState, survey: plans.SnapshotSurvey, facts: MachineFacts, *, busy: str | None) -> Node:
     """Return the form that takes a snapshot."""
-    tree = state.snapshots.get(facts.name, SnapshotTree())
-    name = free_name(tree, "snapshot")
+    tree = state.tree_of(facts.name)
+    name = numbered("snapshot", tree, first=1)
     excuse = plans.plan_take(state, survey, facts.name, name, "").excuse
     field = parts.field(_("New snapshot's name"), "name", name)
     return parts.form("take", _("Take…"), field, excuse=excuse, busy=busy, kind="main", key=f"take/{len(tree)}")
@@ -125,7 +126,7 @@ def render_restore(
     state: LabState, survey: plans.SnapshotSurvey, facts: MachineFacts, node: SnapshotFacts, *, busy: str | None
 ) -> Node:
     """Return the form that restores a snapshot; saving the current state first is ticked."""
-    saved = free_name(state.snapshots[facts.name], _("before-{name}").format(name=node.name))
+    saved = numbered(_("before-{name}").format(name=node.name), state.snapshots[facts.name], first=1)
     name = tag("input", name="name", value=saved, autocomplete="off", aria_label=_("Name"))
     run = parts.tick(_("Let the guest run on"), "run") if node.has_memory else None
     return tag(
@@ -188,14 +189,6 @@ def render_difference(tree: SnapshotTree, node: SnapshotFacts) -> Child:
     if len(tree.children(node.name)) < 2:
         return None
     return _quiet(_("VirtualBox 7.0 refuses to delete a snapshot that several others come after."))
-
-
-def free_name(tree: SnapshotTree, stem: str) -> str:
-    """Return a name that no snapshot has: the stem with a number."""
-    number = 1
-    while f"{stem}-{number}" in tree:
-        number += 1
-    return f"{stem}-{number}"
 
 
 def _quiet(text: str) -> Node:

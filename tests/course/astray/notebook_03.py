@@ -34,7 +34,7 @@ def the_guest_writes_it(ex: MarkedDisk) -> None:
 def other_images_with_the_answer_alone(ex: MarkedDisk) -> None:
     raw = ex.lab.home / "answer.raw"
     with raw.open("wb") as file:
-        file.truncate(64 << 20)
+        file.truncate(ex.capacity)
     edit(raw, ex.offset, ex.reply)
     for name in ex.disks:
         disk = ex.lab.disks[name]
@@ -65,7 +65,7 @@ def another_answer(ex: MarkedDisk) -> None:
 @cheat("truly-fixed", Kind.PUBLIC_MARK, says="not all of it")
 def a_new_one_with_the_mark(ex: TrulyFixed) -> None:
     ex.lab.disks[ex.slug].delete()
-    ex.lab.disks.create(ex.slug, capacity="32 MiB", format="vhd", allocation="fixed")
+    ex.lab.disks.create(ex.slug, capacity=ex.capacity, format="vhd", allocation="fixed")
     edit(ex.lab.disks[ex.slug].path, 0, ex.mark.encode())
 
 
@@ -101,7 +101,7 @@ def only_the_copy_is_true(ex: TrulyFixed) -> None:
 @mistake("truly-fixed", Kind.WRONG_ONE, says="not all of it", mends=False)
 def an_empty_one_in_its_place(ex: TrulyFixed) -> None:
     ex.lab.disks[ex.slug].delete()
-    ex.lab.disks.create(ex.slug, capacity="32 MiB", format="vhd", allocation="fixed")
+    ex.lab.disks.create(ex.slug, capacity=ex.capacity, format="vhd", allocation="fixed")
 
 
 # --- slimmer --------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def a_disk_that_was_taken_away(ex: Slim) -> None:
 
 def _grow(ex: Grow, before: str) -> None:
     vm(ex).run(before)
-    ex.lab.disks[ex.disks[0]].resize("32 MiB")
+    ex.lab.disks[ex.disks[0]].resize(ex.wanted)
     vm(ex).run("resize2fs /dev/vdb; sync")
 
 
@@ -156,7 +156,7 @@ def room_is_made_by_deleting(ex: Grow) -> None:
 
 @cheat("grow", Kind.PUBLIC_MARK, says="made anew")
 def another_file_system_with_the_mark(ex: Grow) -> None:
-    ex.lab.disks[ex.disks[0]].resize("32 MiB")
+    ex.lab.disks[ex.disks[0]].resize(ex.wanted)
     vm(ex).run(
         f"umount /mnt/vdb; mkfs.ext4 -q -F /dev/vdb; mount /dev/vdb /mnt/vdb; echo {ex.mark} >/mnt/vdb/keep; sync"
     )
@@ -169,12 +169,12 @@ def the_files_are_others(ex: Grow) -> None:
 
 @mistake("grow", Kind.HALF_DONE, says="and it is full")
 def grown_by_too_little(ex: Grow) -> None:
-    ex.lab.disks[ex.disks[0]].resize("24 MiB")
+    ex.lab.disks[ex.disks[0]].resize((ex.capacity + ex.wanted) // 2)
 
 
 @mistake("grow", Kind.NOT_YET, says="not its file system", mends=False)
 def the_disk_alone(ex: Grow) -> None:
-    ex.lab.disks[ex.disks[0]].resize("32 MiB")
+    ex.lab.disks[ex.disks[0]].resize(ex.wanted)
 
 
 @mistake("grow", Kind.WRONG_MEANS, says="and it is full")

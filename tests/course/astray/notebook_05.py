@@ -144,7 +144,7 @@ def the_clone_is_deleted(ex: LetGo) -> None:
 @cheat("which-kind", Kind.PUBLIC_MARK, says="not the original's")
 def new_machines_with_the_mark(ex: Choose) -> None:
     for name in ex.machines[1:]:
-        disk = ex.lab.disks.create(f"{name}.data", capacity="24 MiB", format="raw")
+        disk = ex.lab.disks.create(f"{name}.data", capacity=ex.capacity, format="raw")
         edit(disk.path, PLACE, ex.mark.encode())
         make(ex, name).attach(disk)
 
@@ -199,7 +199,7 @@ def the_altered_one_is_accepted(ex: MovedBase) -> None:
 
 @cheat("moved-base", Kind.PUBLIC_MARK, says="not the same image")
 def a_new_file_with_the_mark(ex: MovedBase) -> None:
-    ex.place.write_bytes(ex.mark.encode().rjust(PLACE + 8, b"\0").ljust(4 << 20, b"\0"))
+    ex.place.write_bytes(ex.mark.encode().rjust(PLACE + 8, b"\0").ljust(ex.capacity, b"\0"))
     vm(ex).snapshots.accept_changes()
 
 
