@@ -75,7 +75,7 @@ class Instance:
 
     def processes(self) -> list[psutil.Process]:
         """Return the daemons and guests of this instance."""
-        return _processes_in(self.folder)
+        return processes_in(self.folder)
 
     def daemon(self) -> psutil.Process:
         """Return the instance's libvirtd; those of a lab's neighbours are others."""
@@ -91,6 +91,22 @@ class Instance:
         end_instance(self.folder)
 
 
+@contextmanager
+def instance_of_a_program() -> Iterator[Instance]:
+    """An instance in force while a program runs; it ends with the program, also when that is told to stop."""
+    told = (signal.SIGINT, signal.SIGTERM)
+    for each in told:
+        signal.signal(each, signal.default_int_handler)
+    instance = Instance(find_guest_images())
+    try:
+        with instance.in_force():
+            yield instance
+    finally:
+        for each in told:  # told again, out of impatience: it would leave guests behind
+            signal.signal(each, signal.SIG_IGN)
+        instance.end()
+
+
 def end_instance(folder: Path) -> None:
     """End everything of an instance and remove its folders; whoever made it may have been killed.
 
@@ -99,7 +115,7 @@ def end_instance(folder: Path) -> None:
     """
     end = time.monotonic() + END_SECONDS
     while folder.exists():
-        processes = _processes_in(folder)
+        processes = processes_in(folder)
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
@@ -111,7 +127,8 @@ def end_instance(folder: Path) -> None:
                 raise
 
 
-def _processes_in(folder: Path) -> list[psutil.Process]:
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """Return the daemons and guests of the instance in a folder."""
     mine = []
     for process in psutil.process_iter(["name"]):
         name = process.info["name"] or ""  # a daemon that was killed leaves the emulators that it was just asking, too

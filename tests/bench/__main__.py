@@ -22,7 +22,7 @@ from tests.bench.python import bench_import
 from tests.bench.snapshots import bench_snapshots
 from tests.bench.table import Row, format_rows
 from tests.bench.warm import bench_warm
-from tests.instance import Instance, find_guest_images
+from tests.instance import instance_of_a_program
 
 BENCHES: dict[str, Callable[[], list[Row]]] = {
     "import": bench_import,
@@ -50,14 +50,10 @@ def main(names: Sequence[str]) -> int:
         print(f"There is no {', '.join(unknown)}; there are: {', '.join(BENCHES)}.", file=sys.stderr)
         return 2
     rows: list[Row] = []
-    instance = Instance(find_guest_images())
-    try:
-        with instance.in_force():
-            for name in names or BENCHES:
-                print(f"measuring {name} …", file=sys.stderr, flush=True)
-                rows += BENCHES[name]()
-    finally:
-        instance.end()
+    with instance_of_a_program():
+        for name in names or BENCHES:
+            print(f"measuring {name} …", file=sys.stderr, flush=True)
+            rows += BENCHES[name]()
     print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
     print(format_rows(rows))
     return 1 if any(row.verdict == "missed" for row in rows) else 0

@@ -24,7 +24,7 @@ from playwright.sync_api import Locator, Page, expect
 from labkit import Lab
 from labkit.language import LANGUAGES
 from tests.browser.jupyter import MINUTE, open_notebook, open_window, run_all, start_server, write_notebook
-from tests.instance import ROOT, Instance, find_guest_images
+from tests.instance import ROOT, instance_of_a_program
 
 INTO = ROOT / "docs" / "pictures"
 WIDE, HALF, HEIGHT = 1280, 660, 9000
@@ -101,18 +101,14 @@ def main(words: Sequence[str]) -> int:
     into = Path(words[0]).absolute() if words else INTO
     into.mkdir(parents=True, exist_ok=True)
     every = {look: {name: f"{name}-{look.words}" for name in PANELS} for look in EVERY}
-    instance = Instance(find_guest_images())
-    try:
-        with instance.in_force():
-            _picture_session(into / "session.png")
-        with instance.in_force(), _fill(), _show() as (page, folder, token):
+    with instance_of_a_program() as instance:
+        _picture_session(into / "session.png")
+        with _fill(), _show() as (page, folder, token):
             secrets = (str(instance.folder), folder, str(ROOT), token)
             for look, names in (every if words else OF_DOCS).items():
                 put_on(page, look)
                 for panel, name in names.items():
                     picture(find(page, panel), into / f"{name}.png", secrets)
-    finally:
-        instance.end()
     return 0
 
 

@@ -18,7 +18,7 @@ from labkit.course.reading import Evidence
 from tests.course.astray import ALL
 from tests.course.astray.means import solve
 from tests.course.recordings import SOLVED, Recorded, Recording, write_recording
-from tests.instance import Instance, find_guest_images
+from tests.instance import instance_of_a_program
 
 
 def record(lab: Lab, slug: str, folder: Path) -> None:
@@ -54,14 +54,10 @@ def _record(ex: Exercise, name: str, act: object, says: str) -> Recorded:
 
 def main() -> None:
     """Record those that are named, or all."""
-    instance = Instance(find_guest_images())
-    try:
-        with instance.in_force():
-            lab = Lab.open("rec")
-            for slug in sys.argv[1:] or EXERCISES:
-                record(lab, slug, instance.folder / "student" / slug)
-    finally:
-        instance.end()
+    with instance_of_a_program() as instance:
+        lab = Lab.open("rec")
+        for slug in sys.argv[1:] or EXERCISES:
+            record(lab, slug, instance.folder / "student" / slug)
 
 
 if __name__ == "__main__":

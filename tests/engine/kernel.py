@@ -7,13 +7,16 @@ Knows: processes. Must not know: what the code it is given does.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import weakref
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -22,6 +25,15 @@ _context.set_forkserver_preload(["labkit.lab", "labkit.hypervisor.domains", "tes
 
 WAIT = 150.0
 """Seconds anything may take."""
+
+_begun: weakref.WeakSet[ForkServerProcess] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """End kernels that were left when the tests were told to stop: Python would wait for one that stands still."""
+    for process in list(_begun):
+        process.kill()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +68,7 @@ class Kernel:
         self._pipe, theirs = _context.Pipe()
         self.process = _context.Process(target=_work, args=(code, stop, theirs, dict(os.environ)))
         self.process.start()
+        _begun.add(self.process)
         theirs.close()
 
     def wait_stopped(self) -> None:

@@ -249,9 +249,9 @@ def _another(work: Callable[..., None], *args: object) -> Iterator[tuple[Any, Co
     theirs.close()
     try:
         yield process, ours
-    finally:
         process.join(WAIT)
-        process.kill()
+    finally:
+        process.kill()  # also one that stands still when the tests are told to stop
         ours.close()
 
 

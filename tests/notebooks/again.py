@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from tests.instance import ROOT, Instance, find_guest_images
+from tests.instance import ROOT, instance_of_a_program
 from tests.notebooks.execute import CELL_SECONDS, find_notebooks, read_notebook
 
 say = print  # a command speaks
@@ -50,17 +50,13 @@ def _words(cell: NotebookNode) -> str:
 
 def main(names: list[str]) -> int:
     """Run the notebooks named on the command line."""
-    instance = Instance(find_guest_images())
     failed = False
-    try:
-        with instance.in_force():
-            for path in find_notebooks(*names):
-                say(path.relative_to(ROOT))
-                for line in run_twice(path):
-                    failed = True
-                    say(line)
-    finally:
-        instance.end()
+    with instance_of_a_program():
+        for path in find_notebooks(*names):
+            say(path.relative_to(ROOT))
+            for line in run_twice(path):
+                failed = True
+                say(line)
     return 1 if failed else 0
 
 

@@ -14,7 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from tests.instance import ROOT, Instance, find_guest_images
+from tests.instance import ROOT, instance_of_a_program
 
 FOLDER = ROOT / "notebooks"
 CELL_SECONDS = 420
@@ -72,14 +72,10 @@ def normalize(notebook: NotebookNode) -> NotebookNode:
 def main(names: list[str]) -> int:
     """Run the notebooks named on the command line."""
     paths = find_notebooks(*names)
-    instance = Instance(find_guest_images())
-    try:
-        with instance.in_force():
-            for path in paths:
-                say(path.relative_to(ROOT))
-                execute(path)
-    finally:
-        instance.end()
+    with instance_of_a_program():
+        for path in paths:
+            say(path.relative_to(ROOT))
+            execute(path)
     return 0 if paths else 1
 
 
