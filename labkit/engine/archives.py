@@ -6,6 +6,7 @@ Knows: the rooms below. Must not know: the order of steps, the journal, who asks
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from labkit.language import _
 from labkit.model.machine import Accelerator, MachineSpec
 from labkit.model.snapshot import SnapshotFacts
 from labkit.model.state import LabState
-from labkit.model.travel import CarriedKind, CarriedPoint, Manifest, SnapshotRecord
+from labkit.model.travel import CarriedKind, CarriedPoint, CarriedSnapshot, Manifest, SnapshotRecord
 from labkit.plans.archive_excuses import why_not_manifest
 from labkit.plans.importing import Arrival, MemoryStart, adopt_spec, lay_out
 from labkit.plans.naming import free_console_log
@@ -83,78 +84,24 @@ def adopt(
     Raises:
         BadInput: one of its texts is not the definition of a machine.
     """
-    targets = lay_out(state, manifest, identity.name, boot_folder)
-    log = free_console_log(state, identity.name)
     members = {member.name: member for member in archive.read_members(path)}
-
-    def make(point: CarriedPoint, xml: str, *, keeps_accelerator: bool = False) -> MachineSpec:
-        spec = adopting.read_foreign(xml)
-        line = spec.boot.command_line
-        plain = line.isprintable() and len(line) <= _MOST_COMMAND_LINE
-        plain = plain and spec.image.isprintable() and len(spec.image) <= _MOST_IMAGE_NAME
-        if not plain or not 0 < spec.memory <= MOST_MEMORY or not 0 < spec.vcpus <= MOST_VCPUS:
-            raise ValueError("impossible values")
-        return adopt_spec(
-            state,
-            manifest,
-            point,
-            spec,
-            targets,
-            name=identity.name,
-            machine_id=identity.id or first.id,
-            genid=identity.genid or first.genid,
-            console_log=log,
-            accelerator=spec.accelerator if keeps_accelerator else accelerator,
-        )
-
     try:
-        first = adopting.read_foreign(manifest.point.xml)
-        first = replace(first, id=str(uuid.UUID(first.id)), genid=str(uuid.UUID(first.genid)) if first.genid else None)
-        spec = make(manifest.point, manifest.point.xml)
+        adoption = _Adoption(
+            state=state,
+            manifest=manifest,
+            identity=_complete(identity, manifest.point.xml),
+            targets=lay_out(state, manifest, identity.name, boot_folder),
+            console_log=free_console_log(state, identity.name),
+            accelerator=accelerator,
+        )
+        spec = adoption.rebuild(manifest.point, manifest.point.xml)
+        snapshots = [adoption.rebuild_snapshot(each) for each in manifest.snapshots]
+        memories = {
+            each.memory: adoption.rebuild_start(each, _read_start(path, members.get(each.memory)))
+            for each in manifest.snapshots
+            if each.memory
+        }
         xml = adopting.adopt_domain_xml(manifest.point.xml, spec)
-        specs, records, points, memories = [], [], [], {}
-        for snapshot in manifest.snapshots:
-            kept = snapshot.memory is not None
-            inactive = make(snapshot.point, snapshot.point.xml, keeps_accelerator=kept)
-            live_xml = snapshot.point.live_xml or snapshot.point.xml
-            live = inactive
-            if snapshot.point.live_xml:
-                live = make(snapshot.point, live_xml, keeps_accelerator=kept)
-            text = adopting.build_adopted_snapshot(
-                name=snapshot.name,
-                description=snapshot.description,
-                parent=snapshot.parent,
-                created=snapshot.created,
-                kind=snapshot.kind,
-                memory=targets[snapshot.memory] if snapshot.memory else None,
-                domain=adopting.adopt_domain_xml(live_xml, live),
-                inactive=adopting.adopt_domain_xml(snapshot.point.xml, inactive, tag="inactiveDomain"),
-                spec=inactive,
-            )
-            current = snapshot.name == manifest.current
-            records.append(SnapshotRecord(name=snapshot.name, parent=snapshot.parent, xml=text, current=current))
-            points.append(
-                SnapshotFacts(
-                    name=snapshot.name,
-                    description=snapshot.description,
-                    parent=snapshot.parent,
-                    created=snapshot.created,
-                    kind=snapshot.kind,
-                    spec=inactive,
-                    memory=targets[snapshot.memory] if snapshot.memory else None,
-                )
-            )
-            specs += [inactive, live]
-            if snapshot.memory:
-                start = _read_start(path, members.get(snapshot.memory))
-                running = make(snapshot.point, start.xml, keeps_accelerator=True)
-                memories[snapshot.memory] = MemoryStart(
-                    xml=adopting.adopt_domain_xml(start.xml, running),
-                    cookie=adopting.adopt_cookie(start.cookie),
-                    skip=start.length,
-                    was_running=start.was_running,
-                    compression=start.compression,
-                )
     except ValueError as error:
         why = str(error)[:_MOST_WHY].partition("\n")[0]
         raise archive.refused(
@@ -165,11 +112,109 @@ def adopt(
         manifest=manifest,
         spec=spec,
         xml=xml,
-        specs=tuple(specs),
-        records=tuple(records),
-        points=tuple(points),
+        specs=tuple(definition for each in snapshots for definition in (each.facts.spec, each.live)),
+        records=tuple(each.record for each in snapshots),
+        points=tuple(each.facts for each in snapshots),
         memories=memories,
     )
+
+
+def _complete(identity: ArrivalIdentity, xml: str) -> ArrivalIdentity:
+    """Return an identity in which ids that are not given are those of the machine that the definition is of."""
+    had = adopting.read_foreign(xml)
+    own_id, own_genid = str(uuid.UUID(had.id)), str(uuid.UUID(had.genid)) if had.genid else None
+    return replace(identity, id=identity.id or own_id, genid=identity.genid or own_genid)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AdoptedSnapshot:
+    """A snapshot from an archive; `live`: the definition that its guest ran with, or else the one it had."""
+
+    record: SnapshotRecord
+    facts: SnapshotFacts
+    live: MachineSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Adoption:
+    """What the texts of an archive are rebuilt with.
+
+    Attributes:
+        identity: with all its ids. targets: where each file of the archive goes.
+        console_log, accelerator: of the machine here; snapshots with memory keep the accelerator they were taken with.
+    """
+
+    state: LabState
+    manifest: Manifest
+    identity: ArrivalIdentity
+    targets: Mapping[str, str]
+    console_log: str
+    accelerator: Accelerator
+
+    def rebuild(self, point: CarriedPoint, xml: str, *, keeps_accelerator: bool = False) -> MachineSpec:
+        """Return the definition of the machine at one of its points, made of values that have been checked.
+
+        Raises:
+            ValueError: the text is no definition, or asks for what no machine can have.
+        """
+        spec = adopting.read_foreign(xml)
+        line = spec.boot.command_line
+        plain = line.isprintable() and len(line) <= _MOST_COMMAND_LINE
+        plain = plain and spec.image.isprintable() and len(spec.image) <= _MOST_IMAGE_NAME
+        if not plain or not 0 < spec.memory <= MOST_MEMORY or not 0 < spec.vcpus <= MOST_VCPUS:
+            raise ValueError("impossible values")
+        return adopt_spec(
+            self.state,
+            self.manifest,
+            point,
+            spec,
+            self.targets,
+            name=self.identity.name,
+            machine_id=self.identity.id or spec.id,
+            genid=self.identity.genid,
+            console_log=self.console_log,
+            accelerator=spec.accelerator if keeps_accelerator else self.accelerator,
+        )
+
+    def rebuild_snapshot(self, snapshot: CarriedSnapshot) -> _AdoptedSnapshot:
+        """Return a snapshot as ours."""
+        point, kept = snapshot.point, snapshot.memory is not None
+        inactive = self.rebuild(point, point.xml, keeps_accelerator=kept)
+        live = self.rebuild(point, point.live_xml, keeps_accelerator=kept) if point.live_xml else inactive
+        facts = SnapshotFacts(
+            name=snapshot.name,
+            description=snapshot.description,
+            parent=snapshot.parent,
+            created=snapshot.created,
+            kind=snapshot.kind,
+            spec=inactive,
+            memory=self.targets[snapshot.memory] if snapshot.memory else None,
+        )
+        text = adopting.build_adopted_snapshot(
+            name=facts.name,
+            description=facts.description,
+            parent=facts.parent,
+            created=facts.created,
+            kind=facts.kind,
+            memory=facts.memory,
+            domain=adopting.adopt_domain_xml(point.live_xml or point.xml, live),
+            inactive=adopting.adopt_domain_xml(point.xml, inactive, tag="inactiveDomain"),
+            spec=inactive,
+        )
+        current = facts.name == self.manifest.current
+        record = SnapshotRecord(name=facts.name, parent=facts.parent, xml=text, current=current)
+        return _AdoptedSnapshot(record=record, facts=facts, live=live)
+
+    def rebuild_start(self, snapshot: CarriedSnapshot, header: memory_file.MemoryHeader) -> MemoryStart:
+        """Return what is written instead of the header of a snapshot's memory."""
+        running = self.rebuild(snapshot.point, header.xml, keeps_accelerator=True)
+        return MemoryStart(
+            xml=adopting.adopt_domain_xml(header.xml, running),
+            cookie=adopting.adopt_cookie(header.cookie),
+            skip=header.length,
+            was_running=header.was_running,
+            compression=header.compression,
+        )
 
 
 def _read_start(path: Path, member: archive.Member | None) -> memory_file.MemoryHeader:

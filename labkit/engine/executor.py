@@ -23,6 +23,7 @@ from labkit.engine.intact import check_intact
 from labkit.engine.journal import Entry, Record, strike_out_all
 from labkit.engine.lease import lease_of
 from labkit.engine.locks import MachineLocks, every_lock, lab_lock
+from labkit.engine.older import drop_older
 from labkit.engine.out_of_reach import see_all
 from labkit.engine.progress import OnProgress
 from labkit.engine.reader import read_state
@@ -31,7 +32,7 @@ from labkit.engine.recovery import Recovery, ids_of, may_run
 from labkit.engine.returning import Returning
 from labkit.engine.together import count_together, do_together
 from labkit.engine.workspace import Workspace
-from labkit.errors import AlreadyExists, Busy, LabError, Refused, Stale
+from labkit.errors import AlreadyExists, Busy, ConnectionLost, LabError, Refused, Stale
 from labkit.hypervisor.domains import Domains
 from labkit.hypervisor.snapshots import DomainSnapshots
 from labkit.language import _
@@ -172,6 +173,7 @@ class Executor:
                 self._run(plan, record, on_progress or unheard, context)
             if plan.whole_lab:
                 strike_out_all(self.workspace.journal)  # acts that could not be ended are gone with the lab
+                drop_older(self.workspace)
         with contextlib.suppress(LabError):  # the act is done; the list is updated again soon
             self.lease.guests.update(self.find_running)
         self.domains.announce(ids)
@@ -282,6 +284,8 @@ class Executor:
 
     def _after_error(self, entry: Entry, error: BaseException, context: Context) -> None:
         """Bring the lab to one side of the commit point, and add to the error's hint what became of the act."""
+        if isinstance(error, ConnectionLost):  # what the daemon left would hold up its successor
+            self.told.extend(put_right(self.domains.connection, self.workspace.id))
         try:
             sentence = self.recovery.settle(entry, inherit=context.inherit, has_lab_lock=context.has_lab_lock)
         except LabError as trouble:

@@ -105,8 +105,8 @@ class Lease:
         living = [kernel for kernel in self._kernels_of_holder() if self._lives(kernel)]
         if living:
             return _(
-                "The lab is open on another computer, {name}; that it is not any more shows after {seconds:.0f} s "
-                "without a sign of it."
+                "The lab is open on another computer, {name}. Once it is closed there, this is noticed here after "
+                "{seconds:.0f} s."
             ).format(name=living[0].computer.name, seconds=DEAD_AFTER)
         return None
 

@@ -103,6 +103,13 @@ def read_older(workspace: Workspace) -> Iterator[tuple[Path, LabRecord | None]]:
         yield path, record if record and all(map(is_readable, record.machines)) else None
 
 
+def drop_older(workspace: Workspace) -> None:
+    """Remove the records put aside: the lab was cleaned, and later images may have the names that they name."""
+    for path, _record in list(read_older(workspace)):
+        with contextlib.suppress(OSError):  # it can be used, or removed, by hand
+            path.unlink()
+
+
 def find_aside(workspace: Workspace) -> Mapping[str, LostPoint]:
     """Return what the records put aside say of images, by path; these images are kept as long as the records."""
     versions = []

@@ -97,7 +97,7 @@ def draw_formats(rows: Sequence[FormatRow], ax: Axes | None = None) -> Drawing:
         )
         for row in rows
     ]
-    edges = (0.01, 0.2, 0.35, 0.62, 0.76, 0.89)
+    edges = (0.01, 0.18, 0.335, 0.58, 0.77, 0.9)
 
     def draw(axes: Axes) -> None:
         axes.set_axis_off()

@@ -42,9 +42,9 @@ def draw_growth(
         axes.plot(times, asked, color=style.GUEST, linewidth=2, linestyle=":", label=_("written by the guest"))
         axes.axhline(capacity / MIB, color=style.INK, linewidth=1.4, linestyle="--")
         axes.text(
-            0, capacity / MIB * 1.02, _("capacity {size}").format(size=format_size(capacity)),
-            va="bottom", size=style.SMALL, color=style.INK,
-        )  # fmt: skip
+            0, capacity / MIB * 0.98, _("capacity {size}").format(size=format_size(capacity)),
+            va="top", size=style.SMALL, color=style.INK,
+        )  # fmt: skip  # below its line: above it stand the marks
         axes.set_xlim(0, end)
         axes.set_ylim(0, max(capacity / MIB, *given, *asked) * 1.16)
         mark_times(axes, marks)

@@ -145,7 +145,7 @@ def open_serial_line(domains: Domains, machine_id: str, *, subject: str) -> int:
     except OSError as error:
         raise HypervisorError(
             _("The serial line of {name} cannot be opened: {error}.").format(name=subject, error=error.strerror),
-            _("It belongs to whom the hypervisor runs as; on the session's hypervisor that is you."),
+            _("It belongs to the user that the hypervisor runs as; on the session's hypervisor that is you."),
         ) from error
 
 

@@ -8,7 +8,7 @@ Knows: the model, steps. Must not know: libvirt, files, how an archive is laid o
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from labkit.model.disk import chain
@@ -104,30 +104,15 @@ def _writing(
     names: Mapping[str, str],
     needed: int,
 ) -> WriteArchive:
-    facts, tree = state.machines[machine], state.tree_of(machine)
-    files = []
-    for path in images:
-        image = state.images[path]
-        for file in image.files:
-            full = image.backing is None and image.allocated >= image.length
-            length = survey.lengths[file]
-            files.append(CarriedFile(name=names[file], kind=CarriedKind.IMAGE, length=length, full=full))
-    for paths, kind in ((memories, CarriedKind.MEMORY), (boots, CarriedKind.BOOT)):
-        files += [CarriedFile(name=names[path], kind=kind, length=survey.lengths[path]) for path in paths]
+    """Return the step that writes the archive.
 
-    def point(spec: MachineSpec, xml: str, live: str | None = None) -> CarriedPoint:
-        boot = (spec.boot.kernel, spec.boot.initramfs)
-        return CarriedPoint(
-            xml=xml,
-            disks={disk.target: names[disk.path] for disk in spec.disks},
-            boot=(names[boot[0]] if boot[0] else None, names[boot[1]] if boot[1] else None),
-            live_xml=live,
-        )
-
+    Args:
+        images, memories, boots: the files it holds, by kind. names: what each is called in it.
+    """
     manifest = Manifest(
         version=MANIFEST_VERSION,
         machine=machine,
-        point=point(facts.spec, survey.xml),
+        point=_carry_point(names, state.machines[machine].spec, survey.xml),
         snapshots=tuple(
             CarriedSnapshot(
                 name=node.name,
@@ -135,12 +120,12 @@ def _writing(
                 parent=node.parent,
                 created=node.created,
                 kind=node.kind,
-                point=point(node.spec, *survey.records[node.name]),
+                point=_carry_point(names, node.spec, *survey.records[node.name]),
                 memory=names[node.memory] if node.memory else None,
             )
-            for node in tree.nodes.values()
+            for node in state.tree_of(machine).nodes.values()
         ),
-        current=tree.current,
+        current=state.tree_of(machine).current,
         images=tuple(
             CarriedImage(
                 files=tuple(names[file] for file in image.files),
@@ -150,7 +135,35 @@ def _writing(
             )
             for image in (state.images[path] for path in images)
         ),
-        files=tuple(files),
+        files=tuple(_carry_files(state, survey, images, memories, boots, names)),
     )
     sources = tuple((name, path) for path, name in names.items())
     return WriteArchive(target=target, manifest=manifest, sources=sources, bytes=needed)
+
+
+def _carry_point(names: Mapping[str, str], spec: MachineSpec, xml: str, live: str | None = None) -> CarriedPoint:
+    """A machine at one of its points, with its files called as in the archive."""
+    kernel, initramfs = spec.boot.kernel, spec.boot.initramfs
+    return CarriedPoint(
+        xml=xml,
+        disks={disk.target: names[disk.path] for disk in spec.disks},
+        boot=(names[kernel] if kernel else None, names[initramfs] if initramfs else None),
+        live_xml=live,
+    )
+
+
+def _carry_files(
+    state: LabState,
+    survey: ExportSurvey,
+    images: Iterable[str],
+    memories: list[str],
+    boots: list[str],
+    names: Mapping[str, str],
+) -> Iterator[CarriedFile]:
+    for image in (state.images[path] for path in images):
+        full = image.backing is None and image.allocated >= image.length
+        for file in image.files:
+            yield CarriedFile(name=names[file], kind=CarriedKind.IMAGE, length=survey.lengths[file], full=full)
+    for paths, kind in ((memories, CarriedKind.MEMORY), (boots, CarriedKind.BOOT)):
+        for path in paths:
+            yield CarriedFile(name=names[path], kind=kind, length=survey.lengths[path])

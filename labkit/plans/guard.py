@@ -71,12 +71,15 @@ def ways_back(state: LabState, facts: MachineFacts) -> tuple[str, ...]:
     )
 
 
-def why_shared(state: LabState, names: Iterable[str]) -> Refusal | None:
+def why_shared(state: LabState, names: Iterable[str], *, freezes: bool = False) -> Refusal | None:
     """Return why nothing can be done with machines' disks: another machine was given one of them, and is on.
 
     Only another program does that. What the one writes, the other would take for its own.
+
+    Args:
+        freezes: whether the disks are frozen, which would keep also a machine that is off from ever writing to its own.
     """
-    writers = {name: facts for name, facts in state.everywhere.items() if facts.is_active}
+    writers = {name: facts for name, facts in state.everywhere.items() if facts.is_active or freezes}
     for name in names:
         mine = _disks_of(state.everywhere.get(name))
         for other, facts in writers.items():
@@ -95,7 +98,9 @@ def _shared(machine: MachineFacts, other: MachineFacts, file: str, target: str) 
         ways_out=(
             _("Stop {other} first.").format(other=other.name),
             _("Or take it away from {name}: {command}.").format(name=machine.name, command=apart),
-        ),
+        )
+        if other.is_active
+        else (_("Take it away from {name}: {command}.").format(name=machine.name, command=apart),),
     )
 
 
@@ -114,7 +119,8 @@ def why_not_now(state: LabState, plan: Plan) -> Refusal | None:
         return None
     refusal = _why_apart(state, plan) or plan.refusal or why_not_reached(state, plan.names)
     if not refusal and not plan.whole_lab and any(plan.files.made + plan.files.rewritten + plan.files.deleted):
-        refusal = why_shared(state, plan.names)
+        freezes = any(isinstance(each, TakeSnapshot) for each in plan.steps)
+        refusal = why_shared(state, plan.names, freezes=freezes)
     return refusal
 
 

@@ -164,10 +164,17 @@ def _why_disk_in_use(state: LabState, facts: MachineFacts, snapshot: SnapshotFac
         holder = state.disks[disk.name].machine if disk.name in state.disks else None
         if holder is None or any(is_same_disk(state.readable, mine, disk) for mine in facts.spec.disks):
             continue
+        alike = any((mine.name, mine.target) == (disk.name, disk.target) for mine in facts.spec.disks)
+        why = (
+            _(
+                "{name} needs its disk {disk}, and another disk of that name is attached to {machine}, or else the "
+                "same one, which another program has let stand alone."
+            )
+            if alike
+            else _("{name} needs its disk {disk}, and another disk of that name is attached to {machine}.")
+        )
         return Refusal(
-            why=_("{name} needs its disk {disk}, and another disk of that name is attached to {machine}.").format(
-                name=snapshot.name, disk=disk.name, machine=holder
-            ),
+            why=why.format(name=snapshot.name, disk=disk.name, machine=holder),
             ways_out=(_("Detach that one first; it keeps its content under a new name."),),
         )
     return None

@@ -12,6 +12,7 @@ from pathlib import Path
 from labkit import Lab
 from labkit.machine import Machine
 from tests.beside.tools import run_tool
+from tests.hashes import hash_file
 from tests.snapshots.test_guests import hash_content
 
 
@@ -55,4 +56,4 @@ def contents(vm: Machine) -> dict[str, str]:
 
 def files_of(lab: Lab) -> dict[str, str]:
     """The files in the lab's folder of disks, by hash."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (lab.home / "disks").iterdir()}
+    return {path.name: hash_file(path) for path in (lab.home / "disks").iterdir()}

@@ -312,6 +312,38 @@ def test_clean_deletes_what_orphans_stand_on_too(vm: Machine) -> None:
     assert not files_of(vm.lab)
 
 
+def test_after_a_clean_no_record_put_aside_claims_the_names_of_new_images(vm: Machine, tmp_path: Path) -> None:
+    lab = vm.lab
+    vm.attach(lab.disks.create("data", capacity="1 MiB"))
+    frozen = lab.machines["other"].snapshots["two"].disks[0].path
+    _give(vm, frozen, tmp_path)
+    with Lab.open(lab.name) as again:
+        assert "is frozen in the folder" in again.recovered[0]
+        assert again.orphans
+    lab.clean()
+    lab.disks.create("data", capacity="1 MiB")
+    assert not lab.orphans
+    assert list(lab.disks) == ["data"]
+
+
+def test_an_image_that_virsh_has_given_to_two_machines_is_frozen_under_neither(vm: Machine, tmp_path: Path) -> None:
+    other = vm.lab.machines["other"]
+    _give(other, str(active_path(vm)), tmp_path)
+    for one in (vm, other):
+        with pytest.raises(Refused, match="Another program has given") as refusal:
+            one.snapshots.take("three")
+        assert f"Take it away from {one.name}" in refusal.value.hint
+    other.snapshots.restore("two")
+    vm.snapshots.take("three")
+
+
+def _give(vm: Machine, image: str, folder: Path) -> None:
+    """Let virsh define a machine on another image."""
+    definition = virsh("dumpxml", vm.facts.spec.domain_name, "--inactive")
+    (folder / "changed.xml").write_text(definition.replace(str(active_path(vm)), image))
+    virsh("define", str(folder / "changed.xml"))
+
+
 def test_an_image_that_virsh_put_outside_of_the_folder_is_no_loss_and_is_copied_in(vm: Machine, tmp_path: Path) -> None:
     lab, domain, outside = vm.lab, vm.facts.spec.domain_name, tmp_path / "out.qcow2"
     virsh("snapshot-create-as", domain, "byhand", "--disk-only", "--diskspec", f"vda,file={outside}")

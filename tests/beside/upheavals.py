@@ -6,7 +6,6 @@ Knows: the ledger, the commands. Must not know: how labkit does them.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ from tests.beside.hands import virsh
 from tests.beside.history import EXPECTED, MACHINES, History
 from tests.beside.reading import told
 from tests.beside.tools import run_tool
+from tests.hashes import hash_file
 from tests.record.look import machines_of
 
 _ACTS = ("take", "restore", "delete", "delete branch", "delete and merge", "clone and drop", "start and kill")
@@ -318,4 +318,4 @@ def _copy_folder(source: Path, target: Path) -> None:
 def _whole(home: Path) -> dict[str, str]:
     """Every file of a lab but its locks, by hash."""
     files = [path for path in home.rglob("*") if path.is_file() and "lock" not in str(path.relative_to(home))]
-    return {str(path.relative_to(home)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {str(path.relative_to(home)): hash_file(path) for path in files}

@@ -19,7 +19,7 @@ from labkit.doctor import examine
 from tests.browser.conftest import Server
 from tests.browser.jupyter import open_notebook, open_page, write_notebook
 
-OPEN = "from labkit import Lab\nfrom labkit.widgets import *\nlab = Lab.open()"
+OPEN = "from labkit import Lab\nfrom labkit.course import *\nfrom labkit.widgets import *\nlab = Lab.open()"
 MEMORY = "16 MiB"
 
 NOTE_WORK = """panel => new MutationObserver(records => {
@@ -326,3 +326,22 @@ def test_doctor_panel(show: Show, page: Page) -> None:
         expect(panel.locator("strong").first).to_have_text(examine().verdict)
     finally:
         subprocess.run(["virsh", "-q", "-c", "qemu:///session", "undefine", domain], check=False, capture_output=True)
+
+
+BROKEN = """panel => [...panel.querySelectorAll(":not(pre) > code")]
+  .filter(code => code.getClientRects().length > 1).map(code => code.textContent)"""
+"""The names of a panel of which a part stands in one line and a part in the next."""
+
+
+@pytest.mark.parametrize("width", [1280, 700, 560])
+def test_no_name_is_broken_over_two_lines(show: Show, page: Page, width: int) -> None:
+    panel = show('ExercisePanel(exercise("which-kind", lab))')
+    size = page.viewport_size
+    assert size is not None
+    page.set_viewport_size({"width": width, "height": size["height"]})
+    try:
+        expect(panel).to_contain_text("kind-stays-1")
+        assert panel.evaluate(BROKEN) == []
+        assert panel.evaluate("panel => panel.scrollWidth <= panel.clientWidth + 1")
+    finally:
+        page.set_viewport_size(size)

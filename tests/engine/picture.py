@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labkit import Lab
 from labkit.hypervisor.process import find_pids
 from labkit.model.machine import MachineSpec, MachineState
+from tests.hashes import hash_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ def take_picture(lab: Lab) -> Picture:
     machines = tuple((facts.spec, facts.state) for facts in lab.state.machines.values())
     return Picture(
         machines=machines,
-        files=tuple((str(path.relative_to(lab.home)), _digest(path)) for path in _files(lab.home)),
+        files=tuple((str(path.relative_to(lab.home)), hash_file(path)) for path in _files(lab.home)),
         processes=len(find_pids(str(lab.home))),
     )
 
@@ -49,7 +49,3 @@ def _files(home: Path) -> list[Path]:
         and path.stem not in ("seals", "record")
         and path.parent.name not in ("locks", "consoles")
     )
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox, BboxBase
 
 from labkit import figures
 from labkit.language import set_language
@@ -42,3 +44,12 @@ def test_numbers_and_words_are_those_of_the_language_and_stay_in_the_picture(nam
             box = text.get_window_extent()
             assert box.x0 >= -1, text
             assert box.x1 <= figure.bbox.x1 + 1, text
+    boxes = [(text.get_text(), text.get_window_extent()) for text in axes.texts if text.get_text().strip()]
+    over = [(one, other) for (one, a), (other, b) in itertools.combinations(boxes, 2) if common(a, b)]
+    assert over == []
+
+
+def common(one: BboxBase, other: BboxBase) -> bool:
+    """Whether one text stands on another, by more than the rim of a letter."""
+    both = Bbox.intersection(one, other)
+    return both is not None and both.width > 2 and both.height > 4

@@ -14,6 +14,7 @@ from labkit import figures
 from labkit.errors import BadInput, LabError
 from labkit.model.inside import PciDevice, System
 from labkit.model.lineage import read_lineage
+from labkit.model.measurement import Timing
 from labkit.plans.snapshot import plan_take
 from tests.figures.test_disk_drawings import DISK, MAP, ROWS, SAMPLES, TIMINGS
 from tests.figures.test_hypervisor_drawings import HOST, share
@@ -38,12 +39,13 @@ class Running:
 PLAN = plan_take(STATE, SURVEY, "web", "new", "")
 MACHINE = next(iter(SMALL.machines.values()))
 DEVICE = PciDevice(address="0000:00:00.0", vendor=0x8086, device=0x29C0, kind=0x060000)
+ON_BASE = Timing(slug="on-base", first=(2.1, 2.3), again=(0.3, 0.4))
 CALLS: dict[str, dict[str, Any]] = {
     "draw_answers": {"moments": MOMENTS},
     "draw_beats": {"beats": [1.0, 1.1, 1.2], "event": 1.05, "word": "breaks"},
     "draw_before_after": {"state": STATE, "plan": PLAN, "large": False},
     "draw_blocks": {"disk": DISK, "regions": MAP, "offsets": [0]},
-    "draw_cost": {"timings": TIMINGS, "until": 0.0},
+    "draw_cost": {"timings": (*TIMINGS, ON_BASE), "until": 0.0},
     "draw_devices": {"devices": [DEVICE]},
     "draw_divergence": {"samples": diverging(["copy"], SEATS), "linked": SEATS},
     "draw_evidence": {"host": HOST, "ancestors": ["init"]},

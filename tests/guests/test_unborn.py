@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -10,6 +13,7 @@ import pytest
 from lxml import etree
 
 from labkit import Lab
+from labkit.errors import ConnectionLost
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
 from tests.instance import Instance
@@ -55,3 +59,46 @@ def test_a_guest_that_was_never_started_is_as_it_was(lab: Lab, instance: Instanc
     vm.start()
     assert vm.state is MachineState.RUNNING
     assert other.process.pid == running
+
+
+def test_an_act_in_which_the_daemon_dies_so_is_ended_at_once(lab: Lab, instance: Instance) -> None:
+    vm = lab.create("web", image="sector", memory="16 MiB").start()
+    vm.snapshots.take("clean")
+    trouble: ConnectionLost | None = None
+    while trouble is None:  # until the daemon was caught in time
+        with _watched(instance, vm):
+            try:
+                vm.snapshots.restore("clean")
+            except ConnectionLost as error:
+                trouble = error
+    assert "restore web@clean was interrupted and has been completed." in trouble.hint
+    assert vm.state is MachineState.RUNNING
+
+
+@contextmanager
+def _watched(instance: Instance, vm: Machine) -> Iterator[None]:
+    """Kill the daemon if it is seen when it has noted that it starts a guest, and there is no emulator yet."""
+    status = Path(instance.environment["XDG_RUNTIME_DIR"], "libvirt/qemu/run", f"{vm.facts.spec.domain_name}.xml")
+    daemon, over = instance.daemon(), threading.Event()
+
+    def is_unborn() -> bool:
+        with suppress(OSError, etree.XMLSyntaxError):
+            return etree.fromstring(status.read_bytes()).get("pid") == "0"
+        return False
+
+    def watch() -> None:
+        while not over.wait(0.0005):
+            if is_unborn():
+                daemon.suspend()
+                if is_unborn():
+                    daemon.kill()
+                    return
+                daemon.resume()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -7,9 +7,11 @@ the next, the threads of the run wanted so many CPUs at once:
     wanted = (ran + queued) / seconds
 
 Where that is less than one, nobody was at work for the rest: it was waiting, which counts in full. What was worked
-takes, on a quiet computer, as long as it did here, shared by as many CPUs as were wanted and as there are:
+takes, on a quiet computer, as long as it did here, shared by as many CPUs as were wanted, as had work (of one thread
+that works and many that look up now and then, one), and as there are:
 
-    worked = ran / max(1, min(wanted, CPUs))        waited = seconds - (ran + queued)
+    at work = (sum of ran)² / sum of ran²
+    worked = ran / max(1, min(wanted, at work, CPUs))        waited = seconds - (ran + queued)
 
 The kernel counts time in the queue only when it has ended. So what looks like waiting is believed after a while
 (`DOUBT_SECONDS`), if it was not in the queue after all.
@@ -22,6 +24,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,15 +32,19 @@ from pathlib import Path
 LOOK_SECONDS = 0.2
 DOUBT_SECONDS = 0.5
 TURNS = 400_000
-"""Of the loop by which a computer's speed is measured: about a tenth of a second."""
+"""Of the loop by which a computer's speed is measured: about a hundredth of a second."""
 
 Counts = tuple[int, int]
 """Nanoseconds that a thread ran, and stood in the queue."""
 
 
-def worked(seconds: float, ran: float, queued: float, cpus: int) -> float:
-    """Return how long what ran in a stretch of time would have taken on a quiet computer; see the module."""
-    return ran / max(1.0, min((ran + queued) / seconds, float(cpus))) if seconds > 0 else 0.0
+def worked(seconds: float, ran: Sequence[float], queued: float, cpus: int) -> float:
+    """Return how long what each thread ran in some seconds would have taken on a quiet computer; see the module."""
+    total = sum(ran)
+    if seconds <= 0 or total <= 0:
+        return 0.0
+    at_work = total**2 / sum(each**2 for each in ran)
+    return total / max(1.0, min((total + queued) / seconds, at_work, float(cpus)))
 
 
 def measure_speed(rounds: int = 5) -> float:
@@ -71,17 +78,17 @@ class Effort:
         """Add what was done since the last look, and return the sum."""
         with self._lock:
             now, counts = time.monotonic(), dict(self._threads())
-            ran = queued = 0
-            for thread, (has_run, has_queued) in counts.items():
-                before = self._before.get(thread, (0, 0))
-                ran, queued = ran + has_run - before[0], queued + has_queued - before[1]
-            self._add(now - self._at, ran / 1e9, queued / 1e9)
+            since = [
+                (has_run - self._before.get(thread, (0, 0))[0], has_queued - self._before.get(thread, (0, 0))[1])
+                for thread, (has_run, has_queued) in counts.items()
+            ]
+            self._add(now - self._at, [ran / 1e9 for ran, _queued in since], sum(each for _ran, each in since) / 1e9)
             self._before, self._at = counts, now
             return self.sum + max(0.0, self._doubt)
 
-    def _add(self, seconds: float, ran: float, queued: float) -> None:
+    def _add(self, seconds: float, ran: Sequence[float], queued: float) -> None:
         self.sum += worked(seconds, ran, queued, os.cpu_count() or 1)
-        self._doubt = max(-DOUBT_SECONDS, self._doubt + seconds - ran - queued)
+        self._doubt = max(-DOUBT_SECONDS, self._doubt + seconds - sum(ran) - queued)
         waited = max(0.0, self._doubt - DOUBT_SECONDS)
         self.sum, self._doubt = self.sum + waited, self._doubt - waited
 

@@ -18,7 +18,7 @@ from tests.notebooks.budgets import (
     MOST_ASKING,
     MOST_MINUTES,
     MOST_SECTION_SECONDS,
-    MOST_TIMES,
+    SPEED,
     TOOK,
     Budget,
     Meter,
@@ -107,13 +107,13 @@ def test_a_run_that_takes_more_than_its_table_says_is_told(tmp_path: Path) -> No
     assert [text.partition(" ")[0] for text in overruns(notebook, meter)] == ["3", "145", "111", "section"]
 
 
-@pytest.mark.parametrize("speed", [0.1, 0.05, 0.3])
+@pytest.mark.parametrize("speed", [SPEED, SPEED / 2, 3 * SPEED])
 def test_a_core_that_waits_twice_as_long_as_it_did_is_told_on_a_computer_of_any_speed(
     tmp_path: Path, speed: float
 ) -> None:
     notebook, meter = written("## One", "vm.start()"), Meter(tmp_path, speed=speed)
     for times, told in ((1, 0), (1.5, 0), (2, 1)):
-        meter.add("c1", 1000.0, 10 * times * speed / 0.1)
+        meter.add("c1", 1000.0, 10 * times * speed / SPEED)
         assert len(overruns(notebook, meter, took=10.0)) == told
 
 
@@ -124,26 +124,27 @@ def test_every_notebook_has_been_measured() -> None:
 @pytest.mark.parametrize(
     ("stretches", "quiet"),
     [
-        ([(10, 0, 0)], 10),  # it waited for something
-        ([(10, 10, 0)], 10),  # it worked
-        ([(10, 4, 0)], 10),  # both
-        ([(10, 2.5, 7.5)], 2.5),  # it worked, and stood in the queue
-        ([(10, 20, 0)], 10),  # two worked side by side
-        ([(10, 5, 15)], 2.5),  # two would have, and had a quarter of each CPU
-        ([(10, 10, 70)], 5),  # eight wanted to: there are two CPUs anyway
-        ([(10, 1, 4)], 6),  # for half of it nobody was at work
-        ([(0.3, 0, 0), (0.3, 0.1, 0.5)] * 10, 1),  # it stood in the queue, and that was counted later
-        ([(0, 0, 0)], 0),
+        ([(10, [0], 0)], 10),  # it waited for something
+        ([(10, [10], 0)], 10),  # it worked
+        ([(10, [4], 0)], 10),  # both
+        ([(10, [2.5], 7.5)], 2.5),  # it worked, and stood in the queue
+        ([(10, [10, 10], 0)], 10),  # two worked side by side
+        ([(10, [2.5, 2.5], 15)], 2.5),  # two would have, and had a quarter of each CPU
+        ([(10, [2.5, 0.01], 15)], 2.5),  # one would have, and another only looked up
+        ([(10, [1.25] * 8, 70)], 5),  # eight wanted to: there are two CPUs anyway
+        ([(10, [1], 4)], 6),  # for half of it nobody was at work
+        ([(0.3, [0], 0), (0.3, [0.1], 0.5)] * 10, 1),  # it stood in the queue, and that was counted later
+        ([(0, [], 0)], 0),
     ],
 )
 def test_seconds_of_a_quiet_computer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stretches: list[tuple[float, float, float]], quiet: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stretches: list[tuple[float, list[float], float]], quiet: float
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     effort = Effort(tmp_path)
     for seconds, ran, queued in stretches:
         effort._add(seconds, ran, queued)
-    assert effort.sum + max(0.0, effort._doubt) == pytest.approx(quiet, rel=0.5 if len(stretches) > 1 else 1e-6)
+    assert effort.sum + max(0.0, effort._doubt) == pytest.approx(quiet, rel=0.5 if len(stretches) > 1 else 0.01)
 
 
 WORK = "import time\nwhile time.process_time() < 1: pass\ntime.sleep(1)"
@@ -161,16 +162,16 @@ def test_what_a_run_takes_does_not_depend_on_what_else_is_at_work(tmp_path: Path
             time.sleep(LOOK_SECONDS)
         return time.monotonic() - began, effort.look()
 
-    busy = [subprocess.Popen([sys.executable, "-c", BURN]) for _each in range(4 * (os.cpu_count() or 1))]
+    busy = [subprocess.Popen([sys.executable, "-c", BURN]) for _each in range(2 * (os.cpu_count() or 1))]
     try:
         (seconds, quiet), (_seconds, twice) = measure(WORK), measure(f"{WORK}\n{WORK}".replace("< 1", "< 2"))
     finally:
         for each in busy:
             each.kill()
             each.wait()
-    assert seconds > 3, "it was in the others' way"
-    assert quiet == pytest.approx(2.0, rel=0.3)
-    assert twice > MOST_TIMES * quiet
+    assert seconds > 2.3, "the others were in its way"
+    assert quiet == pytest.approx(2.0, rel=0.35)
+    assert twice - quiet == pytest.approx(2.0, rel=0.35)
 
 
 def test_guests_and_their_memory_are_counted_from_outside(lab: Lab, instance: Instance) -> None:

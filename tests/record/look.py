@@ -8,6 +8,7 @@ from pathlib import Path
 
 from labkit import Lab
 from labkit.model.state import LabState
+from tests.hashes import hash_file
 
 
 def virsh(*words: str) -> None:
@@ -28,7 +29,7 @@ def grow_tree(lab: Lab) -> None:
 def contents(home: Path) -> dict[str, str]:
     """Return the hash of every disk image and memory file in a lab's folder."""
     files = [path for name in ("disks", "memory") for path in (home / name).iterdir() if path.is_file()]
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {path.name: hash_file(path) for path in files}
 
 
 def machines_of(state: LabState) -> tuple[object, object]:

@@ -14,6 +14,7 @@ from labkit.experiments import verify_restore, witness
 from labkit.machine import Machine
 from labkit.model.snapshot import SnapshotKind
 from labkit.units import MIB
+from tests.hashes import hash_data
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def hash_content(path: str, driver: str) -> str:
     raw = Path("/tmp") / f"content-{hashlib.sha256(path.encode()).hexdigest()[:12]}"
     try:
         subprocess.run(["qemu-img", "convert", "-U", "-f", driver, "-O", "raw", path, raw], check=True)
-        return hashlib.sha256(raw.read_bytes()).hexdigest()
+        return hash_data(raw)
     finally:
         raw.unlink(missing_ok=True)
 

@@ -6,7 +6,6 @@ So both begin with the same paths, names and ids, and what they leave can be com
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import pprint
 import re
@@ -23,6 +22,7 @@ from lxml import etree
 from labkit import Lab
 from labkit.model.image import Format
 from labkit.plans.plan import Plan
+from tests.hashes import hash_file
 from tests.plans.foreseen import shape
 
 _FOLDERS = ("disks", "memory", "consoles")
@@ -211,7 +211,7 @@ def _look_at(path: Path, *, contents: bool) -> dict[str, Any]:
     return {
         "is open": bool(info.st_mode & 0o200),
         "is full": info.st_blocks * 512 >= info.st_size,
-        "content": (_find_content(path, told) if told else _hash(path)) if counts else None,
+        "content": (_find_content(path, told) if told else hash_file(path)) if counts else None,
         "header": {name: told.get(name) for name in ("virtual-size", "backing-filename", "backing-filename-format")},
     }
 
@@ -222,7 +222,7 @@ _contents: dict[tuple[str, ...], str] = {}
 
 
 def _read_header(path: Path, format: Format) -> dict[str, Any]:
-    key = (_hash(path), format)
+    key = (hash_file(path), format)
     if key not in _headers:
         argv = ["qemu-img", "info", "-U", "--output=json", "-f", format.driver, str(path)]
         done = subprocess.run(argv, check=True, capture_output=True, text=True)
@@ -232,23 +232,19 @@ def _read_header(path: Path, format: Format) -> dict[str, Any]:
 
 def _find_content(path: Path, told: dict[str, Any]) -> str:
     """Return the hash of what a guest reads in an image, all that is below it included."""
-    key = (*_layers(path, told), *map(_hash, path.parent.glob(f"{path.stem}-flat.*")))
+    key = (*_layers(path, told), *map(hash_file, path.parent.glob(f"{path.stem}-flat.*")))
     if key not in _contents:
         raw = path.parent / f".{path.name}.raw"
         subprocess.run(["qemu-img", "convert", "-U", "-f", told["format"], "-O", "raw", path, raw], check=True)
-        _contents[key] = _hash(raw)
+        _contents[key] = hash_file(raw)
         raw.unlink()
     return _contents[key]
 
 
 def _layers(path: Path, told: dict[str, Any]) -> Iterator[str]:
     """Yield the hash of the bytes of an image and of all below it."""
-    yield _hash(path)
+    yield hash_file(path)
     if below := told.get("backing-filename"):
         backing = path.parent / below
         format = next(each for each in Format if each.driver == told["backing-filename-format"])
         yield from _layers(backing, _read_header(backing, format))
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

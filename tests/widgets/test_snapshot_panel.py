@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
-from labkit import Lab
+from labkit import Lab, widgets
+from labkit.acts.act import BoundAct
 from labkit.errors import NotFound
 from labkit.machine import Machine
 from labkit.model.machine import MachineState
 from labkit.model.snapshot import SnapshotKind
 from labkit.widgets import ClonePanel, DiskPanel, MachinePanel
+from labkit.widgets.acting import Acting
 from labkit.widgets.branches import render_branches
 from labkit.widgets.live import LivePanel
 from labkit.widgets.snapshot.panel import SnapshotPanel
@@ -63,6 +69,48 @@ def test_twins_tell_the_tree_and_nothing_measured(machine: Machine) -> None:
     assert first["text/html"] == second["text/html"]
     for word in (machine.id, "button", "MiB", str(machine.lab.home)):
         assert word not in str(first["text/html"])
+
+
+def callers(frame: FrameType) -> list[str]:
+    """Return the functions of the panels' room on the way to a call, from the first on; itself if it is one of them."""
+    room, found = str(Path(widgets.__file__).parent), []
+    at: FrameType | None = frame
+    while at is not None:
+        if at.f_code.co_filename.startswith(room):
+            found.append(at.f_code.co_qualname)
+        at = at.f_back
+    return found[::-1]
+
+
+def test_a_click_goes_one_way_down_to_the_act_in_seven_calls(machine: Machine) -> None:
+    machine.snapshots.take("clean")
+    panel = SnapshotPanel(machine)
+    show(panel)
+    ways: dict[object, list[str]] = {}
+
+    def watch(frame: FrameType, event: str, _argument: Any) -> None:
+        if event == "call" and frame.f_code in (Acting.work.__code__, BoundAct.plan.__code__):
+            ways.setdefault(frame.f_code, callers(frame))
+
+    assert panel._view is not None
+    threading.setprofile(watch)
+    sys.setprofile(watch)
+    try:
+        panel._view._receive(None, {"action": "restore", "values": {}}, None)
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    eventually(lambda: panel.busy is None)
+    assert "Plan: Restore clean" in panel.page().text
+    assert [*ways[Acting.work.__code__], *ways[BoundAct.plan.__code__]] == [
+        "View._receive",
+        "Panel._receive",
+        "SnapshotPanel._restore",
+        "LivePanel._propose",
+        "Acting.work",
+        "Acting._run",
+        "LivePanel._propose.<locals>.plan",
+    ]
 
 
 LOST = "This is lost for good"
