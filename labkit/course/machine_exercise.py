@@ -32,16 +32,21 @@ class MachineExercise(Exercise):
         return self.lab.machines[name]
 
     def boot(self, *disks: Disk, **options: Any) -> list[Machine]:
-        """Create its machines and let them run, each with the mark on its disk; the first gets these disks, too."""
+        """Create its machines and let them run, each with the mark on its disk; the first gets these disks, too.
+
+        Machines of the kind that most exercises use are resumed from their image's memory, which is made if it is
+        missing; for those with options that would take longer than a boot.
+        """
+        warm = None if options else True
         machines = [self.lab.create(name, memory=MEMORY, **options) for name in self.given]
         with ThreadPoolExecutor(max_workers=len(machines)) as pool:
-            list(pool.map(self._begin, machines))
+            list(pool.map(lambda machine: self._begin(machine, warm=warm), machines))
         for disk in disks:
             machines[0].attach(disk)
         return machines
 
-    def _begin(self, machine: Machine) -> None:
-        machine.start(warm=True).wait_ready()
+    def _begin(self, machine: Machine, *, warm: bool | None) -> None:
+        machine.start(warm=warm).wait_ready()
         machine.run(f"echo {self.mark} >{ON_DISK}; sync")
 
 

@@ -13,6 +13,7 @@ from tests.bench.boot import bench_kernel, bench_ready
 from tests.bench.clones import bench_clones
 from tests.bench.console import bench_console
 from tests.bench.disks import bench_disks
+from tests.bench.exercises import bench_exercises
 from tests.bench.instant import bench_instant
 from tests.bench.lineage import bench_lineage
 from tests.bench.many import bench_open, bench_sector, bench_usage
@@ -40,6 +41,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "lineage": bench_lineage,
     "console": bench_console,
     "panels": bench_panels,
+    "exercises": bench_exercises,
 }
 
 
