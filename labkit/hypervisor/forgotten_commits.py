@@ -50,6 +50,7 @@ def end_commit(connection: Connection, machine_id: str, upper: DiskSpec, lower: 
             with contextlib.suppress(psutil.Error):
                 daemon.kill()
                 daemon.wait(_ENDS_WITHIN)
+    connection.read(lambda raw: raw.getVersion())  # the next daemon's: whoever calls next does not hear of the end
 
 
 def _write_down(status: Path, upper: str, lower: str) -> bool:

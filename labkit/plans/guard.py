@@ -85,22 +85,25 @@ def why_shared(state: LabState, names: Iterable[str], *, freezes: bool = False) 
         for other, facts in writers.items():
             theirs = _disks_of(facts)
             for path in mine.keys() & theirs.keys() if other != name else ():
-                return _shared(state.everywhere[name], facts, posixpath.basename(path), mine[path].target)
+                return _shared(state.everywhere[name], facts, path)
     return None
 
 
-def _shared(machine: MachineFacts, other: MachineFacts, file: str, target: str) -> Refusal:
-    apart = f"virsh detach-disk {quote(machine.spec.domain_name)} {target} --config"
+def _shared(machine: MachineFacts, other: MachineFacts, path: str) -> Refusal:
+    from_mine, from_other = (
+        f"virsh detach-disk {quote(each.spec.domain_name)} {_disks_of(each)[path].target} --config"
+        for each in (machine, other)
+    )
+    first = (
+        _("Stop {other} first.").format(other=other.name)
+        if other.is_active
+        else _("Take it away from {name}: {command}.").format(name=other.name, command=from_other)
+    )
     return Refusal(
         why=_("Another program has given {file} to {other} and {name}, and {other} is {state}.").format(
-            file=file, other=other.name, name=machine.name, state=state_word(other.state)
+            file=posixpath.basename(path), other=other.name, name=machine.name, state=state_word(other.state)
         ),
-        ways_out=(
-            _("Stop {other} first.").format(other=other.name),
-            _("Or take it away from {name}: {command}.").format(name=machine.name, command=apart),
-        )
-        if other.is_active
-        else (_("Take it away from {name}: {command}.").format(name=machine.name, command=apart),),
+        ways_out=(first, _("Or take it away from {name}: {command}.").format(name=machine.name, command=from_mine)),
     )
 
 

@@ -281,7 +281,7 @@ def test_a_machine_of_another_hypervisor_keeps_its_files_and_is_told(vm: Machine
 
 
 def test_a_disk_that_another_running_machine_was_given_is_left_alone(lab: Lab) -> None:
-    """By `virsh`, and while the other is off all is as with any other disk."""
+    """By `virsh`; nor is it frozen, which would keep also the one that is off from ever writing to it."""
     mine, other = make_machine(lab, "mine", "left"), make_machine(lab, "other")
     domain, image = other.facts.spec.domain_name, str(active_path(mine))
     virsh("attach-disk", domain, image, "vdb", "--driver", "qemu", "--subdriver", "qcow2", "--config")
@@ -293,14 +293,15 @@ def test_a_disk_that_another_running_machine_was_given_is_left_alone(lab: Lab) -
         lambda: other.snapshots.take("now"),
         lambda: other.clone("third"),
     )
-    hint = ""
     for act in acts:
         with pytest.raises(Refused, match="to mine and other, and mine is running") as refusal:
             act()
-        hint = refusal.value.hint
+        assert "take it away from other: virsh " in refusal.value.hint
+    with pytest.raises(Refused, match="to other and mine, and other is off") as refusal:
+        mine.snapshots.take("here")
     assert files_of(lab) == before
+    virsh(*refusal.value.hint.partition("Take it away from other: virsh ")[2].partition(". ")[0].split())
     mine.snapshots.take("here")
-    virsh(*hint.partition("other: virsh ")[2].removesuffix(".").split())
     other.start().kill()
     other.delete()
     mine.kill()

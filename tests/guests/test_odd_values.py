@@ -226,6 +226,8 @@ CALLS: dict[str, Call | None] = {
     "Exercise.judge": None,
     "Exercise.judge_all": None,
     "Exercise.why_not_given": None,
+    "Exercise.drawn": None,
+    "Exercise.stand": None,  # the list of exercises calls it
     "Lineage.clones": Call(machine="web"),
     "Lineage.dependants": Call(of="web"),
     "Lineage.direct_clones": Call(machine="web", snapshot="clean"),

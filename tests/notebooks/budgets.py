@@ -44,7 +44,7 @@ _MEMORY = re.compile(rb"\0-m\0(?:size=(\d+)k|(\d+))")
 TOOK = {
     "00-your-lab": 6.0,
     "01-host-and-guest": 28.0,
-    "02-hypervisors": 25.0,
+    "02-hypervisors": 37.0,
     "03-disks": 11.0,
     "04-snapshots": 29.0,
     "05-clones": 28.0,
